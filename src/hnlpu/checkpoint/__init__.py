@@ -1,0 +1,45 @@
+"""Reading checkpoints: a folder or a Hub id becomes a `Model`."""
+
+from hnlpu.checkpoint._config import BLOCK, Architecture, Rope, first_problem, read_architecture
+from hnlpu.checkpoint._hub import locate
+from hnlpu.checkpoint._model import (
+    CARRIED_FILES,
+    EMBEDDING,
+    FINAL_NORM,
+    UNEMBEDDING,
+    Matrix,
+    MatrixShape,
+    Model,
+    Role,
+    finite,
+    layer_prefix,
+    matrix_shapes,
+    read_model,
+    vector_shapes,
+)
+from hnlpu.checkpoint._tensors import StoredTensor, bfloat16_to_float32, read_header
+
+__all__ = [
+    "BLOCK",
+    "CARRIED_FILES",
+    "EMBEDDING",
+    "FINAL_NORM",
+    "UNEMBEDDING",
+    "Architecture",
+    "Matrix",
+    "MatrixShape",
+    "Model",
+    "Role",
+    "Rope",
+    "StoredTensor",
+    "bfloat16_to_float32",
+    "finite",
+    "first_problem",
+    "layer_prefix",
+    "locate",
+    "matrix_shapes",
+    "read_architecture",
+    "read_header",
+    "read_model",
+    "vector_shapes",
+]

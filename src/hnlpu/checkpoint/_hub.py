@@ -1,0 +1,48 @@
+"""A local path or a Hub id -> a folder with the checkpoint's files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hnlpu.errors import CheckpointNotFound
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_PATTERNS = ["config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json",
+             "tokenizer*", "special_tokens_map.json", "chat_template.jinja"]  # fmt: skip
+
+
+def locate(checkpoint: str | Path, revision: str | None = None) -> Path:
+    """Folder of `checkpoint`: itself when it exists, else the Hub's snapshot of that id.
+
+    `revision` pins a branch, tag or commit of the Hub repository.  Offline
+    mode (HF_HUB_OFFLINE=1) uses what the Hub cache holds.  Raises
+    CheckpointNotFound.
+    """
+    path = Path(checkpoint).expanduser()
+    if path.exists():
+        if revision is not None:
+            raise CheckpointNotFound(
+                f"{checkpoint}: a local folder has no revision; drop --revision"
+            )
+        return path.resolve()
+    if not _HUB_ID.fullmatch(str(checkpoint)):
+        raise CheckpointNotFound(
+            f"{checkpoint}: no such folder, and not a Hub id of the form owner/name"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        # gpt-oss repositories also hold the same weights in two other layouts, in subfolders
+        found = snapshot_download(
+            str(checkpoint), revision=revision, allow_patterns=_PATTERNS, ignore_patterns=["*/*"]
+        )
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        first_line = str(error).strip().split("\n")[0]
+        raise CheckpointNotFound(
+            f"{checkpoint}: no such folder here, and the Hub did not give it ({first_line})"
+        ) from None
+    return Path(found)
+
+

@@ -1,0 +1,131 @@
+"""safetensors files -> `StoredTensor`: named, checked ranges of bytes, mapped on demand.
+
+The safetensors library validates a file (header length, JSON, offsets that
+cover the data without gap or overlap); we add what it lets pass (duplicate
+names) and keep only where each tensor lies, so that nothing is read before
+somebody needs it and nothing stays mapped after.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+
+from hnlpu.errors import DamagedCheckpoint, HnlpuError
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+INDEX_LIMIT = 64 * 2**20
+_DTYPES = {"U8": np.dtype(np.uint8), "BF16": np.dtype("<u2")}
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor in a file: `dtype` as safetensors names it, `offset` in bytes from the start."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    file: Path
+    offset: int
+
+    def map(self) -> npt.NDArray[Any]:
+        """Read-only array on the file itself: uint8 for U8, the raw uint16 for BF16."""
+        if 0 in self.shape:
+            return np.empty(self.shape, _DTYPES[self.dtype])
+        mapped = np.memmap(self.file, _DTYPES[self.dtype], "r", self.offset, self.shape)
+        return mapped.view(np.ndarray)  # the subclass makes every slice slow
+
+
+def bfloat16_to_float32(raw: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
+    """Exact widening of bfloat16 bit patterns, any shape."""
+    return (raw.astype(np.uint32) << 16).view(np.float32)
+
+
+def read_header(
+    path: Path, damaged: type[HnlpuError] = DamagedCheckpoint
+) -> tuple[dict[str, StoredTensor], dict[str, str]]:
+    """Tensors and metadata of one safetensors file; raises `damaged` if it is not a sound one."""
+    try:
+        with safe_open(path, framework="np"):
+            pass
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(length), object_pairs_hook=_unique_pairs)
+    except FileNotFoundError:
+        raise damaged(f"{path}: file is missing") from None
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        raise damaged(f"{path}: not a sound safetensors file ({error})") from None
+    metadata = header.pop("__metadata__", None) or {}
+    tensors = {
+        name: StoredTensor(
+            name, info["dtype"], tuple(info["shape"]), path, 8 + length + info["data_offsets"][0]
+        )
+        for name, info in header.items()
+    }
+    return tensors, metadata
+
+
+def read_index(directory: Path) -> dict[str, StoredTensor]:
+    """All tensors of a checkpoint folder, from one file or from shards with an index.
+
+    Raises DamagedCheckpoint when a shard is missing, lacks a tensor that the
+    index promises, holds one that it does not, or two shards hold the same.
+    """
+    index_path = directory / INDEX
+    single = directory / SINGLE
+    if not index_path.exists():
+        if single.exists():
+            return read_header(single)[0]
+        raise DamagedCheckpoint(f"{directory}: neither {SINGLE} nor {INDEX} is there")
+    where = _read_weight_map(index_path)
+    tensors: dict[str, StoredTensor] = {}
+    for file in sorted(set(where.values())):
+        shard = directory / file
+        if not shard.is_file():
+            raise DamagedCheckpoint(f"{index_path}: names the shard {file}, which is missing")
+        for name, tensor in read_header(shard)[0].items():
+            if name in tensors:
+                raise DamagedCheckpoint(
+                    f"{shard}: tensor {name} is also in {tensors[name].file.name}"
+                )
+            if where.get(name) != file:
+                raise DamagedCheckpoint(f"{shard}: holds {name}, which the index does not place there")
+            tensors[name] = tensor
+    for name, file in where.items():
+        if name not in tensors:
+            raise DamagedCheckpoint(f"{directory / file}: lacks {name}, which the index places there")
+    return tensors
+
+
+def _read_weight_map(path: Path) -> dict[str, str]:
+    try:
+        if path.stat().st_size > INDEX_LIMIT:
+            raise DamagedCheckpoint(f"{path}: larger than {INDEX_LIMIT} bytes")
+        index = json.loads(path.read_bytes(), object_pairs_hook=_unique_pairs)
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedCheckpoint(f"{path}: not a readable index ({error})") from None
+    where = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(where, dict) or not where:
+        raise DamagedCheckpoint(f"{path}: has no weight_map")
+    for name, file in where.items():
+        if not isinstance(file, str) or Path(file).name != file or not file:
+            raise DamagedCheckpoint(f"{path}: {name} is placed in {file!r}, not a file of this folder")
+    return where
+
+
+def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"the name {key!r} appears twice")
+            seen.add(key)
+    return result

@@ -1,0 +1,215 @@
+"""`LanguageModel`: text or token ids in, generated text or scores out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hnlpu.checkpoint import read_model
+from hnlpu.emulate._threads import in_parallel, one_blas_thread
+from hnlpu.emulate._tokenizer import Tokenizer
+from hnlpu.emulate._transformer import Transformer
+from hnlpu.emulate._weights import FloatWeights, HardwiredWeights
+from hnlpu.errors import InvalidInput
+from hnlpu.hardwire import MANIFEST, Build, open_build
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Log-probabilities (natural) of tokens 2..n given what stands before them.
+
+    `top` holds, where asked for, the best (token, log-probability) pairs at
+    each of those positions.
+    """
+
+    tokens: list[int]
+    logprobs: list[float]
+    top: list[list[tuple[int, float]]] | None = None
+
+    @property
+    def nll(self) -> float:
+        """Mean negative log-likelihood per scored token, in nats."""
+        return -math.fsum(self.logprobs) / len(self.logprobs)
+
+    @property
+    def perplexity(self) -> float:
+        """exp(nll)."""
+        return math.exp(self.nll) if self.nll < 700 else math.inf
+
+    def bits_per_byte(self, size_bytes: int) -> float:
+        """Bits that the scored tokens cost per byte of the text they spell."""
+        return -math.fsum(self.logprobs) / math.log(2) / size_bytes
+
+
+class LanguageModel:
+    """A model that can be heard: hardwired (from a build) or float (from a checkpoint).
+
+    `name` says what it is, `directory` where it came from.
+    """
+
+    def __init__(self, transformer: Transformer, tokenizer: Tokenizer, directory: Path):
+        self.transformer = transformer
+        self.tokenizer = tokenizer
+        self.directory = directory
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of token ids."""
+        return self.transformer.architecture.vocab_size
+
+    def generate(
+        self,
+        tokens: Sequence[int],
+        *,
+        max_tokens: int = 128,
+        temperature: float = 0.0,
+        seed: int = 0,
+        stop_at_end: bool = True,
+    ) -> Iterator[int]:
+        """New token ids after `tokens`, one at a time; greedy at temperature 0.
+
+        Ends after `max_tokens`, or at an end-of-text token, which is not
+        yielded.  Sampling draws u from Philox(seed) per token and takes the
+        first id whose cumulative float64 softmax exceeds u.  Raises
+        InvalidInput.
+        """
+        if max_tokens < 0:
+            raise InvalidInput(f"max tokens {max_tokens}: must not be negative")
+        if not (math.isfinite(temperature) and temperature >= 0):
+            raise InvalidInput(f"temperature {temperature}: must be a number of at least 0")
+        if seed < 0:
+            raise InvalidInput(f"seed {seed}: must not be negative")
+        ids = self.transformer.check_tokens(tokens)
+        if not len(ids):
+            raise InvalidInput("the prompt is empty; give at least one token")
+        return self._generate(ids, max_tokens, temperature, seed, stop_at_end)
+
+    def _generate(
+        self,
+        ids: npt.NDArray[np.int64],
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        stop_at_end: bool,
+    ) -> Iterator[int]:
+        random = np.random.Generator(np.random.Philox(seed))
+        ends = set(self.transformer.architecture.eos_token_ids) if stop_at_end else set()
+        cache = self.transformer.new_cache()
+        for _ in range(max_tokens):
+            with one_blas_thread():
+                hidden = self.transformer.forward(ids, cache)
+                logits = self.transformer.logits(hidden[-1:])[0]
+            token = _sample(logits, temperature, random)
+            if token in ends:
+                return
+            yield token
+            ids = np.array([token], np.int64)
+
+    def score(self, tokens: Sequence[int], *, context: int | None = None, top: int = 0) -> Score:
+        """Log-probability of every token but the first, given those before it.
+
+        Up to `context` tokens (default: the model's position limit) are scored
+        in one go; longer texts in windows of that length that overlap by
+        half, so that each token sees at least half a context.  Raises
+        InvalidInput.
+        """
+        ids = self.transformer.check_tokens(tokens)
+        if len(ids) < 2:
+            raise InvalidInput(f"scoring needs at least 2 tokens, got {len(ids)}")
+        if top < 0 or top > self.vocab_size:
+            raise InvalidInput(f"top {top}: must be from 0 to {self.vocab_size}")
+        limit = context or self.transformer.architecture.max_position_embeddings
+        if limit < 2:
+            raise InvalidInput(f"context {limit}: must be at least 2 tokens")
+        def score_window(window: _Window) -> tuple[list[float], list[list[tuple[int, float]]]]:
+            return self._score_window(ids, window, top)
+
+        parts = list(in_parallel(score_window, _windows(len(ids), limit)))
+        logprobs = [value for values, _ in parts for value in values]
+        best = [pairs for _, lists in parts for pairs in lists]
+        return Score(ids.tolist(), logprobs, best if top else None)
+
+    def _score_window(
+        self, ids: npt.NDArray[np.int64], window: _Window, top: int
+    ) -> tuple[list[float], list[list[tuple[int, float]]]]:
+        start, first, end = window
+        logprobs: list[float] = []
+        best: list[list[tuple[int, float]]] = []
+        hidden = self.transformer.forward(ids[start : end - 1], self.transformer.new_cache())
+        for offset, logits in self.transformer.logits_in_pieces(hidden[first - start - 1 :]):
+            log_p = _log_softmax(logits)
+            targets = ids[first + offset : first + offset + len(log_p)]
+            logprobs.extend(log_p[np.arange(len(log_p)), targets].tolist())
+            if top:
+                best.extend(_best(log_p, top))
+        return logprobs, best
+
+
+_Window = tuple[int, int, int]
+
+
+def _windows(n: int, limit: int) -> Iterator[_Window]:
+    """(start, first scored, end) of the windows that score tokens 1..n-1 once each."""
+    first = 1
+    end = min(n, limit)
+    yield 0, first, end
+    while end < n:
+        first = end
+        end = min(n, first + max(1, limit // 2))
+        yield max(0, end - limit), first, end
+
+
+def _log_softmax(logits: Float32) -> npt.NDArray[np.float64]:
+    wide = logits.astype(np.float64)
+    wide -= wide.max(axis=1, keepdims=True)
+    wide -= np.log(np.exp(wide).sum(axis=1, keepdims=True))
+    return wide
+
+
+def _best(log_p: npt.NDArray[np.float64], top: int) -> list[list[tuple[int, float]]]:
+    order = np.argsort(-log_p, axis=1, kind="stable")[:, :top]
+    return [
+        [(int(i), float(row[i])) for i in ids] for row, ids in zip(log_p, order, strict=True)
+    ]
+
+
+def _sample(logits: Float32, temperature: float, random: np.random.Generator) -> int:
+    if temperature == 0:
+        return int(np.argmax(logits))
+    wide = (logits.astype(np.float64) - float(logits.max())) / temperature
+    cumulative = np.cumsum(np.exp(wide))
+    index = int(np.searchsorted(cumulative, random.random() * cumulative[-1], side="right"))
+    return min(index, len(logits) - 1)
+
+
+def open_language_model(directory: str | Path, *, float_activations: bool = False) -> LanguageModel:
+    """The hardwired model of a build directory, or the float model of a checkpoint's.
+
+    Raises the errors of `open_build` or `read_model`, and InvalidInput when
+    `float_activations` is asked of a checkpoint.
+    """
+    folder = Path(directory).expanduser().resolve()
+    if (folder / MANIFEST).exists() or not (folder / "config.json").exists():
+        return hardwired(open_build(folder), float_activations=float_activations)
+    if float_activations:
+        raise InvalidInput(f"{folder}: is a checkpoint, whose activations are float already")
+    return float_model(folder)
+
+
+def hardwired(build: Build, *, float_activations: bool = False) -> LanguageModel:
+    """The language model that a build hardwires."""
+    transformer = Transformer(HardwiredWeights(build, float_activations))
+    return LanguageModel(transformer, Tokenizer(build.directory), build.directory)
+
+
+def float_model(checkpoint: Path) -> LanguageModel:
+    """The unquantised model of a checkpoint folder in float32."""
+    transformer = Transformer(FloatWeights(read_model(checkpoint)))
+    return LanguageModel(transformer, Tokenizer(checkpoint), checkpoint)

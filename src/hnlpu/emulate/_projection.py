@@ -1,0 +1,177 @@
+"""Matrix times activations, exact to the integer.
+
+    x float32 ──► quantize_activations ──► x_int, s ──► integer sums ──► y float32
+
+Two ways to the same integers: `_packed_sums` reads the packed digits as they
+lie in the file, for a few tokens; `_blas_sums` unpacks some rows and uses the
+machine's matrix product, for many tokens.  Products of integers are exact in
+floating point as long as every partial sum stays below 2^24 (float32) or 2^53
+(float64); the bound is computed per call, so the result never depends on the
+order of summation.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from hnlpu.errors import NotFinite
+from hnlpu.hardwire import UNIT_BIAS, HardwiredMatrix, row_facts
+from hnlpu.quantize import TWICE_E2M1
+
+Float32 = npt.NDArray[np.float32]
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+UInt8 = npt.NDArray[np.uint8]
+
+FEW_TOKENS = 8  # up to here reading packed digits beats unpacking them (benchmarks/kernels.py)
+WEIGHTS_AT_ONCE = 2**22  # unpacked at a time: 32 MB as float64
+_TWICE: Int32 = TWICE_E2M1.astype(np.int32)
+
+
+@njit(cache=True, nogil=True)
+def _quantize_activations(x: Float32, bits: int, integers: Int32, scales: Int32) -> bool:
+    """Fill `integers` [tokens, n] and `scales` [tokens]; False if a value is not finite."""
+    tokens, n = x.shape
+    high = float(2 ** (bits - 1) - 1)
+    low = -high - 1.0
+    for t in range(tokens):
+        largest, smallest = 0.0, 0.0
+        for i in range(n):
+            value = np.float64(x[t, i])
+            if not np.isfinite(value):
+                return False
+            largest = max(largest, value)
+            smallest = min(smallest, value)
+        s = 0
+        if largest > 0.0 or smallest < 0.0:
+            # start where the larger side needs at most one more step, then walk up;
+            # float64 holds x / 2^s exactly, and rint rounds half to even
+            magnitude = max(largest, -smallest)
+            s = int(np.floor(np.log2(magnitude))) - bits
+            while np.rint(largest * 2.0**-s) > high or np.rint(smallest * 2.0**-s) < low:
+                s += 1
+        scale = 2.0**-s
+        scales[t] = s
+        for i in range(n):
+            integers[t, i] = np.int32(np.rint(np.float64(x[t, i]) * scale))
+    return True
+
+
+def quantize_activations(x: Float32, bits: int) -> tuple[Int32, Int32]:
+    """Integers [tokens, n] and scale exponents s [tokens] of activations x [tokens, n].
+
+    Design: one power of two per token and vector, the smallest that does not
+    clip.  Raises NotFinite.
+    """
+    integers, scales = np.empty(x.shape, np.int32), np.empty(len(x), np.int32)
+    if not _quantize_activations(x, bits, integers, scales):
+        raise NotFinite(
+            "an activation became NaN or infinite; the checkpoint's values leave float32's range"
+        )
+    return integers, scales
+
+
+@njit(cache=True, nogil=True)
+def _packed_sums(
+    codes: UInt8,
+    exponents: UInt8,
+    row_exponents: UInt8,
+    twice: Int32,
+    even: Int32,
+    odd: Int32,
+    sums: Int64,
+) -> None:
+    """Add the digit's part of every y_int to `sums` [tokens, rows].
+
+    `even` and `odd` [tokens, columns / 2] hold the inputs of the low and the
+    high nibbles.  A block's sum fits 32 bits: 32 * 12 * 2^15 < 2^24; the casts
+    keep Numba from widening every product to 64.
+    """
+    rows, blocks = exponents.shape
+    for t in range(len(even)):
+        for row in range(rows):
+            total = np.int64(0)
+            for block in range(blocks):
+                part = np.int32(0)
+                for j in range(16):
+                    byte = codes[row, block, j]
+                    low = np.int32(twice[byte & 15] * even[t, 16 * block + j])
+                    high = np.int32(twice[byte >> 4] * odd[t, 16 * block + j])
+                    part = np.int32(part + np.int32(low + high))
+                if part != 0:
+                    shift = np.int64(exponents[row, block]) - np.int64(row_exponents[row])
+                    total += np.int64(part) << shift
+            sums[t, row] += total
+
+
+@njit(cache=True, nogil=True)
+def _add_integers(
+    codes: UInt8, exponents: UInt8, row_exponents: UInt8, twice: Int32, weights: Any
+) -> None:
+    """Add the digit's integer weights to `weights` [rows, columns], a float array."""
+    rows, blocks = exponents.shape
+    for row in range(rows):
+        for block in range(blocks):
+            # below the row exponent lie only blocks of zeros
+            shift = max(np.int64(exponents[row, block]) - np.int64(row_exponents[row]), 0)
+            unit = np.float64(np.int64(1) << min(shift, 62))
+            for j in range(16):
+                byte = codes[row, block, j]
+                weights[row, 32 * block + 2 * j] += twice[byte & 15] * unit
+                weights[row, 32 * block + 2 * j + 1] += twice[byte >> 4] * unit
+
+
+def _blas_sums(matrix: HardwiredMatrix, x_int: Int32) -> Int64:
+    """y_int [tokens, rows] by floating-point matrix products that cannot round."""
+    largest_x = int(np.abs(x_int).max(initial=0))
+    sums = np.empty((len(x_int), matrix.rows), np.int64)
+    step = max(1, WEIGHTS_AT_ONCE // matrix.columns)
+    for start in range(0, matrix.rows, step):
+        rows = slice(start, min(start + step, matrix.rows))
+        part = matrix.part(rows)
+        bound = int(row_facts(part.digits).magnitudes.max(initial=0)) * largest_x
+        kind = np.float32 if bound < 2**24 else np.float64
+        weights = np.zeros((part.rows, matrix.columns), kind)
+        for digit in part.digits:
+            _add_integers(digit.codes, digit.exponents, part.row_exponents, _TWICE, weights)
+        sums[:, rows] = x_int.astype(kind) @ weights.T
+    return sums
+
+
+def integer_sums(matrix: HardwiredMatrix, x_int: Int32) -> Int64:
+    """y_int [tokens, rows] for x_int [tokens, columns]: exact, by the faster way."""
+    if len(x_int) > FEW_TOKENS:
+        return _blas_sums(matrix, x_int)
+    sums = np.zeros((len(x_int), matrix.rows), np.int64)
+    even, odd = np.ascontiguousarray(x_int[:, 0::2]), np.ascontiguousarray(x_int[:, 1::2])
+    for digit in matrix.digits:
+        _packed_sums(
+            digit.codes, digit.exponents, matrix.row_exponents, _TWICE, even, odd, sums
+        )
+    return sums
+
+
+@njit(cache=True, nogil=True)
+def _to_float(sums: Int64, row_exponents: UInt8, scales: Int32, unit_bias: int) -> Float32:
+    tokens, rows = sums.shape
+    out = np.empty((tokens, rows), np.float32)
+    for t in range(tokens):
+        for row in range(rows):
+            # |y_int| < 2^53, so the product is exact in float64 and rounds once here
+            exponent = np.int64(row_exponents[row]) - unit_bias + scales[t]
+            out[t, row] = np.float32(math.ldexp(np.float64(sums[t, row]), exponent))
+    return out
+
+
+def project(matrix: HardwiredMatrix, x_int: Int32, scales: Int32) -> Float32:
+    """y = y_int * 2^(b - 128 + s) rounded once to float32, plus bias: [tokens, rows].
+
+    `scales` [tokens] are the exponents s of the activations' scales.
+    """
+    y = _to_float(integer_sums(matrix, x_int), matrix.row_exponents, scales, UNIT_BIAS)
+    return y if matrix.bias is None else y + matrix.bias

@@ -1,0 +1,64 @@
+"""The tokenizer of a checkpoint or build, if it has one; read when text first needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hnlpu.errors import TokenizerMissing
+
+FILE = "tokenizer.json"
+
+
+class Tokenizer:
+    """Text <-> token ids by `directory`/tokenizer.json.
+
+    Everything but `exists` raises TokenizerMissing where that file is missing
+    or unreadable.
+    """
+
+    def __init__(self, directory: Path):
+        self._path = directory / FILE
+        self._tokenizer: Any = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a tokenizer file."""
+        return self._path.is_file()
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, without special tokens added."""
+        ids: list[int] = self._loaded().encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of token ids; special tokens are left out."""
+        text: str = self._loaded().decode(list(tokens), skip_special_tokens=True)
+        return text
+
+    def stream(self, tokens: Iterable[int]) -> Iterator[tuple[int, str]]:
+        """Each token with the text it completes ("" while a character is still open)."""
+        from tokenizers.decoders import DecodeStream
+
+        tokenizer = self._loaded()
+        decoder = DecodeStream(skip_special_tokens=True)
+        for token in tokens:
+            yield token, decoder.step(tokenizer, token) or ""
+
+    def _loaded(self) -> Any:
+        if self._tokenizer is None:
+            from tokenizers import Tokenizer as Library
+
+            if not self.exists:
+                raise TokenizerMissing(
+                    f"{self._path.parent}: has no {FILE}; give token ids with --tokens instead"
+                )
+            try:
+                self._tokenizer = Library.from_file(str(self._path))
+            except Exception as error:  # the library raises bare Exception
+                raise TokenizerMissing(
+                    f"{self._path}: not a readable tokenizer ({str(error).splitlines()[0]}); "
+                    "give token ids with --tokens instead"
+                ) from None
+        return self._tokenizer

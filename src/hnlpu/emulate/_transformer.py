@@ -1,0 +1,150 @@
+"""The gpt-oss transformer over any `Weights`: token ids in, logits out.
+
+    tokens ─► embed ─► [ norm ─► q k v ─► rope ─► attend ─► o ─► +
+                         norm ─► router ─► experts ─► mix ─► + ] x layers ─► norm ─► unembed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from hnlpu.checkpoint import FINAL_NORM, UNEMBEDDING, layer_prefix
+from hnlpu.emulate import _vector_unit as vector_unit
+from hnlpu.emulate._weights import Activations, Weights
+from hnlpu.errors import InvalidInput, NotFinite
+
+Float32 = npt.NDArray[np.float32]
+Tokens = npt.NDArray[np.int64]
+
+PREFILL_CHUNK = 512  # tokens that run through the layers together
+LOGITS_AT_ONCE = 2**24  # logits of a long prompt are made in pieces of this many values
+
+
+class KeyValueCache:
+    """Keys and values of one sequence, all layers; grows as needed."""
+
+    def __init__(self, layers: int, heads: int, size: int):
+        self.length = 0
+        self._shape = (layers, heads, size)
+        self.keys = np.zeros((layers, heads, size, 0), np.float32)
+        self.values = np.zeros((layers, heads, 0, size), np.float32)
+
+    def reserve(self, positions: int) -> None:
+        """Make room for `positions` in all."""
+        capacity = self.values.shape[2]
+        if positions <= capacity:
+            return
+        layers, heads, size = self._shape
+        larger = max(positions, 2 * capacity, 64)
+        keys = np.zeros((layers, heads, size, larger), np.float32)
+        values = np.zeros((layers, heads, larger, size), np.float32)
+        keys[..., : self.length] = self.keys[..., : self.length]
+        values[:, :, : self.length] = self.values[:, :, : self.length]
+        self.keys, self.values = keys, values
+
+
+class Transformer:
+    """The model over `weights`; holds no state of any sequence."""
+
+    def __init__(self, weights: Weights):
+        self.weights = weights
+        self.architecture = a = weights.architecture
+        self._frequencies, self._rope_factor = a.rope.frequencies(a.head_dim)
+        self._norms = {
+            name: weights.vector(name)
+            for layer in range(a.num_hidden_layers)
+            for name in (
+                f"{layer_prefix(layer)}.input_layernorm.weight",
+                f"{layer_prefix(layer)}.post_attention_layernorm.weight",
+                f"{layer_prefix(layer)}.self_attn.sinks",
+            )
+        }
+        self._final_norm = weights.vector(FINAL_NORM)
+
+    def new_cache(self) -> KeyValueCache:
+        """An empty cache for one sequence."""
+        a = self.architecture
+        return KeyValueCache(a.num_hidden_layers, a.num_key_value_heads, a.head_dim)
+
+    def check_tokens(self, tokens: npt.ArrayLike) -> Tokens:
+        """`tokens` as int64 [n]; raises InvalidInput for ids outside of the vocabulary."""
+        ids = np.asarray(tokens, dtype=np.int64).reshape(-1)
+        outside = (ids < 0) | (ids >= self.architecture.vocab_size)
+        if outside.any():
+            raise InvalidInput(
+                f"token {int(ids[outside][0])} is outside of the vocabulary "
+                f"(0 to {self.architecture.vocab_size - 1})"
+            )
+        return ids
+
+    def forward(self, tokens: Tokens, cache: KeyValueCache) -> Float32:
+        """Normalised hidden states [n, hidden] after `tokens` [n], which `cache` takes in."""
+        cache.reserve(cache.length + len(tokens))
+        pieces = [
+            self._chunk(tokens[i : i + PREFILL_CHUNK], cache)
+            for i in range(0, len(tokens), PREFILL_CHUNK)
+        ]
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def logits(self, hidden: Float32) -> Float32:
+        """Logits [n, vocabulary] of hidden states [n, hidden]; raises NotFinite."""
+        logits = self.weights.project(UNEMBEDDING, self.weights.prepare(hidden))
+        if not np.isfinite(logits).all():
+            raise NotFinite("a logit is NaN or infinite; the checkpoint's values leave float32's range")
+        return logits
+
+    def logits_in_pieces(self, hidden: Float32) -> Iterator[tuple[int, Float32]]:
+        """Logits of many positions as (first position, logits) pieces of bounded size."""
+        step = max(1, LOGITS_AT_ONCE // self.architecture.vocab_size)
+        for start in range(0, len(hidden), step):
+            yield start, self.logits(hidden[start : start + step])
+
+    def _chunk(self, tokens: Tokens, cache: KeyValueCache) -> Float32:
+        a, project, prepare = self.architecture, self.weights.project, self.weights.prepare
+        start, n = cache.length, len(tokens)
+        positions = np.arange(start, start + n, dtype=np.float32)
+        angles = (positions[:, None] * self._frequencies).astype(np.float64)
+        cos = (np.cos(angles) * self._rope_factor).astype(np.float32)
+        sin = (np.sin(angles) * self._rope_factor).astype(np.float32)
+        x = self.weights.embed(tokens)
+        for layer in range(a.num_hidden_layers):
+            prefix = layer_prefix(layer)
+            attention = prefix + ".self_attn."
+            h = prepare(
+                vector_unit.rms_norm(
+                    x, self._norms[prefix + ".input_layernorm.weight"], a.rms_norm_eps
+                )
+            )
+            q = project(attention + "q_proj", h).reshape(n, a.num_attention_heads, a.head_dim)
+            k = project(attention + "k_proj", h).reshape(n, a.num_key_value_heads, a.head_dim)
+            v = project(attention + "v_proj", h).reshape(n, a.num_key_value_heads, a.head_dim)
+            vector_unit.rotate(q, cos, sin)
+            vector_unit.rotate(k, cos, sin)
+            keys, values = cache.keys[layer], cache.values[layer]
+            keys[:, :, start : start + n] = k.transpose(1, 2, 0)
+            values[:, start : start + n] = v.transpose(1, 0, 2)
+            mixed = vector_unit.attend(
+                q, keys, values, start, a.window(layer) or 0, self._norms[attention + "sinks"]
+            )
+            x = x + project(attention + "o_proj", prepare(mixed))
+            h2 = vector_unit.rms_norm(
+                x, self._norms[prefix + ".post_attention_layernorm.weight"], a.rms_norm_eps
+            )
+            self._experts(prefix + ".mlp.", x, prepare(h2))
+        cache.length += n
+        return vector_unit.rms_norm(x, self._final_norm, a.rms_norm_eps)
+
+    def _experts(self, prefix: str, x: Float32, h: Activations) -> None:
+        """Add the mixture of experts of activations `h` to `x` [tokens, hidden], in place."""
+        a, project, prepare = self.architecture, self.weights.project, self.weights.prepare
+        chosen, shares = vector_unit.route(project(prefix + "router", h), a.num_experts_per_tok)
+        outputs = np.empty((*chosen.shape, a.hidden_size), np.float32)
+        for expert in np.unique(chosen).tolist():
+            tokens, ranks = np.nonzero(chosen == expert)
+            gate_up = project(prefix + "experts.gate_up_proj", h.take(tokens), expert)
+            inner = prepare(vector_unit.swiglu(gate_up, a.swiglu_alpha, a.swiglu_limit))
+            outputs[tokens, ranks] = project(prefix + "experts.down_proj", inner, expert)
+        vector_unit.mix(x, outputs, shares)

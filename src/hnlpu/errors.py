@@ -1,0 +1,73 @@
+"""What can go wrong, one type per kind of mistake.
+
+Every error is raised where the fact is known, its text is one line that names
+the thing and says what to do.  `hnlpu.cli` catches `HnlpuError` once, prints
+the line and ends with exit code 2.
+"""
+
+
+class HnlpuError(Exception):
+    """Base of every error that a user's input can cause."""
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(message.split()))
+
+
+class CheckpointNotFound(HnlpuError):
+    """There is no checkpoint at this path or Hub id."""
+
+
+class UnsupportedArchitecture(HnlpuError):
+    """The checkpoint is of a kind that hnlpu cannot hardwire."""
+
+
+class InvalidConfig(HnlpuError):
+    """config.json is missing a value, or holds one that makes no sense."""
+
+
+class DamagedCheckpoint(HnlpuError):
+    """A checkpoint file cannot be read as what it claims to be."""
+
+
+class TensorMismatch(HnlpuError):
+    """A tensor is missing, unexpected, or has the wrong shape or dtype."""
+
+
+class NotFinite(HnlpuError):
+    """A weight or an activation is NaN or infinite."""
+
+
+class ExponentSpread(HnlpuError):
+    """Block exponents of one row lie further apart than the technology allows."""
+
+
+class OutputExists(HnlpuError):
+    """The output path holds something that hnlpu must not overwrite."""
+
+
+class BuildInProgress(HnlpuError):
+    """Another process is building into the same directory."""
+
+
+class OutputFailed(HnlpuError):
+    """The operating system refused to write (disk full, no permission)."""
+
+
+class NotABuild(HnlpuError):
+    """The path is not a build directory."""
+
+
+class DamagedBuild(HnlpuError):
+    """A file of a build is missing, altered or unreadable."""
+
+
+class TokenizerMissing(HnlpuError):
+    """Text was given or asked for, but the model has no usable tokenizer."""
+
+
+class InvalidInput(HnlpuError):
+    """An option or argument is outside of what it may be."""
+
+
+class MissingTool(HnlpuError):
+    """A program or optional package that this command needs is not installed."""

@@ -1,0 +1,47 @@
+"""From a `Model` to a build directory of hardwired digits, and back to matrices."""
+
+from hnlpu.hardwire._build import Progress, WeightFile, build, weight_files
+from hnlpu.hardwire._convert import digits_of, stored_format, tiles
+from hnlpu.hardwire._manifest import (
+    MANIFEST,
+    DigitRecord,
+    FileRecord,
+    Manifest,
+    MatrixRecord,
+    read_manifest,
+    source_digest,
+)
+from hnlpu.hardwire._matrix import (
+    LARGEST_SUM_BITS,
+    UNIT_BIAS,
+    Digit,
+    HardwiredMatrix,
+    row_facts,
+)
+from hnlpu.hardwire._open import Build, open_build
+from hnlpu.hardwire._staging import file_sha256
+
+__all__ = [
+    "LARGEST_SUM_BITS",
+    "MANIFEST",
+    "UNIT_BIAS",
+    "Build",
+    "Digit",
+    "DigitRecord",
+    "FileRecord",
+    "HardwiredMatrix",
+    "Manifest",
+    "MatrixRecord",
+    "Progress",
+    "WeightFile",
+    "build",
+    "digits_of",
+    "file_sha256",
+    "open_build",
+    "read_manifest",
+    "row_facts",
+    "source_digest",
+    "stored_format",
+    "tiles",
+    "weight_files",
+]

@@ -1,0 +1,201 @@
+"""A checkpoint -> a build directory.
+
+    weights/embedding.safetensors    embedding table and final norm, bfloat16
+    weights/layer-007.safetensors    digits of the layer's matrices; norms, sinks, biases
+    weights/unembedding.safetensors  digits of lm_head
+    tokenizer.json, ...              as the checkpoint has them
+    manifest.json                    everything else, and the digests
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hnlpu import __version__
+from hnlpu.checkpoint import (
+    EMBEDDING,
+    FINAL_NORM,
+    UNEMBEDDING,
+    MatrixShape,
+    Model,
+    layer_prefix,
+    locate,
+    matrix_shapes,
+    read_model,
+)
+from hnlpu.errors import InvalidInput, OutputExists, OutputFailed
+from hnlpu.hardwire._convert import Layout, convert, matrix_layout, stored_format
+from hnlpu.hardwire._manifest import (
+    MANIFEST,
+    FileRecord,
+    Manifest,
+    Source,
+    encode_manifest,
+    source_digest,
+)
+from hnlpu.hardwire._staging import Staging, check_output, file_sha256, staging
+from hnlpu.hardwire._writer import SafetensorsWriter
+from hnlpu.quantize import Policy
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what was done, weights done, weights in all)."""
+
+VECTOR_ROWS = 2**22  # elements of a vector tensor checked and copied at a time
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One file of weights: the matrices and vectors it holds, by name."""
+
+    name: str
+    matrices: tuple[MatrixShape, ...]
+    vectors: tuple[str, ...]
+
+    @property
+    def weights(self) -> int:
+        """Hardwired weights in the file."""
+        return sum(shape.weights for shape in self.matrices)
+
+
+def weight_files(model: Model) -> Iterator[WeightFile]:
+    """The weight files of a build, in the order in which data meets them."""
+    shapes = list(matrix_shapes(model.architecture))
+    yield WeightFile("weights/embedding.safetensors", (), (EMBEDDING, FINAL_NORM))
+    for layer in range(model.architecture.num_hidden_layers):
+        prefix = layer_prefix(layer) + "."
+        yield WeightFile(
+            f"weights/layer-{layer:03d}.safetensors",
+            tuple(s for s in shapes if s.layer == layer),
+            tuple(v for v in model.vectors if v.startswith(prefix)),
+        )
+    unembedding = tuple(s for s in shapes if s.name == UNEMBEDDING)
+    yield WeightFile("weights/unembedding.safetensors", unembedding, ())
+
+
+def build(
+    checkpoint: str | Path,
+    out: str | Path,
+    policy: Policy | None = None,
+    *,
+    revision: str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Hardwire `checkpoint` (a folder or Hub id) into the build directory `out`.
+
+    `out` appears complete or not at all; a build there is replaced.  Returns
+    its path.  Raises any HnlpuError; then nothing is left behind.
+    """
+    policy = policy or Policy()
+    workers = workers or os.cpu_count() or 1
+    if workers < 1:
+        raise InvalidInput(f"workers {workers}: must be at least 1")
+    target = Path(out).expanduser().resolve()
+    check_output(target)
+    model = read_model(locate(checkpoint, revision))
+    if target == model.directory or target in model.directory.parents:
+        raise OutputExists(f"{target}: is the checkpoint's own folder; choose another")
+    _check_space(target, model)
+    files = list(weight_files(model))
+    total = sum(file.weights for file in files)
+    with staging(target) as stage, ThreadPoolExecutor(workers) as pool:
+        source = _hash_source(model, pool)
+        stage.resume_or_clear(_plan(source, policy))
+        done = 0
+        entries: dict[str, dict[str, Any]] = {}
+        pending: dict[Future[dict[str, Any]], WeightFile] = {
+            pool.submit(_make_file, model, policy, file, stage): file for file in files
+        }
+        try:
+            for future in as_completed(pending):
+                file = pending[future]
+                entries[file.name] = future.result()
+                done += file.weights
+                if progress:
+                    progress(file.name, done, total)
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+        for path in model.carried_files():
+            with stage.writing(path.name) as temporary:
+                shutil.copyfile(path, temporary)
+            entries[path.name] = stage.finish(path.name, {})
+        matrices = {n: r for entry in entries.values() for n, r in entry["records"].items()}
+        manifest = Manifest(
+            schema_version=1,
+            generator=f"hnlpu {__version__}",
+            source=source,
+            architecture=model.architecture,
+            policy=policy,
+            matrices=matrices,
+            files={name: FileRecord(**entry["file"]) for name, entry in entries.items()},
+        )
+        with stage.writing(MANIFEST) as temporary:
+            temporary.write_bytes(encode_manifest(manifest))
+        stage.publish(target)
+    return target
+
+
+def _plan(source: Source, policy: Policy) -> dict[str, Any]:
+    return {
+        "generator": f"hnlpu {__version__}",
+        "source": source.digest,
+        "policy": policy.model_dump(mode="json"),
+    }
+
+
+def _hash_source(model: Model, pool: ThreadPoolExecutor) -> Source:
+    paths = [model.directory / "config.json", *model.weight_files(), *model.carried_files()]
+    digests = dict(zip([p.name for p in paths], pool.map(file_sha256, paths), strict=True))
+    return Source(digest=source_digest(digests), files=digests)
+
+
+def _make_file(model: Model, policy: Policy, file: WeightFile, stage: Staging) -> dict[str, Any]:
+    """Write one weight file, unless an earlier run finished it; returns its journal entry."""
+    if (entry := stage.finished(file.name)) is not None:
+        return entry
+    layout: Layout = {}
+    formats = {s.name: stored_format(model.matrices[s.name], policy) for s in file.matrices}
+    for name in file.vectors:
+        layout[name] = ("BF16", model.vectors[name].shape)
+    for shape in file.matrices:
+        layout |= matrix_layout(shape, 2 if formats[shape.name] == "mxfp4x2" else 1)
+    records = {}
+    with stage.writing(file.name) as temporary, SafetensorsWriter(temporary, layout) as writer:
+        for name in file.vectors:
+            _copy_vector(model, name, writer)
+        for shape in file.matrices:
+            record = convert(
+                model.matrices[shape.name], formats[shape.name], policy, writer, file.name
+            )
+            records[shape.name] = record.model_dump(mode="json")
+    return stage.finish(file.name, records)
+
+
+def _copy_vector(model: Model, name: str, writer: SafetensorsWriter) -> None:
+    """Copy a BF16 tensor, checking on the way that it is finite."""
+    tensor = model.vectors[name]
+    width = 1 if len(tensor.shape) == 1 else tensor.shape[1]
+    step = max(1, VECTOR_ROWS // width)
+    for start in range(0, tensor.shape[0], step):
+        rows = slice(start, start + step)
+        model.vector(name, rows)
+        writer.put(name, tensor.map()[rows], start * width)
+
+
+def _check_space(out: Path, model: Model) -> None:
+    """Refuse early when the disk cannot hold the build; a build is never larger than this."""
+    needed = sum(path.stat().st_size for path in model.weight_files())
+    parent = next(p for p in out.parents if p.exists())
+    free = shutil.disk_usage(parent).free
+    if free < needed:
+        raise OutputFailed(
+            f"{out}: the disk has {free / 1e9:.1f} GB free, the build needs about "
+            f"{needed / 1e9:.1f} GB; free some space or choose another folder"
+        )

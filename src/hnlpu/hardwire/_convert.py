@@ -1,0 +1,268 @@
+"""One matrix of a checkpoint -> digits in a file, a few rows at a time, and its record.
+
+    Matrix ──tiles──► digits ──► row facts ──► file
+                        └──► statistics ──► MatrixRecord
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from hnlpu.checkpoint import BLOCK, Matrix, MatrixShape
+from hnlpu.errors import ExponentSpread
+from hnlpu.hardwire._manifest import DigitRecord, MatrixRecord
+from hnlpu.hardwire._matrix import LARGEST_SUM_BITS, Digit, RowFacts, row_facts
+from hnlpu.hardwire._writer import SafetensorsWriter
+from hnlpu.quantize import BYTES_PER_BLOCK, Policy, dequantize, quantize_digits
+
+DENSE_TILE = 2**22  # weights quantised at a time: 32 MB as float64
+PACKED_TILE = 2**25  # weights inspected at a time: 16 MB of codes
+
+Layout = dict[str, tuple[str, tuple[int, ...]]]
+
+
+def codes_name(matrix: str, digit: int) -> str:
+    """Name of the tensor of packed codes in a build."""
+    return f"{matrix}.digit{digit}.codes"
+
+
+def exponents_name(matrix: str, digit: int) -> str:
+    """Name of the tensor of block exponents in a build."""
+    return f"{matrix}.digit{digit}.exponents"
+
+
+def row_exponents_name(matrix: str) -> str:
+    """Name of the tensor of row exponents in a build."""
+    return f"{matrix}.row_exponents"
+
+
+def bias_name(matrix: str) -> str:
+    """Name of the bias tensor in a build."""
+    return f"{matrix}.bias"
+
+
+def stacked(shape: MatrixShape) -> tuple[int, ...]:
+    """Leading dimension of a matrix's tensors: the experts, or nothing."""
+    return (shape.count,) if shape.role == "experts" else ()
+
+
+def matrix_layout(shape: MatrixShape, digits: int) -> Layout:
+    """Names, dtypes and shapes of a matrix's tensors in a build."""
+    lead, rows, blocks = stacked(shape), shape.rows, shape.columns // BLOCK
+    layout: Layout = {}
+    for d in range(digits):
+        layout[codes_name(shape.name, d)] = ("U8", (*lead, rows, blocks, BYTES_PER_BLOCK))
+        layout[exponents_name(shape.name, d)] = ("U8", (*lead, rows, blocks))
+    layout[row_exponents_name(shape.name)] = ("U8", (*lead, rows))
+    if shape.has_bias:
+        layout[bias_name(shape.name)] = ("BF16", (*lead, rows))
+    return layout
+
+
+def tiles(shape: MatrixShape, weights: int) -> Iterator[tuple[int, slice]]:
+    """Every (index, rows) of a stack in pieces of at most about `weights` weights."""
+    step = max(1, weights // shape.columns)
+    for index in range(shape.count):
+        for start in range(0, shape.rows, step):
+            yield index, slice(start, min(start + step, shape.rows))
+
+
+def stored_format(matrix: Matrix, policy: Policy) -> str:
+    """The format that `policy` gives this matrix: native, mxfp4 or mxfp4x2.
+
+    For `auto` the matrix is read until a row is found that one digit cannot
+    reproduce.
+    """
+    if matrix.is_mxfp4:
+        return "native"
+    wanted = policy.format_of(matrix.shape.role)
+    if wanted != "auto":
+        return wanted
+    for index, rows in tiles(matrix.shape, DENSE_TILE // 4):
+        if quantize_digits(matrix.dense(index, rows), 1, policy.max_spread)[1].any():
+            return "mxfp4x2"
+    return "mxfp4"
+
+
+def digits_of(
+    matrix: Matrix, fmt: str, policy: Policy, index: int, rows: slice
+) -> tuple[tuple[Digit, ...], npt.NDArray[np.float32] | None, npt.NDArray[np.float32] | None]:
+    """Digits of some rows; for quantised ones also the weights and the error (else None)."""
+    if fmt == "native":
+        codes, exponents = matrix.packed(index, rows)
+        digit = Digit(codes, exponents)
+        if not policy.requantize:
+            return (digit,), None, None
+        weights = dequantize(codes, exponents)
+        too_wide = row_facts((digit,)).spreads > policy.max_spread
+        if too_wide.any():
+            codes, exponents = codes.copy(), exponents.copy()
+            ((codes[too_wide], exponents[too_wide]),), _ = quantize_digits(
+                weights[too_wide], 1, policy.max_spread
+            )
+        return (Digit(codes, exponents),), weights, weights - dequantize(codes, exponents)
+    weights = matrix.dense(index, rows)
+    count = 2 if fmt == "mxfp4x2" else 1
+    found, error = quantize_digits(weights, count, policy.max_spread)
+    return tuple(Digit(c, e) for c, e in found), weights, error
+
+
+def convert(
+    matrix: Matrix, fmt: str, policy: Policy, writer: SafetensorsWriter, file: str
+) -> MatrixRecord:
+    """Write all digits of `matrix` and return its record.
+
+    Raises ExponentSpread where a row needs more range than the policy allows,
+    NotFinite for NaN or infinity.
+    """
+    shape = matrix.shape
+    blocks = shape.columns // BLOCK
+    tally = _Tally(2 if fmt == "mxfp4x2" else 1)
+    for index, rows in tiles(shape, PACKED_TILE if fmt == "native" else DENSE_TILE):
+        digits, weights, error = digits_of(matrix, fmt, policy, index, rows)
+        facts = row_facts(digits)
+        _check_rows(shape, facts, policy, index, rows)
+        first = index * shape.rows + rows.start
+        for d, digit in enumerate(digits):
+            at = first * blocks
+            writer.put(codes_name(shape.name, d), digit.codes, at * BYTES_PER_BLOCK)
+            writer.put(exponents_name(shape.name, d), digit.exponents, at)
+        writer.put(row_exponents_name(shape.name), facts.row_exponents, first)
+        tally.add(digits, facts, weights, error)
+    if matrix.bias_tensor is not None:
+        matrix.bias()  # raises NotFinite
+        writer.put(bias_name(shape.name), matrix.bias_tensor.map())
+    return tally.record(shape, fmt, file, policy)
+
+
+def _check_rows(
+    shape: MatrixShape, facts: RowFacts, policy: Policy, index: int, rows: slice
+) -> None:
+    def where(row: int) -> str:
+        expert = f"expert {index}, " if shape.role == "experts" else ""
+        return f"{shape.name}: {expert}row {rows.start + row}"
+
+    worst = int(np.argmax(facts.spreads))
+    if facts.spreads[worst] > policy.max_spread:
+        raise ExponentSpread(
+            f"{where(worst)} has block exponents that span {facts.spreads[worst]}, more than the "
+            f"{policy.max_spread} allowed; build with --requantize to round the small blocks"
+        )
+    widest = int(np.argmax(facts.magnitudes))
+    if sum_bits(int(facts.magnitudes[widest]), policy.activation_bits) > LARGEST_SUM_BITS:
+        raise ExponentSpread(
+            f"{where(widest)} needs an accumulator of more than {LARGEST_SUM_BITS} bits; "
+            "use fewer activation bits or --requantize with a smaller --max-spread"
+        )
+
+
+def sum_bits(magnitude: int, activation_bits: int) -> int:
+    """Bits of a two's complement number that holds any sum of `magnitude` times an activation."""
+    return (magnitude << (activation_bits - 1)).bit_length() + 1
+
+
+@njit(cache=True, nogil=True)
+def _count(
+    codes: npt.NDArray[np.uint8],
+    exponents: npt.NDArray[np.uint8],
+    of_byte: npt.NDArray[np.int64],
+    of_exponent: npt.NDArray[np.int64],
+) -> int:
+    """Add to the histograms of code bytes and of exponents of non-zero blocks; zero blocks."""
+    rows, blocks = exponents.shape
+    zero = 0
+    for row in range(rows):
+        for block in range(blocks):
+            union = 0
+            for j in range(16):
+                byte = codes[row, block, j]
+                union |= byte
+                of_byte[j & 1, byte] += 1  # two tables: neighbours do not wait for each other
+            if union & 0x77:
+                of_exponent[exponents[row, block]] += 1
+            else:
+                zero += 1
+    return zero
+
+
+@njit(cache=True, nogil=True)
+def _count_zero_pairs(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> int:
+    """Weights that are zero in both digits; flat packed codes."""
+    zeros = 0
+    for i in range(len(first)):
+        both = first[i] | second[i]
+        zeros += (both & 0x07) == 0
+        zeros += (both & 0x70) == 0
+    return zeros
+
+
+@dataclass
+class _Tally:
+    """Statistics of a matrix, gathered tile by tile."""
+
+    digits: int
+    zeros: int = 0
+    spread: int = 0
+    magnitude: int = 0
+    squares: float = 0.0
+    error_squares: float = 0.0
+    largest_error: float = 0.0
+    of_byte: npt.NDArray[np.int64] = field(init=False)
+    of_exponent: npt.NDArray[np.int64] = field(init=False)
+    zero_blocks: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.of_byte = np.zeros((self.digits, 2, 256), np.int64)
+        self.of_exponent = np.zeros((self.digits, 256), np.int64)
+        self.zero_blocks = [0] * self.digits
+
+    def add(
+        self,
+        digits: tuple[Digit, ...],
+        facts: RowFacts,
+        weights: npt.NDArray[np.float32] | None,
+        error: npt.NDArray[np.float32] | None,
+    ) -> None:
+        for d, digit in enumerate(digits):
+            self.zero_blocks[d] += _count(
+                digit.codes, digit.exponents, self.of_byte[d], self.of_exponent[d]
+            )
+        if len(digits) == 2:
+            self.zeros += _count_zero_pairs(*(digit.codes.reshape(-1) for digit in digits))
+        self.spread = max(self.spread, int(facts.spreads.max(initial=0)))
+        self.magnitude = max(self.magnitude, int(facts.magnitudes.max(initial=0)))
+        if weights is not None and error is not None:
+            self.squares += float(np.square(weights, dtype=np.float64).sum())
+            self.error_squares += float(np.square(error, dtype=np.float64).sum())
+            self.largest_error = max(self.largest_error, float(np.abs(error).max(initial=0)))
+
+    def record(self, shape: MatrixShape, fmt: str, file: str, policy: Policy) -> MatrixRecord:
+        records = []
+        for d in range(self.digits):
+            pairs = self.of_byte[d].sum(axis=0).reshape(16, 16)  # [high nibble, low nibble]
+            codes = pairs.sum(axis=0) + pairs.sum(axis=1)
+            used = np.flatnonzero(self.of_exponent[d])
+            records.append(
+                DigitRecord(
+                    codes=tuple(int(n) for n in codes),
+                    exponents=tuple((int(e), int(self.of_exponent[d, e])) for e in used),
+                    zero_blocks=self.zero_blocks[d],
+                )
+            )
+        zeros = self.zeros if self.digits == 2 else records[0].codes[0] + records[0].codes[8]
+        relative = math.sqrt(self.error_squares / self.squares) if self.squares else 0.0
+        return MatrixRecord.model_validate(
+            {
+                "role": shape.role, "file": file, "format": fmt, "count": shape.count,
+                "rows": shape.rows, "columns": shape.columns, "digits": records, "zeros": zeros,
+                "spread": self.spread,
+                "accumulator_bits": sum_bits(self.magnitude, policy.activation_bits),
+                "relative_error": relative, "largest_error": self.largest_error,
+            }
+        )  # fmt: skip

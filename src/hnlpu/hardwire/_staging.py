@@ -1,0 +1,190 @@
+"""The folder in which a build grows: `DIR.partial`, renamed to `DIR` when complete.
+
+    DIR.partial/.lock              held by the one process that builds
+    DIR.partial/.journal/plan.json what is being built, from which bytes
+    DIR.partial/.journal/NAME.json a finished file: its digest and records
+    DIR.partial/weights/...        finished files under their names, others as *.part
+
+A killed build leaves this folder; the next one with the same plan reuses the
+finished files.  Nothing ever stands at DIR but a complete build.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hnlpu.errors import BuildInProgress, HnlpuError, OutputExists, OutputFailed
+from hnlpu.hardwire._manifest import MANIFEST, canonical_json, read_manifest
+
+_HASH_CHUNK = 2**20
+_LOCK = ".lock"
+_JOURNAL = ".journal"
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as stream:
+        while chunk := stream.read(_HASH_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def check_output(out: Path) -> None:
+    """Refuse an output path that holds anything but a build or nothing.
+
+    Raises OutputExists.  A build that holds files of the user's own is
+    refused too: replacing it would lose them.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise OutputExists(f"{out}: is a file; choose a folder for the build")
+    if not any(out.iterdir()):
+        return
+    try:
+        manifest = read_manifest(out)
+    except HnlpuError:
+        raise OutputExists(
+            f"{out}: exists and is not a sound build; choose another folder or remove it"
+        ) from None
+    known = {MANIFEST, *manifest.files}
+    for path in sorted(out.rglob("*")):
+        name = path.relative_to(out).as_posix()
+        if path.is_file() and name not in known:
+            raise OutputExists(f"{out}: holds {name}, which is not part of the build; move it away")
+
+
+class Staging:
+    """A locked staging folder for one plan; use through `staging`."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._journal = folder / _JOURNAL
+
+    def finished(self, name: str) -> dict[str, Any] | None:
+        """The journal's entry of file `name` if the file is there and matches it."""
+        try:
+            entry: dict[str, Any] = json.loads(self._entry(name).read_bytes())
+            if file_sha256(self.folder / name) == entry["file"]["sha256"]:
+                return entry
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # unfinished or unreadable: it is made again
+        return None
+
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Path of a temporary file that becomes `name` when the block ends well."""
+        final = self.folder / name
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary = final.with_name(final.name + ".part")
+        yield temporary
+        temporary.replace(final)
+
+    def finish(self, name: str, records: dict[str, Any]) -> dict[str, Any]:
+        """Enter file `name` with its digest and `records` in the journal."""
+        path = self.folder / name
+        file = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+        entry = {"file": file, "records": records}
+        self._write(self._entry(name), entry)
+        return entry
+
+    def resume_or_clear(self, plan: Any) -> None:
+        """Keep what an earlier run of the same plan finished, drop anything else."""
+        path = self._journal / "plan.json"
+        with contextlib.suppress(OSError):
+            if path.read_bytes() == canonical_json(plan):
+                return
+        for child in self.folder.iterdir():
+            if child.name == _LOCK:
+                continue
+            shutil.rmtree(child) if child.is_dir() else child.unlink()
+        self._journal.mkdir()
+        self._write(path, plan)
+
+    def publish(self, out: Path) -> None:
+        """Put the finished folder in place of `out`."""
+        shutil.rmtree(self._journal)
+        for leftover in self.folder.rglob("*.part"):
+            leftover.unlink()
+        (self.folder / _LOCK).unlink()
+        if out.exists():
+            old = out.with_name(out.name + ".replaced")
+            if old.exists():
+                shutil.rmtree(old)
+            out.rename(old)
+            self.folder.rename(out)
+            shutil.rmtree(old)
+        else:
+            self.folder.rename(out)
+
+    def discard(self) -> None:
+        """Remove the folder and all it holds."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _entry(self, name: str) -> Path:
+        return self._journal / (name.replace("/", "--") + ".json")
+
+    def _write(self, path: Path, values: Any) -> None:
+        temporary = path.with_name(path.name + ".part")
+        temporary.write_bytes(canonical_json(values))
+        temporary.replace(path)
+
+
+@contextlib.contextmanager
+def staging(out: Path) -> Iterator[Staging]:
+    """The locked staging folder of `out`.
+
+    An error of the user's making or of the operating system removes it; an
+    interruption leaves it for the next run.  Raises BuildInProgress,
+    OutputFailed.
+    """
+    folder = out.with_name(out.name + ".partial")
+    try:
+        made_parents = _missing_parents(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise OutputFailed(f"{out}: cannot be created ({error.strerror})") from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            same = os.fstat(lock).st_ino == (folder / _LOCK).stat().st_ino
+        except OSError:
+            same = False
+        if not same:
+            raise BuildInProgress(f"{out}: another process is building it; wait for it to end")
+        stage = Staging(folder)
+        try:
+            yield stage
+        except OSError as error:
+            stage.discard()
+            _remove(made_parents)
+            raise OutputFailed(
+                f"{error.filename or out}: {error.strerror}; nothing was kept"
+            ) from None
+        except HnlpuError:
+            stage.discard()
+            _remove(made_parents)
+            raise
+    finally:
+        os.close(lock)
+
+
+def _missing_parents(path: Path) -> list[Path]:
+    """Parents of `path` that do not exist yet, innermost first."""
+    return [parent for parent in path.parents if not parent.exists()]
+
+
+def _remove(folders: list[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()

@@ -1,0 +1,73 @@
+"""Which matrices get how many digits, and how wide activations are.
+
+A format says how a weight becomes digits:
+
+    native    the checkpoint's own MXFP4 codes, untouched
+    mxfp4     one digit
+    mxfp4x2   two digits; the second quantises the first one's error
+    auto      one digit for matrices that it reproduces exactly, else two
+
+Experts that the checkpoint stores as MXFP4 are always native.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hnlpu.errors import InvalidInput
+
+Format = Literal["auto", "mxfp4", "mxfp4x2"]
+FORMATS: tuple[str, ...] = get_args(Format)
+SMALLEST_ACTIVATION_BITS, LARGEST_ACTIVATION_BITS = 2, 16
+LARGEST_SPREAD = 20
+
+
+class Policy(BaseModel):
+    """Formats by role, activation width in bits, and the largest exponent spread of a row."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attention: Format = "auto"
+    router: Format = "auto"
+    experts: Format = "mxfp4"
+    unembedding: Format = "auto"
+    activation_bits: int = Field(
+        12, ge=SMALLEST_ACTIVATION_BITS, le=LARGEST_ACTIVATION_BITS
+    )
+    max_spread: int = Field(LARGEST_SPREAD, ge=0, le=LARGEST_SPREAD)
+    requantize: bool = False
+
+    def format_of(self, role: str) -> Format:
+        """The format of matrices with this role."""
+        chosen: Format = getattr(self, role)
+        return chosen
+
+
+PRESETS: dict[str, Policy] = {
+    "default": Policy(),
+    "paper": Policy(
+        attention="mxfp4", router="mxfp4", unembedding="mxfp4", activation_bits=8
+    ),
+}
+
+
+def make_policy(preset: str = "default", **changes: object) -> Policy:
+    """A preset with some fields changed; None leaves a field.  Raises InvalidInput."""
+    if preset not in PRESETS:
+        raise InvalidInput(f"preset {preset!r} is unknown; choose from {', '.join(PRESETS)}")
+    given = {key: value for key, value in changes.items() if value is not None}
+    for key, value in given.items():
+        if key in ("attention", "router", "experts", "unembedding") and value not in FORMATS:
+            raise InvalidInput(f"{key} format {value!r} is unknown; choose from {', '.join(FORMATS)}")
+        if key == "activation_bits" and not (
+            isinstance(value, int) and SMALLEST_ACTIVATION_BITS <= value <= LARGEST_ACTIVATION_BITS
+        ):
+            raise InvalidInput(
+                f"activation bits {value}: must be from {SMALLEST_ACTIVATION_BITS} "
+                f"to {LARGEST_ACTIVATION_BITS}"
+            )
+        if key == "max_spread" and not (isinstance(value, int) and 0 <= value <= LARGEST_SPREAD):
+            raise InvalidInput(f"exponent spread {value}: must be from 0 to {LARGEST_SPREAD}")
+    return PRESETS[preset].model_copy(update=given)

@@ -1,0 +1,216 @@
+"""Train the bundled model:  python training/train.py --out runs/stdlib --minutes 100
+
+Writes `state.pt` every few minutes and resumes from it; `export.py` turns the
+state into a gpt-oss checkpoint.  Muon drives the matrices of attention and
+experts, AdamW everything else.  The learning rate warms up, stays, and falls
+linearly to zero over the last part of the run; the last 60 % of the steps
+train on the MXFP4 grid, the last 25 % with twice the sequence length.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import corpus
+import numpy as np
+import torch
+import torch.nn.functional as F
+from model import GptOss, Linear, Shape
+from tokenizers import Tokenizer
+from vocabulary import END_OF_TEXT, train_tokenizer
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the result besides the text and the shape."""
+
+    steps: int = 2000
+    batch_tokens: int = 8192
+    sequence: int = 512
+    long_sequence: int = 1024
+    long_from: float = 0.75  # fraction of the run
+    quantize_from: float = 0.40
+    warmup_steps: int = 60
+    decay_from: float = 0.45
+    muon_lr: float = 6e-3
+    adamw_lr: float = 3e-3
+    weight_decay: float = 0.05
+    balance_weight: float = 0.01
+    seed: int = 0
+
+
+SMOKE_SHAPE = Shape(
+    vocab_size=384, hidden_size=64, intermediate_size=64, num_hidden_layers=2,
+    num_attention_heads=2, num_key_value_heads=1, head_dim=32, num_local_experts=4,
+)  # fmt: skip
+SMOKE_RECIPE = Recipe(steps=12, batch_tokens=512, sequence=128, long_sequence=256, warmup_steps=2)
+
+
+def encode(tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
+    """Token ids of all texts, one end-of-text token before each: int64 [n]."""
+    end = tokenizer.token_to_id(END_OF_TEXT)
+    ids = [np.array([end, *e.ids]) for e in tokenizer.encode_batch(texts)]
+    return np.concatenate(ids)
+
+
+class Windows:
+    """Endless random windows of the text: every epoch a new offset and order."""
+
+    def __init__(self, tokens: np.ndarray, seed: int):
+        self.tokens = tokens
+        self.seed = seed
+
+    def batch(self, step: int, rows: int, length: int) -> torch.Tensor:
+        """Tokens [rows, length + 1] of `step`; the same for the same arguments."""
+        per_epoch = (len(self.tokens) - length - 1) // length - 1
+        picked = []
+        for i in range(step * rows, (step + 1) * rows):
+            epoch, position = divmod(i, per_epoch)
+            rng = np.random.default_rng((self.seed, epoch, length))
+            offset = int(rng.integers(length))
+            start = offset + int(rng.permutation(per_epoch)[position]) * length
+            picked.append(self.tokens[start : start + length + 1])
+        return torch.from_numpy(np.stack(picked))
+
+
+def optimizers(model: GptOss, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of attention and experts, AdamW for everything else."""
+    matrices = [m.weight for m in model.modules() if isinstance(m, Linear)]
+    known = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in known]
+    decayed = [p for p in rest if p.ndim == 2]
+    plain = [p for p in rest if p.ndim != 2]
+    muon = torch.optim.Muon(
+        matrices, lr=recipe.muon_lr, weight_decay=recipe.weight_decay, momentum=0.95,
+        adjust_lr_fn="match_rms_adamw",
+    )  # fmt: skip
+    adamw = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": recipe.weight_decay},
+         {"params": plain, "weight_decay": 0.0}],
+        lr=recipe.adamw_lr, betas=(0.9, 0.95),
+    )  # fmt: skip
+    for optimizer in (muon, adamw):
+        for group in optimizer.param_groups:
+            group["peak_lr"] = group["lr"]
+    return [muon, adamw]
+
+
+def rate(step: int, progress: float, recipe: Recipe) -> float:
+    """Learning rate as a fraction of its peak: warm-up by steps, decay by progress."""
+    warmup = min(1.0, (step + 1) / recipe.warmup_steps)
+    return warmup * min(1.0, (1 - progress) / (1 - recipe.decay_from))
+
+
+def train(
+    out: Path, shape: Shape, recipe: Recipe, minutes: float | None, text_bytes: int | None
+) -> None:
+    """Train `recipe.steps` steps, or for `minutes`; continue from `out/state.pt` if there is one.
+
+    With `minutes` the schedule follows the clock, so that a slow or shared
+    machine still ends its decay on time (and the steps done are recorded).
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    documents = corpus.training_documents()
+    if text_bytes:
+        documents = documents[:: max(1, sum(len(d.text) for d in documents) // text_bytes)]
+    texts = [d.text for d in documents]
+    tokenizer_file = out / "tokenizer.json"
+    if not tokenizer_file.exists():
+        train_tokenizer(texts, shape.vocab_size).save(str(tokenizer_file))
+    tokens = encode(Tokenizer.from_file(str(tokenizer_file)), texts)
+    windows = Windows(tokens, recipe.seed)
+
+    torch.manual_seed(recipe.seed)
+    model = GptOss(shape)
+    drivers = optimizers(model, recipe)
+    start, seconds, history = 0, 0.0, []
+    state_file = out / "state.pt"
+    if state_file.exists():
+        state = torch.load(state_file, weights_only=True)
+        if state["shape"] != asdict(shape):
+            raise SystemExit(f"{state_file}: trained with another shape; use another --out")
+        model.load_state_dict(state["model"])
+        for optimizer, saved in zip(drivers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        start, seconds, history = state["step"], state["seconds"], state["history"]
+        print(f"continuing at step {start}")
+
+    def save(step: int) -> None:
+        facts = {
+            "text_sha256": corpus.digest(documents),
+            "text_bytes": sum(len(t.encode()) for t in texts),
+            "documents": len(documents),
+            "tokens": len(tokens),
+            "parameters": sum(p.numel() for p in model.parameters()),
+        }
+        temporary = state_file.with_suffix(".part")
+        torch.save(
+            {
+                "model": model.state_dict(), "optimizers": [o.state_dict() for o in drivers],
+                "step": step, "seconds": seconds, "history": history, "shape": asdict(shape),
+                "recipe": asdict(recipe), "facts": facts, "threads": torch.get_num_threads(),
+            },
+            temporary,
+        )  # fmt: skip
+        os.replace(temporary, state_file)
+
+    last_saved = last_printed = time.monotonic()
+    step = start
+    while (progress := seconds / (60 * minutes) if minutes else step / recipe.steps) < 1:
+        began = time.monotonic()
+        length = recipe.long_sequence if progress >= recipe.long_from else recipe.sequence
+        model.set_quantize(progress >= recipe.quantize_from)
+        batch = windows.batch(step, recipe.batch_tokens // length, length)
+        logits, balance = model(batch[:, :-1])
+        loss = F.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
+        if not math.isfinite(loss.item()):
+            raise SystemExit(f"loss is {loss.item()} at step {step}: lower the learning rate")
+        for optimizer in drivers:
+            optimizer.zero_grad()
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * rate(step, progress, recipe)
+        (loss + recipe.balance_weight * balance).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in drivers:
+            optimizer.step()
+        now = time.monotonic()
+        seconds += now - began
+        history.append(round(loss.item(), 4))
+        step += 1
+        if now - last_printed > 20:
+            last_printed = now
+            mean = sum(history[-20:]) / len(history[-20:])
+            print(
+                f"step {step}  {progress:.1%}  loss {mean:.3f}  balance {balance.item():.2f}  "
+                f"{now - began:.2f} s/step  {seconds / 60:.1f} min",
+                flush=True,
+            )
+        if now - last_saved > 240:
+            last_saved = now
+            save(step)
+    save(step)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train the bundled model.")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=int, help="length of the run (default: the recipe's)")
+    length.add_argument("--minutes", type=float, help="length of the run by the clock")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--smoke", action="store_true", help="a tiny model for seconds, as a test")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    shape, recipe = (SMOKE_SHAPE, SMOKE_RECIPE) if args.smoke else (Shape(), Recipe())
+    if args.steps:
+        recipe = replace(recipe, steps=args.steps)
+    train(args.out, shape, recipe, args.minutes, text_bytes=100_000 if args.smoke else None)
+
+
+if __name__ == "__main__":
+    main()
