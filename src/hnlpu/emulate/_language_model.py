@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -48,10 +49,21 @@ class Score:
         return -math.fsum(self.logprobs) / math.log(2) / size_bytes
 
 
+class Token(NamedTuple):
+    """A new token and the text that it completes.
+
+    `text` is empty while a character is still open, for special tokens, and
+    where the model has no tokenizer.
+    """
+
+    id: int
+    text: str
+
+
 class LanguageModel:
     """A model that can be heard: hardwired (from a build) or float (from a checkpoint).
 
-    `name` says what it is, `directory` where it came from.
+    Wherever it takes text it also takes token ids; only text needs a tokenizer.
     """
 
     def __init__(self, transformer: Transformer, tokenizer: Tokenizer, directory: Path):
@@ -64,21 +76,29 @@ class LanguageModel:
         """Number of token ids."""
         return self.transformer.architecture.vocab_size
 
+    def encode(self, prompt: str | Sequence[int]) -> npt.NDArray[np.int64]:
+        """Token ids of text, or the ids given, checked.
+
+        Raises TokenizerMissing or InvalidInput.
+        """
+        ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
+        return self.transformer.check_tokens(ids)
+
     def generate(
         self,
-        tokens: Sequence[int],
+        prompt: str | Sequence[int],
         *,
         max_tokens: int = 128,
         temperature: float = 0.0,
         seed: int = 0,
-        stop_at_end: bool = True,
-    ) -> Iterator[int]:
-        """New token ids after `tokens`, one at a time; greedy at temperature 0.
+        ignore_end: bool = False,
+    ) -> Iterator[Token]:
+        """New tokens after `prompt`, as they come; greedy at temperature 0.
 
-        Ends after `max_tokens`, or at an end-of-text token, which is not
-        yielded.  Sampling draws u from Philox(seed) per token and takes the
-        first id whose cumulative float64 softmax exceeds u.  Raises
-        InvalidInput.
+        Ends after `max_tokens`, or (unless `ignore_end`) at an end-of-text
+        token, which is not yielded.  Sampling draws u from Philox(seed) per
+        token and takes the first id whose cumulative float64 softmax exceeds
+        u.  Raises InvalidInput, TokenizerMissing, NotFinite.
         """
         if max_tokens < 0:
             raise InvalidInput(f"max tokens {max_tokens}: must not be negative")
@@ -86,10 +106,13 @@ class LanguageModel:
             raise InvalidInput(f"temperature {temperature}: must be a number of at least 0")
         if seed < 0:
             raise InvalidInput(f"seed {seed}: must not be negative")
-        ids = self.transformer.check_tokens(tokens)
+        ids = self.encode(prompt)
         if not len(ids):
             raise InvalidInput("the prompt is empty; give at least one token")
-        return self._generate(ids, max_tokens, temperature, seed, stop_at_end)
+        new = self._generate(ids, max_tokens, temperature, seed, ignore_end)
+        if self.tokenizer.exists:
+            return (Token(token, text) for token, text in self.tokenizer.stream(new))
+        return (Token(token, "") for token in new)
 
     def _generate(
         self,
@@ -97,10 +120,10 @@ class LanguageModel:
         max_tokens: int,
         temperature: float,
         seed: int,
-        stop_at_end: bool,
+        ignore_end: bool,
     ) -> Iterator[int]:
         random = np.random.Generator(np.random.Philox(seed))
-        ends = set(self.transformer.architecture.eos_token_ids) if stop_at_end else set()
+        ends = () if ignore_end else self.transformer.architecture.eos_token_ids
         cache = self.transformer.new_cache()
         for _ in range(max_tokens):
             with one_blas_thread():
@@ -112,20 +135,25 @@ class LanguageModel:
             yield token
             ids = np.array([token], np.int64)
 
-    def score(self, tokens: Sequence[int], *, context: int | None = None, top: int = 0) -> Score:
-        """Log-probability of every token but the first, given those before it.
+    def score(
+        self, text: str | Sequence[int], *, context: int | None = None, top: int = 0
+    ) -> Score:
+        """Log-probability of every token of `text` but the first, given those before it.
 
         Up to `context` tokens (default: the model's position limit) are scored
         in one go; longer texts in windows of that length that overlap by
-        half, so that each token sees at least half a context.  Raises
-        InvalidInput.
+        half, so that each token sees at least half a context.  `top` adds the
+        best tokens at each position.  Raises InvalidInput, TokenizerMissing,
+        NotFinite.
         """
-        ids = self.transformer.check_tokens(tokens)
+        ids = self.encode(text)
         if len(ids) < 2:
             raise InvalidInput(f"scoring needs at least 2 tokens, got {len(ids)}")
         if top < 0 or top > self.vocab_size:
             raise InvalidInput(f"top {top}: must be from 0 to {self.vocab_size}")
-        limit = context or self.transformer.architecture.max_position_embeddings
+        limit = (
+            self.transformer.architecture.max_position_embeddings if context is None else context
+        )
         if limit < 2:
             raise InvalidInput(f"context {limit}: must be at least 2 tokens")
         def score_window(window: _Window) -> tuple[list[float], list[list[tuple[int, float]]]]:

@@ -3,7 +3,7 @@
     x float32 ──► quantize_activations ──► x_int, s ──► integer sums ──► y float32
 
 Two ways to the same integers: `_packed_sums` reads the packed digits as they
-lie in the file, for a few tokens; `_blas_sums` unpacks some rows and uses the
+lie in the file, for a few tokens; `_unpacked_sums` unpacks some rows and uses the
 machine's matrix product, for many tokens.  Products of integers are exact in
 floating point as long as every partial sum stays below 2^24 (float32) or 2^53
 (float64); the bound is computed per call, so the result never depends on the
@@ -13,6 +13,7 @@ order of summation.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,7 @@ def _add_integers(
                 weights[row, 32 * block + 2 * j + 1] += twice[byte >> 4] * unit
 
 
-def _blas_sums(matrix: HardwiredMatrix, x_int: Int32) -> Int64:
+def _unpacked_sums(matrix: HardwiredMatrix, x_int: Int32) -> Int64:
     """y_int [tokens, rows] by floating-point matrix products that cannot round."""
     largest_x = int(np.abs(x_int).max(initial=0))
     sums = np.empty((len(x_int), matrix.rows), np.int64)
@@ -145,8 +146,17 @@ def _blas_sums(matrix: HardwiredMatrix, x_int: Int32) -> Int64:
 
 def integer_sums(matrix: HardwiredMatrix, x_int: Int32) -> Int64:
     """y_int [tokens, rows] for x_int [tokens, columns]: exact, by the faster way."""
-    if len(x_int) > FEW_TOKENS:
-        return _blas_sums(matrix, x_int)
+    way = _unpacked_sums if len(x_int) > FEW_TOKENS else _digit_sums
+    return way(matrix, x_int)
+
+
+def ways_to_sum() -> dict[str, Callable[[HardwiredMatrix, Int32], Int64]]:
+    """Every implementation of `integer_sums` by name, for those who compare them."""
+    return {"packed digits": _digit_sums, "matrix product": _unpacked_sums}
+
+
+def _digit_sums(matrix: HardwiredMatrix, x_int: Int32) -> Int64:
+    """y_int [tokens, rows], straight from the packed digits."""
     sums = np.zeros((len(x_int), matrix.rows), np.int64)
     even, odd = np.ascontiguousarray(x_int[:, 0::2]), np.ascontiguousarray(x_int[:, 1::2])
     for digit in matrix.digits:

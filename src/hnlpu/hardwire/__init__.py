@@ -1,7 +1,9 @@
 """From a `Model` to a build directory of hardwired digits, and back to matrices."""
 
+from hnlpu.hardwire import golden
 from hnlpu.hardwire._build import Progress, WeightFile, build, weight_files
-from hnlpu.hardwire._convert import digits_of, stored_format, tiles
+from hnlpu.hardwire._convert import tiles
+from hnlpu.hardwire._log import BuildLog, log_path, machine, peak_memory_mb, read_log
 from hnlpu.hardwire._manifest import (
     MANIFEST,
     DigitRecord,
@@ -26,6 +28,7 @@ __all__ = [
     "MANIFEST",
     "UNIT_BIAS",
     "Build",
+    "BuildLog",
     "Digit",
     "DigitRecord",
     "FileRecord",
@@ -35,13 +38,16 @@ __all__ = [
     "Progress",
     "WeightFile",
     "build",
-    "digits_of",
     "file_sha256",
+    "golden",
+    "log_path",
+    "machine",
     "open_build",
+    "peak_memory_mb",
+    "read_log",
     "read_manifest",
     "row_facts",
     "source_digest",
-    "stored_format",
     "tiles",
     "weight_files",
 ]

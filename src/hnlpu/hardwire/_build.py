@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from hnlpu.checkpoint import (
 )
 from hnlpu.errors import InvalidInput, OutputExists, OutputFailed
 from hnlpu.hardwire._convert import Layout, convert, matrix_layout, stored_format
+from hnlpu.hardwire._log import BuildLog, machine, peak_memory_mb, write_log
 from hnlpu.hardwire._manifest import (
     MANIFEST,
     FileRecord,
@@ -94,6 +97,7 @@ def build(
     """
     policy = policy or Policy()
     workers = workers or os.cpu_count() or 1
+    began = time.monotonic()
     if workers < 1:
         raise InvalidInput(f"workers {workers}: must be at least 1")
     target = Path(out).expanduser().resolve()
@@ -139,6 +143,17 @@ def build(
         with stage.writing(MANIFEST) as temporary:
             temporary.write_bytes(encode_manifest(manifest))
         stage.publish(target)
+    log = BuildLog(
+        checkpoint=str(model.directory),
+        manifest_sha256=file_sha256(target / MANIFEST),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - began, 3),
+        peak_memory_mb=round(peak_memory_mb(), 1),
+        weights=total,
+        workers=workers,
+        machine=machine(),
+    )
+    write_log(target, log)
     return target
 
 

@@ -1,0 +1,5 @@
+"""`python -m hnlpu` is `hnlpu`."""
+
+from hnlpu.cli import main
+
+main()

@@ -1,0 +1,39 @@
+"""The command line.  Exit codes: 0 done, 1 the answer is no, 2 bad input (one line says what)."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line; the only place where errors become text."""
+    import click
+
+    from hnlpu.cli._app import app
+    from hnlpu.errors import HnlpuError
+
+    try:
+        code = app(standalone_mode=False)
+    except HnlpuError as error:
+        code = _fail(str(error))
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)  # noqa: T201  the help that was asked for
+        code = BAD_INPUT
+    except click.ClickException as error:
+        code = _fail(f"{error.format_message()} (try 'hnlpu --help')")
+    except (click.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # the reader went away: nothing is wrong, but Python must not complain at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(f"hnlpu: {' '.join(message.split())}\n")
+    return BAD_INPUT

@@ -1,0 +1,325 @@
+"""The commands, thin: options in, a verb of the API, its result out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from hnlpu import __version__
+from hnlpu.cli._output import out, parse_tokens, print_json, progress_bar
+from hnlpu.errors import InvalidInput
+
+app = typer.Typer(
+    name="hnlpu",
+    help="Hardwire a language model: from a checkpoint to metal-embedding digits that talk.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Workers = Annotated[int | None, typer.Option(help="Threads (default: one per core).")]
+ModelArgument = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Build directory, or checkpoint folder.")
+]
+BuildArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Build directory.")]
+Tokens = Annotated[str | None, typer.Option(metavar="IDS", help="Token ids, as in 1,2,3.")]
+FloatActivations = Annotated[
+    bool, typer.Option("--float-activations", help="Do not round activations to integers.")
+]
+_FORMATS = "auto, mxfp4 or mxfp4x2"
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"hnlpu {__version__}")  # noqa: T201  this is what was asked for
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Hardwire a language model: from a checkpoint to metal-embedding digits that talk."""
+
+
+@app.command()
+def build(
+    checkpoint: Annotated[str, typer.Argument(help="Checkpoint folder or Hub id.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Build directory to make.")],
+    preset: Annotated[str, typer.Option(help="Policy to start from: default or paper.")] = "default",
+    attention: Annotated[str | None, typer.Option(help=f"Format: {_FORMATS}.")] = None,
+    router: Annotated[str | None, typer.Option(help=f"Format: {_FORMATS}.")] = None,
+    experts: Annotated[str | None, typer.Option(help="Format of bf16 experts, likewise.")] = None,
+    unembedding: Annotated[str | None, typer.Option(help=f"Format: {_FORMATS}.")] = None,
+    activation_bits: Annotated[int | None, typer.Option(help="Activation width, 2 to 16.")] = None,
+    max_spread: Annotated[
+        int | None, typer.Option(help="Largest range of block exponents in a row, 0 to 20.")
+    ] = None,
+    requantize: Annotated[
+        bool, typer.Option("--requantize", help="Round rows that spread further, not refuse them.")
+    ] = False,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.")] = None,
+    workers: Workers = None,
+    json: Json = False,
+) -> None:
+    """Hardwire a checkpoint into a build directory."""
+    from hnlpu.hardwire import build as do_build
+    from hnlpu.hardwire import open_build, peak_memory_mb
+    from hnlpu.quantize import make_policy
+
+    policy = make_policy(
+        preset, attention=attention, router=router, experts=experts, unembedding=unembedding,
+        activation_bits=activation_bits, max_spread=max_spread, requantize=requantize or None,
+    )  # fmt: skip
+    began = time.monotonic()
+    with progress_bar("hardwiring") as progress:
+        path = do_build(
+            checkpoint, output, policy, revision=revision, workers=workers, progress=progress
+        )
+    manifest = open_build(path).manifest
+    weights = sum(m.weights for m in manifest.matrices.values())
+    digits = sum(m.weights * len(m.digits) for m in manifest.matrices.values())
+    facts = {
+        "directory": str(path),
+        "weights": weights,
+        "digits": digits,
+        "zeros": sum(m.zeros for m in manifest.matrices.values()),
+        "bytes": sum(f.bytes for f in manifest.files.values()),
+        "seconds": round(time.monotonic() - began, 3),
+        "peak_memory_mb": round(peak_memory_mb(), 1),
+        "policy": policy.model_dump(mode="json"),
+        "source_digest": manifest.source.digest,
+    }
+    if json:
+        print_json(facts)
+        return
+    out.print(
+        f"{path}: {weights:,} weights as {digits:,} digits ({digits / weights:.3f} a weight), "
+        f"{facts['bytes'] / 1e6:,.1f} MB, in {facts['seconds']:.1f} s"
+    )
+
+
+@app.command()
+def verify(
+    directory: BuildArgument,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoint to compare with (default: the one it was built from)."),
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Neurons per matrix held to the golden model.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the samples.")] = 0,
+    workers: Workers = None,
+    json: Json = False,
+) -> None:
+    """Prove a build: its files, every weight, and its arithmetic."""
+    from hnlpu.verify import verify as do_verify
+
+    with progress_bar("verifying") as progress:
+        result = do_verify(
+            directory, checkpoint, samples=samples, seed=seed, workers=workers, progress=progress
+        )
+    if json:
+        print_json(
+            {
+                "directory": str(result.directory),
+                "checkpoint": str(result.checkpoint) if result.checkpoint else None,
+                "passed": result.passed,
+                "checks": [
+                    {
+                        "name": c.name, "passed": c.passed, "covered": c.covered,
+                        "unit": c.unit, "problems": list(c.problems), "skipped": c.skipped,
+                    }
+                    for c in result.checks
+                ],
+            }
+        )  # fmt: skip
+    else:
+        for check in result.checks:
+            mark = "passed" if check.passed else "FAILED"
+            out.print(f"{check.name:<13} {mark}  {check.covered:,} {check.unit}")
+            if check.skipped:
+                out.print(f"{'':<13} not compared with a checkpoint: {check.skipped}")
+            for problem in check.problems:
+                out.print(f"  {problem}", markup=False)
+        verdict = "sound" if result.passed else "NOT sound"
+        out.print(f"{result.directory}: {verdict}")
+    if not result.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def generate(
+    directory: ModelArgument,
+    prompt: Annotated[str | None, typer.Option(help="Text to continue.")] = None,
+    tokens: Tokens = None,
+    max_tokens: Annotated[int, typer.Option(help="Most new tokens.")] = 128,
+    temperature: Annotated[float, typer.Option(help="0 takes the best token each time.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    stream: Annotated[bool, typer.Option(help="Print text as it comes.")] = True,
+    ignore_end: Annotated[bool, typer.Option(help="Go on after an end-of-text token.")] = False,
+    float_activations: FloatActivations = False,
+    json: Json = False,
+) -> None:
+    """Let the model continue a prompt."""
+    from hnlpu.emulate import open_language_model
+
+    if (prompt is None) == (tokens is None):
+        raise InvalidInput("give either --prompt TEXT or --tokens 1,2,3")
+    model = open_language_model(directory, float_activations=float_activations)
+    given = parse_tokens(tokens) if tokens is not None else prompt or ""
+    new = model.generate(
+        given, max_tokens=max_tokens, temperature=temperature, seed=seed, ignore_end=ignore_end
+    )
+    has_text = model.tokenizer.exists
+    began, first = time.monotonic(), None
+    ids, pieces = [], []
+    for token in new:
+        first = first or time.monotonic()
+        ids.append(token.id)
+        pieces.append(token.text)
+        if stream and not json:
+            sys.stdout.write(token.text if has_text else f"{token.id} ")
+            sys.stdout.flush()
+    ended = time.monotonic()
+    # the first token waits for the prompt, so the rate counts the ones after it
+    span = ended - (first or began) if len(ids) > 1 else ended - began
+    rate = max(1, len(ids) - 1) / span if ids and span > 0 else 0.0
+    if json:
+        text = "".join(pieces) if has_text else None
+        print_json(
+            {"tokens": ids, "text": text, "tokens_per_second": round(rate, 2),
+             "first_token_seconds": round((first or ended) - began, 4)}
+        )  # fmt: skip
+        return
+    if not stream:
+        sys.stdout.write("".join(pieces) if has_text else " ".join(map(str, ids)))
+    sys.stdout.write("\n")
+    if sys.stderr.isatty():
+        sys.stderr.write(f"[{len(ids)} tokens, {rate:.0f} tokens/s]\n")
+
+
+@app.command()
+def score(
+    directory: ModelArgument,
+    text: Annotated[str | None, typer.Option(help="Text to score.")] = None,
+    tokens: Tokens = None,
+    file: Annotated[Path | None, typer.Option(help="UTF-8 text file to score.")] = None,
+    context: Annotated[
+        int | None, typer.Option(help="Longest context (default: the model's position limit).")
+    ] = None,
+    top: Annotated[int, typer.Option(help="Also give the K best tokens at each position.")] = 0,
+    float_activations: FloatActivations = False,
+    json: Json = False,
+) -> None:
+    """Log-probabilities and perplexity of a text under the model."""
+    from hnlpu.emulate import open_language_model
+
+    if sum(x is not None for x in (text, tokens, file)) != 1:
+        raise InvalidInput("give one of --text TEXT, --tokens 1,2,3 or --file PATH")
+    given: Any = parse_tokens(tokens) if tokens is not None else text
+    if file is not None:
+        given = read_text(file)
+    model = open_language_model(directory, float_activations=float_activations)
+    began = time.monotonic()
+    result = model.score(given, context=context, top=top)
+    seconds = time.monotonic() - began
+    facts: dict[str, Any] = {
+        "logprobs": result.logprobs,
+        "nll": result.nll,
+        "perplexity": result.perplexity,
+        "scored_tokens": len(result.logprobs),
+        "seconds": round(seconds, 3),
+    }
+    if isinstance(given, str):
+        facts["bits_per_byte"] = result.bits_per_byte(len(given.encode()))
+    if result.top is not None:
+        facts["top"] = [
+            [{"token": token, "logprob": value} for token, value in best] for best in result.top
+        ]
+    if json:
+        print_json(facts)
+        return
+    line = f"perplexity {result.perplexity:.4f}, {result.nll:.4f} nats a token"
+    if "bits_per_byte" in facts:
+        line += f", {facts['bits_per_byte']:.4f} bits a byte"
+    out.print(f"{line}, over {len(result.logprobs):,} tokens in {seconds:.1f} s")
+    if result.top is not None:
+        _print_top(model, result.tokens, result.logprobs, result.top)
+
+
+def _print_top(
+    model: Any, tokens: list[int], logprobs: list[float], top: list[list[tuple[int, float]]]
+) -> None:
+    def show(token: int) -> str:
+        return f"{token} {model.tokenizer.decode([token])!r}" if model.tokenizer.exists else f"{token}"
+
+    table = Table("token", "log p", "best")
+    for token, value, best in zip(tokens[1:], logprobs, top, strict=True):
+        choices = "   ".join(f"{show(t)} {v:.2f}" for t, v in best)
+        table.add_row(show(token), f"{value:.3f}", choices)
+    out.print(table, markup=False)
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 file; raises InvalidInput."""
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path}: is not UTF-8 text (byte {error.start})") from None
+
+
+@app.command()
+def report(
+    directory: BuildArgument,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="HTML file (default: DIR.report.html).")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoint for the float figures (default: the one it was built from)."),
+    ] = None,
+    text: Annotated[
+        Path | None, typer.Option(help="UTF-8 file to score with both models.")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="Prompt of the sample text.")] = None,
+    json: Json = False,
+) -> None:
+    """Write a self-contained HTML page about a build."""
+    from hnlpu.report import report as do_report
+
+    passage = None if text is None else read_text(text)
+    path = do_report(directory, output, checkpoint=checkpoint, text=passage, prompt=prompt)
+    if json:
+        print_json({"report": str(path), "bytes": path.stat().st_size})
+    else:
+        out.print(f"{path}: {path.stat().st_size / 1e3:.0f} kB, opens in any browser")
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """What is installed, what this machine can use, and what is missing."""
+    from hnlpu.cli._doctor import examine
+
+    findings = examine()
+    if json:
+        print_json([finding.__dict__ for finding in findings])
+    else:
+        for finding in findings:
+            mark = "ok" if finding.ok else ("missing" if finding.needed else "optional")
+            out.print(f"{mark:<9} {finding.name:<16} {finding.detail}", markup=False)
+            if not finding.ok and finding.remedy:
+                out.print(f"{'':<9} {'':<16} install: {finding.remedy}", markup=False)
+    if any(f.needed and not f.ok for f in findings):
+        raise typer.Exit(1)

@@ -1,0 +1,54 @@
+"""What commands print: JSON for machines, text for people, progress on a terminal only."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from hnlpu.errors import InvalidInput
+
+out = Console(highlight=False, soft_wrap=True)
+
+
+def print_json(values: Any) -> None:
+    """One JSON document on standard output."""
+    json.dump(values, sys.stdout, indent=1, allow_nan=True)
+    sys.stdout.write("\n")
+
+
+def parse_tokens(text: str) -> list[int]:
+    """Token ids from "1,2,3"; raises InvalidInput."""
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise InvalidInput(
+            f"--tokens {text!r}: give whole numbers separated by commas, as in 1,2,3"
+        ) from None
+
+
+@contextlib.contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[str, int, int], None] | None]:
+    """A progress callback (what, done, in all) that draws on a terminal, else None."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[item]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None, item="")
+
+        def update(item: str, done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, item=item)
+
+        yield update

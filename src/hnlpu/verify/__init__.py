@@ -1,0 +1,5 @@
+"""Proof that a build is whole, is the checkpoint, and computes exactly."""
+
+from hnlpu.verify._verify import Check, Verification, verify
+
+__all__ = ["Check", "Verification", "verify"]

@@ -1,0 +1,204 @@
+"""Proving a build: is it whole, is it the checkpoint, is its arithmetic exact?
+
+    files       every byte of every file, and nothing else in the folder
+    weights     every weight decoded and held against the checkpoint's value
+    kept        embedding, norms, sinks and biases are the checkpoint's bytes
+    arithmetic  sampled neurons against the golden model, on extreme inputs
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hnlpu.checkpoint import Model, read_model
+from hnlpu.emulate import one_blas_thread
+from hnlpu.errors import DamagedBuild, HnlpuError
+from hnlpu.hardwire import (
+    MANIFEST,
+    Build,
+    Manifest,
+    Progress,
+    file_sha256,
+    open_build,
+    read_log,
+    read_manifest,
+)
+from hnlpu.verify._arithmetic import check_samples
+from hnlpu.verify._weights import check_kept, check_matrix
+
+PROBLEMS_KEPT = 20
+
+
+@dataclass(frozen=True)
+class Check:
+    """One kind of check: how many items it covered and what it found wrong."""
+
+    name: str
+    covered: int
+    unit: str
+    problems: tuple[str, ...]
+    skipped: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was wrong."""
+        return not self.problems
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The outcome of `verify`; `checkpoint` is what weights were compared with, if anything."""
+
+    directory: Path
+    checkpoint: Path | None
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything that was found wrong."""
+        return [problem for check in self.checks for problem in check.problems]
+
+
+def verify(
+    directory: str | Path,
+    checkpoint: str | Path | None = None,
+    *,
+    samples: int = 4,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Verification:
+    """Check a build directory; see the module's head for what is checked.
+
+    The checkpoint is found by the build's log, or given.  Without one its two
+    checks are marked skipped.  Raises NotABuild where there is no build, and
+    any error of `read_model` for a checkpoint that was given.
+    """
+    folder = Path(directory).expanduser().resolve()
+    workers = workers or os.cpu_count() or 1
+    try:
+        manifest = read_manifest(folder)
+    except DamagedBuild as error:
+        return Verification(folder, None, (Check("files", 0, "files", (str(error),)),))
+    with one_blas_thread(), ThreadPoolExecutor(workers) as pool:
+        files = _collect("files", "files", _check_files(folder, manifest, pool))
+        if not files.passed:
+            return Verification(folder, None, (files,))
+        try:
+            build = open_build(folder)
+        except DamagedBuild as error:
+            return Verification(folder, None, (Check("files", 0, "files", (str(error),)),))
+        model, why_not = _find_checkpoint(build, checkpoint)
+        checks = [files]
+        if model is not None:
+            checks.append(_collect("source", "files", _check_source(build, model, pool)))
+        checks.append(_check_weights(build, model, why_not, pool, progress))
+        if model is not None:
+            kept = ((1, problem) for _, problem in check_kept(build, model))
+            checks.append(_collect("kept tensors", "tensors", kept))
+        random = np.random.default_rng(seed)
+        sums = (check_samples(build, s, samples, random) for s in build.shapes().values())
+        checks.append(_collect("arithmetic", "sums", sums))
+    return Verification(folder, model.directory if model else None, tuple(checks))
+
+
+def _collect(name: str, unit: str, found: Iterable[tuple[int, str | None]]) -> Check:
+    covered, problems = 0, []
+    for count, problem in found:
+        covered += count
+        if problem is not None:
+            problems.append(problem)
+    return Check(name, covered, unit, tuple(problems[:PROBLEMS_KEPT]))
+
+
+def _check_files(
+    folder: Path, manifest: Manifest, pool: ThreadPoolExecutor
+) -> Iterator[tuple[int, str | None]]:
+    def digest(name: str) -> str | None:
+        path = folder / name
+        try:
+            found = file_sha256(path)
+        except OSError as error:
+            return f"{path}: {error.strerror}"
+        wanted = manifest.files[name].sha256
+        return None if found == wanted else f"{path}: altered (its digest is not the manifest's)"
+
+    for problem in pool.map(digest, manifest.files):
+        yield 1, problem
+    known = {MANIFEST, *manifest.files}
+    for path in sorted(folder.rglob("*")):
+        if not path.is_dir() and path.relative_to(folder).as_posix() not in known:
+            yield 1, f"{path}: is not part of the build"
+
+
+def _find_checkpoint(
+    build: Build, given: str | Path | None
+) -> tuple[Model | None, str | None]:
+    """The checkpoint to compare with, or why there is none."""
+    if given is not None:
+        return read_model(Path(given).expanduser().resolve()), None
+    log = read_log(build.directory, file_sha256(build.directory / MANIFEST))
+    if log is None:
+        return None, "no checkpoint given and no build log to find it by; add --checkpoint"
+    try:
+        return read_model(Path(log.checkpoint)), None
+    except HnlpuError as error:
+        return None, f"the checkpoint of the build's log cannot be read ({error}); add --checkpoint"
+
+
+def _check_source(
+    build: Build, model: Model, pool: ThreadPoolExecutor
+) -> Iterator[tuple[int, str | None]]:
+    """Is this the checkpoint that was built?  File by file."""
+    wanted = build.manifest.source.files
+
+    def digest(name: str) -> str | None:
+        path = model.directory / name
+        try:
+            same = file_sha256(path) == wanted[name]
+        except OSError as error:
+            return f"{path}: {error.strerror}"
+        return None if same else f"{path}: is not the file that was built"
+
+    for problem in pool.map(digest, wanted):
+        yield 1, problem
+
+
+def _check_weights(
+    build: Build,
+    model: Model | None,
+    why_not: str | None,
+    pool: ThreadPoolExecutor,
+    progress: Progress | None,
+) -> Check:
+    shapes = list(build.shapes().values())
+    total = sum(shape.weights for shape in shapes)
+
+    def check(name: str) -> list[tuple[int, str | None]]:
+        matrix = model.matrices.get(name) if model else None
+        try:
+            return list(check_matrix(build, matrix, build.shapes()[name]))
+        except HnlpuError as error:
+            return [(0, str(error))]
+
+    done = 0
+    found: list[tuple[int, str | None]] = []
+    for shape, pieces in zip(shapes, pool.map(check, [s.name for s in shapes]), strict=True):
+        found += pieces
+        done += shape.weights
+        if progress:
+            progress(shape.name, done, total)
+    check_ = _collect("weights", "weights", found)
+    return Check(check_.name, check_.covered, check_.unit, check_.problems, why_not)
+

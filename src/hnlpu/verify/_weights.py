@@ -1,0 +1,162 @@
+"""Every hardwired weight, decoded and held against the checkpoint's value.
+
+Independent of what wrote and what runs the build: values come from a table of
+16 reals and a power of two, not from the integers that the emulator uses; and
+a weight that was rounded must be the nearest value that its digit can express.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from hnlpu.checkpoint import Matrix, MatrixShape, Model
+from hnlpu.hardwire import Build, Digit, HardwiredMatrix, MatrixRecord, row_facts, tiles
+from hnlpu.quantize import dequantize
+
+PACKED_TILE = 2**24
+DENSE_TILE = 2**21
+Float64 = npt.NDArray[np.float64]
+UInt8 = npt.NDArray[np.uint8]
+
+E2M1: Float64 = np.array(
+    [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0]
+)
+"""The standard's table (OCP Microscaling v1.0, table 5)."""
+
+
+@njit(cache=True, nogil=True)
+def _first_difference(
+    codes: UInt8, exponents: UInt8, row_exponents: UInt8,
+    stored: UInt8, scales: UInt8, table: Float64,
+) -> int:  # fmt: skip
+    """Flat position of the first weight whose metal and checkpoint differ, or -1.
+
+    The metal's value is integer * 2^(b - 128) with the integer built from odd
+    part and shifts; the checkpoint's is table[code] * 2^(scale - 127).
+    """
+    rows, blocks = exponents.shape
+    for row in range(rows):
+        unit = 2.0 ** (np.int64(row_exponents[row]) - 128)
+        for block in range(blocks):
+            shift = np.int64(exponents[row, block]) - np.int64(row_exponents[row])
+            step = 2.0**shift * unit
+            scale = 2.0 ** (np.int64(scales[row, block]) - 127)
+            for j in range(16):
+                metal, kept = codes[row, block, j], stored[row, block, j]
+                for half in range(2):
+                    code = (metal >> (4 * half)) & 15
+                    exponent, mantissa = (code >> 1) & 3, code & 1
+                    twice = mantissa if exponent == 0 else (2 + mantissa) << (exponent - 1)
+                    value = -twice * step if code & 8 else twice * step
+                    if value != table[(kept >> (4 * half)) & 15] * scale:
+                        return (row * blocks + block) * 32 + 2 * j + half
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _first_not_nearest(values: Float64, codes: UInt8, exponents: UInt8, table: Float64) -> int:
+    """Subtract the digit from `values` [rows, columns]; flat position of the first not nearest."""
+    rows, blocks = exponents.shape
+    found = -1
+    for row in range(rows):
+        for block in range(blocks):
+            scale = 2.0 ** (np.int64(exponents[row, block]) - 127)
+            for i in range(32):
+                code = (codes[row, block, i // 2] >> (4 * (i % 2))) & 15
+                value = values[row, 32 * block + i]
+                error = abs(value - table[code] * scale)
+                for other in range(16):
+                    if abs(value - table[other] * scale) < error and found < 0:
+                        found = (row * blocks + block) * 32 + i
+                values[row, 32 * block + i] = value - table[code] * scale
+    return found
+
+
+def check_matrix(
+    build: Build, matrix: Matrix | None, shape: MatrixShape
+) -> Iterator[tuple[int, str | None]]:
+    """(weights checked, problem or None) for every piece of one matrix.
+
+    Without `matrix`, only what follows from the build itself is checked: row
+    exponents and, over the whole matrix, the recorded counts.
+    """
+    record = build.manifest.matrices[shape.name]
+    native = record.format == "native"
+    error_squares = squares = 0.0
+    for index, rows in tiles(shape, PACKED_TILE if native else DENSE_TILE):
+        metal = build.matrix(shape, index).part(rows)
+        where = f"{shape.name}" + (f" expert {index}" if shape.role == "experts" else "")
+        problem = _structure(metal, record, build)
+        if problem is None and matrix is not None:
+            policy = build.manifest.policy
+            if native and not policy.requantize:
+                problem = _compare_native(metal, *matrix.packed(index, rows))
+            else:
+                values = (
+                    dequantize(*matrix.packed(index, rows)) if matrix.is_mxfp4
+                    else matrix.dense(index, rows)
+                ).astype(np.float64)  # fmt: skip
+                squares += float(np.square(values).sum())
+                problem = _compare_rounded(values, metal.digits)
+                error_squares += float(np.square(values).sum())
+        if problem is not None:
+            problem = f"{build.directory / record.file}: {where}, rows from {rows.start}: {problem}"
+        yield (rows.stop - rows.start) * shape.columns, problem
+    if squares and abs(np.sqrt(error_squares / squares) - record.relative_error) > 1e-6:
+        yield 0, f"{build.directory}: {shape.name}: the recorded error is not what was measured"
+
+
+def _structure(metal: HardwiredMatrix, record: MatrixRecord, build: Build) -> str | None:
+    facts = row_facts(metal.digits)
+    if not np.array_equal(facts.row_exponents, metal.row_exponents):
+        row = int(np.argmax(facts.row_exponents != metal.row_exponents))
+        return f"row {row}: the row exponent is not the smallest of its blocks"
+    if facts.spreads.max(initial=0) > min(record.spread, build.manifest.policy.max_spread):
+        return "the exponents spread by more than the manifest says"
+    limit = 1 << (record.accumulator_bits - 1)
+    if int(facts.magnitudes.max(initial=0)) << (build.manifest.policy.activation_bits - 1) >= limit:
+        return "an accumulator can overflow the width that the manifest states"
+    return None
+
+
+def _compare_native(metal: HardwiredMatrix, codes: UInt8, scales: UInt8) -> str | None:
+    (digit,) = metal.digits
+    position = _first_difference(
+        digit.codes, digit.exponents, metal.row_exponents, codes, scales, E2M1
+    )
+    return None if position < 0 else _at(position, metal) + "differs from the checkpoint"
+
+
+def _compare_rounded(values: Float64, digits: tuple[Digit, ...]) -> str | None:
+    for number, digit in enumerate(digits):
+        position = _first_not_nearest(values, digit.codes, digit.exponents, E2M1)
+        if position >= 0:
+            row, column = divmod(position, values.shape[1])
+            return f"row {row} column {column}: digit {number} is not the nearest"
+    return None
+
+
+def _at(position: int, metal: HardwiredMatrix) -> str:
+    row, column = divmod(position, metal.columns)
+    return f"row {row} column {column} "
+
+
+def check_kept(build: Build, model: Model) -> Iterator[tuple[str, str | None]]:
+    """(name, problem or None) for every tensor that must be the checkpoint's bytes."""
+    for name, tensor in model.vectors.items():
+        yield name, _same(build, name, tensor.map(), build.tensors[name].map())
+    for name, matrix in model.matrices.items():
+        if matrix.bias_tensor is not None:
+            kept = build.tensors[f"{name}.bias"].map()
+            yield name, _same(build, name, matrix.bias_tensor.map(), kept)
+
+
+def _same(build: Build, name: str, ours: Any, theirs: Any) -> str | None:
+    if np.array_equal(ours, theirs):
+        return None
+    return f"{build.directory}: {name} differs from the checkpoint"
