@@ -129,9 +129,7 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, help="only an excerpt of about this many bytes")
     args = parser.parse_args()
     documents = held_out_documents()
-    text = (
-        excerpt(documents, args.bytes) if args.bytes else "".join(d.text for d in documents)
-    )
+    text = excerpt(documents, args.bytes) if args.bytes else "".join(d.text for d in documents)
     args.held_out.parent.mkdir(parents=True, exist_ok=True)
     args.held_out.write_text(text, "utf-8")
     print(f"{args.held_out}: {len(text.encode()):,} bytes of {len(documents)} held-out modules")

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from model import Shape, mxfp4_grid
 from safetensors.torch import save_file
 from torch import Tensor
-from vocabulary import END_OF_TEXT, PADDING
 
 from hnlpu.quantize import quantize_mxfp4
+from model import Shape, mxfp4_grid
+from vocabulary import END_OF_TEXT, PADDING
 
 
 def pack_mxfp4(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,9 +49,7 @@ def checkpoint_tensors(state: dict[str, Tensor], shape: Shape) -> dict[str, Tens
         put(f"{target}mlp.router.weight", state[f"{source}mlp.router.weight"])
         put(f"{target}mlp.router.bias", state[f"{source}mlp.router.bias"])
         for ours, theirs in (("gate_up", "gate_up_proj"), ("down", "down_proj")):
-            parts = [
-                f"{source}mlp.{ours}.{e}." for e in range(shape.num_local_experts)
-            ]
+            parts = [f"{source}mlp.{ours}.{e}." for e in range(shape.num_local_experts)]
             packed = [pack_mxfp4(state[p + "weight"]) for p in parts]
             name = f"{target}mlp.experts.{theirs}"
             tensors[f"{name}_blocks"] = torch.stack([blocks for blocks, _ in packed])

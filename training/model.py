@@ -268,9 +268,7 @@ class GptOss(nn.Module):
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [batch, length, vocab] for `tokens` [batch, length], and the balance loss."""
         angles = torch.outer(torch.arange(tokens.shape[1], dtype=torch.float64), self.frequencies)
-        cos, sin = (
-            (f(angles) * self.attention_factor).float() for f in (torch.cos, torch.sin)
-        )
+        cos, sin = ((f(angles) * self.attention_factor).float() for f in (torch.cos, torch.sin))
         x = self.embed_tokens(tokens)
         balance = x.new_zeros(())
         for layer in self.layers:

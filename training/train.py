@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import corpus
 import numpy as np
 import torch
 import torch.nn.functional as F
-from model import GptOss, Linear, Shape
 from tokenizers import Tokenizer
+
+import corpus
+from model import GptOss, Linear, Shape
 from vocabulary import END_OF_TEXT, train_tokenizer
 
 
@@ -157,7 +157,7 @@ def train(
             },
             temporary,
         )  # fmt: skip
-        os.replace(temporary, state_file)
+        temporary.replace(state_file)
 
     last_saved = last_printed = time.monotonic()
     step = start

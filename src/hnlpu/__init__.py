@@ -1,11 +1,11 @@
 """Hardwire a language model: every weight becomes metal, and the result talks.
 
-    import hnlpu
+import hnlpu
 
-    hnlpu.build("openai/gpt-oss-20b", "build/20b")
-    hnlpu.verify("build/20b").passed
-    for token in hnlpu.open("build/20b").generate("def add(a, b):"):
-        print(token.text, end="")
+hnlpu.build("openai/gpt-oss-20b", "build/20b")
+hnlpu.verify("build/20b").passed
+for token in hnlpu.open("build/20b").generate("def add(a, b):"):
+    print(token.text, end="")
 """
 
 __version__ = "0.1.0"

@@ -44,5 +44,3 @@ def locate(checkpoint: str | Path, revision: str | None = None) -> Path:
             f"{checkpoint}: no such folder here, and the Hub did not give it ({first_line})"
         ) from None
     return Path(found)
-
-

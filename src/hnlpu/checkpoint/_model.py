@@ -175,7 +175,9 @@ class Model:
 def finite(tensor: StoredTensor, raw: npt.NDArray[np.uint16]) -> Float32:
     """bfloat16 bits `raw` of `tensor` as contiguous float32; raises NotFinite on NaN or infinity."""
     if bool(((raw & 0x7F80) == 0x7F80).any()):
-        raise NotFinite(f"{tensor.file}: {tensor.name} holds NaN or infinity; repair the checkpoint")
+        raise NotFinite(
+            f"{tensor.file}: {tensor.name} holds NaN or infinity; repair the checkpoint"
+        )
     return np.ascontiguousarray(bfloat16_to_float32(raw))
 
 

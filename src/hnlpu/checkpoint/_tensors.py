@@ -96,11 +96,15 @@ def read_index(directory: Path) -> dict[str, StoredTensor]:
                     f"{shard}: tensor {name} is also in {tensors[name].file.name}"
                 )
             if where.get(name) != file:
-                raise DamagedCheckpoint(f"{shard}: holds {name}, which the index does not place there")
+                raise DamagedCheckpoint(
+                    f"{shard}: holds {name}, which the index does not place there"
+                )
             tensors[name] = tensor
     for name, file in where.items():
         if name not in tensors:
-            raise DamagedCheckpoint(f"{directory / file}: lacks {name}, which the index places there")
+            raise DamagedCheckpoint(
+                f"{directory / file}: lacks {name}, which the index places there"
+            )
     return tensors
 
 
@@ -116,7 +120,9 @@ def _read_weight_map(path: Path) -> dict[str, str]:
         raise DamagedCheckpoint(f"{path}: has no weight_map")
     for name, file in where.items():
         if not isinstance(file, str) or Path(file).name != file or not file:
-            raise DamagedCheckpoint(f"{path}: {name} is placed in {file!r}, not a file of this folder")
+            raise DamagedCheckpoint(
+                f"{path}: {name} is placed in {file!r}, not a file of this folder"
+            )
     return where
 
 

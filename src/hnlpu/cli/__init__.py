@@ -11,26 +11,25 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line; the only place where errors become text."""
-    import click
+    import typer
 
     from hnlpu.cli._app import app
     from hnlpu.errors import HnlpuError
 
+    # typer carries click under a name that depends on its version; this is ClickException
+    usage_error = typer.BadParameter.__mro__[2]
     try:
         code = app(standalone_mode=False)
     except HnlpuError as error:
         code = _fail(str(error))
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message(), file=sys.stderr)  # noqa: T201  the help that was asked for
-        code = BAD_INPUT
-    except click.ClickException as error:
-        code = _fail(f"{error.format_message()} (try 'hnlpu --help')")
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except BrokenPipeError:
         # the reader went away: nothing is wrong, but Python must not complain at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except usage_error as error:  # type: ignore[misc]  # an exception type, found at run time
+        code = _fail(f"{error.format_message()} (try 'hnlpu --help')")
     sys.exit(code)
 
 

@@ -17,7 +17,6 @@ from hnlpu.errors import InvalidInput
 app = typer.Typer(
     name="hnlpu",
     help="Hardwire a language model: from a checkpoint to metal-embedding digits that talk.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -42,21 +41,26 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     """Hardwire a language model: from a checkpoint to metal-embedding digits that talk."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())  # noqa: T201  nothing was asked: show what can be
 
 
 @app.command()
 def build(
     checkpoint: Annotated[str, typer.Argument(help="Checkpoint folder or Hub id.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Build directory to make.")],
-    preset: Annotated[str, typer.Option(help="Policy to start from: default or paper.")] = "default",
+    preset: Annotated[
+        str, typer.Option(help="Policy to start from: default or paper.")
+    ] = "default",
     attention: Annotated[str | None, typer.Option(help=f"Format: {_FORMATS}.")] = None,
     router: Annotated[str | None, typer.Option(help=f"Format: {_FORMATS}.")] = None,
     experts: Annotated[str | None, typer.Option(help="Format of bf16 experts, likewise.")] = None,
@@ -116,7 +120,9 @@ def verify(
         Path | None,
         typer.Option(help="Checkpoint to compare with (default: the one it was built from)."),
     ] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Neurons per matrix held to the golden model.")] = 4,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Neurons per matrix held to the golden model.")
+    ] = 4,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the samples.")] = 0,
     workers: Workers = None,
     json: Json = False,
@@ -261,7 +267,9 @@ def _print_top(
     model: Any, tokens: list[int], logprobs: list[float], top: list[list[tuple[int, float]]]
 ) -> None:
     def show(token: int) -> str:
-        return f"{token} {model.tokenizer.decode([token])!r}" if model.tokenizer.exists else f"{token}"
+        return (
+            f"{token} {model.tokenizer.decode([token])!r}" if model.tokenizer.exists else f"{token}"
+        )
 
     table = Table("token", "log p", "best")
     for token, value, best in zip(tokens[1:], logprobs, top, strict=True):
@@ -290,9 +298,7 @@ def report(
         Path | None,
         typer.Option(help="Checkpoint for the float figures (default: the one it was built from)."),
     ] = None,
-    text: Annotated[
-        Path | None, typer.Option(help="UTF-8 file to score with both models.")
-    ] = None,
+    text: Annotated[Path | None, typer.Option(help="UTF-8 file to score with both models.")] = None,
     prompt: Annotated[str | None, typer.Option(help="Prompt of the sample text.")] = None,
     json: Json = False,
 ) -> None:

@@ -42,7 +42,10 @@ def examine() -> list[Finding]:
 
 def _machine() -> Iterator[Finding]:
     yield Finding(
-        "python", True, True, f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+        "python",
+        True,
+        True,
+        f"{platform.python_version()} on {platform.system()} {platform.machine()}",
     )
     yield Finding("cores", True, True, f"{os.cpu_count()}")
     memory = _memory_gb()
@@ -95,7 +98,9 @@ def _kernels() -> Iterator[Finding]:
             right = bool(np.array_equal(way(matrix, x), expected))
             yield Finding(f"kernel: {name}", right, True, "exact" if right else "gives wrong sums")
     except Exception as error:
-        yield Finding("kernels", False, True, f"do not run: {error}", "pip install --force-reinstall numba")
+        yield Finding(
+            "kernels", False, True, f"do not run: {error}", "pip install --force-reinstall numba"
+        )
         return
     import numba
 

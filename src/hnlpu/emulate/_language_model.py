@@ -156,6 +156,7 @@ class LanguageModel:
         )
         if limit < 2:
             raise InvalidInput(f"context {limit}: must be at least 2 tokens")
+
         def score_window(window: _Window) -> tuple[list[float], list[list[tuple[int, float]]]]:
             return self._score_window(ids, window, top)
 
@@ -203,9 +204,7 @@ def _log_softmax(logits: Float32) -> npt.NDArray[np.float64]:
 
 def _best(log_p: npt.NDArray[np.float64], top: int) -> list[list[tuple[int, float]]]:
     order = np.argsort(-log_p, axis=1, kind="stable")[:, :top]
-    return [
-        [(int(i), float(row[i])) for i in ids] for row, ids in zip(log_p, order, strict=True)
-    ]
+    return [[(int(i), float(row[i])) for i in ids] for row, ids in zip(log_p, order, strict=True)]
 
 
 def _sample(logits: Float32, temperature: float, random: np.random.Generator) -> int:

@@ -160,9 +160,7 @@ def _digit_sums(matrix: HardwiredMatrix, x_int: Int32) -> Int64:
     sums = np.zeros((len(x_int), matrix.rows), np.int64)
     even, odd = np.ascontiguousarray(x_int[:, 0::2]), np.ascontiguousarray(x_int[:, 1::2])
     for digit in matrix.digits:
-        _packed_sums(
-            digit.codes, digit.exponents, matrix.row_exponents, _TWICE, even, odd, sums
-        )
+        _packed_sums(digit.codes, digit.exponents, matrix.row_exponents, _TWICE, even, odd, sums)
     return sums
 
 
@@ -179,7 +177,7 @@ def _to_float(sums: Int64, row_exponents: UInt8, scales: Int32, unit_bias: int) 
 
 
 def project(matrix: HardwiredMatrix, x_int: Int32, scales: Int32) -> Float32:
-    """y = y_int * 2^(b - 128 + s) rounded once to float32, plus bias: [tokens, rows].
+    """Y = y_int * 2^(b - 128 + s) rounded once to float32, plus bias: [tokens, rows].
 
     `scales` [tokens] are the exponents s of the activations' scales.
     """

@@ -1,7 +1,7 @@
 """The gpt-oss transformer over any `Weights`: token ids in, logits out.
 
-    tokens ─► embed ─► [ norm ─► q k v ─► rope ─► attend ─► o ─► +
-                         norm ─► router ─► experts ─► mix ─► + ] x layers ─► norm ─► unembed
+tokens ─► embed ─► [ norm ─► q k v ─► rope ─► attend ─► o ─► +
+                     norm ─► router ─► experts ─► mix ─► + ] x layers ─► norm ─► unembed
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ class Transformer:
         """Logits [n, vocabulary] of hidden states [n, hidden]; raises NotFinite."""
         logits = self.weights.project(UNEMBEDDING, self.weights.prepare(hidden))
         if not np.isfinite(logits).all():
-            raise NotFinite("a logit is NaN or infinite; the checkpoint's values leave float32's range")
+            raise NotFinite(
+                "a logit is NaN or infinite; the checkpoint's values leave float32's range"
+            )
         return logits
 
     def logits_in_pieces(self, hidden: Float32) -> Iterator[tuple[int, Float32]]:

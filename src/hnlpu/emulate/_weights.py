@@ -162,9 +162,7 @@ class FloatWeights:
         values = self._values.get((name, index))
         if values is None:
             matrix = self._model.matrices[name]
-            values = (
-                dequantize(*matrix.packed(index)) if matrix.is_mxfp4 else matrix.dense(index)
-            )
+            values = dequantize(*matrix.packed(index)) if matrix.is_mxfp4 else matrix.dense(index)
             if self._keep:
                 self._values[name, index] = values
         return values

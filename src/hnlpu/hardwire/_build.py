@@ -1,10 +1,10 @@
 """A checkpoint -> a build directory.
 
-    weights/embedding.safetensors    embedding table and final norm, bfloat16
-    weights/layer-007.safetensors    digits of the layer's matrices; norms, sinks, biases
-    weights/unembedding.safetensors  digits of lm_head
-    tokenizer.json, ...              as the checkpoint has them
-    manifest.json                    everything else, and the digests
+weights/embedding.safetensors    embedding table and final norm, bfloat16
+weights/layer-007.safetensors    digits of the layer's matrices; norms, sinks, biases
+weights/unembedding.safetensors  digits of lm_head
+tokenizer.json, ...              as the checkpoint has them
+manifest.json                    everything else, and the digests
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One matrix of a checkpoint -> digits in a file, a few rows at a time, and its record.
 
-    Matrix ──tiles──► digits ──► row facts ──► file
-                        └──► statistics ──► MatrixRecord
+Matrix ──tiles──► digits ──► row facts ──► file
+                    └──► statistics ──► MatrixRecord
 """
 
 from __future__ import annotations

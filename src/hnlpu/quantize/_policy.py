@@ -33,9 +33,7 @@ class Policy(BaseModel):
     router: Format = "auto"
     experts: Format = "mxfp4"
     unembedding: Format = "auto"
-    activation_bits: int = Field(
-        12, ge=SMALLEST_ACTIVATION_BITS, le=LARGEST_ACTIVATION_BITS
-    )
+    activation_bits: int = Field(12, ge=SMALLEST_ACTIVATION_BITS, le=LARGEST_ACTIVATION_BITS)
     max_spread: int = Field(LARGEST_SPREAD, ge=0, le=LARGEST_SPREAD)
     requantize: bool = False
 
@@ -47,9 +45,7 @@ class Policy(BaseModel):
 
 PRESETS: dict[str, Policy] = {
     "default": Policy(),
-    "paper": Policy(
-        attention="mxfp4", router="mxfp4", unembedding="mxfp4", activation_bits=8
-    ),
+    "paper": Policy(attention="mxfp4", router="mxfp4", unembedding="mxfp4", activation_bits=8),
 }
 
 
@@ -60,7 +56,9 @@ def make_policy(preset: str = "default", **changes: object) -> Policy:
     given = {key: value for key, value in changes.items() if value is not None}
     for key, value in given.items():
         if key in ("attention", "router", "experts", "unembedding") and value not in FORMATS:
-            raise InvalidInput(f"{key} format {value!r} is unknown; choose from {', '.join(FORMATS)}")
+            raise InvalidInput(
+                f"{key} format {value!r} is unknown; choose from {', '.join(FORMATS)}"
+            )
         if key == "activation_bits" and not (
             isinstance(value, int) and SMALLEST_ACTIVATION_BITS <= value <= LARGEST_ACTIVATION_BITS
         ):

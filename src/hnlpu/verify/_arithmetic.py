@@ -52,9 +52,7 @@ def check_samples(
         if base is not None and base != int(part.row_exponents[row]):
             return compared, f"{where}: row exponent {part.row_exponents[row]}, golden {base}"
         weights = [
-            golden.integer_weight(
-                [c[i] for c in codes], [e[i // 32] for e in exponents], base or 0
-            )
+            golden.integer_weight([c[i] for c in codes], [e[i // 32] for e in exponents], base or 0)
             for i in range(shape.columns)
         ]
         bits = build.manifest.matrices[shape.name].accumulator_bits
@@ -67,4 +65,3 @@ def check_samples(
                     return compared, f"{where}: {name} gives {sums[token, row]}, golden {expected}"
             compared += 1
     return compared, None
-

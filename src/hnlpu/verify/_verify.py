@@ -1,9 +1,9 @@
 """Proving a build: is it whole, is it the checkpoint, is its arithmetic exact?
 
-    files       every byte of every file, and nothing else in the folder
-    weights     every weight decoded and held against the checkpoint's value
-    kept        embedding, norms, sinks and biases are the checkpoint's bytes
-    arithmetic  sampled neurons against the golden model, on extreme inputs
+files       every byte of every file, and nothing else in the folder
+weights     every weight decoded and held against the checkpoint's value
+kept        embedding, norms, sinks and biases are the checkpoint's bytes
+arithmetic  sampled neurons against the golden model, on extreme inputs
 """
 
 from __future__ import annotations
@@ -142,9 +142,7 @@ def _check_files(
             yield 1, f"{path}: is not part of the build"
 
 
-def _find_checkpoint(
-    build: Build, given: str | Path | None
-) -> tuple[Model | None, str | None]:
+def _find_checkpoint(build: Build, given: str | Path | None) -> tuple[Model | None, str | None]:
     """The checkpoint to compare with, or why there is none."""
     if given is not None:
         return read_model(Path(given).expanduser().resolve()), None
@@ -201,4 +199,3 @@ def _check_weights(
             progress(shape.name, done, total)
     check_ = _collect("weights", "weights", found)
     return Check(check_.name, check_.covered, check_.unit, check_.problems, why_not)
-
