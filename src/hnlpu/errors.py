@@ -67,7 +67,3 @@ class TokenizerMissing(HnlpuError):
 
 class InvalidInput(HnlpuError):
     """An option or argument is outside of what it may be."""
-
-
-class MissingTool(HnlpuError):
-    """A program or optional package that this command needs is not installed."""

@@ -20,6 +20,7 @@ from hnlpu.errors import CheckpointNotFound, InvalidConfig, UnsupportedArchitect
 
 BLOCK = 32  # consecutive inputs of a row that share one scale (OCP Microscaling v1.0, 5.2)
 SUPPORTED = ("gpt_oss",)
+SIZE_OF_FILE_LIMIT = 2**20
 SIZE_LIMIT = 2**24  # no dimension of a real model comes near; keeps arithmetic on sizes sane
 
 LayerType = Literal["sliding_attention", "full_attention"]
@@ -148,6 +149,9 @@ def read_architecture(directory: Path) -> Architecture:
     """
     path = directory / "config.json"
     try:
+        size = path.stat().st_size
+        if size > SIZE_OF_FILE_LIMIT:
+            raise InvalidConfig(f"{path}: {size} bytes; a model's config has a few kilobytes")
         raw = path.read_bytes()
     except FileNotFoundError:
         raise CheckpointNotFound(
@@ -155,8 +159,6 @@ def read_architecture(directory: Path) -> Architecture:
         ) from None
     except OSError as error:
         raise InvalidConfig(f"{path}: cannot be read ({error.strerror})") from error
-    if len(raw) > 2**20:
-        raise InvalidConfig(f"{path}: {len(raw)} bytes; a model's config has a few kilobytes")
     try:
         values = json.loads(raw)
     except (ValueError, RecursionError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from hnlpu._paths import absolute
 from hnlpu.errors import CheckpointNotFound
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -19,13 +20,13 @@ def locate(checkpoint: str | Path, revision: str | None = None) -> Path:
     mode (HF_HUB_OFFLINE=1) uses what the Hub cache holds.  Raises
     CheckpointNotFound.
     """
-    path = Path(checkpoint).expanduser()
+    path = absolute(checkpoint)
     if path.exists():
         if revision is not None:
             raise CheckpointNotFound(
                 f"{checkpoint}: a local folder has no revision; drop --revision"
             )
-        return path.resolve()
+        return path
     if not _HUB_ID.fullmatch(str(checkpoint)):
         raise CheckpointNotFound(
             f"{checkpoint}: no such folder, and not a Hub id of the form owner/name"

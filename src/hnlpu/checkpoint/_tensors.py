@@ -22,7 +22,8 @@ from hnlpu.errors import DamagedCheckpoint, HnlpuError
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 INDEX_LIMIT = 64 * 2**20
-_DTYPES = {"U8": np.dtype(np.uint8), "BF16": np.dtype("<u2")}
+LONGEST_NAME = 255  # bytes of a file's name that file systems take
+_DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype(np.uint8), "BF16": np.dtype("<u2")}
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class StoredTensor:
         if 0 in self.shape:
             return np.empty(self.shape, _DTYPES[self.dtype])
         mapped = np.memmap(self.file, _DTYPES[self.dtype], "r", self.offset, self.shape)
-        return mapped.view(np.ndarray)  # the subclass makes every slice slow
+        plain: npt.NDArray[Any] = mapped.view(np.ndarray)  # the subclass makes every slice slow
+        return plain
 
 
 def bfloat16_to_float32(raw: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
@@ -88,7 +90,7 @@ def read_index(directory: Path) -> dict[str, StoredTensor]:
     tensors: dict[str, StoredTensor] = {}
     for file in sorted(set(where.values())):
         shard = directory / file
-        if not shard.is_file():
+        if len(file.encode(errors="replace")) > LONGEST_NAME or not shard.is_file():
             raise DamagedCheckpoint(f"{index_path}: names the shard {file}, which is missing")
         for name, tensor in read_header(shard)[0].items():
             if name in tensors:

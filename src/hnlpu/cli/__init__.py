@@ -28,6 +28,8 @@ def main() -> None:
         # the reader went away: nothing is wrong, but Python must not complain at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:  # a disk that fails, a folder that vanishes: what nobody foresaw
+        code = _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
     except usage_error as error:  # type: ignore[misc]  # an exception type, found at run time
         code = _fail(f"{error.format_message()} (try 'hnlpu --help')")
     sys.exit(code)

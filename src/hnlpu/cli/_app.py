@@ -93,7 +93,7 @@ def build(
     manifest = open_build(path).manifest
     weights = sum(m.weights for m in manifest.matrices.values())
     digits = sum(m.weights * len(m.digits) for m in manifest.matrices.values())
-    facts = {
+    facts: dict[str, Any] = {
         "directory": str(path),
         "weights": weights,
         "digits": digits,

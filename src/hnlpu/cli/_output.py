@@ -13,7 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hnlpu.errors import InvalidInput
 
-out = Console(highlight=False, soft_wrap=True)
+# paths and tokens may look like markup: print them as they are
+out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def print_json(values: Any) -> None:

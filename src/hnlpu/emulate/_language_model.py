@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from hnlpu._paths import absolute
 from hnlpu.checkpoint import read_model
 from hnlpu.emulate._threads import in_parallel, one_blas_thread
 from hnlpu.emulate._tokenizer import Tokenizer
@@ -222,7 +223,7 @@ def open_language_model(directory: str | Path, *, float_activations: bool = Fals
     Raises the errors of `open_build` or `read_model`, and InvalidInput when
     `float_activations` is asked of a checkpoint.
     """
-    folder = Path(directory).expanduser().resolve()
+    folder = absolute(directory)
     if (folder / MANIFEST).exists() or not (folder / "config.json").exists():
         return hardwired(open_build(folder), float_activations=float_activations)
     if float_activations:

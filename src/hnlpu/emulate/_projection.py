@@ -118,9 +118,8 @@ def _add_integers(
     rows, blocks = exponents.shape
     for row in range(rows):
         for block in range(blocks):
-            # below the row exponent lie only blocks of zeros
-            shift = max(np.int64(exponents[row, block]) - np.int64(row_exponents[row]), 0)
-            unit = np.float64(np.int64(1) << min(shift, 62))
+            # a block of zeros may lie anywhere: its unit is some number, its weights are 0
+            unit = 2.0 ** (np.int64(exponents[row, block]) - np.int64(row_exponents[row]))
             for j in range(16):
                 byte = codes[row, block, j]
                 weights[row, 32 * block + 2 * j] += twice[byte & 15] * unit

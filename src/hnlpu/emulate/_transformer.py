@@ -71,7 +71,12 @@ class Transformer:
 
     def check_tokens(self, tokens: npt.ArrayLike) -> Tokens:
         """`tokens` as int64 [n]; raises InvalidInput for ids outside of the vocabulary."""
-        ids = np.asarray(tokens, dtype=np.int64).reshape(-1)
+        try:
+            ids = np.asarray(tokens, dtype=np.int64).reshape(-1)
+        except (OverflowError, TypeError, ValueError):
+            raise InvalidInput(
+                f"token ids must be whole numbers from 0 to {self.architecture.vocab_size - 1}"
+            ) from None
         outside = (ids < 0) | (ids >= self.architecture.vocab_size)
         if outside.any():
             raise InvalidInput(

@@ -7,6 +7,7 @@ every quality figure.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,6 +29,24 @@ FLOAT_CACHE_BYTES = 4 * 2**30
 """A float baseline up to this size stays unpacked in memory; a larger one is unpacked as used."""
 
 
+class _Unpacked:
+    """Matrices as float32, kept in memory where all of a model's would fit."""
+
+    def __init__(self, architecture: Architecture):
+        size = 4 * sum(shape.weights for shape in matrix_shapes(architecture))
+        self._keep = size <= FLOAT_CACHE_BYTES
+        self._values: dict[tuple[str, int], Float32] = {}
+
+    def get(self, name: str, index: int, make: Callable[[], Float32]) -> Float32:
+        """Matrix `name`, `index`, made now or kept from before."""
+        values = self._values.get((name, index))
+        if values is None:
+            values = make()
+            if self._keep:
+                self._values[name, index] = values
+        return values
+
+
 @dataclass(frozen=True)
 class Activations:
     """Inputs of a matrix [tokens, n]: float32 `values`, or `integers` and `scales`."""
@@ -38,9 +57,11 @@ class Activations:
 
     def take(self, tokens: npt.NDArray[np.int64]) -> Activations:
         """The activations of some tokens."""
-        parts = (self.values, self.integers, self.scales)
-        values, integers, scales = (p[tokens] if p is not None else None for p in parts)
-        return Activations(values, integers, scales)
+        if self.values is not None:
+            return Activations(self.values[tokens])
+        assert self.integers is not None
+        assert self.scales is not None
+        return Activations(None, self.integers[tokens], self.scales[tokens])
 
 
 class Weights(Protocol):
@@ -80,8 +101,8 @@ class HardwiredWeights:
         self._shapes = build.shapes()
         self._float = float_activations
         self._bits = build.manifest.policy.activation_bits
-        self._matrices: dict[tuple[str, int], HardwiredMatrix] = {}
-        self._values: dict[tuple[str, int], Float32] = {}
+        self._stacks: dict[str, list[HardwiredMatrix]] = {}
+        self._unpacked = _Unpacked(build.architecture)
         self._embedding = build.tensors[EMBEDDING].map()
 
     @property
@@ -105,22 +126,16 @@ class HardwiredWeights:
 
     def project(self, name: str, x: Activations, index: int = 0) -> Float32:
         """Matrix `name` (expert `index`) times x, plus bias: [tokens, rows]."""
-        matrix = self._matrix(name, index)
+        stack = self._stacks.get(name)
+        if stack is None:
+            stack = self._stacks[name] = self._build.stack(self._shapes[name])
+        matrix = stack[index]
         if x.values is None:
             assert x.integers is not None
             assert x.scales is not None
             return project(matrix, x.integers, x.scales)
-        values = self._values.get((name, index))
-        if values is None:
-            values = self._values[name, index] = matrix.values()
-        y: Float32 = x.values @ values.T
+        y: Float32 = x.values @ self._unpacked.get(name, index, matrix.values).T
         return y if matrix.bias is None else y + matrix.bias
-
-    def _matrix(self, name: str, index: int) -> HardwiredMatrix:
-        matrix = self._matrices.get((name, index))
-        if matrix is None:
-            matrix = self._matrices[name, index] = self._build.matrix(self._shapes[name], index)
-        return matrix
 
 
 class FloatWeights:
@@ -129,9 +144,7 @@ class FloatWeights:
     def __init__(self, model: Model):
         self._model = model
         self._embedding = model.vectors[EMBEDDING].map()
-        size = 4 * sum(shape.weights for shape in matrix_shapes(model.architecture))
-        self._keep = size <= FLOAT_CACHE_BYTES
-        self._values: dict[tuple[str, int], Float32] = {}
+        self._unpacked = _Unpacked(model.architecture)
         self._biases = {name: matrix.bias() for name, matrix in model.matrices.items()}
 
     @property
@@ -154,15 +167,13 @@ class FloatWeights:
     def project(self, name: str, x: Activations, index: int = 0) -> Float32:
         """Matrix `name` (expert `index`) times x, plus bias: [tokens, rows]."""
         assert x.values is not None
-        y: Float32 = x.values @ self._matrix(name, index).T
+        matrix = self._model.matrices[name]
+
+        def read() -> Float32:
+            if matrix.is_mxfp4:
+                return dequantize(*matrix.packed(index))
+            return matrix.dense(index)
+
+        y: Float32 = x.values @ self._unpacked.get(name, index, read).T
         bias = self._biases[name]
         return y if bias is None else y + bias[index]
-
-    def _matrix(self, name: str, index: int) -> Float32:
-        values = self._values.get((name, index))
-        if values is None:
-            matrix = self._model.matrices[name]
-            values = dequantize(*matrix.packed(index)) if matrix.is_mxfp4 else matrix.dense(index)
-            if self._keep:
-                self._values[name, index] = values
-        return values

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from hnlpu import __version__
+from hnlpu._paths import absolute
 from hnlpu.checkpoint import (
     EMBEDDING,
     FINAL_NORM,
@@ -96,11 +97,11 @@ def build(
     its path.  Raises any HnlpuError; then nothing is left behind.
     """
     policy = policy or Policy()
-    workers = workers or os.cpu_count() or 1
+    workers = (os.cpu_count() or 1) if workers is None else workers
     began = time.monotonic()
     if workers < 1:
         raise InvalidInput(f"workers {workers}: must be at least 1")
-    target = Path(out).expanduser().resolve()
+    target = absolute(out)
     check_output(target)
     model = read_model(locate(checkpoint, revision))
     if target == model.directory or target in model.directory.parents:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from numba import njit
 
 from hnlpu.checkpoint import BLOCK, Matrix, MatrixShape
-from hnlpu.errors import ExponentSpread
+from hnlpu.errors import ExponentSpread, NotFinite
 from hnlpu.hardwire._manifest import DigitRecord, MatrixRecord
 from hnlpu.hardwire._matrix import LARGEST_SUM_BITS, Digit, RowFacts, row_facts
 from hnlpu.hardwire._writer import SafetensorsWriter
@@ -100,6 +100,11 @@ def digits_of(
         if not policy.requantize:
             return (digit,), None, None
         weights = dequantize(codes, exponents)
+        if not np.isfinite(weights).all():
+            raise NotFinite(
+                f"{matrix.tensors[1].file}: {matrix.shape.name} holds weights beyond float32, "
+                "which cannot be rounded; build without --requantize"
+            )
         too_wide = row_facts((digit,)).spreads > policy.max_spread
         if too_wide.any():
             codes, exponents = codes.copy(), exponents.copy()

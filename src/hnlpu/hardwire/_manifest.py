@@ -140,10 +140,11 @@ def read_manifest(directory: Path) -> Manifest:
             )
         stated = values.pop("manifest_sha256", None)
         manifest = Manifest.model_validate(values)
+        sound = encode_manifest(manifest) == raw  # NaN has no encoding: ValueError
     except ValidationError as error:
         raise DamagedBuild(f"{path}: {first_problem(error)}; {rebuild}") from None
     except (ValueError, AttributeError, RecursionError) as error:
         raise DamagedBuild(f"{path}: not valid JSON ({error}); {rebuild}") from None
-    if encode_manifest(manifest) != raw or stated is None:
+    if not sound or stated is None:
         raise DamagedBuild(f"{path}: does not match its own digest; {rebuild}")
     return manifest

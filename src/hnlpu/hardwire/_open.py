@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hnlpu._paths import absolute
 from hnlpu.checkpoint import (
     Architecture,
     MatrixShape,
@@ -47,20 +49,34 @@ class Build:
         """Every hardwired matrix by name, in the order in which data meets them."""
         return {shape.name: shape for shape in matrix_shapes(self.architecture)}
 
-    def matrix(self, shape: MatrixShape, index: int = 0) -> HardwiredMatrix:
-        """One matrix of a stack (`index` is the expert)."""
+    def stack(self, shape: MatrixShape) -> list[HardwiredMatrix]:
+        """All matrices of a stack (one per expert, else one), on one mapping of the file."""
         name = shape.name
-
-        def part(tensor: str) -> npt.NDArray[np.uint8]:
-            array = self.tensors[tensor].map()
-            return array[index] if shape.role == "experts" else array
-
-        count = len(self.manifest.matrices[name].digits)
-        digits = tuple(
-            Digit(part(codes_name(name, d)), part(exponents_name(name, d))) for d in range(count)
+        digits = [
+            (self._parts(shape, codes_name(name, d)), self._parts(shape, exponents_name(name, d)))
+            for d in range(len(self.manifest.matrices[name].digits))
+        ]
+        row_exponents = self._parts(shape, row_exponents_name(name))
+        biases = (
+            bfloat16_to_float32(self._parts(shape, bias_name(name))) if shape.has_bias else None
         )
-        bias = bfloat16_to_float32(part(bias_name(name))) if shape.has_bias else None  # type: ignore[arg-type]  # BF16 maps as uint16
-        return HardwiredMatrix(digits, part(row_exponents_name(name)), bias)
+        return [
+            HardwiredMatrix(
+                tuple(Digit(codes[i], exponents[i]) for codes, exponents in digits),
+                row_exponents[i],
+                None if biases is None else biases[i],
+            )
+            for i in range(shape.count)
+        ]
+
+    def matrix(self, shape: MatrixShape, index: int = 0) -> HardwiredMatrix:
+        """One matrix of a stack, on a mapping of its own that goes with it."""
+        return self.stack(shape)[index]
+
+    def _parts(self, shape: MatrixShape, tensor: str) -> npt.NDArray[Any]:
+        """A tensor of a matrix with the stack as its first dimension."""
+        array = self.tensors[tensor].map()
+        return array if shape.role == "experts" else array[None]
 
     def vector(self, name: str) -> npt.NDArray[np.float32]:
         """A tensor that stays in memory, as float32."""
@@ -73,7 +89,7 @@ def open_build(directory: str | Path) -> Build:
     Digests are not computed here; `verify` does that.  Raises NotABuild or
     DamagedBuild.
     """
-    folder = Path(directory).expanduser().resolve()
+    folder = absolute(directory)
     manifest = read_manifest(folder)
     tensors: dict[str, StoredTensor] = {}
     for name, record in manifest.files.items():

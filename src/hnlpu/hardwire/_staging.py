@@ -1,12 +1,15 @@
 """The folder in which a build grows: `DIR.partial`, renamed to `DIR` when complete.
 
-    DIR.partial/.lock              held by the one process that builds
-    DIR.partial/.journal/plan.json what is being built, from which bytes
-    DIR.partial/.journal/NAME.json a finished file: its digest and records
-    DIR.partial/weights/...        finished files under their names, others as *.part
+    DIR.partial/lock               held by the one process that builds
+    DIR.partial/journal/plan.json  what is being built, from which bytes
+    DIR.partial/journal/NAME.json  a finished file: its digest and records
+    DIR.partial/build/...          finished files under their names, others as *.part
+    DIR.partial/replaced/          for a moment, the build that stood at DIR before
 
 A killed build leaves this folder; the next one with the same plan reuses the
-finished files.  Nothing ever stands at DIR but a complete build.
+finished files.  Nothing ever stands at DIR but a complete build.  The lock is
+the first thing made and the last one removed, so a folder of that name
+without it is somebody else's.
 """
 
 from __future__ import annotations
@@ -25,8 +28,7 @@ from hnlpu.errors import BuildInProgress, HnlpuError, OutputExists, OutputFailed
 from hnlpu.hardwire._manifest import MANIFEST, canonical_json, read_manifest
 
 _HASH_CHUNK = 2**20
-_LOCK = ".lock"
-_JOURNAL = ".journal"
+_LOCK = "lock"
 
 
 def file_sha256(path: Path) -> str:
@@ -67,14 +69,15 @@ class Staging:
     """A locked staging folder for one plan; use through `staging`."""
 
     def __init__(self, folder: Path):
-        self.folder = folder
-        self._journal = folder / _JOURNAL
+        self._folder = folder
+        self._journal = folder / "journal"
+        self._build = folder / "build"
 
     def finished(self, name: str) -> dict[str, Any] | None:
         """The journal's entry of file `name` if the file is there and matches it."""
         try:
             entry: dict[str, Any] = json.loads(self._entry(name).read_bytes())
-            if file_sha256(self.folder / name) == entry["file"]["sha256"]:
+            if file_sha256(self._build / name) == entry["file"]["sha256"]:
                 return entry
         except (OSError, ValueError, KeyError, TypeError):
             pass  # unfinished or unreadable: it is made again
@@ -83,7 +86,7 @@ class Staging:
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[Path]:
         """Path of a temporary file that becomes `name` when the block ends well."""
-        final = self.folder / name
+        final = self._build / name
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = final.with_name(final.name + ".part")
         yield temporary
@@ -91,7 +94,7 @@ class Staging:
 
     def finish(self, name: str, records: dict[str, Any]) -> dict[str, Any]:
         """Enter file `name` with its digest and `records` in the journal."""
-        path = self.folder / name
+        path = self._build / name
         file = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
         entry = {"file": file, "records": records}
         self._write(self._entry(name), entry)
@@ -103,32 +106,34 @@ class Staging:
         with contextlib.suppress(OSError):
             if path.read_bytes() == canonical_json(plan):
                 return
-        for child in self.folder.iterdir():
-            if child.name == _LOCK:
-                continue
-            shutil.rmtree(child) if child.is_dir() else child.unlink()
+        self._clear()
         self._journal.mkdir()
+        self._build.mkdir()
         self._write(path, plan)
 
     def publish(self, out: Path) -> None:
-        """Put the finished folder in place of `out`."""
-        shutil.rmtree(self._journal)
-        for leftover in self.folder.rglob("*.part"):
+        """Put the finished build in place of `out`; raises OutputExists as `check_output`."""
+        for leftover in self._build.rglob("*.part"):
             leftover.unlink()
-        (self.folder / _LOCK).unlink()
+        check_output(out)
         if out.exists():
-            old = out.with_name(out.name + ".replaced")
-            if old.exists():
-                shutil.rmtree(old)
-            out.rename(old)
-            self.folder.rename(out)
-            shutil.rmtree(old)
-        else:
-            self.folder.rename(out)
+            out.rename(self._folder / "replaced")
+        self._build.rename(out)
+        self.discard()
 
     def discard(self) -> None:
-        """Remove the folder and all it holds."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the folder and all it holds, as far as the system lets us."""
+        with contextlib.suppress(OSError):
+            self._clear()
+            (self._folder / _LOCK).unlink()
+            self._folder.rmdir()
+
+    def _clear(self) -> None:
+        for child in self._folder.iterdir():
+            if child.is_dir() and not child.is_symlink():
+                shutil.rmtree(child)
+            elif child.name != _LOCK:
+                child.unlink()
 
     def _entry(self, name: str) -> Path:
         return self._journal / (name.replace("/", "--") + ".json")
@@ -145,14 +150,17 @@ def staging(out: Path) -> Iterator[Staging]:
 
     An error of the user's making or of the operating system removes it; an
     interruption leaves it for the next run.  Raises BuildInProgress,
-    OutputFailed.
+    OutputExists, OutputFailed.
     """
     folder = out.with_name(out.name + ".partial")
+    made_parents = _missing_parents(out)
     try:
-        made_parents = _missing_parents(out)
         folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()) and not (folder / _LOCK).exists():
+            raise OutputExists(f"{folder}: is needed for building and holds files; move it away")
         lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
+        _remove(made_parents)
         raise OutputFailed(f"{out}: cannot be created ({error.strerror})") from None
     try:
         try:

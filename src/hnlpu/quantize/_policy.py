@@ -33,8 +33,10 @@ class Policy(BaseModel):
     router: Format = "auto"
     experts: Format = "mxfp4"
     unembedding: Format = "auto"
-    activation_bits: int = Field(12, ge=SMALLEST_ACTIVATION_BITS, le=LARGEST_ACTIVATION_BITS)
-    max_spread: int = Field(LARGEST_SPREAD, ge=0, le=LARGEST_SPREAD)
+    activation_bits: int = Field(
+        default=12, ge=SMALLEST_ACTIVATION_BITS, le=LARGEST_ACTIVATION_BITS
+    )
+    max_spread: int = Field(default=LARGEST_SPREAD, ge=0, le=LARGEST_SPREAD)
     requantize: bool = False
 
     def format_of(self, role: str) -> Format:

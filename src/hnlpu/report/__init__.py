@@ -1,6 +1,21 @@
-"""One self-contained HTML page about a build."""
+"""One self-contained HTML page about a build: what it is, how it differs, how it speaks.
 
+Build ──► _facts (counts)  ──┐
+     └──► _measure (runs)  ──┴──► _page (jinja2, with _charts and _drawings as inline SVG)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
+
+from hnlpu.errors import InvalidInput, OutputFailed
+from hnlpu.hardwire import open_build
+from hnlpu.report._facts import examine
+from hnlpu.report._measure import Stopwatch, measure_quality, measure_speech
+from hnlpu.report._page import render
 
 
 def report(
@@ -11,7 +26,76 @@ def report(
     text: str | None = None,
     prompt: str | None = None,
 ) -> Path:
-    raise NotImplementedError
+    """Write an HTML page about the build at `directory` and return its path.
+
+    The page opens offline, from one file (default: DIR.report.html beside the
+    build).  With `text` it compares the perplexity of the hardwired model with
+    that of the float one, read from `checkpoint` or where the build's log says
+    it is; `prompt` (default "def ") is continued by the hardwired model.
+
+    Raises NotABuild or DamagedBuild; InvalidInput for an output inside the
+    build; OutputFailed where it cannot be written; for a `checkpoint` that was
+    given, the errors of reading one.
+    """
+    clock = Stopwatch()
+    build = open_build(directory)
+    path = _output_path(build.directory, output)
+    with _reserved(path) as aside:
+        with clock.step("reading the build"):
+            facts = examine(build)
+        folder = None if checkpoint is None else Path(checkpoint).expanduser().resolve()
+        quality = measure_quality(build, facts.log, folder, text, clock)
+        speech = measure_speech(build, prompt, clock)
+        page = render(facts, quality, speech, clock.steps)
+        _publish(page, aside, path)
+    return path
+
+
+def _output_path(build: Path, output: str | Path | None) -> Path:
+    if output is None:
+        return build.with_name(build.name + ".report.html")
+    path = Path(output).expanduser().resolve()
+    if path.is_dir():
+        raise OutputFailed(f"{path}: is a folder; give the name of the HTML file to write")
+    if path.is_relative_to(build):
+        raise InvalidInput(
+            f"{path}: lies inside the build, which holds only its own files; choose another place"
+        )
+    return path
+
+
+@contextlib.contextmanager
+def _reserved(path: Path) -> Iterator[Path]:
+    """An empty file beside `path`, gone when the block ends.
+
+    Made first, so that a place that cannot be written is known before minutes
+    of measuring.  Raises OutputFailed.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(b"")
+    except OSError as error:
+        raise OutputFailed(
+            f"{path}: cannot be written ({error.strerror}); choose another place with --output"
+        ) from None
+    try:
+        yield aside
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _publish(page: str, aside: Path, path: Path) -> None:
+    """Write the page aside, then put it in its place; raises OutputFailed."""
+    try:
+        # a file name that is not UTF-8 must not cost the page
+        aside.write_bytes(page.encode("utf-8", "replace"))
+        aside.replace(path)
+    except OSError as error:
+        raise OutputFailed(
+            f"{path}: cannot be written ({error.strerror}); free some space or choose another "
+            "place with --output"
+        ) from None
 
 
 __all__ = ["report"]

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
+from hnlpu._paths import absolute
 from hnlpu.checkpoint import Model, read_model
 from hnlpu.emulate import one_blas_thread
-from hnlpu.errors import DamagedBuild, HnlpuError
+from hnlpu.errors import DamagedBuild, HnlpuError, InvalidInput
 from hnlpu.hardwire import (
     MANIFEST,
     Build,
@@ -85,8 +86,11 @@ def verify(
     checks are marked skipped.  Raises NotABuild where there is no build, and
     any error of `read_model` for a checkpoint that was given.
     """
-    folder = Path(directory).expanduser().resolve()
-    workers = workers or os.cpu_count() or 1
+    folder = absolute(directory)
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    for name, value, least in (("workers", workers, 1), ("samples", samples, 1), ("seed", seed, 0)):
+        if value < least:
+            raise InvalidInput(f"{name} {value}: must be at least {least}")
     try:
         manifest = read_manifest(folder)
     except DamagedBuild as error:
@@ -103,9 +107,12 @@ def verify(
         checks = [files]
         if model is not None:
             checks.append(_collect("source", "files", _check_source(build, model, pool)))
-        checks.append(_check_weights(build, model, why_not, pool, progress))
-        if model is not None:
-            kept = ((1, problem) for _, problem in check_kept(build, model))
+        same = model
+        if model is not None and model.architecture != build.architecture:
+            same, why_not = None, "the checkpoint is of another architecture"
+        checks.append(_check_weights(build, same, why_not, pool, progress))
+        if same is not None:
+            kept = ((1, problem) for _, problem in check_kept(build, same))
             checks.append(_collect("kept tensors", "tensors", kept))
         random = np.random.default_rng(seed)
         sums = (check_samples(build, s, samples, random) for s in build.shapes().values())
@@ -145,7 +152,7 @@ def _check_files(
 def _find_checkpoint(build: Build, given: str | Path | None) -> tuple[Model | None, str | None]:
     """The checkpoint to compare with, or why there is none."""
     if given is not None:
-        return read_model(Path(given).expanduser().resolve()), None
+        return read_model(absolute(given)), None
     log = read_log(build.directory, file_sha256(build.directory / MANIFEST))
     if log is None:
         return None, "no checkpoint given and no build log to find it by; add --checkpoint"

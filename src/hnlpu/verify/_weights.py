@@ -15,7 +15,7 @@ import numpy.typing as npt
 from numba import njit
 
 from hnlpu.checkpoint import Matrix, MatrixShape, Model
-from hnlpu.hardwire import Build, Digit, HardwiredMatrix, MatrixRecord, row_facts, tiles
+from hnlpu.hardwire import Build, Digit, HardwiredMatrix, MatrixRecord, golden, row_facts, tiles
 from hnlpu.quantize import dequantize
 
 PACKED_TILE = 2**24
@@ -29,51 +29,74 @@ E2M1: Float64 = np.array(
 """The standard's table (OCP Microscaling v1.0, table 5)."""
 
 
+METAL: Float64 = np.array(
+    [sign * odd * 2**shift for sign in (1, -1) for odd, shift in golden.ODD_AND_SHIFT], float
+)
+"""Integer weight of each code at its row's exponent, from odd part and shift."""
+POWER: Float64 = 2.0 ** np.arange(-512, 512)
+"""2^k at index k + 512."""
+
+
 @njit(cache=True, nogil=True)
 def _first_difference(
     codes: UInt8, exponents: UInt8, row_exponents: UInt8,
-    stored: UInt8, scales: UInt8, table: Float64,
+    stored: UInt8, scales: UInt8, metal: Float64, table: Float64, power: Float64,
 ) -> int:  # fmt: skip
     """Flat position of the first weight whose metal and checkpoint differ, or -1.
 
     The metal's value is integer * 2^(b - 128) with the integer built from odd
-    part and shifts; the checkpoint's is table[code] * 2^(scale - 127).
+    part and shifts; the checkpoint's is table[code] * 2^(scale - 127).  Where
+    all 16 codes mean the same on both sides, equal bytes are equal weights;
+    any other block is decoded weight by weight.
     """
     rows, blocks = exponents.shape
     for row in range(rows):
-        unit = 2.0 ** (np.int64(row_exponents[row]) - 128)
+        base = np.int64(row_exponents[row])
         for block in range(blocks):
-            shift = np.int64(exponents[row, block]) - np.int64(row_exponents[row])
-            step = 2.0**shift * unit
-            scale = 2.0 ** (np.int64(scales[row, block]) - 127)
+            step = power[np.int64(exponents[row, block]) - base + 512] * power[base - 128 + 512]
+            scale = power[np.int64(scales[row, block]) - 127 + 512]
+            same = True
+            for code in range(16):
+                same &= metal[code] * step == table[code] * scale
             for j in range(16):
-                metal, kept = codes[row, block, j], stored[row, block, j]
-                for half in range(2):
-                    code = (metal >> (4 * half)) & 15
-                    exponent, mantissa = (code >> 1) & 3, code & 1
-                    twice = mantissa if exponent == 0 else (2 + mantissa) << (exponent - 1)
-                    value = -twice * step if code & 8 else twice * step
-                    if value != table[(kept >> (4 * half)) & 15] * scale:
-                        return (row * blocks + block) * 32 + 2 * j + half
+                same &= codes[row, block, j] == stored[row, block, j]
+            if same:
+                continue
+            for i in range(32):
+                ours = (codes[row, block, i // 2] >> (4 * (i % 2))) & 15
+                theirs = (stored[row, block, i // 2] >> (4 * (i % 2))) & 15
+                if metal[ours] * step != table[theirs] * scale:
+                    return int((row * blocks + block) * 32 + i)
     return -1
 
 
 @njit(cache=True, nogil=True)
-def _first_not_nearest(values: Float64, codes: UInt8, exponents: UInt8, table: Float64) -> int:
+def _first_not_nearest(
+    values: Float64, codes: UInt8, exponents: UInt8, table: Float64, power: Float64
+) -> int:
     """Subtract the digit from `values` [rows, columns]; flat position of the first not nearest."""
     rows, blocks = exponents.shape
+    digit, least = np.empty(32), np.empty(32)
     found = -1
     for row in range(rows):
         for block in range(blocks):
-            scale = 2.0 ** (np.int64(exponents[row, block]) - 127)
+            scale = power[np.int64(exponents[row, block]) - 127 + 512]
+            value = values[row, 32 * block : 32 * block + 32]
+            for j in range(16):
+                byte = codes[row, block, j]
+                digit[2 * j] = table[byte & 15] * scale
+                digit[2 * j + 1] = table[byte >> 4] * scale
+            least[:] = np.inf
+            for code in range(8):  # the nearest of all has the value's own sign
+                magnitude = table[code] * scale
+                for i in range(32):
+                    least[i] = min(least[i], abs(abs(value[i]) - magnitude))
+            worse = False
             for i in range(32):
-                code = (codes[row, block, i // 2] >> (4 * (i % 2))) & 15
-                value = values[row, 32 * block + i]
-                error = abs(value - table[code] * scale)
-                for other in range(16):
-                    if abs(value - table[other] * scale) < error and found < 0:
-                        found = (row * blocks + block) * 32 + i
-                values[row, 32 * block + i] = value - table[code] * scale
+                value[i] -= digit[i]
+                worse |= abs(value[i]) > least[i]
+            if worse and found < 0:
+                found = int((row * blocks + block) * 32 + np.argmax(np.abs(value) > least))
     return found
 
 
@@ -94,7 +117,7 @@ def check_matrix(
         problem = _structure(metal, record, build)
         if problem is None and matrix is not None:
             policy = build.manifest.policy
-            if native and not policy.requantize:
+            if native and matrix.is_mxfp4 and not policy.requantize:
                 problem = _compare_native(metal, *matrix.packed(index, rows))
             else:
                 values = (
@@ -127,14 +150,14 @@ def _structure(metal: HardwiredMatrix, record: MatrixRecord, build: Build) -> st
 def _compare_native(metal: HardwiredMatrix, codes: UInt8, scales: UInt8) -> str | None:
     (digit,) = metal.digits
     position = _first_difference(
-        digit.codes, digit.exponents, metal.row_exponents, codes, scales, E2M1
+        digit.codes, digit.exponents, metal.row_exponents, codes, scales, METAL, E2M1, POWER
     )
     return None if position < 0 else _at(position, metal) + "differs from the checkpoint"
 
 
 def _compare_rounded(values: Float64, digits: tuple[Digit, ...]) -> str | None:
     for number, digit in enumerate(digits):
-        position = _first_not_nearest(values, digit.codes, digit.exponents, E2M1)
+        position = _first_not_nearest(values, digit.codes, digit.exponents, E2M1, POWER)
         if position >= 0:
             row, column = divmod(position, values.shape[1])
             return f"row {row} column {column}: digit {number} is not the nearest"

@@ -1,0 +1,60 @@
+# Two commands matter:  make demo   and   make test.
+# Both set up a virtual environment in .venv; nothing outside this folder is touched.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+MODEL  := checkpoints/stdlib-8m
+DEMO   := demo
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# two torch threads on two shared cores nearly stop each other
+TESTING := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+
+.PHONY: help demo test test-all lint format clean
+
+help:
+	@echo "make demo      hardwire the bundled model, verify it, let it talk, write a report"
+	@echo "make test      run the tests"
+	@echo "make test-all  the tests, the slow ones too"
+	@echo "make lint      ruff and mypy"
+	@echo "make clean     remove what these commands made"
+
+demo: $(VENV)/.installed
+	@$(BIN)/python scripts/demo.py --model $(MODEL) --out $(DEMO)
+
+test: $(VENV)/.installed-test
+	$(TESTING) $(BIN)/python -m pytest -m "not slow"
+
+test-all: $(VENV)/.installed-test
+	$(TESTING) $(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "hnlpu needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 demo"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "python could not make a virtual environment; on Debian: apt-get install python3-venv"; rm -rf $(VENV); exit 2; }
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	@echo "installing hnlpu into $(VENV) ..."
+	@$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+# torch is pinned: this version has a small CPU build, others may bring gigabytes
+$(VENV)/.installed-test: $(VENV)/.installed constraints.txt
+	@echo "installing the test and lint tools into $(VENV) ..."
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,lint]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,61 @@
+"""The main job on the bundled model, from checkpoint to report:  make demo
+
+Runs the same commands that a user would type, prints each before it runs, and
+says at the end where the report is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PROMPT = "def read_lines(path):\n    "
+HELD_OUT_BYTES = 60_000
+
+
+def run(*words: str | Path) -> None:
+    """Print and run one hnlpu command; ends the demo with its exit code if it fails."""
+    line = shlex.join(str(w) for w in words).replace("\n", "\\n")
+    print(f"\n$ hnlpu {line}", flush=True)
+    done = subprocess.run([sys.executable, "-m", "hnlpu", *map(str, words)], check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def shown(path: Path) -> Path:
+    """`path` as seen from where the user stands, if it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Hardwire the bundled model and let it talk.")
+    parser.add_argument("--model", type=Path, default=ROOT / "checkpoints" / "stdlib-8m")
+    parser.add_argument("--out", type=Path, default=ROOT / "demo")
+    args = parser.parse_args()
+    model, out = shown(args.model.resolve()), shown(args.out.resolve())
+    build, text = out / "stdlib-8m", out / "held-out.txt"
+    began = time.monotonic()
+    out.mkdir(parents=True, exist_ok=True)
+    print("The first run compiles the kernels, which takes half a minute.")
+    run("build", model, "-o", build)
+    run("verify", build)
+    run("generate", build, "--prompt", PROMPT, "--max-tokens", "160", "--temperature", "0.6", "--seed", "1")
+    print("\nHeld-out text, never trained on (modules of your own Python's standard library):")
+    corpus = [ROOT / "training" / "corpus.py", "--held-out", text, "--bytes", str(HELD_OUT_BYTES)]
+    subprocess.run([sys.executable, *map(str, corpus)], check=True)
+    print("the float model, in float32:")
+    run("score", model, "--file", text)
+    print("the hardwired model, in integers:")
+    run("score", build, "--file", text)
+    report = out / "report.html"
+    run("report", build, "--text", text, "--prompt", PROMPT, "-o", report)
+    print(f"\nDone in {time.monotonic() - began:.0f} s. Open the report: {report.resolve().as_uri()}")
+
+
+if __name__ == "__main__":
+    main()
