@@ -24,9 +24,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from synthetic import add_size_options, config_of, write_checkpoint
-
 from hnlpu.hardwire import Build, machine, open_build
+from synthetic import add_size_options, config_of, write_checkpoint
 
 TARGET_RATE = 300e6  # weights/s
 TARGET_MEMORY_GB = 3.0
@@ -38,20 +37,26 @@ PEER_BYTES = 1.54  # per ternary weight
 
 @dataclass(frozen=True)
 class Phase:
-    """One command, run several times: median and all seconds, weights/s, peak memory in GB."""
+    """One command, run several times.
+
+    `seconds` is the median of `runs`; `processor_seconds` the median of user
+    plus system time, which a busy machine hardly changes.
+    """
 
     name: str
     seconds: float
     runs: tuple[float, ...]
+    processor_seconds: float
     weights_per_second: float
     peak_memory_gb: float
 
 
 @dataclass(frozen=True)
 class Run:
-    """One process: wall time in seconds, peak resident memory in GB, what it printed."""
+    """One process: wall and processor seconds, peak resident memory in GB, what it printed."""
 
     seconds: float
+    processor_seconds: float
     peak_memory_gb: float
     output: dict[str, Any]
 
@@ -70,7 +75,8 @@ def run(*arguments: str) -> Run:
         sys.stderr.write(printed.decode())
         sys.exit(f"'hnlpu {' '.join(arguments)}' ended with exit code {process.returncode}")
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-    return Run(seconds, usage.ru_maxrss * unit / 1e9, json.loads(printed))
+    processor = usage.ru_utime + usage.ru_stime
+    return Run(seconds, processor, usage.ru_maxrss * unit / 1e9, json.loads(printed))
 
 
 def phase(name: str, runs: list[Run], weights: int) -> Phase:
@@ -78,7 +84,8 @@ def phase(name: str, runs: list[Run], weights: int) -> Phase:
     seconds = tuple(round(r.seconds, 2) for r in runs)
     median = statistics.median(seconds)
     peak = max(r.peak_memory_gb for r in runs)
-    return Phase(name, median, seconds, weights / median, round(peak, 3))
+    processor = round(statistics.median(r.processor_seconds for r in runs), 2)
+    return Phase(name, median, seconds, processor, weights / median, round(peak, 3))
 
 
 def expert_bytes_per_weight(build: Build) -> float:
@@ -127,13 +134,13 @@ def print_text(facts: dict[str, Any]) -> None:
         f"{facts['checkpoint_bytes'] / 1e9:.2f} GB, build {facts['build_bytes'] / 1e9:.2f} GB\n"
     )
     print(
-        f"{'':8}{'seconds':>9}{'M weights/s':>13}{'target':>8}{'peer':>7}{'times':>7}{'peak GB':>9}"
+        f"{'':8}{'seconds':>9}{'CPU s':>7}{'M weights/s':>13}{'target':>8}{'peer':>7}{'times':>7}{'peak GB':>9}"
     )
     for name, p in facts["phases"].items():
         peer = facts["peer"]["weights_per_second"][name]
         rate = p["weights_per_second"]
         print(
-            f"{name:8}{p['seconds']:>9.1f}{rate / 1e6:>13.0f}{TARGET_RATE / 1e6:>8.0f}"
+            f"{name:8}{p['seconds']:>9.1f}{p['processor_seconds']:>7.1f}{rate / 1e6:>13.0f}{TARGET_RATE / 1e6:>8.0f}"
             f"{peer / 1e6:>7.1f}{rate / peer:>7.0f}{p['peak_memory_gb']:>9.2f}   runs: "
             + ", ".join(f"{seconds:.1f}" for seconds in p["runs"])
         )

@@ -44,17 +44,34 @@ def main() -> None:
     print("The first run compiles the kernels, which takes half a minute.")
     run("build", model, "-o", build)
     run("verify", build)
-    run("generate", build, "--prompt", PROMPT, "--max-tokens", "160", "--temperature", "0.6", "--seed", "1")
-    print("\nHeld-out text, never trained on (modules of your own Python's standard library):")
+    print(f"\nThe hardwired model continues {PROMPT!r}:")
+    run(
+        "generate",
+        build,
+        "--prompt",
+        PROMPT,
+        "--max-tokens",
+        "160",
+        "--temperature",
+        "0.6",
+        "--seed",
+        "1",
+    )
+    print(
+        "\nHeld-out text, never trained on (modules of your own Python's standard library):",
+        flush=True,
+    )
     corpus = [ROOT / "training" / "corpus.py", "--held-out", text, "--bytes", str(HELD_OUT_BYTES)]
     subprocess.run([sys.executable, *map(str, corpus)], check=True)
-    print("the float model, in float32:")
+    print("\nThe float model, in float32:")
     run("score", model, "--file", text)
-    print("the hardwired model, in integers:")
+    print("\nThe hardwired model, in integers:")
     run("score", build, "--file", text)
     report = out / "report.html"
     run("report", build, "--text", text, "--prompt", PROMPT, "-o", report)
-    print(f"\nDone in {time.monotonic() - began:.0f} s. Open the report: {report.resolve().as_uri()}")
+    print(
+        f"\nDone in {time.monotonic() - began:.0f} s. Open the report: {report.resolve().as_uri()}"
+    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,9 @@ def tap_x(group: int, label: str) -> int:
     return LEFT + group * GROUP + [TAPS[i] for i in SHOWN].index(label) * PITCH
 
 
-def text(x: float, y: float, words: str, size: int = 13, colour: str = INK, anchor: str = "middle") -> str:
+def text(
+    x: float, y: float, words: str, size: int = 13, colour: str = INK, anchor: str = "middle"
+) -> str:
     return f'<text x="{x}" y="{y}" font-size="{size}" fill="{colour}" text-anchor="{anchor}">{words}</text>'
 
 

@@ -27,7 +27,7 @@ from hnlpu.hardwire import open_build
 
 SECONDS_PER_CASE = 20
 SMALL = {
-    "hidden": 32, "intermediate": 32, "layers": 1, "heads": 2, "kv_heads": 1, "head_dim": 16,
+    "hidden": 64, "intermediate": 32, "layers": 1, "heads": 2, "kv_heads": 1, "head_dim": 16,
     "experts": 2, "active": 1, "vocab": 33,
 }  # fmt: skip
 BASES: dict[str, dict[str, Any]] = {

@@ -35,8 +35,8 @@ class Rope(BaseModel):
     rope_type: Literal["default", "yarn"] = "yarn"
     rope_theta: float = Field(150000.0, gt=1, le=1e12)
     factor: float = Field(32.0, ge=1, le=1e6)
-    beta_fast: float = Field(32.0, gt=0, le=1e6)
-    beta_slow: float = Field(1.0, gt=0, le=1e6)
+    beta_fast: float = Field(32.0, ge=1e-6, le=1e6)
+    beta_slow: float = Field(1.0, ge=1e-6, le=1e6)
     truncate: bool = True
     original_max_position_embeddings: int = Field(4096, ge=1, le=2**31)
     attention_factor: float | None = Field(None, gt=0, le=1e6)

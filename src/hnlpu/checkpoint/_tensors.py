@@ -9,6 +9,8 @@ somebody needs it and nothing stays mapped after.
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from hnlpu.errors import DamagedCheckpoint, HnlpuError
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 INDEX_LIMIT = 64 * 2**20
+PIECE = 2**22  # elements
 LONGEST_NAME = 255  # bytes of a file's name that file systems take
 _DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype(np.uint8), "BF16": np.dtype("<u2")}
 
@@ -43,6 +46,15 @@ class StoredTensor:
         mapped = np.memmap(self.file, _DTYPES[self.dtype], "r", self.offset, self.shape)
         plain: npt.NDArray[Any] = mapped.view(np.ndarray)  # the subclass makes every slice slow
         return plain
+
+    def pieces(self) -> Iterator[slice]:
+        """Slices of the first dimension, each of about `PIECE` elements.
+
+        Map anew for every piece: pages of a mapping stay in memory as long as it does.
+        """
+        step = max(1, PIECE // max(1, math.prod(self.shape[1:])))
+        for start in range(0, self.shape[0], step):
+            yield slice(start, min(start + step, self.shape[0]))
 
 
 def bfloat16_to_float32(raw: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from hnlpu import __version__
-from hnlpu.cli._output import out, parse_tokens, print_json, progress_bar
+from hnlpu.cli._output import out, parse_tokens, print_json, progress_bar, waiting
 from hnlpu.errors import InvalidInput
 
 app = typer.Typer(
@@ -237,7 +237,8 @@ def score(
         given = read_text(file)
     model = open_language_model(directory, float_activations=float_activations)
     began = time.monotonic()
-    result = model.score(given, context=context, top=top)
+    with waiting("scoring"):
+        result = model.score(given, context=context, top=top)
     seconds = time.monotonic() - began
     facts: dict[str, Any] = {
         "logprobs": result.logprobs,
@@ -306,7 +307,8 @@ def report(
     from hnlpu.report import report as do_report
 
     passage = None if text is None else read_text(text)
-    path = do_report(directory, output, checkpoint=checkpoint, text=passage, prompt=prompt)
+    with waiting("measuring and drawing"):
+        path = do_report(directory, output, checkpoint=checkpoint, text=passage, prompt=prompt)
     if json:
         print_json({"report": str(path), "bytes": path.stat().st_size})
     else:

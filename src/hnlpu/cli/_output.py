@@ -6,6 +6,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from rich.console import Console
@@ -53,3 +54,10 @@ def progress_bar(title: str) -> Iterator[Callable[[str, int, int], None] | None]
             bar.update(task, completed=done, total=total, item=item)
 
         yield update
+
+
+def waiting(what: str) -> AbstractContextManager[object]:
+    """A sign of life on a terminal while something runs that cannot tell how far it is."""
+    if not sys.stderr.isatty():
+        return contextlib.nullcontext()
+    return Console(stderr=True).status(what)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hnlpu.errors import TokenizerMissing
+from hnlpu.errors import InvalidInput, TokenizerMissing
 
 FILE = "tokenizer.json"
 
@@ -28,7 +28,11 @@ class Tokenizer:
         return self._path.is_file()
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a text, without special tokens added."""
+        """Token ids of a text, without special tokens added; raises InvalidInput."""
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise InvalidInput("the text is not valid Unicode; give it in UTF-8") from None
         ids: list[int] = self._loaded().encode(text, add_special_tokens=False).ids
         return ids
 

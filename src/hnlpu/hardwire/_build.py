@@ -9,6 +9,7 @@ manifest.json                    everything else, and the digests
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -49,8 +50,6 @@ from hnlpu.quantize import Policy
 
 Progress = Callable[[str, int, int], None]
 """Called with (what was done, weights done, weights in all)."""
-
-VECTOR_ROWS = 2**22  # elements of a vector tensor checked and copied at a time
 
 
 @dataclass(frozen=True)
@@ -114,8 +113,9 @@ def build(
         stage.resume_or_clear(_plan(source, policy))
         done = 0
         entries: dict[str, dict[str, Any]] = {}
+        # last first: the unembedding takes longest and would keep one worker busy at the end
         pending: dict[Future[dict[str, Any]], WeightFile] = {
-            pool.submit(_make_file, model, policy, file, stage): file for file in files
+            pool.submit(_make_file, model, policy, file, stage): file for file in reversed(files)
         }
         try:
             for future in as_completed(pending):
@@ -197,12 +197,10 @@ def _make_file(model: Model, policy: Policy, file: WeightFile, stage: Staging) -
 def _copy_vector(model: Model, name: str, writer: SafetensorsWriter) -> None:
     """Copy a BF16 tensor, checking on the way that it is finite."""
     tensor = model.vectors[name]
-    width = 1 if len(tensor.shape) == 1 else tensor.shape[1]
-    step = max(1, VECTOR_ROWS // width)
-    for start in range(0, tensor.shape[0], step):
-        rows = slice(start, start + step)
+    width = math.prod(tensor.shape[1:])
+    for rows in tensor.pieces():
         model.vector(name, rows)
-        writer.put(name, tensor.map()[rows], start * width)
+        writer.put(name, tensor.map()[rows], rows.start * width)
 
 
 def _check_space(out: Path, model: Model) -> None:

@@ -27,17 +27,13 @@ from typing import Any
 from hnlpu.errors import BuildInProgress, HnlpuError, OutputExists, OutputFailed
 from hnlpu.hardwire._manifest import MANIFEST, canonical_json, read_manifest
 
-_HASH_CHUNK = 2**20
 _LOCK = "lock"
 
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file, read in pieces."""
-    digest = hashlib.sha256()
     with path.open("rb", buffering=0) as stream:
-        while chunk := stream.read(_HASH_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def check_output(out: Path) -> None:
@@ -61,7 +57,7 @@ def check_output(out: Path) -> None:
     known = {MANIFEST, *manifest.files}
     for path in sorted(out.rglob("*")):
         name = path.relative_to(out).as_posix()
-        if path.is_file() and name not in known:
+        if (path.is_symlink() or not path.is_dir()) and name not in known:
             raise OutputExists(f"{out}: holds {name}, which is not part of the build; move it away")
 
 
@@ -117,7 +113,9 @@ class Staging:
             leftover.unlink()
         check_output(out)
         if out.exists():
-            out.rename(self._folder / "replaced")
+            replaced = self._folder / "replaced"
+            shutil.rmtree(replaced, ignore_errors=True)  # of a run that was killed just after this
+            out.rename(replaced)
         self._build.rename(out)
         self.discard()
 

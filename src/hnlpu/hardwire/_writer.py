@@ -46,8 +46,12 @@ class SafetensorsWriter:
         self._header = header
         self._start = 8 + len(text)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
-        self._pwrite(len(text).to_bytes(8, "little") + text, 0)
-        os.ftruncate(self._file, self._start + offset)
+        try:
+            self._pwrite(len(text).to_bytes(8, "little") + text, 0)
+            os.ftruncate(self._file, self._start + offset)
+        except OSError:
+            os.close(self._file)
+            raise
 
     def put(self, name: str, data: npt.NDArray[Any], first: int = 0) -> None:
         """Write `data` into tensor `name`, from its element number `first` on."""

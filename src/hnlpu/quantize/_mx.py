@@ -69,7 +69,7 @@ def _nearest(magnitude: float) -> float:
     """The E2M1 magnitude nearest to `magnitude`, ties to even, saturating at 6."""
     unit = 0.5 if magnitude < 2.0 else (1.0 if magnitude < 4.0 else 2.0)
     per_unit = 2.0 if magnitude < 2.0 else (1.0 if magnitude < 4.0 else 0.5)
-    return min(np.rint(magnitude * per_unit) * unit, 6.0)
+    return float(min(np.rint(magnitude * per_unit) * unit, 6.0))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -122,7 +122,7 @@ def _encode_block(block: Float64, exponent: int, codes: UInt8) -> None:
             value = block[2 * j + half]
             nearest = _nearest(abs(value) * per_scale)
             # the concave inverse of 0, .5, 1, 1.5, 2, 3, 4, 6 for codes 0 to 7
-            code = np.int64(min(2 * nearest, nearest + 2, 0.5 * nearest + 4))
+            code = int(min(2 * nearest, nearest + 2, 0.5 * nearest + 4))
             minus = value < 0 and code > 0
             byte |= (code + 8 if minus else code) << (4 * half)
             block[2 * j + half] = value + nearest * scale if minus else value - nearest * scale

@@ -6,6 +6,7 @@ their text stays readable; a desktop sets several side by side.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from markupsafe import Markup
@@ -28,6 +29,7 @@ from hnlpu.report._svg import (
 )
 
 WIDTH, LEFT, RIGHT = 270, 34, 2
+_LABELLED = (-12, -6, -2, 0, 2, 6, 12)
 WIDE = 320  # of charts that stand two in a row
 
 
@@ -45,8 +47,8 @@ def value_histogram(role: RoleFacts, limit: float) -> Markup:
     return _histogram(
         f"Values of {role.role} digits",
         "Share of each of the fifteen E2M1 values, plus and minus zero merged.",
-        # halves would touch their neighbours; pointing at their bars names them
-        ["" if "½" in label else label for label in labels],
+        # all of them would touch; pointing at a bar names it
+        [label if twice in _LABELLED else "" for twice, label in zip(TWICE_VALUES, labels, strict=True)],
         series, hints, limit, f"fill-{role.role}",
     )  # fmt: skip
 
@@ -105,9 +107,12 @@ def error_bars(matrices: Sequence[MatrixFacts], limit: float) -> Markup:
 
 
 def change_ladder(quality: Quality) -> Markup | None:
-    """From the float model's perplexity to the hardwired one's, step by step, in percent."""
+    """From the float model's perplexity to the hardwired one's, step by step, in percent.
+
+    None without a float model, and where a change is beyond any axis.
+    """
     weights, total = quality.weight_change, quality.total_change
-    if weights is None or total is None:
+    if weights is None or total is None or not math.isfinite(max(weights, total)):
         return None
     steps = [
         ("hardwired weights", 0.0, weights, "fill-attention", signed_percent(weights)),
@@ -126,7 +131,7 @@ def change_ladder(quality: Quality) -> Markup | None:
     parts.append(line(x(0), 4, x(0), 150, "axis"))
     for i, (name, start, end, class_, label) in enumerate(steps):
         y = 18 + 44 * i
-        parts.append(text(left, y + 4, f"{name}  {label}", class_="label"))
+        parts.append(text(left + 8, y + 4, f"{name}  {label}", class_="label"))
         width = max(2.0, abs(x(end) - x(start)))
         parts.append(bar(min(x(start), x(end)), y + 11, width, 14, class_, f"{name}: {label}"))
     for value, anchor in ((low, "start"), ((low + limit) / 2, "middle"), (limit, "end")):

@@ -243,7 +243,8 @@ def _shifts(before: Score, after: Score) -> Shifts:
 def _change(before: Scored | None, after: Scored | None) -> float | None:
     if before is None or after is None:
         return None
-    return float(np.expm1(after.nll - before.nll))
+    with np.errstate(over="ignore"):  # a model that broke changed beyond any number
+        return float(np.expm1(after.nll - before.nll))
 
 
 def _sample(model: LanguageModel, prompt: str, temperature: float) -> Sample:

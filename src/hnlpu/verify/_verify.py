@@ -145,7 +145,8 @@ def _check_files(
         yield 1, problem
     known = {MANIFEST, *manifest.files}
     for path in sorted(folder.rglob("*")):
-        if not path.is_dir() and path.relative_to(folder).as_posix() not in known:
+        plain_folder = path.is_dir() and not path.is_symlink()
+        if not plain_folder and path.relative_to(folder).as_posix() not in known:
             yield 1, f"{path}: is not part of the build"
 
 
@@ -198,11 +199,13 @@ def _check_weights(
             return [(0, str(error))]
 
     done = 0
-    found: list[tuple[int, str | None]] = []
-    for shape, pieces in zip(shapes, pool.map(check, [s.name for s in shapes]), strict=True):
-        found += pieces
+    pieces = {}
+    # large ones first: the last to be taken up should not be the one that takes longest
+    order = sorted(shapes, key=lambda shape: -shape.weights)
+    for shape, found in zip(order, pool.map(check, [s.name for s in order]), strict=True):
+        pieces[shape.name] = found
         done += shape.weights
         if progress:
             progress(shape.name, done, total)
-    check_ = _collect("weights", "weights", found)
+    check_ = _collect("weights", "weights", (p for s in shapes for p in pieces[s.name]))
     return Check(check_.name, check_.covered, check_.unit, check_.problems, why_not)

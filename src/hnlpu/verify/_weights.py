@@ -8,13 +8,12 @@ a weight that was rounded must be the nearest value that its digit can express.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from hnlpu.checkpoint import Matrix, MatrixShape, Model
+from hnlpu.checkpoint import Matrix, MatrixShape, Model, StoredTensor
 from hnlpu.hardwire import Build, Digit, HardwiredMatrix, MatrixRecord, golden, row_facts, tiles
 from hnlpu.quantize import dequantize
 
@@ -33,7 +32,7 @@ METAL: Float64 = np.array(
     [sign * odd * 2**shift for sign in (1, -1) for odd, shift in golden.ODD_AND_SHIFT], float
 )
 """Integer weight of each code at its row's exponent, from odd part and shift."""
-POWER: Float64 = 2.0 ** np.arange(-512, 512)
+POWER: Float64 = np.ldexp(np.ones(1024), np.arange(-512, 512))
 """2^k at index k + 512."""
 
 
@@ -172,14 +171,13 @@ def _at(position: int, metal: HardwiredMatrix) -> str:
 def check_kept(build: Build, model: Model) -> Iterator[tuple[str, str | None]]:
     """(name, problem or None) for every tensor that must be the checkpoint's bytes."""
     for name, tensor in model.vectors.items():
-        yield name, _same(build, name, tensor.map(), build.tensors[name].map())
+        yield name, _same(build, tensor, build.tensors[name])
     for name, matrix in model.matrices.items():
         if matrix.bias_tensor is not None:
-            kept = build.tensors[f"{name}.bias"].map()
-            yield name, _same(build, name, matrix.bias_tensor.map(), kept)
+            yield name, _same(build, matrix.bias_tensor, build.tensors[f"{name}.bias"])
 
 
-def _same(build: Build, name: str, ours: Any, theirs: Any) -> str | None:
-    if np.array_equal(ours, theirs):
+def _same(build: Build, stored: StoredTensor, kept: StoredTensor) -> str | None:
+    if all(np.array_equal(stored.map()[rows], kept.map()[rows]) for rows in stored.pieces()):
         return None
-    return f"{build.directory}: {name} differs from the checkpoint"
+    return f"{build.directory}: {kept.name} differs from the checkpoint"

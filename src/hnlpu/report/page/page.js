@@ -52,7 +52,7 @@
     shown.textContent = `${count} of ${rows.length}`;
   };
   find.addEventListener("input", filter);
-  role.addEventListener("input", filter);
+  role.addEventListener("change", filter);
   filter();
   document.getElementById("controls").hidden = false;
 })();

@@ -1,0 +1,150 @@
+"""Rates of the inner loops, one thread: where FEW_TOKENS and the build's speed come from.
+
+The emulator's ways to sum are compared by weights multiplied per second
+(tokens x rows x columns / time) over numbers of tokens; the first number of
+tokens at which the matrix product wins is one more than
+`hnlpu.emulate._projection.FEW_TOKENS` should be.  The golden model in plain
+Python stands beside them.
+
+    python benchmarks/kernels.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hnlpu.emulate import one_blas_thread, ways_to_sum
+from hnlpu.hardwire import Digit, HardwiredMatrix, golden, row_facts
+from hnlpu.quantize import quantize_digits, unpack
+
+SHAPES = ((1024, 1024), (2880, 2880))  # rows, columns
+TOKENS = (1, 2, 4, 8, 12, 16, 32, 64, 256)
+ACTIVATION_BITS = 12
+GOLDEN_ROWS = 2
+MATRIX_PRODUCT = "matrix product"
+
+
+def median_seconds(work: Callable[[], object], repeat: int) -> float:
+    """Median time of `work` in seconds, after one call that compiles.
+
+    Processor time of this thread: other jobs on the machine hardly change it.
+    """
+    work()
+    times = []
+    for _ in range(repeat):
+        began = time.thread_time()
+        work()
+        times.append(time.thread_time() - began)
+    return statistics.median(times)
+
+
+def random_matrix(rows: int, columns: int, digits: int) -> HardwiredMatrix:
+    """Normal weights as `digits` MXFP4 digits."""
+    weights = np.random.default_rng(0).standard_normal((rows, columns), np.float32)
+    found, _ = quantize_digits(weights, digits, 20)
+    parts = tuple(Digit(codes, exponents) for codes, exponents in found)
+    return HardwiredMatrix(parts, row_facts(parts).row_exponents, None)
+
+
+def measure_sums(rows: int, columns: int, digits: int, repeat: int) -> dict[str, Any]:
+    """Weights/s of every way at every number of tokens."""
+    matrix = random_matrix(rows, columns, digits)
+    high = 2 ** (ACTIVATION_BITS - 1)
+    random = np.random.default_rng(1)
+    rates: dict[str, list[float]] = {name: [] for name in ways_to_sum()}
+    for tokens in TOKENS:
+        x = random.integers(-high, high, (tokens, columns)).astype(np.int32)
+        for name, way in ways_to_sum().items():
+            seconds = median_seconds(lambda way=way, x=x: way(matrix, x), repeat)
+            rates[name].append(tokens * rows * columns / seconds)
+    best_other = [
+        max(rate[i] for name, rate in rates.items() if name != MATRIX_PRODUCT)
+        for i in range(len(TOKENS))
+    ]
+    wins = [t for t, r, o in zip(TOKENS, rates[MATRIX_PRODUCT], best_other, strict=True) if r > o]
+    return {
+        "rows": rows, "columns": columns, "digits": digits,
+        "weights_per_second": rates, "matrix_product_wins_from": min(wins, default=None),
+    }  # fmt: skip
+
+
+def measure_golden(columns: int, repeat: int) -> float:
+    """Weights/s of the golden model: integer weights and one sum, from packed digits."""
+    matrix = random_matrix(GOLDEN_ROWS, columns, 1)
+    (digit,) = matrix.digits
+    x = [int(v) for v in np.random.default_rng(1).integers(-2048, 2048, columns)]
+
+    def run() -> None:
+        for row in range(GOLDEN_ROWS):
+            codes, exponents = unpack(digit.codes[row]).tolist(), digit.exponents[row].tolist()
+            base = int(matrix.row_exponents[row])
+            weights = [
+                golden.integer_weight([code], [exponents[i // 32]], base)
+                for i, code in enumerate(codes)
+            ]
+            golden.neuron(weights, x)
+
+    return GOLDEN_ROWS * columns / median_seconds(run, repeat)
+
+
+def measure_quantize(repeat: int) -> dict[str, float]:
+    """Weights/s of quantising normal float32 weights, by number of digits."""
+    weights = np.random.default_rng(0).standard_normal((1456, 2880), np.float32)
+    return {
+        str(digits): weights.size
+        / median_seconds(lambda digits=digits: quantize_digits(weights, digits, 20), repeat)
+        for digits in (1, 2)
+    }
+
+
+def measure(repeat: int) -> dict[str, Any]:
+    """Everything."""
+    with one_blas_thread():
+        return {
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread used",
+            "load_average": round(os.getloadavg()[0], 2),
+            "tokens": list(TOKENS),
+            "sums": [measure_sums(*shape, d, repeat) for shape in SHAPES for d in (1, 2)],
+            "golden_weights_per_second": measure_golden(2880, repeat),
+            "quantize_weights_per_second": measure_quantize(repeat),
+        }
+
+
+def print_text(facts: dict[str, Any]) -> None:
+    """The same as tables for people, in M weights/s."""
+    print(f"{facts['machine']}, load average {facts['load_average']}; M weights/s\n")
+    for sums in facts["sums"]:
+        print(f"{sums['rows']} x {sums['columns']}, {sums['digits']} digit(s)")
+        print(f"{'tokens':>16}" + "".join(f"{tokens:>8}" for tokens in facts["tokens"]))
+        for name, rates in sums["weights_per_second"].items():
+            print(f"{name:>16}" + "".join(f"{rate / 1e6:>8.0f}" for rate in rates))
+        print(f"the matrix product wins from {sums['matrix_product_wins_from']} tokens\n")
+    print(f"golden model {facts['golden_weights_per_second'] / 1e6:.2f}")
+    for digits, rate in facts["quantize_weights_per_second"].items():
+        print(f"quantising to {digits} digit(s) {rate / 1e6:.0f}")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Measure hnlpu's inner loops.")
+    parser.add_argument("--repeat", type=int, default=7, help="runs of each (default 7)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    options = parser.parse_args()
+    facts = measure(options.repeat)
+    if options.json:
+        print(json.dumps(facts, indent=1))
+    else:
+        print_text(facts)
+
+
+if __name__ == "__main__":
+    main()
