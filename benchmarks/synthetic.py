@@ -4,8 +4,8 @@
 
 The numbers mean nothing, the format is exact: MXFP4 experts whose scales lie
 within six powers of two, everything else bfloat16 and normal.  Equal options
-give equal bytes.  The whole model has 13.8 GB and takes about a minute; memory
-stays below 200 MB.
+give equal bytes.  The whole model has 13.8 GB and takes a minute or two; memory
+stays below 300 MB.
 
     python benchmarks/synthetic.py /tmp/20b --layers 2
 """

@@ -18,9 +18,9 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-import corpus
 import zstandard
 
+import corpus
 import hnlpu
 
 ORDER = 4
@@ -83,6 +83,7 @@ def model_bits(checkpoint: Path, documents: list[corpus.Document]) -> tuple[floa
 def main() -> None:
     parser = argparse.ArgumentParser(description="Bits per byte beside compressors.")
     parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--out", type=Path, help="also write the JSON here")
     args = parser.parse_args()
     documents = corpus.held_out_documents()
     text = "".join(d.text for d in documents).encode()
@@ -100,7 +101,10 @@ def main() -> None:
         "zstd -19, primed": compressed_bits(history, text, zstd) / len(text),
         "order-4 bytes, primed": order_model_bits(history, text) / len(text),
     }
-    print(json.dumps(results, indent=1))
+    text_out = json.dumps(results, indent=1) + "\n"
+    print(text_out, end="")
+    if args.out:
+        args.out.write_text(text_out)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@ for token in hnlpu.open("build/20b").generate("def add(a, b):"):
     print(token.text, end="")
 """
 
-__version__ = "0.1.0"
-
+from hnlpu._version import __version__
 from hnlpu.emulate import LanguageModel, Score, Token
 from hnlpu.emulate import open_language_model as open  # noqa: A004  the verb, as in `hnlpu.open`
 from hnlpu.errors import HnlpuError
@@ -25,6 +24,7 @@ __all__ = [
     "Score",
     "Token",
     "Verification",
+    "__version__",
     "build",
     "make_policy",
     "open",

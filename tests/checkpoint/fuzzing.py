@@ -191,7 +191,9 @@ def alter_values(folder: Path, rng: random.Random) -> str:
     path = weight_file(folder, rng)
     header, data = split_header(path)
     raw = bytearray(data)
-    name = rng.choice([n for n in header if n != "__metadata__"])
+    names = [n for n in header if n != "__metadata__"]
+    scales = [n for n in names if n.endswith("_scales")]
+    name = rng.choice(scales if scales and rng.random() < 0.3 else names)
     info = header[name]
     begin, end = info["data_offsets"]
     count = rng.choice([1, 1, 3, 40])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -16,6 +17,9 @@ def main() -> None:
     from hnlpu.cli._app import app
     from hnlpu.errors import HnlpuError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files need not fit the terminal
+            stream.reconfigure(errors="backslashreplace")
     # typer carries click under a name that depends on its version; this is ClickException
     usage_error = typer.BadParameter.__mro__[2]
     try:
@@ -24,7 +28,7 @@ def main() -> None:
         code = _fail(str(error))
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # typer makes the second of the first
         # the reader went away: nothing is wrong, but Python must not complain at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from hnlpu import __version__
+from hnlpu._version import __version__
 from hnlpu.cli._output import out, parse_tokens, print_json, progress_bar, waiting
 from hnlpu.errors import InvalidInput
 

@@ -211,7 +211,8 @@ def _best(log_p: npt.NDArray[np.float64], top: int) -> list[list[tuple[int, floa
 def _sample(logits: Float32, temperature: float, random: np.random.Generator) -> int:
     if temperature == 0:
         return int(np.argmax(logits))
-    wide = (logits.astype(np.float64) - float(logits.max())) / temperature
+    with np.errstate(over="ignore"):  # minus infinity: a temperature next to 0
+        wide = (logits.astype(np.float64) - float(logits.max())) / temperature
     cumulative = np.cumsum(np.exp(wide))
     index = int(np.searchsorted(cumulative, random.random() * cumulative[-1], side="right"))
     return min(index, len(logits) - 1)

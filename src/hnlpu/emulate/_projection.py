@@ -29,7 +29,7 @@ Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 UInt8 = npt.NDArray[np.uint8]
 
-FEW_TOKENS = 8  # up to here reading packed digits beats unpacking them (benchmarks/kernels.py)
+FEW_TOKENS = 4  # up to here reading packed digits beats unpacking them (benchmarks/kernels.py)
 WEIGHTS_AT_ONCE = 2**22  # unpacked at a time: 32 MB as float64
 _TWICE: Int32 = TWICE_E2M1.astype(np.int32)
 

@@ -7,6 +7,7 @@ tokens ─► embed ─► [ norm ─► q k v ─► rope ─► attend ─► 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,11 @@ Tokens = npt.NDArray[np.int64]
 
 PREFILL_CHUNK = 512  # tokens that run through the layers together
 LOGITS_AT_ONCE = 2**24  # logits of a long prompt are made in pieces of this many values
+
+
+def _overflow_is_no_news() -> AbstractContextManager[None]:
+    """NumPy keeps quiet about infinity and NaN: `NotFinite` tells of them, in one line."""
+    return np.errstate(over="ignore", invalid="ignore")
 
 
 class KeyValueCache:
@@ -88,15 +94,17 @@ class Transformer:
     def forward(self, tokens: Tokens, cache: KeyValueCache) -> Float32:
         """Normalised hidden states [n, hidden] after `tokens` [n], which `cache` takes in."""
         cache.reserve(cache.length + len(tokens))
-        pieces = [
-            self._chunk(tokens[i : i + PREFILL_CHUNK], cache)
-            for i in range(0, len(tokens), PREFILL_CHUNK)
-        ]
+        with _overflow_is_no_news():
+            pieces = [
+                self._chunk(tokens[i : i + PREFILL_CHUNK], cache)
+                for i in range(0, len(tokens), PREFILL_CHUNK)
+            ]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def logits(self, hidden: Float32) -> Float32:
         """Logits [n, vocabulary] of hidden states [n, hidden]; raises NotFinite."""
-        logits = self.weights.project(UNEMBEDDING, self.weights.prepare(hidden))
+        with _overflow_is_no_news():
+            logits = self.weights.project(UNEMBEDDING, self.weights.prepare(hidden))
         if not np.isfinite(logits).all():
             raise NotFinite(
                 "a logit is NaN or infinite; the checkpoint's values leave float32's range"

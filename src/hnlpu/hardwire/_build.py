@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hnlpu import __version__
 from hnlpu._paths import absolute
+from hnlpu._version import __version__
 from hnlpu.checkpoint import (
     EMBEDDING,
     FINAL_NORM,

@@ -105,7 +105,7 @@ def check_matrix(
     """(weights checked, problem or None) for every piece of one matrix.
 
     Without `matrix`, only what follows from the build itself is checked: row
-    exponents and, over the whole matrix, the recorded counts.
+    exponents, and that no row exceeds the recorded spread and accumulator.
     """
     record = build.manifest.matrices[shape.name]
     native = record.format == "native"

@@ -1,0 +1,259 @@
+"""What each command prints, to people and to machines."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hnlpu
+from helpers import environment, run_cli, write_checkpoint
+
+TOKENS = "5,6,7,8"
+
+
+def test_build_tells_what_it_made(tmp_path, tiny_checkpoint, cli):
+    code, printed, errors = cli("build", tiny_checkpoint, "-o", tmp_path / "b", "--json")
+    facts = json.loads(printed)
+    assert (code, errors) == (0, "")
+    assert facts["directory"] == str(tmp_path / "b")
+    assert facts["weights"] == 2 * (4 * 192 * 64 + 4 * 64 * 96 + 384 * 64 + 4 * 64) + 97 * 64
+    assert facts["weights"] < facts["digits"] < 2 * facts["weights"]
+    assert facts["bytes"] == sum(p.stat().st_size for p in (tmp_path / "b/weights").iterdir())
+    assert facts["policy"]["experts"] == "mxfp4"
+    assert len(facts["source_digest"]) == 64
+    assert {"zeros", "seconds", "peak_memory_mb"} <= set(facts)
+    code, printed, _ = cli("build", tiny_checkpoint, "-o", tmp_path / "b")
+    assert code == 0
+    assert f"{facts['weights']:,} weights" in printed
+
+
+def test_build_options_reach_the_policy(tmp_path, tiny_checkpoint, cli):
+    options = (
+        "--preset", "paper", "--attention", "mxfp4x2", "--router", "auto", "--activation-bits", "6",
+        "--unembedding", "mxfp4x2", "--max-spread", "7", "--requantize", "--experts", "mxfp4x2",
+    )  # fmt: skip
+    _, printed, _ = cli("build", tiny_checkpoint, "-o", tmp_path / "b", "--json", *options)
+    assert json.loads(printed)["policy"] == {
+        "attention": "mxfp4x2", "router": "auto", "experts": "mxfp4x2", "unembedding": "mxfp4x2",
+        "activation_bits": 6, "max_spread": 7, "requantize": True,
+    }  # fmt: skip
+
+
+def test_verify_speaks_to_people(tiny_build, cli):
+    code, printed, errors = cli("verify", tiny_build)
+    assert (code, errors) == (0, "")
+    assert printed.splitlines()[-1] == f"{tiny_build}: sound"
+    assert "FAILED" not in printed
+
+
+def test_generate_from_tokens(tiny_build, cli):
+    code, printed, errors = cli(
+        "generate", tiny_build, "--tokens", TOKENS, "--max-tokens", "6", "--ignore-end", "--json"
+    )
+    facts = json.loads(printed)
+    assert (code, errors) == (0, "")
+    assert len(facts["tokens"]) == 6
+    assert facts["text"] is None
+    assert facts["tokens_per_second"] > 0
+    _, printed, _ = cli(
+        "generate", tiny_build, "--tokens", TOKENS, "--max-tokens", "6", "--ignore-end"
+    )
+    assert [int(t) for t in printed.split()] == facts["tokens"]
+
+
+def test_generate_from_text(spoken_build, cli):
+    arguments = ("generate", spoken_build, "--prompt", "abc", "--max-tokens", "9", "--ignore-end")
+    _, printed, _ = cli(*arguments, "--json")
+    facts = json.loads(printed)
+    assert len(facts["tokens"]) == 9
+    assert cli(*arguments)[1] == facts["text"] + "\n"
+
+
+def test_generate_is_reproducible_by_its_seed(tiny_build, cli):
+    def tokens(*options: str) -> list[int]:
+        _, printed, _ = cli(
+            "generate", tiny_build, "--tokens", TOKENS, "--max-tokens", "12", "--ignore-end",
+            "--temperature", "1.5", "--json", *options,
+        )  # fmt: skip
+        return json.loads(printed)["tokens"]
+
+    assert tokens("--seed", "3") == tokens("--seed", "3") != tokens("--seed", "4")
+
+
+def test_generate_ends_at_an_end_token(tmp_path, cli):
+    """Every token is made an end token: nothing is generated, and that is no error."""
+    checkpoint = write_checkpoint(tmp_path / "c", eos_token_id=list(range(97)))
+    build = hnlpu.build(checkpoint, tmp_path / "b")
+    code, printed, _ = cli("generate", build, "--tokens", TOKENS, "--json")
+    assert code == 0
+    assert json.loads(printed)["tokens"] == []
+    assert json.loads(printed)["tokens_per_second"] == 0
+
+
+def test_generate_streams(tiny_build, tmp_path):
+    """The first token is on the pipe while later ones are still being made."""
+    command = [sys.executable, "-m", "hnlpu", "generate", tiny_build, "--tokens", TOKENS,
+               "--max-tokens", "1000000", "--ignore-end"]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        assert run.stdout is not None
+        first = os.read(run.stdout.fileno(), 1)
+        still_running = run.poll() is None
+        run.stdout.close()  # the reader goes away: the command ends without a complaint
+        assert run.stderr is not None
+        assert run.wait(timeout=60) == 0
+        assert run.stderr.read() == b""
+    assert first.isdigit()
+    assert still_running
+
+
+def test_interrupted_generation_is_no_traceback(tiny_build):
+    command = [sys.executable, "-m", "hnlpu", "generate", tiny_build, "--tokens", TOKENS,
+               "--max-tokens", "1000000", "--ignore-end"]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        assert run.stdout is not None
+        os.read(run.stdout.fileno(), 1)
+        run.send_signal(2)
+        _, errors = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert b"Traceback" not in errors
+
+
+def test_score_of_tokens(tiny_build, cli):
+    code, printed, errors = cli("score", tiny_build, "--tokens", TOKENS, "--json", "--top", "3")
+    facts = json.loads(printed)
+    assert (code, errors) == (0, "")
+    assert len(facts["logprobs"]) == 3
+    assert all(value < 0 for value in facts["logprobs"])
+    assert facts["nll"] == pytest.approx(-sum(facts["logprobs"]) / 3)
+    assert facts["perplexity"] == pytest.approx(math.exp(facts["nll"]))
+    assert [len(best) for best in facts["top"]] == [3, 3, 3]
+    for best in facts["top"]:
+        values = [entry["logprob"] for entry in best]
+        assert values == sorted(values, reverse=True)
+        assert all(0 <= entry["token"] < 97 for entry in best)
+    assert "top" not in json.loads(cli("score", tiny_build, "--tokens", TOKENS, "--json")[1])
+
+
+def test_top_holds_the_scored_tokens_own_logprob(tiny_build, cli):
+    _, printed, _ = cli("score", tiny_build, "--tokens", TOKENS, "--json", "--top", "97")
+    facts = json.loads(printed)
+    for token, value, best in zip([6, 7, 8], facts["logprobs"], facts["top"], strict=True):
+        assert {entry["token"]: entry["logprob"] for entry in best}[token] == value
+        assert math.fsum(math.exp(entry["logprob"]) for entry in best) == pytest.approx(1)
+
+
+def test_score_of_text_and_of_a_file_agree(spoken_build, tmp_path, cli):
+    (tmp_path / "text").write_text("def f(x):\n\treturn x\n")
+    _, one, _ = cli("score", spoken_build, "--file", tmp_path / "text", "--json")
+    _, two, _ = cli("score", spoken_build, "--text", "def f(x):\n\treturn x\n", "--json")
+    assert json.loads(one)["logprobs"] == json.loads(two)["logprobs"]
+    facts = json.loads(one)
+    bits = facts["nll"] * facts["scored_tokens"] / math.log(2)
+    assert facts["bits_per_byte"] == pytest.approx(bits / 20)
+    code, printed, _ = cli("score", spoken_build, "--file", tmp_path / "text", "--top", "2")
+    assert code == 0
+    assert "perplexity" in printed
+
+
+def test_a_checkpoint_speaks_too_unquantised(tiny_checkpoint, tiny_build, cli):
+    _, printed, _ = cli("score", tiny_checkpoint, "--tokens", TOKENS, "--json")
+    unquantised = json.loads(printed)["logprobs"]
+    _, printed, _ = cli("score", tiny_build, "--tokens", TOKENS, "--json", "--float-activations")
+    float_activations = json.loads(printed)["logprobs"]
+    _, printed, _ = cli("score", tiny_build, "--tokens", TOKENS, "--json")
+    hardwired = json.loads(printed)["logprobs"]
+    assert unquantised != float_activations != hardwired
+    assert float_activations == pytest.approx(unquantised, abs=0.1)
+    assert hardwired == pytest.approx(unquantised, abs=0.1)
+    code, printed, _ = cli("generate", tiny_checkpoint, "--tokens", TOKENS, "--json")
+    assert code == 0
+    assert json.loads(printed)["tokens"]
+
+
+def test_markup_in_a_path_is_printed_as_it_is(tmp_path, tiny_checkpoint, cli):
+    """A folder named like a closing tag once ended the command with a traceback."""
+    out = tmp_path / "a[/b]:smile:[bold]x"
+    code, printed, errors = cli("build", tiny_checkpoint, "-o", out)
+    assert (code, errors) == (0, "")
+    assert printed.startswith(f"{out}: ")
+    (out / "[red]").touch()
+    code, printed, errors = cli("verify", out)
+    assert (code, errors) == (1, "")
+    assert f"{out}/[red]: is not part of the build" in printed
+
+
+def test_doctor_finds_this_environment_able(cli):
+    code, printed, errors = cli("doctor", "--json")
+    findings = {finding["name"]: finding for finding in json.loads(printed)}
+    assert (code, errors) == (0, "")
+    assert all(finding["ok"] for finding in findings.values() if finding["needed"])
+    assert {"python", "cores", "numpy", "numba", "safetensors", "tokenizers"} <= set(findings)
+    assert findings["kernel: packed digits"]["detail"] == "exact"
+    assert findings["kernel: matrix product"]["detail"] == "exact"
+    assert all(finding["ok"] or finding["remedy"] for finding in findings.values())
+
+
+def test_doctor_says_no_where_something_needed_is_missing(monkeypatch, cli):
+    import importlib.metadata
+
+    version = importlib.metadata.version
+
+    def without_numba(name: str) -> str:
+        if name == "numba":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", without_numba)
+    code, printed, _ = cli("doctor")
+    assert code == 1
+    assert "missing   numba" in printed
+    assert "install: pip install 'numba" in printed
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["build", "--help"], ["score", "--help"]])
+def test_help(cli, arguments):
+    code, printed, errors = cli(*arguments)
+    assert (code, errors) == (0, "")
+    assert "Usage" in printed
+
+
+def test_version(cli):
+    assert cli("--version") == (0, f"hnlpu {hnlpu.__version__}\n", "")
+
+
+def test_progress_is_drawn_on_a_terminal_only(tmp_path, tiny_checkpoint):
+    code, _, errors = run_cli("build", tiny_checkpoint, "-o", tmp_path / "b", "--json")
+    assert (code, errors) == (0, "")
+    main, terminal = pty.openpty()
+    command = [sys.executable, "-m", "hnlpu", "build", tiny_checkpoint, "-o", tmp_path / "b"]
+    run = subprocess.run(command, stderr=terminal, stdout=subprocess.PIPE, check=True)
+    os.close(terminal)
+    assert b"hardwiring" in os.read(main, 100_000)
+    assert b"hardwiring" not in run.stdout
+    os.close(main)
+
+
+def test_both_entry_points_are_the_same_program():
+    script = Path(sys.executable).with_name("hnlpu")
+    result = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert result.stdout == run_cli("--version")[1]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii:strict"])
+def test_names_and_text_that_the_terminal_cannot_show(tmp_path, tiny_checkpoint, encoding):
+    """A file name need not be UTF-8, nor a terminal: neither ends in a traceback."""
+    out = os.fsencode(tmp_path) + "/ü".encode() + b"\xff"
+    for arguments in (["build", tiny_checkpoint, "-o", out], ["verify", out]):
+        result = subprocess.run(
+            [sys.executable, "-m", "hnlpu", *arguments],
+            capture_output=True, check=False, env=environment(PYTHONIOENCODING=encoding),
+        )  # fmt: skip
+        assert result.stderr == b""
+        assert result.returncode == 0
