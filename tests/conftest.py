@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import hnlpu
 from helpers import write_checkpoint, write_tokenizer
-from hypothesis import settings
 from hnlpu.cli import main
 
 # a matrix library that spins on every core makes a shared machine crawl

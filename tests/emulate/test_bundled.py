@@ -4,10 +4,10 @@ import json
 import re
 from pathlib import Path
 
-import corpus
 import numpy as np
 import pytest
 
+import corpus
 import hnlpu
 
 BUNDLED = Path(__file__).parents[2] / "checkpoints" / "stdlib-8m"

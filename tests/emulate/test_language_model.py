@@ -89,7 +89,9 @@ def test_sampling_follows_the_distribution(hardwired):
     expected = np.exp(logits) / np.exp(logits).sum()
     drawn = np.bincount(
         [
-            next(iter(hardwired.generate([9], max_tokens=1, temperature=1, seed=s, ignore_end=True))).id
+            next(
+                iter(hardwired.generate([9], max_tokens=1, temperature=1, seed=s, ignore_end=True))
+            ).id
             for s in range(1500)
         ],
         minlength=97,

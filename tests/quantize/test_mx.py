@@ -77,9 +77,7 @@ def brute_force_block(values):
     best = None
     for candidate in (standard, standard + 1, standard - 1):
         scale = Fraction(2) ** (candidate - 127)
-        error = sum(
-            min(abs(abs(v) - Fraction(g) * scale) for g in E2M1) ** 2 for v in exact
-        )
+        error = sum(min(abs(abs(v) - Fraction(g) * scale) for g in E2M1) ** 2 for v in exact)
         if best is None or error < best[0]:
             best = (error, candidate)
     return best

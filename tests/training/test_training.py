@@ -35,7 +35,11 @@ def test_a_finished_run_is_not_run_again(trained):
     before = (trained / "run" / "state.pt").read_bytes()
     command = [sys.executable, TRAINING / "train.py", "--smoke", "--threads", "1"]
     result = subprocess.run(
-        [*command, "--out", trained / "run"], check=True, timeout=300, capture_output=True, text=True
+        [*command, "--out", trained / "run"],
+        check=True,
+        timeout=300,
+        capture_output=True,
+        text=True,
     )
     assert "continuing at step 12" in result.stdout
     assert len(before) == (trained / "run" / "state.pt").stat().st_size
@@ -48,7 +52,9 @@ def test_the_export_is_the_trained_model(trained):
     state = torch.load(trained / "run" / "state.pt", weights_only=True)
     model = GptOss(Shape(**state["shape"]))
     rounded = {
-        name: value.bfloat16().float() if not name.endswith("weight") or "mlp" not in name else value
+        name: value.bfloat16().float()
+        if not name.endswith("weight") or "mlp" not in name
+        else value
         for name, value in state["model"].items()
     }
     model.load_state_dict(rounded)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from hnlpu._paths import absolute
 from hnlpu.errors import InvalidInput, OutputFailed
 from hnlpu.hardwire import open_build
 from hnlpu.report._facts import examine
@@ -43,7 +44,7 @@ def report(
     with _reserved(path) as aside:
         with clock.step("reading the build"):
             facts = examine(build)
-        folder = None if checkpoint is None else Path(checkpoint).expanduser().resolve()
+        folder = None if checkpoint is None else absolute(checkpoint)
         quality = measure_quality(build, facts.log, folder, text, clock)
         speech = measure_speech(build, prompt, clock)
         page = render(facts, quality, speech, clock.steps)
@@ -54,7 +55,7 @@ def report(
 def _output_path(build: Path, output: str | Path | None) -> Path:
     if output is None:
         return build.with_name(build.name + ".report.html")
-    path = Path(output).expanduser().resolve()
+    path = absolute(output)
     if path.is_dir():
         raise OutputFailed(f"{path}: is a folder; give the name of the HTML file to write")
     if path.is_relative_to(build):
