@@ -11,12 +11,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # two torch threads on two shared cores nearly stop each other
 TESTING := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo test test-all lint format clean
+.PHONY: help demo test model lint format clean
 
 help:
 	@echo "make demo      hardwire the bundled model, verify it, let it talk, write a report"
 	@echo "make test      run the tests"
-	@echo "make test-all  the tests, the slow ones too"
+	@echo "make model     train the bundled model anew (100 minutes on two cores)"
 	@echo "make lint      ruff and mypy"
 	@echo "make clean     remove what these commands made"
 
@@ -24,10 +24,13 @@ demo: $(VENV)/.installed
 	@$(BIN)/python scripts/demo.py --model $(MODEL) --out $(DEMO)
 
 test: $(VENV)/.installed-test
-	$(TESTING) $(BIN)/python -m pytest -m "not slow"
-
-test-all: $(VENV)/.installed-test
 	$(TESTING) $(BIN)/python -m pytest
+
+# hours: train the bundled model anew, export it, and measure it beside compressors
+model: $(VENV)/.installed-test
+	$(BIN)/python training/train.py --out runs/stdlib --minutes 100
+	$(BIN)/python training/export.py --run runs/stdlib --out $(MODEL)
+	$(BIN)/python training/evaluate.py $(MODEL) --out $(MODEL)/evaluation.json
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

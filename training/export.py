@@ -117,6 +117,7 @@ def export(run: Path, out: Path) -> None:
         out / "model.safetensors",
         metadata={"format": "pt"},
     )
+    (out / "model.safetensors").chmod(0o644)  # the library writes files for their owner only
     text = json.dumps(config(shape, recipe["long_sequence"]), indent=2) + "\n"
     (out / "config.json").write_text(text)
     shutil.copyfile(run / "tokenizer.json", out / "tokenizer.json")

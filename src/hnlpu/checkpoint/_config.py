@@ -148,23 +148,11 @@ def read_architecture(directory: Path) -> Architecture:
     Raises CheckpointNotFound, UnsupportedArchitecture or InvalidConfig.
     """
     path = directory / "config.json"
-    try:
-        size = path.stat().st_size
-        if size > SIZE_OF_FILE_LIMIT:
-            raise InvalidConfig(f"{path}: {size} bytes; a model's config has a few kilobytes")
-        raw = path.read_bytes()
-    except FileNotFoundError:
+    values = _read_object(path)
+    if values is None:
         raise CheckpointNotFound(
             f"{directory}: no config.json; give the folder of a gpt-oss checkpoint"
-        ) from None
-    except OSError as error:
-        raise InvalidConfig(f"{path}: cannot be read ({error.strerror})") from error
-    try:
-        values = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise InvalidConfig(f"{path}: not valid JSON ({error})") from None
-    if not isinstance(values, dict):
-        raise InvalidConfig(f"{path}: not a JSON object")
+        )
     kind = values.get("model_type")
     if kind not in SUPPORTED:
         raise UnsupportedArchitecture(
@@ -174,12 +162,34 @@ def read_architecture(directory: Path) -> Architecture:
         raise UnsupportedArchitecture(
             f"{path}: hidden_act is {values['hidden_act']!r}; supported: silu"
         )
+    generation = _read_object(directory / "generation_config.json")
+    if generation and generation.get("eos_token_id") is not None:
+        # where both files name end tokens, this one is for generating (as in transformers)
+        values["eos_token_id"] = generation["eos_token_id"]
     try:
         return Architecture.model_validate(_normalise(values))
     except ValidationError as error:
         raise InvalidConfig(f"{path}: {first_problem(error)}") from None
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidConfig(f"{path}: {error}") from None
+
+
+def _read_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a settings file, or None without the file; raises InvalidConfig."""
+    try:
+        size = path.stat().st_size
+        if size > SIZE_OF_FILE_LIMIT:
+            raise InvalidConfig(f"{path}: {size} bytes; a model's settings have a few kilobytes")
+        values = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InvalidConfig(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidConfig(f"{path}: not valid JSON ({error})") from None
+    if not isinstance(values, dict):
+        raise InvalidConfig(f"{path}: not a JSON object")
+    return values
 
 
 def first_problem(error: ValidationError) -> str:
@@ -214,14 +224,18 @@ def _rope(values: dict[str, Any]) -> dict[str, Any]:
     given = values.get("rope_parameters", values.get("rope_scaling"))
     if given is None:
         # transformers fills a missing dictionary with gpt-oss's own YaRN
-        given = {"rope_type": "yarn", "truncate": False}
+        given = {
+            "rope_type": "yarn", "truncate": False, "factor": 32.0,
+            "original_max_position_embeddings": 4096,
+        }  # fmt: skip
     if not isinstance(given, dict):
         raise TypeError(f"rope parameters are a {type(given).__name__}, not an object")
     rope = {k: v for k, v in given.items() if v is not None}
     rope.setdefault("rope_type", rope.pop("type", "default"))
     rope.setdefault("rope_theta", values.get("rope_theta", 150000.0))
-    if "initial_context_length" in values:
-        rope.setdefault("original_max_position_embeddings", values["initial_context_length"])
+    for key in ("factor", "original_max_position_embeddings"):
+        if rope["rope_type"] == "yarn" and key not in rope:
+            raise ValueError(f"the rope parameters lack {key}, which YaRN needs")
     if "mscale" in rope or "mscale_all_dim" in rope:
         raise ValueError("rope parameters with mscale are not supported")
     if rope.get("partial_rotary_factor", 1.0) != 1.0:

@@ -32,15 +32,14 @@ def locate(checkpoint: str | Path, revision: str | None = None) -> Path:
             f"{checkpoint}: no such folder, and not a Hub id of the form owner/name"
         )
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         # gpt-oss repositories also hold the same weights in two other layouts, in subfolders
         found = snapshot_download(
             str(checkpoint), revision=revision, allow_patterns=_PATTERNS, ignore_patterns=["*/*"]
         )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        first_line = str(error).strip().split("\n")[0]
+    except Exception as error:  # the client's own, and those of whichever HTTP library it uses
+        first_line = (str(error).strip() or type(error).__name__).split("\n")[0]
         raise CheckpointNotFound(
             f"{checkpoint}: no such folder here, and the Hub did not give it ({first_line})"
         ) from None

@@ -186,7 +186,7 @@ def generate(
     new = model.generate(
         given, max_tokens=max_tokens, temperature=temperature, seed=seed, ignore_end=ignore_end
     )
-    has_text = model.tokenizer.exists
+    has_text = model.tokenizer.usable
     began, first = time.monotonic(), None
     ids, pieces = [], []
     for token in new:
@@ -269,7 +269,7 @@ def _print_top(
 ) -> None:
     def show(token: int) -> str:
         return (
-            f"{token} {model.tokenizer.decode([token])!r}" if model.tokenizer.exists else f"{token}"
+            f"{token} {model.tokenizer.decode([token])!r}" if model.tokenizer.usable else f"{token}"
         )
 
     table = Table("token", "log p", "best")
@@ -282,7 +282,7 @@ def _print_top(
 def read_text(path: Path) -> str:
     """A UTF-8 file; raises InvalidInput."""
     try:
-        return path.read_text("utf-8")
+        return path.read_bytes().decode("utf-8")
     except OSError as error:
         raise InvalidInput(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:

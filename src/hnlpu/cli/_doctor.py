@@ -102,12 +102,10 @@ def _kernels() -> Iterator[Finding]:
             "kernels", False, True, f"do not run: {error}", "pip install --force-reinstall numba"
         )
         return
-    import numba
-
-    yield Finding("vector units", True, False, f"LLVM target {_cpu(numba)}")
+    yield Finding("vector units", True, False, f"LLVM target {_cpu()}")
 
 
-def _cpu(numba: object) -> str:
+def _cpu() -> str:
     from llvmlite import binding
 
     features = binding.get_host_cpu_features()

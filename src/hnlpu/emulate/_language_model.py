@@ -111,7 +111,7 @@ class LanguageModel:
         if not len(ids):
             raise InvalidInput("the prompt is empty; give at least one token")
         new = self._generate(ids, max_tokens, temperature, seed, ignore_end)
-        if self.tokenizer.exists:
+        if self.tokenizer.usable:
             return (Token(token, text) for token, text in self.tokenizer.stream(new))
         return (Token(token, "") for token in new)
 
@@ -128,8 +128,8 @@ class LanguageModel:
         cache = self.transformer.new_cache()
         for _ in range(max_tokens):
             with one_blas_thread():
-                hidden = self.transformer.forward(ids, cache)
-                logits = self.transformer.logits(hidden[-1:])[0]
+                hidden = self.transformer.forward(ids, cache, last=True)
+                logits = self.transformer.logits(hidden)[0]
             token = _sample(logits, temperature, random)
             if token in ends:
                 return

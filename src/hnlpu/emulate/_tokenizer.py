@@ -14,7 +14,7 @@ FILE = "tokenizer.json"
 class Tokenizer:
     """Text <-> token ids by `directory`/tokenizer.json.
 
-    Everything but `exists` raises TokenizerMissing where that file is missing
+    Everything but `usable` raises TokenizerMissing where that file is missing
     or unreadable.
     """
 
@@ -23,9 +23,13 @@ class Tokenizer:
         self._tokenizer: Any = None
 
     @property
-    def exists(self) -> bool:
-        """Whether there is a tokenizer file."""
-        return self._path.is_file()
+    def usable(self) -> bool:
+        """Whether there is a tokenizer and it can be read."""
+        try:
+            self._loaded()
+        except TokenizerMissing:
+            return False
+        return True
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without special tokens added; raises InvalidInput."""
@@ -54,7 +58,7 @@ class Tokenizer:
         if self._tokenizer is None:
             from tokenizers import Tokenizer as Library
 
-            if not self.exists:
+            if not self._path.is_file():
                 raise TokenizerMissing(
                     f"{self._path.parent}: has no {FILE}; give token ids with --tokens instead"
                 )

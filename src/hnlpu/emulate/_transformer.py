@@ -6,8 +6,9 @@ tokens ─► embed ─► [ norm ─► q k v ─► rope ─► attend ─► 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ Float32 = npt.NDArray[np.float32]
 Tokens = npt.NDArray[np.int64]
 
 PREFILL_CHUNK = 512  # tokens that run through the layers together
-LOGITS_AT_ONCE = 2**24  # logits of a long prompt are made in pieces of this many values
+LOGITS_AT_ONCE = 2**22  # logits of a long prompt are made in pieces of this many values
 
 
 def _overflow_is_no_news() -> AbstractContextManager[None]:
@@ -75,30 +76,33 @@ class Transformer:
         a = self.architecture
         return KeyValueCache(a.num_hidden_layers, a.num_key_value_heads, a.head_dim)
 
-    def check_tokens(self, tokens: npt.ArrayLike) -> Tokens:
-        """`tokens` as int64 [n]; raises InvalidInput for ids outside of the vocabulary."""
-        try:
-            ids = np.asarray(tokens, dtype=np.int64).reshape(-1)
-        except (OverflowError, TypeError, ValueError):
-            raise InvalidInput(
-                f"token ids must be whole numbers from 0 to {self.architecture.vocab_size - 1}"
-            ) from None
-        outside = (ids < 0) | (ids >= self.architecture.vocab_size)
-        if outside.any():
-            raise InvalidInput(
-                f"token {int(ids[outside][0])} is outside of the vocabulary "
-                f"(0 to {self.architecture.vocab_size - 1})"
-            )
-        return ids
+    def check_tokens(self, tokens: Sequence[int] | npt.NDArray[Any]) -> Tokens:
+        """`tokens` as int64 [n]; raises InvalidInput for what is no row of ids of the vocabulary."""
+        last = self.architecture.vocab_size - 1
+        ids = np.asarray(tokens, dtype=object)
+        if ids.ndim != 1 or isinstance(tokens, (str, bytes)):
+            raise InvalidInput("token ids must be a flat list of whole numbers")
+        for token in ids:
+            if isinstance(token, bool) or not isinstance(token, (int, np.integer)):
+                raise InvalidInput(f"token {token!r} is not a whole number")
+            if not 0 <= token <= last:
+                raise InvalidInput(f"token {token} is outside of the vocabulary (0 to {last})")
+        return ids.astype(np.int64)
 
-    def forward(self, tokens: Tokens, cache: KeyValueCache) -> Float32:
-        """Normalised hidden states [n, hidden] after `tokens` [n], which `cache` takes in."""
+    def forward(self, tokens: Tokens, cache: KeyValueCache, *, last: bool = False) -> Float32:
+        """Normalised hidden states [n, hidden] after `tokens` [n], which `cache` takes in.
+
+        With `last` only the final one, [1, hidden].
+        """
         cache.reserve(cache.length + len(tokens))
+        pieces = []
         with _overflow_is_no_news():
-            pieces = [
-                self._chunk(tokens[i : i + PREFILL_CHUNK], cache)
-                for i in range(0, len(tokens), PREFILL_CHUNK)
-            ]
+            for i in range(0, len(tokens), PREFILL_CHUNK):
+                hidden = self._chunk(tokens[i : i + PREFILL_CHUNK], cache)
+                if last:
+                    pieces = [hidden[-1:]]
+                else:
+                    pieces.append(hidden)
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def logits(self, hidden: Float32) -> Float32:

@@ -1,13 +1,15 @@
 """The vector unit in `float` numerics: everything that is not a hardwired matrix.
 
-Stated order of operations, the same on every machine and for any number of
-tokens at once:
+Stated order of operations, the same for any number of tokens at once:
 
-- values are float32; every product, sum and quotient rounds once;
-- sums over a norm, a softmax or a dot product of scores run in index order;
-  the sum of squares of a norm and the sum of a softmax are kept in float64;
-- exp is taken in float64 and rounded once to float32;
-- nothing is contracted into fused multiply-adds or re-associated.
+- values are float32; every product, sum and quotient rounds once, but for the
+  steps named next;
+- in float64, rounded once at the end: a norm's 1 / sqrt(mean of squares +
+  eps), a sigmoid, every exp, and the sum of a softmax's rounded exps;
+- sums run in index order; nothing is fused or re-associated.
+
+exp, cos and sin are the C library's in float64, so two libraries may differ
+in the last bit of a float64; after rounding to float32 that is rarely seen.
 """
 
 from __future__ import annotations
@@ -82,7 +84,7 @@ def attend(
             for j in range(n):
                 scores[j] *= scale
                 largest = max(largest, scores[j])
-            total = math.exp(np.float64(sinks[h] - largest))
+            total = np.float64(np.float32(math.exp(np.float64(sinks[h] - largest))))
             for j in range(n):
                 scores[j] = np.float32(math.exp(np.float64(scores[j] - largest)))
                 total += np.float64(scores[j])

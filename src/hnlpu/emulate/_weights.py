@@ -22,7 +22,7 @@ from hnlpu.checkpoint import (
     matrix_shapes,
 )
 from hnlpu.emulate._projection import Float32, Int32, project, quantize_activations
-from hnlpu.hardwire import Build, HardwiredMatrix
+from hnlpu.hardwire import Build
 from hnlpu.quantize import dequantize
 
 FLOAT_CACHE_BYTES = 4 * 2**30
@@ -98,10 +98,10 @@ class HardwiredWeights:
 
     def __init__(self, build: Build, float_activations: bool = False):
         self._build = build
-        self._shapes = build.shapes()
         self._float = float_activations
         self._bits = build.manifest.policy.activation_bits
-        self._stacks: dict[str, list[HardwiredMatrix]] = {}
+        # mapped now, not when first used: the folder may be replaced by another build meanwhile
+        self._stacks = {name: build.stack(shape) for name, shape in build.shapes().items()}
         self._unpacked = _Unpacked(build.architecture)
         self._embedding = build.tensors[EMBEDDING].map()
 
@@ -126,10 +126,7 @@ class HardwiredWeights:
 
     def project(self, name: str, x: Activations, index: int = 0) -> Float32:
         """Matrix `name` (expert `index`) times x, plus bias: [tokens, rows]."""
-        stack = self._stacks.get(name)
-        if stack is None:
-            stack = self._stacks[name] = self._build.stack(self._shapes[name])
-        matrix = stack[index]
+        matrix = self._stacks[name][index]
         if x.values is None:
             assert x.integers is not None
             assert x.scales is not None

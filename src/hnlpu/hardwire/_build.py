@@ -9,6 +9,7 @@ manifest.json                    everything else, and the digests
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import shutil
@@ -45,7 +46,7 @@ from hnlpu.hardwire._manifest import (
     source_digest,
 )
 from hnlpu.hardwire._staging import Staging, check_output, file_sha256, staging
-from hnlpu.hardwire._writer import SafetensorsWriter
+from hnlpu.hardwire._writer import SafetensorsWriter, layout_bytes
 from hnlpu.quantize import Policy
 
 Progress = Callable[[str, int, int], None]
@@ -105,7 +106,7 @@ def build(
     model = read_model(locate(checkpoint, revision))
     if target == model.directory or target in model.directory.parents:
         raise OutputExists(f"{target}: is the checkpoint's own folder; choose another")
-    _check_space(target, model)
+    _check_space(target, model, policy)
     files = list(weight_files(model))
     total = sum(file.weights for file in files)
     with staging(target) as stage, ThreadPoolExecutor(workers) as pool:
@@ -143,7 +144,7 @@ def build(
         )
         with stage.writing(MANIFEST) as temporary:
             temporary.write_bytes(encode_manifest(manifest))
-        stage.publish(target)
+        stage.publish()
     log = BuildLog(
         checkpoint=str(model.directory),
         manifest_sha256=file_sha256(target / MANIFEST),
@@ -203,9 +204,17 @@ def _copy_vector(model: Model, name: str, writer: SafetensorsWriter) -> None:
         writer.put(name, tensor.map()[rows], rows.start * width)
 
 
-def _check_space(out: Path, model: Model) -> None:
-    """Refuse early when the disk cannot hold the build; a build is never larger than this."""
-    needed = sum(path.stat().st_size for path in model.weight_files())
+def _check_space(out: Path, model: Model, policy: Policy) -> None:
+    """Refuse early when the disk cannot hold the build (at most; `auto` may need one digit)."""
+    layouts = [
+        matrix_layout(shape, 1 if _surely_one_digit(model, policy, shape) else 2)
+        for shape in matrix_shapes(model.architecture)
+    ]
+    layouts.append({name: ("BF16", tensor.shape) for name, tensor in model.vectors.items()})
+    needed = sum(layout_bytes(layout) for layout in layouts)
+    partial = out.with_name(out.name + ".partial")
+    with contextlib.suppress(OSError):  # what an interrupted run has written need not be again
+        needed -= sum(path.stat().st_size for path in partial.rglob("*.safetensors"))
     parent = next(p for p in out.parents if p.exists())
     free = shutil.disk_usage(parent).free
     if free < needed:
@@ -213,3 +222,7 @@ def _check_space(out: Path, model: Model) -> None:
             f"{out}: the disk has {free / 1e9:.1f} GB free, the build needs about "
             f"{needed / 1e9:.1f} GB; free some space or choose another folder"
         )
+
+
+def _surely_one_digit(model: Model, policy: Policy, shape: MatrixShape) -> bool:
+    return model.matrices[shape.name].is_mxfp4 or policy.format_of(shape.role) == "mxfp4"

@@ -33,6 +33,22 @@ from hnlpu.hardwire._matrix import Digit, HardwiredMatrix
 
 
 @dataclass(frozen=True)
+class Stack:
+    """The tensors of a stack of matrices, the stack's number first in every shape."""
+
+    digits: tuple[Digit, ...]
+    row_exponents: npt.NDArray[np.uint8]
+    biases: npt.NDArray[np.float32] | None
+
+    def __getitem__(self, index: int) -> HardwiredMatrix:
+        return HardwiredMatrix(
+            tuple(Digit(d.codes[index], d.exponents[index]) for d in self.digits),
+            self.row_exponents[index],
+            None if self.biases is None else self.biases[index],
+        )
+
+
+@dataclass(frozen=True)
 class Build:
     """A complete build directory.  Tensors are mapped when asked for, not before."""
 
@@ -49,25 +65,20 @@ class Build:
         """Every hardwired matrix by name, in the order in which data meets them."""
         return {shape.name: shape for shape in matrix_shapes(self.architecture)}
 
-    def stack(self, shape: MatrixShape) -> list[HardwiredMatrix]:
-        """All matrices of a stack (one per expert, else one), on one mapping of the file."""
+    def stack(self, shape: MatrixShape) -> Stack:
+        """All matrices of a stack (one per expert, else one), mapped now."""
         name = shape.name
         digits = [
-            (self._parts(shape, codes_name(name, d)), self._parts(shape, exponents_name(name, d)))
+            Digit(
+                self._parts(shape, codes_name(name, d)), self._parts(shape, exponents_name(name, d))
+            )
             for d in range(len(self.manifest.matrices[name].digits))
         ]
         row_exponents = self._parts(shape, row_exponents_name(name))
         biases = (
             bfloat16_to_float32(self._parts(shape, bias_name(name))) if shape.has_bias else None
         )
-        return [
-            HardwiredMatrix(
-                tuple(Digit(codes[i], exponents[i]) for codes, exponents in digits),
-                row_exponents[i],
-                None if biases is None else biases[i],
-            )
-            for i in range(shape.count)
-        ]
+        return Stack(tuple(digits), row_exponents, biases)
 
     def matrix(self, shape: MatrixShape, index: int = 0) -> HardwiredMatrix:
         """One matrix of a stack, on a mapping of its own that goes with it."""

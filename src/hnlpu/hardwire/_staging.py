@@ -64,10 +64,13 @@ def check_output(out: Path) -> None:
 class Staging:
     """A locked staging folder for one plan; use through `staging`."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, out: Path):
         self._folder = folder
+        self._out = out
         self._journal = folder / "journal"
         self._build = folder / "build"
+        self._replaced = folder / "replaced"
+        self._put_back()
 
     def finished(self, name: str) -> dict[str, Any] | None:
         """The journal's entry of file `name` if the file is there and matches it."""
@@ -107,21 +110,28 @@ class Staging:
         self._build.mkdir()
         self._write(path, plan)
 
-    def publish(self, out: Path) -> None:
-        """Put the finished build in place of `out`; raises OutputExists as `check_output`."""
+    def publish(self) -> None:
+        """Put the finished build in its place; raises OutputExists as `check_output`."""
         for leftover in self._build.rglob("*.part"):
             leftover.unlink()
-        check_output(out)
-        if out.exists():
-            replaced = self._folder / "replaced"
-            shutil.rmtree(replaced, ignore_errors=True)  # of a run that was killed just after this
-            out.rename(replaced)
-        self._build.rename(out)
+        check_output(self._out)
+        if self._out.exists():
+            self._out.rename(self._replaced)
+        self._build.rename(self._out)
         self.discard()
+
+    def _put_back(self) -> None:
+        """Undo half a replacement: the build that stood there before is the user's only one."""
+        if self._replaced.exists():
+            if self._out.exists():
+                shutil.rmtree(self._replaced)
+            else:
+                self._replaced.rename(self._out)
 
     def discard(self) -> None:
         """Remove the folder and all it holds, as far as the system lets us."""
         with contextlib.suppress(OSError):
+            self._put_back()
             self._clear()
             (self._folder / _LOCK).unlink()
             self._folder.rmdir()
@@ -168,7 +178,10 @@ def staging(out: Path) -> Iterator[Staging]:
             same = False
         if not same:
             raise BuildInProgress(f"{out}: another process is building it; wait for it to end")
-        stage = Staging(folder)
+        try:
+            stage = Staging(folder, out)
+        except OSError as error:
+            raise OutputFailed(f"{error.filename or out}: {error.strerror}") from None
         try:
             yield stage
         except OSError as error:

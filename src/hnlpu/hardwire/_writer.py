@@ -21,6 +21,11 @@ import numpy.typing as npt
 _ITEM_BYTES = {"BF16": 2, "U8": 1}
 
 
+def layout_bytes(layout: Mapping[str, tuple[str, tuple[int, ...]]]) -> int:
+    """Bytes of the tensors of a layout, without the header."""
+    return sum(math.prod(shape) * _ITEM_BYTES[dtype] for dtype, shape in layout.values())
+
+
 class SafetensorsWriter:
     """Context manager over a new file at `path`; `layout` is name -> (dtype, shape).
 

@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-BLOCK = 32
+from hnlpu.checkpoint import BLOCK
+
 BYTES_PER_BLOCK = 16
 LARGEST_EXPONENT = 252  # that quantising gives: 6 * 2^(253 - 127) is beyond float32
 SCALE_BIAS = 127

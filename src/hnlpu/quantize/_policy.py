@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hnlpu.errors import InvalidInput
 
@@ -56,18 +56,9 @@ def make_policy(preset: str = "default", **changes: object) -> Policy:
     if preset not in PRESETS:
         raise InvalidInput(f"preset {preset!r} is unknown; choose from {', '.join(PRESETS)}")
     given = {key: value for key, value in changes.items() if value is not None}
-    for key, value in given.items():
-        if key in ("attention", "router", "experts", "unembedding") and value not in FORMATS:
-            raise InvalidInput(
-                f"{key} format {value!r} is unknown; choose from {', '.join(FORMATS)}"
-            )
-        if key == "activation_bits" and not (
-            isinstance(value, int) and SMALLEST_ACTIVATION_BITS <= value <= LARGEST_ACTIVATION_BITS
-        ):
-            raise InvalidInput(
-                f"activation bits {value}: must be from {SMALLEST_ACTIVATION_BITS} "
-                f"to {LARGEST_ACTIVATION_BITS}"
-            )
-        if key == "max_spread" and not (isinstance(value, int) and 0 <= value <= LARGEST_SPREAD):
-            raise InvalidInput(f"exponent spread {value}: must be from 0 to {LARGEST_SPREAD}")
-    return PRESETS[preset].model_copy(update=given)
+    try:
+        return Policy.model_validate({**PRESETS[preset].model_dump(), **given}, strict=True)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = " ".join(str(part) for part in problem["loc"]).replace("_", " ")
+        raise InvalidInput(f"{name} {problem['input']!r}: {problem['msg']}") from None

@@ -138,7 +138,7 @@ def measure_quality(
             "--text FILE (a UTF-8 file that the model was not trained on)."
         )
     metal = hardwired(build)
-    if not metal.tokenizer.exists:
+    if not metal.tokenizer.usable:
         return Quality(
             missing="This build has no tokenizer, so text cannot be scored; token ids can: "
             "hnlpu score DIR --tokens 1,2,3."
@@ -173,7 +173,7 @@ def measure_speech(build: Build, prompt: str | None, clock: Stopwatch) -> Speech
     """Let the hardwired model continue `prompt`, greedily and sampled."""
     prompt = DEFAULT_PROMPT if prompt is None else prompt
     model = hardwired(build)
-    if not model.tokenizer.exists:
+    if not model.tokenizer.usable:
         return Speech(
             prompt,
             missing="This build has no tokenizer, so it speaks in token ids only: "

@@ -20,6 +20,7 @@ from hnlpu.quantize import dequantize
 PACKED_TILE = 2**24
 DENSE_TILE = 2**21
 Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
 UInt8 = npt.NDArray[np.uint8]
 
 E2M1: Float64 = np.array(
@@ -99,6 +100,26 @@ def _first_not_nearest(
     return found
 
 
+@njit(cache=True, nogil=True)
+def _first_bad_exponent(values: Float64, exponents: UInt8, lowest: Int64) -> int:
+    """Number of the first block of `values` whose exponent the quantiser may not choose, or -1.
+
+    It may choose the standard's, floor(log2(max)) - 2, or a neighbour of it
+    (OCP Microscaling v1.0, 6.3); or its row's lowest, where those lie below.
+    """
+    rows, blocks = exponents.shape
+    for row in range(rows):
+        for block in range(blocks):
+            largest = np.max(np.abs(values[row, 32 * block : 32 * block + 32]))
+            if largest > 0.0:
+                standard = int(np.floor(np.log2(largest))) - 2 + 127
+                exponent = np.int64(exponents[row, block])
+                least = max(standard - 1, lowest[row])
+                if not least <= exponent <= max(standard + 1, lowest[row]):
+                    return int(row * blocks + block)
+    return -1
+
+
 def check_matrix(
     build: Build, matrix: Matrix | None, shape: MatrixShape
 ) -> Iterator[tuple[int, str | None]]:
@@ -110,6 +131,7 @@ def check_matrix(
     record = build.manifest.matrices[shape.name]
     native = record.format == "native"
     error_squares = squares = 0.0
+    sound = True
     for index, rows in tiles(shape, PACKED_TILE if native else DENSE_TILE):
         metal = build.matrix(shape, index).part(rows)
         where = f"{shape.name}" + (f" expert {index}" if shape.role == "experts" else "")
@@ -124,12 +146,14 @@ def check_matrix(
                     else matrix.dense(index, rows)
                 ).astype(np.float64)  # fmt: skip
                 squares += float(np.square(values).sum())
-                problem = _compare_rounded(values, metal.digits)
+                spread = None if native else policy.max_spread
+                problem = _compare_rounded(values, metal.digits, spread)
                 error_squares += float(np.square(values).sum())
         if problem is not None:
+            sound = False
             problem = f"{build.directory / record.file}: {where}, rows from {rows.start}: {problem}"
         yield (rows.stop - rows.start) * shape.columns, problem
-    if squares and abs(np.sqrt(error_squares / squares) - record.relative_error) > 1e-6:
+    if sound and squares and abs(np.sqrt(error_squares / squares) - record.relative_error) > 1e-6:
         yield 0, f"{build.directory}: {shape.name}: the recorded error is not what was measured"
 
 
@@ -154,8 +178,22 @@ def _compare_native(metal: HardwiredMatrix, codes: UInt8, scales: UInt8) -> str 
     return None if position < 0 else _at(position, metal) + "differs from the checkpoint"
 
 
-def _compare_rounded(values: Float64, digits: tuple[Digit, ...]) -> str | None:
+def _compare_rounded(values: Float64, digits: tuple[Digit, ...], spread: int | None) -> str | None:
+    """Take the digits off `values`; the first thing that a quantiser would not have done.
+
+    With `spread` the exponents are judged too, given the range that a row may
+    span; without it they are the checkpoint's own.
+    """
+    lowest = np.zeros(len(values), np.int64)
     for number, digit in enumerate(digits):
+        if spread is not None:
+            if number == 0:
+                used = np.where((digit.codes & 0x77).any(axis=-1), digit.exponents, 0)
+                lowest = np.maximum(used.max(axis=1).astype(np.int64) - spread, 0)
+            bad = _first_bad_exponent(values, digit.exponents, lowest)
+            if bad >= 0:
+                row, block = divmod(bad, digit.exponents.shape[1])
+                return f"row {row} block {block}: digit {number} has an exponent that does not fit"
         position = _first_not_nearest(values, digit.codes, digit.exponents, E2M1, POWER)
         if position >= 0:
             row, column = divmod(position, values.shape[1])
