@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PROMPT = "def read_lines(path):\n    "
+PROMPT = 'def is_text(path):\n    """Return True if'
 HELD_OUT_BYTES = 60_000
 
 

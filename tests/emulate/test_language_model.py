@@ -1,11 +1,15 @@
 """Generating and scoring: what must hold for any model."""
 
+import json
 import math
 
 import numpy as np
 import pytest
+import threadpoolctl
 
-from hnlpu.emulate import open_language_model
+import hnlpu
+from helpers import write_checkpoint
+from hnlpu.emulate import one_blas_thread, open_language_model
 from hnlpu.emulate._language_model import _windows
 from hnlpu.errors import InvalidInput, TokenizerMissing
 
@@ -120,6 +124,11 @@ def test_float_activations_lie_closer_to_the_float_model(tiny_checkpoint, tiny_b
         lambda m: m.generate([]),
         lambda m: m.generate([97]),
         lambda m: m.generate([-1]),
+        lambda m: m.generate([1.5]),
+        lambda m: m.generate([True]),
+        lambda m: m.generate([[1, 2], [3, 4]]),
+        lambda m: m.generate(b"12"),
+        lambda m: m.generate([2**70]),
         lambda m: m.generate([1], max_tokens=-1),
         lambda m: m.generate([1], temperature=-0.1),
         lambda m: m.generate([1], temperature=math.nan),
@@ -144,3 +153,39 @@ def test_text_needs_a_tokenizer(hardwired):
 def test_a_checkpoint_has_no_rounded_activations(tiny_checkpoint):
     with pytest.raises(InvalidInput, match="float already"):
         open_language_model(tiny_checkpoint, float_activations=True)
+
+
+def test_a_damaged_tokenizer_does_not_keep_ids_from_working(tmp_path):
+    checkpoint = write_checkpoint(tmp_path / "checkpoint")
+    (checkpoint / "tokenizer.json").write_text("{")
+    model = open_language_model(checkpoint)
+    tokens = list(model.generate([1, 2], max_tokens=3, ignore_end=True))
+    assert [t.text for t in tokens] == ["", "", ""]
+    with pytest.raises(TokenizerMissing, match="not a readable tokenizer"):
+        model.generate("text")
+
+
+def test_end_tokens_come_from_the_generation_settings(tmp_path):
+    checkpoint = write_checkpoint(tmp_path / "checkpoint")
+    first = [t.id for t in open_language_model(checkpoint).generate([5], max_tokens=6)]
+    (checkpoint / "generation_config.json").write_text(json.dumps({"eos_token_id": [first[2]]}))
+    model = open_language_model(hnlpu.build(checkpoint, tmp_path / "build"))
+    assert model.transformer.architecture.eos_token_ids == (first[2],)
+    stopped = [t.id for t in open_language_model(checkpoint).generate([5], max_tokens=6)]
+    assert stopped == first[: first.index(first[2])]
+
+
+def test_overlapping_limits_of_blas_threads_are_all_undone():
+    def threads():
+        pools = threadpoolctl.threadpool_info()
+        return {p["num_threads"] for p in pools if p["user_api"] == "blas"}
+
+    before = threads()
+    first, second = one_blas_thread(), one_blas_thread()
+    first.__enter__()
+    second.__enter__()
+    assert threads() <= {1}
+    first.__exit__(None, None, None)
+    assert threads() <= {1}
+    second.__exit__(None, None, None)
+    assert threads() == before

@@ -20,9 +20,12 @@ from helpers import (
     SINGLE,
     bfloat16,
     environment,
+    make_config,
+    random_tensors,
     run_cli,
     snapshot,
     write_checkpoint,
+    write_tensors,
 )
 from hnlpu.errors import BuildInProgress, HnlpuError, NotFinite, OutputExists, OutputFailed
 from hnlpu.hardwire import _staging
@@ -513,3 +516,41 @@ def test_folders_and_files_that_are_closed_to_us():
         assert snapshot(folder / "open") == snapshot(folder / "fixed") == {}
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("second", ["refused", "another policy", "same policy"])
+def test_a_build_that_was_being_replaced_is_put_back(tmp_path, tiny_checkpoint, second):
+    """Killed between moving the old build aside and the new one in: the old one is not lost."""
+    out = hnlpu.build(tiny_checkpoint, tmp_path / "out")
+    before = snapshot(out)
+    partial = tmp_path / "out.partial"
+    partial.mkdir()
+    (partial / "lock").touch()
+    out.rename(partial / "replaced")
+    if second == "refused":
+        broken = write_checkpoint(tmp_path / "broken")
+        (broken / "config.json").write_text("{}")
+        with pytest.raises(HnlpuError):
+            hnlpu.build(broken, out)
+        tensors = random_tensors(make_config())
+        tensors["model.norm.weight"][0] = np.uint16(0x7FC0)
+        write_tensors(broken, tensors)
+        (broken / "config.json").write_bytes((tiny_checkpoint / "config.json").read_bytes())
+        with pytest.raises(NotFinite):
+            hnlpu.build(broken, out)
+        assert snapshot(out) == before
+    else:
+        policy = hnlpu.make_policy("paper" if second == "another policy" else "default")
+        hnlpu.build(tiny_checkpoint, out, policy)
+        assert hnlpu.verify(out).passed
+        assert (snapshot(out) == before) == (second == "same policy")
+    assert not partial.exists()
+
+
+def test_an_open_model_outlives_its_replaced_build(tmp_path, tiny_checkpoint):
+    out = hnlpu.build(tiny_checkpoint, tmp_path / "out")
+    expected = hnlpu.open(out).score([1, 2, 3, 4]).logprobs
+    model = hnlpu.open(out)
+    hnlpu.build(write_checkpoint(tmp_path / "other", seed=9), out)
+    assert model.score([1, 2, 3, 4]).logprobs == expected
+    assert hnlpu.open(out).score([1, 2, 3, 4]).logprobs != expected

@@ -31,3 +31,11 @@ def test_none_leaves_a_field():
 def test_nonsense_is_refused(preset, changes):
     with pytest.raises(InvalidInput):
         make_policy(preset, **changes)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"atention": "mxfp4"}, {"requantize": "no"}, {"max_spread": True}]
+)
+def test_misspelt_and_mistyped_fields_are_refused(changes):
+    with pytest.raises(InvalidInput):
+        make_policy("default", **changes)

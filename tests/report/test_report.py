@@ -168,7 +168,7 @@ def test_perplexities_are_those_that_score_gives(page: Page, build: Path, checkp
     ):
         score = model.score(TEXT)
         assert f"{score.perplexity:#.5g}" in page.words
-        assert f"{score.bits_per_byte(len(TEXT)):.4f} bits a byte" in page.words
+        assert f"{score.bits_per_byte:.4f} bits a byte" in page.words
     before, after = hnlpu.open(checkpoint).score(TEXT), hnlpu.open(build).score(TEXT)
     change = 100 * (after.perplexity / before.perplexity - 1)
     shown = re.search(r"Hardwiring changed perplexity by ([+−]?[\d.]+) %", page.words)

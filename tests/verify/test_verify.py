@@ -208,6 +208,25 @@ def test_a_forged_error_is_found(build, source):
     assert "the recorded error is not what was measured" in problems(build, source)
 
 
+def test_a_matrix_of_zeros_with_large_exponents_is_found(build, source):
+    """Zero is the nearest that a digit at a huge exponent can say; the exponent is wrong."""
+    opened = open_build(build)
+    name = "lm_head"
+    record = opened.manifest.matrices[name]
+    path = build / record.file
+    raw = bytearray(path.read_bytes())
+    for digit in range(len(record.digits)):
+        for part, byte in (("codes", 0), ("exponents", 250)):
+            tensor = opened.tensors[f"{name}.digit{digit}.{part}"]
+            size = int(np.prod(tensor.shape))
+            raw[tensor.offset : tensor.offset + size] = bytes([byte]) * size
+    rows = opened.tensors[f"{name}.row_exponents"]
+    raw[rows.offset : rows.offset + rows.shape[0]] = bytes([127]) * rows.shape[0]
+    path.write_bytes(raw)
+    reseal(build, lambda v: v["matrices"][name].update(relative_error=1.0))
+    assert "exponent that does not fit" in problems(build, source)
+
+
 def test_a_wrong_checkpoint_is_told_apart(build, tmp_path, cli):
     other = write_checkpoint(tmp_path / "other", seed=1)
     code, printed, errors = cli("verify", build, "--checkpoint", other)

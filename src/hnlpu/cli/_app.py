@@ -247,8 +247,8 @@ def score(
         "scored_tokens": len(result.logprobs),
         "seconds": round(seconds, 3),
     }
-    if isinstance(given, str):
-        facts["bits_per_byte"] = result.bits_per_byte(len(given.encode()))
+    if result.bits_per_byte is not None:
+        facts["bits_per_byte"] = result.bits_per_byte
     if result.top is not None:
         facts["top"] = [
             [{"token": token, "logprob": value} for token, value in best] for best in result.top

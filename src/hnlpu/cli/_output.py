@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -20,8 +21,17 @@ out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 def print_json(values: Any) -> None:
     """One JSON document on standard output."""
-    json.dump(values, sys.stdout, indent=1, allow_nan=True)
+    json.dump(_finite(values), sys.stdout, indent=1, allow_nan=False)
     sys.stdout.write("\n")
+
+
+def _finite(values: Any) -> Any:
+    """Infinite and undefined numbers as null: JSON has no others."""
+    if isinstance(values, dict):
+        return {key: _finite(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [_finite(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
 def parse_tokens(text: str) -> list[int]:

@@ -28,12 +28,14 @@ class Score:
     """Log-probabilities (natural) of tokens 2..n given what stands before them.
 
     `top` holds, where asked for, the best (token, log-probability) pairs at
-    each of those positions.
+    each of those positions; `size_bytes`, for text, the bytes that the scored
+    tokens spell: all but the first token's.
     """
 
     tokens: list[int]
     logprobs: list[float]
     top: list[list[tuple[int, float]]] | None = None
+    size_bytes: int | None = None
 
     @property
     def nll(self) -> float:
@@ -45,9 +47,12 @@ class Score:
         """exp(nll)."""
         return math.exp(self.nll) if self.nll < 700 else math.inf
 
-    def bits_per_byte(self, size_bytes: int) -> float:
-        """Bits that the scored tokens cost per byte of the text they spell."""
-        return -math.fsum(self.logprobs) / math.log(2) / size_bytes
+    @property
+    def bits_per_byte(self) -> float | None:
+        """Bits that the scored tokens cost per byte that they spell; None for token ids."""
+        if self.size_bytes is None:
+            return None
+        return -math.fsum(self.logprobs) / math.log(2) / self.size_bytes
 
 
 class Token(NamedTuple):
@@ -164,7 +169,11 @@ class LanguageModel:
         parts = list(in_parallel(score_window, _windows(len(ids), limit)))
         logprobs = [value for values, _ in parts for value in values]
         best = [pairs for _, lists in parts for pairs in lists]
-        return Score(ids.tolist(), logprobs, best if top else None)
+        size = None
+        if isinstance(text, str):
+            unscored = self.tokenizer.decode(ids[:1].tolist())
+            size = max(1, len(text.encode()) - len(unscored.encode()))
+        return Score(ids.tolist(), logprobs, best if top else None, size)
 
     def _score_window(
         self, ids: npt.NDArray[np.int64], window: _Window, top: int

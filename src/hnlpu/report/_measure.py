@@ -146,9 +146,9 @@ def measure_quality(
     try:
         tokens = metal.encode(text).tolist()
         with clock.step("scoring, hardwired"):
-            exact, exact_score = _score(metal, tokens, text)
+            exact, exact_score = _score(metal, text)
         with clock.step("scoring, hardwired weights, float activations"):
-            relaxed, _ = _score(hardwired(build, float_activations=True), tokens, text)
+            relaxed, _ = _score(hardwired(build, float_activations=True), text)
     except HnlpuError as error:
         return Quality(missing=f"The text was not scored: {error}.")
     baseline: Scored | None = None
@@ -158,7 +158,7 @@ def measure_quality(
     if model is not None:
         try:
             with clock.step("scoring, float"):
-                baseline, float_score = _score(model, tokens, text)
+                baseline, float_score = _score(model, text)
             shifts = _shifts(float_score, exact_score)
         except HnlpuError as error:
             why_not = f"The float model was not scored: {error}."
@@ -189,12 +189,12 @@ def measure_speech(build: Build, prompt: str | None, clock: Stopwatch) -> Speech
     return Speech(prompt, tuple(samples))
 
 
-def _score(model: LanguageModel, tokens: list[int], text: str) -> tuple[Scored, Score]:
+def _score(model: LanguageModel, text: str) -> tuple[Scored, Score]:
     began = time.perf_counter()
-    score = model.score(tokens)
+    score = model.score(text)
     seconds = time.perf_counter() - began
-    size = len(text.encode("utf-8", "replace"))
-    return Scored(score.perplexity, score.nll, score.bits_per_byte(size), seconds), score
+    assert score.bits_per_byte is not None  # it is, for text
+    return Scored(score.perplexity, score.nll, score.bits_per_byte, seconds), score
 
 
 def _find_float(
