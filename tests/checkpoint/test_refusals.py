@@ -29,6 +29,9 @@ Q = L0 + "self_attn.q_proj.weight"
 UP = L0 + "mlp.experts.gate_up_proj"
 
 
+YARN = {"rope_type": "yarn", "factor": 32.0, "original_max_position_embeddings": 4096}
+
+
 @pytest.fixture
 def refused(tmp_path: Path, cli: Any) -> Callable[..., str]:
     """Build `checkpoint` into a folder with two missing parents; returns the one line of refusal."""
@@ -125,7 +128,12 @@ def test_a_config_of_absurd_size(tmp_path, cli):
         ({"rope_scaling": [1]}, "rope parameters are a list"),
         ({"rope_scaling": {"rope_type": "yarn", "mscale": 1.0}}, "mscale"),
         ({"rope_scaling": {"rope_type": "yarn", "partial_rotary_factor": 0.5}}, "partial rotary"),
-        ({"rope_scaling": {"rope_type": "yarn", "beta_fast": 1e-320}}, "rope.beta_fast"),
+        ({"rope_scaling": YARN | {"beta_fast": 1e-320}}, "rope.beta_fast"),
+        ({"rope_scaling": YARN | {"factor": None}}, "lack factor"),
+        (
+            {"rope_scaling": YARN | {"original_max_position_embeddings": None}},
+            "lack original_max_position_embeddings",
+        ),
         ({"hidden_act": "gelu"}, "supported: silu"),
     ],
 )

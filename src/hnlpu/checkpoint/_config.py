@@ -233,11 +233,11 @@ def _rope(values: dict[str, Any]) -> dict[str, Any]:
     rope = {k: v for k, v in given.items() if v is not None}
     rope.setdefault("rope_type", rope.pop("type", "default"))
     rope.setdefault("rope_theta", values.get("rope_theta", 150000.0))
-    for key in ("factor", "original_max_position_embeddings"):
-        if rope["rope_type"] == "yarn" and key not in rope:
-            raise ValueError(f"the rope parameters lack {key}, which YaRN needs")
     if "mscale" in rope or "mscale_all_dim" in rope:
         raise ValueError("rope parameters with mscale are not supported")
     if rope.get("partial_rotary_factor", 1.0) != 1.0:
         raise ValueError("partial rotary embeddings are not supported")
+    for key in ("factor", "original_max_position_embeddings"):
+        if rope["rope_type"] == "yarn" and key not in rope:
+            raise ValueError(f"the rope parameters lack {key}, which YaRN needs")
     return rope
