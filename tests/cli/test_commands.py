@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -113,13 +114,20 @@ def test_generate_streams(tiny_build, tmp_path):
     assert still_running
 
 
+def heed_interrupts():
+    """A shell starts background jobs, CI's among them, deaf to SIGINT; undo that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupted_generation_is_no_traceback(tiny_build):
     command = [sys.executable, "-m", "hnlpu", "generate", tiny_build, "--tokens", TOKENS,
                "--max-tokens", "1000000", "--ignore-end"]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_interrupts
+    ) as run:
         assert run.stdout is not None
         os.read(run.stdout.fileno(), 1)
-        run.send_signal(2)
+        run.send_signal(signal.SIGINT)
         _, errors = run.communicate(timeout=60)
     assert run.returncode == 130
     assert b"Traceback" not in errors

@@ -203,9 +203,26 @@ def test_a_bound_that_is_stated_too_small_is_found_without_a_checkpoint(build, k
     assert UP in problems(build)
 
 
-def test_a_forged_error_is_found(build, source):
-    reseal(build, lambda v: v["matrices"][Q].update(relative_error=0.5))
-    assert "the recorded error is not what was measured" in problems(build, source)
+@pytest.mark.parametrize("key", ["relative_error", "largest_error"])
+def test_a_forged_error_is_found(build, source, key):
+    reseal(build, lambda v: v["matrices"][Q].update({key: 0.5}))
+    assert f"the recorded {key} is not what was counted" in problems(build, source)
+
+
+@pytest.mark.parametrize("key", ["zeros", "spread", "accumulator_bits", "codes", "zero_blocks"])
+def test_forged_counts_are_found_without_a_checkpoint(build, tmp_path, key):
+    def forge(values):
+        record = values["matrices"][UP]
+        if key == "codes":
+            record["digits"][0]["codes"][3] += 1
+        elif key == "zero_blocks":
+            record["digits"][0]["zero_blocks"] += 1
+        else:
+            record[key] += 1
+
+    reseal(build, forge)
+    field = "digits" if key in ("codes", "zero_blocks") else key
+    assert f"{UP}: the recorded {field} is not what was counted" in problems(build)
 
 
 def test_a_matrix_of_zeros_with_large_exponents_is_found(build, source):

@@ -7,6 +7,7 @@ a weight that was rounded must be the nearest value that its digit can express.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,7 +15,16 @@ import numpy.typing as npt
 from numba import njit
 
 from hnlpu.checkpoint import Matrix, MatrixShape, Model, StoredTensor
-from hnlpu.hardwire import Build, Digit, HardwiredMatrix, MatrixRecord, golden, row_facts, tiles
+from hnlpu.hardwire import (
+    Build,
+    Digit,
+    HardwiredMatrix,
+    MatrixRecord,
+    Tally,
+    golden,
+    row_facts,
+    tiles,
+)
 from hnlpu.quantize import dequantize
 
 PACKED_TILE = 2**24
@@ -126,48 +136,58 @@ def check_matrix(
     """(weights checked, problem or None) for every piece of one matrix.
 
     Without `matrix`, only what follows from the build itself is checked: row
-    exponents, and that no row exceeds the recorded spread and accumulator.
+    exponents, and everything that the manifest counts.
     """
-    record = build.manifest.matrices[shape.name]
+    policy, record = build.manifest.policy, build.manifest.matrices[shape.name]
     native = record.format == "native"
-    error_squares = squares = 0.0
+    tally = Tally(len(record.digits))
     sound = True
     for index, rows in tiles(shape, PACKED_TILE if native else DENSE_TILE):
         metal = build.matrix(shape, index).part(rows)
-        where = f"{shape.name}" + (f" expert {index}" if shape.role == "experts" else "")
-        problem = _structure(metal, record, build)
-        if problem is None and matrix is not None:
-            policy = build.manifest.policy
-            if native and matrix.is_mxfp4 and not policy.requantize:
-                problem = _compare_native(metal, *matrix.packed(index, rows))
-            else:
-                values = (
-                    dequantize(*matrix.packed(index, rows)) if matrix.is_mxfp4
-                    else matrix.dense(index, rows)
-                ).astype(np.float64)  # fmt: skip
-                squares += float(np.square(values).sum())
-                spread = None if native else policy.max_spread
-                problem = _compare_rounded(values, metal.digits, spread)
-                error_squares += float(np.square(values).sum())
+        facts = row_facts(metal.digits)
+        problem, weights, error = None, None, None
+        if not np.array_equal(facts.row_exponents, metal.row_exponents):
+            row = int(np.argmax(facts.row_exponents != metal.row_exponents))
+            problem = f"row {row}: the row exponent is not the smallest of its blocks"
+        elif matrix is not None and native and matrix.is_mxfp4 and not policy.requantize:
+            problem = _compare_native(metal, *matrix.packed(index, rows))
+        elif matrix is not None:
+            weights = (
+                dequantize(*matrix.packed(index, rows))
+                if matrix.is_mxfp4
+                else matrix.dense(index, rows)
+            )
+            error = weights.astype(np.float64)
+            problem = _compare_rounded(error, metal.digits, None if native else policy.max_spread)
+        tally.add(metal.digits, facts, weights, error)
         if problem is not None:
             sound = False
+            where = f"{shape.name}" + (f" expert {index}" if shape.role == "experts" else "")
             problem = f"{build.directory / record.file}: {where}, rows from {rows.start}: {problem}"
         yield (rows.stop - rows.start) * shape.columns, problem
-    if sound and squares and abs(np.sqrt(error_squares / squares) - record.relative_error) > 1e-6:
-        yield 0, f"{build.directory}: {shape.name}: the recorded error is not what was measured"
+    if sound:
+        counted = tally.record(shape, record.format, record.file, policy)
+        for field in _miscounted(record, counted, matrix is not None):
+            yield (
+                0,
+                f"{build.directory}: {shape.name}: the recorded {field} is not what was counted",
+            )
+        if counted.spread > policy.max_spread:
+            yield (
+                0,
+                f"{build.directory}: {shape.name}: exponents spread by more than the policy says",
+            )
 
 
-def _structure(metal: HardwiredMatrix, record: MatrixRecord, build: Build) -> str | None:
-    facts = row_facts(metal.digits)
-    if not np.array_equal(facts.row_exponents, metal.row_exponents):
-        row = int(np.argmax(facts.row_exponents != metal.row_exponents))
-        return f"row {row}: the row exponent is not the smallest of its blocks"
-    if facts.spreads.max(initial=0) > min(record.spread, build.manifest.policy.max_spread):
-        return "the exponents spread by more than the manifest says"
-    limit = 1 << (record.accumulator_bits - 1)
-    if int(facts.magnitudes.max(initial=0)) << (build.manifest.policy.activation_bits - 1) >= limit:
-        return "an accumulator can overflow the width that the manifest states"
-    return None
+def _miscounted(record: MatrixRecord, counted: MatrixRecord, compared: bool) -> Iterator[str]:
+    """Fields of `record` that differ from what was counted; errors only if weights were compared."""
+    for field in ("digits", "zeros", "spread", "accumulator_bits"):
+        if getattr(record, field) != getattr(counted, field):
+            yield field
+    for field in ("relative_error", "largest_error") if compared else ():
+        # the builder's error passed through float32 on its way
+        if not math.isclose(getattr(record, field), getattr(counted, field), rel_tol=1e-6):
+            yield field
 
 
 def _compare_native(metal: HardwiredMatrix, codes: UInt8, scales: UInt8) -> str | None:
