@@ -52,7 +52,7 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/pip install --quiet --editable .
 	@touch $@
 
-# torch is pinned: this version has a small CPU build, others may bring gigabytes
+# torch is pinned: one version for everybody; pip takes its CPU build where an index offers one
 $(VENV)/.installed-test: $(VENV)/.installed constraints.txt
 	@echo "installing the test and lint tools into $(VENV) ..."
 	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,lint]'
