@@ -259,7 +259,8 @@ def score(
     line = f"perplexity {result.perplexity:.4f}, {result.nll:.4f} nats a token"
     if "bits_per_byte" in facts:
         line += f", {facts['bits_per_byte']:.4f} bits a byte"
-    out.print(f"{line}, over {len(result.logprobs):,} tokens in {seconds:.1f} s")
+    count = len(result.logprobs)
+    out.print(f"{line}, over {count:,} token{'s' * (count != 1)} in {seconds:.1f} s")
     if result.top is not None:
         _print_top(model, result.tokens, result.logprobs, result.top)
 
