@@ -31,7 +31,7 @@ TARGET_RATE = 300e6  # weights/s
 TARGET_MEMORY_GB = 3.0
 TARGET_BYTES = 0.56  # per FP4 weight
 PEER = "Ankhdjet 0.1.0"  # the nearest peer: a ternary compute-in-ROM compiler, two processes
-PEER_RATES = {"build": 2.6e6, "verify": 5.2e6}  # weights/s
+PEER_RATES = {"build": 2.6e6, "verify": 5.2e6}  # weights/s, measured apart on such a machine
 PEER_BYTES = 1.54  # per ternary weight
 
 

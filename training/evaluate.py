@@ -69,6 +69,18 @@ def zstd(data: bytes) -> bytes:
     return zstandard.ZstdCompressor(compression_params=parameters).compress(data)
 
 
+def share_seen(history: bytes, text: bytes) -> float:
+    """Share of the bytes of `text` in lines of 40 characters or more that `history` holds too.
+
+    What a model could have learnt by heart: held-out modules share licences,
+    idioms and now and then a function with others.
+    """
+    seen = {line.strip() for line in history.split(b"\n")}
+    lines = [line for line in text.split(b"\n") if len(line.strip()) >= 40]
+    repeated = sum(len(line) for line in lines if line.strip() in seen)
+    return repeated / max(1, sum(len(line) for line in lines))
+
+
 def model_bits(checkpoint: Path, documents: list[corpus.Document]) -> tuple[float, float]:
     """Bits of the model in float32 over all documents, each after an end-of-text; and seconds."""
     model = hnlpu.open(checkpoint)
@@ -92,6 +104,7 @@ def main() -> None:
     results = {
         "held_out_bytes": len(text),
         "held_out_sha256": corpus.digest(documents),
+        "long_lines_seen_in_training": share_seen(history, text),
         "model": bits / len(text),
         "model_seconds": round(seconds, 1),
         "xz -9": compressed_bits(b"", text, xz) / len(text),

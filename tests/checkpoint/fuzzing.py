@@ -296,7 +296,7 @@ def main(folder: Path, seed: int, count: int) -> None:
         signal.alarm(0)
         shutil.rmtree(work)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(  # noqa: T201
+    print(  # noqa: T201  the parent reads it
         json.dumps({"endings": endings, "bad": bad, "memory_growth_mb": (after - before) / 1024})
     )
 

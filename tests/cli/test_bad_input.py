@@ -223,7 +223,7 @@ def test_bad_input_in_a_process_of_its_own(tmp_path, command):
 
 
 def test_output_that_cannot_be_written_is_one_line(tiny_build):
-    with open("/dev/full", "w") as full:  # noqa: PTH123
+    with open("/dev/full", "w") as full:  # noqa: PTH123  a device, no path
         result = subprocess.run(
             [sys.executable, "-m", "hnlpu", "verify", tiny_build, "--json"],
             stdout=full, stderr=subprocess.PIPE, text=True, check=False,

@@ -3,7 +3,6 @@
 from hnlpu.checkpoint._config import BLOCK, Architecture, Rope, first_problem, read_architecture
 from hnlpu.checkpoint._hub import locate
 from hnlpu.checkpoint._model import (
-    CARRIED_FILES,
     EMBEDDING,
     FINAL_NORM,
     UNEMBEDDING,
@@ -21,7 +20,6 @@ from hnlpu.checkpoint._tensors import StoredTensor, bfloat16_to_float32, read_he
 
 __all__ = [
     "BLOCK",
-    "CARRIED_FILES",
     "EMBEDDING",
     "FINAL_NORM",
     "UNEMBEDDING",

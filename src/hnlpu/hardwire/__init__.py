@@ -1,9 +1,9 @@
 """From a `Model` to a build directory of hardwired digits, and back to matrices."""
 
 from hnlpu.hardwire import golden
-from hnlpu.hardwire._build import Progress, WeightFile, build, weight_files
+from hnlpu.hardwire._build import Progress, build, weight_files
 from hnlpu.hardwire._convert import tiles
-from hnlpu.hardwire._log import BuildLog, log_path, machine, peak_memory_mb, read_log
+from hnlpu.hardwire._log import BuildLog, machine, peak_memory_mb, read_log
 from hnlpu.hardwire._manifest import (
     MANIFEST,
     DigitRecord,
@@ -14,7 +14,6 @@ from hnlpu.hardwire._manifest import (
     source_digest,
 )
 from hnlpu.hardwire._matrix import (
-    LARGEST_SUM_BITS,
     UNIT_BIAS,
     Digit,
     HardwiredMatrix,
@@ -25,7 +24,6 @@ from hnlpu.hardwire._staging import file_sha256
 from hnlpu.hardwire._tally import Tally
 
 __all__ = [
-    "LARGEST_SUM_BITS",
     "MANIFEST",
     "UNIT_BIAS",
     "Build",
@@ -38,11 +36,9 @@ __all__ = [
     "MatrixRecord",
     "Progress",
     "Tally",
-    "WeightFile",
     "build",
     "file_sha256",
     "golden",
-    "log_path",
     "machine",
     "open_build",
     "peak_memory_mb",

@@ -116,6 +116,8 @@ class Tally:
             )
         zeros = self.zeros if self.digits == 2 else records[0].codes[0] + records[0].codes[8]
         relative = math.sqrt(self.error_squares / self.squares) if self.squares else 0.0
+        # nine digits: processors may sum in another order, and a build's bytes must not tell
+        relative = float(f"{relative:.9g}")
         return MatrixRecord.model_validate(
             {
                 "role": shape.role, "file": file, "format": fmt, "count": shape.count,

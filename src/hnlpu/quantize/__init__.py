@@ -2,7 +2,6 @@
 
 from hnlpu.quantize._mx import (
     BYTES_PER_BLOCK,
-    LARGEST_EXPONENT,
     SCALE_BIAS,
     TWICE_E2M1,
     dequantize,
@@ -17,7 +16,6 @@ from hnlpu.quantize._policy import FORMATS, PRESETS, Format, Policy, make_policy
 __all__ = [
     "BYTES_PER_BLOCK",
     "FORMATS",
-    "LARGEST_EXPONENT",
     "PRESETS",
     "SCALE_BIAS",
     "TWICE_E2M1",

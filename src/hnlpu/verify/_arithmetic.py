@@ -47,7 +47,8 @@ def check_samples(
         codes = [unpack(d.codes[row]).tolist() for d in part.digits]
         exponents = [d.exponents[row].tolist() for d in part.digits]
         where = f"{build.directory / build.manifest.matrices[shape.name].file}: {shape.name}, "
-        where += f"expert {index}, row {start + row}"
+        where += f"expert {index}, " if shape.role == "experts" else ""
+        where += f"row {start + row}"
         base = golden.row_exponent(codes, exponents)
         if base is not None and base != int(part.row_exponents[row]):
             return compared, f"{where}: row exponent {part.row_exponents[row]}, golden {base}"

@@ -1,9 +1,10 @@
 """Proving a build: is it whole, is it the checkpoint, is its arithmetic exact?
 
-files       every byte of every file, and nothing else in the folder
-weights     every weight decoded and held against the checkpoint's value
-kept        embedding, norms, sinks and biases are the checkpoint's bytes
-arithmetic  sampled neurons against the golden model, on extreme inputs
+files         every byte of every file, and nothing else in the folder
+source        the checkpoint is the one that was built
+weights       every weight decoded and held against the checkpoint's value; counts
+kept tensors  embedding, norms, sinks and biases are the checkpoint's bytes
+arithmetic    sampled neurons against the golden model, on extreme inputs
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ def verify(
 ) -> Verification:
     """Check a build directory; see the module's head for what is checked.
 
-    The checkpoint is found by the build's log, or given.  Without one its two
-    checks are marked skipped.  Raises NotABuild where there is no build, and
+    The checkpoint is found by the build's log, or given.  Without one `source`
+    and `kept tensors` are left out, and `weights` says why it compared nothing.  Raises NotABuild where there is no build, and
     any error of `read_model` for a checkpoint that was given.
     """
     folder = absolute(directory)
