@@ -67,3 +67,7 @@ class TokenizerMissing(HnlpuError):
 
 class InvalidInput(HnlpuError):
     """An option or argument is outside of what it may be."""
+
+
+class InvalidData(HnlpuError):
+    """A data file (technology, system, model) is malformed or holds what makes no sense."""
