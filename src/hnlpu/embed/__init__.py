@@ -1,0 +1,28 @@
+"""Two ways to embed a weight in metal: geometry, silicon and needs, without any file format.
+
+taps      a weight is one via between the trunk of its product and its neuron's stub
+regions   a weight is one wire from its input's trunk to a port of a group with its value
+"""
+
+from hnlpu.embed._digits import BLOCK, TileDigits, canonical
+from hnlpu.embed._kind import SCHEMES, ArrayKind, array_kind
+from hnlpu.embed._layout import Grid, Label, Layout
+from hnlpu.embed._scheme import Fault, Scheme, TileShape, open_scheme
+from hnlpu.embed._taps import Taps
+
+__all__ = [
+    "BLOCK",
+    "SCHEMES",
+    "ArrayKind",
+    "Fault",
+    "Grid",
+    "Label",
+    "Layout",
+    "Scheme",
+    "Taps",
+    "TileDigits",
+    "TileShape",
+    "array_kind",
+    "canonical",
+    "open_scheme",
+]

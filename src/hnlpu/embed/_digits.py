@@ -1,0 +1,84 @@
+"""`TileDigits`: what the metal of one tile must say, one row of metal per neuron, member and digit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from hnlpu.checkpoint import BLOCK
+from hnlpu.quantize import TWICE_E2M1, unpack
+
+UInt8 = npt.NDArray[np.uint8]
+
+__all__ = ["BLOCK", "TileDigits", "canonical"]
+
+
+@dataclass(frozen=True)
+class TileDigits:
+    """Codes uint8 [rows, blocks, 16] (two a byte, even input low) and shifts uint8 [rows, blocks].
+
+    A shift is the block's exponent minus its row's.  Metal knows one zero and no exponent of
+    nothing: minus zero (code 8) is code 0, and the shift of a block of zeros is 0.
+    """
+
+    codes: UInt8
+    shifts: UInt8
+
+    @property
+    def rows(self) -> int:
+        """Rows of metal."""
+        return len(self.codes)
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of 32 inputs."""
+        return int(self.codes.shape[1])
+
+    @property
+    def weights(self) -> int:
+        """Digits in the tile."""
+        return self.rows * self.blocks * BLOCK
+
+    def integers(self) -> npt.NDArray[np.int32]:
+        """Integer digits [rows, blocks * 32] in units of their row; 12 * 2^20 at most."""
+        twice = TWICE_E2M1[unpack(self.codes)].astype(np.int32)
+        scaled = (
+            twice.reshape(self.rows, self.blocks, BLOCK) << self.shifts.astype(np.int32)[..., None]
+        )
+        return scaled.reshape(self.rows, -1)
+
+
+_ONE_ZERO: UInt8 = np.array(
+    [(b & 15 if b & 7 else 0) | (b & 240 if b & 112 else 0) for b in range(256)], np.uint8
+)
+"""A byte of two codes with minus zero made zero."""
+
+
+@njit(cache=True, nogil=True)
+def _canonical(
+    codes: UInt8, exponents: UInt8, bases: UInt8, one_zero: UInt8, out: UInt8, shifts: UInt8
+) -> int:
+    """Fill `out` and `shifts`; returns the largest shift."""
+    rows, blocks = exponents.shape
+    largest = 0
+    for row in range(rows):
+        for block in range(blocks):
+            union = 0
+            for j in range(16):
+                byte = one_zero[codes[row, block, j]]
+                out[row, block, j] = byte
+                union |= byte
+            shift = np.int64(exponents[row, block]) - np.int64(bases[row]) if union else 0
+            shifts[row, block] = shift
+            largest = max(largest, shift)
+    return largest
+
+
+def canonical(codes: UInt8, exponents: UInt8, row_exponents: UInt8) -> TileDigits:
+    """Digits of metal from codes [rows, blocks, 16], exponents [rows, blocks] and bases [rows]."""
+    out, shifts = np.empty_like(codes), np.empty_like(exponents)
+    _canonical(codes, exponents, row_exponents, _ONE_ZERO, out, shifts)
+    return TileDigits(out, shifts)

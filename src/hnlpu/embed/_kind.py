@@ -1,0 +1,52 @@
+"""`ArrayKind`: what of an array is silicon, hence the same for all weights of a shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hnlpu.errors import InvalidInput
+
+SCHEMES = ("taps", "regions")
+SCALE_RANGES = (0, 1, 2, 4, 8, 12, 16, 20)
+"""Ranges of block exponents that arrays are made for: weights trained anew fit the same one."""
+
+
+@dataclass(frozen=True, order=True)
+class ArrayKind:
+    """One kind of array: `digits` rows of metal a neuron for each of `bank` members.
+
+    `scale_range` is the largest shift of a block against its row's base.  For the regions scheme
+    `group` is the number of ports that metal gives a value together, `tracks` the number of wiring
+    tracks of a row; both are 0 for taps.
+    """
+
+    scheme: str
+    digits: int
+    bank: int
+    scale_range: int
+    group: int = 0
+    tracks: int = 0
+
+    @property
+    def rows_per_neuron(self) -> int:
+        """Rows of metal that belong to one neuron of the silicon."""
+        return self.digits * self.bank
+
+    @property
+    def name(self) -> str:
+        """Short name, as in cell names: taps-d1-b8-r2."""
+        name = f"{self.scheme}-d{self.digits}-b{self.bank}-r{self.scale_range}"
+        return f"{name}-g{self.group}-t{self.tracks}" if self.scheme == "regions" else name
+
+
+def array_kind(scheme: str, digits: int, bank: int, spread: int, group: int = 0) -> ArrayKind:
+    """The smallest kind that holds `spread`; raises InvalidInput for an unknown scheme."""
+    if scheme not in SCHEMES:
+        raise InvalidInput(f"scheme {scheme!r} is unknown; choose from {', '.join(SCHEMES)}")
+    if not 0 <= spread <= SCALE_RANGES[-1]:
+        raise InvalidInput(
+            f"block exponents of a row span {spread}, arrays hold at most {SCALE_RANGES[-1]}; "
+            "build with --requantize or a smaller --max-spread"
+        )
+    fitting = next(r for r in SCALE_RANGES if r >= spread)
+    return ArrayKind(scheme, digits, bank, fitting, group)

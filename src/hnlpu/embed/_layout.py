@@ -1,0 +1,88 @@
+"""`Layout`: rectangles and labels of one cell, in nm, before any file format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Rectangles = npt.NDArray[np.int32]
+LayerKey = tuple[int, int]
+"""GDS layer and datatype."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A rectangle repeated `columns` times every `dx` and `rows` times every `dy` nm."""
+
+    layer: LayerKey
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    columns: int = 1
+    dx: int = 0
+    rows: int = 1
+    dy: int = 0
+
+    @property
+    def count(self) -> int:
+        """Rectangles in the grid."""
+        return self.columns * self.rows
+
+    def rectangles(self) -> Rectangles:
+        """All of them, int32 [count, 4] as x0, y0, x1, y1."""
+        x = np.arange(self.columns) * self.dx
+        y = np.arange(self.rows) * self.dy
+        shift = np.stack(np.broadcast_arrays(x[None, :], y[:, None]), -1).reshape(-1, 2)
+        corners = np.array([[self.x0, self.y0, self.x1, self.y1]])
+        return (corners + np.tile(shift, 2)).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class Label:
+    """A pin's name at a point of its metal."""
+
+    layer: LayerKey
+    text: str
+    x: int
+    y: int
+
+
+@dataclass
+class Layout:
+    """One cell: grids of equal rectangles, single rectangles by layer, and pin labels."""
+
+    grids: list[Grid] = field(default_factory=list)
+    rectangles: dict[LayerKey, Rectangles] = field(default_factory=dict)
+    labels: list[Label] = field(default_factory=list)
+
+    def flat(self) -> dict[LayerKey, Rectangles]:
+        """Every rectangle by layer, int32 [n, 4]."""
+        parts: dict[LayerKey, list[Rectangles]] = {}
+        for grid in self.grids:
+            parts.setdefault(grid.layer, []).append(grid.rectangles())
+        for layer, found in self.rectangles.items():
+            parts.setdefault(layer, []).append(found)
+        return {layer: np.concatenate(found) for layer, found in sorted(parts.items())}
+
+    def merged(self, other: Layout) -> Layout:
+        """Both cells in one."""
+        rectangles = dict(self.rectangles)
+        for layer, found in other.rectangles.items():
+            here = rectangles.get(layer)
+            rectangles[layer] = found if here is None else np.concatenate([here, found])
+        return Layout([*self.grids, *other.grids], rectangles, [*self.labels, *other.labels])
+
+
+def bounding_box(layers: Iterable[Rectangles]) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 around all rectangles; zeros if there are none."""
+    boxes: Iterator[Rectangles] = (found for found in layers if len(found))
+    corners = [(*found[:, :2].min(0), *found[:, 2:].max(0)) for found in boxes]
+    if not corners:
+        return 0, 0, 0, 0
+    all_ = np.array(corners)
+    low, high = all_[:, :2].min(0), all_[:, 2:].max(0)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
