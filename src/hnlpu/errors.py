@@ -71,3 +71,11 @@ class InvalidInput(HnlpuError):
 
 class InvalidData(HnlpuError):
     """A data file (technology, system, model) is malformed or holds what makes no sense."""
+
+
+class DamagedMasks(HnlpuError):
+    """A mask file cannot be read as what it claims to be, or belongs to another build."""
+
+
+class DoesNotFit(HnlpuError):
+    """The weights or shapes asked for do not fit the array, the die or the technology."""

@@ -6,7 +6,7 @@ regions   a weight is one wire from its input's trunk to a port of a group with 
 
 from hnlpu.embed._digits import BLOCK, TileDigits, canonical
 from hnlpu.embed._kind import SCHEMES, ArrayKind, array_kind
-from hnlpu.embed._layout import Grid, Label, Layout
+from hnlpu.embed._layout import Grid, Label, LayerKey, Layout, Rectangles, Shapes
 from hnlpu.embed._scheme import Fault, Scheme, TileShape, open_scheme
 from hnlpu.embed._taps import Taps
 
@@ -17,8 +17,11 @@ __all__ = [
     "Fault",
     "Grid",
     "Label",
+    "LayerKey",
     "Layout",
+    "Rectangles",
     "Scheme",
+    "Shapes",
     "Taps",
     "TileDigits",
     "TileShape",

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from numba import njit
 
 from hnlpu.checkpoint import BLOCK
-from hnlpu.quantize import TWICE_E2M1, unpack
+from hnlpu.quantize import TWICE_E2M1
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -44,11 +44,26 @@ class TileDigits:
 
     def integers(self) -> npt.NDArray[np.int32]:
         """Integer digits [rows, blocks * 32] in units of their row; 12 * 2^20 at most."""
-        twice = TWICE_E2M1[unpack(self.codes)].astype(np.int32)
-        scaled = (
-            twice.reshape(self.rows, self.blocks, BLOCK) << self.shifts.astype(np.int32)[..., None]
-        )
-        return scaled.reshape(self.rows, -1)
+        out = np.empty((self.rows, self.blocks * BLOCK), np.int32)
+        _integers(self.codes, self.shifts, _TWICE, out)
+        return out
+
+
+_TWICE = TWICE_E2M1.astype(np.int32)
+
+
+@njit(cache=True, nogil=True)
+def _integers(
+    codes: UInt8, shifts: UInt8, twice: npt.NDArray[np.int32], out: npt.NDArray[np.int32]
+) -> None:
+    rows, blocks, _ = codes.shape
+    for row in range(rows):
+        for block in range(blocks):
+            shift = np.int32(shifts[row, block])
+            for j in range(16):
+                byte = codes[row, block, j]
+                out[row, block * 32 + 2 * j] = twice[byte & 15] << shift
+                out[row, block * 32 + 2 * j + 1] = twice[byte >> 4] << shift
 
 
 _ONE_ZERO: UInt8 = np.array(
@@ -63,7 +78,7 @@ def _canonical(
 ) -> int:
     """Fill `out` and `shifts`; returns the largest shift."""
     rows, blocks = exponents.shape
-    largest = 0
+    largest = np.int64(0)
     for row in range(rows):
         for block in range(blocks):
             union = 0
@@ -71,7 +86,9 @@ def _canonical(
                 byte = one_zero[codes[row, block, j]]
                 out[row, block, j] = byte
                 union |= byte
-            shift = np.int64(exponents[row, block]) - np.int64(bases[row]) if union else 0
+            shift = np.int64(0)
+            if union:
+                shift = np.int64(exponents[row, block]) - np.int64(bases[row])
             shifts[row, block] = shift
             largest = max(largest, shift)
     return largest

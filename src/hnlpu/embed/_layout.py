@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,8 @@ import numpy.typing as npt
 Rectangles = npt.NDArray[np.int32]
 LayerKey = tuple[int, int]
 """GDS layer and datatype."""
+Shapes = dict[LayerKey, list[Rectangles]]
+"""Rectangles by layer, in pieces as a file gives them."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,11 @@ class Grid:
         y = np.arange(self.rows) * self.dy
         shift = np.stack(np.broadcast_arrays(x[None, :], y[:, None]), -1).reshape(-1, 2)
         corners = np.array([[self.x0, self.y0, self.x1, self.y1]])
-        return (corners + np.tile(shift, 2)).astype(np.int32)
+        found: Rectangles = (corners + np.tile(shift, 2)).astype(np.int32)
+        return found
 
 
-@dataclass(frozen=True)
-class Label:
+class Label(NamedTuple):
     """A pin's name at a point of its metal."""
 
     layer: LayerKey
@@ -67,6 +70,10 @@ class Layout:
         for layer, found in self.rectangles.items():
             parts.setdefault(layer, []).append(found)
         return {layer: np.concatenate(found) for layer, found in sorted(parts.items())}
+
+    def shapes(self) -> Shapes:
+        """The single rectangles, as a reader would give them."""
+        return {layer: [found] for layer, found in self.rectangles.items()}
 
     def merged(self, other: Layout) -> Layout:
         """Both cells in one."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hnlpu.embed._digits import TileDigits
 from hnlpu.embed._kind import ArrayKind
-from hnlpu.embed._layout import LayerKey, Layout, Rectangles
+from hnlpu.embed._layout import Layout, Shapes
 from hnlpu.technology import Technology
 
 
@@ -65,9 +65,7 @@ class Scheme(ABC):
         """The metal that carries `digits`, as explicit rectangles."""
 
     @abstractmethod
-    def read(
-        self, shape: TileShape, shapes: dict[LayerKey, Rectangles]
-    ) -> tuple[npt.NDArray[np.int32], list[Fault]]:
+    def read(self, shape: TileShape, shapes: Shapes) -> tuple[npt.NDArray[np.int32], list[Fault]]:
         """Integer digits [rows, inputs] that programmable shapes spell, and what is wrong."""
 
     @abstractmethod

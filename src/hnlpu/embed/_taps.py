@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from hnlpu.embed._digits import BLOCK, TileDigits
 from hnlpu.embed._kind import ArrayKind
-from hnlpu.embed._layout import Grid, Label, LayerKey, Layout, Rectangles
+from hnlpu.embed._layout import Grid, Label, Layout, Rectangles, Shapes
 from hnlpu.embed._scheme import Fault, Scheme, TileShape
 from hnlpu.embed._silicon import COUNT_BITS, taps_transistors
 from hnlpu.embed._vias import GROUNDED, NOTHING, UNSET, fan_out, place_vias, spell
@@ -373,9 +373,7 @@ class Taps(Scheme):
             np.int16,
         ).reshape(self.kind.scale_range + 1, -1)
 
-    def read(
-        self, shape: TileShape, shapes: dict[LayerKey, Rectangles]
-    ) -> tuple[npt.NDArray[np.int32], list[Fault]]:
+    def read(self, shape: TileShape, shapes: Shapes) -> tuple[npt.NDArray[np.int32], list[Fault]]:
         """Integer digits [rows, inputs] that the vias spell, and what is wrong with them."""
         cells, scale = self._site_tables
         codes = np.full((shape.rows, shape.blocks * BLOCK), UNSET, np.uint8)
@@ -383,18 +381,26 @@ class Taps(Scheme):
         entries = np.full((shape.rows, shape.blocks, columns), NOTHING, np.int16)
         faults: list[Fault] = []
         for level, cut in enumerate((self.technology.lower_cut, self.technology.upper_cut)):
-            vias = shapes.get((cut.gds_layer, PROGRAMMABLE), np.zeros((0, 4), np.int32))
-            wrong = np.zeros(len(vias), np.uint8)
-            place_vias(
-                vias, round(cut.size.value), cells[level], scale[level], self.cell,
-                self.block_cells, self.pitch, codes, entries, wrong,
-            )  # fmt: skip
-            faults += [self._via_fault(cut, vias[n], int(wrong[n])) for n in np.nonzero(wrong)[0]]
-        integers = np.zeros(codes.shape, np.int32)
-        unset = spell(codes, entries, self._patterns, TWICE_E2M1, integers)
-        if unset:
+            for vias in shapes.get((cut.gds_layer, PROGRAMMABLE), []):
+                wrong = np.zeros(len(vias), np.uint8)
+                found = place_vias(
+                    vias, round(cut.size.value), cells[level], scale[level], self._cell_columns,
+                    self.cell, self.block_cells, self.pitch, codes, entries, wrong,
+                )  # fmt: skip
+                if found:
+                    places = np.nonzero(wrong)[0]
+                    faults += [self._via_fault(cut, vias[n], int(wrong[n])) for n in places]
+        integers = np.empty(codes.shape, np.int32)
+        if spell(codes, entries, self._patterns, TWICE_E2M1.astype(np.int32), integers):
             faults += self._unset(codes, entries)
         return integers, faults
+
+    @functools.cached_property
+    def _cell_columns(self) -> npt.NDArray[np.int32]:
+        """For every cell of a block: 0 to 31, or -1 in a scale cell."""
+        cells = np.full(self.block_cells, -1, np.int32)
+        cells[:BLOCK] = np.arange(BLOCK)
+        return cells
 
     def _via_fault(self, cut: Cut, via: npt.NDArray[np.int32], kind: int) -> Fault:
         x, y = (int(via[0]) + int(via[2])) // 2, (int(via[1]) + int(via[3])) // 2

@@ -19,49 +19,70 @@ Int32 = npt.NDArray[np.int32]
 
 @njit(cache=True, nogil=True)
 def place_vias(
-    vias: Int32, size: int, cells: Int16, scale: Int16, cell: int, block_cells: int, pitch: int,
-    codes: Codes, entries: Int16, wrong: Codes,
-) -> None:  # fmt: skip
+    vias: Int32, size: int, cells: Int16, scale: Int16, cell_columns: Int32, cell: int,
+    block_cells: int, pitch: int, codes: Codes, entries: Int16, wrong: Codes,
+) -> int:  # fmt: skip
     """Enter `vias` [n, 4] into codes [rows, inputs] and entries [rows, blocks, columns].
 
-    `wrong` [n] becomes 1 for a via on no site, 2 for a second one on its stub.
+    `wrong` [n] becomes 1 for a via on no site, 2 for a second one on its stub; returns how many.
     """
     rows, inputs = codes.shape
-    blocks = entries.shape[1]
-    half = size // 2
+    blocks = inputs // 32
+    size32, half = np.int32(size), np.int32(size // 2)
+    cell32, per_cell = np.int32(cell), 1.0 / cell
+    width, per_block = np.int32(cell * block_cells), 1.0 / (cell * block_cells)
+    faults = 0
+    last_y, row, row_fits = np.int32(-1), 0, False
     for n in range(len(vias)):
         x0, y0 = vias[n, 0], vias[n, 1]
-        x, y = x0 + half, y0 + half
-        row, at, across = y // pitch, x // cell, x % cell
-        block, within = at // block_cells, at % block_cells
-        whole = vias[n, 2] - x0 == size and vias[n, 3] - y0 == size
-        if not whole or x < 0 or y < 0 or row >= rows or block >= blocks or y % pitch != pitch // 2:
+        if y0 != last_y:
+            last_y = y0
+            y = np.int64(y0) + half
+            row = y // pitch
+            row_fits = 0 <= row < rows and y % pitch == pitch // 2
+        x = x0 + half
+        whole = (vias[n, 2] - x0 == size32) & (vias[n, 3] - y0 == size32)
+        block = np.int32(x * per_block)
+        if not whole or not row_fits or x < 0 or block >= blocks:
             wrong[n] = 1
+            faults += 1
             continue
-        if within < 32:
-            code = cells[across]
-            column = block * 32 + within
-            if code < 0:
-                wrong[n] = 1
-            elif codes[row, column] != UNSET:
-                wrong[n] = 2
-            else:
+        # multiplying by the inverse is right to within one, and x - block * width shows it
+        across = x - block * width
+        if across < 0:
+            block, across = block - 1, across + width
+        elif across >= width:
+            block, across = block + 1, across - width
+        at = np.int32(across * per_cell)
+        within = across - at * cell32
+        if within < 0:
+            at, within = at - 1, within + cell32
+        elif within >= cell32:
+            at, within = at + 1, within - cell32
+        column = cell_columns[at]
+        if column >= 0:
+            code = cells[within]
+            column += block * 32
+            if code >= 0 and codes[row, column] == UNSET:
                 codes[row, column] = code
+                continue
+            wrong[n] = 1 if code < 0 else 2
         else:
-            site = scale[x - (block * block_cells + 32) * cell]
-            if site < 0:
-                wrong[n] = 1
-            elif entries[row, block, site // 32] != NOTHING:
-                wrong[n] = 2
-            else:
-                entries[row, block, site // 32] = site % 32
+            site = scale[across - 32 * cell32]
+            if site >= 0 and entries[row, block, site >> 5] == NOTHING:
+                entries[row, block, site >> 5] = site & 31
+                continue
+            wrong[n] = 1 if site < 0 else 2
+        faults += 1
+    return faults
 
 
 @njit(cache=True, nogil=True)
-def spell(
-    codes: Codes, entries: Int16, patterns: Int16, twice: npt.NDArray[np.int8], integers: Int32
-) -> int:
-    """Fill integers [rows, inputs]; returns stubs without a via plus blocks that spell no shift."""
+def spell(codes: Codes, entries: Int16, patterns: Int16, twice: Int32, integers: Int32) -> int:
+    """Fill integers [rows, inputs]; returns how many stubs and scales say nothing.
+
+    `twice` int32 [16] is what each code stands for, in half units.
+    """
     rows, inputs = codes.shape
     columns = entries.shape[2]
     missing = 0
@@ -78,12 +99,13 @@ def spell(
             if shift < 0:
                 missing += 1
                 shift = 0
+            union = 0
             for i in range(block * 32, block * 32 + 32):
                 code = codes[row, i]
-                if code == UNSET:
-                    missing += 1
-                else:
-                    integers[row, i] = np.int32(twice[code]) << shift
+                union |= code
+                integers[row, i] = twice[code & 15] << shift
+            if union > 15:
+                missing += 1
     return missing
 
 

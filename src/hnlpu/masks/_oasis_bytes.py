@@ -1,0 +1,162 @@
+"""The bytes of OASIS (SEMI P39): numbers, repetitions and the records that hnlpu writes.
+
+    unsigned   seven bits a byte, low first, high bit set on all but the last
+    signed     the sign in the lowest bit, then as unsigned
+    string     length, then bytes
+
+A rectangle record is 20, an info byte SWHXYRDL that says which fields follow (the others keep the
+value of the record before), then layer, datatype, width, height, x, y and the repetition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from hnlpu.embed import Grid, Label, LayerKey, Layout, Rectangles
+
+Bytes = npt.NDArray[np.uint8]
+
+MAGIC = b"%SEMI-OASIS\r\n"
+START, END, CELL, PLACEMENT, TEXT, RECTANGLE, PROPERTY, CBLOCK = 1, 2, 14, 17, 19, 20, 28, 34
+SQUARE, WIDTH, HEIGHT, X, Y, REPETITION, DATATYPE, LAYER = 128, 64, 32, 16, 8, 4, 2, 1
+
+
+def unsigned(value: int) -> bytes:
+    """An unsigned integer."""
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def signed(value: int) -> bytes:
+    """A signed integer."""
+    return unsigned(abs(value) << 1 | (value < 0))
+
+
+def string(text: str) -> bytes:
+    """A string of printable ASCII characters."""
+    raw = text.encode("ascii")
+    return unsigned(len(raw)) + raw
+
+
+def layout_payload(layout: Layout) -> bytes:
+    """The records of a cell's grids, rectangles and labels."""
+    parts = [_grid_record(grid) for grid in layout.grids]
+    for layer, rectangles in sorted(layout.rectangles.items()):
+        parts.append(rectangle_records(layer, rectangles))
+    parts.append(label_records(layout.labels))
+    return b"".join(parts)
+
+
+def _grid_record(g: Grid) -> bytes:
+    repetition = b""
+    if g.columns > 1 and g.rows > 1:
+        repetition = b"\x01" + unsigned(g.columns - 2) + unsigned(g.rows - 2)
+        repetition += unsigned(g.dx) + unsigned(g.dy)
+    elif g.columns > 1:
+        repetition = b"\x02" + unsigned(g.columns - 2) + unsigned(g.dx)
+    elif g.rows > 1:
+        repetition = b"\x03" + unsigned(g.rows - 2) + unsigned(g.dy)
+    info = WIDTH | HEIGHT | X | Y | DATATYPE | LAYER | (REPETITION if repetition else 0)
+    fields = unsigned(g.layer[0]) + unsigned(g.layer[1])
+    fields += unsigned(g.x1 - g.x0) + unsigned(g.y1 - g.y0) + signed(g.x0) + signed(g.y0)
+    return bytes([RECTANGLE, info]) + fields + repetition
+
+
+def placement_record(cell: str, x: int, y: int) -> bytes:
+    """One cell placed at (x, y), upright."""
+    return bytes([PLACEMENT, 0b10110000]) + string(cell) + signed(x) + signed(y)
+
+
+def property_record(name: str, value: str) -> bytes:
+    """A property with one string value, of the file or of the record before."""
+    return bytes([PROPERTY, 0b00010100]) + string(name) + unsigned(10) + string(value)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def put_unsigned(out: Bytes, at: int, value: int) -> int:
+    """Write an unsigned integer; returns the position behind it."""
+    while value > 127:
+        out[at] = value & 127 | 128
+        value >>= 7
+        at += 1
+    out[at] = value
+    return at + 1
+
+
+@njit(cache=True, nogil=True, inline="always")
+def put_signed(out: Bytes, at: int, value: int) -> int:
+    """Write a signed integer; returns the position behind it."""
+    if value < 0:
+        return put_unsigned(out, at, (-value << 1) | 1)
+    return put_unsigned(out, at, value << 1)
+
+
+@njit(cache=True, nogil=True)
+def _labels(
+    text: Bytes, lengths: npt.NDArray[np.int64], layers: npt.NDArray[np.int64],
+    places: npt.NDArray[np.int64], out: Bytes,
+) -> int:  # fmt: skip
+    at, start = 0, 0
+    for n in range(len(lengths)):
+        # info 0CNXYRTL: a string of its own, x, y, text type and text layer follow
+        out[at], out[at + 1] = 19, 0b01011011
+        at = put_unsigned(out, at + 2, lengths[n])
+        for i in range(lengths[n]):
+            out[at + i] = text[start + i]
+        start += lengths[n]
+        at = put_unsigned(out, at + lengths[n], layers[n, 0])
+        at = put_unsigned(out, at, layers[n, 1])
+        at = put_signed(out, at, places[n, 0])
+        at = put_signed(out, at, places[n, 1])
+    return at
+
+
+def label_records(labels: Sequence[Label]) -> bytes:
+    """One TEXT record a label."""
+    if not labels:
+        return b""
+    text = np.frombuffer("".join(label.text for label in labels).encode("ascii"), np.uint8)
+    lengths = np.array([len(label.text) for label in labels], np.int64)
+    layers = np.array([label.layer for label in labels], np.int64)
+    places = np.array([label[2:] for label in labels], np.int64)
+    out = np.empty(len(text) + 32 * len(labels), np.uint8)
+    return out[: _labels(text, lengths, layers, places, out)].tobytes()
+
+
+@njit(cache=True, nogil=True)
+def _rectangles(rectangles: Rectangles, layer: int, datatype: int, out: Bytes) -> int:
+    at = 0
+    width = height = y = np.int64(-1)
+    for n in range(len(rectangles)):
+        x0, y0 = np.int64(rectangles[n, 0]), np.int64(rectangles[n, 1])
+        w, h = np.int64(rectangles[n, 2]) - x0, np.int64(rectangles[n, 3]) - y0
+        info = 16 | (64 if w != width else 0) | (32 if h != height else 0)
+        info |= (8 if y0 != y or n == 0 else 0) | (3 if n == 0 else 0)
+        out[at], out[at + 1] = 20, info
+        at += 2
+        if n == 0:
+            at = put_unsigned(out, at, layer)
+            at = put_unsigned(out, at, datatype)
+        if w != width:
+            at = put_unsigned(out, at, w)
+        if h != height:
+            at = put_unsigned(out, at, h)
+        at = put_signed(out, at, x0)
+        if y0 != y or n == 0:
+            at = put_signed(out, at, y0)
+        width, height, y = w, h, y0
+    return at
+
+
+def rectangle_records(layer: LayerKey, rectangles: Rectangles) -> bytes:
+    """One record a rectangle, int32 [n, 4], leaving out what the one before has said."""
+    out = np.empty(24 * len(rectangles) + 16, np.uint8)
+    return out[: _rectangles(rectangles, layer[0], layer[1], out)].tobytes()

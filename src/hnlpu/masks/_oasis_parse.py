@@ -1,0 +1,372 @@
+"""The inner loop of the OASIS reader: records of a cell -> rectangles, labels, placements.
+
+Handles PAD, XYABSOLUTE, XYRELATIVE, PLACEMENT (upright, size 1), TEXT, RECTANGLE and PROPERTY
+(skipped) with all twelve repetitions; stops at any other record for the caller to look at.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+Bytes = npt.NDArray[np.uint8]
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+
+# why `parse` returned
+OTHER_RECORD, NO_ROOM, TRUNCATED, UNSUPPORTED, ENDED, NO_LIST = 0, 1, 2, 3, 4, 5
+
+# modal variables (SEMI P39, 10) and counters, by place in `state`
+(RELATIVE, LAYER, DATATYPE, WIDTH, HEIGHT, GX, GY, PX, PY, TX, TY, TEXT_LAYER, TEXT_TYPE,
+ CELL_AT, CELL_LENGTH, TEXT_AT, TEXT_LENGTH, LIST, RECTANGLES, RUNS, LABELS, PLACEMENTS) = range(22)  # fmt: skip
+STATE_SIZE = 22
+FIRST_COUNTER = RECTANGLES
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _unsigned(data: Bytes, at: int) -> tuple[int, int]:
+    """A number and the position behind it; past the end the position is beyond the data."""
+    value = np.int64(0)
+    shift = 0
+    while at < len(data):
+        byte = np.int64(data[at])
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+        shift += 7
+        if shift > 56:
+            break
+    return value, len(data) + 1
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _signed(data: Bytes, at: int) -> tuple[int, int]:
+    value, at = _unsigned(data, at)
+    return (-(value >> 1) if value & 1 else value >> 1), at
+
+
+@njit(cache=True, nogil=True)
+def _delta(data: Bytes, at: int) -> tuple[int, int, int]:
+    """A g-delta: x, y and the position behind it (SEMI P39, 7.5.5)."""
+    value, at = _unsigned(data, at)
+    if value & 1:
+        y, at = _signed(data, at)
+        x = value >> 2
+        return (-x if value & 2 else x), y, at
+    size = value >> 4
+    way = (value >> 1) & 7
+    x = size if way in (0, 4, 7) else (-size if way in (2, 5, 6) else 0)
+    y = size if way in (1, 4, 5) else (-size if way in (3, 6, 7) else 0)
+    return x, y, at
+
+
+@njit(cache=True, nogil=True)
+def _repetition(data: Bytes, at: int, steps: Int64) -> tuple[int, int]:
+    """Read a repetition into `steps` [n, 2].
+
+    Returns its length (-1: no room, -2: unknown kind) and the position behind it.
+    """
+    kind, at = _unsigned(data, at)
+    room = len(steps)
+    if kind == 1 or kind == 8:
+        n, at = _unsigned(data, at)
+        m, at = _unsigned(data, at)
+        n, m = n + 2, m + 2
+        if n > room or m > room or n * m > room:
+            return -1, at
+        if kind == 1:
+            ax, at = _unsigned(data, at)
+            by, at = _unsigned(data, at)
+            ay = bx = np.int64(0)
+        else:
+            ax, ay, at = _delta(data, at)
+            bx, by, at = _delta(data, at)
+        for j in range(m):
+            for i in range(n):
+                steps[j * n + i, 0] = i * ax + j * bx
+                steps[j * n + i, 1] = i * ay + j * by
+        return n * m, at
+    if kind == 2 or kind == 3 or kind == 9:
+        n, at = _unsigned(data, at)
+        n += 2
+        if n > room:
+            return -1, at
+        dx = dy = np.int64(0)
+        if kind == 2:
+            dx, at = _unsigned(data, at)
+        elif kind == 3:
+            dy, at = _unsigned(data, at)
+        else:
+            dx, dy, at = _delta(data, at)
+        for i in range(n):
+            steps[i, 0], steps[i, 1] = i * dx, i * dy
+        return n, at
+    if kind > 11 or kind == 0:
+        return -2, at
+    n, at = _unsigned(data, at)
+    n += 2
+    if n > room:
+        return -1, at
+    grid = np.int64(1)
+    if kind == 5 or kind == 7 or kind == 11:
+        grid, at = _unsigned(data, at)
+    steps[0, 0] = steps[0, 1] = 0
+    if kind == 4 or kind == 5:
+        x = np.int64(0)
+        for i in range(1, n):
+            # one byte is the rule; the loop is for gaps above 127
+            if at < len(data) and data[at] < 128:
+                gap = np.int64(data[at])
+                at += 1
+            else:
+                gap, at = _unsigned(data, at)
+            x += gap * grid
+            steps[i, 0], steps[i, 1] = x, 0
+    elif kind == 6 or kind == 7:
+        y = np.int64(0)
+        for i in range(1, n):
+            gap, at = _unsigned(data, at)
+            y += gap * grid
+            steps[i, 0], steps[i, 1] = 0, y
+    else:
+        x = y = np.int64(0)
+        for i in range(1, n):
+            dx, dy, at = _delta(data, at)
+            x += dx * grid
+            y += dy * grid
+            steps[i, 0], steps[i, 1] = x, y
+    return n, at
+
+
+@njit(cache=True, nogil=True)
+def _skip_property(data: Bytes, at: int) -> int:
+    if at >= len(data):
+        return len(data) + 1
+    info = data[at]
+    at += 1
+    if info & 4:  # C: the name follows, as a string or, with N, as a number
+        length, at = _unsigned(data, at)
+        at += 0 if info & 2 else length
+    if info & 8:  # V: the values of the property before
+        return at
+    count = np.int64(info >> 4)
+    if count == 15:
+        count, at = _unsigned(data, at)
+    for _ in range(count):
+        kind, at = _unsigned(data, at)
+        if kind == 6:
+            at += 4
+        elif kind == 7:
+            at += 8
+        else:
+            length, at = _unsigned(data, at)
+            if kind in (4, 5):  # a ratio: numerator and denominator
+                length, at = _unsigned(data, at)
+            elif kind in (10, 11, 12):
+                at += length
+        if at > len(data):
+            return at
+    return at
+
+
+@njit(cache=True, nogil=True)
+def gather(data: Bytes, labels: Int64, text: Bytes) -> None:
+    """Copy the strings of `labels` [n, 5] one behind the other into `text`."""
+    end = 0
+    for n in range(len(labels)):
+        for i in range(labels[n, 2]):
+            text[end] = data[labels[n, 1] + i]
+            end += 1
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _note_run(new: Int64, runs: Int64, count: int) -> None:
+    """Enter `count` rectangles that were appended."""
+    begin = new[RECTANGLES]
+    key = new[LAYER] * 65536 + new[DATATYPE]
+    run = new[RUNS]
+    if run and runs[run - 1, 0] == key:
+        runs[run - 1, 2] = begin + count
+    else:
+        runs[run, 0], runs[run, 1], runs[run, 2] = key, begin, begin + count
+        new[RUNS] = run + 1
+    new[RECTANGLES] = begin + count
+
+
+@njit(cache=True, nogil=True)
+def _row_of_rectangles(
+    data: Bytes, at: int, x: int, y: int, new: Int64, rectangles: Int32
+) -> tuple[int, int]:
+    """Append rectangles at a list of gaps (type 5); the position behind and their number or -1."""
+    n, at = _unsigned(data, at + 1)
+    grid, at = _unsigned(data, at)
+    n += 2
+    begin = new[RECTANGLES]
+    if at + n - 1 > len(data):
+        return len(data) + 1, 0
+    if begin + n > len(rectangles):
+        return at, -1
+    x0, y0, width, height = np.int32(x), np.int32(y), np.int32(new[WIDTH]), np.int32(new[HEIGHT])
+    y1, step = y0 + height, np.int32(grid)
+    rectangles[begin, 0], rectangles[begin, 1] = x0, y0
+    rectangles[begin, 2], rectangles[begin, 3] = x0 + width, y1
+    for i in range(begin + 1, begin + n):
+        if at >= len(data):
+            return len(data) + 1, 0
+        byte = data[at]
+        if byte < 128:
+            at += 1
+            x0 += np.int32(byte) * step
+        else:
+            gap, at = _unsigned(data, at)
+            x0 += np.int32(gap) * step
+        rectangles[i, 0] = x0
+        rectangles[i, 1] = y0
+        rectangles[i, 2] = x0 + width
+        rectangles[i, 3] = y1
+    return at, n
+
+
+@njit(cache=True, nogil=True)
+def parse(
+    data: Bytes, at: int, state: Int64, steps: Int64,
+    rectangles: Int32, runs: Int64, labels: Int64, placements: Int64,
+) -> tuple[int, int]:  # fmt: skip
+    """Read records from `at`; returns why it stopped and where (at the record's start).
+
+    Appends to rectangles [n, 4]; runs [n, 3] as layer * 65536 + datatype, first, behind last;
+    labels [n, 5] as layer and type as above, string's place and length, x, y; placements [n, 4] as
+    name's place and length, x, y.  A place of -1 means that the length is a reference number.
+    """
+    new = state.copy()
+    while at < len(data):
+        first = at
+        record = data[at]
+        at += 1
+        new[:] = state
+        if record == 0:
+            continue
+        if record == 15 or record == 16:
+            state[RELATIVE] = record - 15
+            continue
+        if record == 28:
+            at = _skip_property(data, at)
+            if at > len(data):
+                return TRUNCATED, first
+            continue
+        if record == 29:
+            continue
+        if record != 17 and record != 19 and record != 20:
+            return OTHER_RECORD, first
+        if at >= len(data):
+            return TRUNCATED, first
+        info = data[at]
+        at += 1
+        count = np.int64(1)
+        if record == 20:
+            if info & 1:
+                new[LAYER], at = _unsigned(data, at)
+            if info & 2:
+                new[DATATYPE], at = _unsigned(data, at)
+            if info & 64:
+                new[WIDTH], at = _unsigned(data, at)
+            if info & 32:
+                new[HEIGHT], at = _unsigned(data, at)
+            elif info & 128:
+                new[HEIGHT] = new[WIDTH]
+            x_at, y_at, has_x, has_y, repeated = GX, GY, info & 16, info & 8, info & 4
+        elif record == 17:
+            if info & 7:
+                return UNSUPPORTED, first
+            if info & 128:
+                new[CELL_LENGTH], at = _unsigned(data, at)
+                new[CELL_AT] = -1
+                if not info & 64:
+                    new[CELL_AT] = at
+                    at += new[CELL_LENGTH]
+            x_at, y_at, has_x, has_y, repeated = PX, PY, info & 32, info & 16, info & 8
+        else:
+            if info & 64:
+                new[TEXT_LENGTH], at = _unsigned(data, at)
+                new[TEXT_AT] = -1
+                if not info & 32:
+                    new[TEXT_AT] = at
+                    at += new[TEXT_LENGTH]
+            if info & 1:
+                new[TEXT_LAYER], at = _unsigned(data, at)
+            if info & 2:
+                new[TEXT_TYPE], at = _unsigned(data, at)
+            x_at, y_at, has_x, has_y, repeated = TX, TY, info & 16, info & 8, info & 4
+        if has_x:
+            value, at = _signed(data, at)
+            new[x_at] = value + (state[x_at] if state[RELATIVE] else 0)
+        if has_y:
+            value, at = _signed(data, at)
+            new[y_at] = value + (state[y_at] if state[RELATIVE] else 0)
+        if at >= len(data) and (at > len(data) or repeated):
+            return TRUNCATED, first
+        x, y = new[x_at], new[y_at]
+        if repeated and record == 20 and data[at] == 5:
+            # the bulk of a mask: a row of vias
+            new[LIST] = at
+            at, count = _row_of_rectangles(data, at, x, y, new, rectangles)
+            if at > len(data):
+                return TRUNCATED, first
+            if count < 0 or new[RUNS] >= len(runs):
+                return NO_ROOM, first
+            _note_run(new, runs, count)
+            state[:] = new
+            continue
+        if repeated:
+            if data[at] != 0:
+                new[LIST] = at
+                count, at = _repetition(data, at, steps)
+            elif new[LIST] < 0:
+                return UNSUPPORTED, first
+            else:
+                count, _ = _repetition(data, new[LIST], steps)
+                at += 1
+            if count == -1:
+                return NO_LIST, first
+            if count < 0:
+                return UNSUPPORTED, first
+        if at > len(data):
+            return TRUNCATED, first
+        if record == 20:
+            begin = new[RECTANGLES]
+            if begin + count > len(rectangles) or new[RUNS] >= len(runs):
+                return NO_ROOM, first
+            width, height = new[WIDTH], new[HEIGHT]
+            for n in range(count):
+                x0 = x + (steps[n, 0] if repeated else 0)
+                y0 = y + (steps[n, 1] if repeated else 0)
+                rectangles[begin + n, 0] = x0
+                rectangles[begin + n, 1] = y0
+                rectangles[begin + n, 2] = x0 + width
+                rectangles[begin + n, 3] = y0 + height
+            _note_run(new, runs, count)
+        elif record == 17:
+            begin = new[PLACEMENTS]
+            if begin + count > len(placements):
+                return NO_ROOM, first
+            for n in range(count):
+                placements[begin + n, 0] = new[CELL_AT]
+                placements[begin + n, 1] = new[CELL_LENGTH]
+                placements[begin + n, 2] = x + (steps[n, 0] if repeated else 0)
+                placements[begin + n, 3] = y + (steps[n, 1] if repeated else 0)
+            new[PLACEMENTS] = begin + count
+        else:
+            begin = new[LABELS]
+            if begin + count > len(labels):
+                return NO_ROOM, first
+            for n in range(count):
+                labels[begin + n, 0] = new[TEXT_LAYER] * 65536 + new[TEXT_TYPE]
+                labels[begin + n, 1] = new[TEXT_AT]
+                labels[begin + n, 2] = new[TEXT_LENGTH]
+                labels[begin + n, 3] = x + (steps[n, 0] if repeated else 0)
+                labels[begin + n, 4] = y + (steps[n, 1] if repeated else 0)
+            new[LABELS] = begin + count
+        state[:] = new
+    return ENDED, at

@@ -1,0 +1,412 @@
+"""An OASIS file -> cells: rectangles and labels by layer, and placements of other cells.
+
+Independent of the writer: it knows the standard (SEMI P39), not what hnlpu writes.  Only what a
+mask of rectangles can hold is accepted; a polygon or a rotated cell is refused, not ignored.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from isal import isal_zlib
+
+from hnlpu.embed import Label, Shapes
+from hnlpu.errors import DamagedMasks
+from hnlpu.masks import _oasis_parse as p
+from hnlpu.masks._oasis_bytes import MAGIC
+
+UNCOMPRESSED_LIMIT = 2**28  # of one block; a tile has a few megabytes
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Labels in columns: int64 [n, 3] of layer * 65536 + type, x, y; and their strings.
+
+    Strings lie one behind the other in `text`; `ends` [n] says where each ends.
+    """
+
+    places: npt.NDArray[np.int64]
+    text: npt.NDArray[np.uint8]
+    ends: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[Label]:
+        raw, start = self.text.tobytes().decode("latin-1"), 0
+        for (key, x, y), end in zip(self.places.tolist(), self.ends.tolist(), strict=True):
+            yield Label((key >> 16, key & 65535), raw[start:end], x, y)
+            start = end
+
+
+def label_table(
+    places: npt.NDArray[np.int64], texts: Sequence[npt.NDArray[np.uint8]]
+) -> LabelTable:
+    """Labels from their places and strings."""
+    ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
+    text = np.concatenate(texts) if texts else np.zeros(0, np.uint8)
+    return LabelTable(places.reshape(-1, 3), text, ends)
+
+
+def _join(tables: Sequence[LabelTable]) -> LabelTable:
+    """Several tables as one."""
+    if len(tables) == 1:
+        return tables[0]
+    sizes = np.cumsum([0, *(len(t.text) for t in tables)])
+    return LabelTable(
+        np.concatenate([np.zeros((0, 3), np.int64), *(t.places for t in tables)]),
+        np.concatenate([np.zeros(0, np.uint8), *(t.text for t in tables)]),
+        np.concatenate([np.zeros(0, np.int64), *(t.ends + n for t, n in zip(tables, sizes))]),
+    )
+
+
+@dataclass
+class Cell:
+    """One cell as read: shapes by layer, labels, placements as name -> int64 [n, 2]."""
+
+    name: str
+    shapes: Shapes = field(default_factory=dict)
+    labels: list[LabelTable] = field(default_factory=list)
+    placements: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+
+    def all_labels(self) -> LabelTable:
+        """The cell's own labels in one table."""
+        return _join(self.labels)
+
+
+@dataclass
+class _Tables:
+    """Names by reference number, as the file's name records give them."""
+
+    cells: dict[int, str] = field(default_factory=dict)
+    texts: dict[int, str] = field(default_factory=dict)
+
+
+class _Stream:
+    """Positions in one run of bytes; every read is checked against its end."""
+
+    def __init__(self, data: bytes | mmap.mmap | memoryview, where: str):
+        self.data = np.frombuffer(data, np.uint8)
+        self.at = 0
+        self.where = where
+
+    def fail(self, what: str) -> DamagedMasks:
+        return DamagedMasks(f"{self.where}: {what} at byte {self.at}; write the masks again")
+
+    def take(self, count: int) -> bytes:
+        if count > len(self.data) - self.at:
+            raise self.fail("is cut short")
+        self.at += count
+        return self.data[self.at - count : self.at].tobytes()
+
+    def unsigned(self) -> int:
+        value, shift = 0, 0
+        while True:
+            byte = self.take(1)[0]
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+            shift += 7
+            if shift > 63:
+                raise self.fail("holds a number that is too large")
+
+    def string(self) -> str:
+        return self.take(self.unsigned()).decode("latin-1")
+
+    def real(self) -> float:
+        kind = self.unsigned()
+        if kind in (0, 1):
+            return float(self.unsigned()) * (-1 if kind else 1)
+        if kind in (2, 3):
+            return 1.0 / self.unsigned() * (-1 if kind == 3 else 1)
+        if kind in (4, 5):
+            top = self.unsigned()
+            return top / self.unsigned() * (-1 if kind == 5 else 1)
+        if kind == 6:
+            return float(struct.unpack("<f", self.take(4))[0])
+        if kind == 7:
+            return float(struct.unpack("<d", self.take(8))[0])
+        raise self.fail("holds a number of unknown kind")
+
+
+class _Cell:
+    """Grows while its records are parsed."""
+
+    def __init__(self) -> None:
+        self.state = np.zeros(p.STATE_SIZE, np.int64)
+        self.state[[p.CELL_AT, p.TEXT_AT, p.LIST]] = -2  # none yet
+        self.steps = np.zeros((2048, 2), np.int64)
+        self.rectangles = np.empty((1 << 12, 4), np.int32)
+        self.runs = np.empty((1 << 8, 3), np.int64)
+        self.labels = np.empty((1 << 8, 5), np.int64)
+        self.placements = np.empty((1 << 8, 4), np.int64)
+        self.found: list[LabelTable] = []
+        self.referenced: list[tuple[int, int, int, int]] = []
+        self.placed: dict[str | int, list[npt.NDArray[np.int64]]] = {}
+
+    def feed(self, stream: _Stream) -> bool:
+        """Parse up to the end or another record; True if a record is left to look at."""
+        while True:
+            why, stream.at = p.parse(
+                stream.data, stream.at, self.state, self.steps,
+                self.rectangles, self.runs, self.labels, self.placements,
+            )  # fmt: skip
+            if why == p.NO_ROOM:
+                self._grow(stream)
+            elif why == p.NO_LIST:
+                if len(self.steps) >= 1 << 24:
+                    raise stream.fail("repeats a shape too often")
+                grown = np.zeros((len(self.steps) * 4, 2), np.int64)
+                grown[: len(self.steps)] = self.steps
+                self.steps = grown
+            elif why == p.TRUNCATED:
+                raise stream.fail("is cut short")
+            elif why == p.UNSUPPORTED:
+                raise stream.fail("holds a record that masks of rectangles do not have")
+            else:
+                self._resolve(stream)
+                return why == p.OTHER_RECORD
+
+    def _grow(self, stream: _Stream) -> None:
+        for name in ("rectangles", "runs", "labels", "placements"):
+            array = getattr(self, name)
+            used = int(self.state[getattr(p, name.upper())])
+            if 2 * used >= len(array) - 2048:
+                if len(array) > 1 << 28:
+                    raise stream.fail("holds more shapes in a cell than can be read")
+                grown = np.empty((4 * len(array), array.shape[1]), array.dtype)
+                grown[:used] = array[:used]
+                setattr(self, name, grown)
+
+    def _resolve(self, stream: _Stream) -> None:
+        """Turn places of strings into strings, before the bytes they lie in go away."""
+        data = stream.data
+
+        def name(at: int, length: int) -> str | int:
+            if at == -1:
+                return length
+            if at < 0:
+                raise stream.fail("uses a name that was not given")
+            return data[at : at + length].tobytes().decode("latin-1")
+
+        labels = self.labels[: self.state[p.LABELS]]
+        if (labels[:, 1] == -2).any():
+            raise stream.fail("uses a text that was not given")
+        own = labels[labels[:, 1] >= 0]
+        if len(own):
+            text = np.empty(int(own[:, 2].sum()), np.uint8)
+            ends = np.cumsum(own[:, 2])
+            p.gather(data, own, text)
+            self.found.append(LabelTable(own[:, [0, 3, 4]], text, ends))
+        self.referenced += labels[labels[:, 1] == -1][:, [0, 2, 3, 4]].tolist()
+        found = self.placements[: self.state[p.PLACEMENTS]]
+        cuts = np.flatnonzero(np.any(np.diff(found[:, :2], axis=0) != 0, axis=1)) + 1
+        for part in np.split(found, cuts):
+            if len(part):
+                place = self.placed.setdefault(name(int(part[0, 0]), int(part[0, 1])), [])
+                place.append(part[:, 2:].copy())
+        self.state[[p.LABELS, p.PLACEMENTS]] = 0
+        self.state[[p.CELL_AT, p.TEXT_AT, p.LIST]] = -2
+
+    def finish(self, name: str, tables: _Tables, where: str) -> Cell:
+        cell = Cell(name)
+        for key, first, behind in self.runs[: self.state[p.RUNS]].tolist():
+            layer = (key >> 16, key & 65535)
+            cell.shapes.setdefault(layer, []).append(self.rectangles[first:behind])
+
+        def text_of(reference: str | int, names: dict[int, str]) -> str:
+            if isinstance(reference, str):
+                return reference
+            if reference not in names:
+                raise DamagedMasks(f"{where}: cell {name} uses a name that the file lacks")
+            return names[reference]
+
+        cell.labels = list(self.found)
+        if self.referenced:
+            places = np.array([[k, x, y] for k, _, x, y in self.referenced], np.int64)
+            strings = [text_of(t, tables.texts).encode("latin-1") for _, t, _, _ in self.referenced]
+            cell.labels.append(
+                label_table(places, [np.frombuffer(raw, np.uint8) for raw in strings])
+            )
+        for reference, places in self.placed.items():
+            cell.placements[text_of(reference, tables.cells)] = np.concatenate(places)
+        return cell
+
+
+@dataclass(frozen=True)
+class OasisFile:
+    """Cells by name, and the file's string properties."""
+
+    cells: dict[str, Cell]
+    properties: dict[str, str]
+
+    def flat(self, name: str) -> Cell:
+        """A cell with all that it places, down to the bottom; raises DamagedMasks for a loop."""
+        return flatten(self.cells, name)
+
+
+def flatten(cells: Mapping[str, Cell], name: str, above: tuple[str, ...] = ()) -> Cell:
+    """Cell `name` with all that it places, down to the bottom; raises DamagedMasks for a loop."""
+    if name not in cells or name in above:
+        problem = "places itself" if name in above else "is missing"
+        raise DamagedMasks(f"cell {name} {problem}; write the masks again")
+    cell = cells[name]
+    if not cell.placements:
+        return cell
+    shapes = {layer: list(found) for layer, found in cell.shapes.items()}
+    labels = list(cell.labels)
+    for child_name, places in cell.placements.items():
+        child = flatten(cells, child_name, (*above, name))
+        corners = np.tile(places, 2).astype(np.int32)
+        for layer, parts in child.shapes.items():
+            for part in parts:
+                moved = (part[None, :, :] + corners[:, None, :]).reshape(-1, 4)
+                shapes.setdefault(layer, []).append(moved)
+        for table in child.labels:
+            for x, y in places.tolist():
+                moved_places = table.places + np.array([0, x, y])
+                labels.append(LabelTable(moved_places, table.text, table.ends))
+    return Cell(name, shapes, labels)
+
+
+def read_oasis(path: Path) -> OasisFile:
+    """Read all cells of a file; raises DamagedMasks naming the file and where it is wrong."""
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return parse_oasis(data[:], str(path))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is empty"
+        raise DamagedMasks(f"{path}: cannot be read ({reason})") from None
+
+
+def parse_oasis(data: bytes, where: str) -> OasisFile:
+    """Read all cells of the bytes of a file named `where`."""
+    stream = _Stream(data, where)
+    if stream.take(len(MAGIC)) != MAGIC:
+        stream.at = 0
+        raise stream.fail("is not OASIS")
+    properties: dict[str, str] = {}
+    tables = _Tables()
+    growing: list[tuple[str | int, _Cell]] = []
+    for record in _records(stream, tables, properties, growing):
+        growing.append((record, _Cell()))
+    cells = {}
+    for reference, cell in growing:
+        name = reference if isinstance(reference, str) else tables.cells.get(reference)
+        if name is None:
+            raise DamagedMasks(f"{where}: a cell has no name; write the masks again")
+        cells[name] = cell.finish(name, tables, where)
+    return OasisFile(cells, properties)
+
+
+def parse_cell(data: bytes, where: str) -> Cell:
+    """Read one CELL record and all that belongs to it, as `OasisWriter.cell` lays it down."""
+    stream = _Stream(data, where)
+    growing: list[tuple[str | int, _Cell]] = []
+    tables = _Tables()
+    for record in _records(stream, tables, {}, growing, started=True):
+        growing.append((record, _Cell()))
+    if len(growing) != 1:
+        raise stream.fail(f"holds {len(growing)} cells where one must be")
+    name = growing[0][0]
+    return growing[0][1].finish(str(name), tables, where)
+
+
+def _records(
+    stream: _Stream, tables: _Tables, properties: dict[str, str],
+    growing: list[tuple[str | int, _Cell]], *, started: bool = False,
+) -> Iterator[str | int]:  # fmt: skip
+    """Walk a file; yields the name or number of each cell, whose records then go to growing[-1]."""
+    ended = started
+    while stream.at < len(stream.data):
+        record = int(stream.data[stream.at])
+        if record == 28 and not growing:
+            stream.at += 1
+            _property(stream, properties)
+            continue
+        if record in (0, 15, 16, 17, 19, 20, 28, 29):
+            if not growing and record != 0:
+                raise stream.fail("holds a shape outside of a cell")
+            (growing[-1][1] if growing else _Cell()).feed(stream)
+            continue
+        stream.at += 1
+        if record == 34:
+            inner = _Stream(_inflate(stream), stream.where)
+            if not growing or growing[-1][1].feed(inner):
+                # names may be packed as well
+                yield from _records(inner, tables, properties, growing, started=True)
+        elif record in (13, 14):
+            yield stream.string() if record == 14 else stream.unsigned()
+        elif record == 1:
+            stream.string()
+            unit = stream.real()
+            if unit != 1000:
+                raise stream.fail(f"has {unit:g} units a micron where masks have 1000")
+            if stream.unsigned() == 0:
+                for _ in range(12):
+                    stream.unsigned()
+        elif record == 2:
+            ended = True
+            break
+        else:
+            _name(stream, record, tables)
+    if not ended:
+        raise stream.fail("is cut short")
+
+
+def _inflate(stream: _Stream) -> bytes:
+    if stream.unsigned() != 0:
+        raise stream.fail("is packed in an unknown way")
+    size, packed = stream.unsigned(), stream.unsigned()
+    if size > UNCOMPRESSED_LIMIT:
+        raise stream.fail("holds a packed block that is too large")
+    raw = stream.take(packed)
+    try:
+        data: bytes = isal_zlib.decompress(raw, wbits=-zlib.MAX_WBITS, bufsize=max(1, size))
+    except (isal_zlib.error, ValueError) as error:
+        raise stream.fail(f"holds a damaged packed block ({error})") from None
+    if len(data) != size:
+        raise stream.fail("holds a packed block of the wrong size")
+    return data
+
+
+def _name(stream: _Stream, record: int, tables: _Tables) -> None:
+    """CELLNAME, TEXTSTRING, PROPNAME, PROPSTRING, LAYERNAME, implicit or with a number."""
+    if record in (11, 12):
+        stream.string()
+        for _ in range(2):
+            kind = stream.unsigned()
+            for _ in range({0: 0, 4: 2}.get(kind, 1)):
+                stream.unsigned()
+        return
+    if record not in (3, 4, 5, 6, 7, 8, 9, 10):
+        stream.at -= 1
+        raise stream.fail(f"holds record {record}, which masks of rectangles do not have")
+    text = stream.string()
+    table = tables.cells if record in (3, 4) else (tables.texts if record in (5, 6) else {})
+    table[stream.unsigned() if record in (4, 6, 8, 10) else len(table)] = text
+
+
+def _property(stream: _Stream, properties: dict[str, str]) -> None:
+    """A property of the file: kept if its name and value are strings of its own."""
+    info = stream.take(1)[0]
+    name = ""
+    if info & 4:
+        name = str(stream.unsigned()) if info & 2 else stream.string()
+    count = info >> 4 if not info & 8 else 0
+    for _ in range(stream.unsigned() if count == 15 else count):
+        kind = stream.unsigned()
+        if kind in (10, 11, 12):
+            properties[name] = stream.string()
+        elif kind < 8:
+            stream.at -= 1
+            stream.real()
+        else:
+            stream.unsigned()
