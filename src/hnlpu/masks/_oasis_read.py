@@ -175,15 +175,17 @@ class _Cell:
                 return why == p.OTHER_RECORD
 
     def _grow(self, stream: _Stream) -> None:
-        for name in ("rectangles", "runs", "labels", "placements"):
+        """Make more room: for what is half full, or for all if one record alone needs it."""
+        names = ("rectangles", "runs", "labels", "placements")
+        used = {name: int(self.state[getattr(p, name.upper())]) for name in names}
+        full = [name for name in names if 2 * used[name] >= len(getattr(self, name))]
+        for name in full or names:
             array = getattr(self, name)
-            used = int(self.state[getattr(p, name.upper())])
-            if 2 * used >= len(array) - 2048:
-                if len(array) > 1 << 28:
-                    raise stream.fail("holds more shapes in a cell than can be read")
-                grown = np.empty((4 * len(array), array.shape[1]), array.dtype)
-                grown[:used] = array[:used]
-                setattr(self, name, grown)
+            if len(array) > 1 << 28:
+                raise stream.fail("holds more shapes in a cell than can be read")
+            grown = np.empty((4 * len(array), array.shape[1]), array.dtype)
+            grown[: used[name]] = array[: used[name]]
+            setattr(self, name, grown)
 
     def _resolve(self, stream: _Stream) -> None:
         """Turn places of strings into strings, before the bytes they lie in go away."""
