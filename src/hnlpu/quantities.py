@@ -117,6 +117,14 @@ class Unit:
         return ", ".join(parts)
 
 
+class Contradiction(ValueError):
+    """What a table's own validator raises where one key contradicts others: `path` leads to it."""
+
+    def __init__(self, path: tuple[int | str, ...], what: str):
+        super().__init__(what)
+        self.path = path
+
+
 def _dump(quantity: Quantity) -> dict[str, Any]:
     table: dict[str, Any] = {
         "value": quantity.value, "unit": quantity.unit, "source": quantity.source
@@ -174,11 +182,15 @@ def read_data(path: Path, schema: type[Table]) -> Table:
         return schema.model_validate(values)
     except ValidationError as error:
         problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
+        loc = problem["loc"]
+        cause = problem.get("ctx", {}).get("error")
+        if isinstance(cause, Contradiction):
+            loc = (*loc, *cause.path)
+        where = ".".join(str(part) for part in loc)
         what = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             what = "unknown key"
-        place = f"{path}:{line_of(text, problem['loc'])}"
+        place = f"{path}:{line_of(text, loc)}"
         raise InvalidData(f"{place}: {where + ': ' if where else ''}{what}") from None
 
 

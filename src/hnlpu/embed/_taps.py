@@ -11,7 +11,8 @@ neuron's stub, which a fixed via P ties to the port in the silicon.
 Behind every 32 cells stands a scale cell.  The silicon counts the 32 ports of a row in six bits,
 c0 to c5; q0, q1, ... are the columns of the next adder tree where they may enter.  Column j has a
 stub over pads of the count bits that it may take, and one via chooses: the lower one at c(j-s)
-for a shift of s, or the upper one at a ground trunk over the port.
+for a shift of s, or the upper one at a ground trunk over the port (or beside it, where the metals
+lie on tracks of their own).
 
         c(j-2) c(j-1) c(j)  q
         ==O====P======P=====P                     shift 2: column j takes c(j-2)
@@ -20,8 +21,6 @@ for a shift of s, or the upper one at a ground trunk over the port.
 from __future__ import annotations
 
 import functools
-import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,163 +30,24 @@ from hnlpu.embed._digits import BLOCK, TileDigits
 from hnlpu.embed._kind import ArrayKind
 from hnlpu.embed._layout import Grid, Label, Layout, Rectangles, Shapes
 from hnlpu.embed._scheme import Fault, Scheme, TileShape
-from hnlpu.embed._silicon import COUNT_BITS, taps_transistors
+from hnlpu.embed._silicon import taps_transistors
+from hnlpu.embed._taps_plan import LOWER_CODES, UPPER_CODES, TapsPlan
 from hnlpu.embed._vias import GROUNDED, NOTHING, UNSET, fan_out, place_vias, spell
 from hnlpu.quantize import TWICE_E2M1, unpack
 from hnlpu.technology import FIXED, PIN, PROGRAMMABLE, Cut, Metal, Technology
 
-LOWER_CODES = (0, 1, 2, 3, 4, 5, 6, 7)
-UPPER_CODES = (9, 10, 11, 12, 13, 14, 15)
 Bytes = npt.NDArray[np.int16]
 
 
-@dataclass(frozen=True)
-class ScaleStub:
-    """Column `j` of the next tree: x of its port and of the count bits that it may take, by shift."""
-
-    port: int
-    candidates: dict[int, int]
-
-
-class Taps(Scheme):
-    """Geometry of the taps scheme in one process for one kind of array; lengths in nm."""
+class Taps(TapsPlan, Scheme):
+    """The taps scheme in one process for one kind of array; lengths in nm."""
 
     name = "taps"
 
     def __init__(self, technology: Technology, kind: ArrayKind):
-        super().__init__(technology, kind)
-        t = technology
-        self.grid = round(t.grid.value)
-        self.programmable = (t.lower_cut.name, t.upper_cut.name)
-        low, high = t.lower_cut, t.upper_cut
-        self.lower_width = self._even(
-            t.lower.width.value, _across(t.port_cut, above=True), _across(low, above=False)
-        )
-        self.stub_width = self._even(
-            t.stub.width.value, _across(low, above=True), _across(high, above=False)
-        )
-        self.upper_width = self._even(t.upper.width.value, _across(high, above=True))
-        self.stub_end = max(
-            _along(low, above=True), _along(high, above=False), t.stub.length.value / 2
-        )
-        self.pad_length = self._even(
-            t.lower.length.value,
-            2 * _along(t.port_cut, above=True),
-            2 * _along(low, above=False),
-        )
-        lower_pitch = self.lower_width + t.lower.space.value
-        self.lower_pitch = self._up(max(lower_pitch, low.size.value + low.space.value))
-        upper_pitch = self.upper_width + t.upper.space.value
-        self.upper_pitch = self._up(max(upper_pitch, high.size.value + high.space.value))
-        self.cell = self._cell_width()
-        self.metal_pitch = self._even(
-            self.stub_width + t.stub.space.value,
-            self.pad_length + t.lower.space.value,
-            *(c.size.value + c.space.value for c in (low, high, t.port_cut)),
-        )
-
-    # -- tracks ------------------------------------------------------------------------------
-
-    def _even(self, *lengths: float) -> int:
-        """The largest length, up to a multiple of two grid steps, so that centres are on grid."""
-        step = 2 * self.grid
-        return math.ceil(max(lengths) / step - 1e-9) * step
-
-    def _up(self, length: float) -> int:
-        return math.ceil(length / self.grid - 1e-9) * self.grid
-
-    def _cell_width(self) -> int:
-        lower, upper = len(LOWER_CODES) + 2, len(UPPER_CODES)
-        width = max(lower * self.lower_pitch, upper * self.upper_pitch)
-        step = 2 * self.grid
-        width = math.ceil(width / step) * step
-        while True:  # a stub's end must keep its distance to the next cell's stub
-            first, last = self._tracks(width, lower)[1], self._tracks(width, lower)[-1]
-            ends = self._tracks(width, upper)
-            span = max(last, ends[-1]) - min(first, ends[0]) + 2 * self.stub_end
-            if width - span >= self.technology.stub.space.value:
-                return width
-            width += step
-
-    def _tracks(self, width: int, count: int) -> list[int]:
-        """Centres of `count` equal tracks over `width`, on grid."""
-        pitch = width // count // self.grid * self.grid
-        start = (width - count * pitch) // 2 + pitch // 2
-        start = start // self.grid * self.grid
-        return [start + k * pitch for k in range(count)]
-
-    @functools.cached_property
-    def _lower_tracks(self) -> list[int]:
-        return self._tracks(self.cell, len(LOWER_CODES) + 2)
-
-    @property
-    def power_x(self) -> int:
-        """Centre of the PWR trunk in a cell."""
-        return self._lower_tracks[0]
-
-    @property
-    def port_x(self) -> int:
-        """Centre of the pad that ties the stub to the port."""
-        return self._lower_tracks[5]
-
-    @functools.cached_property
-    def site_x(self) -> dict[int, int]:
-        """Centre of the via of each code in a cell; codes 0 to 7 lie on lower trunks."""
-        tracks = self._lower_tracks
-        lower = dict(zip(LOWER_CODES, [*tracks[1:5], *tracks[6:]], strict=True))
-        upper = self._tracks(self.cell, len(UPPER_CODES))
-        return lower | dict(zip(UPPER_CODES, upper, strict=True))
-
-    @functools.cached_property
-    def stub_span(self) -> tuple[int, int]:
-        """From where to where a cell's stub reaches."""
-        x = [*self.site_x.values(), self.port_x]
-        return min(x) - self._up(self.stub_end), max(x) + self._up(self.stub_end)
-
-    # -- scale cell --------------------------------------------------------------------------
-
-    @functools.cached_property
-    def scale_stubs(self) -> tuple[ScaleStub, ...]:
-        """The stubs of a scale cell, one a column of the next tree; x from the scale cell's edge."""
-        if not self.kind.scale_range:
-            return ()
-        t, stubs = self.technology, []
-        end = self._up(self.stub_end)
-        apart = self._up(max(self.lower_pitch, 2 * end + t.stub.space.value))
-        x = self._up(t.stub.space.value / 2) + end
-        last_port = -(10**9)
-        for j in range(COUNT_BITS + self.kind.scale_range):
-            shifts = [s for s in range(self.kind.scale_range, -1, -1) if 0 <= j - s < COUNT_BITS]
-            # ground trunks stand over the ports and keep the upper metal's pitch
-            x = max(x, last_port + self.upper_pitch - len(shifts) * self.lower_pitch)
-            candidates = {s: x + n * self.lower_pitch for n, s in enumerate(shifts)}
-            last_port = x + len(shifts) * self.lower_pitch
-            stubs.append(ScaleStub(last_port, candidates))
-            x = last_port + apart
-        return tuple(stubs)
-
-    @functools.cached_property
-    def scale_cells(self) -> int:
-        """Width of a scale cell in cells, so that all vias of weights lie on one grid."""
-        if not self.scale_stubs:
-            return 0
-        edge = self.scale_stubs[-1].port + self._up(self.stub_end)
-        return math.ceil((edge + self.technology.stub.space.value / 2) / self.cell)
-
-    @property
-    def block_cells(self) -> int:
-        """Width of a block in cells: 32 weights and their scale cell."""
-        return BLOCK + self.scale_cells
-
-    def pattern(self, shift: int) -> tuple[list[int], list[int]]:
-        """x in a scale cell of the lower and of the upper vias that write `shift`."""
-        lower, upper = [], []
-        for stub in self.scale_stubs:
-            if shift in stub.candidates:
-                lower.append(stub.candidates[shift])
-            else:
-                upper.append(stub.port)
-        return lower, upper
+        Scheme.__init__(self, technology, kind)
+        TapsPlan.__init__(self, technology, kind)
+        self.programmable = (technology.lower_cut.name, technology.upper_cut.name)
 
     # -- sizes -------------------------------------------------------------------------------
 
@@ -198,7 +58,7 @@ class Taps(Scheme):
         silicon = self.transistors(columns, neurons, activation_bits)
         area_nm2 = silicon / self.technology.silicon.density.value * 1e12
         width = self.block_cells * self.cell / BLOCK
-        return max(self.metal_pitch, self._even(area_nm2 / width))
+        return self.row_height(self.metal_pitch, area_nm2 / width)
 
     @functools.cached_property
     def pitch(self) -> int:
@@ -251,8 +111,8 @@ class Taps(Scheme):
             row_of(t.lower, self.port_x, self.lower_width, half - self.pad_length // 2,
                    self.pad_length, shape.rows)  # fmt: skip
             for cut in (t.port_cut, t.lower_cut):
-                size = round(cut.size.value)
-                row_of(cut, self.port_x, size, half - size // 2, size, shape.rows)
+                wide, high = cut.size_nm
+                row_of(cut, self.port_x, wide, half - high // 2, high, shape.rows)
             for i in range(BLOCK):
                 self._label_trunks(layout, block * BLOCK + i, x0 + i * self.cell)
                 for row in range(shape.rows):
@@ -274,7 +134,6 @@ class Taps(Scheme):
         height, half = shape.rows * self.pitch, self.pitch // 2
         across = self.block_cells * self.cell
         start = BLOCK * self.cell
-        end = self._up(self.stub_end)
 
         def repeated(
             layer: Metal | Cut, x: int, width: int, y: int, high: int, rows: int = 1
@@ -285,17 +144,17 @@ class Taps(Scheme):
             )  # fmt: skip
 
         for j, stub in enumerate(self.scale_stubs):
-            pads = [*stub.candidates.values(), stub.port]
-            repeated(t.stub, (pads[0] + pads[-1]) // 2, pads[-1] - pads[0] + 2 * end,
-                     half - self.stub_width // 2, self.stub_width, shape.rows)  # fmt: skip
-            repeated(t.upper, stub.port, self.upper_width, 0, height)
-            for x in pads:
+            first, last = stub.span(self.scale_end)
+            repeated(t.stub, (first + last) // 2, last - first, half - self.stub_width // 2,
+                     self.stub_width, shape.rows)  # fmt: skip
+            repeated(t.upper, stub.ground, self.upper_width, 0, height)
+            for x in stub.pads:
                 repeated(t.lower, x, self.lower_width, half - self.pad_length // 2,
                          self.pad_length, shape.rows)  # fmt: skip
-                size = round(t.port_cut.size.value)
-                repeated(t.port_cut, x, size, half - size // 2, size, shape.rows)
-            size = round(t.lower_cut.size.value)
-            repeated(t.lower_cut, stub.port, size, half - size // 2, size, shape.rows)
+                wide, high = t.port_cut.size_nm
+                repeated(t.port_cut, x, wide, half - high // 2, high, shape.rows)
+            wide, high = t.lower_cut.size_nm
+            repeated(t.lower_cut, stub.port, wide, half - high // 2, high, shape.rows)
             for block in range(shape.blocks):
                 self._label_scale_stub(layout, shape, block, j, block * across + start)
 
@@ -304,7 +163,7 @@ class Taps(Scheme):
     ) -> None:
         t, stub = self.technology, self.scale_stubs[j]
         pin = (t.lower.gds_layer, PIN)
-        layout.labels.append(Label((t.upper.gds_layer, PIN), "GND", x0 + stub.port, 0))
+        layout.labels.append(Label((t.upper.gds_layer, PIN), "GND", x0 + stub.ground, 0))
         for row in range(shape.rows):
             y = row * self.pitch + self.pitch // 2
             layout.labels.append(Label(pin, f"q{row}.{block}.{j}", x0 + stub.port, y))
@@ -322,8 +181,8 @@ class Taps(Scheme):
             site[code] = x
         centre_x, centre_y = x0[None, :] + site[codes], np.broadcast_to(y[:, None], codes.shape)
         upper = codes >= 8
-        lower_parts = [_squares(self.technology.lower_cut, centre_x[~upper], centre_y[~upper])]
-        upper_parts = [_squares(self.technology.upper_cut, centre_x[upper], centre_y[upper])]
+        lower_parts = [_vias_at(self.technology.lower_cut, centre_x[~upper], centre_y[~upper])]
+        upper_parts = [_vias_at(self.technology.upper_cut, centre_x[upper], centre_y[upper])]
         if self.scale_stubs:
             starts = (np.arange(digits.blocks) * self.block_cells + BLOCK) * self.cell
             for shift in range(self.kind.scale_range + 1):
@@ -335,7 +194,7 @@ class Taps(Scheme):
                     strict=True,
                 ):
                     for offset in offsets:
-                        parts.append(_squares(cut, starts[block] + offset, y[row]))
+                        parts.append(_vias_at(cut, starts[block] + offset, y[row]))
         return Layout(
             rectangles={
                 (self.technology.lower_cut.gds_layer, PROGRAMMABLE): np.concatenate(lower_parts),
@@ -359,7 +218,7 @@ class Taps(Scheme):
         for j, stub in enumerate(self.scale_stubs):
             for shift, x in stub.candidates.items():
                 scale[0, x] = 32 * j + shift
-            scale[1, stub.port] = 32 * j + GROUNDED
+            scale[1, stub.ground] = 32 * j + GROUNDED
         return cells, scale
 
     @functools.cached_property
@@ -384,7 +243,7 @@ class Taps(Scheme):
             for vias in shapes.get((cut.gds_layer, PROGRAMMABLE), []):
                 wrong = np.zeros(len(vias), np.uint8)
                 found = place_vias(
-                    vias, round(cut.size.value), cells[level], scale[level], self._cell_columns,
+                    vias, *cut.size_nm, cells[level], scale[level], self._cell_columns,
                     self.cell, self.block_cells, self.pitch, codes, entries, wrong,
                 )  # fmt: skip
                 if found:
@@ -463,7 +322,8 @@ class Taps(Scheme):
         lower_used = BLOCK * (len(LOWER_CODES) + 1)
         across = BLOCK * (self.stub_span[1] - self.stub_span[0])
         for stub in self.scale_stubs:
-            across += stub.port - min(stub.candidates.values()) + 2 * self._up(self.stub_end)
+            first, last = stub.span(self.scale_end)
+            across += last - first
         port_share = self.pad_length / self.pitch
         layers = {
             t.lower.name: (width / self.lower_pitch, lower_used + (BLOCK + pads) * port_share),
@@ -486,17 +346,6 @@ def _spread(values: npt.NDArray[Any]) -> dict[str, float]:
     return {"mean": float(values.mean()), "worst": float(values.max())}
 
 
-def _across(cut: Cut, *, above: bool) -> float:
-    """Width that a wire needs at a via."""
-    return cut.size.value + 2 * (cut.enclosure_above if above else cut.enclosure_below).value
-
-
-def _along(cut: Cut, *, above: bool) -> float:
-    """Distance from a via's centre to the end of its wire."""
-    end = cut.end_enclosure_above if above else cut.end_enclosure_below
-    return cut.size.value / 2 + end.value
-
-
 def _grid(
     layer: Metal | Cut, x: int, y: int, width: int, height: int,
     columns: int, dx: int, rows: int, dy: int,
@@ -504,7 +353,7 @@ def _grid(
     return Grid((layer.gds_layer, FIXED), x, y, x + width, y + height, columns, dx, rows, dy)
 
 
-def _squares(cut: Cut, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Rectangles:
-    size = round(cut.size.value)
-    low_x, low_y = x - size // 2, y - size // 2
-    return np.stack([low_x, low_y, low_x + size, low_y + size], -1).astype(np.int32)
+def _vias_at(cut: Cut, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Rectangles:
+    wide, high = cut.size_nm
+    low_x, low_y = x - wide // 2, y - high // 2
+    return np.stack([low_x, low_y, low_x + wide, low_y + high], -1).astype(np.int32)

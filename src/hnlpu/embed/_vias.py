@@ -19,29 +19,30 @@ Int32 = npt.NDArray[np.int32]
 
 @njit(cache=True, nogil=True)
 def place_vias(
-    vias: Int32, size: int, cells: Int16, scale: Int16, cell_columns: Int32, cell: int,
+    vias: Int32, wide: int, high: int, cells: Int16, scale: Int16, cell_columns: Int32, cell: int,
     block_cells: int, pitch: int, codes: Codes, entries: Int16, wrong: Codes,
 ) -> int:  # fmt: skip
     """Enter `vias` [n, 4] into codes [rows, inputs] and entries [rows, blocks, columns].
 
-    `wrong` [n] becomes 1 for a via on no site, 2 for a second one on its stub; returns how many.
+    A via is `wide` and `high`.  `wrong` [n] becomes 1 for a via on no site, 2 for a second one on its stub; returns how many.
     """
     rows, inputs = codes.shape
     blocks = inputs // 32
-    size32, half = np.int32(size), np.int32(size // 2)
+    wide32, high32 = np.int32(wide), np.int32(high)
+    half_x, half_y = np.int32(wide // 2), np.int32(high // 2)
     cell32, per_cell = np.int32(cell), 1.0 / cell
     width, per_block = np.int32(cell * block_cells), 1.0 / (cell * block_cells)
     faults = 0
-    last_y, row, row_fits = np.int32(-1), 0, False
+    last_y, row, row_fits = np.int32(-1), np.int64(0), False
     for n in range(len(vias)):
         x0, y0 = vias[n, 0], vias[n, 1]
         if y0 != last_y:
             last_y = y0
-            y = np.int64(y0) + half
+            y = np.int64(y0) + half_y
             row = y // pitch
             row_fits = 0 <= row < rows and y % pitch == pitch // 2
-        x = x0 + half
-        whole = (vias[n, 2] - x0 == size32) & (vias[n, 3] - y0 == size32)
+        x = x0 + half_x
+        whole = (vias[n, 2] - x0 == wide32) & (vias[n, 3] - y0 == high32)
         block = np.int32(x * per_block)
         if not whole or not row_fits or x < 0 or block >= blocks:
             wrong[n] = 1

@@ -24,11 +24,11 @@ Int64 = npt.NDArray[np.int64]
 @njit(cache=True, nogil=True, boundscheck=False)
 def _vias(
     codes: Bytes, first_code: int, site_x: Int64, cell: int, block_cells: int, pitch: int,
-    size: int, layer: int, datatype: int, lists: Bytes, out: Bytes,
+    wide: int, high: int, layer: int, datatype: int, lists: Bytes, out: Bytes,
 ) -> int:  # fmt: skip
     """Records of the codes first_code .. first_code + 7; returns the bytes written to `out`."""
     rows, blocks, _ = codes.shape
-    half = size // 2
+    square = wide == high
     at = 0
     begun = False
     last_y = np.int64(-1)
@@ -58,24 +58,26 @@ def _vias(
                 count[code] += 1
                 position += 1
             position += block_cells - 32
-        y = row * pitch + pitch // 2 - half
+        y = row * pitch + pitch // 2 - high // 2
         for code in range(first_code, first_code + 8):
             if count[code] == 0:
                 continue
             out[at] = 20
             info = 16 | (8 if y != last_y else 0) | (4 if count[code] > 1 else 0)
-            info |= 0 if begun else 128 | 64 | 3
+            info |= 0 if begun else (128 | 64 | 3 if square else 64 | 32 | 3)
             out[at + 1] = info
             at += 2
             if not begun:
                 at = put_unsigned(out, at, layer)
                 at = put_unsigned(out, at, datatype)
-                at = put_unsigned(out, at, size)
+                at = put_unsigned(out, at, wide)
+                if not square:
+                    at = put_unsigned(out, at, high)
                 begun = True
-            at = put_signed(out, at, start[code] * cell + site_x[code] - half)
+            at = put_signed(out, at, start[code] * cell + site_x[code] - wide // 2)
             if y != last_y:
                 at = put_signed(out, at, y)
-                last_y = y
+                last_y = np.int64(y)
             if count[code] > 1:
                 out[at] = 5
                 at = put_unsigned(out, at + 1, count[code] - 2)
@@ -143,11 +145,12 @@ def pattern_layout(taps: Taps, shift: int) -> Layout:
     rectangles: dict[tuple[int, int], Rectangles] = {}
     cuts = (taps.technology.lower_cut, taps.technology.upper_cut)
     for cut, offsets in zip(cuts, taps.pattern(shift), strict=True):
-        half = round(cut.size.value) // 2
+        wide, high = cut.size_nm
         x = np.array(offsets, np.int32)
         y = np.zeros_like(x)
         if len(x):
-            corners = np.stack([x - half, y - half, x + half, y + half], -1)
+            low_x, low_y = x - wide // 2, y - high // 2
+            corners = np.stack([low_x, low_y, low_x + wide, low_y + high], -1)
             rectangles[cut.gds_layer, PROGRAMMABLE] = corners
     return Layout(rectangles=rectangles)
 
@@ -169,7 +172,7 @@ def taps_payload(taps: Taps, digits: TileDigits) -> bytes:
     for cut, first in ((taps.technology.lower_cut, 0), (taps.technology.upper_cut, 8)):
         length = _vias(
             digits.codes, first, _site_x(taps), taps.cell, taps.block_cells, taps.pitch,
-            round(cut.size.value), cut.gds_layer, PROGRAMMABLE, lists, out,
+            *cut.size_nm, cut.gds_layer, PROGRAMMABLE, lists, out,
         )  # fmt: skip
         parts.append(out[:length].tobytes())
     if taps.scale_stubs:

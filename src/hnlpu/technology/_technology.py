@@ -22,7 +22,7 @@ from pydantic import Field, model_validator
 
 from hnlpu._paths import absolute
 from hnlpu.errors import InvalidInput
-from hnlpu.quantities import DataTable, Quantity, Unit, read_data
+from hnlpu.quantities import Contradiction, DataTable, Quantity, Unit, read_data
 
 Length = Annotated[Quantity, Unit("nm", above=0, most=1e5)]
 Distance = Annotated[Quantity, Unit("nm", least=0, most=1e5)]
@@ -32,33 +32,58 @@ FIXED, PROGRAMMABLE, PIN = 0, 1, 10
 """Datatypes of a layer: silicon and fixed metal, metal that carries weights, pin labels."""
 
 
+METALS = ("lower", "stub", "upper")
+CUTS = ("port_cut", "lower_cut", "upper_cut")
+HALVED = {"size", "height", "track"}
+"""Lengths whose half must be on grid too, so that centres are."""
+
+
 class Metal(DataTable):
-    """One metal layer: rules of width and space, and its wire's load."""
+    """One metal layer: rules of width and space, and its wire's load.
+
+    `space` holds in all directions, `end_space` (where given) between the end of a wire and the
+    metal that faces it.  Where `track` is given, wires lie only on tracks of that pitch, their
+    edges at multiples of it; that of the stubs counts from the first stub.
+    """
 
     name: str
     gds_layer: GdsNumber
     width: Length
     space: Length
+    end_space: Length | None = None
     length: Length
+    track: Length | None = None
     capacitance: Annotated[Quantity, Unit("fF/um", above=0, most=10)]
     masks: Annotated[list[str], Field(min_length=1)]
 
+    @property
+    def end_space_nm(self) -> float:
+        """Space between a wire's end and what faces it."""
+        return (self.end_space or self.space).value
+
 
 class Cut(DataTable):
-    """One via layer: square size, space, and how far the metals must reach beyond it.
+    """One via layer: size, space, and how far the metals must reach beyond it.
 
-    `enclosure` holds on all sides, `end_enclosure` on two opposite ones, along the wire.
+    A cut is a square of `size`, or as high as `height` says.  `enclosure` holds on all sides,
+    `end_enclosure` on two opposite ones, along the wire.
     """
 
     name: str
     gds_layer: GdsNumber
     size: Length
+    height: Length | None = None
     space: Length
     enclosure_below: Distance
     end_enclosure_below: Distance
     enclosure_above: Distance
     end_enclosure_above: Distance
     masks: Annotated[list[str], Field(min_length=1)]
+
+    @property
+    def size_nm(self) -> tuple[int, int]:
+        """Width and height."""
+        return round(self.size.value), round((self.height or self.size).value)
 
 
 class Electrical(DataTable):
@@ -95,7 +120,7 @@ class Die(DataTable):
     reticle_width: Annotated[Quantity, Unit("mm", above=0)]
     reticle_height: Annotated[Quantity, Unit("mm", above=0)]
     array_area_per_weight: Annotated[Quantity, Unit("um^2/weight", above=0)] | None = None
-    block: list[DieBlock] = []
+    block: list[DieBlock] = Field(default_factory=list)
 
     @property
     def other_area_mm2(self) -> float:
@@ -134,29 +159,53 @@ class Technology(DataTable):
 
     @model_validator(mode="after")
     def _consistent(self) -> Technology:
-        numbers = [layer.gds_layer for layer in self.layers]
-        names = [layer.name for layer in self.layers]
-        if len(set(numbers)) < len(numbers) or len(set(names)) < len(names):
-            raise ValueError("two layers share a name or a gds_layer")
-        for layer, key, length in self._lengths():
-            if abs(length / self.grid.value - round(length / self.grid.value)) > 1e-9:
-                raise ValueError(
-                    f"{layer}.{key} {length:g} nm is off the {self.grid.value:g} nm grid"
-                )
+        _check_names(self)
+        for where, length in _lengths(self):
+            _check_on_grid(where, length, self.grid.value)
+        for key in METALS:
+            _check_metal(key, getattr(self, key))
         if self.die.area.value > self.die_outline_mm2:
-            raise ValueError(
-                f"die.area {self.die.area.value:g} mm2 is beyond the reticle's "
-                f"{self.die_outline_mm2:g} mm2"
+            raise Contradiction(
+                ("die", "area"),
+                f"{self.die.area.value:g} mm2 is beyond the reticle's {self.die_outline_mm2:g} mm2",
             )
         if self.die.other_area_mm2 >= self.die.area.value:
-            raise ValueError("die.block: the blocks leave no area for arrays")
+            raise Contradiction(("die", "block"), "the blocks leave no area for arrays")
         return self
 
-    def _lengths(self) -> Iterator[tuple[str, str, float]]:
-        for layer in self.layers:
-            for key, value in layer:
-                if isinstance(value, Quantity) and value.unit == "nm":
-                    yield layer.name, key, value.value
+
+def _check_names(technology: Technology) -> None:
+    for key in ("name", "gds_layer"):
+        seen: dict[str | int, str] = {}
+        for layer in (*METALS, *CUTS):
+            value = getattr(getattr(technology, layer), key)
+            if value in seen:
+                raise Contradiction((layer, key), f"{value!r} is that of {seen[value]} too")
+            seen[value] = layer
+
+
+def _lengths(technology: Technology) -> Iterator[tuple[tuple[str, str], float]]:
+    for layer in (*METALS, *CUTS):
+        for key, value in getattr(technology, layer):
+            if isinstance(value, Quantity) and value.unit == "nm":
+                yield (layer, key), value.value
+
+
+def _check_on_grid(where: tuple[str, str], length: float, grid: float) -> None:
+    steps = round(length / grid)
+    if abs(length / grid - steps) > 1e-9:
+        raise Contradiction(where, f"{length:g} nm is off the {grid:g} nm grid")
+    if where[1] in HALVED and steps % 2:
+        raise Contradiction(
+            where, f"{length:g} nm is an odd number of {grid:g} nm steps: its centre is off grid"
+        )
+
+
+def _check_metal(key: str, metal: Metal) -> None:
+    if metal.track and metal.track.value < metal.width.value + metal.space.value:
+        raise Contradiction((key, "track"), "is less than width and space together")
+    if metal.end_space and metal.end_space.value < metal.space.value:
+        raise Contradiction((key, "end_space"), "is less than space")
 
 
 def technology_names() -> list[str]:
