@@ -68,3 +68,23 @@ def difference(
         if not xor.is_empty():
             differing[layer] = str(xor.bbox())
     return differing
+
+
+def driver_of_sink(scheme: Scheme, digits: TileDigits) -> dict[str, str]:
+    """What each sink of a taps tile must hang on, pin by pin from the digits' definition."""
+    sources = {}
+    value = (0, 1, 2, 3, 4, 6, 8, 12)
+    columns = 6 + scheme.kind.scale_range if scheme.kind.scale_range else 0
+    for row in range(digits.rows):
+        for block in range(digits.blocks):
+            for n in range(32):
+                code = int(digits.codes[row, block, n // 2]) >> (n % 2 * 4) & 15
+                column = block * 32 + n
+                sign = "-" if code & 8 else "+"
+                source = f"x{column}.{sign}{value[code & 7]}" if code & 7 else "GND"
+                sources[f"p{row}.{column}"] = source
+            for j in range(columns):
+                bit = j - int(digits.shifts[row, block])
+                source = f"c{row}.{block}.{bit}" if 0 <= bit < 6 else "GND"
+                sources[f"q{row}.{block}.{j}"] = source
+    return sources

@@ -141,7 +141,7 @@ def _via_cells(technology: Technology) -> dict[LayerKey, ShapeCell]:
     cuts = [layer for layer in technology.layers if isinstance(layer, Cut)]
     return {
         (cut.gds_layer, datatype): ShapeCell(
-            f"V{2 * n + datatype}", (cut.gds_layer, datatype), *[round(cut.size.value)] * 2
+            f"V{2 * n + datatype}", (cut.gds_layer, datatype), *cut.size_nm
         )
         for n, cut in enumerate(cuts)
         for datatype in (FIXED, PROGRAMMABLE)
