@@ -12,6 +12,7 @@ import numpy.typing as npt
 from hnlpu.embed._digits import TileDigits
 from hnlpu.embed._kind import ArrayKind
 from hnlpu.embed._layout import Layout, Shapes
+from hnlpu.errors import InvalidInput
 from hnlpu.technology import Technology
 
 
@@ -49,6 +50,12 @@ class Scheme(ABC):
     """Names of the layers that differ between models."""
 
     def __init__(self, technology: Technology, kind: ArrayKind):
+        """Raises InvalidInput where the technology's rules are not enough for the scheme."""
+        if self.name not in technology.schemes:
+            raise InvalidInput(
+                f"the rules of technology {technology.name} are not enough for scheme {self.name} "
+                f"(its file says why); choose from {', '.join(technology.schemes)}"
+            )
         self.technology = technology
         self.kind = kind
 

@@ -82,7 +82,7 @@ class TapsPlan:
         )
         self.ground_pitch = max(self.upper_pitch, self._pitch(t.upper, _cut_pitch(high)))
         self.port_gap = -(-self.via_pitch // self.lower_pitch)
-        self.cell = self._cell_width()
+        self.cell, self._spread = self._choose_cell()
         self.metal_pitch = self.row_height(
             self.stub_width + t.stub.space.value,
             self.pad_length + t.lower.end_space_nm,
@@ -115,47 +115,53 @@ class TapsPlan:
 
     # -- cell --------------------------------------------------------------------------------
 
-    def _cell_width(self) -> int:
-        """The least width in which a cell's tracks fit and keep their distance to the next cell's."""
+    def _choose_cell(self) -> tuple[int, bool]:
+        """The least width that cells may have, and whether tracks are spread over it or packed."""
         t = self._rules
         step = math.lcm(2 * self.grid, _step(t.lower) or 1, _step(t.upper) or 1)
         tracks = self._lower_count * self.lower_pitch, len(UPPER_CODES) * self.upper_pitch
         width = self._up(max(tracks), step)
         while True:
-            lower, upper = self._lower_tracks_of(width)[1:], self._upper_tracks_of(width)
-            stub = max(lower[-1], upper[-1]) - min(lower[0], upper[0]) + 2 * self.stub_end
-            if (
-                width - stub >= t.stub.end_space_nm
-                and width - (lower[-1] - lower[0]) >= self.via_pitch
-                and width - (upper[-1] - upper[0]) >= self.ground_pitch
-            ):
-                return width
+            for spread in (True, False):
+                if self._fits(width, spread):
+                    return width, spread
             width += step
+
+    def _fits(self, width: int, spread: bool) -> bool:
+        """Whether a cell's stub and vias keep their distance to the next cell's."""
+        lower, upper = self._lower_places(width, spread)[1:], self._upper_places(width, spread)
+        stub = max(lower[-1], upper[-1]) - min(lower[0], upper[0]) + 2 * self.stub_end
+        return (
+            width - stub >= self._rules.stub.end_space_nm
+            and width - (lower[-1] - lower[0]) >= self.via_pitch
+            and width - (upper[-1] - upper[0]) >= self.ground_pitch
+        )
 
     @property
     def _lower_count(self) -> int:
         """Lower tracks of a cell: PWR, codes, port, and what stays free beside the port."""
         return len(LOWER_CODES) + 2 + 2 * (self.port_gap - 1)
 
-    def _lower_tracks_of(self, width: int) -> list[int]:
-        return self._tracks(width, self._lower_count, self.lower_pitch, self._rules.lower)
+    def _lower_places(self, width: int, spread: bool) -> list[int]:
+        return self._places(width, self._lower_count, self.lower_pitch, self._rules.lower, spread)
 
-    def _upper_tracks_of(self, width: int) -> list[int]:
-        return self._tracks(width, len(UPPER_CODES), self.upper_pitch, self._rules.upper)
+    def _upper_places(self, width: int, spread: bool) -> list[int]:
+        return self._places(width, len(UPPER_CODES), self.upper_pitch, self._rules.upper, spread)
 
-    def _tracks(self, width: int, count: int, pitch: int, metal: Metal) -> list[int]:
+    def _places(self, width: int, count: int, pitch: int, metal: Metal, spread: bool) -> list[int]:
         """Centres of `count` equal tracks in the middle of `width`."""
         if step := _step(metal):
             free = width - (count - 1) * pitch - step
             start = free // 2 // step * step + round(metal.width.value) // 2
         else:
-            pitch = width // count // self.grid * self.grid
+            if spread:
+                pitch = width // count // self.grid * self.grid
             start = ((width - count * pitch) // 2 + pitch // 2) // self.grid * self.grid
         return [start + k * pitch for k in range(count)]
 
     @functools.cached_property
     def _lower_tracks(self) -> list[int]:
-        return self._lower_tracks_of(self.cell)
+        return self._lower_places(self.cell, self._spread)
 
     @property
     def power_x(self) -> int:
@@ -172,7 +178,9 @@ class TapsPlan:
         """Centre of the via of each code in a cell; codes 0 to 7 lie on lower trunks."""
         tracks = self._lower_tracks
         lower = dict(zip(LOWER_CODES, [*tracks[1:5], *tracks[-4:]], strict=True))
-        return lower | dict(zip(UPPER_CODES, self._upper_tracks_of(self.cell), strict=True))
+        return lower | dict(
+            zip(UPPER_CODES, self._upper_places(self.cell, self._spread), strict=True)
+        )
 
     @functools.cached_property
     def stub_span(self) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -129,10 +129,16 @@ class Die(DataTable):
 
 
 class Technology(DataTable):
-    """A process; lengths in nm are whole multiples of `grid`."""
+    """A process; lengths in nm are whole multiples of `grid`.
+
+    `schemes` are those whose geometry the rules of the file are enough for.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     title: str
+    schemes: Annotated[list[Literal["taps", "regions"]], Field(min_length=1)] = Field(
+        default_factory=lambda: ["taps", "regions"]
+    )
     grid: Length
     lower: Metal
     stub: Metal
