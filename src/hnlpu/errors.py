@@ -79,3 +79,7 @@ class DamagedMasks(HnlpuError):
 
 class DoesNotFit(HnlpuError):
     """The weights or shapes asked for do not fit the array, the die or the technology."""
+
+
+class ToolMissing(HnlpuError):
+    """A third-party tool that a command asks for is not installed."""

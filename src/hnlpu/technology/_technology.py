@@ -176,7 +176,7 @@ class Technology(DataTable):
                 f"{self.die.area.value:g} mm2 is beyond the reticle's {self.die_outline_mm2:g} mm2",
             )
         if self.die.other_area_mm2 >= self.die.area.value:
-            raise Contradiction(("die", "block"), "the blocks leave no area for arrays")
+            raise Contradiction(("die", "block", 0), "the blocks leave no area for arrays")
         return self
 
 
