@@ -110,10 +110,9 @@ class _Checks:
 
     def all(self) -> Iterator[Iterator[Violation]]:
         t = self._technology
-        for key, region in self._regions.items():
-            if key not in {layer.gds_layer for layer in t.layers}:
-                raise ValueError(f"layer {key} is not one of technology {t.name}")
-            assert region.is_merged()
+        known = {layer.gds_layer for layer in t.layers}
+        foreign = {n: region for n, region in self._regions.items() if n not in known}
+        yield (_violation(f"layer {n}", "unknown", region) for n, region in foreign.items())
         for metal, upright in ((t.lower, True), (t.stub, False), (t.upper, True)):
             yield self._metal(metal, upright)
         for cut in (t.port_cut, t.lower_cut, t.upper_cut):
@@ -178,8 +177,12 @@ def _found(layer: Metal | Cut, rule: str, markers: Iterable[Any] | Any) -> Itera
     for n, marker in enumerate(each):
         if n == VIOLATIONS_KEPT:
             return
-        box = marker.bbox()
-        yield Violation(layer.name, rule, (box.left, box.bottom, box.right, box.top))
+        yield _violation(layer.name, rule, marker)
+
+
+def _violation(layer: str, rule: str, marker: Any) -> Violation:
+    box = marker.bbox()
+    return Violation(layer, rule, (box.left, box.bottom, box.right, box.top))
 
 
 def _not_inside(cuts: db.Region, wires: db.Region, dx: int, dy: int) -> db.Region:
