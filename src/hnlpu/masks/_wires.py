@@ -81,7 +81,7 @@ class _Tracks:
 
     @classmethod
     def of(cls, shapes: Int64) -> _Tracks:
-        ordered = shapes[np.lexsort((shapes[:, 0], shapes[:, 1]))]
+        ordered, _ = _in_order(shapes)
         return cls(ordered, np.flatnonzero(np.diff(ordered[:, 1], prepend=ordered[:1, 1] - 1)))
 
     def check_wires(self, metal: Metal) -> list[Violation]:
@@ -119,6 +119,18 @@ class _Tracks:
         return above[above[:, 1] - top[:-1] < space]
 
 
+def _key(y: Int64, x: Int64) -> Int64:
+    """One number that sorts by y and then by x."""
+    return (y << 32) + x
+
+
+def _in_order(shapes: Int64) -> tuple[Int64, Int64]:
+    """Shapes by their lower and then by their left edges, and their keys."""
+    keys = _key(shapes[:, 1], shapes[:, 0])
+    order = np.argsort(keys, kind="stable")
+    return shapes[order], keys[order]
+
+
 def _uncovered(cuts: Int64, wires: Int64, sides: int, ends: int) -> Bool:
     """Cuts that no one wire across reaches beyond by `ends` along it and by `sides` beside it.
 
@@ -126,13 +138,10 @@ def _uncovered(cuts: Int64, wires: Int64, sides: int, ends: int) -> Bool:
     """
     if not len(wires):
         return np.ones(len(cuts), bool)
-    ordered = wires[np.lexsort((wires[:, 0], wires[:, 1]))]
-    levels = np.unique(ordered[:, 1])
-    level = np.searchsorted(levels, cuts[:, 1] - sides, side="right") - 1
-    stride = 2**32
-    keys = np.searchsorted(levels, ordered[:, 1]) * stride + (ordered[:, 0] + 2**31)
-    want = level * stride + (cuts[:, 0] - ends + 2**31)
-    at = np.searchsorted(keys, want, side="right") - 1
+    ordered, keys = _in_order(wires)
+    tracks = np.unique(ordered[:, 1])
+    track = tracks[np.maximum(np.searchsorted(tracks, cuts[:, 1] - sides, side="right") - 1, 0)]
+    at = np.searchsorted(keys, _key(track, cuts[:, 0] - ends), side="right") - 1
     wire = ordered[np.maximum(at, 0)]
     held = (
         (at >= 0)
