@@ -262,6 +262,31 @@ def test_a_broken_rule_is_reported(
     assert not of_wires or layer in by_sorting
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_what_sorting_finds_legal_klayout_finds_legal(name: str) -> None:
+    """Random damage to wires and cuts: sorting may refuse more than KLayout, but never less."""
+    taps, random = taps_of(name), np.random.default_rng(7)
+    t = taps.technology
+    _, sound = tile(taps, rows=2, blocks=1)
+    keys = [(t.stub.gds_layer, FIXED)]
+    keys += [(cut.gds_layer, PROGRAMMABLE) for cut in (t.lower_cut, t.upper_cut)]
+    judged = {t.stub.name, t.lower_cut.name, t.upper_cut.name}
+    broken = 0
+    for _ in range(60):
+        shapes = {key: of.copy() for key, of in sound.rectangles.items()}
+        key = keys[random.integers(len(keys))]
+        reach = int(random.choice([2, 10, 60]))
+        by = random.integers(-reach, reach + 1, 4) * taps.grid
+        if random.random() < 0.5:
+            by[2:] = by[:2]  # moved, not stretched
+        shapes[key][random.integers(len(shapes[key]))] += by.astype(np.int32)
+        layout = Layout(rectangles=shapes)
+        by_klayout = {v.rule for v in check_rules(t, layout) if v.layer in judged} - {"grid"}
+        broken += bool(by_klayout)
+        assert not by_klayout or check_wires(t, layout), (key, by)
+    assert 20 < broken < 60
+
+
 def test_a_violation_is_placed() -> None:
     taps = taps_of("n5")
     _, layout = tile(taps)
