@@ -1,0 +1,128 @@
+"""Drawings -> one page: title, drawings in order, legend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from io import BytesIO
+
+from hnlpu.embed import Scheme
+from hnlpu.masks.picture._panels import HEIGHT, WIDTH, Panel, panels_of
+from hnlpu.masks.picture._scene import (
+    DARK,
+    LIGHT,
+    Bitmap,
+    Disc,
+    Item,
+    Line,
+    Polygon,
+    Rect,
+    Scene,
+    Text,
+)
+from hnlpu.masks.picture._subject import Subject
+
+MARGIN, GAP, TOP, COLUMNS = 28.0, 18.0, 104.0, 3
+TITLE_SIZE, CAPTION_SIZE, LINE_HEIGHT = 15.0, 12.5, 16.5
+Measure = Callable[[str, float], float]
+"""Width of a text at a size, in points."""
+
+
+def draw_png(subject: Subject, *, dark: bool = False, pixels_a_point: float = 1.25) -> bytes:
+    """The page as a PNG file."""
+    from hnlpu.masks.picture._png import render, text_width
+
+    page = poster(subject, panels_of(subject), text_width)
+    file = BytesIO()
+    render(page, DARK if dark else LIGHT, pixels_a_point).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def poster(subject: Subject, panels: Sequence[Panel], measure: Measure) -> Scene:
+    """The page as a scene; `measure` breaks lines as the renderer will draw them."""
+    captions = [broken(panel.caption, WIDTH - 24, CAPTION_SIZE, measure) for panel in panels]
+    rows = [range(n, min(n + COLUMNS, len(panels))) for n in range(0, len(panels), COLUMNS)]
+    heights = [HEIGHT + 58 + LINE_HEIGHT * max(len(captions[n]) for n in row) for row in rows]
+    width = 2 * MARGIN + COLUMNS * WIDTH + (COLUMNS - 1) * GAP
+    height = TOP + sum(heights) + GAP * len(rows) + 78
+    page = Scene(width, height)
+    page.add(Rect(0, 0, width, height, "paper"))
+    page.add(Text(MARGIN, 50, f"{subject.model} in metal", 30, "ink", bold=True))
+    page.add(Text(MARGIN, 80, idea(subject.scheme), 16, "soft"))
+    y = TOP
+    for row, box_height in zip(rows, heights, strict=True):
+        for n in row:
+            x = MARGIN + (n - row.start) * (WIDTH + GAP)
+            page.add(Rect(x, y, WIDTH, box_height, "card", "rule"))
+            number = n + (1 if subject.floorplan else 3)
+            page.add(*moved(_panel(panels[n], number, captions[n]), x, y))
+        y += box_height + GAP
+    page.add(*_legend(subject.scheme, MARGIN, height - 54, width, measure))
+    return page
+
+
+def _panel(panel: Panel, number: int, caption: Sequence[str]) -> list[Item]:
+    """A drawing below its title and above its caption."""
+    items: list[Item] = [Disc(22, 22, 11, "weight")]
+    items.append(Text(22, 27, str(number), 14, "card", "middle", bold=True))
+    items.append(Text(42, 27, panel.title, TITLE_SIZE, "ink", bold=True))
+    items += moved(panel.scene.items, 0, 38)
+    for k, words in enumerate(caption):
+        items.append(Text(12, 38 + HEIGHT + 16 + k * LINE_HEIGHT, words, CAPTION_SIZE, "soft"))
+    return items
+
+
+def idea(scheme: Scheme) -> str:
+    """What one must know before looking, in a sentence."""
+    return (
+        "Every weight is one via. Transistors and wires are the same for any model of this shape; "
+        f"only the vias of {' and '.join(scheme.programmable)} differ."
+    )
+
+
+def legend(scheme: Scheme) -> list[tuple[str, str]]:
+    """Colour and meaning of every layer."""
+    t = scheme.technology
+    return [
+        ("lower", f"{t.lower.name}: trunks of zero and positive products, pads"),
+        ("upper", f"{t.upper.name}: trunks of negative products"),
+        ("stub", f"{t.stub.name}: one stub a neuron and input"),
+        ("fixed", f"{t.port_cut.name}, {t.lower_cut.name}: fixed vias to the silicon"),
+        ("weight", f"{', '.join(scheme.programmable)}: vias that are the weights"),
+    ]
+
+
+def _legend(scheme: Scheme, x: float, y: float, width: float, measure: Measure) -> list[Item]:
+    items: list[Item] = []
+    at = x
+    for role, words in legend(scheme):
+        room = 26 + measure(words, 14) + 26
+        if at + room > width and at > x:
+            at, y = x, y + 28
+        items += [Rect(at, y - 12, 16, 16, role), Text(at + 26, y + 1, words, 14, "ink")]
+        at += room
+    return items
+
+
+def broken(text: str, width: float, size: float, measure: Measure) -> list[str]:
+    """Text in lines no wider than `width`; a longer word has a line of its own."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and measure(longer, size) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def moved(items: Sequence[Item], dx: float, dy: float) -> list[Item]:
+    """The items elsewhere."""
+    out: list[Item] = []
+    for item in items:
+        if isinstance(item, Polygon | Line):
+            out.append(replace(item, points=tuple((x + dx, y + dy) for x, y in item.points)))
+        else:
+            assert isinstance(item, Rect | Disc | Text | Bitmap)
+            out.append(replace(item, x=item.x + dx, y=item.y + dy))
+    return out
