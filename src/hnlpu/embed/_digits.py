@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -75,10 +76,10 @@ _ONE_ZERO: UInt8 = np.array(
 @njit(cache=True, nogil=True)
 def _canonical(
     codes: UInt8, exponents: UInt8, bases: UInt8, one_zero: UInt8, out: UInt8, shifts: UInt8
-) -> int:
+) -> Any:
     """Fill `out` and `shifts`; returns the largest shift."""
     rows, blocks = exponents.shape
-    largest = np.int64(0)
+    largest: Any = np.int64(0)
     for row in range(rows):
         for block in range(blocks):
             union = 0

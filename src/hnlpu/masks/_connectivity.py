@@ -101,9 +101,11 @@ class Fabric:
         layer: Int64, places: Int64,
     ):  # fmt: skip
         self._below = len(cuts) == len(conductors)
-        self._strips = _Strips.around([*conductors, *cuts, *_points(places)])
+        self._strips = _Strips.around([*conductors, *cuts, _points(places)])
         self._layer, self._places = layer, places
-        self._asked = [self._strips.sort(*_points(places), layer == n) for n in range(len(conductors))]
+        self._asked = [
+            self._strips.sort(_points(places), layer == n) for n in range(len(conductors))
+        ]
         empty = _State(
             np.zeros(0, np.int32), [[] for _ in conductors], [[] for _ in cuts],
             np.full(len(places), -1, np.int32),
@@ -111,7 +113,9 @@ class Fabric:
         self._state = self._joined(empty, conductors, cuts)
 
     def nets(
-        self, conductors: Sequence[Rectangles] | None = None, cuts: Sequence[Rectangles] | None = None
+        self,
+        conductors: Sequence[Rectangles] | None = None,
+        cuts: Sequence[Rectangles] | None = None,
     ) -> Nets:
         """The nets of the fabric with more conductors and cuts on its layers."""
         state = self._state
@@ -167,7 +171,10 @@ class Fabric:
             for n, via_layer in enumerate(vias):
                 for via in via_layer:
                     is_new = any(via is v for v in new_vias[n])
-                    for side, bare in ((n - self._below, BARE_BELOW), (n - self._below + 1, BARE_ABOVE)):
+                    for side, bare in (
+                        (n - self._below, BARE_BELOW),
+                        (n - self._below + 1, BARE_ABOVE),
+                    ):
                         if side >= 0:
                             for metal in metals[side] if is_new else new_metals[side]:
                                 _join_via(via, metal, s, parent, bare)
@@ -202,8 +209,9 @@ class _State:
     shape: Int32
 
 
-def _points(places: Int64) -> list[Rectangles]:
-    return [np.concatenate([places, places], axis=1).astype(np.int32).reshape(-1, 4)]
+def _points(places: Int64) -> Rectangles:
+    found: Rectangles = np.concatenate([places, places], axis=1).astype(np.int32).reshape(-1, 4)
+    return found
 
 
 def _join_piece(new: _Metal, layer: Sequence[_Metal], s: int, parent: Int32) -> None:
@@ -293,9 +301,7 @@ def _classify(r: Int32, width: Any, height: Any, group: UInt8) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _count_strips(
-    r: Int32, which: Any, origin: Any, size: Any, strips: Any, starts: Int32
-) -> Any:
+def _count_strips(r: Int32, which: Any, origin: Any, size: Any, strips: Any, starts: Int32) -> Any:
     """Fill `starts` with the place behind each strip's last; returns how many in all."""
     for n in range(len(r)):
         if which[n]:
@@ -353,9 +359,7 @@ def _range(low: Any, high: Any, origin: Any, size: Any, count: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _count(
-    r: Int32, members: Int32, groups: UInt8, group: Any, frame: Int64, starts: Int32
-) -> Any:
+def _count(r: Int32, members: Int32, groups: UInt8, group: Any, frame: Int64, starts: Int32) -> Any:
     """Fill `starts` with the place behind each bin's last; returns how many in all."""
     for m in members:
         if groups[m] != group:

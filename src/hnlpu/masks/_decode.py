@@ -93,9 +93,7 @@ def decode_taps(netlist: Netlist, rows: int, blocks: int) -> tuple[Int32, list[F
 
 
 @njit(cache=True, nogil=True)
-def _regions(
-    sinks: Int64, drivers: Int64, codes: Int64, inputs: Int64, wrong: Int32
-) -> None:
+def _regions(sinks: Int64, drivers: Int64, codes: Int64, inputs: Int64, wrong: Int32) -> None:
     """Ties into codes [rows, groups] (bits; -1 unknown), ports into inputs [rows, groups, k]."""
     rows, groups = codes.shape
     for n in range(len(sinks)):

@@ -68,6 +68,8 @@ def _parse_names(text: npt.NDArray[np.uint8], ends: Int64, names: Int64) -> int:
             start = ends[n]
             continue
         while at < ends[n] and count < 3:
+            sign: Any
+            value: Any
             sign, value, digits = 1, 0, 0
             if text[at] == 43 or text[at] == 45:
                 sign = 44 - np.int64(text[at])
@@ -122,7 +124,9 @@ def layers_of(technology: Technology, shapes: Shapes) -> tuple[list[Rectangles],
     """Conductors and cuts of the embedding from the bottom up, fixed and programmable together."""
 
     def of(layer: int) -> Rectangles:
-        parts = [p for key, found in shapes.items() for p in found if key[0] == layer and key[1] < PIN]
+        parts = [
+            p for key, found in shapes.items() for p in found if key[0] == layer and key[1] < PIN
+        ]
         return np.ascontiguousarray(np.concatenate([np.zeros((0, 4), np.int32), *parts]))
 
     t = technology
@@ -298,9 +302,7 @@ def _bridge(nets: Nets, pins: Pins, a: int, b: int) -> tuple[int, int]:
     return _centre(box[inner[len(inner) // 2]])
 
 
-def _under(
-    box: Rectangles, pins: Pins, pin: int, level: int, count: int, found: int
-) -> int:
+def _under(box: Rectangles, pins: Pins, pin: int, level: int, count: int, found: int) -> int:
     """The number (from `count` on) of the shape under a pin, if it is on this level; else `found`."""
     if pins.layer[pin] != level:
         return found

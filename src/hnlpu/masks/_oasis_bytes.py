@@ -11,6 +11,7 @@ value of the record before), then layer, datatype, width, height, x, y and the r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -81,7 +82,7 @@ def property_record(name: str, value: str) -> bytes:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def put_unsigned(out: Bytes, at: int, value: int) -> int:
+def put_unsigned(out: Bytes, at: Any, value: Any) -> Any:
     """Write an unsigned integer; returns the position behind it."""
     while value > 127:
         out[at] = value & 127 | 128
@@ -92,7 +93,7 @@ def put_unsigned(out: Bytes, at: int, value: int) -> int:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def put_signed(out: Bytes, at: int, value: int) -> int:
+def put_signed(out: Bytes, at: Any, value: Any) -> Any:
     """Write a signed integer; returns the position behind it."""
     if value < 0:
         return put_unsigned(out, at, (-value << 1) | 1)

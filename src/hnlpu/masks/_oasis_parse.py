@@ -6,6 +6,8 @@ Handles PAD, XYABSOLUTE, XYRELATIVE, PLACEMENT (upright, size 1), TEXT, RECTANGL
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -13,6 +15,8 @@ from numba import njit
 Bytes = npt.NDArray[np.uint8]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
+Integer = Any
+"""An integer of the inner loops: 64 bits, of NumPy's type or of Python's."""
 
 # why `parse` returned
 OTHER_RECORD, NO_ROOM, TRUNCATED, UNSUPPORTED, ENDED, NO_LIST = 0, 1, 2, 3, 4, 5
@@ -25,7 +29,7 @@ FIRST_COUNTER = RECTANGLES
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _unsigned(data: Bytes, at: int) -> tuple[int, int]:
+def _unsigned(data: Bytes, at: Integer) -> tuple[Integer, Integer]:
     """A number and the position behind it; past the end the position is beyond the data."""
     value = np.int64(0)
     shift = 0
@@ -42,13 +46,13 @@ def _unsigned(data: Bytes, at: int) -> tuple[int, int]:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _signed(data: Bytes, at: int) -> tuple[int, int]:
+def _signed(data: Bytes, at: Integer) -> tuple[Integer, Integer]:
     value, at = _unsigned(data, at)
     return (-(value >> 1) if value & 1 else value >> 1), at
 
 
 @njit(cache=True, nogil=True)
-def _delta(data: Bytes, at: int) -> tuple[int, int, int]:
+def _delta(data: Bytes, at: Integer) -> tuple[Integer, Integer, Integer]:
     """A g-delta: x, y and the position behind it (SEMI P39, 7.5.5)."""
     value, at = _unsigned(data, at)
     if value & 1:
@@ -63,7 +67,7 @@ def _delta(data: Bytes, at: int) -> tuple[int, int, int]:
 
 
 @njit(cache=True, nogil=True)
-def _repetition(data: Bytes, at: int, steps: Int64) -> tuple[int, int]:
+def _repetition(data: Bytes, at: Integer, steps: Int64) -> tuple[Integer, Integer]:
     """Read a repetition into `steps` [n, 2].
 
     Returns its length (-1: no room, -2: unknown kind) and the position behind it.
@@ -141,7 +145,7 @@ def _repetition(data: Bytes, at: int, steps: Int64) -> tuple[int, int]:
 
 
 @njit(cache=True, nogil=True)
-def _skip_property(data: Bytes, at: int) -> int:
+def _skip_property(data: Bytes, at: Integer) -> Integer:
     if at >= len(data):
         return len(data) + 1
     info = data[at]
@@ -182,7 +186,7 @@ def gather(data: Bytes, labels: Int64, text: Bytes) -> None:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _note_run(new: Int64, runs: Int64, count: int) -> None:
+def _note_run(new: Int64, runs: Int64, count: Integer) -> None:
     """Enter `count` rectangles that were appended."""
     begin = new[RECTANGLES]
     key = new[LAYER] * 65536 + new[DATATYPE]
@@ -197,8 +201,8 @@ def _note_run(new: Int64, runs: Int64, count: int) -> None:
 
 @njit(cache=True, nogil=True)
 def _row_of_rectangles(
-    data: Bytes, at: int, x: int, y: int, new: Int64, rectangles: Int32
-) -> tuple[int, int]:
+    data: Bytes, at: Integer, x: Integer, y: Integer, new: Int64, rectangles: Int32
+) -> tuple[Integer, Integer]:
     """Append rectangles at a list of gaps (type 5); the position behind and their number or -1."""
     n, at = _unsigned(data, at + 1)
     grid, at = _unsigned(data, at)
@@ -231,9 +235,9 @@ def _row_of_rectangles(
 
 @njit(cache=True, nogil=True)
 def parse(
-    data: Bytes, at: int, state: Int64, steps: Int64,
+    data: Bytes, at: Integer, state: Int64, steps: Int64,
     rectangles: Int32, runs: Int64, labels: Int64, placements: Int64,
-) -> tuple[int, int]:  # fmt: skip
+) -> tuple[Integer, Integer]:  # fmt: skip
     """Read records from `at`; returns why it stopped and where (at the record's start).
 
     Appends to rectangles [n, 4]; runs [n, 3] as layer * 65536 + datatype, first, behind last;

@@ -63,7 +63,9 @@ def _join(tables: Sequence[LabelTable]) -> LabelTable:
     return LabelTable(
         np.concatenate([np.zeros((0, 3), np.int64), *(t.places for t in tables)]),
         np.concatenate([np.zeros(0, np.uint8), *(t.text for t in tables)]),
-        np.concatenate([np.zeros(0, np.int64), *(t.ends + n for t, n in zip(tables, sizes))]),
+        np.concatenate(
+            [np.zeros(0, np.int64), *(t.ends + n for t, n in zip(tables, sizes, strict=False))]
+        ),
     )
 
 
@@ -172,7 +174,7 @@ class _Cell:
                 raise stream.fail("holds a record that masks of rectangles do not have")
             else:
                 self._resolve(stream)
-                return why == p.OTHER_RECORD
+                return bool(why == p.OTHER_RECORD)
 
     def _grow(self, stream: _Stream) -> None:
         """Make more room: for what is half full, or for all if one record alone needs it."""
@@ -237,8 +239,8 @@ class _Cell:
             cell.labels.append(
                 label_table(places, [np.frombuffer(raw, np.uint8) for raw in strings])
             )
-        for reference, places in self.placed.items():
-            cell.placements[text_of(reference, tables.cells)] = np.concatenate(places)
+        for reference, parts in self.placed.items():
+            cell.placements[text_of(reference, tables.cells)] = np.concatenate(parts)
         return cell
 
 
@@ -298,7 +300,7 @@ def parse_oasis(data: bytes, where: str) -> OasisFile:
     tables = _Tables()
     growing: list[tuple[str | int, _Cell]] = []
     for record in _records(stream, tables, properties, growing):
-        growing.append((record, _Cell()))
+        growing.append((record, _Cell()))  # noqa: PERF401  the walk reads what it has grown
     cells = {}
     for reference, cell in growing:
         name = reference if isinstance(reference, str) else tables.cells.get(reference)
@@ -314,7 +316,7 @@ def parse_cell(data: bytes, where: str) -> Cell:
     growing: list[tuple[str | int, _Cell]] = []
     tables = _Tables()
     for record in _records(stream, tables, {}, growing, started=True):
-        growing.append((record, _Cell()))
+        growing.append((record, _Cell()))  # noqa: PERF401  the walk reads what it has grown
     if len(growing) != 1:
         raise stream.fail(f"holds {len(growing)} cells where one must be")
     name = growing[0][0]
@@ -372,7 +374,7 @@ def _inflate(stream: _Stream) -> bytes:
     raw = stream.take(packed)
     try:
         data: bytes = isal_zlib.decompress(raw, wbits=-zlib.MAX_WBITS, bufsize=max(1, size))
-    except (isal_zlib.error, ValueError) as error:
+    except (isal_zlib.error, ValueError) as error:  # type: ignore[misc]  # isal's stub has an object
         raise stream.fail(f"holds a damaged packed block ({error})") from None
     if len(data) != size:
         raise stream.fail("holds a packed block of the wrong size")
