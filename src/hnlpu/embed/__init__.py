@@ -7,6 +7,7 @@ regions   a weight is one wire from its input's trunk to a port of a group with 
 from hnlpu.embed._digits import BLOCK, TileDigits, canonical
 from hnlpu.embed._kind import SCHEMES, ArrayKind, array_kind
 from hnlpu.embed._layout import Grid, Label, LayerKey, Layout, Rectangles, Shapes
+from hnlpu.embed._regions import Regions, tracks_needed
 from hnlpu.embed._scheme import Fault, Scheme, TileShape, open_scheme
 from hnlpu.embed._taps import Taps
 
@@ -20,6 +21,7 @@ __all__ = [
     "LayerKey",
     "Layout",
     "Rectangles",
+    "Regions",
     "Scheme",
     "Shapes",
     "Taps",
@@ -28,4 +30,5 @@ __all__ = [
     "array_kind",
     "canonical",
     "open_scheme",
+    "tracks_needed",
 ]

@@ -9,6 +9,8 @@ from hnlpu.errors import InvalidInput
 SCHEMES = ("taps", "regions")
 SCALE_RANGES = (0, 1, 2, 4, 8, 12, 16, 20)
 """Ranges of block exponents that arrays are made for: weights trained anew fit the same one."""
+DEFAULT_GROUP = 8
+"""Ports that metal gives a value together in the regions scheme, unless said otherwise."""
 
 
 @dataclass(frozen=True, order=True)
@@ -40,7 +42,10 @@ class ArrayKind:
 
 
 def array_kind(scheme: str, digits: int, bank: int, spread: int, group: int = 0) -> ArrayKind:
-    """The smallest kind that holds `spread`; raises InvalidInput for an unknown scheme."""
+    """The smallest kind that holds `spread`; raises InvalidInput for an unknown scheme.
+
+    For regions, the number of tracks is still to be found (`tracks_needed`).
+    """
     if scheme not in SCHEMES:
         raise InvalidInput(f"scheme {scheme!r} is unknown; choose from {', '.join(SCHEMES)}")
     if not 0 <= spread <= SCALE_RANGES[-1]:
@@ -49,4 +54,6 @@ def array_kind(scheme: str, digits: int, bank: int, spread: int, group: int = 0)
             "build with --requantize or a smaller --max-spread"
         )
     fitting = next(r for r in SCALE_RANGES if r >= spread)
-    return ArrayKind(scheme, digits, bank, fitting, group)
+    if scheme == "taps":
+        return ArrayKind(scheme, digits, bank, fitting)
+    return ArrayKind(scheme, digits, bank, fitting, group or DEFAULT_GROUP)

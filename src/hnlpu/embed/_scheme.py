@@ -92,8 +92,7 @@ class Scheme(ABC):
 
 def open_scheme(technology: Technology, kind: ArrayKind) -> Scheme:
     """The scheme of an array kind."""
+    from hnlpu.embed._regions import Regions
     from hnlpu.embed._taps import Taps
 
-    if kind.scheme == "taps":
-        return Taps(technology, kind)
-    raise NotImplementedError(kind.scheme)
+    return Taps(technology, kind) if kind.scheme == "taps" else Regions(technology, kind)
