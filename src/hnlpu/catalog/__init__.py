@@ -1,0 +1,85 @@
+"""Models and systems as data: what there is to hardwire, and what runs it at what price.
+
+One TOML file each, under `models/` and `systems/`, each value with unit and source.  Add one by
+adding a file there, or give the path of one.
+"""
+
+from hnlpu.catalog._economy import (
+    Assembly,
+    Design,
+    MaskLayer,
+    Masks,
+    Ownership,
+    Prices,
+    Range,
+    Scenario,
+    Wafer,
+    find_quantity,
+)
+from hnlpu.catalog._load import load_model, load_system, model_names, system_names
+from hnlpu.catalog._machine import Breakdown, Buffer, Hbm, Link, Machine, VectorUnit
+from hnlpu.catalog._model import (
+    GROUPS,
+    Attention,
+    Dense,
+    Experts,
+    Group,
+    Latent,
+    ModelShape,
+    ShapedMatrix,
+    WeightFormat,
+    model_of_architecture,
+)
+from hnlpu.catalog._system import (
+    Array,
+    Block,
+    Claim,
+    Die,
+    Energy,
+    Floor,
+    Power,
+    Rate,
+    System,
+)
+
+__all__ = [
+    "GROUPS",
+    "Array",
+    "Assembly",
+    "Attention",
+    "Block",
+    "Breakdown",
+    "Buffer",
+    "Claim",
+    "Dense",
+    "Design",
+    "Die",
+    "Energy",
+    "Experts",
+    "Floor",
+    "Group",
+    "Hbm",
+    "Latent",
+    "Link",
+    "Machine",
+    "MaskLayer",
+    "Masks",
+    "ModelShape",
+    "Ownership",
+    "Power",
+    "Prices",
+    "Range",
+    "Rate",
+    "Scenario",
+    "ShapedMatrix",
+    "System",
+    "VectorUnit",
+    "Wafer",
+    "WeightFormat",
+    "find_quantity",
+    "load_model",
+    "load_system",
+    "model_names",
+    "model_of_architecture",
+    "system_names",
+]

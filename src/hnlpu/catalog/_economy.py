@@ -1,0 +1,165 @@
+"""The part of a system that costs: wafer, assembly, masks, design, and owning it for years."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from hnlpu.quantities import Contradiction, DataTable, Quantity, Unit
+
+if TYPE_CHECKING:
+    from hnlpu.catalog._system import System
+
+YieldModel = Literal["murphy", "poisson", "negative_binomial"]
+Dollars = Annotated[Quantity, Unit("USD", least=0)]
+MillionDollars = Annotated[Quantity, Unit("MUSD", least=0)]
+Share = Annotated[Quantity, Unit("dimensionless", least=0, most=1)]
+
+
+class Wafer(DataTable):
+    """A processed wafer; `clustering` is the alpha of the negative binomial yield."""
+
+    diameter: Annotated[Quantity, Unit("mm", above=0, most=450)]
+    edge_exclusion: Annotated[Quantity, Unit("mm", least=0, most=20)]
+    price: Annotated[Quantity, Unit("USD", above=0)]
+    defect_density: Annotated[Quantity, Unit("1/cm^2", least=0, most=10)]
+    yield_model: YieldModel
+    clustering: Annotated[Quantity, Unit("dimensionless", above=0, most=100)]
+
+
+class Assembly(DataTable):
+    """From a good die to a module in a system."""
+
+    package_and_test: Annotated[Quantity, Unit("USD", least=0)]
+    hbm: Annotated[Quantity, Unit("USD/GB", least=0)]
+    integration: Annotated[Quantity, Unit("USD/chip", least=0)]
+
+
+class MaskLayer(DataTable):
+    """Masks of one layer or group of layers; programmable ones differ between chips."""
+
+    name: str
+    exposure: Literal["EUV", "DUV"]
+    masks: Annotated[int, Field(ge=1, le=200)]
+    programmable: bool = False
+    source: Annotated[str, Field(min_length=1)]
+
+
+class Masks(DataTable):
+    """A mask set: price of all of it, and what an EUV mask costs in DUV masks."""
+
+    set_price: Annotated[Quantity, Unit("MUSD", above=0)]
+    euv_weight: Annotated[Quantity, Unit("dimensionless", least=1, most=100)]
+    layer: Annotated[list[MaskLayer], Field(min_length=1)]
+
+    def units(self, programmable: bool | None = None) -> float:
+        """Masks in units of one DUV mask: all, programmable or shared ones."""
+        return sum(
+            layer.masks * (self.euv_weight.value if layer.exposure == "EUV" else 1.0)
+            for layer in self.layer
+            if programmable is None or layer.programmable == programmable
+        )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Masks:
+        if not any(layer.programmable for layer in self.layer):
+            raise Contradiction(("layer", 0), "no mask of the set is programmable")
+        return self
+
+
+class Design(DataTable):
+    """What a design costs once."""
+
+    architecture: MillionDollars
+    verification: MillionDollars
+    physical: MillionDollars
+    ip: MillionDollars
+
+
+class Prices(DataTable):
+    """What it costs to make a system."""
+
+    wafer: Wafer
+    assembly: Assembly
+    masks: Masks
+    design: Design
+
+
+class Ownership(DataTable):
+    """What a data centre adds: power, cooling, network, support, carbon.
+
+    `support` is a share of CapEx a year, `licence` an amount a chip and year; neither is charged
+    where absent.  `spares` are whole systems kept in reserve.
+    """
+
+    years: Annotated[Quantity, Unit("year", above=0, most=50)]
+    pue: Annotated[Quantity, Unit("dimensionless", least=1, most=5)]
+    electricity: Annotated[Quantity, Unit("USD/kWh", least=0, most=10)]
+    facility: Annotated[Quantity, Unit("MUSD/MW", least=0, most=1000)]
+    network: Annotated[Quantity, Unit("USD", least=0)]
+    chips_per_network: Annotated[int, Field(ge=1)]
+    grid_carbon: Annotated[Quantity, Unit("kg*CO2e/kWh", least=0, most=5)]
+    module_carbon: Annotated[Quantity, Unit("kg*CO2e", least=0)]
+    mask_carbon: Annotated[Quantity, Unit("kg*CO2e/mask", least=0)] | None = None
+    support: Share | None = None
+    licence: Annotated[Quantity, Unit("USD/year", least=0)] | None = None
+    spares: Annotated[int, Field(ge=0)] = 0
+    updates: Annotated[int, Field(ge=0, le=100)] = 0
+
+
+class Scenario(DataTable):
+    """A volume that the source compares: systems, chips of the baseline, spares, rounding."""
+
+    name: str
+    systems: Annotated[int, Field(ge=1)]
+    against: str
+    against_chips: Annotated[int, Field(ge=1)]
+    spares: Annotated[int, Field(ge=0)]
+    power_decimals: Annotated[int, Field(ge=0, le=9)] | None = None
+    source: Annotated[str, Field(min_length=1)]
+
+
+class Range(DataTable):
+    """Bounds of a value that its source gives without any: doubts of ours, kept apart.
+
+    `key` leads to a quantity of the same file; the bounds enter Monte Carlo bands and tornado
+    charts, not the low and high of the source's own tables.
+    """
+
+    key: str
+    low: float
+    high: float
+    unit: str
+    source: Annotated[str, Field(min_length=1)]
+
+    def check(self, system: System, path: tuple[int | str, ...]) -> None:
+        """Raise Contradiction where `key` leads nowhere or the bounds do not hold its value."""
+        found = find_quantity(system, self.key)
+        if found is None:
+            raise Contradiction((*path, "key"), f"{self.key!r} is no quantity of this file")
+        low, high = self.bounds(found)
+        if not low <= found.value <= high or low == high:
+            raise Contradiction(
+                (*path, "low"),
+                f"{low:g} to {high:g} {found.unit} does not hold the value {found.value:g}",
+            )
+
+    def bounds(self, quantity: Quantity) -> tuple[float, float]:
+        """Low and high in the unit of `quantity`; raises ValueError where units differ in kind."""
+        unit = Unit(quantity.unit)
+        low, high = (
+            unit.read({"value": number, "unit": self.unit, "source": self.source}).value
+            for number in (self.low, self.high)
+        )
+        return low, high
+
+
+def find_quantity(table: DataTable, key: str) -> Quantity | None:
+    """The quantity of `table` that a dotted key leads to, or None."""
+    found: object = table
+    for part in key.split("."):
+        if not isinstance(found, DataTable) or part not in type(found).model_fields:
+            return None
+        found = getattr(found, part)
+    return found if isinstance(found, Quantity) else None
