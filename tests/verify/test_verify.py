@@ -124,7 +124,7 @@ def test_a_link_to_a_folder_is_not_part_of_the_build(build, tmp_path):
     assert f"{build / 'more'}: is not part of the build" in problems(build)
 
 
-MANIFESTS = ["", "[]", "null", "5", '"x"', "{}", "{", "\xff", '{"schema_version": 1}', "[" * 10**5]
+MANIFESTS = ["", "[]", "null", "5", '"x"', "{}", "{", "\xff", '{"schema_version": 2}', "[" * 10**5]
 
 
 @pytest.mark.parametrize("text", MANIFESTS)
@@ -146,7 +146,7 @@ def test_a_manifest_with_senseless_numbers_is_named(build, value):
 
 def test_a_manifest_of_a_later_hnlpu_says_update(build):
     path = build / "manifest.json"
-    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 3'))
     assert "update hnlpu" in problems(build)
 
 

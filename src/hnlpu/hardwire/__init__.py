@@ -22,6 +22,7 @@ from hnlpu.hardwire._matrix import (
 from hnlpu.hardwire._open import Build, open_build
 from hnlpu.hardwire._staging import file_sha256
 from hnlpu.hardwire._tally import Tally
+from hnlpu.hardwire._tile import TileReader
 
 __all__ = [
     "MANIFEST",
@@ -36,6 +37,7 @@ __all__ = [
     "MatrixRecord",
     "Progress",
     "Tally",
+    "TileReader",
     "build",
     "file_sha256",
     "golden",

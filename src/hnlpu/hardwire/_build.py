@@ -41,12 +41,14 @@ from hnlpu.hardwire._manifest import (
     MANIFEST,
     FileRecord,
     Manifest,
+    MatrixRecord,
     Source,
     encode_manifest,
     source_digest,
 )
 from hnlpu.hardwire._staging import Staging, check_output, file_sha256, staging
 from hnlpu.hardwire._writer import SafetensorsWriter, layout_bytes
+from hnlpu.place import Target, chip_grid, make_target, place
 from hnlpu.quantize import Policy
 
 Progress = Callable[[str, int, int], None]
@@ -86,30 +88,33 @@ def build(
     checkpoint: str | Path,
     out: str | Path,
     policy: Policy | None = None,
+    target: Target | None = None,
     *,
     revision: str | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Hardwire `checkpoint` (a folder or Hub id) into the build directory `out`.
+    """Hardwire `checkpoint` (a folder or Hub id) into the build directory `out`, for `target`.
 
     `out` appears complete or not at all; a build there is replaced.  Returns
     its path.  Raises any HnlpuError; then nothing is left behind.
     """
-    policy = policy or Policy()
+    policy, embed_in = policy or Policy(), target or make_target()
     workers = (os.cpu_count() or 1) if workers is None else workers
     began = time.monotonic()
     if workers < 1:
         raise InvalidInput(f"workers {workers}: must be at least 1")
-    target = absolute(out)
-    check_output(target)
+    folder = absolute(out)
+    check_output(folder)
     model = read_model(locate(checkpoint, revision))
-    if target == model.directory or target in model.directory.parents:
-        raise OutputExists(f"{target}: is the checkpoint's own folder; choose another")
-    _check_space(target, model, policy)
+    if folder == model.directory or folder in model.directory.parents:
+        raise OutputExists(f"{folder}: is the checkpoint's own folder; choose another")
+    if embed_in.chips is not None:
+        chip_grid(model.architecture, embed_in.chips)  # refused before the work, not after
+    _check_space(folder, model, policy)
     files = list(weight_files(model))
     total = sum(file.weights for file in files)
-    with staging(target) as stage, ThreadPoolExecutor(workers) as pool:
+    with staging(folder) as stage, ThreadPoolExecutor(workers) as pool:
         source = _hash_source(model, pool)
         stage.resume_or_clear(_plan(source, policy))
         done = 0
@@ -132,13 +137,20 @@ def build(
             with stage.writing(path.name) as temporary:
                 shutil.copyfile(path, temporary)
             entries[path.name] = stage.finish(path.name, {})
-        matrices = {n: r for entry in entries.values() for n, r in entry["records"].items()}
+        matrices = {
+            name: MatrixRecord.model_validate(record)
+            for entry in entries.values()
+            for name, record in entry["records"].items()
+        }
+        embeddings = {name: record.embedding for name, record in matrices.items()}
         manifest = Manifest(
-            schema_version=1,
+            schema_version=2,
             generator=f"hnlpu {__version__}",
             source=source,
             architecture=model.architecture,
             policy=policy,
+            technology=embed_in.technology,
+            placement=place(model.architecture, embeddings, embed_in),
             matrices=matrices,
             files={name: FileRecord(**entry["file"]) for name, entry in entries.items()},
         )
@@ -147,7 +159,7 @@ def build(
         stage.publish()
     log = BuildLog(
         checkpoint=str(model.directory),
-        manifest_sha256=file_sha256(target / MANIFEST),
+        manifest_sha256=file_sha256(folder / MANIFEST),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - began, 3),
         peak_memory_mb=round(peak_memory_mb(), 1),
@@ -155,8 +167,8 @@ def build(
         workers=workers,
         machine=machine(),
     )
-    write_log(target, log)
-    return target
+    write_log(folder, log)
+    return folder
 
 
 def _plan(source: Source, policy: Policy) -> dict[str, Any]:

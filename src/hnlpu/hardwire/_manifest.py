@@ -16,10 +16,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hnlpu.checkpoint import Architecture, Role, first_problem
 from hnlpu.errors import DamagedBuild, NotABuild
+from hnlpu.place import Embedding, Placement
 from hnlpu.quantize import Policy
+from hnlpu.technology import Technology
 
 MANIFEST = "manifest.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _frozen = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -75,6 +77,11 @@ class MatrixRecord(BaseModel):
         """Number of weights."""
         return self.count * self.rows * self.columns
 
+    @property
+    def embedding(self) -> Embedding:
+        """What arrays must take of this matrix."""
+        return Embedding(len(self.digits), self.spread)
+
 
 class Source(BaseModel):
     """The checkpoint that was built: SHA-256 of every file read, and of that list."""
@@ -90,11 +97,13 @@ class Manifest(BaseModel):
 
     model_config = _frozen
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     generator: str
     source: Source
     architecture: Architecture
     policy: Policy
+    technology: Technology
+    placement: Placement
     matrices: dict[str, MatrixRecord]
     files: dict[str, FileRecord]
 
@@ -134,9 +143,10 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         values = json.loads(raw)
         version = values.get("schema_version")
-        if version != SCHEMA_VERSION and isinstance(version, int) and version > SCHEMA_VERSION:
+        if isinstance(version, int) and version != SCHEMA_VERSION:
+            remedy = "update hnlpu" if version > SCHEMA_VERSION else "build it again"
             raise DamagedBuild(
-                f"{path}: schema version {version}, this hnlpu reads {SCHEMA_VERSION}; update hnlpu"
+                f"{path}: schema version {version}, this hnlpu reads {SCHEMA_VERSION}; {remedy}"
             )
         stated = values.pop("manifest_sha256", None)
         manifest = Manifest.model_validate(values)

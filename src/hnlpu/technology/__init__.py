@@ -14,6 +14,7 @@ from hnlpu.technology._technology import (
     Metal,
     Silicon,
     Technology,
+    Tiling,
     load_technology,
     technology_names,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "Metal",
     "Silicon",
     "Technology",
+    "Tiling",
     "load_technology",
     "technology_names",
 ]

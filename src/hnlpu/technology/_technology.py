@@ -128,6 +128,18 @@ class Die(DataTable):
         return sum(block.area.value for block in self.block)
 
 
+class Tiling(DataTable):
+    """How an array is cut into tiles, each drawn, written and checked on its own.
+
+    `rows` of metal and `blocks` of 32 inputs at most.  `landing` is the area that repeaters of long
+    trunks and the landing of inputs add to that of the tiles, as a share of it.
+    """
+
+    rows: Annotated[int, Field(ge=32, le=4096)]
+    blocks: Annotated[int, Field(ge=1, le=1024)]
+    landing: Annotated[Quantity, Unit("percent", least=0, most=100)]
+
+
 class Technology(DataTable):
     """A process; lengths in nm are whole multiples of `grid`.
 
@@ -137,7 +149,7 @@ class Technology(DataTable):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     title: str
     schemes: Annotated[list[Literal["taps", "regions"]], Field(min_length=1)] = Field(
-        default_factory=lambda: ["taps", "regions"]
+        default=["taps", "regions"]
     )
     grid: Length
     lower: Metal
@@ -148,6 +160,7 @@ class Technology(DataTable):
     upper_cut: Cut
     electrical: Electrical
     silicon: Silicon
+    array: Tiling
     die: Die
     mask_set: Annotated[Quantity, Unit("mask", above=0)]
 

@@ -1,0 +1,37 @@
+"""Where every weight of a model goes: matrices cut over chips, arrays into tiles, tiles on a die.
+
+    matrix ──► one slice a chip ──► arrays (a bank of members each) ──► tiles ──► places on the die
+
+The cut is the HNLPU paper's (section on mapping), for any model and any number of chips.
+"""
+
+from hnlpu.place._cuts import Slice, chip_grid, cut
+from hnlpu.place._facts import PlacementFacts, placement_facts
+from hnlpu.place._floorplan import DiePlan, PlacedTile, die_plan
+from hnlpu.place._placement import Embedding, MatrixPlacement, Placement, fewest_chips, place
+from hnlpu.place._target import Target, make_target
+from hnlpu.place._tiles import Array, Tile, array_tiles, chip_arrays, chip_tiles, find_tiles
+
+__all__ = [
+    "Array",
+    "DiePlan",
+    "Embedding",
+    "MatrixPlacement",
+    "PlacedTile",
+    "Placement",
+    "PlacementFacts",
+    "Slice",
+    "Target",
+    "Tile",
+    "array_tiles",
+    "chip_arrays",
+    "chip_grid",
+    "chip_tiles",
+    "cut",
+    "die_plan",
+    "fewest_chips",
+    "find_tiles",
+    "make_target",
+    "place",
+    "placement_facts",
+]
