@@ -83,3 +83,11 @@ class DoesNotFit(HnlpuError):
 
 class ToolMissing(HnlpuError):
     """A third-party tool that a command asks for is not installed."""
+
+
+class QueueFull(HnlpuError):
+    """The engine has as many requests waiting as it may hold; try again later."""
+
+
+class NotServing(HnlpuError):
+    """The server is shutting down and takes no more requests."""

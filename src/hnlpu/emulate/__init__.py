@@ -1,5 +1,6 @@
 """The emulator: a build (or a checkpoint, in float32) that generates and scores."""
 
+from hnlpu.emulate import _vector_unit as vector_unit
 from hnlpu.emulate._language_model import (
     LanguageModel,
     Score,
@@ -14,6 +15,7 @@ from hnlpu.emulate._projection import (
     quantize_activations,
     ways_to_sum,
 )
+from hnlpu.emulate._sampling import best_tokens, draw, log_softmax, sample, softmax_weights
 from hnlpu.emulate._threads import one_blas_thread
 from hnlpu.emulate._tokenizer import Tokenizer
 from hnlpu.emulate._transformer import KeyValueCache, Transformer
@@ -30,12 +32,18 @@ __all__ = [
     "Tokenizer",
     "Transformer",
     "Weights",
+    "best_tokens",
+    "draw",
     "float_model",
     "hardwired",
     "integer_sums",
+    "log_softmax",
     "one_blas_thread",
     "open_language_model",
     "project",
     "quantize_activations",
+    "sample",
+    "softmax_weights",
+    "vector_unit",
     "ways_to_sum",
 ]

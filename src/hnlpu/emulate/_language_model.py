@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from hnlpu._paths import absolute
 from hnlpu.checkpoint import read_model
+from hnlpu.emulate._sampling import best_tokens, log_softmax, sample
 from hnlpu.emulate._threads import in_parallel, one_blas_thread
 from hnlpu.emulate._tokenizer import Tokenizer
 from hnlpu.emulate._transformer import Transformer
@@ -135,7 +136,7 @@ class LanguageModel:
             with one_blas_thread():
                 hidden = self.transformer.forward(ids, cache, last=True)
                 logits = self.transformer.logits(hidden)[0]
-            token = _sample(logits, temperature, random)
+            token = sample(logits, temperature, random)
             if token in ends:
                 return
             yield token
@@ -183,11 +184,11 @@ class LanguageModel:
         best: list[list[tuple[int, float]]] = []
         hidden = self.transformer.forward(ids[start : end - 1], self.transformer.new_cache())
         for offset, logits in self.transformer.logits_in_pieces(hidden[first - start - 1 :]):
-            log_p = _log_softmax(logits)
+            log_p = log_softmax(logits)
             targets = ids[first + offset : first + offset + len(log_p)]
             logprobs.extend(log_p[np.arange(len(log_p)), targets].tolist())
             if top:
-                best.extend(_best(log_p, top))
+                best.extend(best_tokens(log_p, top))
         return logprobs, best
 
 
@@ -203,28 +204,6 @@ def _windows(n: int, limit: int) -> Iterator[_Window]:
         first = end
         end = min(n, first + max(1, limit // 2))
         yield max(0, end - limit), first, end
-
-
-def _log_softmax(logits: Float32) -> npt.NDArray[np.float64]:
-    wide = logits.astype(np.float64)
-    wide -= wide.max(axis=1, keepdims=True)
-    wide -= np.log(np.exp(wide).sum(axis=1, keepdims=True))
-    return wide
-
-
-def _best(log_p: npt.NDArray[np.float64], top: int) -> list[list[tuple[int, float]]]:
-    order = np.argsort(-log_p, axis=1, kind="stable")[:, :top]
-    return [[(int(i), float(row[i])) for i in ids] for row, ids in zip(log_p, order, strict=True)]
-
-
-def _sample(logits: Float32, temperature: float, random: np.random.Generator) -> int:
-    if temperature == 0:
-        return int(np.argmax(logits))
-    with np.errstate(over="ignore"):  # minus infinity: a temperature next to 0
-        wide = (logits.astype(np.float64) - float(logits.max())) / temperature
-    cumulative = np.cumsum(np.exp(wide))
-    index = int(np.searchsorted(cumulative, random.random() * cumulative[-1], side="right"))
-    return min(index, len(logits) - 1)
 
 
 def open_language_model(directory: str | Path, *, float_activations: bool = False) -> LanguageModel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,17 @@ class Tokenizer:
 
     def stream(self, tokens: Iterable[int]) -> Iterator[tuple[int, str]]:
         """Each token with the text it completes ("" while a character is still open)."""
+        step = self.decoder()
+        for token in tokens:
+            yield token, step(token)
+
+    def decoder(self) -> Callable[[int], str]:
+        """A function that takes the tokens of one text in turn and says what text each completes."""
         from tokenizers.decoders import DecodeStream
 
         tokenizer = self._loaded()
         decoder = DecodeStream(skip_special_tokens=True)
-        for token in tokens:
-            yield token, decoder.step(tokenizer, token) or ""
+        return lambda token: decoder.step(tokenizer, token) or ""
 
     def _loaded(self) -> Any:
         if self._tokenizer is None:
