@@ -132,7 +132,7 @@ class Regions(Scheme):
 
         Raises DoesNotFit where a row needs more tracks than the kind has.
         """
-        lower, stub, upper = self.draw_routes(self._fitting(digits), _shape(digits))
+        lower, stub, upper = self.draw_routes(self.fitting_routes(digits), _shape(digits))
         t = self.technology
         layers = (t.lower_cut, lower), (t.stub, stub), (t.upper_cut, upper)
         return Layout(
@@ -147,7 +147,8 @@ class Regions(Scheme):
         cuts = t.lower_cut.size_nm[0], t.upper_cut.size_nm[0]
         return draw_routes(routes, self.frame(shape), self.kind.scale_range, pitch, cuts)
 
-    def _fitting(self, digits: TileDigits) -> Routes:
+    def fitting_routes(self, digits: TileDigits) -> Routes:
+        """Ports and tracks of a tile's wires; raises DoesNotFit where a row needs too many tracks."""
         routes = self.routes(digits)
         missing = int(routes.needed.max(initial=0)) - self.kind.tracks
         if missing > 0:

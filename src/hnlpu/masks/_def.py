@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from hnlpu.embed import Scheme, TileDigits, TileShape
 from hnlpu.masks._lef import UNITS_PER_MICRON, VERSION, macro_name, via_name
 from hnlpu.masks._names import identifier, pin_identifier
-from hnlpu.masks._nets import LOWER, Net, nets, wire_width
+from hnlpu.masks._net import LOWER, Net
+from hnlpu.masks._nets import nets, wire_width
 
 ARRAY = "array"
 """The name of the one instance in a tile."""

@@ -1,4 +1,4 @@
-"""Digits -> the nets that programmable metal makes, from the digits alone and not from geometry.
+"""Digits -> the nets that programmable metal makes, from the digits alone and not from shapes.
 
 taps      a trunk with the ports that its vias tie, a count bit with the column that takes it,
           and GND with the ports and columns of zeros
@@ -11,59 +11,34 @@ Names of pins are the labels in the layout.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.embed import BLOCK, Scheme, Taps, TileDigits
+from hnlpu.embed import BLOCK, Regions, Scheme, Taps, TileDigits
+from hnlpu.masks._net import LOWER, UPPER, Net, Via
+from hnlpu.masks._nets_regions import regions_nets
 from hnlpu.quantize import TWICE_E2M1, unpack
-
-LOWER, UPPER = 0, 1
-"""A via between lower metal and stubs, or between stubs and upper metal."""
-
-
-class Via(NamedTuple):
-    """A via at its centre, in nm."""
-
-    level: int
-    x: int
-    y: int
-
-
-class Wire(NamedTuple):
-    """A wire of the stub layer: its corners in nm."""
-
-    x0: int
-    y0: int
-    x1: int
-    y1: int
-
-
-@dataclass
-class Net:
-    """What drives a net, the pins it reaches, and the programmable metal that does it."""
-
-    driver: str
-    sinks: list[str] = field(default_factory=list)
-    vias: list[Via] = field(default_factory=list)
-    wires: list[Wire] = field(default_factory=list)
 
 
 def wire_width(scheme: Scheme) -> int:
     """Width in nm of the wires of the stub layer."""
     if isinstance(scheme, Taps):
         return scheme.stub_width
-    raise NotImplementedError(scheme.name)
+    assert isinstance(scheme, Regions)
+    return scheme.rules.stub_width
 
 
 def nets(scheme: Scheme, digits: TileDigits) -> Iterator[Net]:
-    """Every net that reaches a sink: by input and value, then by row, GND and PWR last."""
+    """Every net that reaches a sink: by input and value, then by row, GND and PWR last.
+
+    Raises DoesNotFit where the weights do not fit the array.
+    """
     if isinstance(scheme, Taps):
         yield from _taps(scheme, digits)
     else:
-        raise NotImplementedError(scheme.name)
+        assert isinstance(scheme, Regions)
+        yield from regions_nets(scheme, digits)
 
 
 def _taps(taps: Taps, digits: TileDigits) -> Iterator[Net]:
