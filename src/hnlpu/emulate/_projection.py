@@ -2,7 +2,9 @@
 
     x float32 ──► quantize_activations ──► x_int, s ──► integer sums ──► y float32
 
-Two ways to the same integers: `_packed_sums` reads the packed digits as they
+The C kernels of `hnlpu.kernels` do it where they could be compiled.  Two ways
+to the same integers in Numba and NumPy stand in for them elsewhere and stand
+beside them in every test: `_packed_sums` reads the packed digits as they
 lie in the file, for a few tokens; `_unpacked_sums` unpacks some rows and uses the
 machine's matrix product, for many tokens.  Products of integers are exact in
 floating point as long as every partial sum stays below 2^24 (float32) or 2^53
@@ -13,7 +15,8 @@ order of summation.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,7 @@ from numba import njit
 
 from hnlpu.errors import NotFinite
 from hnlpu.hardwire import UNIT_BIAS, HardwiredMatrix, row_facts
+from hnlpu.kernels import Descriptor, NotForKernels, Product, describe, load
 from hnlpu.quantize import TWICE_E2M1
 
 Float32 = npt.NDArray[np.float32]
@@ -145,13 +149,32 @@ def _unpacked_sums(matrix: HardwiredMatrix, x_int: Int32) -> Int64:
 
 def integer_sums(matrix: HardwiredMatrix, x_int: Int32) -> Int64:
     """y_int [tokens, rows] for x_int [tokens, columns]: exact, by the faster way."""
+    library, _ = load()
+    if library is not None:
+        try:
+            return library.sums(matrix, x_int)
+        except NotForKernels:
+            pass
+    return _sums_without_kernels(matrix, x_int)
+
+
+def _sums_without_kernels(matrix: HardwiredMatrix, x_int: Int32) -> Int64:
     way = _unpacked_sums if len(x_int) > FEW_TOKENS else _digit_sums
     return way(matrix, x_int)
 
 
 def ways_to_sum() -> dict[str, Callable[[HardwiredMatrix, Int32], Int64]]:
     """Every implementation of `integer_sums` by name, for those who compare them."""
-    return {"packed digits": _digit_sums, "matrix product": _unpacked_sums}
+    ways: dict[str, Callable[[HardwiredMatrix, Int32], Int64]] = {
+        "packed digits": _digit_sums,
+        "matrix product": _unpacked_sums,
+    }
+    library, _ = load()
+    if library is not None:
+        for number, name in enumerate(library.instructions):
+            for way, what in ((1, "digits"), (2, "panels")):
+                ways[f"C {name} {what}"] = partial(library.sums, instructions=number, way=way)
+    return ways
 
 
 def _digit_sums(matrix: HardwiredMatrix, x_int: Int32) -> Int64:
@@ -180,5 +203,45 @@ def project(matrix: HardwiredMatrix, x_int: Int32, scales: Int32) -> Float32:
 
     `scales` [tokens] are the exponents s of the activations' scales.
     """
-    y = _to_float(integer_sums(matrix, x_int), matrix.row_exponents, scales, UNIT_BIAS)
+    return project_all([Projection(matrix, x_int, scales)])[0]
+
+
+class Projection:
+    """One matrix with the activations that meet it; `matrix` may be described ahead of time."""
+
+    def __init__(
+        self,
+        matrix: HardwiredMatrix,
+        integers: Int32,
+        scales: Int32,
+        described: Descriptor | None = None,
+    ):
+        self.matrix = matrix
+        self.integers = integers
+        self.scales = scales
+        self.described = described
+
+
+def project_all(projections: Sequence[Projection]) -> list[Float32]:
+    """`project` of each: one piece of work for all cores, as none needs another's result."""
+    library, _ = load()
+    if library is not None:
+        products = [
+            Product(
+                p.described or describe(p.matrix),
+                np.ascontiguousarray(p.integers),
+                np.ascontiguousarray(p.scales),
+            )
+            for p in projections
+        ]
+        try:
+            return library.project(products)
+        except NotForKernels:
+            pass
+    return [_project_without_kernels(p.matrix, p.integers, p.scales) for p in projections]
+
+
+def _project_without_kernels(matrix: HardwiredMatrix, x_int: Int32, scales: Int32) -> Float32:
+    sums = _sums_without_kernels(matrix, x_int)
+    y = _to_float(sums, matrix.row_exponents, scales, UNIT_BIAS)
     return y if matrix.bias is None else y + matrix.bias

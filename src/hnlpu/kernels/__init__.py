@@ -1,0 +1,27 @@
+"""Exact integer kernels in C for decode and prefill, chosen at run time by instruction set."""
+
+from hnlpu.kernels._library import (
+    Descriptor,
+    Library,
+    NotForKernels,
+    Product,
+    describe,
+    load,
+)
+
+
+def instruction_sets() -> tuple[str, ...]:
+    """What this processor runs, best first; empty where the library is missing."""
+    library, _ = load()
+    return library.instructions if library else ()
+
+
+__all__ = [
+    "Descriptor",
+    "Library",
+    "NotForKernels",
+    "Product",
+    "describe",
+    "instruction_sets",
+    "load",
+]

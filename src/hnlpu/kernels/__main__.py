@@ -1,0 +1,22 @@
+"""`python -m hnlpu.kernels`: compile the C kernels where they lie, and say what they can do."""
+
+from __future__ import annotations
+
+import sys
+
+from hnlpu.kernels._compile import LIBRARY, CannotCompile, compile_library
+
+
+def main() -> None:
+    """Compile, load, report."""
+    try:
+        compiler = compile_library()
+    except CannotCompile as error:
+        sys.exit(f"the kernels cannot be compiled: {error}")
+    from hnlpu.kernels import instruction_sets
+
+    print(f"{LIBRARY}: made by {compiler}; runs {', '.join(instruction_sets())}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

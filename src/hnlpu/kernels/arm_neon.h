@@ -1,0 +1,120 @@
+/* NEON of every 64-bit ARM: signed bytes, products widened to 16 bits. */
+
+#define NAME(x) neon_##x
+#define TARGET
+#define GROUP 16
+#define LANES 4
+#define PRODUCTS 8
+
+typedef struct { int8x16_t even, odd; } NeonCodes;
+typedef struct { int64x2_t low, high; } NeonWide;
+#define Vector int32x4_t
+#define Wide NeonWide
+#define Codes NeonCodes
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE Vector neon_zero(void) { return vdupq_n_s32(0); }
+INLINE Wide neon_zero_wide(void) { return (Wide){vdupq_n_s64(0), vdupq_n_s64(0)}; }
+INLINE Vector neon_add(Vector a, Vector b) { return vaddq_s32(a, b); }
+/* vshl takes the low byte of the count as signed: blocks of zeros may hold more than 127 */
+INLINE Vector neon_shift_left(Vector a, Vector by) { return vshlq_s32(a, by); }
+INLINE Vector neon_shifts(const uint8_t *exponents, int64_t left, int b)
+{
+    (void)left;
+    const int shift = shift_of(exponents[0], b);
+    return vdupq_n_s32(shift > 63 ? 63 : shift);
+}
+INLINE Codes neon_load_codes(const uint8_t *codes, int64_t left)
+{
+    (void)left;
+    const int8x16_t weights = vld1q_s8(TWICE);
+    const uint8x16_t both = vld1q_u8(codes);
+    return (Codes){vqtbl1q_s8(weights, vandq_u8(both, vdupq_n_u8(15))),
+                   vqtbl1q_s8(weights, vshrq_n_u8(both, 4))};
+}
+INLINE Vector neon_part(Codes w, const int8_t *x, const int32_t *correction)
+{
+    (void)correction; /* weights are signed here */
+    const int8x16_t even = vld1q_s8(x), odd = vld1q_s8(x + 16);
+    /* four products of at most 12 * 128: 6144 */
+    int16x8_t sum = vmull_s8(vget_low_s8(w.even), vget_low_s8(even));
+    sum = vmlal_high_s8(sum, w.even, even);
+    sum = vmlal_s8(sum, vget_low_s8(w.odd), vget_low_s8(odd));
+    sum = vmlal_high_s8(sum, w.odd, odd);
+    return vpaddlq_s16(sum);
+}
+INLINE Wide neon_add_wide(Wide sum, Vector a, Vector by)
+{
+    const int64x2_t shift = vdupq_n_s64(vgetq_lane_s32(by, 0)); /* one block: one shift */
+    return (Wide){vaddq_s64(sum.low, vshlq_s64(vmovl_s32(vget_low_s32(a)), shift)),
+                  vaddq_s64(sum.high, vshlq_s64(vmovl_high_s32(a), shift))};
+}
+INLINE int64_t neon_total_wide(Wide a) { return vaddvq_s64(vaddq_s64(a.low, a.high)); }
+INLINE int64_t neon_total(Vector a) { return vaddlvq_s32(a); }
+INLINE int neon_exceeds(const uint8_t *exponents, int64_t n, int limit)
+{
+    uint8x16_t most = vdupq_n_u8(0);
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        most = vmaxq_u8(most, vld1q_u8(exponents + i));
+    int largest = vmaxvq_u8(most);
+    for (; i < n; i++)
+        largest = exponents[i] > largest ? exponents[i] : largest;
+    return largest > limit;
+}
+
+#undef INLINE
+#include "few_tokens.h"
+
+#define TILE_TOKENS 4
+static inline __attribute__((always_inline)) void neon_tile_of(const int16_t *w, const int16_t *x,
+                                                               int64_t x_stride, const int T,
+                                                               int64_t first, int64_t last,
+                                                               int32_t *out)
+{
+    for (int quarter = 0; quarter < 4; quarter++) {
+        int32x4_t sums[TILE_TOKENS][2];
+#pragma GCC unroll 4
+        for (int t = 0; t < T; t++)
+            sums[t][0] = sums[t][1] = vdupq_n_s32(0);
+        for (int64_t k = first; k < last; k++) {
+            const int16x8x2_t pair = vld2q_s16(w + k * 2 * PANEL + quarter * 16);
+#pragma GCC unroll 4
+            for (int t = 0; t < T; t++) {
+                const int16_t even = x[t * x_stride + 2 * k], odd = x[t * x_stride + 2 * k + 1];
+                sums[t][0] = vmlal_n_s16(sums[t][0], vget_low_s16(pair.val[0]), even);
+                sums[t][1] = vmlal_high_n_s16(sums[t][1], pair.val[0], even);
+                sums[t][0] = vmlal_n_s16(sums[t][0], vget_low_s16(pair.val[1]), odd);
+                sums[t][1] = vmlal_high_n_s16(sums[t][1], pair.val[1], odd);
+            }
+        }
+#pragma GCC unroll 4
+        for (int t = 0; t < T; t++) {
+            vst1q_s32(out + t * PANEL + quarter * 8, sums[t][0]);
+            vst1q_s32(out + t * PANEL + quarter * 8 + 4, sums[t][1]);
+        }
+    }
+}
+
+static void neon_tile(const int16_t *w, const int16_t *x, int64_t x_stride, int64_t tokens,
+                      int64_t first, int64_t last, int32_t *out)
+{
+    switch (tokens) {
+    case 1: neon_tile_of(w, x, x_stride, 1, first, last, out); break;
+    case 2: neon_tile_of(w, x, x_stride, 2, first, last, out); break;
+    case 3: neon_tile_of(w, x, x_stride, 3, first, last, out); break;
+    default: neon_tile_of(w, x, x_stride, 4, first, last, out);
+    }
+}
+
+static int neon_usable(void) { return 1; }
+
+#undef NAME
+#undef TARGET
+#undef GROUP
+#undef LANES
+#undef PRODUCTS
+#undef Vector
+#undef Wide
+#undef Codes
+#undef TILE_TOKENS

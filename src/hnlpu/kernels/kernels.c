@@ -1,0 +1,274 @@
+/* Exact integer sums of hardwired matrices, and the emulator's vector unit, in C.
+
+   Entry points take plain pointers and 64-bit integers.  They return 0 when done, or
+     1  an activation lies outside of 16 bits
+     2  memory is short
+     3  a row's exponents spread further than any build's
+   in which cases nothing may be used of what they wrote.  docs/arithmetic.md is the definition. */
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#include "kernels.h"
+#include "pool.h"
+
+#include "portable.h"
+#if defined(__x86_64__)
+#include "x86_avx2.h"
+#include "x86_avx512.h"
+#elif defined(__aarch64__)
+#include "arm_neon.h"
+#endif
+
+#ifndef SOURCE_DIGEST
+#define SOURCE_DIGEST "unknown"
+#endif
+#define EXPORT __attribute__((visibility("default")))
+#define FEW_ROWS 64 /* of a unit of work: some 30 kB of digits */
+
+/* best first; the number of tokens up to which reading packed digits wins is measured
+   (benchmarks/kernels.py) */
+static const Instructions INSTRUCTIONS[] = {
+#if defined(__x86_64__)
+    {"avx512", 64, 12, 6, avx512_few, avx512_tile, avx512_unpack, avx512_usable},
+    {"avx2", 32, 4, 6, avx2_few, avx2_tile, portable_unpack, avx2_usable},
+#elif defined(__aarch64__)
+    {"neon", 16, 4, 6, neon_few, neon_tile, portable_unpack, neon_usable},
+#endif
+    {"portable", 16, 4, 6, portable_few, portable_tile, portable_unpack, portable_usable},
+};
+#define INSTRUCTION_SETS (int64_t)(sizeof INSTRUCTIONS / sizeof *INSTRUCTIONS)
+
+#include "many_tokens.h"
+
+typedef struct {
+    const Matrix *matrix;
+    const int32_t *x;      /* [tokens][columns] */
+    const int32_t *scales; /* [tokens], where `out` is asked for */
+    int64_t tokens;
+    int64_t *sums; /* [tokens][rows], or NULL */
+    float *out;    /* [tokens][rows], or NULL */
+} Job;
+
+typedef struct {
+    Job job;
+    int few;
+    Planes planes;
+    ManyTokens many;
+    int64_t first_unit, units;
+} Prepared;
+
+typedef struct {
+    const Instructions *isa;
+    Prepared *jobs;
+    int64_t count;
+    _Atomic int error;
+} Work;
+
+static int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+
+/* 2^e for e that float64 holds without becoming subnormal */
+static inline double power_of_two(int64_t e)
+{
+    const uint64_t bits = (uint64_t)(e + 1023) << 52;
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static void finish(void *to, int64_t token, int64_t tokens, int64_t row, int64_t rows,
+                   const int64_t *sums, int64_t stride)
+{
+    const Job *job = to;
+    const Matrix *m = job->matrix;
+    for (int64_t t = 0; t < tokens; t++) {
+        const int64_t at = (token + t) * m->rows + row;
+        if (job->sums)
+            memcpy(job->sums + at, sums + t * stride, (size_t)rows * sizeof *sums);
+        if (!job->out)
+            continue;
+        const int64_t scale = job->scales[token + t] - 128;
+        for (int64_t r = 0; r < rows; r++) {
+            /* |sum| <= 2^53, so the product is exact in float64 and rounds once here */
+            const float y =
+                (float)((double)sums[t * stride + r] * power_of_two(m->row_exponents[row + r] + scale));
+            job->out[at + r] = m->bias ? y + m->bias[row + r] : y;
+        }
+    }
+}
+
+static void run_unit(void *context, int64_t unit)
+{
+    Work *work = context;
+    Prepared *p = work->jobs;
+    while (unit >= p->first_unit + p->units)
+        p++;
+    if (!p->few) {
+        const int error = many_tokens(&p->many, (unit - p->first_unit) * PANEL, finish, &p->job);
+        if (error)
+            work->error = error;
+        return;
+    }
+    const int64_t first = (unit - p->first_unit) * FEW_ROWS, all = p->job.matrix->rows;
+    int64_t sums[MOST_FEW * FEW_ROWS];
+    FewRows rows = {p->job.matrix, &p->planes, first, all - first < FEW_ROWS ? all - first : FEW_ROWS,
+                    0, 0, sums};
+    for (; rows.token < p->job.tokens; rows.token += MOST_FEW) {
+        const int64_t left = p->job.tokens - rows.token;
+        rows.tokens = left < MOST_FEW ? left : MOST_FEW;
+        work->isa->few(&rows);
+        finish(&p->job, rows.token, rows.tokens, first, rows.rows, sums, rows.rows);
+    }
+}
+
+static void range_of(const int32_t *x, int64_t n, int32_t *low, int32_t *high)
+{
+    int32_t a = 0, b = 0;
+    for (int64_t i = 0; i < n; i++) {
+        a = x[i] < a ? x[i] : a;
+        b = x[i] > b ? x[i] : b;
+    }
+    *low = a;
+    *high = b;
+}
+
+/* x as planes of bytes in the order in which the kernels read codes; see kernels.h. */
+static void fill_planes(Planes *p, const int32_t *x, int64_t tokens, int64_t columns)
+{
+    const int64_t group = p->group, lanes = group / 4;
+    for (int64_t t = 0; t < tokens; t++)
+        for (int64_t g = 0; g < p->groups; g++) {
+            const int32_t *from = x + t * columns + 2 * group * g;
+            const int64_t left = columns - 2 * group * g;
+            const int64_t half = (left < 2 * group ? left : 2 * group) / 2;
+            for (int64_t plane = 0; plane < p->planes; plane++) {
+                int8_t *even = p->bytes + ((t * p->groups + g) * p->planes + plane) * 2 * group;
+                int8_t *odd = even + group;
+                memset(even, 0, (size_t)(2 * group));
+                for (int64_t i = 0; i < half; i++) {
+                    int32_t a = from[2 * i], b = from[2 * i + 1];
+                    if (plane) {
+                        a = (a - (int8_t)a) / 256, b = (b - (int8_t)b) / 256;
+                        a = plane == 1 ? (a < 127 ? a : 127) : a - (a < 127 ? a : 127);
+                        b = plane == 1 ? (b < 127 ? b : 127) : b - (b < 127 ? b : 127);
+                    }
+                    even[i] = (int8_t)a;
+                    odd[i] = (int8_t)b;
+                }
+                int32_t *correction = p->corrections + ((t * p->groups + g) * p->planes + plane) * lanes;
+                for (int64_t lane = 0; lane < lanes; lane++) {
+                    int32_t sum = 0;
+                    for (int i = 0; i < 4; i++)
+                        sum += even[4 * lane + i] + odd[4 * lane + i];
+                    correction[lane] = -LARGEST_CODE * sum;
+                }
+            }
+        }
+}
+
+/* Bring a job's activations to the form of its kernel, or say why not. */
+static int prepare(const Instructions *isa, Prepared *p, const Prepared *before)
+{
+    const Job *job = &p->job;
+    const int64_t columns = job->matrix->blocks * BLOCK;
+    if (before && before->job.x == job->x && before->job.tokens == job->tokens &&
+        before->job.matrix->blocks == job->matrix->blocks && before->few == p->few) {
+        p->planes = before->planes;
+        p->many = before->many;
+        p->many.matrix = job->matrix;
+        return 0;
+    }
+    int32_t low, high;
+    range_of(job->x, job->tokens * columns, &low, &high);
+    if (low < INT16_MIN || high > INT16_MAX)
+        return 1;
+    void *memory = NULL;
+    if (p->few) {
+        const int64_t groups = round_up(job->matrix->blocks * 16, isa->group) / isa->group;
+        const int64_t planes = low >= -128 && high <= 127 ? 1 : high < 127 * 256 + 128 ? 2 : 3;
+        const int64_t vectors = job->tokens * groups * planes;
+        if (posix_memalign(&memory, 64, (size_t)(vectors * isa->group * 3)))
+            return 2;
+        p->planes = (Planes){isa->group, groups, planes, memory,
+                             (int32_t *)((int8_t *)memory + vectors * 2 * isa->group)};
+        fill_planes(&p->planes, job->x, job->tokens, columns);
+        return 0;
+    }
+    if (posix_memalign(&memory, 64, (size_t)(job->tokens * columns * 2)))
+        return 2;
+    int16_t *x = memory;
+    for (int64_t i = 0; i < job->tokens * columns; i++)
+        x[i] = (int16_t)job->x[i];
+    p->many = (ManyTokens){isa, job->matrix, x, job->tokens, high > -low ? high : -low};
+    return 0;
+}
+
+static void release(Prepared *jobs, int64_t count)
+{
+    const void *last = NULL; /* neighbours may share their activations */
+    for (int64_t i = 0; i < count; i++) {
+        void *memory = jobs[i].few ? (void *)jobs[i].planes.bytes : (void *)jobs[i].many.x;
+        if (memory != last)
+            free(memory);
+        last = memory;
+    }
+    free(jobs);
+}
+
+/* Sums of several matrices as one piece of parallel work.  `instructions` counts from the best
+   set (0) on; `way` is 0 to choose by the number of tokens, 1 for packed digits, 2 for panels. */
+EXPORT int hnlpu_project(const Job *given, int64_t count, int64_t instructions, int64_t way)
+{
+    const Instructions *isa = NULL;
+    for (int64_t i = 0, seen = 0; i < INSTRUCTION_SETS; i++)
+        if (INSTRUCTIONS[i].usable() && seen++ == instructions) {
+            isa = &INSTRUCTIONS[i];
+            break;
+        }
+    Prepared *jobs = isa ? calloc((size_t)count + 1, sizeof *jobs) : NULL;
+    if (!jobs)
+        return 2;
+    int64_t units = 0;
+    int error = 0;
+    for (int64_t i = 0; i < count && !error; i++) {
+        Prepared *p = &jobs[i];
+        p->job = given[i];
+        p->few = way ? way == 1 : p->job.tokens <= isa->few_tokens;
+        p->first_unit = units;
+        p->units = round_up(p->job.matrix->rows, p->few ? FEW_ROWS : PANEL) / (p->few ? FEW_ROWS : PANEL);
+        units += p->units;
+        error = prepare(isa, p, i ? p - 1 : NULL);
+    }
+    Work work = {isa, jobs, count, 0};
+    if (!error) {
+        in_parallel(run_unit, &work, units);
+        error = work.error;
+    }
+    release(jobs, count);
+    return error;
+}
+
+/* Name of the `index`-th usable instruction set, best first; NULL past the last. */
+EXPORT const char *hnlpu_instructions(int64_t index)
+{
+    for (int64_t i = 0, seen = 0; i < INSTRUCTION_SETS; i++)
+        if (INSTRUCTIONS[i].usable() && seen++ == index)
+            return INSTRUCTIONS[i].name;
+    return NULL;
+}
+
+/* Digest of the source that this library was made from. */
+EXPORT const char *hnlpu_source(void) { return SOURCE_DIGEST; }
+
+/* Threads that a call may use, its caller's included. */
+EXPORT void hnlpu_set_threads(int64_t threads)
+{
+    pthread_mutex_lock(&pool.owner);
+    pthread_mutex_lock(&pool.lock);
+    pool.wanted = threads < 1 ? 0 : threads > MOST_THREADS ? MOST_THREADS : (int)threads - 1;
+    pthread_mutex_unlock(&pool.lock);
+    pthread_mutex_unlock(&pool.owner);
+}
