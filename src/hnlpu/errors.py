@@ -69,6 +69,10 @@ class InvalidInput(HnlpuError):
     """An option or argument is outside of what it may be."""
 
 
+class ContextExceeded(InvalidInput):
+    """A prompt and what is asked for after it are longer than the context."""
+
+
 class InvalidData(HnlpuError):
     """A data file (technology, system, model) is malformed or holds what makes no sense."""
 
@@ -91,3 +95,7 @@ class QueueFull(HnlpuError):
 
 class NotServing(HnlpuError):
     """The server is shutting down and takes no more requests."""
+
+
+class EngineFault(HnlpuError):
+    """A fault of the engine's own, told to whoever waited for it."""

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from hnlpu.checkpoint import Architecture
-from hnlpu.checkpoint._config import Rope
+from hnlpu.checkpoint import Architecture, Rope
 from hnlpu.engine._pages import PAGE, PagePool
 
 ARCHITECTURE = Architecture(

@@ -23,7 +23,11 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Workers = Annotated[int | None, typer.Option(help="Threads (default: one per core).")]
+Workers = Annotated[int | None, typer.Option(help="Threads or processes (default: one per core).")]
+Ray = Annotated[
+    str | None,
+    typer.Option(help="Ray cluster to work on, or 'local' to start one with --workers."),
+]
 ModelArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="Build directory, or checkpoint folder.")
 ]
@@ -72,6 +76,15 @@ def build(
     requantize: Annotated[
         bool, typer.Option("--requantize", help="Round rows that spread further, not refuse them.")
     ] = False,
+    technology: Annotated[
+        str, typer.Option(help="Process: n5, sky130, asap7, or a .toml file.")
+    ] = "n5",
+    scheme: Annotated[str, typer.Option(help="Embedding: taps or regions.")] = "taps",
+    chips: Annotated[
+        int | None, typer.Option(help="Chips to place on (default: as few as are needed).")
+    ] = None,
+    bank: Annotated[int, typer.Option(help="Most experts that share a popcount.")] = 8,
+    group: Annotated[int, typer.Option(help="Ports of a group (regions).")] = 4,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.")] = None,
     workers: Workers = None,
     json: Json = False,
@@ -79,8 +92,10 @@ def build(
     """Hardwire a checkpoint into a build directory."""
     from hnlpu.hardwire import build as do_build
     from hnlpu.hardwire import open_build, peak_memory_mb
+    from hnlpu.place import make_target
     from hnlpu.quantize import make_policy
 
+    target = make_target(technology, scheme, chips, bank, group)
     policy = make_policy(
         preset, attention=attention, router=router, experts=experts, unembedding=unembedding,
         activation_bits=activation_bits, max_spread=max_spread, requantize=requantize or None,
@@ -88,8 +103,9 @@ def build(
     began = time.monotonic()
     with progress_bar("hardwiring") as progress:
         path = do_build(
-            checkpoint, output, policy, revision=revision, workers=workers, progress=progress
-        )
+            checkpoint, output, policy, target, revision=revision, workers=workers,
+            progress=progress,
+        )  # fmt: skip
     manifest = open_build(path).manifest
     weights = sum(m.weights for m in manifest.matrices.values())
     digits = sum(m.weights * len(m.digits) for m in manifest.matrices.values())
@@ -102,6 +118,9 @@ def build(
         "seconds": round(time.monotonic() - began, 3),
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "policy": policy.model_dump(mode="json"),
+        "technology": manifest.technology.name,
+        "scheme": manifest.placement.scheme,
+        "chips": manifest.placement.chips,
         "source_digest": manifest.source.digest,
     }
     if json:
@@ -123,17 +142,25 @@ def verify(
     samples: Annotated[
         int, typer.Option(min=1, help="Neurons per matrix held to the golden model.")
     ] = 4,
+    masks: Annotated[
+        bool, typer.Option("--masks", help="Draw the metal of every weight and read it back.")
+    ] = False,
+    masks_from: Annotated[
+        Path | None, typer.Option(help="The same with the files of a folder of masks.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the samples.")] = 0,
     workers: Workers = None,
+    ray: Ray = None,
     json: Json = False,
 ) -> None:
-    """Prove a build: its files, every weight, and its arithmetic."""
+    """Prove a build: its files, every weight, its arithmetic and, on request, its metal."""
     from hnlpu.verify import verify as do_verify
 
     with progress_bar("verifying") as progress:
         result = do_verify(
-            directory, checkpoint, samples=samples, seed=seed, workers=workers, progress=progress
-        )
+            directory, checkpoint, samples=samples, seed=seed, masks=masks, masks_from=masks_from,
+            workers=workers, ray=ray, progress=progress,
+        )  # fmt: skip
     if json:
         print_json(
             {
@@ -154,7 +181,8 @@ def verify(
             mark = "passed" if check.passed else "FAILED"
             out.print(f"{check.name:<13} {mark}  {check.covered:,} {check.unit}")
             if check.skipped:
-                out.print(f"{'':<13} not compared with a checkpoint: {check.skipped}")
+                reason = "not compared with a checkpoint: " if check.name == "weights" else ""
+                out.print(f"{'':<13} {reason}{check.skipped}")
             for problem in check.problems:
                 out.print(f"  {problem}", markup=False)
         verdict = "sound" if result.passed else "NOT sound"
@@ -332,3 +360,10 @@ def doctor(json: Json = False) -> None:
                 out.print(f"{'':<9} {'':<16} install: {finding.remedy}", markup=False)
     if any(f.needed and not f.ok for f in findings):
         raise typer.Exit(1)
+
+
+# commands in files of their own, which add themselves
+from hnlpu.cli import (  # noqa: E402
+    _machine,  # noqa: F401
+    _masks,  # noqa: F401
+)

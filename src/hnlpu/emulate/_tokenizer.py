@@ -45,6 +45,16 @@ class Tokenizer:
         text: str = self._loaded().decode(list(tokens), skip_special_tokens=True)
         return text
 
+    def piece(self, token: int) -> str:
+        """What a token spells alone: special tokens by name, parts of a character as U+FFFD."""
+        text: str = self._loaded().decode([token], skip_special_tokens=False)
+        return text
+
+    def special_tokens(self) -> dict[str, int]:
+        """Tokens that stand for no text, by the name that `encode` takes for them."""
+        added = self._loaded().get_added_tokens_decoder()
+        return {token.content: ident for ident, token in added.items() if token.special}
+
     def stream(self, tokens: Iterable[int]) -> Iterator[tuple[int, str]]:
         """Each token with the text it completes ("" while a character is still open)."""
         step = self.decoder()

@@ -23,7 +23,7 @@ from hnlpu.engine._forward import BatchedTransformer, Rows
 from hnlpu.engine._pages import PAGE, PagePool, page_bytes
 from hnlpu.engine._request import Request, Result, Update, collect
 from hnlpu.engine._sequence import Sequence
-from hnlpu.errors import InvalidInput, NotFinite
+from hnlpu.errors import HnlpuError, InvalidInput, NotFinite
 
 Int64 = npt.NDArray[np.int64]
 
@@ -152,10 +152,10 @@ class Engine:
                     try:
                         updates += self._run([part])
                     except NotFinite as error:
-                        updates.append(self._end(part[0].end("error", str(error))))
+                        updates.append(self._end(part[0].end("error", error)))
         return updates
 
-    def abandon(self, error: str) -> list[Update]:
+    def abandon(self, error: HnlpuError) -> list[Update]:
         """End every request with `error`."""
         return [self._end(s.end("error", error)) for s in self._all()]
 
@@ -245,7 +245,10 @@ class Engine:
                 continue
             chosen = fired[:, end - 1].copy()
             mine = slice(span.start, span.stop)
-            update = sequence.take_rows(start, hidden[mine], logits[mine], chosen)
+            try:
+                update = sequence.take_rows(start, hidden[mine], logits[mine], chosen)
+            except HnlpuError as error:  # a constraint that nothing fits
+                update = sequence.end("error", error)
             if update is None:
                 continue
             self.counters.new_tokens += update.token is not None

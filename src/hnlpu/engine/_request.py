@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.errors import InvalidInput
+from hnlpu.errors import ContextExceeded, HnlpuError, InvalidInput
 
 Float32 = npt.NDArray[np.float32]
 Pooling = Literal["mean", "last"]
@@ -111,7 +111,7 @@ class Request:
             raise InvalidInput(f"max_tokens {self.max_tokens}: must not be negative")
         new = 0 if self.pooling else self.max_tokens
         if len(self.prompt) + new > max_context:
-            raise InvalidInput(
+            raise ContextExceeded(
                 f"the prompt has {len(self.prompt)} tokens and {new} are asked for, "
                 f"which exceeds the context of {max_context}; shorten one of them"
             )
@@ -153,7 +153,7 @@ class Update:
     embedding: Float32 | None = None
     reason: Reason | None = None
     stopped_by: int | str | None = None
-    error: str | None = None
+    error: HnlpuError | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,8 @@ class Result:
     prompt_scores: tuple[TokenScore, ...]
     embedding: Float32 | None
     reason: Reason
-    error: str | None = None
+    error: HnlpuError | None = None
+    experts: tuple[npt.NDArray[np.int64], ...] = ()
 
 
 def collect(updates: list[Update]) -> Result:
@@ -181,4 +182,5 @@ def collect(updates: list[Update]) -> Result:
         next((u.embedding for u in updates if u.embedding is not None), None),
         last.reason,
         last.error,
+        tuple(u.experts for u in updates if u.experts is not None),
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from hnlpu.engine._engine import Counters, Engine
 from hnlpu.engine._request import Request, Update
-from hnlpu.errors import NotServing, QueueFull
+from hnlpu.errors import EngineFault, NotServing, QueueFull
 
 Deliver = Callable[[list[Update]], None]
 _log = logging.getLogger(__name__)
@@ -102,9 +102,13 @@ class Runner:
                 updates = self.engine.step()
             except Exception:  # a fault of ours must not leave clients waiting for ever
                 _log.exception("a step failed")
-                updates = self.engine.abandon("internal error; the server's log has more")
+                updates = self.engine.abandon(
+                    EngineFault("internal error; the server's log has more")
+                )
             if self._deadline is not None and time.monotonic() >= self._deadline:
-                updates += self.engine.abandon("the server shut down before this was finished")
+                updates += self.engine.abandon(
+                    NotServing("the server shut down before this was finished")
+                )
             if updates:
                 self._deliver(updates)
 

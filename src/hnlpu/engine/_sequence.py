@@ -12,6 +12,7 @@ from hnlpu.engine._pages import PAGE, PagePool
 from hnlpu.engine._request import Reason, Request, TokenScore, Update
 from hnlpu.engine._sampler import Sampler
 from hnlpu.engine._stop_text import StopText
+from hnlpu.errors import HnlpuError
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -112,7 +113,7 @@ class Sequence:
             return None
         return self._next(logits[-1], experts)
 
-    def end(self, reason: Reason, error: str | None = None) -> Update:
+    def end(self, reason: Reason, error: HnlpuError | None = None) -> Update:
         """The last update of a request that ends for a reason of the engine's."""
         return Update(self.ident, text=self._stop.rest(), reason=reason, error=error)
 

@@ -1,0 +1,73 @@
+"""`hnlpu serve`: a build behind OpenAI's API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hnlpu.cli._app import BuildArgument, Json, app, read_text
+from hnlpu.cli._output import out, print_json
+from hnlpu.errors import ToolMissing
+
+
+@app.command()
+def serve(
+    directory: BuildArgument,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes any free one.")] = 8000,
+    model_name: Annotated[
+        str | None, typer.Option(help="Id of the model (default: the folder's name).")
+    ] = None,
+    api_key: Annotated[
+        list[str] | None, typer.Option(help="A key that clients must give; may be repeated.")
+    ] = None,
+    api_key_file: Annotated[
+        Path | None, typer.Option(help="File of such keys, one a line.")
+    ] = None,
+    context: Annotated[
+        int | None, typer.Option(help="Longest prompt and answer (default: the model's limit).")
+    ] = None,
+    sequences: Annotated[int, typer.Option(help="Most sequences in the batch.")] = 256,
+    rows: Annotated[int, typer.Option(help="Most tokens in one step.")] = 512,
+    cache_mb: Annotated[int, typer.Option(help="Memory for keys and values.")] = 1024,
+    queue: Annotated[int, typer.Option(help="Most sequences that wait.")] = 256,
+    rate_limit: Annotated[
+        float | None, typer.Option(help="Requests a minute and client (default: any number).")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(help="Most new tokens of a request.")] = 4096,
+    max_body_mb: Annotated[float, typer.Option(help="Longest request.")] = 4.0,
+    timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 600.0,
+    shutdown_seconds: Annotated[
+        float, typer.Option(help="Time for requests under way when the server is to end.")
+    ] = 30.0,
+    json: Json = False,
+) -> None:
+    """Serve a build behind OpenAI's API, with a page to talk to it."""
+    try:
+        from hnlpu.engine import Limits
+        from hnlpu.serve import Settings
+        from hnlpu.serve import serve as do_serve
+    except ModuleNotFoundError as error:
+        raise ToolMissing(
+            f"serving needs the package {error.name}; install it: pip install 'hnlpu[serve]'"
+        ) from None
+    keys = list(api_key or ())
+    if api_key_file is not None:
+        keys += [line.strip() for line in read_text(api_key_file).splitlines() if line.strip()]
+    settings = Settings(
+        host=host, port=port, api_keys=tuple(keys), model_name=model_name,
+        limits=Limits(context, sequences, rows, cache_mb * 2**20),
+        queue=queue, timeout_seconds=timeout, shutdown_seconds=shutdown_seconds,
+        rate_per_minute=rate_limit, max_body_bytes=int(max_body_mb * 2**20), max_tokens=max_tokens,
+    )  # fmt: skip
+
+    def announce(address: str) -> None:
+        if json:
+            print_json({"address": address})
+        else:
+            out.print(f"{directory} is served at {address} (OpenAI's API under {address}/v1)")
+        out.file.flush()
+
+    do_serve(directory, settings, announce)

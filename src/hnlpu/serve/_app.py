@@ -1,0 +1,97 @@
+"""The application: endpoints, errors and guard put together."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response
+
+from hnlpu._version import __version__
+from hnlpu.errors import HnlpuError
+from hnlpu.serve import _chats, _completions, _embeddings, _facts, _page
+from hnlpu.serve._context import Context
+from hnlpu.serve._errors import ApiError, as_api_error, error_body
+from hnlpu.serve._guard import Guard
+from hnlpu.serve._service import Service
+from hnlpu.serve._stream import ClientLeft
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(service: Service) -> FastAPI:
+    """The ASGI application that serves `service`.  Raises InvalidInput for a damaged template."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+        await service.close()
+
+    context = Context(service)
+    app = FastAPI(
+        title="hnlpu", version=__version__, lifespan=lifespan,
+        description="A hardwired language model behind OpenAI's API.",
+        docs_url=None, redoc_url=None,  # they load from elsewhere
+        dependencies=[Security(HTTPBearer(auto_error=False))],
+    )  # fmt: skip
+    for part in (_completions, _chats, _embeddings, _facts, _page):
+        app.include_router(part.routes(context))
+    _handle_errors(app)
+    app.add_middleware(Guard, settings=service.settings, metrics=service.metrics)
+    return app
+
+
+def _handle_errors(app: FastAPI) -> None:
+    @app.exception_handler(ApiError)
+    async def api(_: HttpRequest, error: ApiError) -> Response:
+        return JSONResponse(error.body, error.status, error.headers)
+
+    @app.exception_handler(HnlpuError)
+    async def model(_: HttpRequest, error: HnlpuError) -> Response:
+        answer = as_api_error(error)
+        return JSONResponse(answer.body, answer.status, answer.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: HttpRequest, error: RequestValidationError) -> Response:
+        where, text = _first_problem(error.errors())
+        answer = ApiError(400, f"{where}: {text}" if where else text, param=where or None)
+        return JSONResponse(answer.body, 400)
+
+    @app.exception_handler(HTTPException)
+    async def http(_: HttpRequest, error: HTTPException) -> Response:
+        body = error_body(error.status_code, str(error.detail))
+        return JSONResponse(body, error.status_code, dict(error.headers or {}))
+
+    @app.exception_handler(ClientLeft)
+    async def left(_: HttpRequest, __: ClientLeft) -> Response:
+        return Response(status_code=499)
+
+    @app.exception_handler(Exception)
+    async def fault(_: HttpRequest, error: Exception) -> Response:
+        _log.error("a request failed", exc_info=error)
+        return JSONResponse(error_body(500, "internal error; the server's log has more"), 500)
+
+
+def _first_problem(problems: Any) -> tuple[str, str]:
+    """Where the first problem is and what it is, without quoting what was sent."""
+    if not problems:
+        return "", "the request makes no sense"
+    problem = problems[0]
+    if problem["type"] == "json_invalid":
+        return "", "the request is not valid JSON"
+    # members of a union and models by name are no part of what the client wrote
+    where = [
+        str(part)
+        for part in problem["loc"]
+        if part != "body" and not (isinstance(part, str) and not part.isidentifier())
+    ]
+    text = problem["msg"].removeprefix("Value error, ")
+    return ".".join(where)[:100].encode("utf-8", "replace").decode(), text

@@ -1,0 +1,71 @@
+"""What the endpoints share: the model, its names, its template, and how it is documented."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hnlpu.emulate import LanguageModel
+from hnlpu.serve._answers import TokenTexts
+from hnlpu.serve._chat import ChatTemplate
+from hnlpu.serve._errors import ApiError
+from hnlpu.serve._harmony import HarmonyAnswer, PlainAnswer, speaks_harmony
+from hnlpu.serve._prompts import Translator
+from hnlpu.serve._service import Service
+from hnlpu.serve._settings import Settings
+
+_ERROR = {"content": {"application/json": {"schema": {"type": "object"}}}}
+_DESCRIPTIONS = {
+    400: "The request makes no sense",
+    401: "No valid API key",
+    403: "A host name of elsewhere",
+    404: "No such model",
+    408: "The request was sent too slowly",
+    413: "The request is too long",
+    422: "The schema or regex cannot be satisfied",
+    429: "Too many requests, or the queue is full; see Retry-After",
+}
+
+
+class Context:
+    """Everything an endpoint needs; the same for all of a server's life."""
+
+    def __init__(self, service: Service):
+        self.service = service
+        self.model: LanguageModel = service.model
+        self.settings: Settings = service.settings
+        self.template = ChatTemplate(self.model.directory)
+        self.special_tokens: dict[str, int] = (
+            self.model.tokenizer.special_tokens() if self.model.tokenizer.usable else {}
+        )
+        self.texts = TokenTexts(self.model.tokenizer)
+        self.translator = Translator(self.model, self.settings, service.engine.context)
+        self.fingerprint = service.fingerprint
+        self.chip: dict[str, Any] | None = None
+        self.documented: dict[str, Any] = {
+            "responses": {
+                status: {"description": text} | _ERROR for status, text in _DESCRIPTIONS.items()
+            }
+        }
+
+    @property
+    def names(self) -> list[str]:
+        """The ids that requests may name."""
+        return [self.service.name]
+
+    @property
+    def harmony(self) -> bool:
+        """Whether answers come in harmony's channels."""
+        return not self.template.is_plain and speaks_harmony(self.special_tokens)
+
+    def answer_parser(self) -> PlainAnswer | HarmonyAnswer:
+        """A parser for one answer."""
+        return HarmonyAnswer(self.special_tokens) if self.harmony else PlainAnswer()
+
+    def adapter(self, model: str) -> str | None:
+        """The adapter that a model's id names, None for the base; raises ApiError."""
+        if model == self.service.name:
+            return None
+        raise ApiError(
+            404, f"no model {model[:100]!r} here; /v1/models lists what there is",
+            code="model_not_found", param="model",
+        )  # fmt: skip

@@ -1,0 +1,64 @@
+"""What went wrong, in the words and the shape that OpenAI's clients know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hnlpu.errors import (
+    ContextExceeded,
+    EngineFault,
+    HnlpuError,
+    NotFinite,
+    NotServing,
+    QueueFull,
+)
+
+RETRY_SECONDS = 2
+
+
+class ApiError(Exception):
+    """An answer other than success: a status and OpenAI's error object."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after: int | None = None,
+    ):
+        # a message may quote what the client sent, which need not be valid Unicode
+        text = " ".join(message.split()).encode("utf-8", "replace").decode("utf-8")
+        super().__init__(text)
+        self.status = status
+        self.code = code
+        self.param = param
+        self.headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The JSON object of the answer."""
+        return error_body(self.status, str(self), self.code, self.param)
+
+
+def error_body(
+    status: int, message: str, code: str | None = None, param: str | None = None
+) -> dict[str, Any]:
+    """OpenAI's error object."""
+    kinds = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+    kind = kinds.get(status, "invalid_request_error" if status < 500 else "server_error")
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def as_api_error(error: HnlpuError) -> ApiError:
+    """The answer for an error of the model or engine."""
+    text = str(error)
+    if isinstance(error, QueueFull):
+        return ApiError(429, text, code="queue_full", retry_after=RETRY_SECONDS)
+    if isinstance(error, NotServing):
+        return ApiError(503, text, code="shutting_down", retry_after=RETRY_SECONDS)
+    if isinstance(error, NotFinite | EngineFault):
+        return ApiError(500, text, code="engine_error")
+    code = "context_length_exceeded" if isinstance(error, ContextExceeded) else None
+    return ApiError(400, text, code=code)

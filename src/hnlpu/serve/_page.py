@@ -1,0 +1,65 @@
+"""The page at `/`: talk to the model, see how fast it is and which experts fire."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import JSONResponse, Response
+
+from hnlpu.serve._context import Context
+
+FOLDER = Path(__file__).parent / "page"
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+FILES = {
+    "/": ("index.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
+
+
+def routes(context: Context) -> APIRouter:
+    """The page, its two files, and what it shows of the model."""
+    router = APIRouter()
+    contents = {path: (FOLDER / name).read_bytes() for path, (name, _) in FILES.items()}
+
+    def serve(path: str) -> None:
+        @router.get(path, include_in_schema=False)
+        async def file() -> Response:
+            return Response(contents[path], media_type=FILES[path][1], headers=HEADERS)
+
+    for path in FILES:
+        serve(path)
+
+    @router.get("/hnlpu/model", **context.documented)
+    async def facts() -> Response:
+        """The hardwired model in numbers, and what the simulated chip would do."""
+        return JSONResponse(_facts(context))
+
+    return router
+
+
+def _facts(context: Context) -> dict[str, Any]:
+    service = context.service
+    a = service.build.architecture
+    matrices = service.build.manifest.matrices.values()
+    return {
+        "name": service.name,
+        "models": context.names,
+        "weights": sum(m.weights for m in matrices),
+        "layers": a.num_hidden_layers,
+        "experts": a.num_local_experts,
+        "active_experts": a.num_experts_per_tok,
+        "context": service.engine.context,
+        "max_tokens": service.settings.max_tokens,
+        "has_tokenizer": context.model.tokenizer.usable,
+        "has_chat_template": not context.template.is_plain,
+        "chip": context.chip,
+    }

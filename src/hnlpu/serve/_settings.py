@@ -1,0 +1,68 @@
+"""How a server is to behave: where it listens, who may come, and how much each may ask."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from dataclasses import dataclass, field
+
+from hnlpu.engine import Limits
+from hnlpu.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a server; the defaults serve one person on one machine.
+
+    `queue` requests wait at most; a request has `timeout_seconds` from its
+    first byte to its last token; on a shutdown those under way have
+    `shutdown_seconds`.  `rate_per_minute` requests a client may make (None:
+    any number), of `max_body_bytes` and `max_tokens` new tokens at most.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    api_keys: tuple[str, ...] = ()
+    model_name: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    queue: int = 256
+    timeout_seconds: float = 600.0
+    shutdown_seconds: float = 30.0
+    rate_per_minute: float | None = None
+    max_body_bytes: int = 4 * 2**20
+    max_tokens: int = 4096
+    max_connections: int = 1024
+
+    def check(self) -> None:
+        """Raises InvalidInput."""
+        self.limits.check()
+        if not 0 <= self.port <= 65535:
+            raise InvalidInput(f"--port {self.port}: must be from 0 (any free one) to 65535")
+        for name in ("queue", "timeout_seconds", "max_body_bytes", "max_tokens", "max_connections"):
+            if not getattr(self, name) > 0:
+                raise InvalidInput(f"{name} {getattr(self, name)}: must be above 0")
+        if not self.shutdown_seconds >= 0:
+            raise InvalidInput(f"shutdown_seconds {self.shutdown_seconds}: must not be negative")
+        if self.rate_per_minute is not None and not self.rate_per_minute > 0:
+            raise InvalidInput(f"rate_per_minute {self.rate_per_minute}: must be above 0")
+        for key in self.api_keys:
+            if not (key.isascii() and key.isprintable() and key == key.strip() and len(key) >= 8):
+                raise InvalidInput("an API key must be 8 or more printable ASCII characters")
+        if not self.api_keys and not is_loopback(self.host):
+            raise InvalidInput(
+                f"--host {self.host}: other machines can reach this address; "
+                "give an --api-key that they must know, or serve on 127.0.0.1"
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`; False if in doubt."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        pass
+    try:
+        found = socket.getaddrinfo(host or None, None)
+    except (OSError, UnicodeError):
+        return False
+    return bool(host) and all(ipaddress.ip_address(str(a[4][0])).is_loopback for a in found)
