@@ -1,6 +1,7 @@
 """The emulator: a build (or a checkpoint, in float32) that generates and scores."""
 
 from hnlpu.emulate import _vector_unit as vector_unit
+from hnlpu.emulate._experts import mixture_of_experts
 from hnlpu.emulate._language_model import (
     LanguageModel,
     Score,
@@ -38,6 +39,7 @@ __all__ = [
     "hardwired",
     "integer_sums",
     "log_softmax",
+    "mixture_of_experts",
     "one_blas_thread",
     "open_language_model",
     "project",

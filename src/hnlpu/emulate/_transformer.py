@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from hnlpu.checkpoint import FINAL_NORM, UNEMBEDDING, layer_prefix
 from hnlpu.emulate import _vector_unit as vector_unit
-from hnlpu.emulate._weights import Activations, Weights
+from hnlpu.emulate._experts import mixture_of_experts
+from hnlpu.emulate._weights import Weights
 from hnlpu.errors import InvalidInput, NotFinite
 
 Float32 = npt.NDArray[np.float32]
@@ -137,9 +138,12 @@ class Transformer:
                     x, self._norms[prefix + ".input_layernorm.weight"], a.rms_norm_eps
                 )
             )
-            q = project(attention + "q_proj", h).reshape(n, a.num_attention_heads, a.head_dim)
-            k = project(attention + "k_proj", h).reshape(n, a.num_key_value_heads, a.head_dim)
-            v = project(attention + "v_proj", h).reshape(n, a.num_key_value_heads, a.head_dim)
+            q, k, v = (
+                y.reshape(n, -1, a.head_dim)
+                for y in self.weights.project_all(
+                    [attention + "q_proj", attention + "k_proj", attention + "v_proj"], h
+                )
+            )
             vector_unit.rotate(q, cos, sin)
             vector_unit.rotate(k, cos, sin)
             keys, values = cache.keys[layer], cache.values[layer]
@@ -152,18 +156,6 @@ class Transformer:
             h2 = vector_unit.rms_norm(
                 x, self._norms[prefix + ".post_attention_layernorm.weight"], a.rms_norm_eps
             )
-            self._experts(prefix + ".mlp.", x, prepare(h2))
+            mixture_of_experts(self.weights, prefix + ".mlp.", x, prepare(h2))
         cache.length += n
         return vector_unit.rms_norm(x, self._final_norm, a.rms_norm_eps)
-
-    def _experts(self, prefix: str, x: Float32, h: Activations) -> None:
-        """Add the mixture of experts of activations `h` to `x` [tokens, hidden], in place."""
-        a, project, prepare = self.architecture, self.weights.project, self.weights.prepare
-        chosen, shares = vector_unit.route(project(prefix + "router", h), a.num_experts_per_tok)
-        outputs = np.empty((*chosen.shape, a.hidden_size), np.float32)
-        for expert in np.unique(chosen).tolist():
-            tokens, ranks = np.nonzero(chosen == expert)
-            gate_up = project(prefix + "experts.gate_up_proj", h.take(tokens), expert)
-            inner = prepare(vector_unit.swiglu(gate_up, a.swiglu_alpha, a.swiglu_limit))
-            outputs[tokens, ranks] = project(prefix + "experts.down_proj", inner, expert)
-        vector_unit.mix(x, outputs, shares)

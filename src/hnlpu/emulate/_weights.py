@@ -7,7 +7,7 @@ every quality figure.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,12 +21,28 @@ from hnlpu.checkpoint import (
     bfloat16_to_float32,
     matrix_shapes,
 )
-from hnlpu.emulate._projection import Float32, Int32, project, quantize_activations
-from hnlpu.hardwire import Build
+from hnlpu.emulate._projection import (
+    Float32,
+    Int32,
+    Projection,
+    project_all,
+    quantize_activations,
+)
+from hnlpu.hardwire import Build, HardwiredMatrix
+from hnlpu.kernels import Descriptor, describe
 from hnlpu.quantize import dequantize
+
+Pieces = Sequence[tuple[int, int]]
+"""(expert, first token) of consecutive tokens; a piece ends where the next one starts."""
 
 FLOAT_CACHE_BYTES = 4 * 2**30
 """A float baseline up to this size stays unpacked in memory; a larger one is unpacked as used."""
+
+
+def _slices(pieces: Pieces, tokens: int) -> Iterator[tuple[int, slice]]:
+    ends = [start for _, start in pieces[1:]] + [tokens]
+    for (expert, start), end in zip(pieces, ends, strict=True):
+        yield expert, slice(start, end)
 
 
 class _Unpacked:
@@ -54,6 +70,14 @@ class Activations:
     values: Float32 | None
     integers: Int32 | None = None
     scales: Int32 | None = None
+
+    def part(self, tokens: slice) -> Activations:
+        """The activations of consecutive tokens, not copied."""
+        if self.values is not None:
+            return Activations(self.values[tokens])
+        assert self.integers is not None
+        assert self.scales is not None
+        return Activations(None, self.integers[tokens], self.scales[tokens])
 
     def take(self, tokens: npt.NDArray[np.int64]) -> Activations:
         """The activations of some tokens."""
@@ -88,6 +112,14 @@ class Weights(Protocol):
         """Matrix `name` (expert `index`) times x, plus bias: [tokens, rows]."""
         ...
 
+    def project_all(self, names: Sequence[str], x: Activations) -> list[Float32]:
+        """`project` by each of several matrices: [tokens, rows] each."""
+        ...
+
+    def project_experts(self, name: str, x: Activations, pieces: Pieces) -> Float32:
+        """`project` of x cut into pieces, each by the expert it names: [tokens, rows]."""
+        ...
+
 
 class HardwiredWeights:
     """Integer weights of a build times integer activations, exact.
@@ -104,6 +136,7 @@ class HardwiredWeights:
         self._stacks = {name: build.stack(shape) for name, shape in build.shapes().items()}
         self._unpacked = _Unpacked(build.architecture)
         self._embedding = build.tensors[EMBEDDING].map()
+        self._described: dict[tuple[str, int], tuple[HardwiredMatrix, Descriptor]] = {}
 
     @property
     def architecture(self) -> Architecture:
@@ -126,13 +159,37 @@ class HardwiredWeights:
 
     def project(self, name: str, x: Activations, index: int = 0) -> Float32:
         """Matrix `name` (expert `index`) times x, plus bias: [tokens, rows]."""
-        matrix = self._stacks[name][index]
         if x.values is None:
-            assert x.integers is not None
-            assert x.scales is not None
-            return project(matrix, x.integers, x.scales)
+            return project_all([self._meet(name, x, index)])[0]
+        matrix = self._stacks[name][index]
         y: Float32 = x.values @ self._unpacked.get(name, index, matrix.values).T
         return y if matrix.bias is None else y + matrix.bias
+
+    def project_all(self, names: Sequence[str], x: Activations) -> list[Float32]:
+        """`project` by each of several matrices: [tokens, rows] each."""
+        if x.values is None:
+            return project_all([self._meet(name, x, 0) for name in names])
+        return [self.project(name, x) for name in names]
+
+    def project_experts(self, name: str, x: Activations, pieces: Pieces) -> Float32:
+        """`project` of x cut into pieces, each by the expert it names: [tokens, rows]."""
+        if x.values is not None:
+            return _by_piece(self, name, x, pieces)
+        assert x.scales is not None
+        meetings = [
+            self._meet(name, x.part(tokens), expert)
+            for expert, tokens in _slices(pieces, len(x.scales))
+        ]
+        return np.concatenate(project_all(meetings))
+
+    def _meet(self, name: str, x: Activations, index: int) -> Projection:
+        assert x.integers is not None
+        assert x.scales is not None
+        known = self._described.get((name, index))
+        if known is None:
+            matrix = self._stacks[name][index]
+            known = self._described[name, index] = matrix, describe(matrix)
+        return Projection(known[0], x.integers, x.scales, known[1])
 
 
 class FloatWeights:
@@ -174,3 +231,21 @@ class FloatWeights:
         y: Float32 = x.values @ self._unpacked.get(name, index, read).T
         bias = self._biases[name]
         return y if bias is None else y + bias[index]
+
+    def project_all(self, names: Sequence[str], x: Activations) -> list[Float32]:
+        """`project` by each of several matrices: [tokens, rows] each."""
+        return [self.project(name, x) for name in names]
+
+    def project_experts(self, name: str, x: Activations, pieces: Pieces) -> Float32:
+        """`project` of x cut into pieces, each by the expert it names: [tokens, rows]."""
+        return _by_piece(self, name, x, pieces)
+
+
+def _by_piece(weights: Weights, name: str, x: Activations, pieces: Pieces) -> Float32:
+    assert x.values is not None
+    return np.concatenate(
+        [
+            weights.project(name, x.part(tokens), expert)
+            for expert, tokens in _slices(pieces, len(x.values))
+        ]
+    )
