@@ -18,7 +18,10 @@ Share = Annotated[Quantity, Unit("dimensionless", least=0, most=1)]
 
 
 class Wafer(DataTable):
-    """A processed wafer; `clustering` is the alpha of the negative binomial yield."""
+    """A processed wafer; `clustering` is the alpha of the negative binomial yield.
+
+    `whole_dies` rounds the good dies of a wafer to a whole number, as some sources do.
+    """
 
     diameter: Annotated[Quantity, Unit("mm", above=0, most=450)]
     edge_exclusion: Annotated[Quantity, Unit("mm", least=0, most=20)]
@@ -26,6 +29,7 @@ class Wafer(DataTable):
     defect_density: Annotated[Quantity, Unit("1/cm^2", least=0, most=10)]
     yield_model: YieldModel
     clustering: Annotated[Quantity, Unit("dimensionless", above=0, most=100)]
+    whole_dies: bool = False
 
 
 class Assembly(DataTable):
@@ -90,7 +94,8 @@ class Ownership(DataTable):
     """What a data centre adds: power, cooling, network, support, carbon.
 
     `support` is a share of CapEx a year, `licence` an amount a chip and year; neither is charged
-    where absent.  `spares` are whole systems kept in reserve.
+    where absent.  `spares` is the share of whole systems kept in reserve, at least one where given.
+    `respin_time` passes from a model's release to its chips in the rack.
     """
 
     years: Annotated[Quantity, Unit("year", above=0, most=50)]
@@ -104,8 +109,9 @@ class Ownership(DataTable):
     mask_carbon: Annotated[Quantity, Unit("kg*CO2e/mask", least=0)] | None = None
     support: Share | None = None
     licence: Annotated[Quantity, Unit("USD/year", least=0)] | None = None
-    spares: Annotated[int, Field(ge=0)] = 0
+    spares: Share | None = None
     updates: Annotated[int, Field(ge=0, le=100)] = 0
+    respin_time: Annotated[Quantity, Unit("month", above=0, most=120)] | None = None
 
 
 class Scenario(DataTable):

@@ -23,12 +23,16 @@ LARGEST_WAFER_MM2 = 70_686  # of a 300 mm wafer
 
 
 class Die(DataTable):
-    """A die; `reticle` is the largest field that its scanner prints (absent for a whole wafer)."""
+    """A die; `reticle` is the largest field that its scanner prints (absent for a whole wafer).
+
+    `density` is that of the process's dense logic, not of the whole die.
+    """
 
     process: str
     area: Annotated[Quantity, Unit("mm^2", above=0, most=LARGEST_WAFER_MM2)]
     reticle: Annotated[Quantity, Unit("mm^2", above=0)] | None = None
     transistors: Annotated[Quantity, Unit("transistor", above=0)] | None = None
+    density: Annotated[Quantity, Unit("transistor/mm^2", above=0)] | None = None
 
 
 class Block(DataTable):

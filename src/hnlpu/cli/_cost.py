@@ -1,0 +1,203 @@
+"""`hnlpu cost`: what a hardwired system costs, emits, and is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from hnlpu._paths import absolute
+from hnlpu.cli._app import Json, app
+from hnlpu.cli._output import out, print_json, waiting
+from hnlpu.errors import InvalidInput, OutputFailed
+
+if TYPE_CHECKING:
+    from hnlpu.catalog import System
+    from hnlpu.cost import Costing, Plan, Subject
+
+SubjectArgument = Annotated[
+    str,
+    typer.Argument(metavar="SYSTEM|DIR", help="System by name or file, or build or checkpoint."),
+]
+ModelOption = Annotated[
+    str | None, typer.Option(help="Model by name or file (default: the system's own).")
+]
+SystemOption = Annotated[str, typer.Option(help="System that a DIR is sized for.")]
+
+
+@app.command()
+def cost(
+    subject: SubjectArgument,
+    model: ModelOption = None,
+    system: SystemOption = "hnlpu-asplos26",
+    systems: Annotated[int, typer.Option(help="Systems that are built.")] = 1,
+    respins: Annotated[int, typer.Option(help="Re-spins of all systems over the years.")] = 0,
+    weights: Annotated[
+        str | None, typer.Option(help="Bits of a weight: stored, two-digits or one-digit.")
+    ] = None,
+    tokens_per_second: Annotated[
+        float | None, typer.Option(help="Tokens/s that one system processes.")
+    ] = None,
+    output_share: Annotated[float, typer.Option(help="Output among processed tokens.")] = 0.5,
+    utilisation: Annotated[float, typer.Option(help="Share of time that a system works.")] = 1.0,
+    paper_rounding: Annotated[
+        bool, typer.Option("--paper-rounding", help="Round megawatts to three decimals.")
+    ] = False,
+    against: Annotated[str, typer.Option(help="Bought system to compare with.")] = "h100",
+    trials: Annotated[int, typer.Option(help="Monte Carlo trials.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the trials.")] = 0,
+    svg: Annotated[Path | None, typer.Option(help="Write the tornado chart here.")] = None,
+    json: Json = False,
+) -> None:
+    """Silicon, masks, design, ownership and carbon of a hardwired system."""
+    from hnlpu.catalog import load_system
+    from hnlpu.cost import Plan, bought_facts, cost_facts, tornado_svg
+    from hnlpu.cost import cost as do_cost
+
+    machine, what = open_subject(subject, model, system, weights)
+    plan = with_rate(
+        Plan(
+            systems=systems, respins=respins, tokens_per_second=tokens_per_second,
+            output_share=output_share, utilisation=utilisation, paper_rounding=paper_rounding,
+        ),
+        machine,
+        what,
+    )  # fmt: skip
+    if machine.prices is None:
+        facts = bought_facts(machine, what.shape.name, plan)
+        if json:
+            print_json(facts)
+        else:
+            _print_bought(facts)
+        return
+    rival = load_system(against)
+    if rival.price is None:
+        raise InvalidInput(f"--against {against}: its file has no price; take h100 or hgx-h100")
+    with waiting("pricing"):
+        costing = do_cost(machine, what, plan, trials, seed)
+    if svg is not None:
+        title = f"Cost of owning {machine.title} for {what.shape.title}"
+        picture = tornado_svg(costing.tornado[:12], float(costing.value.tco_musd), title, "M$")
+        write_text(svg, picture)
+    facts = cost_facts(costing, rival)
+    if json:
+        print_json(facts)
+    else:
+        _print_cost(costing, facts)
+
+
+def open_subject(
+    subject: str, model: str | None, system: str, weights: str | None
+) -> tuple[System, Subject]:
+    """The system and what it is to run, from the argument SYSTEM|DIR and the options.
+
+    Raises InvalidInput where they contradict each other.
+    """
+    from hnlpu.catalog import load_model, load_system, system_names
+    from hnlpu.cost import subject_of_directory, subject_of_model
+
+    if subject in system_names() or subject.endswith(".toml"):
+        machine = load_system(subject)
+        name = model or machine.model
+        if name is None:
+            if machine.rate:
+                name = machine.rate[0].model
+            else:
+                raise InvalidInput(f"{subject}: give --model NAME, its file names none")
+        return machine, subject_of_model(load_model(name), weights or "stored")
+    directory = absolute(subject)
+    if not directory.exists():
+        raise InvalidInput(
+            f"{subject}: no such system or folder; systems are {', '.join(system_names())}"
+        )
+    if model is not None:
+        raise InvalidInput(f"--model {model}: a folder is a model already; give a system's name")
+    return load_system(system), subject_of_directory(directory, weights)
+
+
+def with_rate(plan: Plan, machine: System, what: Subject) -> Plan:
+    """The plan with the rate that is given, or else published for this model."""
+    if plan.tokens_per_second is not None:
+        return replace(plan, rate_source="given")
+    rate = machine.published(what.shape.name)
+    if rate is None or machine.prices is None:
+        return plan
+    return replace(
+        plan, tokens_per_second=rate.tokens.value, rate_source=rate.tokens.source, users=rate.users
+    )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file; raises OutputFailed."""
+    try:
+        absolute(path).write_text(text, "utf-8")
+    except OSError as error:
+        raise OutputFailed(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _print_cost(c: Costing, facts: dict[str, Any]) -> None:
+    v = c.value
+    bits = f"{c.subject.bits / 1e9:,.3g} Gbit ({c.subject.counted})"
+    out.print(
+        f"{facts['model']} on {facts['system']}: {facts['weights']:,} weights, {bits}: "
+        f"{facts['chips']} chips of {facts['die_mm2']:g} mm2, {facts['power_w'] / 1e3:,.3g} kW"
+    )
+    table = Table("", "low", "value", "high", "5 %", "median", "95 %", title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, words, digits in (
+        ("masks_musd", "masks, M$", 4),
+        ("nre_musd", "masks and design, M$", 4),
+        ("first_build_musd", f"first build of {c.plan.systems}, M$", 4),
+        ("respin_musd", "a re-spin, M$", 4),
+        ("tco_musd", f"{facts['years']:g} years with {c.plan.respins} re-spins, M$", 4),
+        ("tco2e", "tCO2e", 4),
+        ("tco2e_with_masks", "tCO2e, masks too", 4),
+    ):
+        band = c.bands[name]
+        numbers = (getattr(c.low, name), getattr(v, name), getattr(c.high, name),
+                   band.low, band.median, band.high)  # fmt: skip
+        table.add_row(words, *(_figures(float(n), digits) for n in numbers))
+    if "usd_per_mtoken" in c.bands:
+        band = c.bands["usd_per_mtoken"]
+        ends = (c.usd_per_mtoken(c.low), c.usd_per_mtoken(v), c.usd_per_mtoken(c.high),
+                band.low, band.median, band.high)  # fmt: skip
+        table.add_row("$ a million tokens", *(_figures(float(n or 0), 3) for n in ends))
+    out.print(table)
+    rate = c.plan.tokens_per_second
+    if rate is None:
+        out.print("no rate is known for this model here; give --tokens-per-second")
+    else:
+        users = (
+            f", {rate / c.plan.users:,.0f} for each of {c.plan.users} users" if c.plan.users else ""
+        )
+        out.print(f"{rate:,.0f} tokens/s processed{users} ({c.plan.rate_source})")
+    for row in facts["against"]:
+        out.print(
+            f"against {row['system']} at {row['output_tokens_per_second']:,.0f} output tokens/s "
+            f"({row['rate']}): {row['gpus_for_same_output']:,.0f} GPUs, {row['tco_ratio']:.3g} x the "
+            f"cost, {row['energy_ratio']:.3g} x the energy, {row['carbon_ratio']:.3g} x the carbon"
+        )
+    if c.tornado:
+        top = ", ".join(s.doubt.key for s in c.tornado[:3])
+        out.print(f"what matters most: {top}")
+
+
+def _print_bought(facts: dict[str, Any]) -> None:
+    out.print(
+        f"{facts['systems']} x {facts['system']}: CapEx {facts['capex_musd']:.4g} M$, electricity "
+        f"{facts['electricity_musd']:.4g} M$, maintenance {facts['maintenance_musd']:.4g} M$, "
+        f"in all {facts['tco_musd']:.4g} M$, {facts['tco2e']:.4g} tCO2e"
+    )
+    for rate in facts["rates"]:
+        out.print(
+            f"{rate['tokens_per_second']:,.0f} {rate['counts']} tokens/s ({rate['name']}): "
+            f"{rate['usd_per_mtoken']:.3g} $ a million"
+        )
+
+
+def _figures(value: float, digits: int) -> str:
+    return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
