@@ -1,0 +1,162 @@
+"""`hnlpu simulate`: a model on a machine, in the paper's view or with everything shared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from hnlpu.cli._app import Json, app
+from hnlpu.cli._output import out, print_json, waiting
+from hnlpu.errors import InvalidInput
+
+CONTENTIONS = ("none", "full")
+
+
+@app.command()
+def simulate(
+    target: Annotated[
+        str, typer.Argument(metavar="SYSTEM|DIR", help="System, its .toml file, or a build.")
+    ],
+    model: Annotated[str | None, typer.Option(help="Model (default: the system's own).")] = None,
+    context: Annotated[int, typer.Option(help="Positions cached for each sequence.")] = 2048,
+    batch: Annotated[
+        int | None, typer.Option(help="Sequences at once (default: one for each slot).")
+    ] = None,
+    prefill: Annotated[int | None, typer.Option(help="Tokens of each prompt.")] = None,
+    decode: Annotated[int | None, typer.Option(help="Tokens of each answer.")] = None,
+    requests: Annotated[
+        int | None, typer.Option(help="Requests (default: as many as the batch).")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Requests a second, at random (default: all at once).")
+    ] = None,
+    trace: Annotated[Path | None, typer.Option(help="CSV of requests by arrival.")] = None,
+    contention: Annotated[
+        str, typer.Option(help="full: tokens compete; none: the paper's sum of latencies.")
+    ] = "full",
+    kv_bits: Annotated[int | None, typer.Option(help="Bits of a cached value: 16, 8, 4.")] = None,
+    sliding: Annotated[
+        bool | None, typer.Option("--sliding/--no-sliding", help="Use the model's windows.")
+    ] = None,
+    grid: Annotated[str | None, typer.Option(help="Rows x columns of chips, as in 4x8.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Simulate at most so many tokens.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of arrivals and choices.")] = 0,
+    report: Annotated[Path | None, typer.Option(help="Also write a page about it.")] = None,
+    json: Json = False,
+) -> None:
+    """How fast a model runs on a machine, what it uses and what limits it."""
+    from hnlpu.machine import Load, open_target, parse_grid
+    from hnlpu.machine import simulate as do_simulate
+
+    if contention not in CONTENTIONS:
+        raise InvalidInput(f"--contention {contention!r}: choose from {', '.join(CONTENTIONS)}")
+    if tokens is not None and tokens < 1:
+        raise InvalidInput(f"--tokens {tokens}: give at least 1")
+    opened = open_target(
+        target, model, kv_bits=kv_bits, grid=parse_grid(grid) if grid is not None else None
+    )
+    slots = opened.specification.slots
+    load = Load(
+        context, slots if batch is None else batch,
+        _requests(batch or slots, prefill, decode, requests, rate, trace, seed),
+    )  # fmt: skip
+    windows = opened.windows if sliding is None else sliding
+    with waiting("simulating"):
+        result = do_simulate(
+            opened.specification, opened.model, load,
+            contention="none" if contention == "none" else "full",
+            sliding=windows, seed=seed, tokens=tokens,
+        )  # fmt: skip
+    facts = _facts(opened, load, windows, result)
+    if report is not None:
+        from hnlpu.report import machine_report
+
+        with waiting("drawing"):
+            facts["report"] = str(machine_report(opened, load, windows, result, report))
+    if json:
+        print_json(facts)
+    else:
+        _print(facts)
+
+
+def _requests(
+    batch: int, prefill: int | None, decode: int | None, count: int | None,
+    rate: float | None, trace: Path | None, seed: int,
+) -> Any:  # fmt: skip
+    """The requests that options describe; None for a steady state."""
+    from hnlpu.machine import poisson_requests, read_trace, uniform_requests
+
+    if trace is not None:
+        if (prefill, decode, count, rate) != (None, None, None, None):
+            raise InvalidInput(
+                "--trace says when requests come and how long they are; "
+                "leave --prefill, --decode, --requests and --rate out"
+            )
+        return read_trace(trace)
+    if prefill is None and decode is None:
+        if count is not None or rate is not None:
+            raise InvalidInput("--requests and --rate need --prefill N and --decode M")
+        return None
+    if prefill is None or decode is None:
+        raise InvalidInput("give --prefill N and --decode M together")
+    if rate is not None:
+        return poisson_requests(batch if count is None else count, rate, prefill, decode, seed)
+    return uniform_requests(batch if count is None else count, prefill, decode)
+
+
+def _facts(opened: Any, load: Any, windows: bool, result: Any) -> dict[str, Any]:
+    """The document that --json prints; times in us."""
+    spec = opened.specification
+    return {
+        "target": opened.name, "model": opened.model.name, "contention": result.contention,
+        "chips": spec.chips, "grid": [spec.rows, spec.columns], "slots": spec.slots,
+        "context": None if load.requests is not None else load.context,
+        "batch": result.batch, "admitted": result.admitted, "in_flight": result.in_flight,
+        "sliding": windows, "kv_bits": spec.kv_bits,
+        "tokens_per_second": result.tokens_per_second,
+        "processed_tokens_per_second": result.processed_per_second,
+        "tokens_per_second_per_user": result.tokens_per_second_per_user,
+        "bound_tokens_per_second": result.bound,
+        "latency_us": result.latency * 1e6,
+        "latency_p50_us": result.latency_p50 * 1e6, "latency_p99_us": result.latency_p99 * 1e6,
+        "unloaded_latency_us": result.unloaded_latency * 1e6,
+        "interval_us": result.interval * 1e6,
+        "ttft_us": result.ttft * 1e6, "ttft_p99_us": result.ttft_p99 * 1e6,
+        "breakdown": dict(result.breakdown), "waiting": dict(result.waiting),
+        "utilisation": dict(result.utilisation), "bottleneck": result.bottleneck,
+        "kv_bytes": result.kv.bytes, "kv_capacity_bytes": result.kv.capacity_bytes,
+        "kv_in_hbm": max(result.kv.spilled_full, result.kv.spilled_window),
+        "fits": result.kv.fits,
+        "tokens_simulated": result.tokens_simulated, "seconds_simulated": result.span,
+    }  # fmt: skip
+
+
+def _print(facts: dict[str, Any]) -> None:
+    view = "tokens compete" if facts["contention"] == "full" else "nothing shared"
+    where = f"context {facts['context']:,}" if facts["context"] else "requests"
+    windows = "with" if facts["sliding"] else "without"
+    out.print(
+        f"{facts['model']} on {facts['target']}: {facts['chips']} chips, {where}, "
+        f"{facts['kv_bits']}-bit KV, {windows} sliding windows, {view}"
+    )
+    out.print(
+        f"{facts['tokens_per_second']:,.0f} tokens/s "
+        f"({facts['tokens_per_second_per_user']:,.1f} for each of {facts['admitted']:,} users; "
+        f"{facts['processed_tokens_per_second']:,.0f} with prompts), "
+        f"latency {facts['latency_us']:,.1f} us, first token {facts['ttft_us']:,.0f} us"
+    )
+    table = Table("time", "share", "resource", "use")
+    shares, use = list(facts["breakdown"].items()), list(facts["utilisation"].items())
+    for i in range(max(len(shares), len(use))):
+        left = (shares[i][0], f"{100 * shares[i][1]:.1f} %") if i < len(shares) else ("", "")
+        right = (use[i][0], f"{100 * use[i][1]:.1f} %") if i < len(use) else ("", "")
+        table.add_row(*left, *right)
+    out.print(table)
+    fit = "fit in" if facts["fits"] else "DO NOT FIT in"
+    out.print(
+        f"bottleneck: {facts['bottleneck']}; keys and values {facts['kv_bytes'] / 1e9:,.1f} GB "
+        f"{fit} {facts['kv_capacity_bytes'] / 1e9:,.1f} GB"
+    )

@@ -1,0 +1,60 @@
+"""A model on a grid of hardwired chips: how fast, what it uses, what limits it.
+
+System, ModelShape ──► Specification, TokenWork ──► _analytic   one token's latencies and demands
+                                               └──► _program ──► _engine   tokens that compete
+"""
+
+from hnlpu.machine._analytic import (
+    PARTS,
+    RESOURCES,
+    Latency,
+    largest_demand,
+    token_demand,
+    token_latency,
+)
+from hnlpu.machine._exchange import layer_exchanges, logit_exchange
+from hnlpu.machine._kv import KvState, kv_state
+from hnlpu.machine._open import Target, chips_needed, open_target, parse_grid
+from hnlpu.machine._published import Calibration, bit_serial_cycles, calibrate, specification
+from hnlpu.machine._requests import Requests, poisson_requests, read_trace, uniform_requests
+from hnlpu.machine._simulate import Contention, Load, Simulation, prefill_time, simulate
+from hnlpu.machine._specification import Collective, Sampling, Specification
+from hnlpu.machine._work import LayerWork, TokenWork, bank_size, expected_rounds, token_work
+
+__all__ = [
+    "PARTS",
+    "RESOURCES",
+    "Calibration",
+    "Collective",
+    "Contention",
+    "KvState",
+    "Latency",
+    "LayerWork",
+    "Load",
+    "Requests",
+    "Sampling",
+    "Simulation",
+    "Specification",
+    "Target",
+    "TokenWork",
+    "bank_size",
+    "bit_serial_cycles",
+    "calibrate",
+    "chips_needed",
+    "expected_rounds",
+    "kv_state",
+    "largest_demand",
+    "layer_exchanges",
+    "logit_exchange",
+    "open_target",
+    "parse_grid",
+    "poisson_requests",
+    "prefill_time",
+    "read_trace",
+    "simulate",
+    "specification",
+    "token_demand",
+    "token_latency",
+    "token_work",
+    "uniform_requests",
+]

@@ -1,0 +1,115 @@
+"""Exchanges between chips -> steps on a link: bytes that each link carries, one hop each.
+
+    direct    every chip sends all its values to each peer              V bytes, 1 hop
+    scatter   each chip reduces 1/n of them, then sends it around       V/n and V/n, 2 hops
+    ring      the same around a ring of links                           2 (n-1) hops of V/n
+
+(Thakur, Rabenseifner, Gropp, "Optimization of Collective Communication Operations in MPICH",
+IJHPCA 19(1), 2005; here every pair of a row or column has its own link.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hnlpu.machine._specification import Specification
+from hnlpu.machine._work import CANDIDATE_BYTES, STATISTIC_BYTES, LayerWork
+
+Axis = Literal["column", "row"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One hop: bytes on every link of an axis."""
+
+    axis: Axis
+    bytes: float
+
+
+@dataclass(frozen=True)
+class Exchanges:
+    """The exchanges of a layer, in order, each as its steps.
+
+    `query`: queries summed over a column, keys and values to the chip that keeps them.
+    `attention`: partial outputs and softmax statistics over a column.
+    `output`: Wo's partial sums over a row, then slices gathered over a column.
+    `experts`: the partial sums of all chips.
+    """
+
+    query: tuple[Step, ...]
+    attention: tuple[Step, ...]
+    output: tuple[Step, ...]
+    experts: tuple[Step, ...]
+
+    def all(self) -> tuple[Step, ...]:
+        """All steps."""
+        return self.query + self.attention + self.output + self.experts
+
+
+def layer_exchanges(spec: Specification, work: LayerWork) -> Exchanges:
+    """Steps of one token's exchanges in one layer."""
+    size = spec.link_value_bytes
+    rows, columns = spec.rows, spec.columns
+    statistics = 2 * STATISTIC_BYTES * work.heads
+    query = _reduce(spec, "column", rows, size * work.query_values)
+    if query:  # new keys and values ride along, each to the one chip that keeps them
+        query[0] = Step("column", query[0].bytes + size * work.new_kv_values / rows)
+    return Exchanges(
+        tuple(query),
+        tuple(_reduce(spec, "column", rows, size * work.output_values + statistics)),
+        (
+            *_reduce(spec, "row", columns, size * work.slice_values),
+            *_gather(spec, "column", rows, size * work.slice_values),
+        ),
+        tuple(_reduce_all(spec, size * work.hidden)),
+    )
+
+
+def logit_exchange(spec: Specification, logits: int) -> tuple[Step, ...]:
+    """Steps that bring `logits` of each chip (or its best one) to all."""
+    if spec.sampling == "candidates":
+        return (
+            *_gather(spec, "row", spec.columns, CANDIDATE_BYTES),
+            *_gather(spec, "column", spec.rows, CANDIDATE_BYTES),
+        )
+    size = spec.link_value_bytes * logits
+    return (
+        *_gather(spec, "row", spec.columns, size),
+        *_gather(spec, "column", spec.rows, size * spec.columns),
+    )
+
+
+def axis_bytes(steps: tuple[Step, ...], axis: Axis) -> float:
+    """Bytes that `steps` put on each link of an axis."""
+    return sum(step.bytes for step in steps if step.axis == axis)
+
+
+def _reduce(spec: Specification, axis: Axis, chips: int, size: float) -> list[Step]:
+    """All-reduce of `size` bytes among `chips`."""
+    if chips == 1:
+        return []
+    if spec.collective == "direct":
+        return [Step(axis, size)]
+    hops = 2 if spec.collective == "scatter" else 2 * (chips - 1)
+    return [Step(axis, size / chips)] * hops
+
+
+def _gather(spec: Specification, axis: Axis, chips: int, size: float) -> list[Step]:
+    """All-gather of `size` bytes of each of `chips`."""
+    if chips == 1:
+        return []
+    return [Step(axis, size)] * (chips - 1 if spec.collective == "ring" else 1)
+
+
+def _reduce_all(spec: Specification, size: float) -> list[Step]:
+    """All-reduce of `size` bytes among all chips, over rows and over columns."""
+    rows, columns = spec.rows, spec.columns
+    if spec.collective != "scatter":
+        return [
+            *_reduce(spec, "row", columns, size),
+            *_reduce(spec, "column", rows, size),
+        ]
+    # columns reduce only the share that each chip of a row has after its reduce-scatter
+    half = [Step("row", size / columns)] if columns > 1 else []
+    return [*half, *_reduce(spec, "column", rows, size / columns), *half]

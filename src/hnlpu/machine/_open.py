@@ -1,0 +1,122 @@
+"""Names and folders -> what to simulate: a specification and a model.
+
+A build directory is simulated on its own machine: as many of the paper's chips as its weights
+need, at what their numbers say by themselves (nothing fitted to another model).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hnlpu.catalog import ModelShape, System, load_model, load_system, model_of_architecture
+from hnlpu.errors import DoesNotFit, InvalidInput
+from hnlpu.hardwire import read_manifest
+from hnlpu.machine._published import bit_serial_cycles, specification
+from hnlpu.machine._specification import Specification
+
+OWN_SYSTEM = "hnlpu-asplos26"
+DIGIT_BITS = 4.25  # an MXFP4 digit and its share of the block's scale
+SLACK = 1.002  # the paper's arrays are exactly as large as its model, to four figures
+KV_BITS = (4, 8, 16)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A machine and the model on it; `windows` says whether sliding windows are on by default."""
+
+    name: str
+    specification: Specification
+    model: ModelShape
+    system: System
+    windows: bool
+
+
+def open_target(
+    what: str,
+    model: str | None = None,
+    *,
+    kv_bits: int | None = None,
+    grid: tuple[int, int] | None = None,
+) -> Target:
+    """The target named by a system, a system's file or a build directory.
+
+    Raises InvalidInput for unknown names, DoesNotFit where the chips hold less than the model.
+    """
+    if kv_bits is not None and kv_bits not in KV_BITS:
+        raise InvalidInput(f"--kv-bits {kv_bits}: choose from {', '.join(map(str, KV_BITS))}")
+    folder = Path(what)
+    if folder.is_dir():
+        return _open_build(folder, model, kv_bits, grid)
+    system = load_system(what)
+    name = model or system.model
+    if name is None:
+        raise InvalidInput(f"system {system.name} names no model; give --model")
+    shape = load_model(name)
+    spec = specification(system, kv_bits=kv_bits)
+    assert system.machine
+    rows, columns = grid or (spec.rows, spec.columns)
+    bits = shape.hardwired_bits()
+    _check_capacity(system, shape.name, bits, rows * columns)
+    spec = replace(spec, rows=rows, columns=columns, slots=system.machine.slots(shape.layers))
+    # a publication that gives shares of time for a model counts every layer as full attention
+    return Target(system.name, spec, shape, system, windows=not system.machine.breakdown)
+
+
+def parse_grid(text: str) -> tuple[int, int]:
+    """Rows and columns of "4x8"; raises InvalidInput."""
+    found = re.fullmatch(r"(\d{1,3})x(\d{1,3})", text.strip())
+    rows, columns = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not (1 <= rows <= 256 and 1 <= columns <= 256):
+        raise InvalidInput(f"--grid {text!r}: give rows x columns, 1x1 to 256x256, as in 4x8")
+    return rows, columns
+
+
+def chips_needed(system: System, bits: float) -> int:
+    """Chips whose arrays hold `bits` of stored weights."""
+    assert system.array
+    per_chip = system.array_area_mm2 * 1e6 / system.array.area_per_bit.value
+    return max(1, math.ceil(bits / per_chip / SLACK))
+
+
+def _check_capacity(system: System, name: str, bits: float, chips: int) -> None:
+    needed = chips_needed(system, bits)
+    if needed > chips:
+        raise DoesNotFit(
+            f"{name} needs {needed} chips of {system.name} ({bits / 1e9:,.0f} Gbit of weights, "
+            f"{system.array_area_mm2:g} mm2 of arrays a chip), the grid has {chips}; "
+            f"give a larger one, as in --grid {_grid_for(needed)}"
+        )
+
+
+def _grid_for(chips: int) -> str:
+    rows = max(1, 2 ** round(math.log2(math.sqrt(chips))))
+    return f"{rows}x{-(-chips // rows)}"
+
+
+def _open_build(
+    folder: Path, model: str | None, kv_bits: int | None, grid: tuple[int, int] | None
+) -> Target:
+    if model is not None:
+        raise InvalidInput(f"{folder}: a build is its own model; leave --model out")
+    manifest = read_manifest(folder)
+    shape = model_of_architecture(manifest.architecture, folder.resolve().name)
+    system = load_system(OWN_SYSTEM)
+    assert system.machine
+    digits = sum(m.weights * len(m.digits) for m in manifest.matrices.values())
+    bits = digits * DIGIT_BITS
+    if grid is None:
+        chips = chips_needed(system, bits)
+        rows = max(r for r in range(1, math.isqrt(chips) + 1) if chips % r == 0)
+        grid = rows, chips // rows
+    _check_capacity(system, shape.name, bits, grid[0] * grid[1])
+    spec = replace(
+        specification(system.model_copy(update={"model": None}), kv_bits=kv_bits),
+        rows=grid[0],
+        columns=grid[1],
+        slots=system.machine.slots(shape.layers),
+        pass_cycles=bit_serial_cycles(manifest.policy.activation_bits, shape.hidden),
+    )
+    return Target(str(folder), spec, shape, system, windows=True)
