@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from machine.machines import make_machine, make_model
-from machine.reference import Reference
 
 from hnlpu.catalog import load_model, load_system
 from hnlpu.machine import (
@@ -20,6 +18,8 @@ from hnlpu.machine import (
 from hnlpu.machine._program import PICOSECONDS, token_program
 from hnlpu.machine._requests import Requests
 from hnlpu.machine._run import draw_routes, run_decode, run_requests
+from machine.machines import make_machine, make_model
+from machine.reference import Reference
 
 NS = 1000  # picoseconds
 
