@@ -366,4 +366,5 @@ def doctor(json: Json = False) -> None:
 from hnlpu.cli import (  # noqa: E402
     _machine,  # noqa: F401
     _masks,  # noqa: F401
+    _serve,  # noqa: F401
 )

@@ -10,6 +10,7 @@ from hnlpu.hardwire._manifest import (
     FileRecord,
     Manifest,
     MatrixRecord,
+    canonical_json,
     read_manifest,
     source_digest,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "Tally",
     "TileReader",
     "build",
+    "canonical_json",
     "file_sha256",
     "golden",
     "machine",

@@ -10,6 +10,7 @@ manifest.json                    everything else, and the digests
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import os
 import shutil
@@ -29,12 +30,14 @@ from hnlpu.checkpoint import (
     UNEMBEDDING,
     MatrixShape,
     Model,
+    StoredTensor,
     layer_prefix,
     locate,
     matrix_shapes,
+    read_header,
     read_model,
 )
-from hnlpu.errors import InvalidInput, OutputExists, OutputFailed
+from hnlpu.errors import DamagedBuild, InvalidInput, OutputExists, OutputFailed
 from hnlpu.hardwire._convert import Layout, convert, matrix_layout, stored_format
 from hnlpu.hardwire._log import BuildLog, machine, peak_memory_mb, write_log
 from hnlpu.hardwire._manifest import (
@@ -46,7 +49,9 @@ from hnlpu.hardwire._manifest import (
     encode_manifest,
     source_digest,
 )
+from hnlpu.hardwire._open import Build
 from hnlpu.hardwire._staging import Staging, check_output, file_sha256, staging
+from hnlpu.hardwire._tracks import place_with_tracks
 from hnlpu.hardwire._writer import SafetensorsWriter, layout_bytes
 from hnlpu.place import Target, chip_grid, make_target, place
 from hnlpu.quantize import Policy
@@ -150,10 +155,16 @@ def build(
             architecture=model.architecture,
             policy=policy,
             technology=embed_in.technology,
-            placement=place(model.architecture, embeddings, embed_in),
+            placement=place(model.architecture, embeddings, dataclasses.replace(embed_in, chips=1)),
             matrices=matrices,
             files={name: FileRecord(**entry["file"]) for name, entry in entries.items()},
         )
+        if embed_in.scheme == "regions":
+            grown = Build(stage.folder, manifest, _tensors(stage.folder, manifest))
+            placement = place_with_tracks(grown, embed_in, pool)
+        else:
+            placement = place(model.architecture, embeddings, embed_in)
+        manifest = manifest.model_copy(update={"placement": placement})
         with stage.writing(MANIFEST) as temporary:
             temporary.write_bytes(encode_manifest(manifest))
         stage.publish()
@@ -169,6 +180,15 @@ def build(
     )
     write_log(folder, log)
     return folder
+
+
+def _tensors(folder: Path, manifest: Manifest) -> dict[str, StoredTensor]:
+    """Where every tensor lies in a folder of finished files."""
+    found: dict[str, StoredTensor] = {}
+    for name in manifest.files:
+        if name.endswith(".safetensors"):
+            found |= read_header(folder / name, DamagedBuild)[0]
+    return found
 
 
 def _plan(source: Source, policy: Policy) -> dict[str, Any]:

@@ -72,6 +72,11 @@ class Staging:
         self._replaced = folder / "replaced"
         self._put_back()
 
+    @property
+    def folder(self) -> Path:
+        """Where finished files lie under their names."""
+        return self._build
+
     def finished(self, name: str) -> dict[str, Any] | None:
         """The journal's entry of file `name` if the file is there and matches it."""
         try:

@@ -1,0 +1,35 @@
+"""A build's metal as mask data: drawn, written in the formats of the field, read back and judged.
+
+Build ──► tiles ──► OASIS │ GDSII │ via maps │ LEF, DEF, Tcl
+└──► bulk reader │ extractor by geometry │ KLayout ──► verdict
+"""
+
+from hnlpu.masks._cells import TileSource, chip_name
+from hnlpu.masks._check import CheckTiles, TileResult, open_masks, tiles_to_extract
+from hnlpu.masks._judge import Judgement, judge_corner, judge_proof
+from hnlpu.masks._needs import programmable_masks, scheme_needs
+from hnlpu.masks._pool import Workers, open_workers
+from hnlpu.masks._record import Format, MasksRecord, build_digest
+from hnlpu.masks._write import Job, jobs, write_masks
+
+__all__ = [
+    "CheckTiles",
+    "Format",
+    "Job",
+    "Judgement",
+    "MasksRecord",
+    "TileResult",
+    "TileSource",
+    "Workers",
+    "build_digest",
+    "chip_name",
+    "jobs",
+    "judge_corner",
+    "judge_proof",
+    "open_masks",
+    "open_workers",
+    "programmable_masks",
+    "scheme_needs",
+    "tiles_to_extract",
+    "write_masks",
+]

@@ -1,5 +1,6 @@
 """Proof that a build is whole, is the checkpoint, and computes exactly."""
 
-from hnlpu.verify._verify import Check, Verification, verify
+from hnlpu.verify._check import Check
+from hnlpu.verify._verify import Verification, verify
 
 __all__ = ["Check", "Verification", "verify"]

@@ -5,12 +5,13 @@ source        the checkpoint is the one that was built
 weights       every weight decoded and held against the checkpoint's value; counts
 kept tensors  embedding, norms, sinks and biases are the checkpoint's bytes
 arithmetic    sampled neurons against the golden model, on extreme inputs
+masks ...     the metal, on request (see `hnlpu.verify._masks`)
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,26 +32,11 @@ from hnlpu.hardwire import (
     read_log,
     read_manifest,
 )
+from hnlpu.masks import open_workers
 from hnlpu.verify._arithmetic import check_samples
+from hnlpu.verify._check import Check, collect
+from hnlpu.verify._masks import check_masks
 from hnlpu.verify._weights import check_kept, check_matrix
-
-PROBLEMS_KEPT = 20
-
-
-@dataclass(frozen=True)
-class Check:
-    """One kind of check: how many items it covered and what it found wrong."""
-
-    name: str
-    covered: int
-    unit: str
-    problems: tuple[str, ...]
-    skipped: str | None = None
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing was wrong."""
-        return not self.problems
 
 
 @dataclass(frozen=True)
@@ -78,14 +64,19 @@ def verify(
     *,
     samples: int = 4,
     seed: int = 0,
+    masks: bool = False,
+    masks_from: str | Path | None = None,
     workers: int | None = None,
+    ray: str | None = None,
     progress: Progress | None = None,
 ) -> Verification:
     """Check a build directory; see the module's head for what is checked.
 
     The checkpoint is found by the build's log, or given.  Without one `source`
-    and `kept tensors` are left out, and `weights` says why it compared nothing.  Raises NotABuild where there is no build, and
-    any error of `read_model` for a checkpoint that was given.
+    and `kept tensors` are left out, and `weights` says why it compared nothing.
+    With `masks` the metal is drawn and read back, with `masks_from` read from a folder that
+    `hnlpu masks` wrote, by `workers` processes or on the Ray cluster at `ray`.  Raises NotABuild
+    where there is no build, and any error of `read_model` for a checkpoint that was given.
     """
     folder = absolute(directory)
     workers = (os.cpu_count() or 1) if workers is None else workers
@@ -97,7 +88,7 @@ def verify(
     except DamagedBuild as error:
         return Verification(folder, None, (Check("files", 0, "files", (str(error),)),))
     with one_blas_thread(), ThreadPoolExecutor(workers) as pool:
-        files = _collect("files", "files", _check_files(folder, manifest, pool))
+        files = collect("files", "files", _check_files(folder, manifest, pool))
         if not files.passed:
             return Verification(folder, None, (files,))
         try:
@@ -107,27 +98,22 @@ def verify(
         model, why_not = _find_checkpoint(build, checkpoint)
         checks = [files]
         if model is not None:
-            checks.append(_collect("source", "files", _check_source(build, model, pool)))
+            checks.append(collect("source", "files", _check_source(build, model, pool)))
         same = model
         if model is not None and model.architecture != build.architecture:
             same, why_not = None, "the checkpoint is of another architecture"
         checks.append(_check_weights(build, same, why_not, pool, progress))
         if same is not None:
             kept = ((1, problem) for _, problem in check_kept(build, same))
-            checks.append(_collect("kept tensors", "tensors", kept))
+            checks.append(collect("kept tensors", "tensors", kept))
         random = np.random.default_rng(seed)
         sums = (check_samples(build, s, samples, random) for s in build.shapes().values())
-        checks.append(_collect("arithmetic", "sums", sums))
+        checks.append(collect("arithmetic", "sums", sums))
+    if masks or masks_from is not None:
+        given = None if masks_from is None else absolute(masks_from)
+        with open_workers(workers, ray) as drawers:
+            checks += check_masks(build, given, drawers, seed, progress)
     return Verification(folder, model.directory if model else None, tuple(checks))
-
-
-def _collect(name: str, unit: str, found: Iterable[tuple[int, str | None]]) -> Check:
-    covered, problems = 0, []
-    for count, problem in found:
-        covered += count
-        if problem is not None:
-            problems.append(problem)
-    return Check(name, covered, unit, tuple(problems[:PROBLEMS_KEPT]))
 
 
 def _check_files(
@@ -208,5 +194,5 @@ def _check_weights(
         done += shape.weights
         if progress:
             progress(shape.name, done, total)
-    check_ = _collect("weights", "weights", (p for s in shapes for p in pieces[s.name]))
+    check_ = collect("weights", "weights", (p for s in shapes for p in pieces[s.name]))
     return Check(check_.name, check_.covered, check_.unit, check_.problems, why_not)

@@ -1,0 +1,170 @@
+"""`hnlpu masks` and `hnlpu place`: the metal of a build as files, and where everything lies."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+
+from hnlpu.cli._app import BuildArgument, Json, Ray, Workers, app
+from hnlpu.cli._output import out, print_json, progress_bar, waiting
+from hnlpu.errors import InvalidInput
+
+Chips = Annotated[list[int] | None, typer.Option("--chip", help="Only this chip; may be repeated.")]
+Tiles = Annotated[
+    list[str] | None,
+    typer.Option("--tile", help="Only tiles of this name; * stands for anything; may be repeated."),
+]
+
+
+@app.command()
+def masks(
+    directory: BuildArgument,
+    chip: Chips = None,
+    tile: Tiles = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder to make (default: DIR.masks).")
+    ] = None,
+    format: Annotated[  # noqa: A002  the option's name
+        list[str] | None, typer.Option(help="oasis (default), gds or via-map; may be repeated.")
+    ] = None,
+    with_base: Annotated[
+        bool, typer.Option("--with-base", help="With the fixed layers and pin labels.")
+    ] = False,
+    def_: Annotated[
+        bool, typer.Option("--def", help="DEF of each tile, LEF of its neuron array.")
+    ] = False,
+    tcl: Annotated[
+        bool, typer.Option("--tcl", help="Connection scripts for a place-and-route tool.")
+    ] = False,
+    png: Annotated[
+        bool, typer.Option("--png", help="A picture, from the die to one weight's via.")
+    ] = False,
+    workers: Workers = None,
+    ray: Ray = None,
+    json: Json = False,
+) -> None:
+    """Write the metal that carries the weights, as mask data."""
+    from hnlpu._paths import absolute
+    from hnlpu.hardwire import open_build
+    from hnlpu.masks import Format, open_workers, write_masks
+    from hnlpu.place import find_tiles
+
+    build = open_build(directory)
+    texts = ["def"] * def_ + ["tcl"] * tcl
+    formats: list[Any] = list(dict.fromkeys(format or ([] if texts or png else ["oasis"])))
+    for name in formats:
+        if name not in get_args(Format)[:3]:
+            raise InvalidInput(f"format {name!r} is unknown; choose from oasis, gds, via-map")
+    formats += texts
+    manifest = build.manifest
+    tiles = find_tiles(manifest.placement, manifest.technology.array, chip or (), tile or ())
+    target = absolute(output or Path(f"{build.directory}.masks"))
+    began = time.monotonic()
+    if png:
+        _picture(build, tiles, target, alone=not formats, json=json)
+        if not formats:
+            return
+    with progress_bar("drawing") as progress, open_workers(workers, ray) as drawers:
+        record = write_masks(
+            build, target, tiles, formats, drawers, with_base=with_base, progress=progress
+        )
+    seconds = time.monotonic() - began
+    size = sum(file.bytes for file in record.files.values())
+    if json:
+        print_json(
+            {
+                "directory": str(target), "formats": formats, "tiles": len(tiles),
+                "chips": len(record.tiles), "digits": record.digits, "bytes": size,
+                "bytes_per_digit": size / record.digits, "seconds": round(seconds, 3),
+                "files": sorted(record.files),
+            }
+        )  # fmt: skip
+        return
+    out.print(
+        f"{target}: {len(tiles):,} tiles of {len(record.tiles)} chip{'s' * (len(record.tiles) > 1)}, "
+        f"{record.digits:,} digits as {', '.join(formats)}, {size / 1e6:,.1f} MB "
+        f"({size / record.digits:.2f} bytes a digit), in {seconds:.1f} s"
+    )
+
+
+def _picture(build: Any, tiles: Any, target: Path, *, alone: bool, json: bool) -> None:
+    from hnlpu.report import write_picture
+
+    path = target if alone and target.suffix == ".png" else Path(f"{target}.png")
+    with waiting("drawing"):
+        write_picture(build, tiles[0], path)
+    if json and alone:
+        print_json({"picture": str(path), "tile": tiles[0].name, "bytes": path.stat().st_size})
+    elif not json:
+        out.print(f"{path}: {tiles[0].name}, {path.stat().st_size / 1e3:.0f} kB")
+
+
+@app.command()
+def place(
+    directory: BuildArgument,
+    tiles: Annotated[bool, typer.Option("--tiles", help="List every tile.")] = False,
+    json: Json = False,
+) -> None:
+    """Where every weight lies: chips, arrays and tiles, areas, and whether they fit."""
+    from hnlpu.hardwire import open_build
+    from hnlpu.masks import scheme_needs
+    from hnlpu.place import find_tiles, placement_facts
+
+    build = open_build(directory)
+    manifest = build.manifest
+    embeddings = {name: record.embedding for name, record in manifest.matrices.items()}
+    facts = placement_facts(build.architecture, embeddings, manifest.placement, manifest.technology)
+    needs = scheme_needs(build)
+    found = find_tiles(manifest.placement, manifest.technology.array)
+    if json:
+        values: dict[str, Any] = {**facts.as_dict(), "needs": needs}
+        if tiles:
+            values["tiles"] = [
+                {"chip": t.chip, "name": t.name, "kind": t.kind.name, "members": t.members,
+                 "neurons": t.neurons, "blocks": t.blocks}
+                for t in found
+            ]  # fmt: skip
+        print_json(values)
+        return
+    if tiles:
+        for tile in found:
+            out.print(f"chip {tile.chip}  {tile.kind.name:<24} {tile.name}")
+        return
+    rows, columns = facts.grid
+    out.print(f"technology         {facts.technology}, scheme {facts.scheme}")
+    out.print(f"chips              {facts.chips} ({rows} x {columns})")
+    out.print(
+        f"weights            {facts.weights:,} as {facts.digits:,} digits, {len(found):,} tiles"
+    )
+    out.print(f"area per digit     {facts.area_per_digit_um2:.4f} um2 by the scheme's own geometry")
+    if facts.published_um2_per_weight is not None:
+        out.print(
+            f"{'':<18} {facts.published_um2_per_weight:.4f} um2 a weight is the published figure: "
+            f"{facts.chips_by_published} chips"
+        )
+    out.print(f"transistors        {facts.transistors_per_digit:.1f} a digit")
+    out.print(f"fullest chip       {facts.array_area_mm2:,.2f} mm2 of arrays")
+    out.print(f"verdict            {facts.verdict()}")
+    for line in _needs_lines(needs):
+        out.print(line)
+
+
+def _needs_lines(needs: dict[str, Any]) -> list[str]:
+    lines = []
+    for name, of in needs.items():
+        wire = of["wire_um_per_weight"]
+        lines.append(
+            f"{name:<18} wire a weight {wire['mean']:.2f} um, worst {wire['worst']:.2f}; "
+            f"fan-out {of['fan_out']['mean']:.1f}, worst {of['fan_out']['worst']:.0f}; "
+            f"load {of['load_ff']['mean']:.1f} fF, worst {of['load_ff']['worst']:.1f}, "
+            f"{of['repeaters']} repeaters; ports {of['ports_per_weight']:.3f} a weight"
+        )
+        uses = (
+            f"{layer} {use['used']:.0f} of {use['tracks']:.0f} ({use['use']:.0%})"
+            for layer, use in of["tracks"].items()
+        )
+        lines.append(f"{'':<18} tracks: {', '.join(uses)}")
+    return lines

@@ -1,0 +1,104 @@
+"""The cells of a mask file: a tile's metal, the fixed metal below it, and what many tiles share.
+
+chip-00                           places every tile, and with the base also what lies below
+model.layers.0....n0.b0         programmable metal of one tile
+scale-taps-d1-b8-r2-s1        the vias that write a shift in one scale cell (taps)
+base-taps-d1-b8-r2-256x32       fixed metal and pin labels of 256 rows of 32 blocks
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hnlpu.embed import ArrayKind, Scheme, Taps, TileDigits, TileShape, open_scheme
+from hnlpu.hardwire import Build, TileReader
+from hnlpu.masks._oasis_bytes import layout_payload
+from hnlpu.masks._oasis_read import Cell, flatten, parse_cell
+from hnlpu.masks._oasis_taps import pattern_cells, pattern_layout, pattern_name, taps_payload
+from hnlpu.masks._oasis_write import cell_record
+
+
+class TileSource:
+    """Digits and schemes of a build's tiles."""
+
+    def __init__(self, build: Build):
+        self.build = build
+        self._reader = TileReader(build)
+        self._schemes: dict[ArrayKind, Scheme] = {}
+
+    def scheme(self, kind: ArrayKind) -> Scheme:
+        """The scheme of an array kind in the build's technology."""
+        if kind not in self._schemes:
+            self._schemes[kind] = open_scheme(self.build.manifest.technology, kind)
+        return self._schemes[kind]
+
+    @property
+    def read(self) -> TileReader:
+        """Reads the digits and weights of tiles."""
+        return self._reader
+
+
+def chip_name(chip: int) -> str:
+    """Name of a chip's cell and, with a suffix, of its file."""
+    return f"chip-{chip:02d}"
+
+
+def base_name(scheme: Scheme, shape: TileShape) -> str:
+    """Name of the cell of fixed metal below tiles of a shape."""
+    return f"base-{scheme.kind.name}-{shape.rows}x{shape.blocks}"
+
+
+def base_payload(scheme: Scheme, shape: TileShape) -> bytes:
+    """OASIS records of the fixed metal and its pin labels."""
+    return layout_payload(scheme.base(shape))
+
+
+def tile_payload(scheme: Scheme, digits: TileDigits) -> bytes:
+    """OASIS records of a tile's programmable metal."""
+    if isinstance(scheme, Taps):
+        return taps_payload(scheme, digits)
+    return layout_payload(scheme.draw(digits))
+
+
+def used_names(scheme: Scheme, digits: TileDigits) -> set[str]:
+    """Names of the shared cells that a tile places."""
+    if not isinstance(scheme, Taps) or not scheme.scale_stubs:
+        return set()
+    shifts = np.flatnonzero(np.bincount(digits.shifts.reshape(-1)))
+    return {pattern_name(scheme, shift) for shift in shifts.tolist()}
+
+
+def shared_payloads(scheme: Scheme) -> dict[str, bytes]:
+    """OASIS records of the cells that tiles of a kind may place, by name."""
+    return pattern_cells(scheme) if isinstance(scheme, Taps) else {}
+
+
+def shared_cells(scheme: Scheme) -> dict[str, Cell]:
+    """The same, as the reader gives them."""
+    return {
+        name: parse_cell(cell_record(name, payload), name)
+        for name, payload in shared_payloads(scheme).items()
+    }
+
+
+def read_tile(record: bytes, shared: Mapping[str, Cell], where: str) -> Cell:
+    """A tile's cell from its record in a file, with all that it places; raises DamagedMasks."""
+    cell = parse_cell(record, where)
+    return flatten({**shared, cell.name: cell}, cell.name)
+
+
+__all__ = [
+    "TileSource",
+    "base_name",
+    "base_payload",
+    "chip_name",
+    "pattern_layout",
+    "pattern_name",
+    "read_tile",
+    "shared_cells",
+    "shared_payloads",
+    "tile_payload",
+    "used_names",
+]

@@ -1,0 +1,299 @@
+"""Tiles of a build, from mask files or drawn anew -> whether their metal says the build's weights.
+
+    bulk          every tile passes through the bytes of an OASIS file; sites of vias (or ends of
+                  wires) become digits, held against the build's
+    independent   fixed and programmable metal become nets by geometry and pin labels alone; what
+                  they say is held against the definition of the integer weights
+
+The first is fast and shares the scheme's tables with what draws; the second shares nothing with it
+but the names of pins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hnlpu.embed import Fault, Layout, Scheme
+from hnlpu.errors import DamagedMasks
+from hnlpu.hardwire import Build, file_sha256
+from hnlpu.masks._cells import (
+    TileSource,
+    base_name,
+    base_payload,
+    chip_name,
+    read_tile,
+    shared_cells,
+    tile_payload,
+)
+from hnlpu.masks._decode import decode_regions, decode_taps
+from hnlpu.masks._extract import Base
+from hnlpu.masks._oasis_read import Cell, parse_cell
+from hnlpu.masks._oasis_write import CellPlace, cell_record
+from hnlpu.masks._record import RECORD, MasksRecord, build_digest, read_cells, read_record
+from hnlpu.masks._wires import check_wires
+from hnlpu.masks._write import Job, source_of, tile_places
+from hnlpu.place import Tile, find_tiles
+
+PROBLEMS_A_TILE = 5
+EXTRACTED_WHOLE = 2**27
+"""A model of up to so many digits is extracted whole, of a larger one a sample of a quarter of it."""
+
+
+@dataclass(frozen=True)
+class TileResult:
+    """What was found in a tile by the bulk reader, and by the extractor if it was `extracted`."""
+
+    chip: int
+    name: str
+    digits: int
+    problems: tuple[str, ...]
+    extracted: bool
+    net_problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CheckTiles:
+    """A job -> a result for each tile; reads `folder` (or draws, where it is None).
+
+    `extract` holds (chip, name) of the tiles for the independent extractor.
+    """
+
+    directory: Path
+    digest: str
+    folder: Path | None
+    extract: frozenset[tuple[int, str]]
+
+    def __call__(self, job: Job) -> list[TileResult]:
+        """Runs in any process."""
+        reader = _Reader(source_of(self.directory, self.digest), self.folder)
+        results = []
+        for tile in job.tiles:
+            extracted = (tile.chip, tile.name) in self.extract
+            bulk, nets = reader.problems(tile, extracted)
+            results.append(
+                TileResult(
+                    tile.chip, tile.name, tile.shape.weights, tuple(bulk[:PROBLEMS_A_TILE]),
+                    extracted, tuple(nets[:PROBLEMS_A_TILE]),
+                )
+            )  # fmt: skip
+        return results
+
+
+class _Reader:
+    """Reads tiles' metal and compares; keeps what tiles of a kind share."""
+
+    def __init__(self, source: TileSource, folder: Path | None):
+        self._source, self._folder = source, folder
+        self._shared: dict[Any, dict[str, Cell]] = {}
+        self._bases: dict[str, Base] = {}
+        self._files: dict[int, _ChipFile] = {}
+
+    def problems(self, tile: Tile, extracted: bool) -> tuple[list[str], list[str]]:
+        """Everything that is wrong with a tile: in its metal's places, and in its nets."""
+        scheme, digits = self._source.scheme(tile.kind), self._source.read.digits(tile)
+        where = f"{chip_name(tile.chip)} {tile.name}"
+        try:
+            if self._folder is None:
+                record = cell_record(tile.name, tile_payload(scheme, digits))
+                shared: Mapping[str, Cell] = self._shared_of(scheme)
+            else:
+                file = self._file(tile.chip)
+                record, shared = file.record(tile.name), file.shared
+            cell = read_tile(record, shared, where)
+        except DamagedMasks as error:
+            return [str(error)], []
+        if cell.name != tile.name:
+            return [f"{where}: its place in the file holds tile {cell.name}"], []
+        found, faults = scheme.read(tile.shape, cell.shapes)
+        problems = [_place(where, tile, fault) for fault in faults[:PROBLEMS_A_TILE]]
+        problems += _differences(where, tile, found, digits.integers(), "says")
+        if scheme.name == "regions":
+            layout = scheme.base(tile.shape).merged(_drawn(cell))
+            broken = check_wires(scheme.technology, layout)
+            problems += [f"{where}: {violation}" for violation in broken[:PROBLEMS_A_TILE]]
+        return problems, self._extract(tile, scheme, cell, where) if extracted else []
+
+    def _shared_of(self, scheme: Scheme) -> dict[str, Cell]:
+        if scheme.kind not in self._shared:
+            self._shared[scheme.kind] = shared_cells(scheme)
+        return self._shared[scheme.kind]
+
+    def _file(self, chip: int) -> _ChipFile:
+        if chip not in self._files:
+            assert self._folder is not None
+            self._files[chip] = _ChipFile(self._folder, chip)
+        return self._files[chip]
+
+    def _extract(self, tile: Tile, scheme: Scheme, cell: Cell, where: str) -> list[str]:
+        name = base_name(scheme, tile.shape)
+        if name not in self._bases:
+            record = None
+            if self._folder is not None:
+                record = self._file(tile.chip).record_or_none(name)
+            if record is None:
+                record = cell_record(name, base_payload(scheme, tile.shape))
+            self._bases = {name: Base(scheme.technology, parse_cell(record, name))}
+        netlist = self._bases[name].netlist(cell.shapes)
+        decode = decode_taps if scheme.name == "taps" else decode_regions
+        found, faults = decode(netlist, tile.shape.rows, tile.shape.blocks)
+        problems = [_place(where, tile, fault) for fault in faults[:PROBLEMS_A_TILE]]
+        kind = tile.kind
+        sums = found.astype(np.int64).reshape(-1, kind.bank, kind.digits, found.shape[1]).sum(2)
+        wanted = self._source.read.weights(tile)
+        for neuron, member, column in np.argwhere(sums != wanted)[:PROBLEMS_A_TILE].tolist():
+            row = (neuron * kind.bank + member) * kind.digits
+            problems.append(
+                _place(where, tile, Fault(row, column, "")).rstrip(": ")
+                + f": its nets say {sums[neuron, member, column]}, the weight is "
+                f"{wanted[neuron, member, column]}"
+            )
+        return problems
+
+
+def _drawn(cell: Cell) -> Layout:
+    """The shapes of a cell that was read."""
+    return Layout(rectangles={layer: np.concatenate(parts) for layer, parts in cell.shapes.items()})
+
+
+class _ChipFile:
+    """The OASIS file of a chip, read cell by cell."""
+
+    def __init__(self, folder: Path, chip: int):
+        self._path = folder / f"{chip_name(chip)}.oas"
+        self.cells = read_cells(folder / f"{chip_name(chip)}.cells.json")
+        self.shared: Mapping[str, Cell] = {
+            name: parse_cell(self.record(name), f"{self._path}: {name}")
+            for name in self.cells
+            if name.startswith("scale-")
+        }
+
+    def record(self, name: str) -> bytes:
+        """The bytes of a cell; raises DamagedMasks."""
+        record = self.record_or_none(name)
+        if record is None:
+            raise DamagedMasks(f"{self._path}: lacks cell {name}; write the masks again")
+        return record
+
+    def record_or_none(self, name: str) -> bytes | None:
+        """The same, or None where the file has no such cell."""
+        place: CellPlace | None = self.cells.get(name)
+        if place is None:
+            return None
+        try:
+            with self._path.open("rb") as file:
+                file.seek(place.offset)
+                return file.read(place.bytes)
+        except (OSError, ValueError) as error:
+            raise DamagedMasks(f"{self._path}: cannot be read ({error})") from None
+
+
+def _place(where: str, tile: Tile, fault: Fault) -> str:
+    """A fault in words, with tile, row and input and what of the model they are."""
+    text = where
+    if fault.row is not None:
+        text += f": row {fault.row}"
+        if fault.row < tile.shape.rows:
+            neuron, member, digit = tile.place_of(fault.row)
+            parts = [f"neuron {neuron}"]
+            if tile.kind.bank > 1:
+                parts.append(f"expert {member}")
+            if tile.kind.digits > 1:
+                parts.append(f"digit {digit}")
+            text += f" ({', '.join(parts)})"
+    if fault.column is not None:
+        text += f", input {tile.blocks[0] * 32 + fault.column}"
+    return f"{text}: {fault.what}"
+
+
+def _differences(
+    where: str, tile: Tile, found: npt.NDArray[np.int32], wanted: npt.NDArray[np.int32], verb: str
+) -> list[str]:
+    if np.array_equal(found, wanted):
+        return []
+    different = np.argwhere(found != wanted)
+    problems = [
+        _place(
+            where, tile,
+            Fault(row, column, f"{verb} {found[row, column]}, the build has {wanted[row, column]}"),
+        )
+        for row, column in different[:PROBLEMS_A_TILE].tolist()
+    ]  # fmt: skip
+    if len(different) > PROBLEMS_A_TILE:
+        problems.append(f"{where}: {len(different)} digits differ in all")
+    return problems
+
+
+def tiles_to_extract(tiles: Sequence[Tile], seed: int = 0) -> frozenset[tuple[int, str]]:
+    """All tiles of a small model; of a large one the first of every kind, and others at random."""
+    if sum(tile.shape.weights for tile in tiles) <= EXTRACTED_WHOLE:
+        return frozenset((tile.chip, tile.name) for tile in tiles)
+    chosen = {tile.kind: tile for tile in reversed(tiles)}
+    found = {(tile.chip, tile.name) for tile in chosen.values()}
+    room = EXTRACTED_WHOLE // 4
+    for n in np.random.default_rng(seed).permutation(len(tiles)).tolist():
+        room -= tiles[n].shape.weights
+        if room < 0:
+            break
+        found.add((tiles[n].chip, tiles[n].name))
+    return frozenset(found)
+
+
+def open_masks(build: Build, folder: Path) -> tuple[MasksRecord, list[Tile], list[str]]:
+    """The record of a folder of masks, the tiles it must hold, and what is wrong with its files.
+
+    Raises DamagedMasks where it is no folder of OASIS masks at all, or of another build.
+    """
+    record = read_record(folder)
+    if record.build != build_digest(build):
+        raise DamagedMasks(
+            f"{folder}: masks of another build than {build.directory}; write them again"
+        )
+    if "oasis" not in record.formats:
+        raise DamagedMasks(f"{folder}: holds no OASIS; write the masks with --format oasis")
+    manifest = build.manifest
+    problems, tiles = [], []
+    for name, file in record.files.items():
+        path = folder / name
+        try:
+            if path.stat().st_size != file.bytes or file_sha256(path) != file.sha256:
+                problems.append(f"{path}: altered (its digest is not that of {RECORD})")
+        except OSError as error:
+            problems.append(f"{path}: cannot be read ({error.strerror})")
+    for chip in record.tiles:
+        try:
+            cells = read_cells(folder / f"{chip_name(chip)}.cells.json")
+        except DamagedMasks as error:
+            problems.append(str(error))
+            continue
+        known = find_tiles(manifest.placement, manifest.technology.array, [chip])
+        here = [tile for tile in known if tile.name in cells]
+        if len(here) != record.tiles[chip]:
+            problems.append(
+                f"{folder / chip_name(chip)}.oas: has {len(here)} tiles, {RECORD} says "
+                f"{record.tiles[chip]}"
+            )
+        problems += _misplaced(build, folder, chip, here)
+        tiles += here
+    return record, tiles, problems
+
+
+def _misplaced(build: Build, folder: Path, chip: int, tiles: Sequence[Tile]) -> Iterator[str]:
+    """Tiles that do not lie where the placement puts them."""
+    name = chip_name(chip)
+    try:
+        top = parse_cell(_ChipFile(folder, chip).record(name), f"{folder / name}.oas: {name}")
+    except DamagedMasks as error:
+        yield str(error)
+        return
+    wanted = {placed.tile.name: (placed.x, placed.y) for placed in tile_places(build, chip, tiles)}
+    for tile, place in wanted.items():
+        found = top.placements.get(tile)
+        places = [] if found is None else [tuple(at) for at in found.tolist()]
+        if places != [place]:
+            yield f"{folder / name}.oas: tile {tile} lies at {places or 'no place'}, not at {place}"
