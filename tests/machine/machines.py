@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hnlpu.catalog import Attention, Dense, Experts, ModelShape, WeightFormat
-from hnlpu.machine import Specification
+from hnlpu.machine import Links, Specification
 from hnlpu.quantities import Quantity
 
 SIXTEEN = WeightFormat(
@@ -35,8 +35,9 @@ def make_model(
 
 def make_machine(**changes: Any) -> Specification:
     values: dict[str, Any] = {
-        "rows": 1, "columns": 1, "slots": 4, "clock": 1e9, "link_bandwidth": 1e9,
-        "link_latency": 100e-9, "link_value_bytes": 2, "collective": "direct",
+        "rows": 1, "columns": 1, "slots": 4, "clock": 1e9,
+        "column_links": Links(1e9, 100e-9), "row_links": Links(1e9, 100e-9), "value_bytes": 2,
+        "collective": "direct",
         "sampling": "gather", "heads_per_cycle": 1, "attention_latency": 1.0,
         "vector_latency_cycles": 100, "pass_cycles": 50, "experts_per_bank": 0,
         "buffer_bytes": 1e9, "buffer_bandwidth": 1e15, "hbm_bytes": 1e9, "hbm_bandwidth": 1e12,

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from hnlpu.catalog import load_model, load_system
 from hnlpu.machine import (
+    Links,
     Load,
     kv_state,
     simulate,
@@ -56,6 +57,7 @@ def test_experts_in_one_bank_run_one_after_the_other():
     assert (shared.record[:, 2] - alone.record[:, 2]).tolist() == [100 * NS, 200 * NS]
 
 
+links = st.builds(Links, st.sampled_from([1e8, 1e9, 1e11]), st.just(100e-9), st.booleans())
 machines = st.builds(
     make_machine,
     rows=st.sampled_from([1, 2, 4]),
@@ -63,7 +65,8 @@ machines = st.builds(
     slots=st.integers(1, 9),
     collective=st.sampled_from(["direct", "scatter", "ring"]),
     sampling=st.sampled_from(["gather", "candidates"]),
-    link_bandwidth=st.sampled_from([1e8, 1e9, 1e11]),
+    column_links=links,
+    row_links=links,
     heads_per_cycle=st.sampled_from([0.1, 1, 8]),
     attention_latency=st.sampled_from([1.0, 2.5]),
     pass_cycles=st.sampled_from([20, 300]),

@@ -18,7 +18,7 @@ from hnlpu.machine._open import Target, chips_needed, open_target, parse_grid
 from hnlpu.machine._published import Calibration, bit_serial_cycles, calibrate, specification
 from hnlpu.machine._requests import Requests, poisson_requests, read_trace, uniform_requests
 from hnlpu.machine._simulate import Contention, Load, Simulation, prefill_time, simulate
-from hnlpu.machine._specification import Collective, Sampling, Specification
+from hnlpu.machine._specification import Collective, Links, Sampling, Specification
 from hnlpu.machine._work import LayerWork, TokenWork, bank_size, expected_rounds, token_work
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "KvState",
     "Latency",
     "LayerWork",
+    "Links",
     "Load",
     "Requests",
     "Sampling",

@@ -173,14 +173,19 @@ def _array_demand(spec: Specification, work: LayerWork) -> float:
 
 
 def _steps_latency(spec: Specification, steps: tuple[Step, ...]) -> tuple[float, float]:
-    if not steps:
-        return 0.0, 0.0
-    return len(steps) * spec.link_latency, sum(s.bytes for s in steps) / spec.link_bandwidth
+    hops = on_links = 0.0
+    for step in steps:
+        links = spec.column_links if step.axis == "column" else spec.row_links
+        hops += step.hops * links.latency
+        on_links += step.bytes / links.bandwidth
+    return hops, on_links
 
 
 def _add_links(
     spec: Specification, demand: dict[str, float], steps: tuple[Step, ...], count: int
 ) -> None:
     for step in steps:
-        name = "column links" if step.axis == "column" else "row links"
-        demand[name] += count * step.bytes / spec.link_bandwidth
+        if step.axis == "column":
+            demand["column links"] += count * step.bytes / spec.column_links.bandwidth
+        else:
+            demand["row links"] += count * step.bytes / spec.row_links.bandwidth

@@ -107,9 +107,11 @@ class _Writer:
     def links(self, steps: tuple[Step, ...]) -> None:
         """Steps of an exchange."""
         for step in steps:
-            time = step.bytes / self.spec.link_bandwidth
-            resource = COLUMN_LINKS if step.axis == "column" else ROW_LINKS
-            self.add(PLAIN, resource, COMMUNICATION, time, time + self.spec.link_latency)
+            column = step.axis == "column"
+            links = self.spec.column_links if column else self.spec.row_links
+            resource = COLUMN_LINKS if column else ROW_LINKS
+            time = step.bytes / links.bandwidth
+            self.add(PLAIN, resource, COMMUNICATION, time, time + step.hops * links.latency)
 
     def vector(self, elements: float) -> None:
         """An operation of the vector unit."""

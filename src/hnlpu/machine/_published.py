@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from hnlpu.catalog import Breakdown, Machine, ModelShape, System, load_model
 from hnlpu.errors import InvalidData, InvalidInput
 from hnlpu.machine._analytic import communication_latency, passes
-from hnlpu.machine._specification import HEAD_DIMENSION, HEAD_QUERIES, Specification
+from hnlpu.machine._specification import Links, Specification
 from hnlpu.machine._vector import layer_elements
 from hnlpu.machine._work import TokenWork, token_work
 
@@ -121,14 +121,15 @@ def _plain(machine: Machine, model: ModelShape | None, kv_bits: int) -> Specific
     """What the numbers of a machine say by themselves."""
     layers = model.layers if model else 1
     inputs = model.hidden if model else 4096
+    links = Links(machine.link.bandwidth.value * 1e9, machine.link.latency.value * 1e-9)
     return Specification(
         rows=machine.rows,
         columns=machine.columns,
         slots=machine.slots(layers),
         clock=machine.clock.value * 1e9,
-        link_bandwidth=machine.link.bandwidth.value * 1e9,
-        link_latency=machine.link.latency.value * 1e-9,
-        link_value_bytes=machine.link.value_bits / 8,
+        column_links=links,
+        row_links=links,
+        value_bytes=machine.link.value_bits / 8,
         collective="direct",
         sampling="gather",
         heads_per_cycle=machine.vector_unit.heads_per_cycle.value,
@@ -153,19 +154,3 @@ def _operations(spec: Specification, work: TokenWork) -> float:
     return 1 + sum(
         work.count(i) * len(layer_elements(spec, kind)) for i, kind in enumerate(work.kinds)
     )
-
-
-def for_model(spec: Specification, machine: Machine, model: ModelShape) -> Specification:
-    """The same machine with one slot in each stage of each layer of `model`."""
-    return replace(spec, slots=machine.slots(model.layers))
-
-
-__all__ = [
-    "HEAD_DIMENSION",
-    "HEAD_QUERIES",
-    "Calibration",
-    "bit_serial_cycles",
-    "calibrate",
-    "for_model",
-    "specification",
-]

@@ -15,7 +15,9 @@ from typing import Literal, get_args
 from hnlpu.errors import InvalidInput
 
 Collective = Literal["direct", "scatter", "ring"]
-"""How chips exchange: all values to all peers; reduce-scatter then all-gather; around a ring."""
+"""How chips exchange: all values to all peers; reduce-scatter then all-gather; around a ring.
+
+On links to neighbours only there is one way: to the middle of the line and back."""
 
 Sampling = Literal["gather", "candidates"]
 """What the unembedding sends: all logits, or each chip's best one (exact with Gumbel noise)."""
@@ -26,6 +28,15 @@ VECTOR_OPERATIONS = 7
 HEAD_DIMENSION = 64
 HEAD_QUERIES = 8
 """A "cached head a cycle" is 64 values of one key or value against the 8 queries that share it."""
+
+
+@dataclass(frozen=True)
+class Links:
+    """The links of one axis: bytes/s in each direction, seconds; to all chips or to neighbours."""
+
+    bandwidth: float
+    latency: float
+    neighbours: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,9 +55,9 @@ class Specification:
     columns: int
     slots: int
     clock: float
-    link_bandwidth: float
-    link_latency: float
-    link_value_bytes: float
+    column_links: Links
+    row_links: Links
+    value_bytes: float
     collective: Collective
     sampling: Sampling
     heads_per_cycle: float
@@ -68,17 +79,26 @@ class Specification:
             value = getattr(self, field.name)
             if isinstance(value, int | float) and not 0 <= value < 1e18:
                 raise InvalidInput(f"machine {field.name} is {value:g}; it may be 0 to 1e18")
+        for name, links, chips in (
+            ("column_links", self.column_links, self.rows),
+            ("row_links", self.row_links, self.columns),
+        ):
+            if not (0 <= links.latency < 1 and 0 <= links.bandwidth < 1e18):
+                raise InvalidInput(
+                    f"machine {name}: latency {links.latency:g} s, bandwidth "
+                    f"{links.bandwidth:g} bytes/s; give 0 to 1 s and 0 to 1e18 bytes/s"
+                )
+            if chips > 1 and not links.bandwidth > 0:
+                raise InvalidInput(f"machine {name}: {chips} chips need a bandwidth above 0")
         for name in ("rows", "columns", "slots", "clock", "heads_per_cycle", "pass_cycles",
                      "vector_latency_cycles", "buffer_bandwidth", "kv_bits",
-                     "link_value_bytes"):  # fmt: skip
+                     "value_bytes"):  # fmt: skip
             if not getattr(self, name) > 0:
                 raise InvalidInput(f"machine {name} is {getattr(self, name):g}; it must be above 0")
         if self.rows > 256 or self.columns > 256:
             raise InvalidInput(f"a grid of {self.rows} x {self.columns} chips; at most 256 x 256")
         if self.slots > 65536:
             raise InvalidInput(f"machine slots is {self.slots}; at most 65536 tokens in flight")
-        if self.chips > 1 and not self.link_bandwidth > 0:
-            raise InvalidInput(f"{self.chips} chips need links: link_bandwidth must be above 0")
         if self.hbm_bytes > 0 and not self.hbm_bandwidth > 0:
             raise InvalidInput("HBM needs a bandwidth above 0")
         for name in ("attention_latency", "link_sharing"):

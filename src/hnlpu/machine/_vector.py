@@ -13,7 +13,8 @@ Own count of multiplications and additions, one lane each; no publication gives 
 
 from __future__ import annotations
 
-from hnlpu.machine._specification import Specification
+from hnlpu.machine._exchange import shares_rows
+from hnlpu.machine._specification import Links, Specification
 from hnlpu.machine._work import (
     NORM_OPERATIONS,
     ROPE_OPERATIONS,
@@ -30,9 +31,9 @@ def layer_elements(spec: Specification, work: LayerWork) -> list[float]:
     norm = (1 + NORM_OPERATIONS) * work.hidden
     active = work.active / spec.chips
     swiglu = active * work.expert_width + work.split_width
-    column, row = _sums(spec, spec.rows), _sums(spec, spec.columns)
-    scattered = spec.collective == "scatter"
-    column_part = 1 / spec.columns if scattered else 1.0  # rows have reduced their shares by then
+    column = _sums(spec, spec.rows, spec.column_links)
+    row = _sums(spec, spec.columns, spec.row_links)
+    column_part = 1 / spec.columns if shares_rows(spec) else 1.0
     elements = [
         column * work.query_values + ROPE_OPERATIONS * rotated,
         column * work.output_values,
@@ -50,8 +51,10 @@ def sampling_elements(spec: Specification, work: TokenWork) -> float:
     return float(work.logits * (spec.chips if spec.sampling == "gather" else 1))
 
 
-def _sums(spec: Specification, chips: int) -> float:
+def _sums(spec: Specification, chips: int, links: Links) -> float:
     """Additions for each value reduced among `chips`."""
     if chips == 1:
         return 0.0
+    if links.neighbours:  # the middle of a line adds from both sides
+        return min(2.0, chips - 1)
     return chips - 1 if spec.collective == "direct" else (chips - 1) / chips
