@@ -15,6 +15,7 @@ from hnlpu._paths import absolute
 from hnlpu.errors import InvalidInput, OutputFailed
 from hnlpu.hardwire import open_build
 from hnlpu.report._facts import examine
+from hnlpu.report._masks_page import write_picture
 from hnlpu.report._measure import Stopwatch, measure_quality, measure_speech
 from hnlpu.report._page import render
 
@@ -99,4 +100,4 @@ def _publish(page: str, aside: Path, path: Path) -> None:
         ) from None
 
 
-__all__ = ["report"]
+__all__ = ["report", "write_picture"]

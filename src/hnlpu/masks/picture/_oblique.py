@@ -13,32 +13,43 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hnlpu.embed import LayerKey, Rectangles, Scheme
+from hnlpu.masks.picture._metal import Box, roles_of
 from hnlpu.masks.picture._scene import Item, Line, Point, Polygon
-from hnlpu.masks.picture._subject import Box, roles_of
 from hnlpu.technology import FIXED, PROGRAMMABLE
 
 RISE, METAL, CUT = 0.5, 0.08, 0.17
 """Depth drawn upwards; heights of a metal and of a cut, as parts of the window's width."""
-LEAN = 0.62
+LEAN, LEAST_DEPTH = 0.62, 0.34
+TALL = 3 * (METAL + CUT)
+"""Height of all layers, in widths of the window."""
 _ROLE_OPACITY = {"upper": 0.5}
 
 
 @dataclass(frozen=True)
 class Oblique:
-    """Projects nm to points: the window `box` fills `width` points, its front lower left at (x, y)."""
+    """Projects nm to points: the front lower left of the window `box` at (x, y)."""
 
     box: Box
     x: float
     y: float
-    width: float
+    scale: float
+    """Points a nm across."""
     stretch: float
     """How much deeper rows are drawn than they are."""
 
-    @property
-    def scale(self) -> float:
-        """Points a nm, so that the lean of the far side fits too."""
-        box = self.box
-        return self.width / (box[2] - box[0] + LEAN * self.stretch * (box[3] - box[1]))
+    @classmethod
+    def fitted(cls, box: Box, x: float, y: float, width: float, height: float) -> Oblique:
+        """The box as large as it goes in width and height, its front lower left at (x, y).
+
+        What is flat is drawn deeper than it is.
+        """
+        wide, deep = box[2] - box[0], box[3] - box[1]
+        stretch = max(1.0, LEAST_DEPTH * wide / deep)
+        scale = min(
+            width / (wide + LEAN * stretch * deep),
+            height / (RISE * stretch * deep + TALL * wide),
+        )
+        return cls(box, x, y, scale, stretch)
 
     def point(self, x: float, y: float, z: float) -> Point:
         """Where a place at height z (in widths of the window) is drawn."""
@@ -65,23 +76,25 @@ def heights(scheme: Scheme) -> dict[LayerKey, tuple[float, float]]:
 
 
 def oblique_items(
-    view: Oblique, shapes: Mapping[LayerKey, Rectangles], scheme: Scheme, chosen: Sequence[Box] = ()
-) -> list[Item]:
-    """The boxes of all shapes, those behind first; `chosen` ones are not seen through."""
+    view: Oblique, shapes: Mapping[LayerKey, Rectangles], scheme: Scheme,
+    chosen: Mapping[LayerKey, Rectangles],
+) -> list[Item]:  # fmt: skip
+    """The boxes of all shapes, those behind first; what meets `chosen` ones is not seen through."""
     items: list[Item] = [_floor(view)]
     reach = heights(scheme)
     for layer, role in roles_of(scheme).items():
         if layer not in shapes:
             continue
+        near = chosen[layer].tolist() if layer in chosen else []
         boxes = sorted(shapes[layer].tolist(), key=lambda box: (-box[1], box[0]))
         for box in boxes:
-            solid = any(_meets(box, other) for other in chosen)
+            solid = any(_meets(box, other) for other in near)
             opacity = 1.0 if solid else _ROLE_OPACITY.get(role, 1.0)
             items += _solid(view, box, reach[layer], role, opacity)
     return items
 
 
-def _meets(a: Sequence[float], b: Box) -> bool:
+def _meets(a: Sequence[float], b: Sequence[float]) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 

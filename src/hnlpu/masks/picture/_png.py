@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hnlpu.masks.picture._scene import (
     Bitmap,
+    Boxes,
     Disc,
     Item,
     Line,
@@ -52,14 +53,13 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 def _put(image: Image.Image, draw: ImageDraw.ImageDraw, item: Item, theme: dict[str, str], k: float) -> None:  # fmt: skip
     match item:
         case Rect():
-            x0, y0 = item.x * k, item.y * k
-            x1, y1 = x0 + item.width * k, y0 + item.height * k
-            # Pillow counts the last pixel in, and refuses what has none
-            box = (x0, y0, max(x0, x1 - 1), max(y0, y1 - 1))
             draw.rectangle(
-                box, _colour(theme, item.fill, item.opacity),
+                _corners(item.x * k, item.y * k, item.width * k, item.height * k),
+                _colour(theme, item.fill, item.opacity),
                 _colour(theme, item.stroke, 1.0), max(1, round(item.line * k)) if item.stroke else 0,
             )  # fmt: skip
+        case Boxes():
+            _put_boxes(image, draw, item, theme, k)
         case Polygon():
             points = _scaled(item.points, k)
             draw.polygon(points, _shaded(theme, item))
@@ -88,6 +88,30 @@ def _put(image: Image.Image, draw: ImageDraw.ImageDraw, item: Item, theme: dict[
             size = max(1, round(item.width * k)), max(1, round(item.height * k))
             pixels = Image.fromarray(item.pixels, "RGBA").resize(size, Image.Resampling.BOX)
             image.paste(pixels, (round(item.x * k), round(item.y * k)), pixels)
+
+
+def _put_boxes(image: Image.Image, draw: ImageDraw.ImageDraw, item: Boxes, theme: dict[str, str], k: float) -> None:  # fmt: skip
+    """Fill all rectangles at once, through a mask, so that overlaps are no darker; then outline."""
+    corners = [_corners(x * k, y * k, w * k, h * k) for x, y, w, h in item.boxes]
+    if not corners:
+        return
+    left, top = (round(min(c[n] for c in corners)) for n in (0, 1))
+    right, bottom = (round(max(c[n] for c in corners)) + 1 for n in (2, 3))
+    mask = Image.new("L", (right - left, bottom - top))
+    on_mask = ImageDraw.Draw(mask)
+    for x0, y0, x1, y1 in corners:
+        on_mask.rectangle((x0 - left, y0 - top, x1 - left, y1 - top), round(255 * item.opacity))
+    image.paste(_rgb(theme, item.fill), (left, top), mask)
+    if item.stroke:
+        for box in corners:
+            draw.rectangle(
+                box, None, _colour(theme, item.stroke, 1.0), max(1, round(item.line * k))
+            )
+
+
+def _corners(x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
+    """As Pillow wants them: it counts the last pixel in, and refuses what has none."""
+    return x, y, max(x, x + width - 1), max(y, y + height - 1)
 
 
 def _scaled(points: Sequence[Point], k: float) -> list[Point]:

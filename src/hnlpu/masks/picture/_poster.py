@@ -7,11 +7,14 @@ from dataclasses import replace
 from io import BytesIO
 
 from hnlpu.embed import Scheme
-from hnlpu.masks.picture._panels import HEIGHT, WIDTH, Panel, panels_of
+from hnlpu.masks.picture._focus import focus_on
+from hnlpu.masks.picture._panels import panels_of
+from hnlpu.masks.picture._parts import HEIGHT, WIDTH, Panel
 from hnlpu.masks.picture._scene import (
     DARK,
     LIGHT,
     Bitmap,
+    Boxes,
     Disc,
     Item,
     Line,
@@ -21,9 +24,11 @@ from hnlpu.masks.picture._scene import (
     Text,
 )
 from hnlpu.masks.picture._subject import Subject
+from hnlpu.masks.picture._words import words_of
 
-MARGIN, GAP, TOP, COLUMNS = 28.0, 18.0, 104.0, 3
+MARGIN, GAP, TOP, COLUMNS = 28.0, 18.0, 80.0, 3
 TITLE_SIZE, CAPTION_SIZE, LINE_HEIGHT = 15.0, 12.5, 16.5
+IDEA_SIZE, IDEA_LINE = 15.5, 22.0
 Measure = Callable[[str, float], float]
 """Width of a text at a size, in points."""
 
@@ -32,7 +37,7 @@ def draw_png(subject: Subject, *, dark: bool = False, pixels_a_point: float = 1.
     """The page as a PNG file."""
     from hnlpu.masks.picture._png import render, text_width
 
-    page = poster(subject, panels_of(subject), text_width)
+    page = poster(subject, panels_of(subject, focus_on(subject)), text_width)
     file = BytesIO()
     render(page, DARK if dark else LIGHT, pixels_a_point).save(file, "PNG", optimize=True)
     return file.getvalue()
@@ -44,17 +49,20 @@ def poster(subject: Subject, panels: Sequence[Panel], measure: Measure) -> Scene
     rows = [range(n, min(n + COLUMNS, len(panels))) for n in range(0, len(panels), COLUMNS)]
     heights = [HEIGHT + 58 + LINE_HEIGHT * max(len(captions[n]) for n in row) for row in rows]
     width = 2 * MARGIN + COLUMNS * WIDTH + (COLUMNS - 1) * GAP
-    height = TOP + sum(heights) + GAP * len(rows) + 78
+    idea = broken(words_of(subject.scheme).idea, width - 2 * MARGIN, IDEA_SIZE, measure)
+    top = TOP + IDEA_LINE * len(idea)
+    height = top + sum(heights) + GAP * len(rows) + 78
     page = Scene(width, height)
     page.add(Rect(0, 0, width, height, "paper"))
     page.add(Text(MARGIN, 50, f"{subject.model} in metal", 30, "ink", bold=True))
-    page.add(Text(MARGIN, 80, idea(subject.scheme), 16, "soft"))
-    y = TOP
+    for n, line in enumerate(idea):
+        page.add(Text(MARGIN, 80 + n * IDEA_LINE, line, IDEA_SIZE, "soft"))
+    y = top
     for row, box_height in zip(rows, heights, strict=True):
         for n in row:
             x = MARGIN + (n - row.start) * (WIDTH + GAP)
             page.add(Rect(x, y, WIDTH, box_height, "card", "rule"))
-            number = n + (1 if subject.floorplan else 3)
+            number = n + (1 if subject.place else 3)
             page.add(*moved(_panel(panels[n], number, captions[n]), x, y))
         y += box_height + GAP
     page.add(*_legend(subject.scheme, MARGIN, height - 54, width, measure))
@@ -72,30 +80,10 @@ def _panel(panel: Panel, number: int, caption: Sequence[str]) -> list[Item]:
     return items
 
 
-def idea(scheme: Scheme) -> str:
-    """What one must know before looking, in a sentence."""
-    return (
-        "Every weight is one via. Transistors and wires are the same for any model of this shape; "
-        f"only the vias of {' and '.join(scheme.programmable)} differ."
-    )
-
-
-def legend(scheme: Scheme) -> list[tuple[str, str]]:
-    """Colour and meaning of every layer."""
-    t = scheme.technology
-    return [
-        ("lower", f"{t.lower.name}: trunks of zero and positive products, pads"),
-        ("upper", f"{t.upper.name}: trunks of negative products"),
-        ("stub", f"{t.stub.name}: one stub a neuron and input"),
-        ("fixed", f"{t.port_cut.name}, {t.lower_cut.name}: fixed vias to the silicon"),
-        ("weight", f"{', '.join(scheme.programmable)}: vias that are the weights"),
-    ]
-
-
 def _legend(scheme: Scheme, x: float, y: float, width: float, measure: Measure) -> list[Item]:
     items: list[Item] = []
     at = x
-    for role, words in legend(scheme):
+    for role, words in words_of(scheme).legend.items():
         room = 26 + measure(words, 14) + 26
         if at + room > width and at > x:
             at, y = x, y + 28
@@ -120,7 +108,10 @@ def moved(items: Sequence[Item], dx: float, dy: float) -> list[Item]:
     """The items elsewhere."""
     out: list[Item] = []
     for item in items:
-        if isinstance(item, Polygon | Line):
+        if isinstance(item, Boxes):
+            boxes = tuple((x + dx, y + dy, w, h) for x, y, w, h in item.boxes)
+            out.append(replace(item, boxes=boxes))
+        elif isinstance(item, Polygon | Line):
             out.append(replace(item, points=tuple((x + dx, y + dy) for x, y in item.points)))
         else:
             assert isinstance(item, Rect | Disc | Text | Bitmap)

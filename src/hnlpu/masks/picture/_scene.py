@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from html import escape
 
@@ -22,13 +23,17 @@ LIGHT = {
     "array": "#c3d5ee", "other": "#e6e2d8", "tile": "#dce7f5",
     "lower": "#4f86c6", "stub": "#e3a43a", "upper": "#3d9c7c", "fixed": "#6f7682",
     "weight": "#d0342c",
+    "attention": "#a9cbe8", "router": "#efb78f", "experts": "#a3d6c0", "unembedding": "#dfb6d3",
 }  # fmt: skip
 DARK = {
     "paper": "#14161a", "card": "#1c1f25", "ink": "#e9e7e1", "soft": "#a3a9b5", "rule": "#454b56",
     "array": "#2c4564", "other": "#343942", "tile": "#23344a",
     "lower": "#5b95dd", "stub": "#e0aa4c", "upper": "#45ad8b", "fixed": "#a3a9b5",
     "weight": "#ff5d52",
+    "attention": "#285679", "router": "#7d4a22", "experts": "#216350", "unembedding": "#6d4161",
 }  # fmt: skip
+ROLES = ("attention", "router", "experts", "unembedding")
+"""Roles of matrices whose arrays have a colour of their own."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,17 @@ class Rect:
     width: float
     height: float
     fill: str = ""
+    stroke: str = ""
+    line: float = 1.0
+    opacity: float = 1.0
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Many rectangles, each x, y, width, height, painted alike and as one: none shows through."""
+
+    boxes: tuple[tuple[float, float, float, float], ...]
+    fill: str
     stroke: str = ""
     line: float = 1.0
     opacity: float = 1.0
@@ -100,7 +116,7 @@ class Bitmap:
     pixels: UInt8
 
 
-Item = Rect | Polygon | Line | Disc | Text | Bitmap
+Item = Rect | Boxes | Polygon | Line | Disc | Text | Bitmap
 
 
 @dataclass
@@ -116,22 +132,30 @@ class Scene:
         self.items += items
 
 
-def style_sheet(selector: str = ".metal-view") -> str:
-    """CSS that gives the names of colours their values below `selector`, in both themes."""
+def style_sheet(names: Iterable[str] = tuple(LIGHT)) -> str:
+    """CSS that gives names of colours their values in drawings, in both themes."""
+    names = sorted(set(names))
 
     def variables(theme: dict[str, str]) -> str:
-        return "".join(f"--m-{name}:{value};" for name, value in theme.items())
+        return "".join(f"--m-{name}:{theme[name]};" for name in names)
 
     rules = "".join(
-        f"{selector} .f-{name}{{fill:var(--m-{name})}}{selector} .s-{name}{{stroke:var(--m-{name})}}"
-        for name in LIGHT
+        f".metal-view .f-{name}{{fill:var(--m-{name})}}"
+        f".metal-view .s-{name}{{stroke:var(--m-{name})}}"
+        for name in names
     )
     return (
-        f"{selector}{{{variables(LIGHT)}}}\n"
-        f"@media (prefers-color-scheme: dark){{{selector}{{{variables(DARK)}}}}}\n{rules}\n"
-        f'{selector} text{{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",'
+        f".metal-view{{{variables(LIGHT)}}}\n"
+        f"@media (prefers-color-scheme: dark){{.metal-view{{{variables(DARK)}}}}}\n{rules}\n"
+        '.metal-view text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",'
         "sans-serif}"
     )
+
+
+def _colours(scene: Scene) -> set[str]:
+    """Names of the colours that a drawing uses."""
+    found = {getattr(item, key, "") for item in scene.items for key in ("fill", "stroke")}
+    return found - {""}
 
 
 def svg(scene: Scene, title: str, description: str = "", *, standalone: bool = False) -> str:
@@ -144,7 +168,7 @@ def svg(scene: Scene, title: str, description: str = "", *, standalone: bool = F
     if description:
         parts.append(f"<desc>{escape(description)}</desc>")
     if standalone:
-        parts.append(f"<style>{style_sheet()}</style>")
+        parts.append(f"<style>{style_sheet(_colours(scene) | {'card'})}</style>")
         parts.append(_element(Rect(0, 0, scene.width, scene.height, "card")))
     parts += [_element(item) for item in scene.items]
     parts.append("</svg>\n")
@@ -157,6 +181,12 @@ def _element(item: Item) -> str:
             paint = _paint(item.fill, item.stroke, item.line, item.opacity)
             box = _pairs(x=item.x, y=item.y, width=item.width, height=item.height)
             return f"<rect{box}{paint}/>"
+        case Boxes():
+            path = "".join(
+                f"M{_number(x)} {_number(y)}h{_number(w)}v{_number(h)}h{_number(-w)}z"
+                for x, y, w, h in item.boxes
+            )
+            return f'<path d="{path}"{_paint(item.fill, item.stroke, item.line, item.opacity)}/>'
         case Polygon():
             points = " ".join(f"{_number(x)},{_number(y)}" for x, y in item.points)
             polygon = f'<polygon points="{points}"{_paint(item.fill, "", 0, item.opacity)}/>'

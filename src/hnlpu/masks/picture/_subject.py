@@ -2,44 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.embed import BLOCK, Grid, LayerKey, Layout, Rectangles, Scheme, TileDigits, TileShape
+from hnlpu.embed import BLOCK, Scheme, TileDigits, TileShape
+from hnlpu.masks.picture._metal import Box
 from hnlpu.quantize import TWICE_E2M1, unpack
-from hnlpu.technology import FIXED, PIN, PROGRAMMABLE
 
 E8M0_BIAS = 127
-Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in nm."""
+SLACK_UM = 1e-3  # of comparisons between places that were rounded to nm
 
 
 @dataclass(frozen=True)
 class Block:
-    """A rectangle of a floorplan, in um from the die's lower left; `kind` is "array" or another."""
+    """A rectangle of a floorplan, in um from the die's lower left.
+
+    `role` is that of the matrix which an array holds (attention, router, experts, unembedding),
+    and empty for what is no array.  An array's block is `tiles` equal tiles side by side.
+    """
 
     name: str
-    kind: str
-    x: float
-    y: float
-    width: float
-    height: float
+    role: str
+    x_um: float
+    y_um: float
+    width_um: float
+    height_um: float
+    tiles: int = 1
+
+    @property
+    def corners(self) -> Box:
+        """x0, y0, x1, y1 in um."""
+        return self.x_um, self.y_um, self.x_um + self.width_um, self.y_um + self.height_um
+
+    @property
+    def area_mm2(self) -> float:
+        """Area."""
+        return self.width_um * self.height_um * 1e-6
 
 
 @dataclass(frozen=True)
-class Floorplan:
-    """A die in um, its blocks, the one that holds the tile, and where on the die the tile begins."""
+class Die:
+    """A die in um and the blocks on it."""
 
-    chip: str
-    width: float
-    height: float
+    name: str
+    width_um: float
+    height_um: float
     blocks: Sequence[Block]
-    array: int
-    tile_x: float
-    tile_y: float
+
+    @property
+    def area_mm2(self) -> float:
+        """Area."""
+        return self.width_um * self.height_um * 1e-6
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a tile stands: its die, the number of the block that holds it, its lower left in um."""
+
+    die: Die
+    block: int
+    x_um: float
+    y_um: float
 
 
 @dataclass(frozen=True)
@@ -59,25 +85,27 @@ class Subject:
     neurons: Sequence[str]
     first_input: int = 0
     exponents: npt.NDArray[np.uint8] | None = None
-    floorplan: Floorplan | None = None
+    place: Place | None = None
     row: int | None = None
     column: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError where names or exponents do not fit the rows, or the tile its array."""
+        """Raise ValueError where names or exponents do not fit the rows, or the tile its block."""
         if len(self.neurons) != self.digits.rows:
             raise ValueError(f"{len(self.neurons)} names for {self.digits.rows} rows of metal")
         if self.exponents is not None and self.exponents.shape != (self.digits.rows,):
             raise ValueError(
                 f"{self.exponents.shape} exponents for {self.digits.rows} rows of metal"
             )
-        if plan := self.floorplan:
-            block, (_, _, width, height) = plan.blocks[plan.array], self.outline
-            room = block.x, block.y, block.x + block.width, block.y + block.height
-            tile = plan.tile_x, plan.tile_y, plan.tile_x + width / 1e3, plan.tile_y + height / 1e3
-            slack = 1e-3
-            if any(tile[n] < room[n] - slack or tile[n + 2] > room[n + 2] + slack for n in (0, 1)):
-                raise ValueError(f"the tile {tile} lies beyond its array {room} (um)")
+        if place := self.place:
+            room = place.die.blocks[place.block].corners
+            x, y, (_, _, width, height) = place.x_um, place.y_um, self.outline
+            tile = x, y, x + width / 1e3, y + height / 1e3
+            beyond = [
+                tile[n] < room[n] - SLACK_UM or tile[n + 2] > room[n + 2] + SLACK_UM for n in (0, 1)
+            ]
+            if any(beyond):
+                raise ValueError(f"the tile {tile} lies beyond its block {room} (um)")
 
     @property
     def shape(self) -> TileShape:
@@ -90,6 +118,11 @@ class Subject:
         width, height = self.scheme.size_nm(self.shape)
         return 0, 0, width, height
 
+    @property
+    def pitch(self) -> float:
+        """Height of a row of metal in nm."""
+        return self.outline[3] / self.digits.rows
+
 
 @dataclass(frozen=True)
 class Weight:
@@ -100,28 +133,26 @@ class Weight:
     code: int
     digit: str
     """The E2M1 digit: +1.5."""
+    in_row: str
+    """The digit times 2^shift of its block: +3."""
     meaning: str
     """Matrix, neuron, input and value in one line."""
 
 
-def choose_weight(subject: Subject) -> Weight:
-    """The weight shown last."""
+def candidates(subject: Subject, most: int = 24) -> list[Weight]:
+    """Weights that may be shown last, the best first: the one chosen, or some near the middle."""
+    if subject.row is not None and subject.column is not None:
+        return [weight_at(subject, subject.row, subject.column)]
     codes = unpack(subject.digits.codes)
-    row, column = subject.row, subject.column
-    if row is None or column is None:
-        row, column = _near_the_middle(codes)
-    return weight_at(subject, row, column)
-
-
-def _near_the_middle(codes: npt.NDArray[np.uint8]) -> tuple[int, int]:
     rows, columns = codes.shape
     away = np.abs(np.arange(rows)[:, None] - rows // 2) + np.abs(np.arange(columns) - columns // 2)
     # the middle of a block shows weights only, its ends what stands between blocks
     away = away + columns * (np.abs(np.arange(columns) % BLOCK - (BLOCK - 1) / 2) > BLOCK / 4)
     for wanted in (codes == 3, codes == 11, codes % 8 > 0, codes >= 0):  # +1.5, -1.5, any, zero
-        if wanted.any():
-            row, column = np.unravel_index(int(np.where(wanted, away, np.inf).argmin()), away.shape)
-            return int(row), int(column)
+        places = np.flatnonzero(wanted)
+        if len(places):
+            nearest = places[np.argsort(away.reshape(-1)[places], kind="stable")[:most]]
+            return [weight_at(subject, *divmod(int(n), columns)) for n in nearest]
     raise ValueError("a tile without weights cannot be pictured")
 
 
@@ -138,80 +169,10 @@ def weight_at(subject: Subject, row: int, column: int) -> Weight:
         power = int(subject.exponents[row]) + int(digits.shifts[row, block]) - E8M0_BIAS
         value = f"{digit} × 2^{power} = {TWICE_E2M1[code] / 2 * 2.0**power:+.4g}"
     where = f"{subject.matrix}, {subject.neurons[row]}, input {subject.first_input + column}"
-    return Weight(row, column, code, digit, f"{where}: {value.replace('-', '−')}")
+    in_row = digit_text(int(TWICE_E2M1[code]) << int(digits.shifts[row, block]))
+    return Weight(row, column, code, digit, in_row, f"{where}: {value.replace('-', '−')}")
 
 
 def digit_text(twice: int) -> str:
     """The value whose double is given, with its sign: +1.5, −6, 0."""
     return f"{twice / 2:+g}".replace("-", "−") if twice else "0"
-
-
-# -- metal in a window ---------------------------------------------------------------------------
-
-
-def roles_of(scheme: Scheme) -> dict[LayerKey, str]:
-    """The role of every layer that is drawn, from the silicon up; names of colours."""
-    t = scheme.technology
-    return {
-        (t.port_cut.gds_layer, FIXED): "fixed",
-        (t.lower.gds_layer, FIXED): "lower",
-        (t.lower.gds_layer, PROGRAMMABLE): "lower",
-        (t.lower_cut.gds_layer, FIXED): "fixed",
-        (t.lower_cut.gds_layer, PROGRAMMABLE): "weight",
-        (t.stub.gds_layer, FIXED): "stub",
-        (t.stub.gds_layer, PROGRAMMABLE): "stub",
-        (t.upper_cut.gds_layer, FIXED): "fixed",
-        (t.upper_cut.gds_layer, PROGRAMMABLE): "weight",
-        (t.upper.gds_layer, FIXED): "upper",
-        (t.upper.gds_layer, PROGRAMMABLE): "upper",
-    }
-
-
-def within(layouts: Sequence[Layout], window: Box) -> dict[LayerKey, Rectangles]:
-    """Rectangles of the layouts that a window shows, cut to it; pin labels are left out."""
-    x0, y0, x1, y1 = window
-    parts: dict[LayerKey, list[Rectangles]] = {}
-    for layout in layouts:
-        for grid in layout.grids:
-            if grid.layer[1] != PIN and (seen := _visible(grid, window)):
-                parts.setdefault(grid.layer, []).append(seen.rectangles())
-        for layer, found in layout.rectangles.items():
-            here = (found[:, 2] > x0) & (found[:, 0] < x1) & (found[:, 3] > y0) & (found[:, 1] < y1)
-            if here.any():
-                parts.setdefault(layer, []).append(found[here])
-    low, high = np.array([x0, y0, x0, y0]), np.array([x1, y1, x1, y1])
-    return {
-        layer: np.clip(np.concatenate(found), low, high).astype(np.int32)
-        for layer, found in parts.items()
-    }
-
-
-def _visible(grid: Grid, window: Box) -> Grid | None:
-    """The part of a grid that a window shows."""
-
-    def span(
-        low: int, high: int, step: int, count: int, start: float, end: float
-    ) -> tuple[int, int]:
-        if step == 0 or count == 1:
-            return (0, 1) if high > start and low < end else (0, 0)
-        first = max(0, int((start - high) // step) + 1)
-        last = min(count, int(-((low - end) // step)))
-        return first, last
-
-    left, right = span(grid.x0, grid.x1, grid.dx, grid.columns, window[0], window[2])
-    bottom, top = span(grid.y0, grid.y1, grid.dy, grid.rows, window[1], window[3])
-    if left >= right or bottom >= top:
-        return None
-    x, y = left * grid.dx, bottom * grid.dy
-    return Grid(
-        grid.layer, grid.x0 + x, grid.y0 + y, grid.x1 + x, grid.y1 + y,
-        right - left, grid.dx, top - bottom, grid.dy,
-    )  # fmt: skip
-
-
-def ordered(
-    shapes: Mapping[LayerKey, Rectangles], scheme: Scheme
-) -> list[tuple[LayerKey, str, Rectangles]]:
-    """Layers with their role, from the silicon up."""
-    roles = roles_of(scheme)
-    return [(layer, role, shapes[layer]) for layer, role in roles.items() if layer in shapes]

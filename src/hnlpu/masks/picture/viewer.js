@@ -1,7 +1,11 @@
 "use strict";
 // The layout of a tile on a canvas, from the die to one via.  Lengths in nm, y up, origin at the die.
 (() => {
-  const LAYERS = ["fixed", "lower", "upper", "stub", "weight"];
+  const COLOURS = ["fixed", "lower", "upper", "stub", "weight", "card", "ink", "soft", "rule", "array", "other",
+    "tile", "paper", "attention", "router", "experts", "unembedding"];
+  const OPACITY = { lower: 1, fixed: 1, stub: 0.92, upper: 0.62, weight: 1 };
+  const TOP = 38, BOTTOM = 40;  // strips of names above and below the metal
+  const CLOSEST = 3;  // pixels a nm
 
   const unpack = async (text) => {
     const bytes = Uint8Array.from(atob(text.trim()), (c) => c.charCodeAt(0));
@@ -26,19 +30,16 @@
       this.pen = this.canvas.getContext("2d");
       this.pointers = new Map();
       this.tile = data.tile;
-      for (const group of data.shapes) { summed(group.x); summed(group.y); }
+      for (const group of [...data.shapes, data.trunks]) { summed(group.x); if (group.y) summed(group.y); }
       this.theme();
       this.listen(root);
       this.resize();
-      this.show(data.levels[0].box, false);
+      this.show(0, false);
     }
 
     theme() {
       const style = getComputedStyle(this.canvas);
-      this.colours = new Proxy({}, { get: (_, name) => style.getPropertyValue(`--m-${String(name)}`).trim() });
-      const kept = {};
-      for (const name of [...LAYERS, "card", "ink", "soft", "rule", "array", "other", "tile", "paper"]) kept[name] = this.colours[name];
-      this.colours = kept;
+      this.colours = Object.fromEntries(COLOURS.map((name) => [name, style.getPropertyValue(`--m-${name}`).trim()]));
     }
 
     // -- view ---------------------------------------------------------------------------------
@@ -51,18 +52,29 @@
       this.canvas.height = Math.round(this.height * ratio);
       this.pen.setTransform(ratio, 0, 0, ratio, 0, 0);
       const [x0, y0, x1, y1] = this.data.levels[0].box;
+      this.pen.font = "12px system-ui, sans-serif";
+      const longest = Math.max(...this.data.digits.neurons.map((name) => this.pen.measureText(name).width));
+      this.strip = Math.min(Math.max(60, longest + 14), 0.34 * this.width);
       this.least = 0.6 * Math.min(this.width / (x1 - x0), this.height / (y1 - y0));
-      if (this.view) this.draw();
+      if (!this.view) return;
+      if (this.chosen !== undefined) this.view = this.fit(this.chosen);
+      this.draw();
     }
 
-    fit([x0, y0, x1, y1]) {
-      const k = 0.92 * Math.min(this.width / (x1 - x0), (this.height - 30) / (y1 - y0));
-      return { x: (x0 + x1) / 2, y: (y0 + y1) / 2, k };
+    // names of rows take the left side of the canvas once there is room for a line in each
+    left(k) { return this.data.pitch * k >= 15 ? this.strip : 0; }
+
+    fit(n) {
+      const { name, box: [x0, y0, x1, y1] } = this.data.levels[n], named = name === "rows" || name === "weight";
+      const left = named ? this.strip : 0, above = named ? TOP : 6, below = named ? BOTTOM + 28 : 34;
+      const k = 0.96 * Math.min((this.width - left) / (x1 - x0), (this.height - above - below) / (y1 - y0));
+      return { x: (x0 + x1) / 2 - left / 2 / k, y: (y0 + y1) / 2 + (above - below) / 2 / k, k };
     }
 
-    show(box, glide = true) {
-      const to = this.fit(box), from = this.view;
+    show(level, glide = true) {
+      const to = this.fit(level), from = this.view;
       cancelAnimationFrame(this.frame);
+      this.chosen = level;
       if (!glide || !from || matchMedia("(prefers-reduced-motion: reduce)").matches) {
         this.view = to;
         this.draw();
@@ -83,63 +95,81 @@
     }
 
     zoom(factor, px = this.width / 2, py = this.height / 2) {
-      cancelAnimationFrame(this.frame);
+      this.free();
       const { x, y, k } = this.view;
-      const next = Math.min(3, Math.max(this.least, k * factor));
+      const next = Math.min(CLOSEST, Math.max(this.least, k * factor));
       const dx = (px - this.width / 2) * (1 / k - 1 / next), dy = (py - this.height / 2) * (1 / k - 1 / next);
       this.view = { x: x + dx, y: y - dy, k: next };
       this.draw();
     }
 
     pan(px, py) {
-      cancelAnimationFrame(this.frame);
+      this.free();
       const [x0, y0, x1, y1] = this.data.levels[0].box;
       this.view.x = Math.min(x1, Math.max(x0, this.view.x - px / this.view.k));
       this.view.y = Math.min(y1, Math.max(y0, this.view.y + py / this.view.k));
       this.draw();
     }
 
+    // no longer what a button chose
+    free() {
+      cancelAnimationFrame(this.frame);
+      this.chosen = undefined;
+    }
+
+    step(by) { this.show(Math.min(this.data.levels.length - 1, Math.max(0, this.level() + by))); }
+
     listen(root) {
       const { canvas, pointers } = this;
       const place = (event) => { const box = canvas.getBoundingClientRect(); return [event.clientX - box.left, event.clientY - box.top]; };
       const spread = () => { const [a, b] = [...pointers.values()]; return [Math.hypot(a[0] - b[0], a[1] - b[1]), (a[0] + b[0]) / 2, (a[1] + b[1]) / 2]; };
+      let travelled = 0;
       canvas.addEventListener("pointerdown", (event) => {
         canvas.setPointerCapture(event.pointerId);
         pointers.set(event.pointerId, place(event));
         this.active = true;
+        travelled = 0;
         this.tell(place(event));
       });
       canvas.addEventListener("pointermove", (event) => {
         const at = place(event), before = pointers.get(event.pointerId);
         if (!before) { if (event.pointerType === "mouse") this.tell(at); return; }
+        travelled += Math.hypot(at[0] - before[0], at[1] - before[1]);
         if (pointers.size === 2) {
           const [apart, x, y] = spread();
           pointers.set(event.pointerId, at);
           const [next, nx, ny] = spread();
           this.pan(nx - x, ny - y);
           this.zoom(next / Math.max(apart, 1), nx, ny);
-        } else {
+        } else if (travelled > 3) {
           pointers.set(event.pointerId, at);
           this.pan(at[0] - before[0], at[1] - before[1]);
         }
       });
-      for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, (event) => pointers.delete(event.pointerId));
-      canvas.addEventListener("pointerleave", () => { if (!pointers.size) { this.active = false; this.describe(); } });
+      canvas.addEventListener("pointerup", (event) => {
+        pointers.delete(event.pointerId);
+        const at = place(event);
+        if (travelled <= 3 && this.framed && this.inFrame(at)) this.show(this.framed.level);
+      });
+      canvas.addEventListener("pointercancel", (event) => pointers.delete(event.pointerId));
+      canvas.addEventListener("pointerleave", () => { if (!pointers.size) { this.active = false; this.point(null); this.describe(); } });
       // the wheel scrolls the page until one has clicked into the drawing
       canvas.addEventListener("wheel", (event) => {
         if (!this.active && !event.ctrlKey) return;
         event.preventDefault();
         this.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0018)), ...place(event));
       }, { passive: false });
+      const keys = {
+        ArrowLeft: () => this.pan(60, 0), ArrowRight: () => this.pan(-60, 0), ArrowUp: () => this.pan(0, 60), ArrowDown: () => this.pan(0, -60),
+        "+": () => this.zoom(1.5), "=": () => this.zoom(1.5), "-": () => this.zoom(1 / 1.5),
+        Enter: () => this.step(1), Backspace: () => this.step(-1), Home: () => this.show(0), End: () => this.step(Infinity),
+      };
       canvas.addEventListener("keydown", (event) => {
-        const step = 60, moves = { ArrowLeft: [step, 0], ArrowRight: [-step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] };
-        if (moves[event.key]) this.pan(...moves[event.key]);
-        else if (event.key === "+" || event.key === "=") this.zoom(1.5);
-        else if (event.key === "-") this.zoom(1 / 1.5);
-        else return;
+        if (event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(keys, event.key)) return;
+        keys[event.key]();
         event.preventDefault();
       });
-      this.buttons.forEach((button, n) => button.addEventListener("click", () => this.show(this.data.levels[n].box)));
+      this.buttons.forEach((button, n) => button.addEventListener("click", () => this.show(n)));
       const [away, closer] = root.querySelectorAll(".mv-zoom button");
       closer.addEventListener("click", () => this.zoom(1.7));
       away.addEventListener("click", () => this.zoom(1 / 1.7));
@@ -162,9 +192,9 @@
       if (right > left && bottom > top) this.pen.fillRect(left, top, right - left, bottom - top);
     }
 
-    label(text, x, y, name = "ink", align = "center", size = 13) {
+    label(text, x, y, name = "ink", align = "center", size = 13, weight = 600) {
       const { pen } = this;
-      pen.font = `600 ${size}px system-ui, sans-serif`;
+      pen.font = `${weight} ${size}px system-ui, sans-serif`;
       pen.textAlign = align;
       pen.lineWidth = 3;
       pen.lineJoin = "round";
@@ -179,72 +209,129 @@
       this.fill("card", 0, 0, this.width, this.height);
       if (this.data.die) this.drawDie();
       this.drawTile();
+      this.drawNames();
       this.drawScale();
       this.describe();
     }
 
     drawDie() {
-      const { die, blocks, array } = this.data;
+      const { die, blocks } = this.data;
       this.fill("paper", ...this.box(0, 0, die[0], die[1]));
-      for (const { name, kind, box } of blocks) {
-        const [x, y, width, height] = this.box(...box);
-        this.fill(kind === "array" ? "array" : "other", x, y, width, height);
-        this.pen.font = "600 12px system-ui, sans-serif";
-        if (height > 18 && width < 3 * this.width && this.pen.measureText(name).width < width - 6) {
-          this.label(name, x + width / 2, y + height / 2 + 4, "soft");
-        }
-      }
-      const [tx, ty, tw, th] = this.tile, k = this.view.k;
-      if (Math.min(tw, th) * k > 4) {
-        const [bx0, by0, bx1, by1] = blocks[array].box;
-        this.pen.strokeStyle = this.colours.card;
-        this.pen.lineWidth = 1;
+      this.pen.strokeStyle = this.colours.rule;
+      this.pen.lineWidth = 1;
+      this.pen.strokeRect(...this.box(0, 0, die[0], die[1]));
+      this.pen.strokeStyle = this.colours.card;
+      for (const [name, colour, x0, y0, x1, y1, tiles] of blocks) {
+        const [x, y, width, height] = this.box(x0, y0, x1, y1);
+        if (x > this.width || x + width < 0 || y > this.height || y + height < 0) continue;
+        this.fill(colour, x, y, Math.max(width, 0.4), Math.max(height, 0.4));
+        if (height < 3 || width < 3) continue;
+        this.pen.strokeRect(x, y, width, height);
         this.pen.beginPath();
-        const [left, top, width, height] = this.box(bx0, by0, bx1, by1);
-        for (let n = -Math.round((tx - bx0) / tw), at; (at = tx + n * tw) <= bx1 + 1; n++) {
-          const x = this.box(at, 0, at, 0)[0];
-          if (x > -1 && x < this.width + 1) { this.pen.moveTo(x, Math.max(top, 0)); this.pen.lineTo(x, Math.min(top + height, this.height)); }
-        }
-        for (let n = -Math.round((ty - by0) / th), at; (at = ty + n * th) <= by1 + 1; n++) {
-          const y = this.box(0, at, 0, at)[1];
-          if (y > -1 && y < this.height + 1) { this.pen.moveTo(Math.max(left, 0), y); this.pen.lineTo(Math.min(left + width, this.width), y); }
+        for (let n = 1; n < tiles && width / tiles > 4; n++) {
+          const at = x + n * width / tiles;
+          if (at > -1 && at < this.width + 1) { this.pen.moveTo(at, Math.max(y, 0)); this.pen.lineTo(at, Math.min(y + height, this.height)); }
         }
         this.pen.stroke();
+        this.pen.font = "600 12px system-ui, sans-serif";
+        if (height > 18 && width < 1.5 * this.width && this.pen.measureText(name).width < width - 6) {
+          this.label(name, x + width / 2, y + height / 2 + 4, "ink", "center", 12);
+          this.pen.strokeStyle = this.colours.card;
+          this.pen.lineWidth = 1;
+        }
       }
     }
 
     drawTile() {
       const [tx, ty, tw, th] = this.tile, { k } = this.view, pitch = this.data.pitch * k;
-      const outline = this.box(tx, ty, tx + tw, ty + th);
-      this.fill("tile", ...outline);
+      this.fill("tile", ...this.box(tx, ty, tx + tw, ty + th));
       const fixed = Math.min(1, Math.max(0, (pitch - 2.5) / 4)), dots = Math.min(1, Math.max(0, pitch / 0.5 - 0.2));
-      const opacity = { lower: 1, fixed: 1, stub: 0.92, upper: 0.62 };
       for (const role of ["port", "lower", "tie", "stub", "upper"]) {
         const colour = role === "port" || role === "tie" ? "fixed" : role;
-        this.pen.globalAlpha = fixed * opacity[colour];
+        this.pen.globalAlpha = fixed * OPACITY[colour];
         if (fixed) for (const grid of this.data.grids) if (grid[0] === role) this.drawGrid(colour, grid);
-        for (const group of this.data.shapes) if (group.role === role) { this.pen.globalAlpha = dots * opacity[colour]; this.drawShapes(colour, group, 0.8); }
+        this.pen.globalAlpha = dots * OPACITY[colour];
+        for (const group of this.data.shapes) if (group.role === role) this.drawShapes(colour, group, 0.8);
       }
+      this.pen.globalAlpha = 1;
+      if (pitch > 15) this.drawChosen();
+      const wires = this.data.shapes.some(({ role }) => role === "stub");
       for (const group of this.data.shapes) {
         if (group.role !== "weight") continue;
-        this.pen.globalAlpha = dots;
-        // from afar a via's layer tells more than its being one
+        // from afar a via's layer tells more than its being one, and a wire more than its ends
+        this.pen.globalAlpha = wires ? Math.min(1, Math.max(0, group.width * k - 0.7)) : dots;
         this.drawShapes(fixed < 0.5 ? group.on : "weight", group, pitch > 8 ? 3 : 1.6);
       }
       this.pen.globalAlpha = 1;
+      if (this.pointed) {
+        this.pen.strokeStyle = this.colours.ink;
+        this.pen.lineWidth = 1.5;
+        this.pen.strokeRect(...this.box(...this.pointed));
+      }
       this.drawFrame();
-      this.drawNames();
+    }
+
+    // the metal of the weight shown last, upper ones seen through, each piece with an edge
+    drawChosen() {
+      const [tx, ty] = this.tile;
+      this.pen.lineWidth = 1.5;
+      this.pen.strokeStyle = this.colours.ink;
+      for (const [role, x0, y0, x1, y1] of this.data.chosen) {
+        const box = this.box(tx + x0, ty + y0, tx + x1, ty + y1);
+        this.pen.globalAlpha = OPACITY[role];
+        this.fill(role, ...box);
+        this.pen.globalAlpha = 1;
+        if (Math.min(box[2], box[3]) > 5) this.pen.strokeRect(...box);
+      }
     }
 
     // a frame about what the next level shows, never too small to see
     drawFrame() {
-      const next = this.data.levels[this.level() + 1];
-      const [x, y, width, height] = this.box(...(next && next !== this.data.levels.at(-1) ? next.box : this.data.cell));
-      if (Math.max(width, height) > 1.2 * Math.max(this.width, this.height)) return;
+      const { levels } = this.data, level = this.level() + 1, next = levels[level];
+      this.framed = null;
+      if (!next) { this.drawMarks(); return; }
+      const [x, y, width, height] = this.box(...(next.name === "weight" ? this.data.cell : next.box));
+      if (Math.max(width / this.width, height / this.height) > 0.97) return;
       const wide = Math.max(width, 9), high = Math.max(height, 9);
+      const frame = [x + (width - wide) / 2, y + (height - high) / 2, wide, high];
+      this.framed = { level, frame };
       this.pen.strokeStyle = this.colours.weight;
       this.pen.lineWidth = 2;
-      this.pen.strokeRect(x + (width - wide) / 2, y + (height - high) / 2, wide, high);
+      this.pen.strokeRect(...frame);
+      if (frame[0] > this.width || frame[0] + wide < 0 || frame[1] > this.height || frame[1] + high < 0) return;
+      const above = frame[1] > 60, text = `${next.name} \u25b8`;
+      this.label(text, Math.min(this.width - 40, Math.max(40, x + width / 2)), above ? frame[1] - 6 : frame[1] + high + 16, "weight");
+    }
+
+    inFrame([px, py]) {
+      const [x, y, width, height] = this.framed.frame, more = Math.max(0, (24 - Math.min(width, height)) / 2);
+      return px >= x - more && px <= x + width + more && py >= y - more && py <= y + height + more;
+    }
+
+    // numbers on the metal of the weight, as in the drawings
+    drawMarks() {
+      const [tx, ty] = this.tile, { pen } = this;
+      if (this.data.pitch * this.view.k < 40) return;
+      this.data.marks.forEach(([x, y, role], n) => {
+        const [px, py] = this.box(tx + x, ty + y, tx + x, ty + y), at = n === 0 ? py : py + (n % 2 ? -30 : 30);
+        pen.strokeStyle = pen.fillStyle = this.colours.ink;
+        pen.lineWidth = 1.5;
+        if (n) {
+          pen.beginPath(); pen.moveTo(px, py); pen.lineTo(px, at); pen.stroke();
+          pen.beginPath(); pen.arc(px, py, 2.5, 0, 7); pen.fill();
+        }
+        pen.beginPath();
+        pen.arc(px, at, 10, 0, 7);
+        pen.fillStyle = this.colours.card;
+        pen.fill();
+        pen.strokeStyle = this.colours[role];
+        pen.lineWidth = 2;
+        pen.stroke();
+        pen.font = "600 13px system-ui, sans-serif";
+        pen.textAlign = "center";
+        pen.fillStyle = this.colours.ink;
+        pen.fillText(String(n + 1), px, at + 4.5);
+      });
     }
 
     drawGrid(colour, [, x0, y0, x1, y1, columns, dx, rows, dy]) {
@@ -275,43 +362,76 @@
       }
     }
 
+    // names of trunks above and below the metal, of neurons at its left
     drawNames() {
-      const { cells, names, pitch } = this.data, { k } = this.view;
-      if (!cells || cells.width * k < 220) return;
-      const size = Math.min(13, cells.width * k / 24);
-      const [tx, ty, , th] = this.tile, centre = this.view.x - tx;
-      let nearest = 0;
-      cells.x.forEach((x, n) => { if (Math.abs(x + cells.width / 2 - centre) < Math.abs(cells.x[nearest] + cells.width / 2 - centre)) nearest = n; });
-      const top = Math.max(this.box(0, ty + th, 0, ty + th)[1], 0), bottom = Math.min(this.box(0, ty, 0, ty)[1], this.height);
-      for (const [x, text, role] of names) {
-        const px = this.box(tx + cells.x[nearest] + x, 0, 0, 0)[0];
-        this.label(text, px, role === "upper" ? bottom - 44 : top + 34, role, "center", size);
+      const { data } = this, { k } = this.view, left = this.left(k), [tx, ty, tw, th] = this.tile;
+      if (!left) return;
+      this.pen.globalAlpha = 0.93;
+      this.fill("card", 0, 0, this.width, TOP);
+      this.fill("card", 0, this.height - BOTTOM, this.width, BOTTOM);
+      this.fill("card", 0, 0, left, this.height);
+      this.pen.globalAlpha = 1;
+      const inputs = data.inputs.map((x, n) => [x, `input ${data.firstInput + n}`, "ink"]);
+      if (data.cells) this.drawLine(inputs, 16, left);
+      const trunks = { upper: [], lower: [] };
+      data.trunks.x.forEach((x, n) => { const [word, role] = data.trunks.names[data.trunks.name[n]]; trunks[role].push([x, word, role]); });
+      const room = data.cells ? data.cells / 10 * k > 14 : true;
+      if (room) {
+        this.drawLine(trunks.lower, data.cells ? 33 : 24, left);
+        this.drawLine(trunks.upper, this.height - 22, left);
+        const say = data.cells ? ["times", TOP - 5] : ["input", this.height - 22];
+        this.label(say[0], left - 6, say[1], "soft", "end", 12, 400);
       }
-      const left = this.box(tx + cells.x[nearest], 0, 0, 0)[0];
-      this.label(`input ${this.data.firstInput + nearest}, times`, left + cells.width * k / 2, top + 16, "ink");
+      const first = Math.max(0, Math.floor((this.view.y - this.height / 2 / k - ty) / data.pitch));
+      for (let row = first; row < first + this.height / k / data.pitch + 2; row++) {
+        const name = data.digits.neurons[row - data.digits.first], above = this.box(0, 0, 0, ty + (row + 1) * data.pitch)[1];
+        const top = Math.max(TOP, above), bottom = Math.min(this.height - BOTTOM, above + data.pitch * k);
+        const y = Math.min(Math.max(above + data.pitch * k / 2, top + 10), bottom - 10);
+        if (name === undefined || bottom - top < 12) continue;
+        this.pen.save();
+        this.pen.beginPath(); this.pen.rect(2, 0, left - 4, this.height); this.pen.clip();
+        this.label(name, left - 6, y + 4, "soft", "end", 12, 400);
+        this.pen.restore();
+      }
+    }
+
+    // as many names as have room
+    drawLine(names, y, left) {
+      const [tx] = this.tile;
+      let end = left;
+      this.pen.font = "600 12px system-ui, sans-serif";
+      for (const [x, text, colour] of names) {
+        const px = this.box(tx + x, 0, 0, 0)[0], half = this.pen.measureText(text).width / 2 + 3;
+        if (px - half < end || px + half > this.width) continue;
+        this.label(text, px, y, colour, "center", 12);
+        end = px + half;
+      }
     }
 
     drawScale() {
       const room = 0.24 * this.width / this.view.k, decade = 10 ** Math.floor(Math.log10(room));
-      const nm = decade * (room / decade >= 5 ? 5 : room / decade >= 2 ? 2 : 1), px = nm * this.view.k, y = this.height - 12;
-      this.pen.fillStyle = this.colours.card;
-      this.pen.globalAlpha = 0.85;
-      this.pen.fillRect(6, y - 18, px + 90, 26);
-      this.pen.globalAlpha = 1;
+      const nm = decade * (room / decade >= 5 ? 5 : room / decade >= 2 ? 2 : 1), px = nm * this.view.k;
+      const x = 12 + this.left(this.view.k), y = this.height - (this.left(this.view.k) ? 5 : 12);
+      if (!this.left(this.view.k)) {
+        this.pen.globalAlpha = 0.85;
+        this.fill("card", x - 6, y - 18, px + 90, 26);
+        this.pen.globalAlpha = 1;
+      }
       this.pen.strokeStyle = this.colours.ink;
       this.pen.lineWidth = 1.5;
       this.pen.beginPath();
-      this.pen.moveTo(12, y - 5); this.pen.lineTo(12, y); this.pen.lineTo(12 + px, y); this.pen.lineTo(12 + px, y - 5);
+      this.pen.moveTo(x, y - 5); this.pen.lineTo(x, y); this.pen.lineTo(x + px, y); this.pen.lineTo(x + px, y - 5);
       this.pen.stroke();
-      this.label(length(nm), 20 + px, y, "soft", "start");
+      this.label(length(nm), x + px + 8, y, "soft", "start", 12);
     }
 
     // -- words --------------------------------------------------------------------------------
 
+    // what a button chose, else the last level that would be drawn no larger than what is seen now
     level() {
-      // the last level whose box would be drawn no larger than what is seen now
+      if (this.chosen !== undefined) return this.chosen;
       let found = 0;
-      this.data.levels.forEach(({ box }, n) => { if (this.fit(box).k <= this.view.k * 1.35) found = n; });
+      this.data.levels.forEach((_, n) => { if (this.fit(n).k <= this.view.k * 1.35) found = n; });
       return found;
     }
 
@@ -324,28 +444,64 @@
     }
 
     describe() {
-      const at = this.level();
+      const at = this.level(), { name, title, text } = this.data.levels[at];
       this.buttons.forEach((button, n) => button.setAttribute("aria-pressed", String(n === at)));
-      this.say(this.data.levels[at].title, this.data.levels[at].text);
+      const marks = name === "weight" ? this.data.marks.map(([, , , told], n) => ` (${n + 1}) ${told}`).join("") : "";
+      this.say(title, text + marks);
+    }
+
+    point(box) {
+      if (String(box) === String(this.pointed ?? null)) return;
+      this.pointed = box;
+      this.draw();
     }
 
     // what lies under the pointer
     tell([px, py]) {
-      const { cells, digits, pitch } = this.data, { x, y, k } = this.view;
-      if (!cells || pitch * k < 5) { this.describe(); return; }
-      const across = (px - this.width / 2) / k + x - this.tile[0], up = y - (py - this.height / 2) / k - this.tile[1];
-      const row = Math.floor(up / pitch), column = cells.x.findIndex((start) => across >= start && across < start + cells.width);
-      if (column < 0 || row < digits.first || row >= digits.first + digits.codes.length) { this.describe(); return; }
-      const n = row - digits.first, twice = digits.twice[parseInt(digits.codes[n][column], 16)];
+      const { data } = this, { digits, pitch } = data, { x, y, k } = this.view, [tx, ty] = this.tile;
+      const across = (px - this.width / 2) / k + x - tx, up = y - (py - this.height / 2) / k - ty;
+      const row = Math.floor(up / pitch), n = row - digits.first;
+      const known = pitch * k >= 5 && n >= 0 && n < digits.codes.length && px > this.left(k);
+      const [column, box] = known ? (data.cells ? this.cellAt(across, row) : this.wireAt(across, up, row)) : [-1, null];
+      this.point(box && [box[0] + tx, box[1] + ty, box[2] + tx, box[3] + ty]);
+      if (column < 0) { this.describe(); return; }
+      const twice = digits.twice[parseInt(digits.codes[n][column], 16)];
       const shift = digits.shifts[n][column >> 5], power = digits.powers ? digits.powers[n] + shift : null;
       const number = (twice > 0 ? "+" : "") + twice / 2;
       const value = power === null || !twice ? number : `${number} × 2^${power} = ${+(twice / 2 * 2 ** power).toPrecision(4)}`;
-      this.say(`weight ${value}`.replaceAll("-", "−"), `${this.data.matrix}, ${digits.neurons[n]}, input ${this.data.firstInput + column}`);
+      this.say(`weight ${value}`.replaceAll("-", "−"), `${data.matrix}, ${digits.neurons[n]}, input ${data.firstInput + column}`);
+    }
+
+    cellAt(across, row) {
+      const { inputs, cells, pitch } = this.data, column = inputs.findIndex((middle) => Math.abs(across - middle) < cells / 2);
+      const middle = inputs[column];
+      return [column, column < 0 ? null : [middle - cells / 2, row * pitch, middle + cells / 2, (row + 1) * pitch]];
+    }
+
+    // the wire under the pointer, and the input whose trunk its upper via is on
+    wireAt(across, up, row) {
+      const { shapes, inputs, pitch } = this.data, slack = 3 / this.view.k;
+      for (const wires of shapes) {
+        if (wires.role !== "stub") continue;
+        for (let n = 0; n < wires.x.length; n++) {
+          const x0 = wires.x[n], y0 = wires.y[n], x1 = x0 + (typeof wires.width === "number" ? wires.width : wires.width[n]), y1 = y0 + wires.height;
+          if (across < x0 || across > x1 || up < y0 - slack || up > y1 + slack || Math.floor((y0 + y1) / 2 / pitch) !== row) continue;
+          for (const vias of shapes) {
+            if (vias.on !== "upper") continue;
+            const found = vias.x.findIndex((x, m) => x >= x0 && x <= x1 && vias.y[m] < y1 && vias.y[m] + vias.height > y0);
+            if (found < 0) continue;
+            const middle = vias.x[found] + vias.width / 2;
+            const nearest = inputs.reduce((best, x, m) => (Math.abs(x - middle) < Math.abs(inputs[best] - middle) ? m : best), 0);
+            return [nearest, [x0, y0, x1, y1]];
+          }
+        }
+      }
+      return [-1, null];
     }
   }
 
   for (const root of document.querySelectorAll(".metal-viewer")) {
-    if (typeof DecompressionStream === "undefined") continue;
+    if (typeof DecompressionStream === "undefined" || root.viewer) continue;
     const stage = root.querySelector(".mv-stage");
     unpack(root.querySelector("script").textContent).then((data) => {
       stage.hidden = false;

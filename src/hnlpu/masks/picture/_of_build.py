@@ -1,0 +1,112 @@
+"""A build and its placement -> what pictures are of: dies with their blocks, a tile with its names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from hnlpu.checkpoint import MatrixShape
+from hnlpu.embed import open_scheme
+from hnlpu.hardwire import Build, TileReader
+from hnlpu.masks.picture._subject import Block, Die, Place, Subject
+from hnlpu.place import DiePlan, PlacedTile, Tile, chip_tiles, die_plan
+
+
+def subject_of(
+    build: Build, tile: Tile, *, row: int | None = None, column: int | None = None
+) -> Subject:
+    """A tile of a build on its die; `row` of metal and `column` of the tile choose the weight."""
+    shape, technology = build.shapes()[tile.matrix], build.manifest.technology
+    stack = build.stack(shape)
+    places = [tile.place_of(n) for n in range(tile.shape.rows)]
+    exponents = np.array([stack[member].row_exponents[neuron] for neuron, member, _ in places])
+    plan = _plan(build, tile.chip)
+    runs = list(_runs(plan))
+    number = next(n for n, run in enumerate(runs) if any(placed.tile == tile for placed in run))
+    placed = next(placed for placed in runs[number] if placed.tile == tile)
+    die = _die(plan, build.shapes(), f"chip {tile.chip}")
+    return Subject(
+        build.directory.name, tile.matrix, open_scheme(technology, tile.kind),
+        TileReader(build).digits(tile), [_row_name(tile, shape, *place) for place in places],
+        tile.blocks[0] * 32, exponents.astype(np.uint8),
+        Place(die, number, placed.x / 1e3, placed.y / 1e3), row, column,
+    )  # fmt: skip
+
+
+def distinct_dies(build: Build) -> list[Die]:
+    """The dies of a build whose floorplans differ, each named for all chips that have it."""
+    alike: dict[tuple[object, ...], tuple[list[int], Die]] = {}
+    for chip in range(build.manifest.placement.chips):
+        die = _die(_plan(build, chip), build.shapes(), "")
+        drawn = (
+            die.width_um, die.height_um,
+            *((block.role, *block.corners, block.tiles) for block in die.blocks),
+        )  # fmt: skip
+        alike.setdefault(drawn, ([], die))[0].append(chip)
+    return [
+        Die(_chips(chips), die.width_um, die.height_um, die.blocks)
+        for chips, die in alike.values()
+    ]  # fmt: skip
+
+
+def _plan(build: Build, chip: int) -> DiePlan:
+    manifest = build.manifest
+    tiles = list(chip_tiles(manifest.placement, manifest.technology.array, chip))
+    return die_plan(manifest.technology, chip, tiles)
+
+
+def _die(plan: DiePlan, shapes: Mapping[str, MatrixShape], name: str) -> Die:
+    """A die with arrays as runs of equal tiles, in the order of `_runs`, and the blocks above."""
+    blocks = [
+        Block(_array_name(run[0].tile), shapes[run[0].tile.matrix].role, run[0].x / 1e3,
+              run[0].y / 1e3, sum(placed.width for placed in run) / 1e3, run[0].height / 1e3,
+              len(run))
+        for run in _runs(plan)
+    ]  # fmt: skip
+    blocks += [
+        Block(b.name, "", b.x / 1e3, b.y / 1e3, b.width / 1e3, b.height / 1e3) for b in plan.blocks
+    ]
+    return Die(name, plan.width / 1e3, plan.height / 1e3, tuple(blocks))
+
+
+def _runs(plan: DiePlan) -> Iterator[list[PlacedTile]]:
+    """Equal tiles of one array that stand side by side."""
+    run: list[PlacedTile] = []
+    for placed in plan.tiles:
+        last = run[-1] if run else None
+        if last and not (
+            (last.tile.matrix, last.tile.members) == (placed.tile.matrix, placed.tile.members)
+            and (last.x + last.width, last.y) == (placed.x, placed.y)
+            and (last.width, last.height) == (placed.width, placed.height)
+        ):
+            yield run
+            run = []
+        run.append(placed)
+    if run:
+        yield run
+
+
+def _array_name(tile: Tile) -> str:
+    name = tile.matrix.removeprefix("model.").replace("self_attn.", "").replace("mlp.", "")
+    first, behind = tile.members
+    if tile.kind.bank == 1 and "experts" not in tile.matrix:
+        return name
+    members = f"{first}" if behind - first == 1 else f"{first} to {behind - 1}"
+    return f"{name} {members}"
+
+
+def _row_name(tile: Tile, shape: MatrixShape, neuron: int, member: int, digit: int) -> str:
+    name = f"neuron {neuron}"
+    if shape.role == "experts":
+        name += f", expert {member}"
+    return f"{name}, digit {digit + 1}" if tile.kind.digits > 1 else name
+
+
+def _chips(chips: list[int]) -> str:
+    """Chip 3; chips 0, 1, 2 and 3, which are alike."""
+    if len(chips) == 1:
+        return f"chip {chips[0]}"
+    if chips == list(range(chips[0], chips[-1] + 1)) and len(chips) > 2:
+        return f"chips {chips[0]} to {chips[-1]}, alike"
+    return f"chips {', '.join(map(str, chips[:-1]))} and {chips[-1]}, alike"
