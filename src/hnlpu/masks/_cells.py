@@ -8,31 +8,48 @@ base-taps-d1-b8-r2-256x32       fixed metal and pin labels of 256 rows of 32 blo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import numpy as np
 
-from hnlpu.embed import ArrayKind, Scheme, Taps, TileDigits, TileShape, open_scheme
+from hnlpu.embed import ArrayKind, Layout, Scheme, Taps, TileDigits, TileShape, open_scheme
 from hnlpu.hardwire import Build, TileReader
+from hnlpu.masks._extract import Base
 from hnlpu.masks._oasis_bytes import layout_payload
 from hnlpu.masks._oasis_read import Cell, flatten, parse_cell
 from hnlpu.masks._oasis_taps import pattern_cells, pattern_layout, pattern_name, taps_payload
 from hnlpu.masks._oasis_write import cell_record
 
+BASES_KEPT = 4
+
 
 class TileSource:
-    """Digits and schemes of a build's tiles."""
+    """Digits, schemes and fixed metal of a build's tiles; keeps the last few shapes' metal."""
 
     def __init__(self, build: Build):
         self.build = build
         self._reader = TileReader(build)
         self._schemes: dict[ArrayKind, Scheme] = {}
+        self.base_metal = functools.lru_cache(BASES_KEPT)(self._base_metal)
+        self.base_nets = functools.lru_cache(BASES_KEPT)(self._base_nets)
 
     def scheme(self, kind: ArrayKind) -> Scheme:
         """The scheme of an array kind in the build's technology."""
         if kind not in self._schemes:
             self._schemes[kind] = open_scheme(self.build.manifest.technology, kind)
         return self._schemes[kind]
+
+    def _base_metal(self, kind: ArrayKind, shape: TileShape) -> Layout:
+        """Every fixed rectangle below tiles of a shape, without labels."""
+        return Layout(rectangles=self.scheme(kind).base(shape).flat())
+
+    def _base_nets(self, kind: ArrayKind, shape: TileShape) -> Base:
+        """The same after its way through a file, joined to nets for the extractor."""
+        scheme = self.scheme(kind)
+        name = base_name(scheme, shape)
+        record = cell_record(name, base_payload(scheme, shape), compress=False)
+        return Base(scheme.technology, parse_cell(record, name))
 
     @property
     def read(self) -> TileReader:

@@ -25,7 +25,6 @@ from hnlpu.hardwire import Build, file_sha256
 from hnlpu.masks._cells import (
     TileSource,
     base_name,
-    base_payload,
     chip_name,
     read_tile,
     shared_cells,
@@ -34,7 +33,7 @@ from hnlpu.masks._cells import (
 from hnlpu.masks._decode import decode_regions, decode_taps
 from hnlpu.masks._extract import Base
 from hnlpu.masks._oasis_read import Cell, parse_cell
-from hnlpu.masks._oasis_write import CellPlace, cell_record
+from hnlpu.masks._oasis_write import cell_record
 from hnlpu.masks._record import RECORD, MasksRecord, build_digest, read_cells, read_record
 from hnlpu.masks._wires import check_wires
 from hnlpu.masks._write import Job, source_of, tile_places
@@ -114,10 +113,20 @@ class _Reader:
         problems = [_place(where, tile, fault) for fault in faults[:PROBLEMS_A_TILE]]
         problems += _differences(where, tile, found, digits.integers(), "says")
         if scheme.name == "regions":
-            layout = scheme.base(tile.shape).merged(_drawn(cell))
+            layout = self._source.base_metal(tile.kind, tile.shape).merged(_drawn(cell))
             broken = check_wires(scheme.technology, layout)
             problems += [f"{where}: {violation}" for violation in broken[:PROBLEMS_A_TILE]]
         return problems, self._extract(tile, scheme, cell, where) if extracted else []
+
+    def _base(self, tile: Tile, scheme: Scheme) -> Base:
+        """Fixed metal: that of the file if it has any, else drawn."""
+        name = base_name(scheme, tile.shape)
+        if self._folder is not None and name in self._file(tile.chip).cells:
+            if name not in self._bases:
+                record = self._file(tile.chip).record(name)
+                self._bases = {name: Base(scheme.technology, parse_cell(record, name))}
+            return self._bases[name]
+        return self._source.base_nets(tile.kind, tile.shape)
 
     def _shared_of(self, scheme: Scheme) -> dict[str, Cell]:
         if scheme.kind not in self._shared:
@@ -131,15 +140,10 @@ class _Reader:
         return self._files[chip]
 
     def _extract(self, tile: Tile, scheme: Scheme, cell: Cell, where: str) -> list[str]:
-        name = base_name(scheme, tile.shape)
-        if name not in self._bases:
-            record = None
-            if self._folder is not None:
-                record = self._file(tile.chip).record_or_none(name)
-            if record is None:
-                record = cell_record(name, base_payload(scheme, tile.shape))
-            self._bases = {name: Base(scheme.technology, parse_cell(record, name))}
-        netlist = self._bases[name].netlist(cell.shapes)
+        try:
+            netlist = self._base(tile, scheme).netlist(cell.shapes)
+        except DamagedMasks as error:
+            return [str(error)]
         decode = decode_taps if scheme.name == "taps" else decode_regions
         found, faults = decode(netlist, tile.shape.rows, tile.shape.blocks)
         problems = [_place(where, tile, fault) for fault in faults[:PROBLEMS_A_TILE]]
@@ -175,16 +179,9 @@ class _ChipFile:
 
     def record(self, name: str) -> bytes:
         """The bytes of a cell; raises DamagedMasks."""
-        record = self.record_or_none(name)
-        if record is None:
-            raise DamagedMasks(f"{self._path}: lacks cell {name}; write the masks again")
-        return record
-
-    def record_or_none(self, name: str) -> bytes | None:
-        """The same, or None where the file has no such cell."""
-        place: CellPlace | None = self.cells.get(name)
+        place = self.cells.get(name)
         if place is None:
-            return None
+            raise DamagedMasks(f"{self._path}: lacks cell {name}; write the masks again")
         try:
             with self._path.open("rb") as file:
                 file.seek(place.offset)

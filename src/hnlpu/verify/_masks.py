@@ -9,6 +9,7 @@ mask proof    KLayout's DRC on a tile with all neighbours that weights can have,
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -58,7 +59,9 @@ def _read_back(
     job = CheckTiles(build.directory, build_digest(build), folder, extract)
     total, done = sum(tile.shape.weights for tile in tiles), 0
     results: list[TileResult] = []
-    for found in workers.map(job, jobs(tiles)):
+    # tiles of one shape one after the other: they share the fixed metal below them
+    ordered = sorted(tiles, key=lambda t: (t.chip, t.kind, t.shape.rows, t.shape.blocks))
+    for found in workers.map(job, jobs(ordered)):
         results += found
         done += sum(result.digits for result in found)
         if progress:
@@ -82,9 +85,11 @@ def _judged(build: Build, tiles: Iterable[Tile]) -> Iterator[Check]:
     def proof(kind: ArrayKind) -> Judgement:
         return judge_proof(source.scheme(kind))
 
-    for name, judge in (("mask rules", corner), ("mask proof", proof)):
+    # the tracks of a row make no difference to its rules, and the proof draws what it needs
+    apart = {dataclasses.replace(kind, tracks=0) for kind in corners}
+    for name, judge, kinds in (("mask rules", corner, corners), ("mask proof", proof, apart)):
         try:
-            found = (item for kind in sorted(corners) for item in _of_kind(kind, judge))
+            found = (item for kind in sorted(kinds) for item in _of_kind(kind, judge))
             yield collect(name, "digits", found)
         except ToolMissing as error:
             yield Check(name, 0, "digits", (), str(error))
