@@ -16,7 +16,7 @@ from hnlpu.embed import ArrayKind, Taps, TileShape
 from hnlpu.embed._kind import SCALE_RANGES
 from hnlpu.masks._klayout import check_rules, extract_netlist
 from hnlpu.masks._named_weights import weights_of_names
-from hnlpu.masks._proof import proof_digits
+from hnlpu.masks._proof import proof_tile
 from hnlpu.masks._wires import check_wires
 from hnlpu.technology import load_technology, technology_names
 
@@ -47,7 +47,7 @@ def measure(taps: Taps) -> dict[str, Any]:
 
 def prove(taps: Taps) -> dict[str, Any]:
     """KLayout's verdict on the proof tile, and whether its netlist says the weights."""
-    digits = proof_digits(taps)
+    _, digits = proof_tile(taps)
     shape = TileShape(digits.rows, digits.blocks)
     layout = taps.base(shape).merged(taps.draw(digits))
     began = time.thread_time()

@@ -13,7 +13,7 @@ from hnlpu.embed import ArrayKind, LayerKey, Layout, Taps, TileDigits, TileShape
 from hnlpu.errors import DoesNotFit, ToolMissing
 from hnlpu.masks._klayout import check_rules, extract_netlist, klayout
 from hnlpu.masks._named_weights import weights_of_names
-from hnlpu.masks._proof import proof_digits, require_short_reach
+from hnlpu.masks._proof import proof_tile, require_short_reach
 from hnlpu.masks._wires import check_wires
 from hnlpu.quantize import unpack
 from hnlpu.technology import FIXED, PIN, PROGRAMMABLE, load_technology
@@ -58,7 +58,7 @@ def test_random_tiles_are_legal_and_say_their_weights(
 @pytest.mark.parametrize(("scale_range", "bank"), [(0, 1), (2, 1), (2, 8), (8, 1)])
 def test_the_proof_tile_is_legal(name: str, scale_range: int, bank: int) -> None:
     taps = taps_of(name, scale_range, bank=bank)
-    digits = proof_digits(taps)
+    _, digits = proof_tile(taps)
     layout = taps.base(TileShape(digits.rows, digits.blocks)).merged(taps.draw(digits))
     assert check_rules(taps.technology, layout) == []
     assert check_wires(taps.technology, layout) == []
@@ -75,7 +75,7 @@ def pairs(values: np.ndarray, down: int, right: int) -> set[tuple[int, int]]:
 
 @pytest.mark.parametrize("scale_range", [0, 1, 2, 4, 8, 12, 16, 20])
 def test_the_proof_tile_has_all_neighbours(scale_range: int) -> None:
-    digits = proof_digits(taps_of("n5", scale_range))
+    _, digits = proof_tile(taps_of("n5", scale_range))
     codes = unpack(digits.codes).reshape(digits.rows, digits.blocks, 32)
     for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
         found = set().union(*(pairs(codes[:, b], down, right) for b in range(digits.blocks)))
@@ -94,7 +94,7 @@ def test_the_proof_tile_has_all_neighbours(scale_range: int) -> None:
 def test_all_neighbours_of_the_proof_tile_are_drawn(name: str) -> None:
     """The same by geometry: places of vias in cells, whatever they mean."""
     taps = taps_of(name, 2)
-    digits = proof_digits(taps)
+    _, digits = proof_tile(taps)
     kinds: dict[tuple[int, int], int] = {}
     cells = np.full((digits.rows, digits.blocks * taps.block_cells), -1)
     scales: dict[tuple[int, int], set[tuple[int, int]]] = {}
@@ -135,7 +135,7 @@ def test_the_proof_holds_only_where_cuts_of_other_rows_are_out_of_reach() -> Non
     require_short_reach(taps)
     taps.pitch = 70
     with pytest.raises(DoesNotFit, match="one row apart 30 nm, and need 40 nm"):
-        proof_digits(taps)
+        proof_tile(taps)
 
 
 # -- faults that rules find ------------------------------------------------------------------

@@ -8,6 +8,7 @@ from hnlpu.embed._digits import BLOCK, TileDigits, canonical
 from hnlpu.embed._kind import SCHEMES, ArrayKind, array_kind
 from hnlpu.embed._layout import Grid, Label, LayerKey, Layout, Rectangles, Shapes
 from hnlpu.embed._regions import Regions, tracks_needed
+from hnlpu.embed._regions_route import Routes, route
 from hnlpu.embed._scheme import Fault, Scheme, TileShape, open_scheme
 from hnlpu.embed._taps import Taps
 
@@ -22,6 +23,7 @@ __all__ = [
     "Layout",
     "Rectangles",
     "Regions",
+    "Routes",
     "Scheme",
     "Shapes",
     "Taps",
@@ -30,5 +32,6 @@ __all__ = [
     "array_kind",
     "canonical",
     "open_scheme",
+    "route",
     "tracks_needed",
 ]

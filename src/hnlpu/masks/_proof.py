@@ -13,12 +13,7 @@ drawn here holds the pairs above each other and on both diagonals, too, and all 
 each other: KLayout is to judge, not we.
 
 Regions.  Wires are routed, and a wire's neighbours on its track may be any; pairs of codes prove
-nothing.  What makes any routing legal are the router's invariants: wires have one width and lie on
-tracks further apart than their space; on a track they keep their distance end to end; they reach
-beyond their outermost vias; vias stand where a track crosses one of the fixed uprights, and both kinds
-of crossings are further apart than vias must be.  `hnlpu.masks.check_wires` checks these on every
-tile at the speed of a sort; the proof tile, rows of every value and of none, shows KLayout that they
-are enough.
+nothing.  `hnlpu.masks._proof_regions` computes why any routing is legal; its tile shows KLayout.
 """
 
 from __future__ import annotations
@@ -29,26 +24,38 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.embed import BLOCK, Scheme, Taps, TileDigits, canonical
+from hnlpu.embed import (
+    BLOCK,
+    Regions,
+    Scheme,
+    Taps,
+    TileDigits,
+    TileShape,
+    canonical,
+)
 from hnlpu.errors import DoesNotFit
+from hnlpu.masks._pairs import CODES, NEIGHBOURS, pairs_of
+from hnlpu.masks._proof_regions import regions_proof, require_reach
 from hnlpu.quantize import pack
 
-CODES: npt.NDArray[np.uint8] = np.array([c for c in range(16) if c != 8], np.uint8)
-"""What a weight may be: minus zero is zero in metal."""
 ROWS = 48
-NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
-"""Steps in rows and columns to the neighbours that have not been compared yet."""
 
 UInt8 = npt.NDArray[np.uint8]
 
 
-def proof_digits(scheme: Scheme) -> TileDigits:
-    """The proof tile of an array kind, as digits; raises DoesNotFit where it would prove nothing."""
-    scale_range = scheme.kind.scale_range
+def proof_tile(scheme: Scheme) -> tuple[Scheme, TileDigits]:
+    """The proof tile of an array kind, and the scheme to draw it with.
+
+    That is `scheme`, or for regions the same with the tracks that the tile needs: how many a row has
+    makes no difference to its rules.  Raises DoesNotFit where the tile would prove nothing.
+    """
     if isinstance(scheme, Taps):
         require_short_reach(scheme)
-        return _taps_digits(scale_range)
-    return _regions_digits(scale_range)
+        return scheme, _taps_digits(scheme.kind.scale_range)
+    assert isinstance(scheme, Regions)
+    full, digits = regions_proof(scheme)
+    require_reach(full, TileShape(digits.rows, digits.blocks))
+    return full, digits
 
 
 def require_short_reach(taps: Taps) -> None:
@@ -63,16 +70,6 @@ def require_short_reach(taps: Taps) -> None:
                 f"technology {taps.technology.name}: {cut.name} two cells apart leave {across} nm, "
                 f"one row apart {along} nm, and need {cut.space.value:g} nm"
             )
-
-
-def pairs_of(values: npt.NDArray[np.uint8], rows: int, columns: int) -> set[tuple[int, int]]:
-    """Values [y, x] that lie so many rows and columns apart (columns may be negative)."""
-    here, there = values[: len(values) - rows], values[rows:]
-    if columns >= 0:
-        here, there = here[:, : here.shape[1] - columns], there[:, columns:]
-    else:
-        here, there = here[:, -columns:], there[:, :columns]
-    return set(zip(here.ravel().tolist(), there.ravel().tolist(), strict=True))
 
 
 def _taps_digits(scale_range: int) -> TileDigits:
@@ -120,17 +117,3 @@ def _surround(codes: UInt8, shifts: UInt8) -> None:
             code = CODES[seen[shift] % len(CODES)]
             seen[shift] += 1
             codes[row, (block + 1) * BLOCK - 1] = codes[row, (block + 1) * BLOCK] = code
-
-
-def _regions_digits(scale_range: int) -> TileDigits:
-    """Rows of nothing, of each value alone, of two values in turn, and of all at random."""
-    blocks, random = 2, np.random.default_rng(0)
-    inputs = blocks * BLOCK
-    rows = [(np.zeros(inputs, np.uint8), 0)]
-    for shift in range(scale_range + 1):
-        rows += [(np.full(inputs, code, np.uint8), shift) for code in CODES[1:]]
-        rows += [(np.resize(CODES[1:][[n, -1 - n]], inputs), shift) for n in range(7)]
-        rows += [(random.choice(CODES, inputs), shift) for _ in range(4)]
-    codes = np.stack([codes for codes, _ in rows])
-    shifts = np.repeat(np.array([[shift] for _, shift in rows], np.uint8), blocks, axis=1)
-    return canonical(pack(codes), shifts, np.zeros(len(rows), np.uint8))
