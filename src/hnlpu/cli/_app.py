@@ -364,6 +364,7 @@ def doctor(json: Json = False) -> None:
 
 # commands in files of their own, which add themselves
 from hnlpu.cli import (  # noqa: E402
+    _explore,  # noqa: F401
     _machine,  # noqa: F401
     _masks,  # noqa: F401
     _serve,  # noqa: F401

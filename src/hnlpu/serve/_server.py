@@ -64,16 +64,23 @@ def serve(
         h11_max_incomplete_event_size=2**16, http="h11", ws="none",
     )  # fmt: skip
     host, port = listener.getsockname()[:2]
-    announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-    _Server(config, service).run(sockets=[listener])
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    _Server(config, service, lambda: announce(address)).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
     """uvicorn, which lets the engine know of the end in time and exits in peace."""
 
-    def __init__(self, config: uvicorn.Config, service: Service):
+    def __init__(self, config: uvicorn.Config, service: Service, announce: Callable[[], None]):
         super().__init__(config)
         self._service = service
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so: from here on signals are handled and requests answered."""
+        await super().startup(sockets)
+        if self.started:
+            self._announce()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end; a second interrupt ends at once."""
