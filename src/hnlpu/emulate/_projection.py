@@ -25,7 +25,7 @@ from numba import njit
 
 from hnlpu.errors import NotFinite
 from hnlpu.hardwire import UNIT_BIAS, HardwiredMatrix, row_facts
-from hnlpu.kernels import Descriptor, NotForKernels, Product, describe, load
+from hnlpu.kernels import NOT_FINITE, Descriptor, NotForKernels, Product, describe, load
 from hnlpu.quantize import TWICE_E2M1
 
 Float32 = npt.NDArray[np.float32]
@@ -75,9 +75,7 @@ def quantize_activations(x: Float32, bits: int) -> tuple[Int32, Int32]:
     """
     integers, scales = np.empty(x.shape, np.int32), np.empty(len(x), np.int32)
     if not _quantize_activations(x, bits, integers, scales):
-        raise NotFinite(
-            "an activation became NaN or infinite; the checkpoint's values leave float32's range"
-        )
+        raise NotFinite(NOT_FINITE)
     return integers, scales
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.checkpoint import FINAL_NORM, UNEMBEDDING, layer_prefix
+from hnlpu.checkpoint import FINAL_NORM, UNEMBEDDING
 from hnlpu.emulate import _vector_unit as vector_unit
-from hnlpu.emulate._experts import mixture_of_experts
+from hnlpu.emulate._layers import layers_of
 from hnlpu.emulate._weights import Weights
 from hnlpu.errors import InvalidInput, NotFinite
 
@@ -61,15 +61,7 @@ class Transformer:
         self.weights = weights
         self.architecture = a = weights.architecture
         self._frequencies, self._rope_factor = a.rope.frequencies(a.head_dim)
-        self._norms = {
-            name: weights.vector(name)
-            for layer in range(a.num_hidden_layers)
-            for name in (
-                f"{layer_prefix(layer)}.input_layernorm.weight",
-                f"{layer_prefix(layer)}.post_attention_layernorm.weight",
-                f"{layer_prefix(layer)}.self_attn.sinks",
-            )
-        }
+        self.layers = layers_of(weights)
         self._final_norm = weights.vector(FINAL_NORM)
 
     def new_cache(self) -> KeyValueCache:
@@ -123,7 +115,7 @@ class Transformer:
             yield start, self.logits(hidden[start : start + step])
 
     def _chunk(self, tokens: Tokens, cache: KeyValueCache) -> Float32:
-        a, project, prepare = self.architecture, self.weights.project, self.weights.prepare
+        a = self.architecture
         start, n = cache.length, len(tokens)
         positions = np.arange(start, start + n, dtype=np.float32)
         angles = (positions[:, None] * self._frequencies).astype(np.float64)
@@ -131,31 +123,11 @@ class Transformer:
         sin = (np.sin(angles) * self._rope_factor).astype(np.float32)
         x = self.weights.embed(tokens)
         for layer in range(a.num_hidden_layers):
-            prefix = layer_prefix(layer)
-            attention = prefix + ".self_attn."
-            h = prepare(
-                vector_unit.rms_norm(
-                    x, self._norms[prefix + ".input_layernorm.weight"], a.rms_norm_eps
-                )
-            )
-            q, k, v = (
-                y.reshape(n, -1, a.head_dim)
-                for y in self.weights.project_all(
-                    [attention + "q_proj", attention + "k_proj", attention + "v_proj"], h
-                )
-            )
-            vector_unit.rotate(q, cos, sin)
-            vector_unit.rotate(k, cos, sin)
+            q, k, v = self.layers.before_attention(layer, x, cos, sin)
             keys, values = cache.keys[layer], cache.values[layer]
             keys[:, :, start : start + n] = k.transpose(1, 2, 0)
             values[:, start : start + n] = v.transpose(1, 0, 2)
-            mixed = vector_unit.attend(
-                q, keys, values, start, a.window(layer) or 0, self._norms[attention + "sinks"]
-            )
-            x = x + project(attention + "o_proj", prepare(mixed))
-            h2 = vector_unit.rms_norm(
-                x, self._norms[prefix + ".post_attention_layernorm.weight"], a.rms_norm_eps
-            )
-            mixture_of_experts(self.weights, prefix + ".mlp.", x, prepare(h2))
+            mixed = self.layers.attend(layer, q, keys, values, start)
+            self.layers.after_attention(layer, x, mixed)
         cache.length += n
         return vector_unit.rms_norm(x, self._final_norm, a.rms_norm_eps)

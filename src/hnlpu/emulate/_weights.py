@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -143,6 +144,16 @@ class HardwiredWeights:
         """Hyper-parameters."""
         return self._build.architecture
 
+    @property
+    def activation_bits(self) -> int | None:
+        """Width of integer activations; None where they stay float."""
+        return None if self._float else self._bits
+
+    @property
+    def directory(self) -> Path:
+        """The build's folder."""
+        return self._build.directory
+
     def embed(self, tokens: npt.NDArray[np.int64]) -> Float32:
         """Rows of the embedding table: [tokens, hidden]."""
         return bfloat16_to_float32(np.asarray(self._embedding[tokens]))
@@ -182,14 +193,22 @@ class HardwiredWeights:
         ]
         return np.concatenate(project_all(meetings))
 
-    def _meet(self, name: str, x: Activations, index: int) -> Projection:
-        assert x.integers is not None
-        assert x.scales is not None
+    def described(self, name: str, index: int = 0) -> Descriptor:
+        """Matrix `name` (expert `index`) as the kernels take it; it lives as long as the weights."""
+        return self._known(name, index)[1]
+
+    def _known(self, name: str, index: int) -> tuple[HardwiredMatrix, Descriptor]:
         known = self._described.get((name, index))
         if known is None:
             matrix = self._stacks[name][index]
             known = self._described[name, index] = matrix, describe(matrix)
-        return Projection(known[0], x.integers, x.scales, known[1])
+        return known
+
+    def _meet(self, name: str, x: Activations, index: int) -> Projection:
+        assert x.integers is not None
+        assert x.scales is not None
+        matrix, described = self._known(name, index)
+        return Projection(matrix, x.integers, x.scales, described)
 
 
 class FloatWeights:

@@ -1,6 +1,8 @@
 """Exact integer kernels in C for decode and prefill, chosen at run time by instruction set."""
 
+from hnlpu.kernels._layers import LayerKernels, LayerMatrices, LayerNumbers, attend_paged
 from hnlpu.kernels._library import (
+    NOT_FINITE,
     Descriptor,
     Library,
     NotForKernels,
@@ -17,10 +19,15 @@ def instruction_sets() -> tuple[str, ...]:
 
 
 __all__ = [
+    "NOT_FINITE",
     "Descriptor",
+    "LayerKernels",
+    "LayerMatrices",
+    "LayerNumbers",
     "Library",
     "NotForKernels",
     "Product",
+    "attend_paged",
     "describe",
     "instruction_sets",
     "load",

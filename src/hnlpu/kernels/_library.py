@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hnlpu.errors import NotFinite
 from hnlpu.hardwire import HardwiredMatrix
 from hnlpu.kernels._compile import LIBRARY, digest
 
@@ -27,7 +28,15 @@ Int64 = npt.NDArray[np.int64]
 
 REMEDY = "python -m hnlpu.kernels"
 LARGEST_DIGITS = 2
-_OUT_OF_RANGE, _NO_MEMORY = (1, 3), 2
+NOT_FINITE = "an activation became NaN or infinite; the checkpoint's values leave float32's range"
+_NO_MEMORY, _NOT_FINITE = 2, 4  # of the library's return codes
+_KIND = {"p": ctypes.c_void_p, "n": ctypes.c_int64}
+_ARGUMENTS = {
+    "hnlpu_project": "pnnn",
+    "hnlpu_before_attention": "pnpnppppp",
+    "hnlpu_attend": "pn",
+    "hnlpu_after_attention": "pnppnp",
+}
 
 
 class NotForKernels(Exception):
@@ -78,8 +87,9 @@ class Library:
     """The loaded library; `instructions` names what this processor runs, best first."""
 
     def __init__(self, handle: ctypes.CDLL):
-        self._project = handle.hnlpu_project
-        self._project.argtypes = [ctypes.c_void_p, *[ctypes.c_int64] * 3]
+        self._functions = {name: getattr(handle, name) for name in _ARGUMENTS}
+        for name, kinds in _ARGUMENTS.items():
+            self._functions[name].argtypes = [_KIND[kind] for kind in kinds]
         handle.hnlpu_instructions.argtypes = [ctypes.c_int64]
         handle.hnlpu_instructions.restype = ctypes.c_char_p
         handle.hnlpu_set_threads.argtypes = [ctypes.c_int64]
@@ -120,11 +130,18 @@ class Library:
         return out
 
     def _run(self, jobs: Int64, instructions: int, way: int) -> None:
-        error = self._project(jobs.ctypes.data, len(jobs), instructions, way)
+        self.run("hnlpu_project", jobs.ctypes.data, len(jobs), instructions, way)
+
+    def run(self, name: str, *arguments: int) -> None:
+        """Call a function of the library.  Raises NotForKernels, NotFinite or MemoryError."""
+        error = self._functions[name](*arguments)
+        if not error:
+            return
         if error == _NO_MEMORY:
             raise MemoryError("no memory for the kernels' working space")
-        if error:
-            raise NotForKernels(f"kernels.c returned {error}")
+        if error == _NOT_FINITE:
+            raise NotFinite(NOT_FINITE)
+        raise NotForKernels(f"kernels.c returned {error}")
 
 
 @cache

@@ -65,6 +65,7 @@ INLINE int neon_exceeds(const uint8_t *exponents, int64_t n, int limit)
 
 #undef INLINE
 #include "few_tokens.h"
+#include "vector_unit.h"
 
 #define TILE_TOKENS 4
 static inline __attribute__((always_inline)) void neon_tile_of(const int16_t *w, const int16_t *x,

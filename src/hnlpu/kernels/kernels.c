@@ -4,6 +4,7 @@
      1  an activation lies outside of 16 bits
      2  memory is short
      3  a row's exponents spread further than any build's
+     4  a value is not finite
    in which cases nothing may be used of what they wrote.  docs/arithmetic.md is the definition. */
 
 #if defined(__x86_64__)
@@ -29,16 +30,20 @@
 #define EXPORT __attribute__((visibility("default")))
 #define FEW_ROWS 64 /* of a unit of work: some 30 kB of digits */
 
+#define VECTOR_UNIT(set) \
+    set##_plane, set##_to_float, set##_norm, set##_quantize, set##_rotate, set##_swiglu, set##_attend
+
 /* best first; the number of tokens up to which reading packed digits wins is measured
    (benchmarks/kernels.py) */
 static const Instructions INSTRUCTIONS[] = {
 #if defined(__x86_64__)
-    {"avx512", 64, 12, 6, avx512_few, avx512_tile, avx512_unpack, avx512_usable},
-    {"avx2", 32, 4, 6, avx2_few, avx2_tile, portable_unpack, avx2_usable},
+    {"avx512", 64, 12, 6, avx512_few, avx512_tile, avx512_unpack, avx512_usable, VECTOR_UNIT(avx512)},
+    {"avx2", 32, 4, 6, avx2_few, avx2_tile, portable_unpack, avx2_usable, VECTOR_UNIT(avx2)},
 #elif defined(__aarch64__)
-    {"neon", 16, 4, 6, neon_few, neon_tile, portable_unpack, neon_usable},
+    {"neon", 16, 4, 6, neon_few, neon_tile, portable_unpack, neon_usable, VECTOR_UNIT(neon)},
 #endif
-    {"portable", 16, 4, 6, portable_few, portable_tile, portable_unpack, portable_usable},
+    {"portable", 16, 4, 6, portable_few, portable_tile, portable_unpack, portable_usable,
+     VECTOR_UNIT(portable)},
 };
 #define INSTRUCTION_SETS (int64_t)(sizeof INSTRUCTIONS / sizeof *INSTRUCTIONS)
 
@@ -54,6 +59,7 @@ typedef struct {
 } Job;
 
 typedef struct {
+    const Instructions *isa;
     Job job;
     int few;
     Planes planes;
@@ -70,19 +76,11 @@ typedef struct {
 
 static int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
-/* 2^e for e that float64 holds without becoming subnormal */
-static inline double power_of_two(int64_t e)
-{
-    const uint64_t bits = (uint64_t)(e + 1023) << 52;
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 static void finish(void *to, int64_t token, int64_t tokens, int64_t row, int64_t rows,
                    const int64_t *sums, int64_t stride)
 {
-    const Job *job = to;
+    const Prepared *prepared = to;
+    const Job *job = &prepared->job;
     const Matrix *m = job->matrix;
     for (int64_t t = 0; t < tokens; t++) {
         const int64_t at = (token + t) * m->rows + row;
@@ -90,13 +88,8 @@ static void finish(void *to, int64_t token, int64_t tokens, int64_t row, int64_t
             memcpy(job->sums + at, sums + t * stride, (size_t)rows * sizeof *sums);
         if (!job->out)
             continue;
-        const int64_t scale = job->scales[token + t] - 128;
-        for (int64_t r = 0; r < rows; r++) {
-            /* |sum| <= 2^53, so the product is exact in float64 and rounds once here */
-            const float y =
-                (float)((double)sums[t * stride + r] * power_of_two(m->row_exponents[row + r] + scale));
-            job->out[at + r] = m->bias ? y + m->bias[row + r] : y;
-        }
+        prepared->isa->to_float(sums + t * stride, m->row_exponents + row, m->bias ? m->bias + row : NULL,
+                           job->scales[token + t], rows, job->out + at);
     }
 }
 
@@ -107,7 +100,7 @@ static void run_unit(void *context, int64_t unit)
     while (unit >= p->first_unit + p->units)
         p++;
     if (!p->few) {
-        const int error = many_tokens(&p->many, (unit - p->first_unit) * PANEL, finish, &p->job);
+        const int error = many_tokens(&p->many, (unit - p->first_unit) * PANEL, finish, p);
         if (error)
             work->error = error;
         return;
@@ -120,7 +113,7 @@ static void run_unit(void *context, int64_t unit)
         const int64_t left = p->job.tokens - rows.token;
         rows.tokens = left < MOST_FEW ? left : MOST_FEW;
         work->isa->few(&rows);
-        finish(&p->job, rows.token, rows.tokens, first, rows.rows, sums, rows.rows);
+        finish(p, rows.token, rows.tokens, first, rows.rows, sums, rows.rows);
     }
 }
 
@@ -136,34 +129,23 @@ static void range_of(const int32_t *x, int64_t n, int32_t *low, int32_t *high)
 }
 
 /* x as planes of bytes in the order in which the kernels read codes; see kernels.h. */
-static void fill_planes(Planes *p, const int32_t *x, int64_t tokens, int64_t columns)
+static void fill_planes(const Instructions *isa, Planes *p, const int32_t *x, int64_t tokens,
+                        int64_t columns)
 {
     const int64_t group = p->group, lanes = group / 4;
     for (int64_t t = 0; t < tokens; t++)
         for (int64_t g = 0; g < p->groups; g++) {
             const int32_t *from = x + t * columns + 2 * group * g;
             const int64_t left = columns - 2 * group * g;
-            const int64_t half = (left < 2 * group ? left : 2 * group) / 2;
-            for (int64_t plane = 0; plane < p->planes; plane++) {
-                int8_t *even = p->bytes + ((t * p->groups + g) * p->planes + plane) * 2 * group;
-                int8_t *odd = even + group;
-                memset(even, 0, (size_t)(2 * group));
-                for (int64_t i = 0; i < half; i++) {
-                    int32_t a = from[2 * i], b = from[2 * i + 1];
-                    if (plane) {
-                        a = (a - (int8_t)a) / 256, b = (b - (int8_t)b) / 256;
-                        a = plane == 1 ? (a < 127 ? a : 127) : a - (a < 127 ? a : 127);
-                        b = plane == 1 ? (b < 127 ? b : 127) : b - (b < 127 ? b : 127);
-                    }
-                    even[i] = (int8_t)a;
-                    odd[i] = (int8_t)b;
-                }
-                int32_t *correction = p->corrections + ((t * p->groups + g) * p->planes + plane) * lanes;
+            for (int plane = 0; plane < p->planes; plane++) {
+                const int64_t at = (t * p->groups + g) * p->planes + plane;
+                int8_t *bytes = p->bytes + at * 2 * group;
+                isa->plane(from, (left < 2 * group ? left : 2 * group) / 2, plane, group, bytes);
                 for (int64_t lane = 0; lane < lanes; lane++) {
                     int32_t sum = 0;
                     for (int i = 0; i < 4; i++)
-                        sum += even[4 * lane + i] + odd[4 * lane + i];
-                    correction[lane] = -LARGEST_CODE * sum;
+                        sum += bytes[4 * lane + i] + bytes[group + 4 * lane + i];
+                    p->corrections[at * lanes + lane] = -LARGEST_CODE * sum;
                 }
             }
         }
@@ -194,7 +176,7 @@ static int prepare(const Instructions *isa, Prepared *p, const Prepared *before)
             return 2;
         p->planes = (Planes){isa->group, groups, planes, memory,
                              (int32_t *)((int8_t *)memory + vectors * 2 * isa->group)};
-        fill_planes(&p->planes, job->x, job->tokens, columns);
+        fill_planes(isa, &p->planes, job->x, job->tokens, columns);
         return 0;
     }
     if (posix_memalign(&memory, 64, (size_t)(job->tokens * columns * 2)))
@@ -218,27 +200,23 @@ static void release(Prepared *jobs, int64_t count)
     free(jobs);
 }
 
-/* Sums of several matrices as one piece of parallel work.  `instructions` counts from the best
-   set (0) on; `way` is 0 to choose by the number of tokens, 1 for packed digits, 2 for panels. */
-EXPORT int hnlpu_project(const Job *given, int64_t count, int64_t instructions, int64_t way)
+/* Sums of several matrices as one piece of parallel work; `way` is 0 to choose by the number of
+   tokens, 1 for packed digits, 2 for panels. */
+static int project(const Instructions *isa, const Job *given, int64_t count, int64_t way)
 {
-    const Instructions *isa = NULL;
-    for (int64_t i = 0, seen = 0; i < INSTRUCTION_SETS; i++)
-        if (INSTRUCTIONS[i].usable() && seen++ == instructions) {
-            isa = &INSTRUCTIONS[i];
-            break;
-        }
-    Prepared *jobs = isa ? calloc((size_t)count + 1, sizeof *jobs) : NULL;
+    Prepared *jobs = calloc((size_t)count + 1, sizeof *jobs);
     if (!jobs)
         return 2;
     int64_t units = 0;
     int error = 0;
     for (int64_t i = 0; i < count && !error; i++) {
         Prepared *p = &jobs[i];
+        p->isa = isa;
         p->job = given[i];
         p->few = way ? way == 1 : p->job.tokens <= isa->few_tokens;
+        const int64_t step = p->few ? FEW_ROWS : PANEL;
         p->first_unit = units;
-        p->units = round_up(p->job.matrix->rows, p->few ? FEW_ROWS : PANEL) / (p->few ? FEW_ROWS : PANEL);
+        p->units = round_up(p->job.matrix->rows, step) / step;
         units += p->units;
         error = prepare(isa, p, i ? p - 1 : NULL);
     }
@@ -251,13 +229,45 @@ EXPORT int hnlpu_project(const Job *given, int64_t count, int64_t instructions, 
     return error;
 }
 
-/* Name of the `index`-th usable instruction set, best first; NULL past the last. */
-EXPORT const char *hnlpu_instructions(int64_t index)
+#include "layers.h"
+
+/* The `number`-th usable instruction set, best first, or NULL past the last. */
+static const Instructions *instructions(int64_t number)
 {
     for (int64_t i = 0, seen = 0; i < INSTRUCTION_SETS; i++)
-        if (INSTRUCTIONS[i].usable() && seen++ == index)
-            return INSTRUCTIONS[i].name;
+        if (INSTRUCTIONS[i].usable() && seen++ == number)
+            return &INSTRUCTIONS[i];
     return NULL;
+}
+
+EXPORT int hnlpu_project(const Job *jobs, int64_t count, int64_t set, int64_t way)
+{
+    return project(instructions(set), jobs, count, way);
+}
+
+EXPORT int hnlpu_before_attention(const Layer *layer, int64_t set, const float *x, int64_t tokens,
+                                  const float *cos, const float *sin, float *q, float *k, float *v)
+{
+    return before_attention(instructions(set), layer, x, tokens, cos, sin, q, k, v);
+}
+
+EXPORT int hnlpu_attend(const Attention *attention, int64_t set)
+{
+    AttendWork work = {instructions(set), attention, 0};
+    in_parallel(attend_unit, &work, attention->rows * attention->kv_heads);
+    return work.error;
+}
+
+EXPORT int hnlpu_after_attention(const Layer *layer, int64_t set, float *x, const float *mixed,
+                                 int64_t tokens, int64_t *chosen)
+{
+    return after_attention(instructions(set), layer, x, mixed, tokens, chosen);
+}
+
+EXPORT const char *hnlpu_instructions(int64_t number)
+{
+    const Instructions *found = instructions(number);
+    return found ? found->name : NULL;
 }
 
 /* Digest of the source that this library was made from. */

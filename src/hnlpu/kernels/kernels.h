@@ -5,6 +5,7 @@
 
    Weight codes lie two a byte, the even input low, 16 bytes a block of 32 inputs. */
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -43,6 +44,34 @@ typedef struct {
     int64_t *sums; /* [tokens][rows] of this call */
 } FewRows;
 
+/* Queries [rows][heads][size] at `positions` of `sequences`, whose keys [page][kv head][size]
+   [page_size] and values [page][kv head][page_size][size] lie on the pages that `tables`
+   [sequence][pages] names.  Each sees the last `window` positions (0: all). */
+typedef struct {
+    const float *queries, *keys, *values, *sinks;
+    const int64_t *tables, *sequences, *positions;
+    float *out; /* [rows][heads * size] */
+    int64_t rows, heads, kv_heads, size, page_size, pages, window;
+} Attention;
+
+typedef float Float8 __attribute__((vector_size(32)));
+typedef float Float16 __attribute__((vector_size(64)));
+typedef double Double8 __attribute__((vector_size(64)));
+typedef int32_t Int8 __attribute__((vector_size(32)));
+typedef int64_t Long8 __attribute__((vector_size(64)));
+
+#define ROUNDER 6755399441055744.0 /* 1.5 * 2^52: adding and taking it off rounds half to even */
+#define ROUNDED(x) (((x) + ROUNDER) - ROUNDER)
+
+/* 2^e for e that float64 holds without becoming subnormal */
+static inline __attribute__((always_inline)) double power_of_two(int64_t e)
+{
+    const uint64_t bits = (uint64_t)(e + 1023) << 52;
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 typedef void (*FewKernel)(const FewRows *job);
 /* out[tokens][PANEL] = sum over pairs first..last-1 of w[pair][PANEL][2] * x[token][pair][2] */
 typedef void (*TileKernel)(const int16_t *w, const int16_t *x, int64_t x_stride, int64_t tokens,
@@ -59,6 +88,14 @@ typedef struct {
     TileKernel tile;
     UnpackKernel unpack;
     int (*usable)(void);
+    void (*plane)(const int32_t *x, int64_t half, int plane, int64_t group, int8_t *out);
+    void (*to_float)(const int64_t *sums, const uint8_t *row_exponents, const float *bias,
+                     int64_t scale, int64_t n, float *out);
+    void (*norm)(const float *x, const float *weight, int64_t n, double eps, float *out);
+    int (*quantize)(const float *x, int64_t n, int64_t bits, int32_t *out, int32_t *scale);
+    void (*rotate)(float *x, int64_t heads, int64_t size, const float *cos, const float *sin);
+    void (*swiglu)(const float *gate_up, int64_t n, float gain, float limit, float *out);
+    void (*attend)(const Attention *a, int64_t row, int64_t kv_head, float *scores);
 } Instructions;
 
 static const int8_t TWICE[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};

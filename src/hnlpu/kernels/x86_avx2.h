@@ -91,6 +91,7 @@ INLINE int avx2_exceeds(const uint8_t *exponents, int64_t n, int limit)
 
 #undef INLINE
 #include "few_tokens.h"
+#include "vector_unit.h"
 
 #define TILE_TOKENS 4
 static inline __attribute__((always_inline)) TARGET void avx2_tile_of(

@@ -95,6 +95,7 @@ INLINE int avx512_exceeds(const uint8_t *exponents, int64_t n, int limit)
 
 #undef INLINE
 #include "few_tokens.h"
+#include "vector_unit.h"
 
 #define TILE_TOKENS 12
 static inline __attribute__((always_inline)) TARGET void avx512_tile_of(

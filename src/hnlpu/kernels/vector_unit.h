@@ -1,0 +1,311 @@
+/* The vector unit in `float` numerics: a template over one instruction set (NAME, TARGET).
+
+   emulate/_vector_unit.py is the definition, bit for bit: every product and sum rounds once to
+   float32, sums run in index order, exp and 1 / sqrt in float64.  Vectors lie across positions or
+   across the dimensions of a head, never along a sum. */
+
+#define INLINE static inline __attribute__((always_inline)) TARGET
+
+/* e^x of eight float64 from -87 to 88, within 2^-49: see NAME(exp_less) */
+INLINE Double8 NAME(exp8)(Double8 x)
+{
+    static const double LOWER[] = {/* 1 / 12! ... 1 / 0! */
+        2.08767569878680989792e-9, 2.50521083854417187751e-8, 2.75573192239858906526e-7,
+        2.75573192239858906526e-6, 2.48015873015873015873e-5, 1.98412698412698412698e-4,
+        1.38888888888888888889e-3, 8.33333333333333333333e-3, 4.16666666666666666667e-2,
+        1.66666666666666666667e-1, 0.5, 1.0, 1.0};
+    const Double8 t = x * 1.44269504088896338700 + ROUNDER;
+    const Double8 k = t - ROUNDER; /* nearest integer to x / ln 2 */
+    const Double8 r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10;
+    Double8 p = LOWER[0] - (Double8){0};
+#pragma GCC unroll 12
+    for (int i = 1; i < 13; i++)
+        p = p * r + LOWER[i];
+    return (Double8)((Long8)p + ((Long8)t << 52));
+}
+
+/* Where rounding to float32 falls on the wrong side only if a float64 is off by 2^-42 of itself */
+INLINE int NAME(certain)(Double8 value)
+{
+    const Long8 beside = ((Long8)value & 0x1fffffff) - 0x10000000; /* of halfway */
+    const Long8 near = (beside < 2048) & (beside > -2048);
+    int64_t any = 0;
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++)
+        any |= near[i];
+    return any == 0;
+}
+
+/* values[i] = float32(e^(values[i] - largest)), as the C library gives it: the quick exponential
+   decides where its error cannot change the rounding, the C library elsewhere. */
+TARGET static void NAME(exp_less)(float *values, int64_t n, float largest)
+{
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        Float8 v;
+        memcpy(&v, values + i, sizeof v);
+        const Double8 x = __builtin_convertvector(v - largest, Double8);
+        int64_t inside = -1;
+        const Long8 fits = (x >= -87.0) & (x <= 87.0);
+#pragma GCC unroll 8
+        for (int j = 0; j < 8; j++)
+            inside &= fits[j];
+        const Double8 e = NAME(exp8)(x);
+        if (inside && NAME(certain)(e)) {
+            v = __builtin_convertvector(e, Float8);
+            memcpy(values + i, &v, sizeof v);
+        } else {
+            for (int j = 0; j < 8; j++)
+                values[i + j] = (float)exp((double)(values[i + j] - largest));
+        }
+    }
+    for (; i < n; i++)
+        values[i] = (float)exp((double)(values[i] - largest));
+}
+
+TARGET static void NAME(norm)(const float *x, const float *weight, int64_t n, double eps, float *out)
+{
+    double total = 0.0;
+    for (int64_t i = 0; i < n; i++)
+        total += (double)x[i] * (double)x[i];
+    const float factor = (float)(1.0 / sqrt(total / (double)n + eps));
+    for (int64_t i = 0; i < n; i++)
+        out[i] = weight[i] * (x[i] * factor);
+}
+
+/* Integers of `bits` bits and their scale's exponent; 0, or 4 if a value is not finite. */
+TARGET static int NAME(quantize)(const float *x, int64_t n, int64_t bits, int32_t *out,
+                                 int32_t *scale)
+{
+    int32_t most = 0, least = 0; /* bits of the largest value and of minus the smallest */
+    for (int64_t i = 0; i < n; i++) {
+        int32_t word;
+        memcpy(&word, x + i, 4);
+        const int32_t other = (int32_t)((uint32_t)word ^ 0x80000000u);
+        most = word > most ? word : most;
+        least = other > least ? other : least;
+    }
+    if (most >= 0x7f800000 || least >= 0x7f800000)
+        return 4;
+    float up, down;
+    memcpy(&up, &most, 4);
+    memcpy(&down, &least, 4);
+    const double high = (double)((int64_t)1 << (bits - 1)) - 1;
+    int s = 0;
+    if (most || least) {
+        frexp(up > down ? up : down, &s);
+        s -= 1 + (int)bits; /* the larger side needs at most one more step from here */
+        while (ROUNDED((double)up * power_of_two(-s)) > high ||
+               ROUNDED((double)down * power_of_two(-s)) > high + 1)
+            s++;
+    }
+    *scale = s;
+    const double factor = power_of_two(-s);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (int32_t)ROUNDED((double)x[i] * factor);
+    return 0;
+}
+
+TARGET static void NAME(rotate)(float *x, int64_t heads, int64_t size, const float *cos,
+                                const float *sin)
+{
+    const int64_t half = size / 2;
+    for (int64_t h = 0; h < heads; h++)
+        for (int64_t i = 0; i < half; i++) {
+            float *low = x + h * size + i, *high = low + half;
+            const float a = *low, b = *high;
+            *low = a * cos[i] - b * sin[i];
+            *high = b * cos[i] + a * sin[i];
+        }
+}
+
+/* y = sum * 2^(b - 128 + s) rounded once, plus bias; |sum| <= 2^53 is exact in float64 */
+TARGET static void NAME(to_float)(const int64_t *sums, const uint8_t *row_exponents,
+                                  const float *bias, int64_t scale, int64_t n, float *out)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (float)((double)sums[i] * power_of_two(row_exponents[i] + scale - 128));
+    if (bias)
+        for (int64_t i = 0; i < n; i++)
+            out[i] = out[i] + bias[i];
+}
+
+INLINE float NAME(gated)(float gate, float up, float gain, float limit)
+{
+    gate = gate < limit ? gate : limit;
+    up = up > -limit ? up : -limit;
+    up = up < limit ? up : limit;
+    const float sigmoid = (float)(1.0 / (1.0 + exp((double)-(gain * gate))));
+    return (up + 1.0f) * (gate * sigmoid);
+}
+
+/* (up + 1) * gate * sigmoid(gain * gate), both clamped; gates and ups alternate */
+TARGET static void NAME(swiglu)(const float *gate_up, int64_t n, float gain, float limit, float *out)
+{
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        Float8 gate, up;
+#pragma GCC unroll 8
+        for (int j = 0; j < 8; j++) {
+            gate[j] = gate_up[2 * (i + j)];
+            up[j] = gate_up[2 * (i + j) + 1];
+        }
+        const Int8 low = gate < limit, over = up > -limit;
+        const Float8 all = (Float8){0} + limit;
+        gate = (Float8)(((Int8)gate & low) | ((Int8)all & ~low));
+        up = (Float8)(((Int8)up & over) | ((Int8)(-all) & ~over));
+        const Int8 under = up < limit;
+        up = (Float8)(((Int8)up & under) | ((Int8)all & ~under));
+        const Double8 x = __builtin_convertvector(-(gain * gate), Double8);
+        const Long8 fits = (x >= -87.0) & (x <= 87.0);
+        int64_t inside = -1;
+#pragma GCC unroll 8
+        for (int j = 0; j < 8; j++)
+            inside &= fits[j];
+        const Double8 sigmoid = 1.0 / (1.0 + NAME(exp8)(x));
+        if (inside && NAME(certain)(sigmoid)) {
+            const Float8 y = (up + 1.0f) * (gate * __builtin_convertvector(sigmoid, Float8));
+            memcpy(out + i, &y, sizeof y);
+        } else {
+            for (int j = 0; j < 8; j++)
+                out[i + j] = NAME(gated)(gate_up[2 * (i + j)], gate_up[2 * (i + j) + 1], gain, limit);
+        }
+    }
+    for (; i < n; i++)
+        out[i] = NAME(gated)(gate_up[2 * i], gate_up[2 * i + 1], gain, limit);
+}
+
+/* scores of some heads at 16 neighbouring positions: sums over the dimensions in order */
+INLINE void NAME(scores16)(const float *queries, const float *keys, int64_t stride, int64_t size,
+                           const int H, float *scores, int64_t score_stride)
+{
+    Float16 sums[4];
+#pragma GCC unroll 4
+    for (int h = 0; h < H; h++)
+        sums[h] = (Float16){0};
+    for (int64_t d = 0; d < size; d++) {
+        Float16 k;
+        memcpy(&k, keys + d * stride, sizeof k);
+#pragma GCC unroll 4
+        for (int h = 0; h < H; h++)
+            sums[h] = sums[h] + queries[h * size + d] * k;
+    }
+#pragma GCC unroll 4
+    for (int h = 0; h < H; h++)
+        memcpy(scores + h * score_stride, &sums[h], sizeof sums[h]);
+}
+
+/* 16 dimensions of the mixture of some heads: sums over the positions in order */
+INLINE void NAME(values16)(const Attention *a, int64_t row, int64_t g, int64_t first, int64_t last,
+                           int64_t d, const int H, const float *shares, int64_t share_stride,
+                           float *out)
+{
+    Float16 sums[4];
+#pragma GCC unroll 4
+    for (int h = 0; h < H; h++)
+        sums[h] = (Float16){0};
+    const int64_t *table = a->tables + a->sequences[row] * a->pages;
+    for (int64_t j = first; j < last;) {
+        const int64_t page = j / a->page_size, end = (page + 1) * a->page_size;
+        const int64_t stop = end < last ? end : last;
+        const float *values =
+            a->values + ((table[page] * a->kv_heads + g) * a->page_size - page * a->page_size) * a->size + d;
+        for (; j < stop; j++) {
+            Float16 v;
+            memcpy(&v, values + j * a->size, sizeof v);
+#pragma GCC unroll 4
+            for (int h = 0; h < H; h++)
+                sums[h] = sums[h] + shares[h * share_stride + j - first] * v;
+        }
+    }
+#pragma GCC unroll 4
+    for (int h = 0; h < H; h++)
+        memcpy(out + h * a->size + d, &sums[h], sizeof sums[h]);
+}
+
+/* One row's attention by H heads that share the keys and values of head `g`. */
+INLINE void NAME(attend_heads)(const Attention *a, int64_t row, int64_t g, int64_t head, const int H,
+                               float *scores)
+{
+    const int64_t position = a->positions[row], size = a->size, last = position + 1;
+    const int64_t first = a->window > 0 && last > a->window ? last - a->window : 0;
+    const int64_t n = last - first, stride = n;
+    const int64_t *table = a->tables + a->sequences[row] * a->pages;
+    const float *queries = a->queries + (row * a->heads + head) * size;
+    float *out = a->out + (row * a->heads + head) * size;
+    const float scale = (float)(1.0 / sqrt((double)size));
+    for (int64_t j = first; j < last;) {
+        const int64_t page = j / a->page_size, begin = page * a->page_size;
+        const int64_t end = begin + a->page_size, stop = end < last ? end : last;
+        const float *keys = a->keys + (table[page] * a->kv_heads + g) * size * a->page_size - begin;
+        for (; j + 16 <= stop; j += 16)
+            NAME(scores16)(queries, keys + j, a->page_size, size, H, scores + j - first, stride);
+        for (; j < stop; j++)
+            for (int h = 0; h < H; h++) {
+                float sum = 0.0f;
+                for (int64_t d = 0; d < size; d++)
+                    sum = sum + queries[h * size + d] * keys[d * a->page_size + j];
+                scores[h * stride + j - first] = sum;
+            }
+    }
+    for (int h = 0; h < H; h++) {
+        float *mine = scores + h * stride;
+        const float sink = a->sinks[head + h];
+        float largest = sink;
+        for (int64_t j = 0; j < n; j++) {
+            mine[j] = mine[j] * scale;
+            largest = mine[j] > largest ? mine[j] : largest;
+        }
+        double total = (double)(float)exp((double)(sink - largest));
+        NAME(exp_less)(mine, n, largest);
+        for (int64_t j = 0; j < n; j++)
+            total += (double)mine[j];
+        const float divisor = (float)total;
+        for (int64_t j = 0; j < n; j++)
+            mine[j] = mine[j] / divisor;
+    }
+    int64_t d = 0;
+    for (; d + 16 <= size; d += 16)
+        NAME(values16)(a, row, g, first, last, d, H, scores, stride, out);
+    for (; d < size; d++)
+        for (int h = 0; h < H; h++) {
+            float sum = 0.0f;
+            for (int64_t j = first; j < last; j++) {
+                const int64_t at = table[j / a->page_size] * a->kv_heads + g;
+                const float v = a->values[(at * a->page_size + j % a->page_size) * size + d];
+                sum = sum + scores[h * stride + j - first] * v;
+            }
+            out[h * size + d] = sum;
+        }
+}
+
+TARGET static void NAME(attend)(const Attention *a, int64_t row, int64_t g, float *scores)
+{
+    const int64_t group = a->heads / a->kv_heads;
+    int64_t h = 0;
+    for (; h + 4 <= group; h += 4)
+        NAME(attend_heads)(a, row, g, g * group + h, 4, scores);
+    for (; h < group; h++)
+        NAME(attend_heads)(a, row, g, g * group + h, 1, scores);
+}
+
+/* The bytes of one plane: even inputs, then odd ones; `half` of each are there. */
+TARGET static void NAME(plane)(const int32_t *x, int64_t half, int plane, int64_t group, int8_t *out)
+{
+    int8_t *even = out, *odd = out + group;
+    if (half < group)
+        memset(out, 0, (size_t)(2 * group));
+    for (int64_t i = 0; i < half; i++) {
+        int32_t a = x[2 * i], b = x[2 * i + 1];
+        if (plane) {
+            a = (a - (int8_t)a) >> 8, b = (b - (int8_t)b) >> 8;
+            const int32_t low_a = a < 127 ? a : 127, low_b = b < 127 ? b : 127;
+            a = plane == 1 ? low_a : a - low_a;
+            b = plane == 1 ? low_b : b - low_b;
+        }
+        even[i] = (int8_t)a;
+        odd[i] = (int8_t)b;
+    }
+}
+
+#undef INLINE
