@@ -38,6 +38,7 @@ from hnlpu.catalog._system import (
     Energy,
     Floor,
     Power,
+    Published,
     Rate,
     System,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "Ownership",
     "Power",
     "Prices",
+    "Published",
     "Range",
     "Rate",
     "Scenario",

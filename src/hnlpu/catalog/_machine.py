@@ -26,7 +26,7 @@ class Link(DataTable):
 
 
 class VectorUnit(DataTable):
-    """Cached KV heads (a key and a value vector of one position) processed a cycle."""
+    """Cached KV heads a cycle: key or value vectors of one position (a position has both)."""
 
     heads_per_cycle: Annotated[Quantity, Unit("dimensionless", above=0, most=1e6)]
 

@@ -100,6 +100,20 @@ class Claim(DataTable):
     source: Annotated[str, Field(min_length=1)]
 
 
+class Published(DataTable):
+    """What a publication says of its design beside tables: claims for an audit, never inputs."""
+
+    power_density: Annotated[Quantity, Unit("W/mm^2", above=0)] | None = None
+    routing_density: Annotated[Quantity, Unit("dimensionless", above=0, most=1)] | None = None
+    wire_capacitance: Annotated[Quantity, Unit("fF", above=0)] | None = None
+    supply: Annotated[Quantity, Unit("V", above=0, most=10)] | None = None
+    cell_embedding_area: Annotated[Quantity, Unit("mm^2", above=0)] | None = None
+    gross_dies: Annotated[Quantity, Unit("dimensionless", above=0)] | None = None
+    good_dies: Annotated[Quantity, Unit("dimensionless", above=0)] | None = None
+    yield_share: Annotated[Quantity, Unit("dimensionless", above=0, most=1)] | None = None
+    wafer_a_chip: Annotated[Quantity, Unit("USD", above=0)] | None = None
+
+
 class System(DataTable):
     """A machine; `chips` of it make one system."""
 
@@ -126,6 +140,7 @@ class System(DataTable):
     rent: Annotated[Quantity, Unit("USD/hour", above=0)] | None = None
     prices: Prices | None = None
     ownership: Ownership | None = None
+    published_claims: Published | None = None
     scenario: list[Scenario] = Field(default_factory=list)
     range: list[Range] = Field(default_factory=list)
 

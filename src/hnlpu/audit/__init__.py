@@ -1,0 +1,21 @@
+"""The physics of a design, claim by claim: computed, claimed, margin, verdict.
+
+system, model, process, limits ──► silicon, power, package, memory, throughput ──► Audit
+"""
+
+from hnlpu.audit._audit import Audit, Bound, Condition, audit
+from hnlpu.audit._case import sized
+from hnlpu.audit._claim import Claim, Verdict
+from hnlpu.audit._limits import Limits, load_limits
+
+__all__ = [
+    "Audit",
+    "Bound",
+    "Claim",
+    "Condition",
+    "Limits",
+    "Verdict",
+    "audit",
+    "load_limits",
+    "sized",
+]
