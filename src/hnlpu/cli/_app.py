@@ -364,6 +364,8 @@ def doctor(json: Json = False) -> None:
 
 # commands in files of their own, which add themselves
 from hnlpu.cli import (  # noqa: E402
+    _audit,  # noqa: F401
+    _cost,  # noqa: F401
     _explore,  # noqa: F401
     _machine,  # noqa: F401
     _masks,  # noqa: F401
