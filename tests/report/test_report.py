@@ -59,7 +59,7 @@ def test_nothing_is_fetched(page: Page) -> None:
     for tag, attributes in page.elements:
         for name in ("src", "href", "srcset", "action", "data", "poster", "xlink:href"):
             value = attributes.get(name)
-            assert value is None or value.startswith("#") or value == "data:,", (tag, value)
+            assert value is None or value.startswith(("#", "data:,", "data:image/png;base64,")), tag
     assert "http:" not in page.source
     assert "https:" not in page.source
     assert "@import" not in page.source
@@ -70,8 +70,8 @@ def test_drawings_speak_to_screen_readers(page: Page) -> None:
     for tag, attributes in page.elements:
         if tag == "svg" and attributes.get("aria-hidden") != "true":
             assert attributes.get("role") == "img"
-    drawings = [a for tag, a in page.elements if tag == "svg" and a.get("class") == "chart"]
-    assert len(drawings) >= 10
+    drawings = [a for tag, a in page.elements if tag == "svg" and a.get("role") == "img"]
+    assert len(drawings) >= 17
     assert page.source.count("<desc>") == len(drawings)
 
 
@@ -238,7 +238,8 @@ def test_hostile_text_is_only_text(tmp_path: Path) -> None:
     prompt = "</pre><script>alert(2)</script>{{ 7 * 7 }}"
     page = Page(hnlpu.report(build, text=TRAP, prompt=prompt))
     tags = [tag for tag, _ in page.elements]
-    assert tags.count("script") == 1
+    scripts = [a.get("type") for tag, a in page.elements if tag == "script"]
+    assert scripts == ["application/octet-stream", None, None]  # data, and two of our own
     assert "img" not in tags
     assert not [a for _, a in page.elements if any(key.startswith("on") for key in a)]
     assert TRAP in page.text

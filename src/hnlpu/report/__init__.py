@@ -15,7 +15,7 @@ from hnlpu._paths import absolute
 from hnlpu.errors import InvalidInput, OutputFailed
 from hnlpu.hardwire import open_build
 from hnlpu.report._facts import examine
-from hnlpu.report._masks_page import write_picture
+from hnlpu.report._masks_page import masks_section, write_picture
 from hnlpu.report._measure import Stopwatch, measure_quality, measure_speech
 from hnlpu.report._page import render
 
@@ -48,7 +48,9 @@ def report(
         folder = None if checkpoint is None else absolute(checkpoint)
         quality = measure_quality(build, facts.log, folder, text, clock)
         speech = measure_speech(build, prompt, clock)
-        page = render(facts, quality, speech, clock.steps)
+        with clock.step("drawing the metal"):
+            metal = masks_section(build)
+        page = render(facts, quality, speech, metal, clock.steps)
         _publish(page, aside, path)
     return path
 

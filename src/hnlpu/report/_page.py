@@ -20,6 +20,7 @@ from hnlpu.report import _charts as charts
 from hnlpu.report import _drawings as drawings
 from hnlpu.report import _svg as svg
 from hnlpu.report._facts import BuildFacts, MatrixFacts
+from hnlpu.report._masks_page import MasksSection
 from hnlpu.report._measure import SEED, Quality, Speech
 
 FORMAT_NOTES = {
@@ -31,14 +32,15 @@ _CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t
 
 
 def render(
-    facts: BuildFacts, quality: Quality, speech: Speech, steps: Sequence[tuple[str, float]]
-) -> str:
+    facts: BuildFacts, quality: Quality, speech: Speech, metal: MasksSection,
+    steps: Sequence[tuple[str, float]],
+) -> str:  # fmt: skip
     """The whole page as HTML text."""
     environment = _environment()
     script = _source(environment, "page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("page.html.j2").render(
-        facts=facts, quality=quality, speech=speech, steps=steps,
+        facts=facts, quality=quality, speech=speech, metal=metal, steps=steps,
         manifest=facts.manifest, architecture=facts.manifest.architecture,
         style=Markup(_source(environment, "page.css")),  # noqa: S704  our own file
         script=Markup(script), script_digest=digest,  # noqa: S704  our own file
