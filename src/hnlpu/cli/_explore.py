@@ -1,0 +1,182 @@
+"""`hnlpu explore`: a search for the machine that a model deserves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from hnlpu.cli._app import Json, app
+from hnlpu.cli._output import out, print_json, progress_bar, waiting
+from hnlpu.errors import InvalidInput
+
+
+@app.command()
+def explore(
+    model: Annotated[str, typer.Option(help="Model to build a machine for.")],
+    objective: Annotated[
+        str, typer.Option(help="Any of tokens_per_usd, tokens_per_joule, latency, by commas.")
+    ] = "tokens_per_usd,tokens_per_joule,latency",
+    trials: Annotated[int, typer.Option(help="Designs to try.")] = 500,
+    context: Annotated[
+        str, typer.Option(help="Positions cached; of several, by commas, the worst counts.")
+    ] = "2048",
+    system: Annotated[str, typer.Option(help="System to start from and beat.")] = "hnlpu-asplos26",
+    contention: Annotated[str, typer.Option(help="full or none, as in simulate.")] = "full",
+    kv_bits: Annotated[str, typer.Option(help="Bits of cached values to try.")] = "16,8,4",
+    sliding: Annotated[
+        bool, typer.Option("--sliding/--no-sliding", help="Use the model's windows.")
+    ] = False,
+    systems: Annotated[int, typer.Option(help="Machines built of a design.")] = 1,
+    respins: Annotated[int, typer.Option(help="Models cast anew into the same silicon.")] = 0,
+    options: Annotated[
+        Path | None, typer.Option(help="Data file of packages, links and memories.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Designs at once (default: one per core, at most 8).")
+    ] = None,
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Ray cluster, or 'local'.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Also write a page about it.")] = None,
+    json: Json = False,
+) -> None:
+    """Search for a machine that beats the published one, and say why it does."""
+    from hnlpu.catalog import load_model, load_system
+    from hnlpu.explore import load_options, make_problem, parse_objectives
+    from hnlpu.explore import search as do_search
+
+    if contention not in ("none", "full"):
+        raise InvalidInput(f"--contention {contention!r}: choose from none, full")
+    objectives = parse_objectives(objective)
+    problem = make_problem(
+        load_system(system), load_model(model), load_options(options),
+        _numbers("--context", context), sliding=sliding,
+        contention="none" if contention == "none" else "full", systems=systems, respins=respins,
+    )  # fmt: skip
+    bits = _numbers("--kv-bits", kv_bits)
+    if not set(bits) <= {4, 8, 16}:
+        raise InvalidInput(f"--kv-bits {kv_bits!r}: give any of 16, 8, 4, separated by commas")
+    with progress_bar("searching") as progress:
+        found = do_search(
+            problem, objectives, trials, kv_bits=bits, seed=seed, workers=workers, ray=ray,
+            progress=progress,
+        )  # fmt: skip
+    with waiting("explaining"):
+        facts = _facts(found)
+    if report is not None:
+        from hnlpu.report import explore_report
+
+        facts["report"] = str(explore_report(found, report))
+    if json:
+        print_json(facts)
+    else:
+        _print(facts)
+    if not facts["front"]:
+        raise typer.Exit(1)
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    try:
+        numbers = tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        numbers = ()
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise InvalidInput(f"{option} {text!r}: give whole numbers, each once, as in 2048,65536")
+    return numbers
+
+
+def _facts(found: Any) -> dict[str, Any]:
+    from hnlpu.explore import best, best_per_precision, explain
+
+    winner = best(found)
+    facts: dict[str, Any] = {
+        "model": found.problem.model.name, "system": found.problem.system.name,
+        "objectives": list(found.objectives), "contexts": list(found.problem.contexts),
+        "contention": found.problem.contention, "sliding": found.problem.sliding,
+        "trials": found.trials, "feasible": len(found.candidates), "infeasible": found.infeasible,
+        "reference": _score(found, found.reference),
+        "front": [_candidate(found, c) for c in found.front],
+        "best_by_kv_bits": {
+            str(bits): _candidate(found, c) for bits, c in best_per_precision(found).items()
+        },
+        "best": None, "why": [],
+    }  # fmt: skip
+    if winner is not None:
+        facts["best"] = _candidate(found, winner)
+        facts["why"] = [
+            {
+                "step": reason.title,
+                "changes": {name: list(pair) for name, pair in reason.changed.items()},
+                "text": list(reason.sentences),
+                "points": _points(reason.score),
+                "die_mm2": reason.score.chip.area_mm2,
+            }
+            for reason in explain(found, winner)
+        ]
+    return facts
+
+
+def _points(score: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "context": p.context, "tokens_per_second": p.tokens_per_second,
+            "tokens_per_second_per_user": p.simulation.tokens_per_second_per_user,
+            "latency_us": p.latency * 1e6, "bottleneck": p.simulation.bottleneck,
+            "utilisation": dict(p.simulation.utilisation), "power_w": p.power_w,
+            "tco_musd": p.bill.tco_musd, "tokens_per_usd": p.tokens_per_usd,
+            "tokens_per_joule": p.tokens_per_joule, "tco2e": p.bill.tco2e,
+        }
+        for p in score.points
+    ]  # fmt: skip
+
+
+def _score(found: Any, score: Any) -> dict[str, Any]:
+    return {
+        "design": score.design.values(), "chips": score.design.chips,
+        "tokens_in_flight": score.chip.specification.slots,
+        "die_mm2": score.chip.area_mm2, "blocks_mm2": dict(score.chip.blocks),
+        "masks_per_chip": score.chip.masks, "points": _points(score),
+    }  # fmt: skip
+
+
+def _candidate(found: Any, candidate: Any) -> dict[str, Any]:
+    from hnlpu.explore import OBJECTIVES, least_gain
+
+    return _score(found, candidate.score) | {
+        "gains": {name: least_gain(found, candidate, name) for name in OBJECTIVES}
+    }
+
+
+def _print(facts: dict[str, Any]) -> None:
+    out.print(
+        f"{facts['trials']:,} designs for {facts['model']}, {facts['feasible']:,} different ones "
+        f"can be built; {len(facts['front'])} on the Pareto front"
+    )
+    table = Table("machine", "context", "tokens/s", "tokens/$", "tokens/J", "us/token", "limit")
+    rows = [("published", facts["reference"])]
+    rows += [(f"best, {bits}-bit KV", c) for bits, c in facts["best_by_kv_bits"].items()]
+    for name, entry in rows:
+        for point in entry["points"]:
+            table.add_row(
+                name, f"{point['context']:,}", f"{point['tokens_per_second']:,.0f}",
+                f"{point['tokens_per_usd']:,.0f}", f"{point['tokens_per_joule']:,.1f}",
+                f"{point['latency_us']:,.0f}", point["bottleneck"],
+            )  # fmt: skip
+    out.print(table)
+    winner = facts["best"]
+    if winner is None:
+        out.print("no design beats the published machine without losing in tokens/J; try more")
+        return
+    gains = ", ".join(f"{name} {value:.2f}x" for name, value in winner["gains"].items())
+    out.print(f"best: {gains} (the least over all contexts), {winner['die_mm2']:.0f} mm2 a die")
+    for step in facts["why"]:
+        changes = ", ".join(
+            f"{name} {old} to {new}" for name, (old, new) in step["changes"].items()
+        )
+        out.print(f"{step['step']}: {changes}")
+        for text in step["text"]:
+            out.print(f"    {text}")

@@ -1,0 +1,85 @@
+"""options.toml -> `Options`: packages, links between their chips, and memories to choose from."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hnlpu._paths import absolute
+from hnlpu.quantities import DataTable, Quantity, Unit, read_data
+
+Axis = Literal["column", "row"]
+
+
+Length = Annotated[Quantity, Unit("mm", above=0, most=100)]
+
+
+class Edge(DataTable):
+    """Die edge that a link of the system takes, and a stack."""
+
+    link: Length
+    stack: Length
+
+
+class DieToDie(DataTable):
+    """One module of a link between neighbouring dies; a link may have up to `most_modules`."""
+
+    name: str
+    bandwidth: Annotated[Quantity, Unit("GB/s", above=0, most=1e6)]
+    latency: Annotated[Quantity, Unit("ns", least=0, most=1e6)]
+    area: Annotated[Quantity, Unit("mm^2", above=0, most=1e3)]
+    power: Annotated[Quantity, Unit("W", above=0, most=1e3)]
+    edge: Length
+    most_modules: Annotated[int, Field(ge=1, le=64)]
+
+
+class Package(DataTable):
+    """What holds chips; `axes` of the grid lie inside one, with links between neighbours."""
+
+    name: str
+    title: str
+    axes: list[Axis]
+    most_chips: Annotated[int, Field(ge=1, le=4096)]
+    most_stacks: Annotated[int, Field(ge=0, le=64)]
+    price: Annotated[Quantity, Unit("USD/chip", least=0, most=1e7)]
+    source: Annotated[str, Field(min_length=1)]
+
+    def chips(self, rows: int, columns: int) -> int:
+        """Chips of a grid that share one package."""
+        return (rows if "column" in self.axes else 1) * (columns if "row" in self.axes else 1)
+
+
+class Memory(DataTable):
+    """One stack."""
+
+    name: str
+    bandwidth: Annotated[Quantity, Unit("GB/s", above=0, most=1e6)]
+    capacity: Annotated[Quantity, Unit("GB", above=0, most=1e4)]
+
+
+class Options(DataTable):
+    """All of it."""
+
+    edge: Edge
+    die_to_die: DieToDie
+    package: Annotated[list[Package], Field(min_length=1)]
+    memory: Annotated[list[Memory], Field(min_length=1)]
+
+    def find_package(self, name: str) -> Package:
+        """The package of a name that designs use."""
+        return next(package for package in self.package if package.name == name)
+
+    def find_memory(self, name: str) -> Memory:
+        """The memory of a name that designs use."""
+        return next(memory for memory in self.memory if memory.name == name)
+
+
+def load_options(path: str | Path | None = None) -> Options:
+    """The options that come with hnlpu, or those of a file; raises InvalidData."""
+    if path is not None:
+        return read_data(absolute(path), Options)
+    with resources.as_file(resources.files("hnlpu.explore") / "options.toml") as own:
+        return read_data(own, Options)
