@@ -106,7 +106,7 @@ def wire_cut(scheme: Regions, shape: TileShape, shapes: Drawn, random: np.random
     x0, y0, x1, y1 = shapes[key][n].tolist()
     steps = (x1 - x0 - 2 * scheme.rules.stub_end) // scheme.rules.grid
     x = x0 + scheme.rules.stub_end + int(random.integers(1, steps)) * scheme.rules.grid
-    space = scheme.rules.stub_space // 2
+    space = (scheme.rules.clear - 2 * scheme.rules.stub_end) // 2
     halves = np.int32([[x0, y0, max(x - space, x0 + 1), y1], [min(x + space, x1 - 1), y0, x1, y1]])
     shapes[key] = np.concatenate([np.delete(shapes[key], n, 0), halves])
     return _row(scheme, shape, halves[0])

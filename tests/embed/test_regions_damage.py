@@ -29,30 +29,20 @@ def test_every_fault_is_found_in_its_row(name: str, tile: tuple[Regions, TileDig
 
 
 @pytest.mark.parametrize("technology", ["n5", "sky130"])
-def test_what_reading_takes_for_sound_says_what_it_reads(technology: str) -> None:
-    """Any change to any shape is a fault, or changes weights, or leaves vias and wires joined."""
+def test_any_change_of_any_shape_is_found(technology: str) -> None:
+    """Also those that leave everything joined as it was, as a wire that is a little too long."""
     digits = random_digits(2, 2, 2, seed=2)
     scheme, random = regions_for(digits, technology=technology), np.random.default_rng(3)
     sound = scheme.draw(digits)
-    harmless = 0
-    for _ in range(400):
+    for _ in range(600):
         shapes = {key: of.copy() for key, of in sound.rectangles.items()}
         key = list(shapes)[random.integers(3)]
         by = random.integers(-60, 61, 4) * scheme.rules.grid * (random.random(4) < 0.4)
         if random.random() < 0.5:
             by[2:] = by[:2]
-        n = random.integers(len(shapes[key]))
-        shapes[key][n] += by.astype(np.int32)
+        shapes[key][random.integers(len(shapes[key]))] += by.astype(np.int32)
         integers, faults = scheme.read(shape_of(digits), {k: [of] for k, of in shapes.items()})
-        if faults or not by.any():
-            continue
-        harmless += 1
-        # what is left is a wire that became longer and stays away from the next
-        assert key == keys(scheme)[1]
-        assert by[0] <= 0 <= by[2]
-        assert by[1] == by[3] == 0
-        np.testing.assert_array_equal(integers, digits.integers())
-    assert harmless < 100
+        assert faults or (integers != digits.integers()).any() or not by.any(), (key, by)
 
 
 def test_a_shape_on_another_programmable_layer_is_a_fault(tile: tuple[Regions, TileDigits]) -> None:
@@ -74,6 +64,7 @@ def test_faults_are_told_in_words(tile: tuple[Regions, TileDigits]) -> None:
     for words in (
         "is not on a wire", "stands on no trunk, port or tie", "is a second via at its place",
         "is on no track of any row", "is too close to the wire before it", "leads nowhere",
+        "reaches further than its vias ask for",
     ):  # fmt: skip
         assert words in said
     assert any(what.startswith("port ") and what.endswith("floats") for what in said)

@@ -24,7 +24,8 @@ from hnlpu.masks._names import pin_identifier
 from hnlpu.masks._net import LOWER
 from hnlpu.masks._nets import nets, wire_width
 from hnlpu.masks._oasis_bytes import layout_payload
-from hnlpu.masks._oasis_read import Cell, flatten, read_oasis
+from hnlpu.masks._oasis_read import Cell, flatten, parse_cell, read_oasis
+from hnlpu.masks._oasis_regions import regions_payload
 from hnlpu.masks._oasis_write import OasisWriter, cell_record
 from hnlpu.masks._tcl import tcl_lines
 from hnlpu.masks._wires import check_wires
@@ -210,6 +211,39 @@ def test_files_hold_what_is_drawn(technology: str, tmp_path: Path) -> None:
     gds.read(str(tmp_path / "tile.gds"))
     for read in (oasis, gds):
         assert difference(read_regions(read, read.top_cell()), regions(layout)) == {}
+
+
+@pytest.mark.parametrize("technology", ["n5", "sky130"])
+def test_fast_oasis_is_what_is_drawn(technology: str, tmp_path: Path) -> None:
+    digits = random_digits(3, 3, 2, seed=4)
+    scheme = regions_for(digits, technology=technology)
+    path = tmp_path / "tile.oas"
+    with path.open("wb") as file:
+        writer = OasisWriter(file, {})
+        writer.put_cell(cell_record("before", layout_payload(scheme.base(shape_of(digits)))))
+        writer.put_cell(cell_record("tile", regions_payload(scheme, digits)))
+        writer.put_cell(cell_record("behind", layout_payload(scheme.draw(digits))))
+        writer.end()
+    by_klayout = db.Layout()
+    by_klayout.read(str(path))
+    drawn = regions(scheme.draw(digits))
+    assert difference(read_regions(by_klayout, by_klayout.cell("tile")), drawn) == {}
+    assert difference(read_regions(by_klayout, by_klayout.cell("behind")), drawn) == {}
+    ours = flatten(read_oasis(path).cells, "tile").shapes
+    for layer, found in scheme.draw(digits).rectangles.items():
+        np.testing.assert_array_equal(np.concatenate(ours[layer]), found)
+
+
+def test_fast_oasis_of_no_weights_and_of_weights_that_do_not_fit() -> None:
+    nothing = random_digits(1, 1, 0, seed=0)
+    nothing = TileDigits(np.zeros_like(nothing.codes), nothing.shifts)
+    scheme = regions_for(nothing, 0)
+    cell = parse_cell(cell_record("tile", regions_payload(scheme, nothing)), "tile")
+    integers, faults = scheme.read(TileShape(1, 1), cell.shapes)
+    assert faults == []
+    assert not integers.any()
+    with pytest.raises(DoesNotFit, match="wiring tracks"):
+        regions_payload(scheme, random_digits(1, 32, 0, seed=6))
 
 
 def test_klayout_reads_lef_and_def_in_silence_and_finds_the_metal(

@@ -9,7 +9,7 @@ from hnlpu.errors import InvalidInput
 SCHEMES = ("taps", "regions")
 SCALE_RANGES = (0, 1, 2, 4, 8, 12, 16, 20)
 """Ranges of block exponents that arrays are made for: weights trained anew fit the same one."""
-DEFAULT_GROUP = 8
+DEFAULT_GROUP = 4
 """Ports that metal gives a value together in the regions scheme, unless said otherwise."""
 
 

@@ -178,7 +178,7 @@ class Regions(Scheme):
         frame, pitch = self.frame(shape), self.row_pitch_nm(shape)
         rules = ReadRules(
             pitch, r.margin, r.track_pitch, max(self.kind.tracks, self.least_tracks),
-            r.stub_width, r.stub_space,
+            r.stub_width, r.clear - 2 * r.stub_end,
             t.lower_cut.size_nm[0], r.stub_end - t.lower_cut.size_nm[0] // 2,
             t.upper_cut.size_nm[0], r.stub_end - t.upper_cut.size_nm[0] // 2,
         )  # fmt: skip

@@ -21,6 +21,7 @@ from hnlpu.embed._regions_read import (
     SPELLS_NOTHING,
     SUPPLIES_SHORTED,
     TOO_CLOSE,
+    TOO_LONG,
     TWO_DRIVERS,
     TWO_INPUTS,
     TWO_PORTS,
@@ -41,6 +42,7 @@ _OF_VIA = {
 _OF_WIRE = {
     OFF_TRACK: "is on no track of any row",
     TOO_CLOSE: "is too close to the wire before it",
+    TOO_LONG: "reaches further than its vias ask for",
     UNDRIVEN: "has no driver",
     LEADS_NOWHERE: "leads nowhere",
     TWO_PORTS: "joins two ports to one input",

@@ -32,8 +32,6 @@ class Rules:
     upper_width: int
     stub_end: int
     """From a via's centre to the end of its wire."""
-    stub_space: int
-    """From the end of a wire to the next on its track."""
     clear: int
     """From the last via of a wire to the first of the next on its track."""
     pad_length: int
@@ -89,7 +87,6 @@ def rules_of(technology: Technology) -> Rules:
         stub_width=stub_width,
         upper_width=upper_width,
         stub_end=stub_end,
-        stub_space=up(t.stub.end_space_nm),
         clear=clear,
         pad_length=pad,
         lower_pitch=lower_pitch,

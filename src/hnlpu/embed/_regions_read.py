@@ -36,6 +36,7 @@ FLOATS, TWO_DRIVERS, SPELLS_NOTHING = 1, 2, 3  # of ports and groups' ties
 ONE_WIRE, SECOND_WIRE = 1, 2  # of inputs
 OFF_TRACK, TOO_CLOSE, UNDRIVEN, LEADS_NOWHERE = 1, 2, 3, 4  # of wires
 TWO_PORTS, TWO_INPUTS, INPUT_AT_SUPPLY, SUPPLIES_SHORTED, POWERED_PORT = 5, 6, 7, 8, 9
+TOO_LONG = 10
 _FAR = 2**40
 
 
@@ -63,7 +64,10 @@ class Findings:
 
 @dataclass(frozen=True)
 class ReadRules:
-    """What shapes must keep to: pitch and first centre of rows and tracks, widths, enclosures."""
+    """What shapes must keep to: pitch and first centre of rows and tracks, widths, enclosures.
+
+    What keeps to all of it is legal: `hnlpu.masks` computes so for every process and shape.
+    """
 
     pitch: int
     margin: int
@@ -226,10 +230,11 @@ def _join(
         if tie >= ties and up + 1 < ups and low + 1 < lows:  # most join one input to one port
             a0, b0 = np.int64(upper[up, 0]), np.int64(lower[low, 0])
             plain = (upper[up, 1] == up_y) & (upper[up, 3] == up_y + upper_size)
-            plain &= (upper[up, 2] == a0 + upper_size) & (a0 >= x0 + upper_end)
+            plain &= upper[up, 2] == a0 + upper_size
             plain &= (lower[low, 1] == low_y) & (lower[low, 3] == low_y + lower_size)
-            plain &= (lower[low, 2] == b0 + lower_size) & (b0 >= x0 + lower_end)
-            plain &= (a0 + upper_size + upper_end <= x1) & (b0 + lower_size + lower_end <= x1)
+            plain &= lower[low, 2] == b0 + lower_size
+            plain &= x0 == min(a0 - upper_end, b0 - lower_end)
+            plain &= x1 == max(a0 + upper_size + upper_end, b0 + lower_size + lower_end)
             plain &= (upper[up + 1, 1] > up_y) | (upper[up + 1, 0] > x1)
             plain &= (lower[low + 1, 1] > low_y) | (lower[low + 1, 0] > x1)
             if plain and x0 >= 0 and x1 <= len(lower_sites):
@@ -242,6 +247,7 @@ def _join(
                     continue
 
         inputs, by, before = 0, NOWHERE, np.int64(-_FAR)
+        first_end, last_end = np.int64(_FAR), np.int64(-_FAR)
         while up < ups and (
             upper[up, 1] < up_y or (upper[up, 1] == up_y and upper[up, 0] < x0 + upper_end)
         ):
@@ -250,11 +256,13 @@ def _join(
         while up < ups and upper[up, 1] == up_y and upper[up, 2] <= x1 - upper_end:
             x = np.int64(upper[up, 0]) + upper_size // 2
             square = upper[up, 2] - upper[up, 0] == upper[up, 3] - up_y == upper_size
-            input_ = upper_sites[x] if square and x < len(upper_sites) else NOWHERE
+            input_ = upper_sites[x] if square and 0 <= x < len(upper_sites) else NOWHERE
             upper_wrong[up] = OFF_SITE if input_ < 0 else DOUBLED if x == before else FINE
             if input_ >= 0 and x != before:
                 by, before = input_, x
                 inputs += 1
+            first_end = min(first_end, upper[up, 0] - upper_end)
+            last_end = max(last_end, upper[up, 2] + upper_end)
             up += 1
 
         ports, pads, powered, grounded, before = 0, 0, 0, 0, np.int64(-_FAR)
@@ -266,7 +274,7 @@ def _join(
         while low < lows and lower[low, 1] == low_y and lower[low, 2] <= x1 - lower_end:
             x = np.int64(lower[low, 0]) + lower_size // 2
             square = lower[low, 2] - lower[low, 0] == lower[low, 3] - low_y == lower_size
-            node = lower_sites[x] if square and x < len(lower_sites) else NOWHERE
+            node = lower_sites[x] if square and 0 <= x < len(lower_sites) else NOWHERE
             on_tie = first_tie <= node < power
             if node < 0 or (on_tie and tie >= ties):  # a tie's pad is on its own track only
                 lower_wrong[low] = OFF_SITE
@@ -281,6 +289,8 @@ def _join(
                 node += tie if on_tie else 0
                 twice[row, node] |= wire_at[row, node] != NOWHERE
                 wire_at[row, node] = n
+            first_end = min(first_end, lower[low, 0] - lower_end)
+            last_end = max(last_end, lower[low, 2] + lower_end)
             low += 1
 
         joined = (min(inputs, 2) * 3 + min(ports, 2)) * 8 + pads * 4 + powered * 2 + grounded
@@ -288,6 +298,8 @@ def _join(
             by = POWER if powered else GROUND
         if faults[joined]:
             stub_wrong[n], wire_input[n], by = faults[joined], by if inputs else NOWHERE, NOWHERE
+        elif x0 != first_end or x1 != last_end:
+            stub_wrong[n], wire_input[n] = TOO_LONG, by if inputs else NOWHERE
         driver[n] = by
     lower_wrong[low:] = UNCOVERED
     upper_wrong[up:] = UNCOVERED

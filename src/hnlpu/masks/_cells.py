@@ -13,11 +13,21 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hnlpu.embed import ArrayKind, Layout, Scheme, Taps, TileDigits, TileShape, open_scheme
+from hnlpu.embed import (
+    ArrayKind,
+    Layout,
+    Regions,
+    Scheme,
+    Taps,
+    TileDigits,
+    TileShape,
+    open_scheme,
+)
 from hnlpu.hardwire import Build, TileReader
 from hnlpu.masks._extract import Base
 from hnlpu.masks._oasis_bytes import layout_payload
 from hnlpu.masks._oasis_read import Cell, flatten, parse_cell
+from hnlpu.masks._oasis_regions import regions_payload
 from hnlpu.masks._oasis_taps import pattern_cells, pattern_layout, pattern_name, taps_payload
 from hnlpu.masks._oasis_write import cell_record
 
@@ -76,7 +86,8 @@ def tile_payload(scheme: Scheme, digits: TileDigits) -> bytes:
     """OASIS records of a tile's programmable metal."""
     if isinstance(scheme, Taps):
         return taps_payload(scheme, digits)
-    return layout_payload(scheme.draw(digits))
+    assert isinstance(scheme, Regions)
+    return regions_payload(scheme, digits)
 
 
 def used_names(scheme: Scheme, digits: TileDigits) -> set[str]:

@@ -1,0 +1,92 @@
+"""Digits of a regions tile -> OASIS records, a third of the bytes of one rectangle after the other.
+
+Cuts of a track are one record: the gaps between them, on the process's grid (repetition type 5).
+Wires are a record each, as all are of different length, at the distance from the one before
+(XYRELATIVE): small numbers, which deflate well.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from hnlpu.embed import Rectangles, Regions, TileDigits, TileShape
+from hnlpu.masks._oasis_bytes import put_signed, put_unsigned
+from hnlpu.technology import PROGRAMMABLE
+
+Bytes = npt.NDArray[np.uint8]
+ABSOLUTE, RELATIVE = 15, 16
+
+
+def regions_payload(regions: Regions, digits: TileDigits) -> bytes:
+    """The records of a tile's programmable metal; raises DoesNotFit as `draw` does."""
+    shape = TileShape(digits.rows, digits.blocks)
+    lower, stub, upper = regions.draw_routes(regions.fitting_routes(digits), shape)
+    t, grid = regions.technology, regions.rules.grid
+    out = np.empty(16 * max(len(lower), len(stub), len(upper)) + 64, np.uint8)
+    parts = []
+    for layer, found in ((t.lower_cut, lower), (t.upper_cut, upper)):
+        length = _squares(found, layer.gds_layer, PROGRAMMABLE, grid, out)
+        parts.append(out[:length].tobytes())
+    length = _wires(stub, t.stub.gds_layer, PROGRAMMABLE, out)
+    return b"".join([*parts, out[:length].tobytes()])
+
+
+@njit(cache=True, nogil=True)
+def _squares(squares: Rectangles, layer: int, datatype: int, grid: int, out: Bytes) -> int:
+    """Squares of one size, by y and then by x: a record for each y; returns the bytes written."""
+    at, n = 0, 0
+    while n < len(squares):
+        y = squares[n, 1]
+        behind = n + 1
+        while behind < len(squares) and squares[behind, 1] == y:
+            behind += 1
+        out[at] = 20
+        out[at + 1] = 16 | 8 | (4 if behind > n + 1 else 0) | (128 | 64 | 3 if n == 0 else 0)
+        at += 2
+        if n == 0:
+            at = put_unsigned(out, at, layer)
+            at = put_unsigned(out, at, datatype)
+            at = put_unsigned(out, at, np.int64(squares[n, 2]) - np.int64(squares[n, 0]))
+        at = put_signed(out, at, np.int64(squares[n, 0]))
+        at = put_signed(out, at, np.int64(y))
+        if behind > n + 1:
+            out[at] = 5
+            at = put_unsigned(out, at + 1, behind - n - 2)
+            at = put_unsigned(out, at, grid)
+            for i in range(n + 1, behind):
+                at = put_unsigned(out, at, (np.int64(squares[i, 0]) - squares[i - 1, 0]) // grid)
+        n = behind
+    return at
+
+
+@njit(cache=True, nogil=True)
+def _wires(wires: Rectangles, layer: int, datatype: int, out: Bytes) -> int:
+    """Wires of one height, by y and then by x: a record each; returns the bytes written."""
+    if not len(wires):
+        return 0
+    out[0] = ABSOLUTE
+    at = 1
+    for n in range(len(wires)):
+        x, y = np.int64(wires[n, 0]), np.int64(wires[n, 1])
+        new_y = n == 0 or wires[n - 1, 1] != wires[n, 1]
+        out[at] = 20
+        out[at + 1] = 64 | 16 | (8 if new_y else 0) | (32 | 3 if n == 0 else 0)
+        at += 2
+        if n == 0:
+            at = put_unsigned(out, at, layer)
+            at = put_unsigned(out, at, datatype)
+        at = put_unsigned(out, at, np.int64(wires[n, 2]) - x)
+        if n == 0:
+            at = put_unsigned(out, at, np.int64(wires[n, 3]) - y)
+            at = put_signed(out, at, x)
+            at = put_signed(out, at, y)
+            out[at] = RELATIVE
+            at += 1
+            continue
+        at = put_signed(out, at, x - wires[n - 1, 0])
+        if new_y:
+            at = put_signed(out, at, y - wires[n - 1, 1])
+    out[at] = ABSOLUTE
+    return at + 1
