@@ -73,7 +73,6 @@ def test_drawings_speak_to_screen_readers(page: Page) -> None:
     drawings = [a for tag, a in page.elements if tag == "svg" and a.get("role") == "img"]
     charts = [a for a in drawings if a.get("class") == "chart"]
     assert len(charts) >= 10
-    assert page.source.count("<title>") == len(drawings) + 1  # and the page's own
     assert page.source.count("<desc>") >= len(charts) + 6  # and the six of the metal
 
 
