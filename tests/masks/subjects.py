@@ -31,7 +31,15 @@ def die_of(width_nm: int, height_nm: int) -> Die:
     """9 x 8 mm with arrays of three tiles side by side, four above each other, and a buffer."""
     width, height = width_nm / 1e3, height_nm / 1e3
     arrays = [
-        Block(f"array {n}", role, 2000, 500 + n * height, 3 * width, height, 3)
+        Block(
+            f"array {n}",
+            role,
+            2000,
+            500 + n * height,
+            3 * width,
+            height,
+            (2000 + width, 2000 + 2 * width),
+        )
         for n, role in enumerate(("attention", "attention", "experts", "unembedding"))
     ]
     return Die("chip 0", 9000, 8000, [Block("buffer", "", 100, 100, 1500, 4000), *arrays])

@@ -76,6 +76,32 @@ def test_the_legend_has_the_areas() -> None:
     assert "chip 3: 10 × 10 mm" in text
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "fits"),
+    [(26, 33, True), (33, 26, True), (20, 30, True), (26, 33.1, False), (34, 20, False)],
+)
+def test_it_says_whether_the_reticle_holds_the_die(width: float, height: float, fits: bool) -> None:
+    plan = die(Block("a", "experts", 0, 0, 1e4, 1e4), width=width * 1e3, height=height * 1e3)
+    drawing = floorplan_svg(replace(plan, reticle_um=(26e3, 33e3)))
+    turned = "33 × 26 mm" if width > height else "26 × 33 mm"
+    assert f"reticle, {turned}: the die {'fits' if fits else 'is larger'}" in drawing
+    frames = [
+        rect for rect in ElementTree.fromstring(drawing).iter(f"{SVG}rect")
+        if "s-weight" in rect.get("class", "") and float(rect.get("width", "0")) > 20
+    ]  # fmt: skip
+    assert len(frames) == (not fits)
+    if frames:
+        printed = (
+            min(width, 33 if width > height else 26),
+            min(height, 26 if width > height else 33),
+        )
+        size = [
+            float(frames[0].get(side, "0")) / scale_of(drawing) / 1e3
+            for side in ("width", "height")
+        ]
+        assert size == pytest.approx(printed, rel=1e-3)
+
+
 def test_a_die_of_thousands_of_tiles_is_a_small_drawing() -> None:
     blocks = [
         Block(f"t{n}.{m}", ROLES[n // 60], m * 860, n * 70, 860, 70)

@@ -42,11 +42,14 @@ class Share:
 
 def shares(die: Die) -> list[Share]:
     """Arrays by role, those with a colour of their own first, then everything else, if any."""
-    found: dict[str, list[float]] = {}
+    found: dict[str, list[Block]] = {}
     for block in die.blocks:
-        found.setdefault(block.role, []).append(block.area_mm2)
+        found.setdefault(block.role, []).append(block)
     order = sorted(found, key=lambda role: (role == "", role not in ROLES, role))
-    return [Share(role, len(found[role]), sum(found[role])) for role in order]
+    return [
+        Share(role, len({b.name for b in found[role]}), sum(b.area_mm2 for b in found[role]))
+        for role in order
+    ]
 
 
 def floorplan_svg(die: Die) -> str:
@@ -58,16 +61,51 @@ def floorplan_svg(die: Die) -> str:
     width, high = die.width_um * scale, die.height_um * scale
     x = left + (room - width) / 2
     view = View((0, 0, die.width_um, die.height_um), x, top, scale)
-    scene = Scene(WIDTH, top + high + bottom + LEGEND_LINE * len(lines) + EDGE)
+    field = _reticle(die)
+    scene = Scene(WIDTH, top + high + bottom + LEGEND_LINE * (len(lines) + bool(field)) + EDGE)
     scene.add(Text(EDGE, 20, _title(die), 15, "ink", bold=True))
     scene.add(*_blocks(die, view), *_axes(die, view, high))
+    if field and not field.holds:
+        printed = _common(
+            (0, 0, field.width_um, field.height_um), (0, 0, die.width_um, die.height_um)
+        )
+        scene.add(Rect(*view.rect(printed), "", "weight", 2))
     y = top + high + bottom + LEGEND_LINE / 2
     for line in lines:
         fill = colour(line.role)
         scene.add(Rect(x, y - 11, 13, 13, fill, "card"))
         scene.add(Text(x + 21, y, _words(line, die), 13, "ink"))
         y += LEGEND_LINE
-    return svg(scene, _title(die), ". ".join(_words(line, die) for line in lines), standalone=True)
+    said = [_words(line, die) for line in lines]
+    if field:
+        scene.add(Rect(x, y - 11, 13, 13, "", "soft" if field.holds else "weight", 2))
+        scene.add(Text(x + 21, y, field.words, 13, "ink"))
+        said.append(field.words)
+    return svg(scene, _title(die), ". ".join(said), standalone=True)
+
+
+@dataclass(frozen=True)
+class _Reticle:
+    """The field that is printed at once, turned as the die is."""
+
+    width_um: float
+    height_um: float
+    holds: bool
+
+    @property
+    def words(self) -> str:
+        """Its size, and whether the die is within it."""
+        size = f"{self.width_um / 1e3:.4g} × {self.height_um / 1e3:.4g} mm"
+        return f"reticle, {size}: the die {'fits' if self.holds else 'is larger'}"
+
+
+def _reticle(die: Die) -> _Reticle | None:
+    if not die.reticle_um:
+        return None
+    width, height = die.reticle_um
+    if (width > height) != (die.width_um > die.height_um):
+        width, height = height, width
+    return _Reticle(width, height, die.width_um <= width and die.height_um <= height)
 
 
 def colour(role: str) -> str:
@@ -90,7 +128,7 @@ def _blocks(die: Die, view: View, window: Box | None = None) -> Iterator[Item]:
     """The die and its blocks in a window, each with its name where there is room."""
     whole = 0.0, 0.0, die.width_um, die.height_um
     yield Rect(*view.rect(_common(whole, window or whole)), "paper", "rule")
-    seen = [block for block in die.blocks if window is None or _meet(block.corners, window)]
+    seen = [block for block in die.blocks if window is None or meet(block.corners, window)]
     for role in dict.fromkeys(block.role for block in seen):
         boxes = [
             view.rect(_common(block.corners, window or whole))
@@ -110,7 +148,7 @@ def _common(a: Box, b: Box) -> Box:
     return max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
 
 
-def _meet(a: Box, b: Box) -> bool:
+def meet(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
@@ -205,7 +243,7 @@ def arrays_panel(subject: Subject, place: Place) -> Panel:
     scene = Scene(WIDTH, HEIGHT)
     scene.add(*_blocks(place.die, view, window))
     for block in place.die.blocks:
-        if _meet(block.corners, window):
+        if meet(block.corners, window):
             scene.add(*_tile_edges(block, view, window))
     width, height = subject.outline[2] / 1e3, subject.outline[3] / 1e3
     tile = place.x_um, place.y_um, place.x_um + width, place.y_um + height
@@ -221,13 +259,9 @@ def arrays_panel(subject: Subject, place: Place) -> Panel:
 
 
 def _tile_edges(block: Block, view: View, window: Box) -> Iterator[Item]:
-    """Lines between tiles, where they would not be a grey area."""
-    x0, y0, x1, y1 = block.corners
-    step = (x1 - x0) / block.tiles
-    if step * view.scale < SEEN_ALONE:
-        return
-    for n in range(1, block.tiles):
-        x = x0 + n * step
-        if window[0] < x < window[2]:
+    """Lines between tiles, unless all of them are small."""
+    _, y0, _, y1 = block.corners
+    for x in block.edges_um:
+        if window[0] < x < window[2] and (y1 - y0) * view.scale > SEEN_ALONE:
             ends = (x, max(y0, window[1])), (x, min(y1, window[3]))
             yield Line(tuple(view.point(*end) for end in ends), "card", 0.7)

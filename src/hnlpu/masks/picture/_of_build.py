@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from hnlpu.embed import open_scheme
 from hnlpu.hardwire import Build, TileReader
 from hnlpu.masks.picture._subject import Block, Die, Place, Subject
 from hnlpu.place import DiePlan, PlacedTile, Tile, chip_tiles, die_plan
+
+MOST_RANGES = 4
 
 
 def subject_of(
@@ -25,7 +28,7 @@ def subject_of(
     runs = list(_runs(plan))
     number = next(n for n, run in enumerate(runs) if any(placed.tile == tile for placed in run))
     placed = next(placed for placed in runs[number] if placed.tile == tile)
-    die = _die(plan, build.shapes(), f"chip {tile.chip}")
+    die = _die(build, plan, f"chip {tile.chip}")
     return Subject(
         build.directory.name, tile.matrix, open_scheme(technology, tile.kind),
         TileReader(build).digits(tile), [_row_name(tile, shape, *place) for place in places],
@@ -38,16 +41,13 @@ def distinct_dies(build: Build) -> list[Die]:
     """The dies of a build whose floorplans differ, each named for all chips that have it."""
     alike: dict[tuple[object, ...], tuple[list[int], Die]] = {}
     for chip in range(build.manifest.placement.chips):
-        die = _die(_plan(build, chip), build.shapes(), "")
+        die = _die(build, _plan(build, chip), "")
         drawn = (
             die.width_um, die.height_um,
-            *((block.role, *block.corners, block.tiles) for block in die.blocks),
+            *((block.role, *block.corners, block.edges_um) for block in die.blocks),
         )  # fmt: skip
         alike.setdefault(drawn, ([], die))[0].append(chip)
-    return [
-        Die(_chips(chips), die.width_um, die.height_um, die.blocks)
-        for chips, die in alike.values()
-    ]  # fmt: skip
+    return [replace(die, name=_chips(chips)) for chips, die in alike.values()]
 
 
 def _plan(build: Build, chip: int) -> DiePlan:
@@ -56,29 +56,31 @@ def _plan(build: Build, chip: int) -> DiePlan:
     return die_plan(manifest.technology, chip, tiles)
 
 
-def _die(plan: DiePlan, shapes: Mapping[str, MatrixShape], name: str) -> Die:
-    """A die with arrays as runs of equal tiles, in the order of `_runs`, and the blocks above."""
+def _die(build: Build, plan: DiePlan, name: str) -> Die:
+    """A die with arrays as runs of tiles, in the order of `_runs`, and the blocks above."""
+    shapes, rules = build.shapes(), build.manifest.technology.die
     blocks = [
         Block(_array_name(run[0].tile), shapes[run[0].tile.matrix].role, run[0].x / 1e3,
               run[0].y / 1e3, sum(placed.width for placed in run) / 1e3, run[0].height / 1e3,
-              len(run))
+              tuple(placed.x / 1e3 for placed in run[1:]))
         for run in _runs(plan)
     ]  # fmt: skip
     blocks += [
         Block(b.name, "", b.x / 1e3, b.y / 1e3, b.width / 1e3, b.height / 1e3) for b in plan.blocks
     ]
-    return Die(name, plan.width / 1e3, plan.height / 1e3, tuple(blocks))
+    reticle = rules.reticle_width.value * 1e3, rules.reticle_height.value * 1e3
+    return Die(name, plan.width / 1e3, plan.height / 1e3, tuple(blocks), reticle)
 
 
 def _runs(plan: DiePlan) -> Iterator[list[PlacedTile]]:
-    """Equal tiles of one array that stand side by side."""
+    """Tiles of one array that stand side by side, equally high."""
     run: list[PlacedTile] = []
     for placed in plan.tiles:
         last = run[-1] if run else None
         if last and not (
             (last.tile.matrix, last.tile.members) == (placed.tile.matrix, placed.tile.members)
             and (last.x + last.width, last.y) == (placed.x, placed.y)
-            and (last.width, last.height) == (placed.width, placed.height)
+            and last.height == placed.height
         ):
             yield run
             run = []
@@ -104,9 +106,19 @@ def _row_name(tile: Tile, shape: MatrixShape, neuron: int, member: int, digit: i
 
 
 def _chips(chips: list[int]) -> str:
-    """Chip 3; chips 0, 1, 2 and 3, which are alike."""
+    """Chip 3; chips 0 to 3 and 8 to 11, alike."""
     if len(chips) == 1:
         return f"chip {chips[0]}"
-    if chips == list(range(chips[0], chips[-1] + 1)) and len(chips) > 2:
-        return f"chips {chips[0]} to {chips[-1]}, alike"
-    return f"chips {', '.join(map(str, chips[:-1]))} and {chips[-1]}, alike"
+    parts: list[list[int]] = []
+    for chip in chips:
+        if parts and parts[-1][-1] == chip - 1:
+            parts[-1].append(chip)
+        else:
+            parts.append([chip])
+    if len(parts) > MOST_RANGES:
+        return f"{len(chips)} chips from chip {chips[0]} on, alike"
+    *first, last = (
+        f"{part[0]} to {part[-1]}" if len(part) > 2 else " and ".join(map(str, part))
+        for part in parts
+    )
+    return f"chips {', '.join(first)}{' and ' if first else ''}{last}, alike"

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.embed import Layout, Rectangles
+from hnlpu.embed import Layout, Rectangles, Scheme
 from hnlpu.masks.picture._floorplan import arrays_panel, arrays_window, die_panel
 from hnlpu.masks.picture._focus import Focus, Mark, Name
 from hnlpu.masks.picture._metal import ordered, within
@@ -112,7 +112,7 @@ def _coverage(shapes: Rectangles, size: tuple[float, float], pixels: npt.NDArray
 def _rows(subject: Subject, focus: Focus) -> Panel:
     view = fitted(focus.rows, top=24, left=EDGE + _names_width(subject))
     scene = Scene(WIDTH, HEIGHT)
-    scene.add(*_metal(subject, focus, view))
+    scene.add(*metal_items(subject.scheme, focus.layouts, view))
     scene.add(*_row_names(subject, view))
     inputs = [
         Name(x, f"input {subject.first_input + n}", "soft", n == focus.weight.column)
@@ -126,7 +126,7 @@ def _rows(subject: Subject, focus: Focus) -> Panel:
 def _plan(subject: Subject, focus: Focus) -> Panel:
     view = fitted(focus.window, top=26, bottom=50, left=EDGE + _names_width(subject))
     scene = Scene(WIDTH, HEIGHT)
-    scene.add(*_metal(subject, focus, view))
+    scene.add(*metal_items(subject.scheme, focus.layouts, view))
     x, y, width, height = view.rect(focus.window)
     cell = view.rect(focus.cell)
     below = cell[1] + cell[3]
@@ -155,9 +155,10 @@ def _offsets(marks: Sequence[Mark]) -> list[tuple[float, float]]:
     return [(0, 0) if n == 0 else (0, -26 if n % 2 else 26) for n in range(len(marks))]
 
 
-def _metal(subject: Subject, focus: Focus, view: View) -> list[Item]:
+def metal_items(scheme: Scheme, layouts: Sequence[Layout], view: View) -> list[Item]:
+    """The metal of layouts in a window from above, vias of weights in front."""
     items: list[Item] = [Rect(*view.rect(view.window), "tile", opacity=0.4)]
-    layers = ordered(within(focus.layouts, view.window), subject.scheme)
+    layers = ordered(within(layouts, view.window), scheme)
     # weights lie under the upper metal, but they are what one looks for
     for _, role, found in sorted(layers, key=lambda layer: layer[1] == "weight"):
         least = _least_size(view, len(found)) if role == "weight" else 0.0

@@ -86,13 +86,17 @@ def numbers(
 
 def scale_bar(view: View, unit_nm: float = 1.0) -> list[Item]:
     """A bar of a round length, at the lower left."""
-    room = 0.24 * WIDTH / view.scale * unit_nm
-    decade = 10.0 ** math.floor(math.log10(room))
-    length = max(step * decade for step in (1, 2, 5) if step * decade <= room)
-    width = length / unit_nm * view.scale
-    y = HEIGHT - 8
-    bar = ((EDGE, y - 5), (EDGE, y), (EDGE + width, y), (EDGE + width, y - 5))
-    return [Line(bar, "ink", 1.5), Text(EDGE + width + 8, y, length_text(length), 12, "soft")]
+    return scale_bar_at(EDGE, HEIGHT - 8, 0.24 * WIDTH, view.scale / unit_nm)
+
+
+def scale_bar_at(x: float, y: float, room: float, points_a_nm: float) -> list[Item]:
+    """A bar of a round length within `room` points, its left end at (x, y)."""
+    most = room / points_a_nm
+    decade = 10.0 ** math.floor(math.log10(most))
+    length = max(step * decade for step in (1, 2, 5) if step * decade <= most)
+    width = length * points_a_nm
+    bar = ((x, y - 5), (x, y), (x + width, y), (x + width, y - 5))
+    return [Line(bar, "ink", 1.5), Text(x + width + 8, y, length_text(length), 12, "soft")]
 
 
 def length_text(nm: float) -> str:

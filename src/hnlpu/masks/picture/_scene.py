@@ -161,9 +161,8 @@ def _colours(scene: Scene) -> set[str]:
 def svg(scene: Scene, title: str, description: str = "", *, standalone: bool = False) -> str:
     """The drawing as an SVG element; `standalone` brings its own style sheet and background."""
     size = f"0 0 {_number(scene.width)} {_number(scene.height)}"
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{size}" role="img" class="metal-view">'
-    ]
+    space = ' xmlns="http://www.w3.org/2000/svg"' if standalone else ""  # known within HTML
+    parts = [f'<svg{space} viewBox="{size}" role="img" class="metal-view">']
     parts.append(f"<title>{escape(title)}</title>")
     if description:
         parts.append(f"<desc>{escape(description)}</desc>")

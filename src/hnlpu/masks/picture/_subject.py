@@ -21,7 +21,8 @@ class Block:
     """A rectangle of a floorplan, in um from the die's lower left.
 
     `role` is that of the matrix which an array holds (attention, router, experts, unembedding),
-    and empty for what is no array.  An array's block is `tiles` equal tiles side by side.
+    and empty for what is no array; pieces of one array share their name.  `edges_um` are
+    the x at which one tile of an array ends and the next begins.
     """
 
     name: str
@@ -30,7 +31,7 @@ class Block:
     y_um: float
     width_um: float
     height_um: float
-    tiles: int = 1
+    edges_um: tuple[float, ...] = ()
 
     @property
     def corners(self) -> Box:
@@ -45,12 +46,13 @@ class Block:
 
 @dataclass(frozen=True)
 class Die:
-    """A die in um and the blocks on it."""
+    """A die in um, the blocks on it, and the field that the reticle prints, where it is known."""
 
     name: str
     width_um: float
     height_um: float
     blocks: Sequence[Block]
+    reticle_um: tuple[float, float] | None = None
 
     @property
     def area_mm2(self) -> float:

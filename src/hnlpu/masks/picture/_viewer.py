@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from html import escape
 from importlib import resources
 
+from hnlpu.masks.picture._floorplan import colour, shares
 from hnlpu.masks.picture._focus import focus_on
 from hnlpu.masks.picture._panels import panels_of
 from hnlpu.masks.picture._parts import Panel
-from hnlpu.masks.picture._scene import Rect, Scene, style_sheet, svg
+from hnlpu.masks.picture._scene import style_sheet, svg
 from hnlpu.masks.picture._subject import Subject
 from hnlpu.masks.picture._viewer_data import viewer_data
 from hnlpu.masks.picture._words import words_of
@@ -51,9 +52,15 @@ def fragment(subject: Subject) -> Fragment:
     packed = base64.b64encode(zlib.compress(data.encode(), 9)).decode()
     buttons = "".join(f'<button type="button">{name}</button>' for name in levels)
     words = words_of(subject.scheme)
+    meanings = list(words.legend.items())
+    if subject.place:
+        roles = [share.role for share in shares(subject.place.die)]
+        meanings += [
+            (colour(role), f"arrays: {role}" if role else "other blocks") for role in roles
+        ]
     keys = "".join(
-        f"<li>{svg(Scene(10, 10, [Rect(0, 0, 10, 10, role)]), role)}{escape(meaning)}</li>"
-        for role, meaning in words.legend.items()
+        f'<li><i style="background:var(--m-{name})"></i>{escape(meaning)}</li>'
+        for name, meaning in meanings
     )
     *stills, solid = (_figure(panel, n) for n, panel in enumerate(panels, first))
     markup = f"""<div class="metal-view metal-viewer">

@@ -12,17 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.embed import BLOCK, LayerKey, Layout, Rectangles
-from hnlpu.masks.picture._floorplan import arrays_window, colour
+from hnlpu.masks.picture._floorplan import arrays_window, colour, meet, merged
 from hnlpu.masks.picture._focus import Focus
 from hnlpu.masks.picture._metal import Box, roles_of
 from hnlpu.masks.picture._parts import Panel
-from hnlpu.masks.picture._subject import E8M0_BIAS, Subject
+from hnlpu.masks.picture._subject import E8M0_BIAS, Place, Subject
 from hnlpu.masks.picture._words import pin_name
 from hnlpu.quantize import TWICE_E2M1, unpack
 from hnlpu.technology import FIXED, PIN, PROGRAMMABLE
 
 MOST_WEIGHTS = 2**16
 """Weights whose metal a page carries; of a larger tile, the rows about the weight shown last."""
+
+FAR_SLACK_UM = 30.0
+"""What edges of arrays that are seen in the whole die only may be off, when they are joined."""
 
 
 def viewer_data(subject: Subject, focus: Focus, levels: Mapping[str, Panel]) -> dict[str, Any]:
@@ -36,10 +39,7 @@ def viewer_data(subject: Subject, focus: Focus, levels: Mapping[str, Panel]) -> 
         x, y = round(place.x_um * 1000), round(place.y_um * 1000)
         die = place.die
         data["die"] = [round(die.width_um * 1000), round(die.height_um * 1000)]
-        data["blocks"] = [
-            [block.name, colour(block.role), *_in_nm(block.corners), block.tiles]
-            for block in die.blocks
-        ]
+        data |= _die(subject, place)
     boxes = {name: (a + x, b + y, c + x, d + y) for name, (a, b, c, d) in boxes.items()}
     if place:
         window = _in_nm(arrays_window(subject, place))
@@ -66,6 +66,27 @@ def viewer_data(subject: Subject, focus: Focus, levels: Mapping[str, Panel]) -> 
         "trunks": _trunks(subject, focus.base),
         "cells": _cells(focus),
     }
+
+
+def _die(subject: Subject, place: Place) -> dict[str, Any]:
+    """Blocks: colour, corners, name, edges of tiles.  Arrays far from the tile are joined, nameless."""
+    window = arrays_window(subject, place)
+    wide, high = window[2] - window[0], window[3] - window[1]
+    near = window[0] - wide, window[1] - high, window[2] + wide, window[3] + high
+    far: dict[str, list[Box]] = {}
+    blocks: list[list[Any]] = []
+    for block in place.die.blocks:
+        if block.role and not meet(block.corners, near):
+            size = block.width_um, block.height_um
+            far.setdefault(block.role, []).append((block.x_um, block.y_um, *size))
+            continue
+        edges = [round(x * 1000) for x in block.edges_um]
+        blocks.append([colour(block.role), *_in_nm(block.corners), block.name, edges])
+    joined = [
+        [colour(role), *_in_nm((x, y, x + width, y + height)), "", []]
+        for role, boxes in far.items() for x, y, width, height in merged(boxes, FAR_SLACK_UM)
+    ]  # fmt: skip
+    return {"blocks": [*joined, *blocks]}
 
 
 def _in_nm(box: Box) -> Box:

@@ -221,15 +221,16 @@
       this.pen.lineWidth = 1;
       this.pen.strokeRect(...this.box(0, 0, die[0], die[1]));
       this.pen.strokeStyle = this.colours.card;
-      for (const [name, colour, x0, y0, x1, y1, tiles] of blocks) {
+      for (const [colour, x0, y0, x1, y1, name, edges] of blocks) {
         const [x, y, width, height] = this.box(x0, y0, x1, y1);
         if (x > this.width || x + width < 0 || y > this.height || y + height < 0) continue;
         this.fill(colour, x, y, Math.max(width, 0.4), Math.max(height, 0.4));
         if (height < 3 || width < 3) continue;
+        if (!name) continue;
         this.pen.strokeRect(x, y, width, height);
         this.pen.beginPath();
-        for (let n = 1; n < tiles && width / tiles > 4; n++) {
-          const at = x + n * width / tiles;
+        for (const edge of edges) {
+          const at = this.box(edge, 0, edge, 0)[0];
           if (at > -1 && at < this.width + 1) { this.pen.moveTo(at, Math.max(y, 0)); this.pen.lineTo(at, Math.min(y + height, this.height)); }
         }
         this.pen.stroke();
