@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hnlpu._paths import absolute
 from hnlpu.errors import InvalidInput, OutputFailed
@@ -18,6 +19,10 @@ from hnlpu.report._facts import examine
 from hnlpu.report._masks_page import masks_section, write_picture
 from hnlpu.report._measure import Stopwatch, measure_quality, measure_speech
 from hnlpu.report._page import render
+
+if TYPE_CHECKING:
+    from hnlpu.explore import Search
+    from hnlpu.machine import Load, Simulation, Target
 
 
 def report(
@@ -52,6 +57,31 @@ def report(
             metal = masks_section(build)
         page = render(facts, quality, speech, metal, clock.steps)
         _publish(page, aside, path)
+    return path
+
+
+def machine_report(
+    target: Target, load: Load, sliding: bool, result: Simulation, output: str | Path
+) -> Path:
+    """Write an HTML page about a simulated machine; raises OutputFailed.
+
+    It simulates the machine over context lengths too, and prices it where it is a whole system.
+    """
+    from hnlpu.report._machine_page import render_machine  # the page of a build needs no simulator
+
+    path = absolute(output)
+    with _reserved(path) as aside:
+        _publish(render_machine(target, load, sliding, result), aside, path)
+    return path
+
+
+def explore_report(found: Search, output: str | Path) -> Path:
+    """Write an HTML page about a search for a machine; raises OutputFailed."""
+    from hnlpu.report._explore_page import render_search
+
+    path = absolute(output)
+    with _reserved(path) as aside:
+        _publish(render_search(found), aside, path)
     return path
 
 
@@ -102,4 +132,4 @@ def _publish(page: str, aside: Path, path: Path) -> None:
         ) from None
 
 
-__all__ = ["report", "write_picture"]
+__all__ = ["explore_report", "machine_report", "report", "write_picture"]
