@@ -160,7 +160,8 @@ def test_it_opens_without_errors_and_fits(browser: Any, page: str, width: int) -
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
     assert browser.find_element("css selector", "details").get_attribute("open") is None
-    assert browser.find_element("css selector", ".mv-solid svg").is_displayed()
+    shown = browser.find_elements("css selector", ".metal-viewer figure svg")
+    assert [svg.is_displayed() for svg in shown].count(True) == 2  # the weight, twice
 
 
 def test_levels_lead_from_the_die_to_the_weight(browser: Any, page: str, subject: Subject) -> None:

@@ -14,6 +14,7 @@ import hnlpu
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 Select = pytest.importorskip("selenium.webdriver.support.select").Select
+WebDriverWait = pytest.importorskip("selenium.webdriver.support.wait").WebDriverWait
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
     "--no-first-run", "--disable-quic", "--disable-component-update", "--disable-sync",
@@ -88,6 +89,18 @@ def test_it_opens_without_errors_and_fits(browser: Any, page: str, width: int) -
         ".map(e => e.outerHTML.slice(0, 80))"
     )
     assert wide == []
+
+
+def test_the_metal_can_be_zoomed_into(browser: Any, page: str) -> None:
+    show(browser, page, 1280)
+    WebDriverWait(browser, 10).until(
+        lambda b: b.find_element("css selector", ".mv-stage").is_displayed()
+    )
+    buttons = browser.find_elements("css selector", ".mv-levels button")
+    assert [button.text for button in buttons] == ["die", "arrays", "tile", "rows", "weight"]
+    buttons[-1].click()
+    assert browser.find_element("css selector", ".mv-caption").text.startswith("One weight")
+    assert browser.get_log("browser") == []
 
 
 def test_nothing_was_loaded_but_the_page(browser: Any, page: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ def masks_section(build: Build, tile: Tile | None = None) -> MasksSection:
     markup = Markup(
         '<section id="metal">\n<h2>In metal</h2>\n<p>{placed}</p>\n{viewer}\n'
         "<h3>Floorplan{plural}</h3>\n<p>{floorplans}</p>\n"
-        '<div class="quad">{figures}</div>\n</section>\n'
+        '<div class="pair">{figures}</div>\n</section>\n'
     ).format(
         placed=_placed(build), plural="s" * (len(dies) > 1),
         viewer=Markup(viewer.markup),  # noqa: S704  escapes what it is given
@@ -63,7 +64,8 @@ def write_picture(build: Build, tile: Tile, path: Path) -> None:
             f"{path}: cannot be written ({error.strerror}); choose another place with --output"
         ) from None
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 def _first_tile(build: Build) -> Tile:

@@ -62,7 +62,7 @@ def fragment(subject: Subject) -> Fragment:
         f'<li><i style="background:var(--m-{name})"></i>{escape(meaning)}</li>'
         for name, meaning in meanings
     )
-    *stills, solid = (_figure(panel, n) for n, panel in enumerate(panels, first))
+    *stills, plan, solid = (_figure(panel, n) for n, panel in enumerate(panels, first))
     markup = f"""<div class="metal-view metal-viewer">
 <p>{escape(words.idea)}</p>
 <div class="mv-stage" hidden>
@@ -73,8 +73,8 @@ def fragment(subject: Subject) -> Fragment:
 <p class="mv-caption" aria-live="polite"></p>
 </div>
 <ul class="mv-legend">{keys}</ul>
-<details open><summary>Still drawings</summary><div class="mv-stills">{"".join(stills)}</div></details>
-<div class="mv-solid">{solid}</div>
+<div class="mv-stills">{plan}{solid}</div>
+<details open><summary>The way there, as still drawings</summary><div class="mv-stills">{"".join(stills)}</div></details>
 <script type="application/octet-stream">{packed}</script>
 </div>
 """
