@@ -96,11 +96,13 @@ class Specification:
             if not getattr(self, name) > 0:
                 raise InvalidInput(f"machine {name} is {getattr(self, name):g}; it must be above 0")
         if self.rows > 256 or self.columns > 256:
-            raise InvalidInput(f"a grid of {self.rows} x {self.columns} chips; at most 256 x 256")
+            raise InvalidInput(
+                f"machine rows and columns are {self.rows} and {self.columns}; at most 256 each"
+            )
         if self.slots > 65536:
             raise InvalidInput(f"machine slots is {self.slots}; at most 65536 tokens in flight")
         if self.hbm_bytes > 0 and not self.hbm_bandwidth > 0:
-            raise InvalidInput("HBM needs a bandwidth above 0")
+            raise InvalidInput("machine hbm_bandwidth is 0; it must be above 0 where there is HBM")
         for name in ("attention_latency", "link_sharing"):
             if not getattr(self, name) >= 1:
                 raise InvalidInput(f"machine {name} is {getattr(self, name):g}; at least 1")

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from hnlpu.report._plot import Axis, binary, bottom_axis, left_axis, log_axis, short
 from hnlpu.report._svg import bar, drawing, element, line, percent, text
 
-PARTS = ("communication", "projection", "nonlinear", "attention", "stall", "waiting")
+PARTS = ("communication", "projection", "nonlinear", "attention", "stall")
 ROOFS = ("vector unit", "column links", "row links", "HBM", "attention buffer", "neuron arrays")
 WIDTH, LEFT, RIGHT = 460, 44, 8
 
@@ -109,7 +109,7 @@ def floorplan(blocks: Mapping[str, float], reticle_mm: tuple[float, float]) -> M
     |  |  buffer  | vec |  |
     +--+----------+-----+--+
     """
-    scale, x0, y0 = 8.2, 10.0, 24.0
+    scale, x0, y0 = 14.0, 10.0, 24.0
     area = sum(blocks.values())
     field_w, field_h = reticle_mm
     height = math.sqrt(area * field_h / field_w)
