@@ -44,9 +44,19 @@ def create_app(service: Service) -> FastAPI:
     )  # fmt: skip
     for part in (_completions, _chats, _embeddings, _facts, _page):
         app.include_router(part.routes(context))
+    _name_models(app, context)
     _handle_errors(app)
     app.add_middleware(Guard, settings=service.settings, metrics=service.metrics)
     return app
+
+
+def _name_models(app: FastAPI, context: Context) -> None:
+    """Let the OpenAPI document say which models there are."""
+    document = app.openapi()
+    for name in ("CompletionRequest", "ChatRequest", "EmbeddingRequest"):
+        document["components"]["schemas"][name]["properties"]["model"]["enum"] = context.names
+    (parameter,) = document["paths"]["/v1/models/{model}"]["get"]["parameters"]
+    parameter["schema"]["enum"] = context.names
 
 
 def _handle_errors(app: FastAPI) -> None:
