@@ -1,7 +1,8 @@
-"""Write docs/reproduction.md:  python scripts/reproduction.py
+"""Write what the documentation computes:  python scripts/reproduction.py
 
-The HNLPU paper's tables, reported beside computed, and what to know before citing them.  With
-`--check` nothing is written, and the exit code is 1 if the page is not what would be written.
+docs/reproduction.md (the HNLPU paper's tables, reported beside computed), the tables between markers
+of docs/cost.md and docs/audit.md, and their pictures.  With `--check` nothing is written, and the
+exit code is 1 if a file is not what would be written.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from pathlib import Path
 from hnlpu.catalog import load_model, load_system
 from hnlpu.cost import assume, chips_needed, compare, end, estimate, own_bought, reproduce
 
-PAGE = Path(__file__).parents[1] / "docs" / "reproduction.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = DOCS / "reproduction.md"
 TITLES = {
     1: "Table 1: one chip",
     2: "Table 2: gpt-oss 120B at 2K context",
@@ -112,17 +114,44 @@ def _flags() -> list[str]:
     ]
 
 
+def files() -> dict[Path, str]:
+    """Every file that this script writes, with its text."""
+    import documentation_tables as tables
+
+    found = {PAGE: page(), **tables.pictures(DOCS / "images")}
+    for name, parts in (("cost.md", tables.cost_tables()), ("audit.md", tables.audit_tables())):
+        text = (DOCS / name).read_text("utf-8")
+        for key, lines in parts.items():
+            text = between(text, key, "\n".join(lines), name)
+        found[DOCS / name] = text
+    return found
+
+
+def between(text: str, key: str, new: str, name: str) -> str:
+    """`text` with `new` between the markers of `key`."""
+    start, stop = f"<!-- {key} -->\n", f"<!-- /{key} -->"
+    before, found, rest = text.partition(start)
+    _, ended, after = rest.partition(stop)
+    if not (found and ended):
+        raise SystemExit(f"{name}: lacks the markers of {key}")
+    return f"{before}{start}{new}\n{stop}{after}"
+
+
 def main() -> int:
-    """Write or check the page."""
-    text = page()
+    """Write or check the files."""
+    stale = [
+        path
+        for path, text in files().items()
+        if not path.exists() or path.read_text("utf-8") != text
+    ]
     if sys.argv[1:] == ["--check"]:
-        if PAGE.exists() and PAGE.read_text("utf-8") == text:
-            print(f"{PAGE.name}: up to date")
-            return 0
-        print(f"{PAGE}: not what the code computes; run python scripts/reproduction.py")
-        return 1
-    PAGE.write_text(text, "utf-8")
-    print(f"{PAGE}: {len(text.splitlines())} lines")
+        for path in stale:
+            print(f"{path}: not what the code computes; run python scripts/reproduction.py")
+        print(f"{len(stale)} files have drifted" if stale else "up to date")
+        return 1 if stale else 0
+    for path, text in files().items():
+        path.write_text(text, "utf-8")
+    print(f"written: {', '.join(path.name for path in stale) or 'nothing new'}")
     return 0
 
 

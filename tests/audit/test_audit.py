@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hnlpu.audit import Audit, Claim, audit, load_limits, sized
-from hnlpu.catalog import load_model, load_system, model_names
+from hnlpu.audit import Audit, Claim, audit, load_limits
+from hnlpu.catalog import load_model, load_system, model_names, resized
 from hnlpu.errors import InvalidInput
 
 SYSTEM, MODEL = load_system("hnlpu-asplos26"), load_model("gpt-oss-120b")
@@ -35,14 +35,14 @@ def test_every_topic_of_the_issue_is_there(published: Audit) -> None:
 def test_transistors_a_weight(published: Audit) -> None:
     full = find(published, "transistors", "taps, every weight")
     shared = find(published, "transistors", "taps, the experts")
-    weights = MODEL.hardwired_weights / 16
-    assert full.claimed / weights == pytest.approx(10.89, abs=0.01)
+    assert full.claimed == pytest.approx(138e6 * 573.16 / (MODEL.hardwired_weights / 16))
+    assert full.claimed == pytest.approx(10.89, abs=0.01)
     assert full.verdict == "fails"
-    assert 28 < full.computed / weights < 36
-    assert shared.computed / weights == pytest.approx(10.7, abs=0.4)
+    assert 28 < full.computed < 36
+    assert shared.computed == pytest.approx(10.7, abs=0.4)
     assert shared.verdict == "depends"
     cells = find(published, "transistors", "cell embedding")
-    assert cells.low / weights == pytest.approx(276)
+    assert (cells.low, cells.high) == (276, 395)
     assert cells.verdict == "fails"
 
 
@@ -152,11 +152,11 @@ def test_other_models_are_audited_without_claims_about_their_rate(name: str) -> 
 
 
 def test_a_system_in_another_number_of_chips_keeps_its_watts_a_chip() -> None:
-    small = sized(SYSTEM, 6)
+    small = resized(SYSTEM, 6)
     assert small.machine
-    assert (small.machine.rows, small.machine.columns, small.chips) == (2, 3, 6)
+    assert (small.machine.rows, small.machine.columns, small.chips) == (3, 2, 6)
     assert small.power.system.value == pytest.approx(6900 * 6 / 16)
-    one = audit(sized(SYSTEM, 1), load_model("gpt-oss-20b"))
+    one = audit(resized(SYSTEM, 1), load_model("gpt-oss-20b"))
     assert not any("link" in c.name and c.topic == "power" for c in one.claims)
 
 

@@ -25,6 +25,7 @@ POSITIVE = st.floats(1e-3, 1e6)
         (equal("t", "n", 101.0, 100.0, "u", "h"), "holds", 0.01),
         (equal("t", "n", 97.0, 100.0, "u", "h"), "fails", -0.03),
         (equal("t", "n", (90.0, 97.0, 105.0), 100.0, "u", "h"), "depends", -0.03),
+        (equal("t", "n", (90.0, 100.0, 110.0), 100.0, "u", "h"), "depends", 0.0),
         (equal("t", "n", 97.0, 100.0, "u", "h", tolerance=0.05), "holds", -0.03),
         (need("t", "n", 0.0, 100.0, "u", "h"), "holds", float("inf")),
     ],

@@ -4,7 +4,6 @@ system, model, process, limits ──► silicon, power, package, memory, throug
 """
 
 from hnlpu.audit._audit import Audit, Bound, Condition, audit
-from hnlpu.audit._case import sized
 from hnlpu.audit._claim import Claim, Verdict
 from hnlpu.audit._limits import Limits, load_limits
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 from hnlpu.audit._limits import Limits, load_limits
@@ -103,34 +102,6 @@ def make_case(
         token_work(model, spec.rows, spec.columns, sliding), context, rate, sliding,
         model.hardwired_bits() if bits is None else bits,
     )  # fmt: skip
-
-
-def sized(system: System, chips: int) -> System:
-    """The same chips in another number, in a grid as square as it can be, for any model.
-
-    Power grows with the chips.  Nothing published about the system's own model remains.
-    """
-    assert system.machine
-    rows = max(r for r in range(1, math.isqrt(chips) + 1) if chips % r == 0)
-    share = chips / system.chips
-    watts = system.power.system
-    power = replace(
-        watts, value=watts.value * share, low=watts.low * share, high=watts.high * share
-    )
-    machine = system.machine.model_copy(
-        update={"rows": rows, "columns": chips // rows, "breakdown": []}
-    )
-    return system.model_copy(
-        update={
-            "name": f"{system.name}, {chips} chip{'s' * (chips != 1)}",
-            "chips": chips,
-            "machine": machine,
-            "model": None,
-            "rate": [],
-            "published_claims": None,
-            "power": system.power.model_copy(update={"system": power}),
-        }
-    )
 
 
 def ends(quantity: Quantity) -> Ends:

@@ -58,13 +58,10 @@ class Claim:
         """Whether it holds at its computed value and at both ends."""
         ends = [self._margin(end) for end in (self.low, self.high)]
         if self.sense == "equal":
-            if abs(self.margin) <= self.tolerance:
+            if max(abs(end) for end in ends) <= self.tolerance:
                 return "holds"
-            return (
-                "depends"
-                if min(ends) <= self.tolerance and max(ends) >= -self.tolerance
-                else "fails"
-            )
+            met = min(ends) <= self.tolerance and max(ends) >= -self.tolerance
+            return "depends" if met else "fails"
         if min(ends) >= 0:
             return "tight" if self.margin < TIGHT else "holds"
         return "depends" if max(ends) >= 0 else "fails"

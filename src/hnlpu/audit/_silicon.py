@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hnlpu.audit._case import Case, Ends
+from hnlpu.audit._case import Case, Ends, ends
 from hnlpu.audit._claim import Claim, equal, need
 from hnlpu.embed import BLOCK, ArrayKind, Regions, Taps, TileDigits, TileShape, tracks_needed
 from hnlpu.technology import Metal
@@ -41,13 +41,12 @@ def _die(case: Case) -> Iterator[Claim]:
 
 
 def _transistors(case: Case) -> Iterator[Claim]:
-    there = case.technology.silicon.density.value * case.system.array_area_mm2
-    per_weight = there / case.weights_a_chip
     weights = case.weights_a_chip
+    there = case.technology.silicon.density.value * case.system.array_area_mm2 / weights
     limit = case.limits.cell_embedding
     for name, taken, how, remark in (
         (
-            "cell embedding", (limit.low * weights, limit.value * weights, limit.high * weights),
+            "cell embedding", ends(limit),
             f"{limit.value:g} to {limit.high:g} transistors a weight: one multiplier each",
             "why weights must not be cells",
         ),
@@ -70,8 +69,8 @@ def _transistors(case: Case) -> Iterator[Claim]:
         ),
     ):  # fmt: skip
         yield need(
-            "transistors", name, taken, there, "transistors a chip",
-            f"{how}; there are {per_weight:.1f} a weight", remark,
+            "transistors", name, taken, there, "a weight",
+            f"{how}; there: density x area of the arrays / weights", remark,
         )  # fmt: skip
     if claimed := case.published.cell_embedding_area:
         density = case.technology.silicon.density.value
@@ -110,7 +109,7 @@ def _taps_transistors(case: Case, bank: int) -> Ends:
             Taps(case.technology, ArrayKind("taps", 1, b, scale_range)).transistors(inputs, NEURONS)
             for b in (bank, 1)
         )
-        return routed * banked + others * single
+        return (routed * banked + others * single) / case.weights_a_chip
 
     low, value, high = (count(r) for r in _scale_ranges(case))
     return low, value, high
@@ -120,7 +119,7 @@ def _regions_transistors(case: Case) -> Ends:
     def count(scale_range: int) -> float:
         kind = ArrayKind("regions", 1, 1, scale_range, 8, 0)
         scheme = Regions(case.technology, kind)
-        return scheme.transistors(case.model.hidden, NEURONS) * case.weights_a_chip * case.digits
+        return scheme.transistors(case.model.hidden, NEURONS) * case.digits
 
     _, value, high = _scale_ranges(case)
     return count(0), count(value), count(high)
@@ -133,6 +132,8 @@ def _area(case: Case) -> Iterator[Claim]:
         "area", "stored bits in the arrays", case.bits * bit / 1e6 / case.chips,
         case.system.array_area_mm2, "mm2 a chip",
         f"{case.bits / 1e9:,.4g} Gbit at {bit:g} um2 a bit, the density of the system's file",
+        "by construction: that density is drawn from this model"
+        if case.model.name == case.system.model else "",
     )  # fmt: skip
 
     def taps(scale_range: int, metal_only: bool) -> float:

@@ -30,6 +30,7 @@ from hnlpu.catalog._model import (
     WeightFormat,
     model_of_architecture,
 )
+from hnlpu.catalog._resize import near_square, resized
 from hnlpu.catalog._system import (
     Array,
     Block,
@@ -83,5 +84,7 @@ __all__ = [
     "load_system",
     "model_names",
     "model_of_architecture",
+    "near_square",
+    "resized",
     "system_names",
 ]

@@ -33,14 +33,14 @@ def audit(
 ) -> None:
     """Claims of a hardwired design: computed, claimed, margin and verdict."""
     from hnlpu.audit import audit as do_audit
-    from hnlpu.audit import sized
-    from hnlpu.catalog import system_names
+    from hnlpu.catalog import resized, system_names
     from hnlpu.cost import assume, chips_needed
 
     machine, what = open_subject(subject, model, system, None)
     digits = 1
     if subject not in system_names() and not subject.endswith(".toml"):
-        machine = sized(machine, int(chips_needed(what.bits, assume(machine))))
+        chips = int(chips_needed(what.bits, assume(machine)))
+        machine = resized(machine, chips, what.shape.attention.heads)
         digits = 2
     with waiting("auditing"):
         result = do_audit(

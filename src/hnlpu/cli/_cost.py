@@ -41,6 +41,9 @@ def cost(
     tokens_per_second: Annotated[
         float | None, typer.Option(help="Tokens/s that one system processes.")
     ] = None,
+    context: Annotated[
+        int, typer.Option(help="Positions cached for each sequence, where a rate is bounded.")
+    ] = 2048,
     output_share: Annotated[float, typer.Option(help="Output among processed tokens.")] = 0.5,
     utilisation: Annotated[float, typer.Option(help="Share of time that a system works.")] = 1.0,
     paper_rounding: Annotated[
@@ -57,6 +60,8 @@ def cost(
     from hnlpu.cost import Plan, bought_facts, cost_facts, tornado_svg
     from hnlpu.cost import cost as do_cost
 
+    if not 1 <= context <= 2**24:
+        raise InvalidInput(f"--context {context}: give 1 to {2**24}")
     machine, what = open_subject(subject, model, system, weights)
     plan = with_rate(
         Plan(
@@ -65,6 +70,7 @@ def cost(
         ),
         machine,
         what,
+        context,
     )  # fmt: skip
     if machine.prices is None:
         facts = bought_facts(machine, what.shape.name, plan)
@@ -118,15 +124,27 @@ def open_subject(
     return load_system(system), subject_of_directory(directory, weights)
 
 
-def with_rate(plan: Plan, machine: System, what: Subject) -> Plan:
-    """The plan with the rate that is given, or else published for this model."""
+def with_rate(plan: Plan, machine: System, what: Subject, context: int) -> Plan:
+    """The plan with the rate that is given, or published for this model, or else its bound."""
+    from hnlpu.cost import assume, chips_needed, rate_bound
+
     if plan.tokens_per_second is not None:
         return replace(plan, rate_source="given")
-    rate = machine.published(what.shape.name)
-    if rate is None or machine.prices is None:
+    if machine.prices is None:
         return plan
+    if rate := machine.published(what.shape.name):
+        return replace(
+            plan, tokens_per_second=rate.tokens.value, rate_source=rate.tokens.source,
+            users=rate.users,
+        )  # fmt: skip
+    bound = rate_bound(machine, what.shape, int(chips_needed(what.bits, assume(machine))), context)
+    rows, columns = bound.grid
     return replace(
-        plan, tokens_per_second=rate.tokens.value, rate_source=rate.tokens.source, users=rate.users
+        plan,
+        tokens_per_second=bound.tokens_per_second,
+        users=bound.users,
+        rate_source=f"bound by {bound.resource} on {rows} x {columns} chips at {context:,} positions; "
+        "see hnlpu simulate",
     )
 
 

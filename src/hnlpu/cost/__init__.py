@@ -3,7 +3,7 @@
     System ──► Assumptions ──► Estimate ──► bands, tornado
     Model  ──► bits, chips ──┘         └──► beside GPUs; where hardwiring pays
 
-Formulas take numbers or arrays alike.  Tokens/s come in as a plain number, published or simulated.
+Formulas take numbers or arrays alike.  Tokens/s come in as a plain number: published, bounded, or simulated.
 """
 
 from hnlpu.cost._assumptions import Assumptions, Doubt, Owning, assume, doubts, end, owning_of
@@ -23,6 +23,7 @@ from hnlpu.cost._estimate import (
     spare_systems,
 )
 from hnlpu.cost._masks import MaskPrice, mask_bill, mask_count, mask_shares
+from hnlpu.cost._rate import RateBound, rate_bound
 from hnlpu.cost._reproduction import Cell, Row, reported_rows, reproduce
 from hnlpu.cost._sizing import (
     DIGIT_BITS,
@@ -56,6 +57,7 @@ __all__ = [
     "Owned",
     "Owning",
     "Plan",
+    "RateBound",
     "Rates",
     "Row",
     "Subject",
@@ -87,6 +89,7 @@ __all__ = [
     "own",
     "own_bought",
     "owning_of",
+    "rate_bound",
     "rates_of",
     "reported_rows",
     "reproduce",
