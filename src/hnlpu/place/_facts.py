@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from hnlpu.checkpoint import Architecture
@@ -73,6 +73,11 @@ def placement_facts(
     target = Target(
         technology, placement.scheme, placement.chips, placement.bank, placement.group
     )  # fmt: skip
+    # silicon has the tracks that were found for it, whatever number of chips it is cut over
+    embeddings = {
+        placed.name: replace(embeddings[placed.name], tracks=placed.tracks)
+        for placed in placement.matrices
+    }
     areas = array_area_mm2(placement, technology)
     weights = weights_by_chip(placement)
     digits, transistors = _digits(placement, technology)

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from hnlpu.checkpoint import Architecture, MatrixShape, matrix_shapes
-from hnlpu.embed import ArrayKind, array_kind, open_scheme
+from hnlpu.embed import ArrayKind, TileShape, array_kind, open_scheme
 from hnlpu.errors import DoesNotFit
 from hnlpu.place._cuts import Slice, chip_grid, cut, head_groups, most_rows
 from hnlpu.place._target import Target
@@ -120,21 +120,45 @@ def _place(
     )  # fmt: skip
 
 
-def array_area_mm2(placement: Placement, technology: Technology) -> list[float]:
-    """Area of the arrays on each chip by the scheme's own geometry, landings included."""
-    per_digit: dict[ArrayKind, float] = {}
+ArraySize = tuple[ArrayKind, int, int]
+"""Kind, neurons and blocks of an array."""
+
+
+def array_area_mm2(
+    placement: Placement, technology: Technology, known: dict[ArraySize, float] | None = None
+) -> list[float]:
+    """Area of the arrays on each chip: that of their tiles as drawn, landings included.
+
+    `known` areas of arrays in mm2 need not be found again, and grow.
+    """
+    areas = {} if known is None else known
     total = [0.0] * placement.chips
     for placed in placement.matrices:
         for part in placed.slices:
+            neurons, blocks = (b - a for a, b in (part.neurons, part.blocks))
             for first, behind in banks(part, placement.bank):
-                kind = placement.kind(placed, behind - first)
-                if kind not in per_digit:
-                    per_digit[kind] = open_scheme(technology, kind).area_um2()
-                digits = part.weights * placed.digits * (behind - first)
-                share = digits / (part.members[1] - part.members[0])
-                total[part.chip] += per_digit[kind] * share * 1e-6
+                size = placement.kind(placed, behind - first), neurons, blocks
+                if size not in areas:
+                    areas[size] = _tiles_mm2(technology, *size)
+                total[part.chip] += areas[size]
     landing = 1 + technology.array.landing.value / 100
     return [area * landing for area in total]
+
+
+def _tiles_mm2(technology: Technology, kind: ArrayKind, neurons: int, blocks: int) -> float:
+    scheme, tiling = open_scheme(technology, kind), technology.array
+    area = 0
+    for high, count in _runs(neurons, tiling.neurons(kind.rows_per_neuron)):
+        for wide, times in _runs(blocks, tiling.blocks):
+            width, height = scheme.size_nm(TileShape(high * kind.rows_per_neuron, wide))
+            area += width * height * count * times
+    return area * 1e-12
+
+
+def _runs(total: int, most: int) -> Iterator[tuple[int, int]]:
+    """Lengths of the runs of at most `most` that make up `total`, and how many there are of each."""
+    whole, rest = divmod(total, most)
+    yield from ((length, count) for length, count in ((most, whole), (rest, 1)) if length and count)
 
 
 def fewest_chips(
@@ -149,11 +173,12 @@ def fewest_chips(
     t = target.technology
     room = t.die.area.value - t.die.other_area_mm2
     shapes = list(matrix_shapes(architecture))
+    known: dict[ArraySize, float] = {}
 
     def fullest(chips: int) -> float:
         placement = _place(shapes, architecture, embeddings, target, chips)
         if area_per_weight_um2 is None:
-            return max(array_area_mm2(placement, t))
+            return max(array_area_mm2(placement, t, known))
         return max(weights_by_chip(placement)) * area_per_weight_um2 * 1e-6
 
     area = fullest(1)

@@ -74,7 +74,7 @@ def chip_arrays(placement: Placement, chip: int) -> Iterator[Array]:
 
 def array_tiles(array: Array, tiling: Tiling) -> Iterator[Tile]:
     """The tiles of an array, row by row."""
-    neurons = max(1, tiling.rows // array.kind.rows_per_neuron)
+    neurons = tiling.neurons(array.kind.rows_per_neuron)
     for first in range(*array.neurons, neurons):
         for block in range(*array.blocks, tiling.blocks):
             yield Tile(
@@ -101,7 +101,7 @@ def find_tiles(
         if not 0 <= chip < placement.chips:
             raise InvalidInput(f"chip {chip}: there are chips 0 to {placement.chips - 1}")
     found, unmatched = [], set(patterns)
-    for chip in chips or range(placement.chips):
+    for chip in dict.fromkeys(chips) or range(placement.chips):
         for tile in chip_tiles(placement, tiling, chip):
             matching = [p for p in patterns if fnmatch.fnmatchcase(tile.name, p)]
             unmatched.difference_update(matching)
