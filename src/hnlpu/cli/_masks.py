@@ -63,14 +63,15 @@ def masks(
     tiles = find_tiles(manifest.placement, manifest.technology.array, chip or (), tile or ())
     target = absolute(output or Path(f"{build.directory}.masks"))
     began = time.monotonic()
-    if png:
-        _picture(build, tiles, target, alone=not formats, json=json)
-        if not formats:
-            return
+    if not formats:
+        _picture(build, tiles, target, alone=True, json=json)
+        return
     with progress_bar("drawing") as progress, open_workers(workers, ray) as drawers:
         record = write_masks(
             build, target, tiles, formats, drawers, with_base=with_base, progress=progress
         )
+    if png:
+        _picture(build, tiles, target, alone=False, json=json)
     seconds = time.monotonic() - began
     size = sum(file.bytes for file in record.files.values())
     if json:

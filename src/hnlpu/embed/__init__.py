@@ -6,7 +6,7 @@ regions   a weight is one wire from its input's trunk to a port of a group with 
 
 from hnlpu.embed._digits import BLOCK, TileDigits, canonical
 from hnlpu.embed._kind import SCHEMES, ArrayKind, array_kind
-from hnlpu.embed._layout import Grid, Label, LayerKey, Layout, Rectangles, Shapes
+from hnlpu.embed._layout import Grid, Label, LayerKey, Layout, Rectangles, Rows, Shapes
 from hnlpu.embed._regions import Regions, tracks_needed
 from hnlpu.embed._regions_route import Routes, route
 from hnlpu.embed._scheme import Fault, Scheme, TileShape, open_scheme
@@ -24,6 +24,7 @@ __all__ = [
     "Rectangles",
     "Regions",
     "Routes",
+    "Rows",
     "Scheme",
     "Shapes",
     "Taps",

@@ -2,18 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 Rectangles = npt.NDArray[np.int32]
 LayerKey = tuple[int, int]
 """GDS layer and datatype."""
 Shapes = dict[LayerKey, list[Rectangles]]
 """Rectangles by layer, in pieces as a file gives them."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rectangles of one layer in rows of equal ones, as files hold them.
+
+    `heads` int64 [n, 7] has a row's x0, y0, width, height, step, first, behind: its rectangles stand
+    `columns[first:behind]` steps beyond x0; int32, ascending from 0.  Rows may share columns.
+    """
+
+    heads: npt.NDArray[np.int64]
+    columns: npt.NDArray[np.int32]
+
+    @property
+    def count(self) -> int:
+        """Rectangles in all rows."""
+        return int((self.heads[:, 6] - self.heads[:, 5]).sum())
+
+    def moved(self, x: int, y: int) -> Rows:
+        """The same rows, shifted."""
+        return Rows(self.heads + np.array([x, y, 0, 0, 0, 0, 0]), self.columns)
+
+    def rectangles(self) -> Rectangles:
+        """All of them, int32 [count, 4] as x0, y0, x1, y1, row by row."""
+        found = np.empty((self.count, 4), np.int32)
+        _spread(self.heads, self.columns, found)
+        return found
+
+
+@njit(cache=True, nogil=True)
+def _spread(
+    heads: npt.NDArray[np.int64], columns: npt.NDArray[np.int32], out: Rectangles
+) -> None:  # fmt: skip
+    at = 0
+    for n in range(len(heads)):
+        y0, width, step = heads[n, 1], heads[n, 2], heads[n, 4]
+        y1 = y0 + heads[n, 3]
+        for i in range(heads[n, 5], heads[n, 6]):
+            x0 = heads[n, 0] + step * columns[i]
+            out[at, 0] = x0
+            out[at, 1] = y0
+            out[at, 2] = x0 + width
+            out[at, 3] = y1
+            at += 1
+
+
+RowsByLayer = Mapping[LayerKey, Sequence[Rows]]
 
 
 @dataclass(frozen=True)

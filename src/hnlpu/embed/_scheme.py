@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hnlpu.embed._digits import TileDigits
 from hnlpu.embed._kind import ArrayKind
-from hnlpu.embed._layout import Layout, Shapes
+from hnlpu.embed._layout import Layout, RowsByLayer, Shapes
 from hnlpu.errors import InvalidInput
 from hnlpu.technology import Technology
 
@@ -74,6 +74,15 @@ class Scheme(ABC):
     @abstractmethod
     def read(self, shape: TileShape, shapes: Shapes) -> tuple[npt.NDArray[np.int32], list[Fault]]:
         """Integer digits [rows, inputs] that programmable shapes spell, and what is wrong."""
+
+    def read_rows(
+        self, shape: TileShape, shapes: Shapes, rows: RowsByLayer
+    ) -> tuple[npt.NDArray[np.int32], list[Fault]]:
+        """`read` of shapes and of others that stand in rows."""
+        whole = {layer: list(found) for layer, found in shapes.items()}
+        for layer, tables in rows.items():
+            whole.setdefault(layer, []).extend(table.rectangles() for table in tables)
+        return self.read(shape, whole)
 
     @abstractmethod
     def transistors(self, columns: int, neurons: int) -> float:

@@ -28,11 +28,11 @@ import numpy.typing as npt
 
 from hnlpu.embed._digits import BLOCK, TileDigits
 from hnlpu.embed._kind import ArrayKind
-from hnlpu.embed._layout import Grid, Label, Layout, Rectangles, Shapes
+from hnlpu.embed._layout import Grid, Label, Layout, Rectangles, RowsByLayer, Shapes
 from hnlpu.embed._scheme import Fault, Scheme, TileShape
 from hnlpu.embed._silicon import taps_transistors
 from hnlpu.embed._taps_plan import LOWER_CODES, UPPER_CODES, TapsPlan
-from hnlpu.embed._vias import GROUNDED, NOTHING, UNSET, fan_out, place_vias, spell
+from hnlpu.embed._vias import GROUNDED, NOTHING, UNSET, fan_out, place_rows, place_vias, spell
 from hnlpu.quantize import TWICE_E2M1, unpack
 from hnlpu.technology import FIXED, PIN, PROGRAMMABLE, Cut, Metal, Technology
 
@@ -234,12 +234,25 @@ class Taps(TapsPlan, Scheme):
 
     def read(self, shape: TileShape, shapes: Shapes) -> tuple[npt.NDArray[np.int32], list[Fault]]:
         """Integer digits [rows, inputs] that the vias spell, and what is wrong with them."""
+        return self.read_rows(shape, shapes, {})
+
+    def read_rows(
+        self, shape: TileShape, shapes: Shapes, rows: RowsByLayer
+    ) -> tuple[npt.NDArray[np.int32], list[Fault]]:
+        """The same where most vias stand in rows, which are not taken apart unless one is wrong."""
         cells, scale = self._site_tables
         codes = np.full((shape.rows, shape.blocks * BLOCK), UNSET, np.uint8)
         columns = len(self.scale_stubs)
         entries = np.full((shape.rows, shape.blocks, columns), NOTHING, np.int16)
         faults: list[Fault] = []
         for level, cut in enumerate((self.technology.lower_cut, self.technology.upper_cut)):
+            for table in rows.get((cut.gds_layer, PROGRAMMABLE), []):
+                if not place_rows(
+                    table.heads, table.columns, *cut.size_nm, cells[level], scale[level],
+                    self._inputs_of(shape.blocks), self.cell, self.block_cells, self.pitch,
+                    codes, entries,
+                ):  # fmt: skip
+                    return super().read_rows(shape, shapes, rows)
             for vias in shapes.get((cut.gds_layer, PROGRAMMABLE), []):
                 wrong = np.zeros(len(vias), np.uint8)
                 found = place_vias(
@@ -253,6 +266,12 @@ class Taps(TapsPlan, Scheme):
         if spell(codes, entries, self._patterns, TWICE_E2M1.astype(np.int32), integers):
             faults += self._unset(codes, entries)
         return integers, faults
+
+    def _inputs_of(self, blocks: int) -> npt.NDArray[np.int32]:
+        """For every cell of a row of blocks: its input, or -1 in a scale cell."""
+        cells = np.full((blocks, self.block_cells), -1, np.int32)
+        cells[:, :BLOCK] = np.arange(blocks * BLOCK).reshape(blocks, BLOCK)
+        return cells.reshape(-1)
 
     @functools.cached_property
     def _cell_columns(self) -> npt.NDArray[np.int32]:

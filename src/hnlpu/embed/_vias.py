@@ -15,6 +15,7 @@ GROUNDED = 31  # of a column of the next tree: no count bit enters
 Codes = npt.NDArray[np.uint8]
 Int16 = npt.NDArray[np.int16]
 Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
 
 
 @njit(cache=True, nogil=True)
@@ -24,7 +25,8 @@ def place_vias(
 ) -> int:  # fmt: skip
     """Enter `vias` [n, 4] into codes [rows, inputs] and entries [rows, blocks, columns].
 
-    A via is `wide` and `high`.  `wrong` [n] becomes 1 for a via on no site, 2 for a second one on its stub; returns how many.
+    A via is `wide` and `high`.  `wrong` [n] becomes 1 for a via on no site, 2 for a second one on
+    its stub; returns how many.
     """
     rows, inputs = codes.shape
     blocks = inputs // 32
@@ -76,6 +78,53 @@ def place_vias(
             wrong[n] = 1 if site < 0 else 2
         faults += 1
     return faults
+
+
+@njit(cache=True, nogil=True)
+def place_rows(
+    heads: Int64, columns: Int32, wide: int, high: int, cells: Int16, scale: Int16,
+    inputs_of: Int32, cell: int, block_cells: int, pitch: int, codes: Codes, entries: Int16,
+) -> bool:  # fmt: skip
+    """Enter vias in rows (see `embed.Rows`); False as soon as one is not as it should be.
+
+    `inputs_of` has the input of every cell of a row of cells, or -1 in scale cells.
+    """
+    rows, blocks = codes.shape[0], entries.shape[1]
+    half_x, half_y, width = wide // 2, high // 2, cell * block_cells
+    for n in range(len(heads)):
+        x, y = heads[n, 0] + half_x, heads[n, 1] + half_y
+        row, step, first, behind = y // pitch, heads[n, 4], heads[n, 5], heads[n, 6]
+        if heads[n, 2] != wide or heads[n, 3] != high or x < 0:
+            return False
+        if not 0 <= row < rows or y % pitch != pitch // 2:
+            return False
+        if step == cell:
+            code, at = cells[x % cell], x // cell
+            if code < 0 or at + columns[behind - 1] >= len(inputs_of):
+                return False
+            own, fine = codes[row], True
+            for i in range(first, behind):
+                column = inputs_of[at + columns[i]]
+                fine &= column >= 0 and own[column] == UNSET
+                own[max(column, 0)] = code
+            if not fine:
+                return False
+        elif step == width or behind == first + 1:
+            across, at = x % width - 32 * cell, x // width
+            if across < 0 or at + columns[behind - 1] >= blocks:
+                return False
+            site = scale[across]
+            if site < 0:
+                return False
+            column, entry = site >> 5, site & 31
+            for i in range(first, behind):
+                block = at + columns[i]
+                if entries[row, block, column] != NOTHING:
+                    return False
+                entries[row, block, column] = entry
+        else:
+            return False
+    return True
 
 
 @njit(cache=True, nogil=True)

@@ -10,6 +10,7 @@ from hnlpu.emulate._language_model import (
     hardwired,
     open_language_model,
 )
+from hnlpu.emulate._layers import CompiledLayers, compiled_layers, plain_layers
 from hnlpu.emulate._projection import (
     integer_sums,
     project,
@@ -24,6 +25,7 @@ from hnlpu.emulate._weights import Activations, FloatWeights, HardwiredWeights, 
 
 __all__ = [
     "Activations",
+    "CompiledLayers",
     "FloatWeights",
     "HardwiredWeights",
     "KeyValueCache",
@@ -34,6 +36,7 @@ __all__ = [
     "Transformer",
     "Weights",
     "best_tokens",
+    "compiled_layers",
     "draw",
     "float_model",
     "hardwired",
@@ -42,6 +45,7 @@ __all__ = [
     "mixture_of_experts",
     "one_blas_thread",
     "open_language_model",
+    "plain_layers",
     "project",
     "quantize_activations",
     "sample",

@@ -1,16 +1,14 @@
-"""The layers of a transformer on either side of attention: in C, or in NumPy and Numba.
+"""The layers of a transformer: in C, or in NumPy and Numba.
 
-    x ─► norm ─► q k v ─► rope        [attention]        mixed ─► o ─► + ─► norm ─► experts ─► +
+    x ─► [ norm ─► q k v ─► rope ─► attend ─► o ─► +
+           norm ─► router ─► experts ─► mix ─► + ] x layers
 
-Both forms give the same bits.  The C form takes a whole side in one call, so
-that the cores work and Python does not; it serves hardwired weights with
-integer activations where `hnlpu.kernels` could be compiled.
+Both forms give the same bits.  The C form takes all layers in one call, so that
+the cores work and Python does not; it serves hardwired weights with integer
+activations where `hnlpu.kernels` could be compiled.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,164 +18,102 @@ from hnlpu.emulate import _vector_unit as vector_unit
 from hnlpu.emulate._experts import mixture_of_experts
 from hnlpu.emulate._weights import HardwiredWeights, Weights
 from hnlpu.errors import DamagedBuild
-from hnlpu.kernels import (
-    LayerKernels,
-    LayerMatrices,
-    LayerNumbers,
-    Library,
-    NotForKernels,
-    attend_paged,
-    load,
-)
+from hnlpu.kernels import Layer, LayerStack, Library, NotForKernels, Numbers, Pages, load
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
 
-class Layers(Protocol):
-    """All layers of a model; each method is told the layer's number."""
+def plain_layers(
+    weights: Weights, x: Float32, cos: Float32, sin: Float32, keys: Float32, values: Float32,
+    start: int,
+) -> None:  # fmt: skip
+    """Run x [tokens, hidden] through all layers, in place: the definition, for any weights.
 
-    def before_attention(
-        self, layer: int, x: Float32, cos: Float32, sin: Float32
-    ) -> tuple[Float32, Float32, Float32]:
-        """Queries, keys (both rotated) and values [tokens, heads, d] of x [tokens, hidden]."""
-        ...
-
-    def attend(self, layer: int, q: Float32, keys: Float32, values: Float32, start: int) -> Float32:
-        """Attention of q [tokens, heads, d] at positions `start` and on: [tokens, heads * d].
-
-        `keys` [kv heads, d, capacity] and `values` [kv heads, capacity, d] hold
-        all positions up to the last one's.
-        """
-        ...
-
-    def after_attention(self, layer: int, x: Float32, mixed: Float32) -> Int64:
-        """Add attention's output and the experts' to x in place; experts [tokens, active]."""
-        ...
-
-
-def layers_of(weights: Weights) -> Layers:
-    """The quicker form that can compute with these weights."""
-    library, _ = load()
-    if library is not None and isinstance(weights, HardwiredWeights) and weights.activation_bits:
-        return CompiledLayers(weights, library)
-    return PlainLayers(weights)
-
-
-@dataclass(frozen=True)
-class _Vectors:
-    norm: Float32
-    norm_after: Float32
-    sinks: Float32
-
-
-def _vectors(weights: Weights, layer: int) -> _Vectors:
-    prefix = layer_prefix(layer)
-    return _Vectors(
-        weights.vector(prefix + ".input_layernorm.weight"),
-        weights.vector(prefix + ".post_attention_layernorm.weight"),
-        weights.vector(prefix + ".self_attn.sinks"),
-    )
-
-
-class PlainLayers:
-    """NumPy and Numba over any weights: the definition."""
-
-    def __init__(self, weights: Weights):
-        self.weights = weights
-        self.architecture = weights.architecture
-        layers = range(self.architecture.num_hidden_layers)
-        self._vectors = [_vectors(weights, layer) for layer in layers]
-
-    def before_attention(
-        self, layer: int, x: Float32, cos: Float32, sin: Float32
-    ) -> tuple[Float32, Float32, Float32]:
-        """See `Layers`."""
-        a, attention = self.architecture, layer_prefix(layer) + ".self_attn."
-        h = vector_unit.rms_norm(x, self._vectors[layer].norm, a.rms_norm_eps)
+    The tokens stand at positions `start` and on; `keys` [layers, kv heads, d,
+    capacity] and `values` [layers, kv heads, capacity, d] hold what came
+    before and take in what comes; `cos` and `sin` are [tokens, d / 2].
+    """
+    a, n = weights.architecture, len(x)
+    for layer in range(a.num_hidden_layers):
+        prefix = layer_prefix(layer)
+        attention = prefix + ".self_attn."
+        norm = weights.vector(prefix + ".input_layernorm.weight")
+        h = weights.prepare(vector_unit.rms_norm(x, norm, a.rms_norm_eps))
         names = [attention + name for name in ("q_proj", "k_proj", "v_proj")]
-        q, k, v = (
-            y.reshape(len(x), -1, a.head_dim)
-            for y in self.weights.project_all(names, self.weights.prepare(h))
-        )
+        q, k, v = (y.reshape(n, -1, a.head_dim) for y in weights.project_all(names, h))
         vector_unit.rotate(q, cos, sin)
         vector_unit.rotate(k, cos, sin)
-        return q, k, v
-
-    def attend(self, layer: int, q: Float32, keys: Float32, values: Float32, start: int) -> Float32:
-        """See `Layers`."""
-        window = self.architecture.window(layer) or 0
-        return vector_unit.attend(q, keys, values, start, window, self._vectors[layer].sinks)
-
-    def after_attention(self, layer: int, x: Float32, mixed: Float32) -> Int64:
-        """See `Layers`."""
-        prefix, eps = layer_prefix(layer), self.architecture.rms_norm_eps
-        x += self.weights.project(prefix + ".self_attn.o_proj", self.weights.prepare(mixed))
-        h = vector_unit.rms_norm(x, self._vectors[layer].norm_after, eps)
-        return mixture_of_experts(self.weights, prefix + ".mlp.", x, self.weights.prepare(h))
+        keys[layer, :, :, start : start + n] = k.transpose(1, 2, 0)
+        values[layer, :, start : start + n] = v.transpose(1, 0, 2)
+        sinks = weights.vector(attention + "sinks")
+        mixed = vector_unit.attend(
+            q, keys[layer], values[layer], start, a.window(layer) or 0, sinks
+        )
+        x += weights.project(attention + "o_proj", weights.prepare(mixed))
+        norm = weights.vector(prefix + ".post_attention_layernorm.weight")
+        h = weights.prepare(vector_unit.rms_norm(x, norm, a.rms_norm_eps))
+        mixture_of_experts(weights, prefix + ".mlp.", x, h)
 
 
 class CompiledLayers:
-    """The C kernels over hardwired weights and integer activations."""
+    """All layers in C, over hardwired weights and integer activations."""
 
     def __init__(self, weights: HardwiredWeights, library: Library):
-        a = self.architecture = weights.architecture
-        self._directory, self._library = weights.directory, library
-        self._sinks: list[Float32] = []
-        self._layers: list[LayerKernels] = []
         assert weights.activation_bits is not None
-        numbers = LayerNumbers(
+        a = weights.architecture
+        self._directory = weights.directory
+        numbers = Numbers(
             a.num_attention_heads, a.num_key_value_heads, a.head_dim, a.num_experts_per_tok,
             weights.activation_bits, a.rms_norm_eps, a.swiglu_alpha, a.swiglu_limit,
         )  # fmt: skip
-        for layer in range(a.num_hidden_layers):
-            vectors, prefix = _vectors(weights, layer), layer_prefix(layer)
-            q, k, v, o = (
-                weights.described(f"{prefix}.self_attn.{name}_proj")
-                for name in ("q", "k", "v", "o")
-            )
-            router = weights.described(prefix + ".mlp.router")
-            gate_up, down = (
-                [
-                    weights.described(f"{prefix}.mlp.experts.{name}", expert)
-                    for expert in range(a.num_local_experts)
-                ]
-                for name in ("gate_up_proj", "down_proj")
-            )
-            matrices = LayerMatrices(
-                q, k, v, o, router, gate_up, down, vectors.norm, vectors.norm_after
-            )
-            self._sinks.append(np.ascontiguousarray(vectors.sinks))
-            self._layers.append(LayerKernels(library, matrices, numbers))
+        layers = [_layer(weights, number) for number in range(a.num_hidden_layers)]
+        self._stack = LayerStack(library, layers, numbers)
 
-    def before_attention(
-        self, layer: int, x: Float32, cos: Float32, sin: Float32
-    ) -> tuple[Float32, Float32, Float32]:
-        """See `Layers`."""
+    def forward(
+        self, x: Float32, cos: Float32, sin: Float32, pages: Pages, sequences: Int64,
+        positions: Int64, *, instructions: int = 0,
+    ) -> Int64:  # fmt: skip
+        """Run rows x [rows, hidden] of any sequences through all layers, in place.
+
+        Row r stands at `positions`[r] of sequence `sequences`[r], whose keys and
+        values `pages` holds and takes in; `cos` and `sin` are [rows, d / 2].
+        Returns the experts that fired: [layers, rows, active].  Raises
+        NotFinite, DamagedBuild.
+        """
         try:
-            return self._layers[layer].before_attention(x, cos, sin)
+            return self._stack.forward(
+                x, cos, sin, pages, sequences, positions, instructions=instructions
+            )
         except NotForKernels:
-            raise self._damaged() from None
+            raise DamagedBuild(
+                f"{self._directory}: exponents of a row spread further than a build may hold; "
+                "'hnlpu verify' names it"
+            ) from None
 
-    def attend(self, layer: int, q: Float32, keys: Float32, values: Float32, start: int) -> Float32:
-        """See `Layers`."""
-        one_page = np.zeros((1, 1), np.int64)
-        positions = np.arange(start, start + len(q))
-        window = self.architecture.window(layer) or 0
-        return attend_paged(
-            self._library, q, keys[None], values[None], one_page, np.zeros(len(q), np.int64),
-            positions, window, self._sinks[layer],
-        )  # fmt: skip
 
-    def after_attention(self, layer: int, x: Float32, mixed: Float32) -> Int64:
-        """See `Layers`."""
-        try:
-            return self._layers[layer].after_attention(x, mixed)
-        except NotForKernels:
-            raise self._damaged() from None
+def compiled_layers(weights: Weights) -> CompiledLayers | None:
+    """All layers in C, where there is a library and it can compute with these weights."""
+    library, _ = load()
+    if library is None or not isinstance(weights, HardwiredWeights):
+        return None
+    return CompiledLayers(weights, library) if weights.activation_bits else None
 
-    def _damaged(self) -> DamagedBuild:
-        return DamagedBuild(
-            f"{self._directory}: exponents of a row spread further than a build may hold; "
-            "'hnlpu verify' names it"
-        )
+
+def _layer(weights: HardwiredWeights, number: int) -> Layer:
+    a, prefix = weights.architecture, layer_prefix(number)
+    q, k, v, o = (weights.described(f"{prefix}.self_attn.{name}_proj") for name in "qkvo")
+    gate_up, down = (
+        [
+            weights.described(f"{prefix}.mlp.experts.{name}_proj", expert)
+            for expert in range(a.num_local_experts)
+        ]
+        for name in ("gate_up", "down")
+    )
+    return Layer(
+        q, k, v, o, weights.described(prefix + ".mlp.router"), gate_up, down,
+        weights.vector(prefix + ".input_layernorm.weight"),
+        weights.vector(prefix + ".post_attention_layernorm.weight"),
+        weights.vector(prefix + ".self_attn.sinks"),
+        a.window(number) or 0,
+    )  # fmt: skip

@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from hnlpu.checkpoint import FINAL_NORM, UNEMBEDDING
 from hnlpu.emulate import _vector_unit as vector_unit
-from hnlpu.emulate._layers import layers_of
+from hnlpu.emulate._layers import compiled_layers, plain_layers
 from hnlpu.emulate._weights import Weights
 from hnlpu.errors import InvalidInput, NotFinite
+from hnlpu.kernels import Pages
 
 Float32 = npt.NDArray[np.float32]
 Tokens = npt.NDArray[np.int64]
@@ -53,6 +54,11 @@ class KeyValueCache:
         values[:, :, : self.length] = self.values[:, :, : self.length]
         self.keys, self.values = keys, values
 
+    def pages(self) -> Pages:
+        """The cache as one long page."""
+        one = np.zeros((1, 1), np.int64)
+        return Pages(self.keys[:, None], self.values[:, None], one)
+
 
 class Transformer:
     """The model over `weights`; holds no state of any sequence."""
@@ -61,7 +67,7 @@ class Transformer:
         self.weights = weights
         self.architecture = a = weights.architecture
         self._frequencies, self._rope_factor = a.rope.frequencies(a.head_dim)
-        self.layers = layers_of(weights)
+        self.compiled = compiled_layers(weights)
         self._final_norm = weights.vector(FINAL_NORM)
 
     def new_cache(self) -> KeyValueCache:
@@ -122,12 +128,11 @@ class Transformer:
         cos = (np.cos(angles) * self._rope_factor).astype(np.float32)
         sin = (np.sin(angles) * self._rope_factor).astype(np.float32)
         x = self.weights.embed(tokens)
-        for layer in range(a.num_hidden_layers):
-            q, k, v = self.layers.before_attention(layer, x, cos, sin)
-            keys, values = cache.keys[layer], cache.values[layer]
-            keys[:, :, start : start + n] = k.transpose(1, 2, 0)
-            values[:, start : start + n] = v.transpose(1, 0, 2)
-            mixed = self.layers.attend(layer, q, keys, values, start)
-            self.layers.after_attention(layer, x, mixed)
+        if self.compiled is None:
+            plain_layers(self.weights, x, cos, sin, cache.keys, cache.values, start)
+        else:
+            self.compiled.forward(
+                x, cos, sin, cache.pages(), np.zeros(n, np.int64), np.arange(start, start + n)
+            )
         cache.length += n
         return vector_unit.rms_norm(x, self._final_norm, a.rms_norm_eps)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ LIBRARY = FOLDER / "_kernels.so"
 OPTIONS = (
     "-O3", "-std=c11", "-D_GNU_SOURCE", "-fPIC", "-shared", "-fvisibility=hidden",
     "-ffp-contract=off",  # the vector unit's order of operations is part of the arithmetic
-    "-fno-math-errno",
+    "-fno-math-errno", "-g0", "-s",
 )  # fmt: skip
 LIBRARIES = ("-lm", "-lpthread")
 SECONDS = 600
@@ -30,11 +31,16 @@ class CannotCompile(Exception):
 
 
 def digest() -> str:
-    """SHA-256 of the C source, which the library carries too."""
-    state = hashlib.sha256()
+    """SHA-256 of the C source and what it is compiled for, which the library carries too."""
+    state = hashlib.sha256(f"{sys.platform} {platform.machine()} {' '.join(OPTIONS)}\0".encode())
     for path in sorted((*FOLDER.glob("*.c"), *FOLDER.glob("*.h"))):
         state.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return state.hexdigest()
+
+
+def is_current(library: Path = LIBRARY) -> bool:
+    """Whether the library is there and made from this source."""
+    return library.is_file() and digest().encode() in library.read_bytes()
 
 
 def system_compiler() -> list[str] | None:
@@ -50,7 +56,8 @@ def zig_compiler() -> list[str] | None:
     """The command of zig's C compiler, where the wheel `ziglang` is installed."""
     if importlib.util.find_spec("ziglang") is None:
         return None
-    return [sys.executable, "-m", "ziglang", "cc"]
+    # zig compiles for this very processor unless told otherwise; a wheel travels
+    return [sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline"]
 
 
 def compile_library(to: Path = LIBRARY) -> str:
@@ -76,7 +83,7 @@ def compile_library(to: Path = LIBRARY) -> str:
             done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS)
             if done.returncode == 0:
                 aside.replace(to)
-                return Path(command[-1] if command[-1] != "cc" else " ".join(command[-2:])).name
+                return "ziglang" if "ziglang" in command else Path(command[0]).name
             problems.append(
                 f"{command[0]}: {(done.stderr.strip() or 'no message').splitlines()[0]}"
             )

@@ -1,15 +1,14 @@
-"""The vector unit and whole halves of a layer in C, called with arrays.
+"""All layers of a transformer, and attention alone, in C, called with arrays.
 
-Where `emulate` speaks of a layer's two sides and of attention, this is their
-quick form; `emulate/_vector_unit.py` is the definition, and every result is the
-same, bit for bit.
+`emulate/_vector_unit.py` is the definition of everything here that is float32;
+every result is the same, bit for bit.
 """
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,9 +25,10 @@ class _Layer(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in (
-            "q", "k", "v", "o", "router", "gate_up", "down", "norm", "norm_after")),
+            "q", "k", "v", "o", "router", "gate_up", "down", "norm", "norm_after", "sinks")),
         *((name, ctypes.c_int64) for name in (
-            "hidden", "heads", "kv_heads", "head_size", "experts", "active", "inner", "bits")),
+            "hidden", "heads", "kv_heads", "head_size", "experts", "active", "inner", "bits",
+            "window")),
         ("eps", ctypes.c_double),
         ("gain", ctypes.c_float),
         ("limit", ctypes.c_float),
@@ -47,8 +47,11 @@ class _Attention(ctypes.Structure):
 
 
 @dataclass(frozen=True)
-class LayerMatrices:
-    """The matrices of a layer, those of the experts by number, and its two norms."""
+class Layer:
+    """One layer's matrices, those of the experts by number, its norms, sinks and window.
+
+    Attention sees the last `window` positions, 0: all.
+    """
 
     q: Descriptor
     k: Descriptor
@@ -59,11 +62,13 @@ class LayerMatrices:
     down: Sequence[Descriptor]
     norm: Float32
     norm_after: Float32
+    sinks: Float32
+    window: int
 
 
 @dataclass(frozen=True)
-class LayerNumbers:
-    """What a layer needs to know beside its matrices; `eps` is of the norms, the rest of SwiGLU."""
+class Numbers:
+    """What layers need to know beside that; `eps` is of the norms, `gain`, `limit` of SwiGLU."""
 
     heads: int
     kv_heads: int
@@ -76,86 +81,101 @@ class LayerNumbers:
 
 
 @dataclass(frozen=True)
-class LayerKernels:
-    """One layer as the library takes it."""
+class Pages:
+    """Where the keys and values of sequences lie.
 
-    library: Library
-    matrices: LayerMatrices
-    numbers: LayerNumbers
-    _layer: _Layer = field(init=False, repr=False)
-    _kept: tuple[Any, ...] = field(init=False, repr=False)
+    `keys` [layers, pages, kv heads, d, slots] and `values` [layers, pages, kv
+    heads, slots, d]; `tables` [sequences, pages] names the pages of each
+    sequence in order.
+    """
 
-    def __post_init__(self) -> None:
-        m, n = self.matrices, self.numbers
-        gate_up = np.array([d.address for d in m.gate_up], np.int64)
-        down = np.array([d.address for d in m.down], np.int64)
-        norms = [np.ascontiguousarray(a, np.float32) for a in (m.norm, m.norm_after)]
-        layer = _Layer(
+    keys: Float32
+    values: Float32
+    tables: Int64
+
+
+class LayerStack:
+    """All layers of a model as the library takes them."""
+
+    def __init__(self, library: Library, layers: Sequence[Layer], numbers: Numbers):
+        self._library, self._numbers = library, numbers
+        self._kept: list[Any] = [layers]
+        self._layers = (_Layer * len(layers))(*(self._make(layer) for layer in layers))
+
+    def _make(self, m: Layer) -> _Layer:
+        n = self._numbers
+        arrays = [
+            np.array([d.address for d in m.gate_up], np.int64),
+            np.array([d.address for d in m.down], np.int64),
+            *(np.ascontiguousarray(a, np.float32) for a in (m.norm, m.norm_after, m.sinks)),
+        ]
+        self._kept.append(arrays)
+        return _Layer(
             m.q.address, m.k.address, m.v.address, m.o.address, m.router.address,
-            gate_up.ctypes.data, down.ctypes.data, norms[0].ctypes.data, norms[1].ctypes.data,
+            *(a.ctypes.data for a in arrays),
             m.q.columns, n.heads, n.kv_heads, n.head_size, len(m.down), n.active,
-            m.down[0].columns, n.activation_bits, n.eps, n.gain, n.limit,
+            m.down[0].columns, n.activation_bits, m.window, n.eps, n.gain, n.limit,
         )  # fmt: skip
-        object.__setattr__(self, "_layer", layer)
-        object.__setattr__(self, "_kept", (gate_up, down, *norms))
 
-    def before_attention(
-        self, x: Float32, cos: Float32, sin: Float32
-    ) -> tuple[Float32, Float32, Float32]:
-        """Queries, keys (both rotated) and values [tokens, heads, d] of x [tokens, hidden].
+    def forward(
+        self, x: Float32, cos: Float32, sin: Float32, pages: Pages, sequences: Int64,
+        positions: Int64, *, instructions: int = 0,
+    ) -> Int64:  # fmt: skip
+        """Run x [rows, hidden] through all layers, in place; `pages` takes in keys and values.
 
-        `cos` and `sin` are [tokens, d / 2].  Raises the library's errors.
+        Row r stands at `positions`[r] of sequence `sequences`[r]; rows of a
+        sequence come in the order of their positions.  `cos` and `sin` [rows, d
+        / 2] turn them.  Returns the experts that fired, [layers, rows, active],
+        best first.  Raises NotFinite, NotForKernels; then x is of no use.
         """
-        n, tokens = self.numbers, len(x)
-        q = np.empty((tokens, n.heads, n.head_size), np.float32)
-        k = np.empty((tokens, n.kv_heads, n.head_size), np.float32)
-        v = np.empty_like(k)
-        self.library.run(
-            "hnlpu_before_attention", ctypes.addressof(self._layer), 0, x.ctypes.data, tokens,
-            cos.ctypes.data, sin.ctypes.data, q.ctypes.data, k.ctypes.data, v.ctypes.data,
+        rows, count = len(x), len(self._layers)
+        chosen = np.empty((count, rows, self._numbers.active), np.int64)
+        arrays = (x, cos, sin, pages.keys, pages.values, pages.tables, sequences, positions)
+        assert all(a.flags.c_contiguous for a in arrays)
+        attention = _attention(
+            (rows, self._numbers.heads, self._numbers.head_size), pages.keys[0], pages.values[0],
+            pages.tables, sequences, positions,
         )  # fmt: skip
-        return q, k, v
-
-    def after_attention(self, x: Float32, mixed: Float32) -> Int64:
-        """Add attention's output and the experts' to x [tokens, hidden], in place.
-
-        `mixed` [tokens, heads * d] is what attention made.  Returns the experts
-        of each token [tokens, active], best first.  Raises the library's errors.
-        """
-        chosen = np.empty((len(x), self.numbers.active), np.int64)
-        self.library.run(
-            "hnlpu_after_attention", ctypes.addressof(self._layer), 0, x.ctypes.data,
-            mixed.ctypes.data, len(x), chosen.ctypes.data,
+        self._library.run(
+            "hnlpu_forward", ctypes.addressof(self._layers), count, instructions, x.ctypes.data,
+            cos.ctypes.data, sin.ctypes.data, ctypes.addressof(attention), pages.keys[0].size,
+            chosen.ctypes.data,
         )  # fmt: skip
         return chosen
 
 
-def attend_paged(
-    library: Library,
-    queries: Float32,
-    keys: Float32,
-    values: Float32,
-    tables: Int64,
-    sequences: Int64,
+def _attention(
+    shape: tuple[int, ...], keys: Float32, values: Float32, tables: Int64, sequences: Int64,
     positions: Int64,
-    window: int,
-    sinks: Float32,
-    *,
-    instructions: int = 0,
-) -> Float32:
-    """Grouped-query attention with sinks over pages: [rows, heads * d].
+) -> _Attention:  # fmt: skip
+    rows, heads, size = shape
+    attention = _Attention()
+    attention.keys, attention.values = keys.ctypes.data, values.ctypes.data
+    attention.tables, attention.sequences = tables.ctypes.data, sequences.ctypes.data
+    attention.positions = positions.ctypes.data
+    attention.rows, attention.heads, attention.size = rows, heads, size
+    attention.kv_heads, attention.page_size = keys.shape[1], keys.shape[3]
+    attention.pages = tables.shape[1]
+    return attention
+
+
+def attend_paged(
+    library: Library, queries: Float32, keys: Float32, values: Float32, tables: Int64,
+    sequences: Int64, positions: Int64, window: int, sinks: Float32, *, instructions: int = 0,
+) -> Float32:  # fmt: skip
+    """Grouped-query attention with sinks over one layer's pages: [rows, heads * d].
 
     Row r of `queries` [rows, heads, d] stands at `positions`[r] of sequence
-    `sequences`[r], whose keys [page, kv heads, d, slots] and values [page, kv
-    heads, slots, d] lie on the pages `tables`[sequence].  It sees the last
-    `window` positions (0: all).  All arrays are contiguous.
+    `sequences`[r]; `keys` [pages, kv heads, d, slots] and `values` [pages, kv
+    heads, slots, d] are as in `Pages`.  It sees the last `window` positions (0:
+    all).
     """
     rows, heads, size = queries.shape
     out = np.empty((rows, heads * size), np.float32)
-    attention = _Attention(
-        queries.ctypes.data, keys.ctypes.data, values.ctypes.data, sinks.ctypes.data,
-        tables.ctypes.data, sequences.ctypes.data, positions.ctypes.data, out.ctypes.data,
-        rows, heads, keys.shape[1], size, keys.shape[3], tables.shape[1], window,
-    )  # fmt: skip
+    arrays = (queries, keys, values, tables, sequences, positions, sinks)
+    assert all(a.flags.c_contiguous for a in arrays)
+    attention = _attention(queries.shape, keys, values, tables, sequences, positions)
+    attention.queries, attention.sinks = queries.ctypes.data, sinks.ctypes.data
+    attention.out, attention.window = out.ctypes.data, window
     library.run("hnlpu_attend", ctypes.addressof(attention), instructions)
     return out

@@ -33,9 +33,8 @@ _NO_MEMORY, _NOT_FINITE = 2, 4  # of the library's return codes
 _KIND = {"p": ctypes.c_void_p, "n": ctypes.c_int64}
 _ARGUMENTS = {
     "hnlpu_project": "pnnn",
-    "hnlpu_before_attention": "pnpnppppp",
     "hnlpu_attend": "pn",
-    "hnlpu_after_attention": "pnppnp",
+    "hnlpu_forward": "pnnppppnp",
 }
 
 

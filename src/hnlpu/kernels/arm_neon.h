@@ -65,7 +65,9 @@ INLINE int neon_exceeds(const uint8_t *exponents, int64_t n, int limit)
 
 #undef INLINE
 #include "few_tokens.h"
+#define AT_ONCE 1
 #include "vector_unit.h"
+#undef AT_ONCE
 
 #define TILE_TOKENS 4
 static inline __attribute__((always_inline)) void neon_tile_of(const int16_t *w, const int16_t *x,

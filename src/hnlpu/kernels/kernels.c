@@ -8,16 +8,32 @@
    in which cases nothing may be used of what they wrote.  docs/arithmetic.md is the definition. */
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif
+
+#include <sys/mman.h>
 
 #include "kernels.h"
 #include "pool.h"
 
 #include "portable.h"
 #if defined(__x86_64__)
+/* Whether the processor has the features of CPUID leaf 7 (EBX and ECX), and the system saves the
+   registers of XCR0.  Compilers' own tests need a run-time library that zig lacks. */
+static int x86_has(unsigned ebx, unsigned ecx, unsigned registers)
+{
+    unsigned a, b, c, d, low, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & 1u << 27)) /* OSXSAVE */
+        return 0;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    if ((low & registers) != registers || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
+        return 0;
+    return (b & ebx) == ebx && (c & ecx) == ecx;
+}
+
 #include "x86_avx2.h"
 #include "x86_avx512.h"
 #elif defined(__aarch64__)
@@ -231,13 +247,22 @@ static int project(const Instructions *isa, const Job *given, int64_t count, int
 
 #include "layers.h"
 
+static const Instructions *usable[INSTRUCTION_SETS + 1]; /* then NULL */
+static pthread_once_t usable_once = PTHREAD_ONCE_INIT;
+
+/* Asked once: under a hypervisor CPUID takes as long as a matrix. */
+static void find_usable(void)
+{
+    for (int64_t i = 0, found = 0; i < INSTRUCTION_SETS; i++)
+        if (INSTRUCTIONS[i].usable())
+            usable[found++] = &INSTRUCTIONS[i];
+}
+
 /* The `number`-th usable instruction set, best first, or NULL past the last. */
 static const Instructions *instructions(int64_t number)
 {
-    for (int64_t i = 0, seen = 0; i < INSTRUCTION_SETS; i++)
-        if (INSTRUCTIONS[i].usable() && seen++ == number)
-            return &INSTRUCTIONS[i];
-    return NULL;
+    pthread_once(&usable_once, find_usable);
+    return usable[number < INSTRUCTION_SETS ? number : INSTRUCTION_SETS];
 }
 
 EXPORT int hnlpu_project(const Job *jobs, int64_t count, int64_t set, int64_t way)
@@ -245,23 +270,16 @@ EXPORT int hnlpu_project(const Job *jobs, int64_t count, int64_t set, int64_t wa
     return project(instructions(set), jobs, count, way);
 }
 
-EXPORT int hnlpu_before_attention(const Layer *layer, int64_t set, const float *x, int64_t tokens,
-                                  const float *cos, const float *sin, float *q, float *k, float *v)
-{
-    return before_attention(instructions(set), layer, x, tokens, cos, sin, q, k, v);
-}
-
 EXPORT int hnlpu_attend(const Attention *attention, int64_t set)
 {
-    AttendWork work = {instructions(set), attention, 0};
-    in_parallel(attend_unit, &work, attention->rows * attention->kv_heads);
-    return work.error;
+    return attend(instructions(set), attention);
 }
 
-EXPORT int hnlpu_after_attention(const Layer *layer, int64_t set, float *x, const float *mixed,
-                                 int64_t tokens, int64_t *chosen)
+EXPORT int hnlpu_forward(const Layer *layers, int64_t count, int64_t set, float *x, const float *cos,
+                         const float *sin, const Attention *attention, int64_t layer_size,
+                         int64_t *chosen)
 {
-    return after_attention(instructions(set), layer, x, mixed, tokens, chosen);
+    return forward(instructions(set), layers, count, x, cos, sin, *attention, layer_size, chosen);
 }
 
 EXPORT const char *hnlpu_instructions(int64_t number)

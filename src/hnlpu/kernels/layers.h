@@ -1,15 +1,15 @@
-/* A layer of the transformer on either side of its attention, for some tokens at once.
+/* The layers of the transformer, for some tokens at once.
 
-     x ─► norm ─► integers ─► q k v ─► rope          [attend]
-     mixed ─► integers ─► o ─► + ─► norm ─► integers ─► router ─► experts ─► mix ─► +
+     x ─► norm ─► integers ─► q k v ─► rope ─► pages ─► attend ─► mixed
+     mixed ─► integers ─► o ─► + ─► norm ─► integers ─► router ─► experts ─► mix ─► + x
 
    Tokens are rows that never meet, so their bits do not depend on how many there are. */
 
 typedef struct {
     const Matrix *q, *k, *v, *o, *router;
     const Matrix *const *gate_up, *const *down; /* by expert */
-    const float *norm, *norm_after;
-    int64_t hidden, heads, kv_heads, head_size, experts, active, inner, bits;
+    const float *norm, *norm_after, *sinks;
+    int64_t hidden, heads, kv_heads, head_size, experts, active, inner, bits, window;
     double eps;
     float gain, limit; /* of SwiGLU */
 } Layer;
@@ -121,6 +121,21 @@ typedef struct {
     size_t used;
 } Arena;
 
+/* Large arenas lie on large pages where the system has them: it zeroes them sooner. */
+static int open_arena(Arena *arena, size_t size)
+{
+    const size_t large = (size_t)1 << 21;
+    void *memory = NULL;
+    if (posix_memalign(&memory, size < 2 * large ? 64 : large, size))
+        return 2;
+#ifdef MADV_HUGEPAGE
+    if (size >= 2 * large)
+        madvise(memory, size, MADV_HUGEPAGE);
+#endif
+    *arena = (Arena){memory, 0};
+    return 0;
+}
+
 static void *take(Arena *arena, int64_t count, size_t size)
 {
     void *piece = arena->memory + arena->used;
@@ -134,7 +149,7 @@ static int before_attention(const Instructions *isa, const Layer *layer, const f
 {
     const int64_t n = layer->hidden, half = layer->head_size / 2;
     Arena arena = {NULL, 0};
-    if (posix_memalign((void **)&arena.memory, 64, (size_t)(tokens * (8 * n + 4) + 3 * 64)))
+    if (open_arena(&arena, (size_t)(tokens * (8 * n + 4) + 3 * 64)))
         return 2;
     RowWork w = {.isa = isa, .layer = layer, .from = x, .weight = layer->norm, .n = n, .rows = tokens};
     w.to = take(&arena, tokens * n, sizeof(float));
@@ -184,7 +199,7 @@ static int after_attention(const Instructions *isa, const Layer *layer, float *x
         (size_t)pairs * (size_t)(8 * inner + 4 * inner + 4 * inner + 8 + 4 * n + 4 * n + 8) +
         (size_t)(layer->experts + 1) * (8 + sizeof(Job)) + 16 * 64;
     Arena arena = {NULL, 0};
-    if (posix_memalign((void **)&arena.memory, 64, size))
+    if (open_arena(&arena, size))
         return 2;
     int32_t *integers = take(&arena, tokens * widest, 4), *scales = take(&arena, tokens, 4);
     float *y = take(&arena, tokens * n, 4), *logits = take(&arena, tokens * layer->experts, 4);
@@ -276,4 +291,60 @@ static void attend_unit(void *context, int64_t unit)
         w->isa->attend(a, row, unit % a->kv_heads, scores);
     else
         w->error = 2;
+}
+
+static int attend(const Instructions *isa, const Attention *attention)
+{
+    AttendWork work = {isa, attention, 0};
+    in_parallel(attend_unit, &work, attention->rows * attention->kv_heads);
+    return work.error;
+}
+
+/* Keys and values of rows to their places on the pages. */
+static void store(const Attention *a, const float *k, const float *v)
+{
+    for (int64_t row = 0; row < a->rows; row++) {
+        const int64_t page = a->positions[row] / a->page_size, slot = a->positions[row] % a->page_size;
+        const int64_t at = a->tables[a->sequences[row] * a->pages + page] * a->kv_heads;
+        float *keys = (float *)a->keys + at * a->size * a->page_size + slot;
+        float *values = (float *)a->values + (at * a->page_size + slot) * a->size;
+        for (int64_t h = 0; h < a->kv_heads; h++) {
+            const float *key = k + (row * a->kv_heads + h) * a->size;
+            for (int64_t d = 0; d < a->size; d++)
+                keys[(h * a->size + d) * a->page_size] = key[d];
+            memcpy(values + h * a->page_size * a->size, v + (row * a->kv_heads + h) * a->size,
+                   (size_t)a->size * sizeof(float));
+        }
+    }
+}
+
+/* All layers over x [tokens][hidden], in place.  `a` says where the tokens stand and where the
+   pages of the first layer lie; those of the next one are `layer_size` values further on.
+   `chosen` [layers][tokens][active] takes the experts. */
+static int forward(const Instructions *isa, const Layer *layers, int64_t count, float *x,
+                   const float *cos, const float *sin, Attention a, int64_t layer_size,
+                   int64_t *chosen)
+{
+    const Layer *l = layers;
+    const int64_t width = l->heads * l->head_size, narrow = l->kv_heads * l->head_size;
+    Arena arena = {NULL, 0};
+    if (open_arena(&arena, (size_t)a.rows * (size_t)(2 * width + 2 * narrow) * 4 + 4 * 64))
+        return 2;
+    float *q = take(&arena, a.rows * width, 4), *mixed = take(&arena, a.rows * width, 4);
+    float *k = take(&arena, a.rows * narrow, 4), *v = take(&arena, a.rows * narrow, 4);
+    a.queries = q, a.out = mixed;
+    int error = 0;
+    for (int64_t i = 0; i < count && !error; i++, l++) {
+        error = before_attention(isa, l, x, a.rows, cos, sin, q, k, v);
+        if (error)
+            break;
+        store(&a, k, v);
+        a.sinks = l->sinks, a.window = l->window;
+        error = attend(isa, &a);
+        if (!error)
+            error = after_attention(isa, l, x, mixed, a.rows, chosen + i * a.rows * l->active);
+        a.keys += layer_size, a.values += layer_size;
+    }
+    free(arena.memory);
+    return error;
 }

@@ -62,7 +62,9 @@ INLINE int portable_exceeds(const uint8_t *exponents, int64_t n, int limit)
 #undef INLINE
 
 #include "few_tokens.h"
+#define AT_ONCE 1
 #include "vector_unit.h"
+#undef AT_ONCE
 
 static void portable_tile(const int16_t *w, const int16_t *x, int64_t x_stride, int64_t tokens,
                           int64_t first, int64_t last, int32_t *out)

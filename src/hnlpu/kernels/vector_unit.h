@@ -1,4 +1,5 @@
-/* The vector unit in `float` numerics: a template over one instruction set (NAME, TARGET).
+/* The vector unit in `float` numerics: a template over one instruction set (NAME, TARGET, and
+   AT_ONCE, vectors of 16 that four heads keep in registers).
 
    emulate/_vector_unit.py is the definition, bit for bit: every product and sum rounds once to
    float32, sums run in index order, exp and 1 / sqrt in float64.  Vectors lie across positions or
@@ -175,52 +176,68 @@ TARGET static void NAME(swiglu)(const float *gate_up, int64_t n, float gain, flo
         out[i] = NAME(gated)(gate_up[2 * i], gate_up[2 * i + 1], gain, limit);
 }
 
-/* scores of some heads at 16 neighbouring positions: sums over the dimensions in order */
-INLINE void NAME(scores16)(const float *queries, const float *keys, int64_t stride, int64_t size,
-                           const int H, float *scores, int64_t score_stride)
+/* scores of H heads at 16 * N neighbouring positions: sums over the dimensions in order */
+INLINE void NAME(scores)(const float *queries, const float *keys, int64_t stride, int64_t size,
+                         const int H, const int N, float *scores, int64_t score_stride)
 {
-    Float16 sums[4];
+    Float16 sums[4][4];
 #pragma GCC unroll 4
     for (int h = 0; h < H; h++)
-        sums[h] = (Float16){0};
+#pragma GCC unroll 4
+        for (int i = 0; i < N; i++)
+            sums[h][i] = (Float16){0};
     for (int64_t d = 0; d < size; d++) {
-        Float16 k;
-        memcpy(&k, keys + d * stride, sizeof k);
+        Float16 k[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < N; i++)
+            memcpy(&k[i], keys + d * stride + 16 * i, sizeof k[i]);
 #pragma GCC unroll 4
         for (int h = 0; h < H; h++)
-            sums[h] = sums[h] + queries[h * size + d] * k;
+#pragma GCC unroll 4
+            for (int i = 0; i < N; i++)
+                sums[h][i] = sums[h][i] + queries[h * size + d] * k[i];
     }
 #pragma GCC unroll 4
     for (int h = 0; h < H; h++)
-        memcpy(scores + h * score_stride, &sums[h], sizeof sums[h]);
+#pragma GCC unroll 4
+        for (int i = 0; i < N; i++)
+            memcpy(scores + h * score_stride + 16 * i, &sums[h][i], sizeof sums[h][i]);
 }
 
-/* 16 dimensions of the mixture of some heads: sums over the positions in order */
-INLINE void NAME(values16)(const Attention *a, int64_t row, int64_t g, int64_t first, int64_t last,
-                           int64_t d, const int H, const float *shares, int64_t share_stride,
-                           float *out)
+/* 16 * N dimensions of the mixture of H heads: sums over the positions in order */
+INLINE void NAME(mixture)(const Attention *a, int64_t row, int64_t g, int64_t first, int64_t last,
+                          int64_t d, const int H, const int N, const float *shares,
+                          int64_t share_stride, float *out)
 {
-    Float16 sums[4];
+    Float16 sums[4][4];
 #pragma GCC unroll 4
     for (int h = 0; h < H; h++)
-        sums[h] = (Float16){0};
+#pragma GCC unroll 4
+        for (int i = 0; i < N; i++)
+            sums[h][i] = (Float16){0};
     const int64_t *table = a->tables + a->sequences[row] * a->pages;
     for (int64_t j = first; j < last;) {
-        const int64_t page = j / a->page_size, end = (page + 1) * a->page_size;
-        const int64_t stop = end < last ? end : last;
+        const int64_t page = j / a->page_size, begin = page * a->page_size;
+        const int64_t end = begin + a->page_size, stop = end < last ? end : last;
         const float *values =
-            a->values + ((table[page] * a->kv_heads + g) * a->page_size - page * a->page_size) * a->size + d;
+            a->values + ((table[page] * a->kv_heads + g) * a->page_size - begin) * a->size + d;
         for (; j < stop; j++) {
-            Float16 v;
-            memcpy(&v, values + j * a->size, sizeof v);
+            Float16 v[4];
+#pragma GCC unroll 4
+            for (int i = 0; i < N; i++)
+                memcpy(&v[i], values + j * a->size + 16 * i, sizeof v[i]);
 #pragma GCC unroll 4
             for (int h = 0; h < H; h++)
-                sums[h] = sums[h] + shares[h * share_stride + j - first] * v;
+#pragma GCC unroll 4
+                for (int i = 0; i < N; i++)
+                    sums[h][i] = sums[h][i] + shares[h * share_stride + j - first] * v[i];
         }
     }
 #pragma GCC unroll 4
     for (int h = 0; h < H; h++)
-        memcpy(out + h * a->size + d, &sums[h], sizeof sums[h]);
+#pragma GCC unroll 4
+        for (int i = 0; i < N; i++)
+            memcpy(out + h * a->size + d + 16 * i, &sums[h][i], sizeof sums[h][i]);
 }
 
 /* One row's attention by H heads that share the keys and values of head `g`. */
@@ -238,8 +255,10 @@ INLINE void NAME(attend_heads)(const Attention *a, int64_t row, int64_t g, int64
         const int64_t page = j / a->page_size, begin = page * a->page_size;
         const int64_t end = begin + a->page_size, stop = end < last ? end : last;
         const float *keys = a->keys + (table[page] * a->kv_heads + g) * size * a->page_size - begin;
+        for (; j + 16 * AT_ONCE <= stop; j += 16 * AT_ONCE)
+            NAME(scores)(queries, keys + j, a->page_size, size, H, AT_ONCE, scores + j - first, stride);
         for (; j + 16 <= stop; j += 16)
-            NAME(scores16)(queries, keys + j, a->page_size, size, H, scores + j - first, stride);
+            NAME(scores)(queries, keys + j, a->page_size, size, H, 1, scores + j - first, stride);
         for (; j < stop; j++)
             for (int h = 0; h < H; h++) {
                 float sum = 0.0f;
@@ -265,8 +284,10 @@ INLINE void NAME(attend_heads)(const Attention *a, int64_t row, int64_t g, int64
             mine[j] = mine[j] / divisor;
     }
     int64_t d = 0;
+    for (; d + 16 * AT_ONCE <= size; d += 16 * AT_ONCE)
+        NAME(mixture)(a, row, g, first, last, d, H, AT_ONCE, scores, stride, out);
     for (; d + 16 <= size; d += 16)
-        NAME(values16)(a, row, g, first, last, d, H, scores, stride, out);
+        NAME(mixture)(a, row, g, first, last, d, H, 1, scores, stride, out);
     for (; d < size; d++)
         for (int h = 0; h < H; h++) {
             float sum = 0.0f;

@@ -91,7 +91,9 @@ INLINE int avx2_exceeds(const uint8_t *exponents, int64_t n, int limit)
 
 #undef INLINE
 #include "few_tokens.h"
+#define AT_ONCE 1
 #include "vector_unit.h"
+#undef AT_ONCE
 
 #define TILE_TOKENS 4
 static inline __attribute__((always_inline)) TARGET void avx2_tile_of(
@@ -136,7 +138,10 @@ TARGET static void avx2_tile(const int16_t *w, const int16_t *x, int64_t x_strid
     }
 }
 
-static int avx2_usable(void) { return __builtin_cpu_supports("avx2") != 0; }
+static int avx2_usable(void)
+{
+    return x86_has(1u << 5, 0, 0x6); /* AVX2; registers of 256 bits are saved */
+}
 
 #undef NAME
 #undef TARGET

@@ -95,7 +95,9 @@ INLINE int avx512_exceeds(const uint8_t *exponents, int64_t n, int limit)
 
 #undef INLINE
 #include "few_tokens.h"
+#define AT_ONCE 4
 #include "vector_unit.h"
+#undef AT_ONCE
 
 #define TILE_TOKENS 12
 static inline __attribute__((always_inline)) TARGET void avx512_tile_of(
@@ -213,9 +215,8 @@ TARGET static int avx512_unpack(const Matrix *m, int64_t first, int16_t *w)
 
 static int avx512_usable(void)
 {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512vnni");
+    /* F, DQ, BW, VL; VNNI; registers of 512 bits and masks are saved */
+    return x86_has(1u << 16 | 1u << 17 | 1u << 30 | 1u << 31, 1u << 11, 0xe6);
 }
 
 #undef NAME

@@ -9,10 +9,11 @@ from hnlpu.masks._check import CheckTiles, TileResult, open_masks, tiles_to_extr
 from hnlpu.masks._judge import Judgement, judge_corner, judge_proof
 from hnlpu.masks._needs import programmable_masks, scheme_needs
 from hnlpu.masks._pool import Workers, open_workers
-from hnlpu.masks._record import Format, MasksRecord, build_digest
+from hnlpu.masks._record import RECORD, Format, MasksRecord, build_digest
 from hnlpu.masks._write import Job, jobs, write_masks
 
 __all__ = [
+    "RECORD",
     "CheckTiles",
     "Format",
     "Job",

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.embed import Fault, Layout, Scheme
-from hnlpu.errors import DamagedMasks
+from hnlpu.errors import DamagedMasks, InvalidInput
 from hnlpu.hardwire import Build, file_sha256
 from hnlpu.masks._cells import (
     TileSource,
@@ -38,6 +38,7 @@ from hnlpu.masks._record import RECORD, MasksRecord, build_digest, read_cells, r
 from hnlpu.masks._wires import check_wires
 from hnlpu.masks._write import Job, source_of, tile_places
 from hnlpu.place import Tile, find_tiles
+from hnlpu.technology import PROGRAMMABLE
 
 PROBLEMS_A_TILE = 5
 EXTRACTED_WHOLE = 2**27
@@ -109,9 +110,10 @@ class _Reader:
             return [str(error)], []
         if cell.name != tile.name:
             return [f"{where}: its place in the file holds tile {cell.name}"], []
-        found, faults = scheme.read(tile.shape, cell.shapes)
+        found, faults = scheme.read_rows(tile.shape, cell.single, cell.rows)
         problems = [_place(where, tile, fault) for fault in faults[:PROBLEMS_A_TILE]]
         problems += _differences(where, tile, found, digits.integers(), "says")
+        problems += _foreign_layers(where, scheme, cell)
         if scheme.name == "regions":
             layout = self._source.base_metal(tile.kind, tile.shape).merged(_drawn(cell))
             broken = check_wires(scheme.technology, layout)
@@ -160,6 +162,14 @@ class _Reader:
         return problems
 
 
+def _foreign_layers(where: str, scheme: Scheme, cell: Cell) -> Iterator[str]:
+    """Layers of a tile's cell that weights have no shapes on."""
+    layers = scheme.technology.layers
+    own = {(t.gds_layer, PROGRAMMABLE) for t in layers if t.name in scheme.programmable}
+    for layer, datatype in sorted(cell.shapes.keys() - own):
+        yield f"{where}: has shapes on layer {layer}/{datatype}, where no weight has any"
+
+
 def _drawn(cell: Cell) -> Layout:
     """The shapes of a cell that was read."""
     return Layout(rectangles={layer: np.concatenate(parts) for layer, parts in cell.shapes.items()})
@@ -177,17 +187,27 @@ class _ChipFile:
             if name.startswith("scale-")
         }
 
+    def bases(self) -> set[str]:
+        """Names of the cells of fixed metal."""
+        return {name for name in self.cells if name.startswith("base-")}
+
     def record(self, name: str) -> bytes:
         """The bytes of a cell; raises DamagedMasks."""
         place = self.cells.get(name)
         if place is None:
             raise DamagedMasks(f"{self._path}: lacks cell {name}; write the masks again")
         try:
+            size = self._path.stat().st_size
+            if not 0 <= place.offset <= place.offset + place.bytes <= size:
+                raise DamagedMasks(
+                    f"{self._path}: has {size} bytes, cell {name} would lie beyond; "
+                    "write the masks again"
+                )
             with self._path.open("rb") as file:
                 file.seek(place.offset)
                 return file.read(place.bytes)
-        except (OSError, ValueError) as error:
-            raise DamagedMasks(f"{self._path}: cannot be read ({error})") from None
+        except OSError as error:
+            raise DamagedMasks(f"{self._path}: cannot be read ({error.strerror})") from None
 
 
 def _place(where: str, tile: Tile, fault: Fault) -> str:
@@ -195,7 +215,7 @@ def _place(where: str, tile: Tile, fault: Fault) -> str:
     text = where
     if fault.row is not None:
         text += f": row {fault.row}"
-        if fault.row < tile.shape.rows:
+        if 0 <= fault.row < tile.shape.rows:
             neuron, member, digit = tile.place_of(fault.row)
             parts = [f"neuron {neuron}"]
             if tile.kind.bank > 1:
@@ -244,8 +264,11 @@ def tiles_to_extract(tiles: Sequence[Tile], seed: int = 0) -> frozenset[tuple[in
 def open_masks(build: Build, folder: Path) -> tuple[MasksRecord, list[Tile], list[str]]:
     """The record of a folder of masks, the tiles it must hold, and what is wrong with its files.
 
-    Raises DamagedMasks where it is no folder of OASIS masks at all, or of another build.
+    Raises InvalidInput where it is no folder of masks at all, DamagedMasks where its record cannot be
+    trusted: it is altered, of another build, or without OASIS.
     """
+    if not (folder / RECORD).exists():
+        raise InvalidInput(f"{folder}: no folder that 'hnlpu masks' wrote (it lacks {RECORD})")
     record = read_record(folder)
     if record.build != build_digest(build):
         raise DamagedMasks(
@@ -262,7 +285,13 @@ def open_masks(build: Build, folder: Path) -> tuple[MasksRecord, list[Tile], lis
                 problems.append(f"{path}: altered (its digest is not that of {RECORD})")
         except OSError as error:
             problems.append(f"{path}: cannot be read ({error.strerror})")
+    known_names = {RECORD, *record.files}
+    strangers = (path for path in sorted(folder.iterdir()) if path.name not in known_names)
+    problems += [f"{path}: is not part of the masks" for path in strangers]
     for chip in record.tiles:
+        if chip >= manifest.placement.chips:
+            problems.append(f"{folder / RECORD}: names chip {chip}, which the build does not have")
+            continue
         try:
             cells = read_cells(folder / f"{chip_name(chip)}.cells.json")
         except DamagedMasks as error:
@@ -284,7 +313,8 @@ def _misplaced(build: Build, folder: Path, chip: int, tiles: Sequence[Tile]) -> 
     """Tiles that do not lie where the placement puts them."""
     name = chip_name(chip)
     try:
-        top = parse_cell(_ChipFile(folder, chip).record(name), f"{folder / name}.oas: {name}")
+        file = _ChipFile(folder, chip)
+        top = parse_cell(file.record(name), f"{folder / name}.oas: {name}")
     except DamagedMasks as error:
         yield str(error)
         return
@@ -294,3 +324,7 @@ def _misplaced(build: Build, folder: Path, chip: int, tiles: Sequence[Tile]) -> 
         places = [] if found is None else [tuple(at) for at in found.tolist()]
         if places != [place]:
             yield f"{folder / name}.oas: tile {tile} lies at {places or 'no place'}, not at {place}"
+    for other in sorted(top.placements.keys() - wanted.keys() - file.bases()):
+        yield f"{folder / name}.oas: cell {other}, which is no tile of the build, is placed"
+    if top.shapes:
+        yield f"{folder / name}.oas: has shapes outside of tiles"

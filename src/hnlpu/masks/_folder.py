@@ -18,9 +18,9 @@ def new_folder(out: Path, needed_bytes: float = 0) -> Iterator[Path]:
     Raises OutputExists where `out` holds anything, OutputFailed where the system refuses to write
     or has less than `needed_bytes` left.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputExists(f"{out}: exists already; remove it or choose another with --output")
     try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise OutputExists(f"{out}: exists already; remove it or choose another with --output")
         out.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(out.parent).free
         if free < needed_bytes:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from hnlpu.embed import Scheme
+from hnlpu.embed import BLOCK, Scheme
 from hnlpu.hardwire import Build
 from hnlpu.masks._cells import TileSource
-from hnlpu.place import find_tiles
+from hnlpu.place import Tile, chip_arrays, find_tiles
 from hnlpu.technology import Technology
 
 
@@ -21,7 +21,7 @@ def scheme_needs(build: Build) -> dict[str, dict[str, Any]]:
     """Needs of the largest tile of every array kind of a build, by the kind's name.
 
     Beside what the scheme counts (tracks, wire a weight, fan-out, load, ports): programmable masks,
-    area and transistors a digit.
+    area of a digit, and its transistors in the array that the tile is of.
     """
     manifest = build.manifest
     source = TileSource(build)
@@ -37,7 +37,18 @@ def scheme_needs(build: Build) -> dict[str, dict[str, Any]]:
             "tile": tile.name,
             "programmable_masks": programmable_masks(manifest.technology, scheme),
             "area_um2_per_digit": width * height * 1e-6 / tile.shape.weights,
-            "transistors_per_digit": scheme.transistors(tile.shape.blocks * 32, 1024),
+            "transistors_per_digit": _transistors(build, scheme, tile),
             **scheme.needs(source.read.digits(tile)),
         }
     return found
+
+
+def _transistors(build: Build, scheme: Scheme, tile: Tile) -> float:
+    """Transistors of a digit: a neuron adds up all inputs of its array, not those of a tile."""
+    array = next(
+        array
+        for array in chip_arrays(build.manifest.placement, tile.chip)
+        if array.matrix == tile.matrix and array.members == tile.members
+    )
+    inputs, neurons = ((b - a) for a, b in (array.blocks, array.neurons))
+    return scheme.transistors(inputs * BLOCK, neurons)

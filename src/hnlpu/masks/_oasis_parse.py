@@ -1,7 +1,8 @@
-"""The inner loop of the OASIS reader: records of a cell -> rectangles, labels, placements.
+"""The inner loop of the OASIS reader: records of a cell -> rectangles, rows, labels, placements.
 
 Handles PAD, XYABSOLUTE, XYRELATIVE, PLACEMENT (upright, size 1), TEXT, RECTANGLE and PROPERTY
-(skipped) with all twelve repetitions; stops at any other record for the caller to look at.
+(skipped) with all twelve repetitions; stops at any other record for the caller to look at.  What
+is repeated at a list of gaps along x (type 5: most of a mask) stays the row that it is.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ OTHER_RECORD, NO_ROOM, TRUNCATED, UNSUPPORTED, ENDED, NO_LIST = 0, 1, 2, 3, 4, 5
 
 # modal variables (SEMI P39, 10) and counters, by place in `state`
 (RELATIVE, LAYER, DATATYPE, WIDTH, HEIGHT, GX, GY, PX, PY, TX, TY, TEXT_LAYER, TEXT_TYPE,
- CELL_AT, CELL_LENGTH, TEXT_AT, TEXT_LENGTH, LIST, RECTANGLES, RUNS, LABELS, PLACEMENTS) = range(22)  # fmt: skip
-STATE_SIZE = 22
-FIRST_COUNTER = RECTANGLES
+ CELL_AT, CELL_LENGTH, TEXT_AT, TEXT_LENGTH, LIST,
+ RECTANGLES, RUNS, ROWS, COLUMNS, LABELS, PLACEMENTS) = range(24)  # fmt: skip
+STATE_SIZE = 24
+FARTHEST = 2**30
+"""Coordinates and sizes reach so far (1 m), so that sums of two fit in 32 bits."""
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -199,57 +202,132 @@ def _note_run(new: Int64, runs: Int64, count: Integer) -> None:
     new[RECTANGLES] = begin + count
 
 
-@njit(cache=True, nogil=True)
-def _row_of_rectangles(
-    data: Bytes, at: Integer, x: Integer, y: Integer, new: Int64, rectangles: Int32
-) -> tuple[Integer, Integer]:
-    """Append rectangles at a list of gaps (type 5); the position behind and their number or -1."""
+@njit(cache=True, nogil=True, inline="always")
+def _row(
+    data: Bytes, at: Integer, begin: Integer, columns: Int32
+) -> tuple[Integer, Integer, Integer, Integer]:
+    """Columns of a list of gaps (type 5) into `columns` from `begin` on.
+
+    Returns the position behind it, the step, how many columns there are or -1 for no room, and the
+    last of them.
+    """
     n, at = _unsigned(data, at + 1)
-    grid, at = _unsigned(data, at)
+    step, at = _unsigned(data, at)
     n += 2
-    begin = new[RECTANGLES]
+    column = np.int64(0)
     if at + n - 1 > len(data):
-        return len(data) + 1, 0
-    if begin + n > len(rectangles):
-        return at, -1
-    x0, y0, width, height = np.int32(x), np.int32(y), np.int32(new[WIDTH]), np.int32(new[HEIGHT])
-    y1, step = y0 + height, np.int32(grid)
-    rectangles[begin, 0], rectangles[begin, 1] = x0, y0
-    rectangles[begin, 2], rectangles[begin, 3] = x0 + width, y1
-    for i in range(begin + 1, begin + n):
-        if at >= len(data):
-            return len(data) + 1, 0
-        byte = data[at]
-        if byte < 128:
+        at, n = np.int64(len(data) + 1), np.int64(0)
+    elif n > len(columns) - begin:
+        n = np.int64(-1)
+    else:
+        columns[begin] = 0
+        for i in range(1, n):
+            gap = np.int64(data[at])
             at += 1
-            x0 += np.int32(byte) * step
-        else:
-            gap, at = _unsigned(data, at)
-            x0 += np.int32(gap) * step
-        rectangles[i, 0] = x0
-        rectangles[i, 1] = y0
-        rectangles[i, 2] = x0 + width
-        rectangles[i, 3] = y1
-    return at, n
+            if gap > 127:
+                gap, at = _unsigned(data, at - 1)
+                # beyond any mask: kept small, so that nothing overflows before it is refused
+                gap = min(gap, FARTHEST)
+                if at + n - 1 - i > len(data):
+                    at = np.int64(len(data) + 1)
+                    break
+            column += gap
+            columns[begin + i] = column
+    return at, step, n, column
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _within(x: Integer, y: Integer, width: Integer, height: Integer) -> bool:
+    """Whether a rectangle lies where coordinates of 32 bits reach."""
+    return (
+        (-FARTHEST < x) & (x < FARTHEST) & (-FARTHEST < y) & (y < FARTHEST)
+        & (width < FARTHEST) & (height < FARTHEST)
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _reaches(x: Integer, step: Integer, last: Integer) -> bool:
+    """Whether a row that begins at x ends within reach."""
+    return step < FARTHEST and last < FARTHEST and x + step * last < FARTHEST
+
+
+@njit(cache=True, nogil=True)
+def _rows_of_rectangles(
+    data: Bytes, at: Integer, state: Int64, rows: Int64, columns: Int32
+) -> Integer:
+    """Read rectangles in rows (type 5), one record after the other; returns where it stopped.
+
+    Most of a mask is such rows.  It stops, with nothing changed, at what is anything else or
+    wrong, for others to look at.
+    """
+    layer, datatype = state[LAYER], state[DATATYPE]
+    width, height, x, y = state[WIDTH], state[HEIGHT], state[GX], state[GY]
+    n, column = state[ROWS], state[COLUMNS]
+    before = np.int64(at)
+    while n < len(rows) and at + 2 < len(data) and data[at] == 20 and data[at + 1] & 4:
+        info = data[at + 1]
+        at += 2
+        new_layer, new_type, new_x, new_y = layer, datatype, x, y
+        new_width, new_height = width, height
+        if info & 1:
+            new_layer, at = _unsigned(data, at)
+        if info & 2:
+            new_type, at = _unsigned(data, at)
+        if info & 64:
+            new_width, at = _unsigned(data, at)
+        if info & 32:
+            new_height, at = _unsigned(data, at)
+        elif info & 128:
+            new_height = new_width
+        if info & 16:
+            new_x, at = _signed(data, at)
+        if info & 8:
+            new_y, at = _signed(data, at)
+        if at >= len(data) or data[at] != 5:
+            break
+        list_at = at
+        at, step, count, last = _row(data, at, column, columns)
+        if at > len(data) or count < 0 or not _reaches(new_x, step, last):
+            break
+        if not _within(new_x, new_y, new_width, new_height):
+            break
+        layer, datatype, x, y, width, height = (
+            new_layer, new_type, new_x, new_y, new_width, new_height,
+        )  # fmt: skip
+        rows[n, 0] = layer * 65536 + datatype
+        rows[n, 1], rows[n, 2], rows[n, 3], rows[n, 4] = x, y, width, height
+        rows[n, 5], rows[n, 6], rows[n, 7] = step, column, column + count
+        n, column = n + 1, column + count
+        state[LIST] = list_at
+        before = at
+    state[LAYER], state[DATATYPE] = layer, datatype
+    state[WIDTH], state[HEIGHT], state[GX], state[GY] = width, height, x, y
+    state[ROWS], state[COLUMNS] = n, column
+    return before
 
 
 @njit(cache=True, nogil=True)
 def parse(
-    data: Bytes, at: Integer, state: Int64, steps: Int64,
-    rectangles: Int32, runs: Int64, labels: Int64, placements: Int64,
+    data: Bytes, at: Integer, state: Int64, steps: Int64, rectangles: Int32, runs: Int64,
+    rows: Int64, columns: Int32, labels: Int64, placements: Int64,
 ) -> tuple[Integer, Integer]:  # fmt: skip
     """Read records from `at`; returns why it stopped and where (at the record's start).
 
     Appends to rectangles [n, 4]; runs [n, 3] as layer * 65536 + datatype, first, behind last;
-    labels [n, 5] as layer and type as above, string's place and length, x, y; placements [n, 4] as
-    name's place and length, x, y.  A place of -1 means that the length is a reference number.
+    rows [n, 8] as layer and type as above, x, y, width, height, step, first and behind last of
+    `columns`; labels [n, 5] as layer and type, string's place and length, x, y; placements [n, 7] as
+    name's place and length, x, y, and step, first and behind as in rows.  A place of -1 means that
+    the length is a reference number.  columns[0] is 0, for what is not repeated.
     """
-    new = state.copy()
+    before = np.empty(STATE_SIZE, np.int64)
     while at < len(data):
+        if data[at] == 20 and not state[RELATIVE]:
+            at = _rows_of_rectangles(data, at, state, rows, columns)
+            if at >= len(data):
+                break
         first = at
         record = data[at]
         at += 1
-        new[:] = state
         if record == 0:
             continue
         if record == 15 or record == 16:
@@ -264,113 +342,153 @@ def parse(
             continue
         if record != 17 and record != 19 and record != 20:
             return OTHER_RECORD, first
-        if at >= len(data):
-            return TRUNCATED, first
-        info = data[at]
-        at += 1
-        count = np.int64(1)
-        if record == 20:
-            if info & 1:
-                new[LAYER], at = _unsigned(data, at)
-            if info & 2:
-                new[DATATYPE], at = _unsigned(data, at)
-            if info & 64:
-                new[WIDTH], at = _unsigned(data, at)
-            if info & 32:
-                new[HEIGHT], at = _unsigned(data, at)
-            elif info & 128:
-                new[HEIGHT] = new[WIDTH]
-            x_at, y_at, has_x, has_y, repeated = GX, GY, info & 16, info & 8, info & 4
-        elif record == 17:
-            if info & 7:
-                return UNSUPPORTED, first
-            if info & 128:
-                new[CELL_LENGTH], at = _unsigned(data, at)
-                new[CELL_AT] = -1
-                if not info & 64:
-                    new[CELL_AT] = at
-                    at += new[CELL_LENGTH]
-            x_at, y_at, has_x, has_y, repeated = PX, PY, info & 32, info & 16, info & 8
-        else:
-            if info & 64:
-                new[TEXT_LENGTH], at = _unsigned(data, at)
-                new[TEXT_AT] = -1
-                if not info & 32:
-                    new[TEXT_AT] = at
-                    at += new[TEXT_LENGTH]
-            if info & 1:
-                new[TEXT_LAYER], at = _unsigned(data, at)
-            if info & 2:
-                new[TEXT_TYPE], at = _unsigned(data, at)
-            x_at, y_at, has_x, has_y, repeated = TX, TY, info & 16, info & 8, info & 4
-        if has_x:
-            value, at = _signed(data, at)
-            new[x_at] = value + (state[x_at] if state[RELATIVE] else 0)
-        if has_y:
-            value, at = _signed(data, at)
-            new[y_at] = value + (state[y_at] if state[RELATIVE] else 0)
-        if at >= len(data) and (at > len(data) or repeated):
-            return TRUNCATED, first
-        x, y = new[x_at], new[y_at]
-        if repeated and record == 20 and data[at] == 5:
-            # the bulk of a mask: a row of vias
-            new[LIST] = at
-            at, count = _row_of_rectangles(data, at, x, y, new, rectangles)
-            if at > len(data):
-                return TRUNCATED, first
-            if count < 0 or new[RUNS] >= len(runs):
-                return NO_ROOM, first
-            _note_run(new, runs, count)
-            state[:] = new
-            continue
-        if repeated:
-            if data[at] != 0:
-                new[LIST] = at
-                count, at = _repetition(data, at, steps)
-            elif new[LIST] < 0:
-                return UNSUPPORTED, first
-            else:
-                count, _ = _repetition(data, new[LIST], steps)
-                at += 1
-            if count == -1:
-                return NO_LIST, first
-            if count < 0:
-                return UNSUPPORTED, first
+        for i in range(STATE_SIZE):
+            before[i] = state[i]
+        why, at = _shape(
+            data, at, record, before, state, steps,
+            rectangles, runs, rows, columns, labels, placements,
+        )  # fmt: skip
+        if why != ENDED:
+            for i in range(STATE_SIZE):
+                state[i] = before[i]
+            return why, first
+    return ENDED, at
+
+
+@njit(cache=True, nogil=True)
+def _shape(
+    data: Bytes, at: Integer, record: Integer, state: Int64, new: Int64, steps: Int64,
+    rectangles: Int32, runs: Int64, rows: Int64, columns: Int32, labels: Int64, placements: Int64,
+) -> tuple[Integer, Integer]:  # fmt: skip
+    """One record behind its first byte: ENDED, or why it cannot be read, and where it ends.
+
+    `state` is that before the record, `new` becomes that behind it.
+    """
+    if at >= len(data):
+        return TRUNCATED, at
+    info = data[at]
+    at += 1
+    if record == 20:
+        if info & 1:
+            new[LAYER], at = _unsigned(data, at)
+        if info & 2:
+            new[DATATYPE], at = _unsigned(data, at)
+        if info & 64:
+            new[WIDTH], at = _unsigned(data, at)
+        if info & 32:
+            new[HEIGHT], at = _unsigned(data, at)
+        elif info & 128:
+            new[HEIGHT] = new[WIDTH]
+        x_at, y_at, has_x, has_y, repeated = GX, GY, info & 16, info & 8, info & 4
+    elif record == 17:
+        if info & 7:
+            return UNSUPPORTED, at
+        if info & 128:
+            new[CELL_LENGTH], at = _unsigned(data, at)
+            new[CELL_AT] = -1
+            if not info & 64:
+                new[CELL_AT] = at
+                at += new[CELL_LENGTH]
+        x_at, y_at, has_x, has_y, repeated = PX, PY, info & 32, info & 16, info & 8
+    else:
+        if info & 64:
+            new[TEXT_LENGTH], at = _unsigned(data, at)
+            new[TEXT_AT] = -1
+            if not info & 32:
+                new[TEXT_AT] = at
+                at += new[TEXT_LENGTH]
+        if info & 1:
+            new[TEXT_LAYER], at = _unsigned(data, at)
+        if info & 2:
+            new[TEXT_TYPE], at = _unsigned(data, at)
+        x_at, y_at, has_x, has_y, repeated = TX, TY, info & 16, info & 8, info & 4
+    if has_x:
+        value, at = _signed(data, at)
+        new[x_at] = value + (state[x_at] if state[RELATIVE] else 0)
+    if has_y:
+        value, at = _signed(data, at)
+        new[y_at] = value + (state[y_at] if state[RELATIVE] else 0)
+    if at >= len(data) and (at > len(data) or repeated):
+        return TRUNCATED, at
+    x, y = new[x_at], new[y_at]
+    if not _within(x, y, new[WIDTH], new[HEIGHT]):
+        return UNSUPPORTED, at
+    count, step, row_first, row_behind = np.int64(1), np.int64(0), np.int64(0), np.int64(1)
+    in_row = repeated and record != 19 and data[at] == 5
+    if in_row:
+        # the bulk of a mask: a row of vias
+        new[LIST] = at
+        row_first = new[COLUMNS]
+        at, step, count, last = _row(data, at, row_first, columns)
         if at > len(data):
-            return TRUNCATED, first
-        if record == 20:
-            begin = new[RECTANGLES]
-            if begin + count > len(rectangles) or new[RUNS] >= len(runs):
-                return NO_ROOM, first
-            width, height = new[WIDTH], new[HEIGHT]
-            for n in range(count):
-                x0 = x + (steps[n, 0] if repeated else 0)
-                y0 = y + (steps[n, 1] if repeated else 0)
-                rectangles[begin + n, 0] = x0
-                rectangles[begin + n, 1] = y0
-                rectangles[begin + n, 2] = x0 + width
-                rectangles[begin + n, 3] = y0 + height
-            _note_run(new, runs, count)
-        elif record == 17:
-            begin = new[PLACEMENTS]
-            if begin + count > len(placements):
-                return NO_ROOM, first
-            for n in range(count):
-                placements[begin + n, 0] = new[CELL_AT]
-                placements[begin + n, 1] = new[CELL_LENGTH]
-                placements[begin + n, 2] = x + (steps[n, 0] if repeated else 0)
-                placements[begin + n, 3] = y + (steps[n, 1] if repeated else 0)
-            new[PLACEMENTS] = begin + count
+            return TRUNCATED, at
+        if count < 0:
+            return NO_ROOM, at
+        new[COLUMNS] = row_behind = row_first + count
+        if not _reaches(x, step, last):
+            return UNSUPPORTED, at
+    elif repeated:
+        if data[at] != 0:
+            new[LIST] = at
+            count, at = _repetition(data, at, steps)
+        elif new[LIST] < 0:
+            return UNSUPPORTED, at
         else:
-            begin = new[LABELS]
-            if begin + count > len(labels):
-                return NO_ROOM, first
-            for n in range(count):
-                labels[begin + n, 0] = new[TEXT_LAYER] * 65536 + new[TEXT_TYPE]
-                labels[begin + n, 1] = new[TEXT_AT]
-                labels[begin + n, 2] = new[TEXT_LENGTH]
-                labels[begin + n, 3] = x + (steps[n, 0] if repeated else 0)
-                labels[begin + n, 4] = y + (steps[n, 1] if repeated else 0)
-            new[LABELS] = begin + count
-        state[:] = new
+            count, _ = _repetition(data, new[LIST], steps)
+            at += 1
+        if count == -1:
+            return NO_LIST, at
+        if count < 0:
+            return UNSUPPORTED, at
+        if at > len(data):
+            return TRUNCATED, at
+        for n in range(count):
+            if not _within(x + steps[n, 0], y + steps[n, 1], 0, 0):
+                return UNSUPPORTED, at
+    else:
+        steps[0, 0] = steps[0, 1] = 0
+    if at > len(data):
+        return TRUNCATED, at
+    if record == 20 and in_row:
+        n = new[ROWS]
+        if n >= len(rows):
+            return NO_ROOM, at
+        rows[n, 0] = new[LAYER] * 65536 + new[DATATYPE]
+        rows[n, 1], rows[n, 2], rows[n, 3], rows[n, 4] = x, y, new[WIDTH], new[HEIGHT]
+        rows[n, 5], rows[n, 6], rows[n, 7] = step, row_first, row_behind
+        new[ROWS] = n + 1
+    elif record == 20:
+        begin = new[RECTANGLES]
+        if begin + count > len(rectangles) or new[RUNS] >= len(runs):
+            return NO_ROOM, at
+        width, height = new[WIDTH], new[HEIGHT]
+        for n in range(count):
+            rectangles[begin + n, 0] = x + steps[n, 0]
+            rectangles[begin + n, 1] = y + steps[n, 1]
+            rectangles[begin + n, 2] = x + steps[n, 0] + width
+            rectangles[begin + n, 3] = y + steps[n, 1] + height
+        _note_run(new, runs, count)
+    elif record == 17:
+        count = np.int64(1) if in_row else count
+        begin = new[PLACEMENTS]
+        if begin + count > len(placements):
+            return NO_ROOM, at
+        for n in range(count):
+            to = placements[begin + n]
+            to[0], to[1] = new[CELL_AT], new[CELL_LENGTH]
+            to[2] = x + (0 if in_row else steps[n, 0])
+            to[3] = y + (0 if in_row else steps[n, 1])
+            to[4], to[5], to[6] = step, row_first, row_behind
+        new[PLACEMENTS] = begin + count
+    else:
+        begin = new[LABELS]
+        if begin + count > len(labels):
+            return NO_ROOM, at
+        for n in range(count):
+            labels[begin + n, 0] = new[TEXT_LAYER] * 65536 + new[TEXT_TYPE]
+            labels[begin + n, 1] = new[TEXT_AT]
+            labels[begin + n, 2] = new[TEXT_LENGTH]
+            labels[begin + n, 3] = x + steps[n, 0]
+            labels[begin + n, 4] = y + steps[n, 1]
+        new[LABELS] = begin + count
     return ENDED, at

@@ -6,6 +6,7 @@ mask of rectangles can hold is accepted; a polygon or a rotated cell is refused,
 
 from __future__ import annotations
 
+import functools
 import mmap
 import struct
 import zlib
@@ -17,12 +18,16 @@ import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
-from hnlpu.embed import Label, Shapes
+from hnlpu.embed import Label, LayerKey, Rectangles, Rows, Shapes
 from hnlpu.errors import DamagedMasks
 from hnlpu.masks import _oasis_parse as p
 from hnlpu.masks._oasis_bytes import MAGIC
 
 UNCOMPRESSED_LIMIT = 2**28  # of one block; a tile has a few megabytes
+MOST_COLUMNS = 2**22
+"""Columns of rows that room is made for before they are needed."""
+SMALL_CELL = 64
+"""A placed cell of at most so many rectangles becomes rows of each of them."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +76,29 @@ def _join(tables: Sequence[LabelTable]) -> LabelTable:
 
 @dataclass
 class Cell:
-    """One cell as read: shapes by layer, labels, placements as name -> int64 [n, 2]."""
+    """One cell as read: single rectangles and rows of them by layer, labels, and placed cells.
+
+    Cells are placed as rows of rectangles without size.
+    """
 
     name: str
-    shapes: Shapes = field(default_factory=dict)
+    single: Shapes = field(default_factory=dict)
+    rows: dict[LayerKey, list[Rows]] = field(default_factory=dict)
     labels: list[LabelTable] = field(default_factory=list)
-    placements: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    placed: dict[str, Rows] = field(default_factory=dict)
+
+    @functools.cached_property
+    def shapes(self) -> Shapes:
+        """Every rectangle by layer."""
+        found = {layer: list(parts) for layer, parts in self.single.items()}
+        for layer, tables in self.rows.items():
+            found.setdefault(layer, []).extend(table.rectangles() for table in tables)
+        return found
+
+    @functools.cached_property
+    def placements(self) -> dict[str, npt.NDArray[np.int32]]:
+        """Where other cells are placed: int32 [n, 2] by name."""
+        return {name: rows.rectangles()[:, :2] for name, rows in self.placed.items()}
 
     def all_labels(self) -> LabelTable:
         """The cell's own labels in one table."""
@@ -126,11 +148,11 @@ class _Stream:
         kind = self.unsigned()
         if kind in (0, 1):
             return float(self.unsigned()) * (-1 if kind else 1)
-        if kind in (2, 3):
-            return 1.0 / self.unsigned() * (-1 if kind == 3 else 1)
-        if kind in (4, 5):
-            top = self.unsigned()
-            return top / self.unsigned() * (-1 if kind == 5 else 1)
+        if kind in (2, 3, 4, 5):
+            top = self.unsigned() if kind > 3 else 1
+            if not (below := self.unsigned()):
+                raise self.fail("divides by zero")
+            return top / below * (-1 if kind % 2 else 1)
         if kind == 6:
             return float(struct.unpack("<f", self.take(4))[0])
         if kind == 7:
@@ -147,18 +169,27 @@ class _Cell:
         self.steps = np.zeros((2048, 2), np.int64)
         self.rectangles = np.empty((1 << 12, 4), np.int32)
         self.runs = np.empty((1 << 8, 3), np.int64)
+        self.rows = np.empty((1 << 8, 8), np.int64)
+        self.columns = np.zeros(1 << 12, np.int32)
         self.labels = np.empty((1 << 8, 5), np.int64)
-        self.placements = np.empty((1 << 8, 4), np.int64)
+        self.placements = np.empty((1 << 8, 7), np.int64)
+        self.state[p.COLUMNS] = 1  # the first is 0, for what is not repeated
         self.found: list[LabelTable] = []
         self.referenced: list[tuple[int, int, int, int]] = []
         self.placed: dict[str | int, list[npt.NDArray[np.int64]]] = {}
 
     def feed(self, stream: _Stream) -> bool:
         """Parse up to the end or another record; True if a record is left to look at."""
+        free = len(self.columns) - int(self.state[p.COLUMNS])
+        coming = min(len(stream.data) - stream.at, MOST_COLUMNS)
+        if free < coming:  # no column takes less than a byte
+            used = self.columns[: self.state[p.COLUMNS]]
+            self.columns = np.empty(2 * len(used) + coming, np.int32)
+            self.columns[: len(used)] = used
         while True:
             why, stream.at = p.parse(
-                stream.data, stream.at, self.state, self.steps,
-                self.rectangles, self.runs, self.labels, self.placements,
+                stream.data, stream.at, self.state, self.steps, self.rectangles, self.runs,
+                self.rows, self.columns, self.labels, self.placements,
             )  # fmt: skip
             if why == p.NO_ROOM:
                 self._grow(stream)
@@ -178,14 +209,14 @@ class _Cell:
 
     def _grow(self, stream: _Stream) -> None:
         """Make more room: for what is half full, or for all if one record alone needs it."""
-        names = ("rectangles", "runs", "labels", "placements")
+        names = ("rectangles", "runs", "rows", "columns", "labels", "placements")
         used = {name: int(self.state[getattr(p, name.upper())]) for name in names}
         full = [name for name in names if 2 * used[name] >= len(getattr(self, name))]
         for name in full or names:
             array = getattr(self, name)
             if len(array) > 1 << 28:
                 raise stream.fail("holds more shapes in a cell than can be read")
-            grown = np.empty((4 * len(array), array.shape[1]), array.dtype)
+            grown = np.empty((4 * len(array), *array.shape[1:]), array.dtype)
             grown[: used[name]] = array[: used[name]]
             setattr(self, name, grown)
 
@@ -223,7 +254,12 @@ class _Cell:
         cell = Cell(name)
         for key, first, behind in self.runs[: self.state[p.RUNS]].tolist():
             layer = (key >> 16, key & 65535)
-            cell.shapes.setdefault(layer, []).append(self.rectangles[first:behind])
+            cell.single.setdefault(layer, []).append(self.rectangles[first:behind])
+        rows = self.rows[: self.state[p.ROWS]]
+        for part in np.split(rows, np.flatnonzero(np.diff(rows[:, 0])) + 1):
+            if len(part):
+                layer = (int(part[0, 0]) >> 16, int(part[0, 0]) & 65535)
+                cell.rows.setdefault(layer, []).append(Rows(part[:, 1:], self.columns))
 
         def text_of(reference: str | int, names: dict[int, str]) -> str:
             if isinstance(reference, str):
@@ -240,7 +276,10 @@ class _Cell:
                 label_table(places, [np.frombuffer(raw, np.uint8) for raw in strings])
             )
         for reference, parts in self.placed.items():
-            cell.placements[text_of(reference, tables.cells)] = np.concatenate(parts)
+            heads = np.concatenate(parts)
+            zero = np.zeros((len(heads), 2), np.int64)
+            heads = np.concatenate([heads[:, :2], zero, heads[:, 2:]], axis=1)
+            cell.placed[text_of(reference, tables.cells)] = Rows(heads, self.columns)
         return cell
 
 
@@ -262,22 +301,42 @@ def flatten(cells: Mapping[str, Cell], name: str, above: tuple[str, ...] = ()) -
         problem = "places itself" if name in above else "is missing"
         raise DamagedMasks(f"cell {name} {problem}; write the masks again")
     cell = cells[name]
-    if not cell.placements:
+    if not cell.placed:
         return cell
-    shapes = {layer: list(found) for layer, found in cell.shapes.items()}
+    single = {layer: list(found) for layer, found in cell.single.items()}
+    rows = {layer: list(found) for layer, found in cell.rows.items()}
     labels = list(cell.labels)
-    for child_name, places in cell.placements.items():
+    for child_name, placed in cell.placed.items():
         child = flatten(cells, child_name, (*above, name))
-        corners = np.tile(places, 2).astype(np.int32)
-        for layer, parts in child.shapes.items():
-            for part in parts:
-                moved = (part[None, :, :] + corners[:, None, :]).reshape(-1, 4)
-                shapes.setdefault(layer, []).append(moved)
+        for layer, parts in child.single.items():
+            found = np.concatenate(parts)
+            if len(found) <= SMALL_CELL:
+                rows.setdefault(layer, []).append(_rows_of(found, placed))
+            else:
+                single.setdefault(layer, []).append(_moved(found, cell.placements[child_name]))
+        for layer, tables in child.rows.items():
+            for x, y in cell.placements[child_name].tolist():
+                rows.setdefault(layer, []).extend(table.moved(x, y) for table in tables)
         for table in child.labels:
-            for x, y in places.tolist():
+            for x, y in cell.placements[child_name].tolist():
                 moved_places = table.places + np.array([0, x, y])
                 labels.append(LabelTable(moved_places, table.text, table.ends))
-    return Cell(name, shapes, labels)
+    return Cell(name, single, rows, labels)
+
+
+def _rows_of(rectangles: Rectangles, placed: Rows) -> Rows:
+    """Every one of some rectangles in the rows in which their cell is placed."""
+    heads = np.repeat(placed.heads, len(rectangles), axis=0)
+    corners = np.tile(rectangles.astype(np.int64), (len(placed.heads), 1))
+    heads[:, :2] += corners[:, :2]
+    heads[:, 2:4] = corners[:, 2:] - corners[:, :2]
+    return Rows(heads, placed.columns)
+
+
+def _moved(rectangles: Rectangles, places: npt.NDArray[np.int32]) -> Rectangles:
+    """Rectangles at every place."""
+    found: Rectangles = rectangles[None, :, :] + np.tile(places, 2)[:, None, :]
+    return found.reshape(-1, 4)
 
 
 def read_oasis(path: Path) -> OasisFile:
@@ -325,7 +384,7 @@ def parse_cell(data: bytes, where: str) -> Cell:
 
 def _records(
     stream: _Stream, tables: _Tables, properties: dict[str, str],
-    growing: list[tuple[str | int, _Cell]], *, started: bool = False,
+    growing: list[tuple[str | int, _Cell]], *, started: bool = False, packed: bool = False,
 ) -> Iterator[str | int]:  # fmt: skip
     """Walk a file; yields the name or number of each cell, whose records then go to growing[-1]."""
     ended = started
@@ -341,11 +400,13 @@ def _records(
             (growing[-1][1] if growing else _Cell()).feed(stream)
             continue
         stream.at += 1
+        if record == 34 and packed:
+            raise stream.fail("holds a packed block within another")
         if record == 34:
             inner = _Stream(_inflate(stream), stream.where)
             if not growing or growing[-1][1].feed(inner):
                 # names may be packed as well
-                yield from _records(inner, tables, properties, growing, started=True)
+                yield from _records(inner, tables, properties, growing, started=True, packed=True)
         elif record in (13, 14):
             yield stream.string() if record == 14 else stream.unsigned()
         elif record == 1:

@@ -90,7 +90,7 @@ class _Processes(Workers):
                 item = next(coming, _NOTHING)
                 if item is _NOTHING:
                     break
-                waiting.append((item, self._pool.submit(job, item)))
+                waiting.append((item, self._submit(job, item)))
             if not waiting:
                 return
             try:
@@ -104,11 +104,20 @@ class _Processes(Workers):
                     ) from None
                 self._pool.shutdown(wait=False, cancel_futures=True)
                 self._pool = self._start()
-                waiting = deque((item, self._pool.submit(job, item)) for item, _ in waiting)
+                waiting = deque((item, self._submit(job, item)) for item, _ in waiting)
                 continue
             tries = 0
             waiting.popleft()
             yield result
+
+    def _submit(self, job: Callable[[Input], Result], item: Input) -> Future[Result]:
+        """As the pool's, but a pool that is broken already says so when the result is due."""
+        try:
+            return self._pool.submit(job, item)
+        except BrokenProcessPool as error:
+            broken: Future[Result] = Future()
+            broken.set_exception(error)
+            return broken
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -131,7 +140,7 @@ class _Ray(Workers):
             local = address == "local"
             try:
                 ray.init(
-                    address=None if local else address, num_cpus=count if local else None,
+                    address=address, num_cpus=count if local else None,
                     log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False,
                 )  # fmt: skip
             except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
@@ -145,9 +154,21 @@ class _Ray(Workers):
         for item in inputs:
             waiting.append(remote.remote(shared, item))
             if len(waiting) >= AHEAD * self._count:
-                yield self._ray.get(waiting.popleft())
+                yield self._result(waiting.popleft())
         while waiting:
-            yield self._ray.get(waiting.popleft())
+            yield self._result(waiting.popleft())
+
+    def _result(self, reference: Any) -> Any:
+        errors = self._ray.exceptions
+        try:
+            return self._ray.get(reference)
+        except errors.RayTaskError as error:  # the job's own, whose text Ray makes a traceback
+            raise (error.cause or error) from None
+        except errors.RayError as error:
+            raise OutputFailed(
+                f"Ray gave a job up after {TRIES} tries ({type(error).__name__}): workers die or "
+                "the cluster is gone"
+            ) from None
 
     def close(self) -> None:
         if self._started:

@@ -77,7 +77,7 @@ def read_record(folder: Path) -> MasksRecord:
         ) from None
     except ValidationError as error:
         raise DamagedMasks(f"{path}: {first_problem(error)}; {again}") from None
-    except (ValueError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedMasks(f"{path}: not valid JSON ({error}); {again}") from None
     if not sound:
         raise DamagedMasks(f"{path}: does not match its own digest; {again}")
@@ -99,7 +99,7 @@ def read_cells(path: Path) -> dict[str, CellPlace]:
         }
     except OSError as error:
         raise DamagedMasks(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DamagedMasks(
             f"{path}: not a table of cells ({error}); write the masks again"
         ) from None

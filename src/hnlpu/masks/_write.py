@@ -24,7 +24,7 @@ from typing import TypeVar
 
 from hnlpu._version import __version__
 from hnlpu.embed import Layout, TileShape
-from hnlpu.errors import InvalidInput
+from hnlpu.errors import InvalidInput, OutputExists
 from hnlpu.hardwire import Build, Progress, file_sha256, open_build
 from hnlpu.masks._cells import (
     TileSource,
@@ -178,13 +178,16 @@ def write_masks(
     build: Build, out: Path, tiles: Sequence[Tile], formats: Sequence[Format], workers: Workers,
     *, with_base: bool = False, progress: Progress | None = None,
 ) -> MasksRecord:  # fmt: skip
-    """Write `tiles` (by chip) into the new folder `out`; returns what masks.json says.
+    """Write `tiles`, each once, into the new folder `out`; returns what masks.json says.
 
     Raises OutputExists, OutputFailed, DoesNotFit (a regions row that needs more tracks than there
     are); then nothing is left.
     """
     if not tiles:
         raise InvalidInput("no tile to write")
+    if build.directory in (out, *out.parents):
+        raise OutputExists(f"{out}: is in the build's own folder; choose another with --output")
+    tiles = sorted(dict.fromkeys(tiles), key=lambda tile: tile.chip)  # within a chip as they came
     digits = sum(tile.shape.weights for tile in tiles)
     needed = digits * sum(BYTES_A_DIGIT[name] for name in formats)
     with new_folder(out, needed) as folder:
@@ -330,8 +333,8 @@ class _Writing:
 
     def _texts(self, name: Format, tiles: Sequence[Tile]) -> None:
         draw = DrawText(self._build.directory, self._digest, name)
+        many = self._build.manifest.placement.chips > 1
         for tile, text in self._drawn(draw, tiles):
-            many = len({t.chip for t in tiles}) > 1 or self._build.manifest.placement.chips > 1
             prefix = f"{chip_name(tile.chip)}." if many else ""
             (self._folder / f"{prefix}{tile.name}.{name}").write_text(text, encoding="ascii")
         if name == "def":

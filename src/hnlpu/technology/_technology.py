@@ -139,6 +139,10 @@ class Tiling(DataTable):
     blocks: Annotated[int, Field(ge=1, le=1024)]
     landing: Annotated[Quantity, Unit("percent", least=0, most=100)]
 
+    def neurons(self, rows_per_neuron: int) -> int:
+        """Neurons of a tile at most."""
+        return max(1, self.rows // rows_per_neuron)
+
 
 class Technology(DataTable):
     """A process; lengths in nm are whole multiples of `grid`.

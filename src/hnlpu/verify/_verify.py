@@ -32,7 +32,7 @@ from hnlpu.hardwire import (
     read_log,
     read_manifest,
 )
-from hnlpu.masks import open_workers
+from hnlpu.masks import RECORD, open_workers
 from hnlpu.verify._arithmetic import check_samples
 from hnlpu.verify._check import Check, collect
 from hnlpu.verify._masks import check_masks
@@ -80,6 +80,10 @@ def verify(
     """
     folder = absolute(directory)
     workers = (os.cpu_count() or 1) if workers is None else workers
+    if ray is not None and not masks and masks_from is None:
+        raise InvalidInput(f"ray {ray!r}: a cluster only checks the metal; add --masks")
+    if masks_from is not None and not (absolute(masks_from) / RECORD).exists():
+        raise InvalidInput(f"{masks_from}: no folder that 'hnlpu masks' wrote (it lacks {RECORD})")
     for name, value, least in (("workers", workers, 1), ("samples", samples, 1), ("seed", seed, 0)):
         if value < least:
             raise InvalidInput(f"{name} {value}: must be at least {least}")

@@ -82,6 +82,7 @@ def focus_on(subject: Subject) -> Focus:
     window_width = 1.12 * width
     least, most = (rows * subject.pitch / HEIGHT_TO_WIDTH for rows in ROWS_SEEN)
     rows_width = max(INPUTS_SEEN[0] * width, least, min(INPUTS_SEEN[1] * width, most))
+    rows_width = max(window_width, min(rows_width, subject.outline[2]))
     window = around(cell, window_width, HEIGHT_TO_WIDTH * window_width, subject.outline)
     return Focus(
         weight, net, base, drawn,

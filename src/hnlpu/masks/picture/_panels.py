@@ -64,7 +64,8 @@ def _tile(subject: Subject, focus: Focus) -> Panel:
     scene = Scene(WIDTH, HEIGHT)
     x, y, width, height = view.rect(subject.outline)
     scene.add(Rect(x, y, width, height, "tile"))
-    pixels = _programmed(subject, focus.drawn, round(2 * width), round(2 * height))
+    dot = max(0.5, 0.3 * subject.pitch * view.scale)  # points; seen where rows are far apart
+    pixels = _programmed(subject, focus.drawn, round(width / dot), round(height / dot))
     scene.add(Bitmap(x, y, width, height, pixels))
     scene.add(*frame(view.rect(focus.rows), 4), *scale_bar(view))
     title = f"One tile: {subject.shape.weights:,} weights"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.embed import BLOCK, LayerKey, Layout, Rectangles
+from hnlpu.embed import LayerKey, Layout, Rectangles
 from hnlpu.masks.picture._floorplan import arrays_window, colour, meet, merged
 from hnlpu.masks.picture._focus import Focus
 from hnlpu.masks.picture._metal import Box, roles_of
@@ -21,8 +21,8 @@ from hnlpu.masks.picture._words import pin_name
 from hnlpu.quantize import TWICE_E2M1, unpack
 from hnlpu.technology import FIXED, PIN, PROGRAMMABLE
 
-MOST_WEIGHTS = 2**16
-"""Weights whose metal a page carries; of a larger tile, the rows about the weight shown last."""
+MOST_SHAPES = 80_000
+"""Programmable shapes that a page carries; of a larger tile, those of the rows about the weight."""
 
 FAR_SLACK_UM = 30.0
 """What edges of arrays that are seen in the whole die only may be off, when they are joined."""
@@ -44,7 +44,7 @@ def viewer_data(subject: Subject, focus: Focus, levels: Mapping[str, Panel]) -> 
     if place:
         window = _in_nm(arrays_window(subject, place))
         boxes |= {"die": (0, 0, *data["die"]), "arrays": window}
-    shown = _rows_shown(subject, focus.weight.row)
+    shown = _rows_shown(subject, focus)
     pitch = subject.pitch
     low, high = shown.start * pitch, shown.stop * pitch
     return data | {
@@ -53,7 +53,12 @@ def viewer_data(subject: Subject, focus: Focus, levels: Mapping[str, Panel]) -> 
         "matrix": subject.matrix,
         "firstInput": subject.first_input,
         "levels": [
-            {"name": name, "title": panel.title, "text": panel.caption, "box": boxes[name]}
+            {
+                "name": name,
+                "title": panel.title,
+                "box": boxes[name],
+                "text": _said(name, panel.caption, shown, subject.shape.rows),
+            }
             for name, panel in levels.items()
         ],
         "cell": [focus.cell[0] + x, focus.cell[1] + y, focus.cell[2] + x, focus.cell[3] + y],
@@ -94,10 +99,19 @@ def _in_nm(box: Box) -> Box:
     return x0, y0, x1, y1
 
 
-def _rows_shown(subject: Subject, row: int) -> range:
-    count = min(subject.shape.rows, max(1, MOST_WEIGHTS // (subject.shape.blocks * BLOCK)))
-    start = min(max(0, row - count // 2), subject.shape.rows - count)
+def _rows_shown(subject: Subject, focus: Focus) -> range:
+    rows = subject.shape.rows
+    shapes = sum(len(found) for found in focus.drawn.rectangles.values())
+    count = max(1, min(rows, MOST_SHAPES * rows // max(1, shapes)))
+    start = min(max(0, focus.weight.row - count // 2), rows - count)
     return range(start, start + count)
+
+
+def _said(name: str, text: str, shown: range, rows: int) -> str:
+    """What is said at a level; at that of the tile also which rows the page has."""
+    if name != "tile" or len(shown) == rows:
+        return text
+    return f"{text} Of the tile's {rows} rows of metal, this page carries {shown.start} to {shown.stop - 1}."
 
 
 # -- metal ---------------------------------------------------------------------------------------

@@ -246,6 +246,13 @@
     drawTile() {
       const [tx, ty, tw, th] = this.tile, { k } = this.view, pitch = this.data.pitch * k;
       this.fill("tile", ...this.box(tx, ty, tx + tw, ty + th));
+      // metal only of the rows that the page carries: others must not look as if they had no weights
+      const { first, codes } = this.data.digits, low = ty + first * this.data.pitch;
+      const [left, top, wide, high] = this.box(tx, low, tx + tw, low + codes.length * this.data.pitch);
+      this.pen.save();
+      this.pen.beginPath();
+      this.pen.rect(Math.max(left, -9), Math.max(top, -9), Math.min(left + wide, this.width + 9) - Math.max(left, -9), Math.min(top + high, this.height + 9) - Math.max(top, -9));
+      this.pen.clip();
       const fixed = Math.min(1, Math.max(0, (pitch - 2.5) / 4)), dots = Math.min(1, Math.max(0, pitch / 0.5 - 0.2));
       for (const role of ["port", "lower", "tie", "stub", "upper"]) {
         const colour = role === "port" || role === "tie" ? "fixed" : role;
@@ -264,6 +271,7 @@
         this.drawShapes(fixed < 0.5 ? group.on : "weight", group, pitch > 8 ? 3 : 1.6);
       }
       this.pen.globalAlpha = 1;
+      this.pen.restore();
       if (this.pointed) {
         this.pen.strokeStyle = this.colours.ink;
         this.pen.lineWidth = 1.5;
