@@ -40,7 +40,6 @@ class Context:
         self.texts = TokenTexts(self.model.tokenizer)
         self.translator = Translator(self.model, self.settings, service.engine.context)
         self.fingerprint = service.fingerprint
-        self.chip: dict[str, Any] | None = None
         self.documented: dict[str, Any] = {
             "responses": {
                 status: {"description": text} | _ERROR for status, text in _DESCRIPTIONS.items()

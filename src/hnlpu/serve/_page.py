@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
+from hnlpu.serve._chip import chip_facts
 from hnlpu.serve._context import Context
 
 FOLDER = Path(__file__).parent / "page"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
@@ -38,10 +41,15 @@ def routes(context: Context) -> APIRouter:
     for path in FILES:
         serve(path)
 
+    @functools.cache
+    def simulated() -> dict[str, Any]:
+        return chip_facts(context.model.directory, context.service.engine.context)
+
     @router.get("/hnlpu/model", **context.documented)
     async def facts() -> Response:
         """The hardwired model in numbers, and what the simulated chip would do."""
-        return JSONResponse(_facts(context))
+        chip = await asyncio.to_thread(simulated)
+        return JSONResponse(_facts(context) | {"chip": chip})
 
     return router
 
@@ -61,5 +69,4 @@ def _facts(context: Context) -> dict[str, Any]:
         "max_tokens": service.settings.max_tokens,
         "has_tokenizer": context.model.tokenizer.usable,
         "has_chat_template": not context.template.is_plain,
-        "chip": context.chip,
     }

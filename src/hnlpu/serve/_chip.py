@@ -1,0 +1,30 @@
+"""What the simulated chip would do with the model that is served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hnlpu.errors import HnlpuError
+from hnlpu.machine import Load, open_target, simulate
+
+
+def chip_facts(build: Path, context: int) -> dict[str, Any]:
+    """Rates of the build's machine with every slot busy, as `hnlpu simulate` gives them.
+
+    Or `problem`, in words, where the build cannot be simulated.
+    """
+    try:
+        target = open_target(str(build))
+        load = Load(context, target.specification.slots)
+        result = simulate(target.specification, target.model, load, sliding=target.windows)
+    except HnlpuError as error:
+        return {"problem": str(error)}
+    return {
+        "chips": target.specification.rows * target.specification.columns,
+        "sequences": result.batch,
+        "context": context,
+        "tokens_per_second": result.tokens_per_second,
+        "tokens_per_second_per_user": result.tokens_per_second_per_user,
+        "command": f"hnlpu simulate {build} --context {context}",
+    }

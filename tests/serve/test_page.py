@@ -1,0 +1,175 @@
+"""The page in headless Chromium: it talks, shows rates and experts, and fits a phone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+    "--no-first-run", "--disable-quic", "--disable-component-update", "--disable-sync",
+    "--disable-dev-shm-usage",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("no browser: install the packages chromium and chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    service = webdriver.ChromeService(executable_path=driver)
+    with webdriver.Chrome(options=options, service=service) as chrome:
+        yield chrome
+
+
+def visit(browser, server, width=390):
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600},
+    )
+    browser.get(server.address)
+
+
+def wait(browser, condition):
+    return WebDriverWait(browser, 30).until(condition)
+
+
+def text(browser, ident):
+    return browser.find_element("id", ident).text
+
+
+def put(browser, ident, value):
+    browser.execute_script(
+        "document.getElementById(arguments[0]).value = arguments[1]", ident, value
+    )
+
+
+def generate(browser, prompt, **controls):
+    wait(browser, lambda b: text(b, "name") == "build")
+    put(browser, "prompt", prompt)
+    for name, value in controls.items():
+        put(browser, name, value)
+    browser.find_element("id", "send").click()
+    wait(browser, lambda b: not b.find_element("id", "send").get_attribute("disabled"))
+
+
+def answer(browser):
+    return browser.execute_script(
+        "return [...document.querySelectorAll('#output .token')].map(t => t.textContent).join('')"
+    )
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_it_continues_a_text_as_the_model_does(browser, server, model, width):
+    visit(browser, server, width)
+    generate(browser, "import os\n", temperature="0.7", seed="3", max_tokens="30")
+    new = model.generate("import os\n", temperature=0.7, seed=3, max_tokens=30)
+    assert answer(browser) == "".join(t.text for t in new)
+    assert browser.get_log("browser") == []
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    wide = browser.execute_script(
+        "return [...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll') && "
+        "e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.outerHTML.slice(0, 80))"
+    )
+    assert wide == []
+
+
+def test_rates_stand_side_by_side(browser, server):
+    visit(browser, server)
+    generate(browser, "import os\n", max_tokens="20", temperature="0")
+    rate = text(browser, "emulator-rate")
+    assert float(rate.split()[0]) > 0
+    chip = server.get("/hnlpu/model").json()["chip"]
+    assert chip["tokens_per_second_per_user"] > 0
+    shown, unit = text(browser, "chip-rate").split()
+    scale = {"k": 1e3, "M": 1e6}[unit]
+    assert float(shown) * scale == pytest.approx(chip["tokens_per_second_per_user"], rel=0.05)
+    assert "20 tokens" in text(browser, "emulator-note")
+
+
+def test_a_token_shows_its_experts_and_what_else_it_could_be(browser, server):
+    visit(browser, server)
+    generate(browser, "import os\n", max_tokens="12", temperature="0")
+    body = {
+        "model": "build", "prompt": "import os\n", "max_tokens": 12, "temperature": 0,
+        "trace_experts": True, "logprobs": 5,
+    }  # fmt: skip
+    (choice,) = server.post("/v1/completions", body).json()["choices"]
+    browser.find_elements("css selector", ".token")[4].click()
+    rows = browser.find_elements("css selector", "#choices tr")
+    assert len(rows) == 5
+    fired = browser.execute_script(
+        "return [...document.querySelectorAll('#map tr')].map(r => [...r.querySelectorAll('td')]"
+        ".flatMap((c, i) => c.classList.contains('now') ? [i] : []))"
+    )
+    assert fired == [sorted(layer) for layer in choice["experts"][4]]
+    heats = browser.execute_script(
+        "return [...document.querySelectorAll('#map td')]"
+        ".filter(c => Number(c.style.getPropertyValue('--heat')) > 0).length"
+    )
+    assert heats == len({(i, e) for t in choice["experts"] for i, k in enumerate(t) for e in k})
+
+
+def test_chat_stop_and_clear(browser, server):
+    visit(browser, server)
+    wait(browser, lambda b: text(b, "name") == "build")
+    browser.find_element("id", "mode-chat").click()
+    generate(browser, "def f(", max_tokens="10", temperature="0")
+    turns = [t.text for t in browser.find_elements("css selector", ".turn")]
+    assert turns == ["you", "model"]
+    put(browser, "prompt", "import os\n")
+    put(browser, "max_tokens", "900")
+    browser.find_element("id", "send").click()
+    wait(browser, lambda b: len(b.find_elements("css selector", ".token")) > 15)
+    browser.find_element("id", "stop").click()
+    wait(browser, lambda b: not b.find_element("id", "send").get_attribute("disabled"))
+    assert len(browser.find_elements("css selector", ".token")) < 900
+    assert not browser.find_element("id", "problem").is_displayed()
+    browser.find_element("id", "clear").click()
+    assert browser.find_elements("css selector", ".token") == []
+
+
+def test_problems_are_told(browser, server):
+    visit(browser, server)
+    generate(browser, "a", max_tokens="2000")
+    assert "exceeds the context" in text(browser, "problem")
+    browser.get_log("browser")  # which notes the refusal
+    generate(browser, "", max_tokens="5")
+    assert "Give it some text" in text(browser, "problem")
+
+
+def test_nothing_comes_from_elsewhere_and_touch_targets_are_large(browser, server):
+    visit(browser, server)
+    wait(browser, lambda b: text(b, "name") == "build")
+    names = browser.execute_script(
+        "return performance.getEntriesByType('resource').map(e => e.name)"
+    )
+    assert names
+    assert all(name.startswith(server.address) for name in names)
+    small = browser.execute_script(
+        "return [...document.querySelectorAll('button, summary')]"
+        ".filter(e => e.getBoundingClientRect().height < 44).map(e => e.id)"
+    )
+    assert small == []
+    assert "default-src 'none'" in server.get("/").headers["Content-Security-Policy"]
+
+
+def test_a_server_with_a_key_asks_for_it(browser, start, bundled):
+    with start(bundled, "--api-key", "a-key-for-this-test") as server:
+        visit(browser, server)
+        wait(browser, lambda b: "API key" in text(b, "problem"))
+        field = browser.find_element("id", "key")
+        field.send_keys("a-key-for-this-test\t")
+        generate(browser, "import os\n", max_tokens="5", temperature="0")
+        assert answer(browser)
