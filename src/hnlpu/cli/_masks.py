@@ -49,7 +49,7 @@ def masks(
     """Write the metal that carries the weights, as mask data."""
     from hnlpu._paths import absolute
     from hnlpu.hardwire import open_build
-    from hnlpu.masks import Format, open_workers, write_masks
+    from hnlpu.masks import Format, jobs, open_workers, write_masks
     from hnlpu.place import find_tiles
 
     build = open_build(directory)
@@ -66,7 +66,10 @@ def masks(
     if not formats:
         _picture(build, tiles, target, alone=True, json=json)
         return
-    with progress_bar("drawing") as progress, open_workers(workers, ray) as drawers:
+    with (
+        progress_bar("drawing") as progress,
+        open_workers(workers, ray, len(list(jobs(tiles)))) as drawers,
+    ):
         record = write_masks(
             build, target, tiles, formats, drawers, with_base=with_base, progress=progress
         )

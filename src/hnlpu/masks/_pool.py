@@ -49,8 +49,12 @@ class Workers(ABC):
         """Give back what the workers hold."""
 
 
-def open_workers(workers: int | None = None, ray: str | None = None) -> Workers:
+def open_workers(
+    workers: int | None = None, ray: str | None = None, jobs: int | None = None
+) -> Workers:
     """`workers` processes (default: one a core), or those of the Ray cluster at `ray`.
+
+    No more processes than there are `jobs`, where their number is known: each takes seconds to start.
 
     "local" as an address starts Ray on this machine with that many workers.  Raises InvalidInput,
     ToolMissing without Ray.
@@ -60,7 +64,8 @@ def open_workers(workers: int | None = None, ray: str | None = None) -> Workers:
         raise InvalidInput(f"workers {count}: must be at least 1")
     if ray is not None:
         return _Ray(ray, count)
-    return _Here() if count == 1 else _Processes(count)
+    count = count if jobs is None else min(count, jobs)
+    return _Here() if count <= 1 else _Processes(count)
 
 
 class _Here(Workers):

@@ -27,6 +27,7 @@ from hnlpu.masks import (
     judge_corner,
     judge_proof,
     open_masks,
+    open_workers,
     tiles_to_extract,
 )
 from hnlpu.place import Tile, find_tiles
@@ -34,8 +35,9 @@ from hnlpu.verify._check import PROBLEMS_KEPT, Check, collect
 
 
 def check_masks(
-    build: Build, folder: Path | None, workers: Workers, seed: int, progress: Progress | None
-) -> Iterator[Check]:
+    build: Build, folder: Path | None, seed: int, workers: int | None, ray: str | None,
+    progress: Progress | None,
+) -> Iterator[Check]:  # fmt: skip
     """All checks of a build's metal, as they are done; of the files in `folder` if it is given."""
     manifest = build.manifest
     if folder is None:
@@ -47,7 +49,8 @@ def check_masks(
             yield Check("masks files", 0, "files", (str(error),))
             return
         yield Check("masks files", len(record.files), "files", tuple(problems[:PROBLEMS_KEPT]))
-    yield from _read_back(build, folder, tiles, workers, seed, progress)
+    with open_workers(workers, ray, len(list(jobs(tiles)))) as drawers:
+        yield from _read_back(build, folder, tiles, drawers, seed, progress)
     yield from _judged(build, tiles)
 
 

@@ -32,7 +32,7 @@ from hnlpu.hardwire import (
     read_log,
     read_manifest,
 )
-from hnlpu.masks import RECORD, open_workers
+from hnlpu.masks import RECORD
 from hnlpu.verify._arithmetic import check_samples
 from hnlpu.verify._check import Check, collect
 from hnlpu.verify._masks import check_masks
@@ -115,8 +115,7 @@ def verify(
         checks.append(collect("arithmetic", "sums", sums))
     if masks or masks_from is not None:
         given = None if masks_from is None else absolute(masks_from)
-        with open_workers(workers, ray) as drawers:
-            checks += check_masks(build, given, drawers, seed, progress)
+        checks += check_masks(build, given, seed, workers, ray, progress)
     return Verification(folder, model.directory if model else None, tuple(checks))
 
 
