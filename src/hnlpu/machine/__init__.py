@@ -9,6 +9,7 @@ from hnlpu.machine._analytic import (
     RESOURCES,
     Latency,
     largest_demand,
+    token_costs,
     token_demand,
     token_latency,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "read_trace",
     "simulate",
     "specification",
+    "token_costs",
     "token_demand",
     "token_latency",
     "token_work",

@@ -80,12 +80,11 @@ def passes(spec: Specification, work: LayerWork) -> float:
 
 def communication_latency(spec: Specification, work: TokenWork) -> tuple[float, float]:
     """Seconds of all exchanges of one token alone: of hops, and of bytes on links."""
-    hops, time = _steps_latency(spec, logit_exchange(spec, work.logits))
+    totals = _Totals(spec)
+    totals.exchange(logit_exchange(spec, work.logits), 1)
     for i, kind in enumerate(work.kinds):
-        kind_hops, kind_time = _steps_latency(spec, layer_exchanges(spec, kind).all())
-        hops += work.count(i) * kind_hops
-        time += work.count(i) * kind_time
-    return hops, time
+        totals.exchange(layer_exchanges(spec, kind).all(), work.count(i))
+    return totals.hops, totals.column + totals.row
 
 
 def token_latency(
@@ -96,26 +95,7 @@ def token_latency(
     Where the specification has a `link_sharing`, time on links grows with the slots taken, from
     that of a token alone: on saturated links it is proportional to the tokens that share them.
     """
-    hops, on_links = communication_latency(spec, work)
-    taken = (min(batch, spec.slots) - 1) / max(1, spec.slots - 1)
-    communication = hops + on_links * (1 + taken * (spec.link_sharing - 1))
-    cycles_passes = 1.0  # the unembedding
-    nonlinear = _operation_cycles(spec, [sampling_elements(spec, work)])
-    attention = stall = 0.0
-    for i, kind in enumerate(work.kinds):
-        count = work.count(i)
-        cycles_passes += count * passes(spec, kind)
-        nonlinear += count * _operation_cycles(spec, layer_elements(spec, kind))
-        a = attention_time(spec, kind, context, kv.spilled(kind))
-        attention += count * a.latency
-        stall += count * a.stall
-    return Latency(
-        communication,
-        cycles_passes * spec.pass_cycles / spec.clock,
-        nonlinear / spec.clock,
-        attention,
-        stall,
-    )
+    return token_costs(spec, work, context, kv, batch)[0]
 
 
 def token_demand(
@@ -125,25 +105,76 @@ def token_demand(
 
     Tokens of a prompt but its last one need no `logits`.
     """
-    demand = dict.fromkeys(RESOURCES, 0.0)
-    demand["HBM"] = embedding_time(spec, work)
-    elements = 0.0
+    return token_costs(spec, work, context, kv, logits=logits)[1]
+
+
+def token_costs(
+    spec: Specification, work: TokenWork, context: int, kv: KvState, batch: int = 1,
+    *, logits: bool = True,
+) -> tuple[Latency, dict[str, float]]:  # fmt: skip
+    """`token_latency` and `token_demand` at once."""
+    totals = _Totals(spec)
     if logits:
-        elements = sampling_elements(spec, work)
-        _add_links(spec, demand, logit_exchange(spec, work.logits), 1)
-    arrays = 0.0
+        totals.exchange(logit_exchange(spec, work.logits), 1)
+        totals.operations([sampling_elements(spec, work)], 1)
+        totals.passes = 1.0  # the unembedding
+    attention = stall = unit = buffer = hbm = arrays = 0.0
     for i, kind in enumerate(work.kinds):
         count = work.count(i)
-        _add_links(spec, demand, layer_exchanges(spec, kind).all(), count)
+        totals.exchange(layer_exchanges(spec, kind).all(), count)
+        totals.operations(layer_elements(spec, kind), count)
+        totals.passes += count * passes(spec, kind)
         a = attention_time(spec, kind, context, kv.spilled(kind))
-        elements += count * sum(layer_elements(spec, kind))
-        demand["vector unit"] += count * a.vector_unit
-        demand["attention buffer"] += count * a.buffer
-        demand["HBM"] += count * a.hbm
+        attention += count * a.latency
+        stall += count * a.stall
+        unit += count * a.vector_unit
+        buffer += count * a.buffer
+        hbm += count * a.hbm
         arrays = max(arrays, _array_demand(spec, kind))
-    demand["vector unit"] += elements / spec.lanes / spec.clock
-    demand["neuron arrays"] = arrays
-    return demand
+    taken = (min(batch, spec.slots) - 1) / max(1, spec.slots - 1)
+    sharing = 1 + taken * (spec.link_sharing - 1)
+    latency = Latency(
+        totals.hops + (totals.column + totals.row) * sharing,
+        totals.passes * spec.pass_cycles / spec.clock,
+        totals.cycles / spec.clock,
+        attention,
+        stall,
+    )
+    demand = {
+        "vector unit": unit + totals.elements / spec.lanes / spec.clock,
+        "column links": totals.column,
+        "row links": totals.row,
+        "HBM": hbm + embedding_time(spec, work),
+        "attention buffer": buffer,
+        "neuron arrays": arrays,
+    }
+    return latency, demand
+
+
+class _Totals:
+    """Sums over the layers of a token, in seconds, cycles and elements."""
+
+    def __init__(self, spec: Specification):
+        self.spec = spec
+        self.hops = self.column = self.row = 0.0
+        self.cycles = self.elements = self.passes = 0.0
+
+    def exchange(self, steps: tuple[Step, ...], count: int) -> None:
+        """Add `count` times the steps of an exchange."""
+        column, row = self.spec.column_links, self.spec.row_links
+        for axis, size, hops in steps:
+            if axis == "column":
+                self.hops += count * hops * column.latency
+                self.column += count * size / column.bandwidth
+            else:
+                self.hops += count * hops * row.latency
+                self.row += count * size / row.bandwidth
+
+    def operations(self, elements: list[float], count: int) -> None:
+        """Add `count` times operations one after the other, each at least the unit's latency."""
+        least, lanes = self.spec.vector_latency_cycles, self.spec.lanes
+        self.cycles += count * sum(max(least, n / lanes) for n in elements)
+        self.elements += count * sum(elements)
 
 
 def embedding_time(spec: Specification, work: TokenWork) -> float:
@@ -158,11 +189,6 @@ def largest_demand(demand: dict[str, float]) -> tuple[str, float]:
     return max(demand.items(), key=lambda item: item[1])
 
 
-def _operation_cycles(spec: Specification, elements: list[float]) -> float:
-    """Cycles of operations one after the other, each at least the vector unit's latency."""
-    return sum(max(spec.vector_latency_cycles, n / spec.lanes) for n in elements)
-
-
 def _array_demand(spec: Specification, work: LayerWork) -> float:
     """Seconds for which a token holds the busiest arrays of a layer, on average."""
     busiest = 1.0
@@ -170,22 +196,3 @@ def _array_demand(spec: Specification, work: LayerWork) -> float:
         bank = bank_size(work, spec.chips, spec.experts_per_bank)
         busiest = max(busiest, work.active * bank / work.experts)
     return busiest * spec.pass_cycles / spec.clock
-
-
-def _steps_latency(spec: Specification, steps: tuple[Step, ...]) -> tuple[float, float]:
-    hops = on_links = 0.0
-    for step in steps:
-        links = spec.column_links if step.axis == "column" else spec.row_links
-        hops += step.hops * links.latency
-        on_links += step.bytes / links.bandwidth
-    return hops, on_links
-
-
-def _add_links(
-    spec: Specification, demand: dict[str, float], steps: tuple[Step, ...], count: int
-) -> None:
-    for step in steps:
-        if step.axis == "column":
-            demand["column links"] += count * step.bytes / spec.column_links.bandwidth
-        else:
-            demand["row links"] += count * step.bytes / spec.row_links.bandwidth

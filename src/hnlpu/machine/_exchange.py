@@ -12,8 +12,8 @@ neighbours: each carries every value once in each direction, added as it flows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from hnlpu.machine._specification import Links, Specification
 from hnlpu.machine._work import CANDIDATE_BYTES, STATISTIC_BYTES, LayerWork
@@ -21,8 +21,7 @@ from hnlpu.machine._work import CANDIDATE_BYTES, STATISTIC_BYTES, LayerWork
 Axis = Literal["column", "row"]
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """Bytes that every link of an axis carries once, and the hops that a value makes."""
 
     axis: Axis
@@ -58,7 +57,7 @@ def layer_exchanges(spec: Specification, work: LayerWork) -> Exchanges:
     query = _reduce(spec, "column", rows, size * work.query_values)
     if query:  # new keys and values ride along, each to the one chip that keeps them
         share = size * work.new_kv_values / (1 if spec.column_links.neighbours else rows)
-        query[0] = replace(query[0], bytes=query[0].bytes + share)
+        query[0] = query[0]._replace(bytes=query[0].bytes + share)
     return Exchanges(
         tuple(query),
         tuple(_reduce(spec, "column", rows, size * work.output_values + statistics)),

@@ -9,7 +9,7 @@ buffer, HBM, and a link to every other chip of its row and of its column.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from hnlpu.errors import InvalidInput
@@ -75,10 +75,9 @@ class Specification:
 
     def __post_init__(self) -> None:
         """Raises InvalidInput naming the field and what it may be."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, int | float) and not 0 <= value < 1e18:
-                raise InvalidInput(f"machine {field.name} is {value:g}; it may be 0 to 1e18")
+        for name, value in vars(self).items():
+            if isinstance(value, (int, float)) and not 0 <= value < 1e18:
+                raise InvalidInput(f"machine {name} is {value:g}; it may be 0 to 1e18")
         for name, links, chips in (
             ("column_links", self.column_links, self.rows),
             ("row_links", self.row_links, self.columns),
