@@ -10,7 +10,7 @@ from hnlpu.emulate._language_model import (
     hardwired,
     open_language_model,
 )
-from hnlpu.emulate._layers import CompiledLayers, compiled_layers, plain_layers
+from hnlpu.emulate._layers import CompiledLayers, PlainLayers, compiled_layers
 from hnlpu.emulate._projection import (
     integer_sums,
     project,
@@ -30,6 +30,7 @@ __all__ = [
     "HardwiredWeights",
     "KeyValueCache",
     "LanguageModel",
+    "PlainLayers",
     "Score",
     "Token",
     "Tokenizer",
@@ -45,7 +46,6 @@ __all__ = [
     "mixture_of_experts",
     "one_blas_thread",
     "open_language_model",
-    "plain_layers",
     "project",
     "quantize_activations",
     "sample",

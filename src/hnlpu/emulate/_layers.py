@@ -24,36 +24,47 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
 
-def plain_layers(
-    weights: Weights, x: Float32, cos: Float32, sin: Float32, keys: Float32, values: Float32,
-    start: int,
-) -> None:  # fmt: skip
-    """Run x [tokens, hidden] through all layers, in place: the definition, for any weights.
+class PlainLayers:
+    """All layers in NumPy and Numba, over any weights: the definition."""
 
-    The tokens stand at positions `start` and on; `keys` [layers, kv heads, d,
-    capacity] and `values` [layers, kv heads, capacity, d] hold what came
-    before and take in what comes; `cos` and `sin` are [tokens, d / 2].
-    """
-    a, n = weights.architecture, len(x)
-    for layer in range(a.num_hidden_layers):
-        prefix = layer_prefix(layer)
-        attention = prefix + ".self_attn."
-        norm = weights.vector(prefix + ".input_layernorm.weight")
-        h = weights.prepare(vector_unit.rms_norm(x, norm, a.rms_norm_eps))
-        names = [attention + name for name in ("q_proj", "k_proj", "v_proj")]
-        q, k, v = (y.reshape(n, -1, a.head_dim) for y in weights.project_all(names, h))
-        vector_unit.rotate(q, cos, sin)
-        vector_unit.rotate(k, cos, sin)
-        keys[layer, :, :, start : start + n] = k.transpose(1, 2, 0)
-        values[layer, :, start : start + n] = v.transpose(1, 0, 2)
-        sinks = weights.vector(attention + "sinks")
-        mixed = vector_unit.attend(
-            q, keys[layer], values[layer], start, a.window(layer) or 0, sinks
-        )
-        x += weights.project(attention + "o_proj", weights.prepare(mixed))
-        norm = weights.vector(prefix + ".post_attention_layernorm.weight")
-        h = weights.prepare(vector_unit.rms_norm(x, norm, a.rms_norm_eps))
-        mixture_of_experts(weights, prefix + ".mlp.", x, h)
+    def __init__(self, weights: Weights):
+        self.weights = weights
+        self._vectors: dict[str, Float32] = {}
+
+    def _vector(self, name: str) -> Float32:
+        if name not in self._vectors:
+            self._vectors[name] = self.weights.vector(name)
+        return self._vectors[name]
+
+    def forward(
+        self, x: Float32, cos: Float32, sin: Float32, keys: Float32, values: Float32, start: int
+    ) -> None:
+        """Run x [tokens, hidden] through all layers, in place.
+
+        The tokens stand at positions `start` and on; `keys` [layers, kv heads,
+        d, capacity] and `values` [layers, kv heads, capacity, d] hold what came
+        before and take in what comes; `cos` and `sin` are [tokens, d / 2].
+        """
+        weights, a, n = self.weights, self.weights.architecture, len(x)
+        for layer in range(a.num_hidden_layers):
+            prefix = layer_prefix(layer)
+            attention = prefix + ".self_attn."
+            norm = self._vector(prefix + ".input_layernorm.weight")
+            h = weights.prepare(vector_unit.rms_norm(x, norm, a.rms_norm_eps))
+            names = [attention + name for name in ("q_proj", "k_proj", "v_proj")]
+            q, k, v = (y.reshape(n, -1, a.head_dim) for y in weights.project_all(names, h))
+            vector_unit.rotate(q, cos, sin)
+            vector_unit.rotate(k, cos, sin)
+            keys[layer, :, :, start : start + n] = k.transpose(1, 2, 0)
+            values[layer, :, start : start + n] = v.transpose(1, 0, 2)
+            sinks = self._vector(attention + "sinks")
+            mixed = vector_unit.attend(
+                q, keys[layer], values[layer], start, a.window(layer) or 0, sinks
+            )
+            x += weights.project(attention + "o_proj", weights.prepare(mixed))
+            norm = self._vector(prefix + ".post_attention_layernorm.weight")
+            h = weights.prepare(vector_unit.rms_norm(x, norm, a.rms_norm_eps))
+            mixture_of_experts(weights, prefix + ".mlp.", x, h)
 
 
 class CompiledLayers:

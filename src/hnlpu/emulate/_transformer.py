@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from hnlpu.checkpoint import FINAL_NORM, UNEMBEDDING
 from hnlpu.emulate import _vector_unit as vector_unit
-from hnlpu.emulate._layers import compiled_layers, plain_layers
+from hnlpu.emulate._layers import PlainLayers, compiled_layers
 from hnlpu.emulate._weights import Weights
 from hnlpu.errors import InvalidInput, NotFinite
 from hnlpu.kernels import Pages
@@ -68,6 +68,7 @@ class Transformer:
         self.architecture = a = weights.architecture
         self._frequencies, self._rope_factor = a.rope.frequencies(a.head_dim)
         self.compiled = compiled_layers(weights)
+        self.plain = PlainLayers(weights)
         self._final_norm = weights.vector(FINAL_NORM)
 
     def new_cache(self) -> KeyValueCache:
@@ -129,7 +130,7 @@ class Transformer:
         sin = (np.sin(angles) * self._rope_factor).astype(np.float32)
         x = self.weights.embed(tokens)
         if self.compiled is None:
-            plain_layers(self.weights, x, cos, sin, cache.keys, cache.values, start)
+            self.plain.forward(x, cos, sin, cache.keys, cache.values, start)
         else:
             self.compiled.forward(
                 x, cos, sin, cache.pages(), np.zeros(n, np.int64), np.arange(start, start + n)

@@ -104,7 +104,7 @@ class LayerStack:
 
     def _make(self, m: Layer) -> _Layer:
         n = self._numbers
-        arrays = [
+        arrays: list[npt.NDArray[Any]] = [
             np.array([d.address for d in m.gate_up], np.int64),
             np.array([d.address for d in m.down], np.int64),
             *(np.ascontiguousarray(a, np.float32) for a in (m.norm, m.norm_after, m.sinks)),

@@ -1,0 +1,53 @@
+"""At install: compile the C kernels, with the system's compiler or else with zig's from PyPI.
+
+zig (100 MB) is asked for only where there is no compiler.  Where neither works
+the package installs all the same: its Numba kernels do the work, more slowly,
+and `hnlpu doctor` says so.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sysconfig
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+COMPILE = "src/hnlpu/kernels/_compile.py"
+ZIG = "ziglang>=0.13"
+
+
+class KernelsBuildHook(BuildHookInterface[Any]):
+    """Puts `_kernels.so` beside its source, and from there into the wheel."""
+
+    def _compile(self) -> ModuleType:
+        path = Path(self.root) / COMPILE
+        spec = importlib.util.spec_from_file_location("hnlpu_kernels_compile", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    def dependencies(self) -> list[str]:
+        """What the build environment needs beside hatchling."""
+        return [] if self._compile().system_compiler() else [ZIG]
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile, unless the library of this very source is there already."""
+        if self.target_name != "wheel":
+            return
+        compile_ = self._compile()
+        try:
+            if not compile_.is_current():
+                compile_.compile_library()
+        except compile_.CannotCompile as problem:
+            self.app.display_warning(f"no C kernels, Numba's instead: {problem}")
+            return
+        build_data["pure_python"] = False
+        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        build_data["tag"] = f"py3-none-{platform}"
+        if version != "editable":
+            build_data["force_include"][str(compile_.LIBRARY)] = "hnlpu/kernels/_kernels.so"
