@@ -16,11 +16,13 @@ KINDS = ("plain", "scales", "bank", "wires")
 SHAPE = TileShape(24, 2)
 
 
-def scheme_and_digits(kind: str, shape: TileShape, seed: int) -> tuple[Scheme, TileDigits]:
+def scheme_and_digits(
+    kind: str, shape: TileShape, seed: int, process: str
+) -> tuple[Scheme, TileDigits]:
     if kind != "wires":
-        scheme = scheme_of(kind)
+        scheme = scheme_of(kind, process)
         return scheme, random_digits(scheme, shape, seed)
-    technology = load_technology("n5")
+    technology = load_technology(process)
     bare = ArrayKind("regions", 1, 1, 2, 4)
     digits = random_digits(open_scheme(technology, bare), shape, seed)
     tracks = tracks_needed(technology, bare, digits)
@@ -46,9 +48,10 @@ def die_of(width_nm: int, height_nm: int) -> Die:
 
 
 def subject_of(
-    kind: str = "scales", shape: TileShape = SHAPE, seed: int = 1, **changes: Any
-) -> Subject:
-    scheme, digits = scheme_and_digits(kind, shape, seed)
+    kind: str = "scales", shape: TileShape = SHAPE, seed: int = 1, process: str = "n5",
+    **changes: Any,
+) -> Subject:  # fmt: skip
+    scheme, digits = scheme_and_digits(kind, shape, seed, process)
     size = scheme.size_nm(shape)
     place = Place(die_of(*size), 2, 2000 + size[0] / 1e3, 500 + size[1] / 1e3)
     subject = Subject(

@@ -143,9 +143,12 @@ def test_the_metal_followed_joins_the_pins_that_the_scheme_reads_as_the_weight(k
         assert differing in ([], [[row, column]])
 
 
-@pytest.mark.parametrize("kind", ["plain", "scales", "bank"])
-def test_the_via_stands_on_the_trunk_named_as_the_weight(kind: str) -> None:
-    base = subject_of(kind)
+@pytest.mark.parametrize(
+    ("kind", "process"),
+    [("plain", "n5"), ("scales", "n5"), ("bank", "n5"), ("plain", "asap7"), ("scales", "sky130")],
+)
+def test_the_via_stands_on_the_trunk_named_as_the_weight(kind: str, process: str) -> None:
+    base = subject_of(kind, process=process)
     for row, column in weights_of_codes(base):
         focus = focus_on(replace(base, row=row, column=column))
         assert (focus.weight.row, focus.weight.column) == (row, column)
@@ -172,9 +175,17 @@ def test_a_wire_goes_from_its_inputs_trunk_to_a_port_of_its_value() -> None:
         assert focus.weight.in_row in focus.marks[-1].text
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_marks_stand_on_metal_of_their_layer_inside_the_window(kind: str) -> None:
-    base = subject_of(kind)
+@pytest.mark.parametrize(
+    ("kind", "process"),
+    [
+        *((kind, "n5") for kind in KINDS),
+        ("scales", "sky130"),
+        ("wires", "sky130"),
+        ("bank", "asap7"),
+    ],
+)
+def test_marks_stand_on_metal_of_their_layer_inside_the_window(kind: str, process: str) -> None:
+    base = subject_of(kind, process=process)
     for row, column in weights_of_codes(base)[1:]:
         focus = focus_on(replace(base, row=row, column=column))
         assert len(focus.marks) >= 4
@@ -358,9 +369,17 @@ def test_without_a_die_it_begins_at_the_tile() -> None:
     assert Image.open(BytesIO(draw_png(subject))).width > 1000
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_drawings_stay_in_their_frame_and_are_sound_svg(kind: str) -> None:
-    for panel in panels(subject_of(kind)):
+@pytest.mark.parametrize(
+    ("kind", "process"),
+    [
+        *((kind, "n5") for kind in KINDS),
+        ("plain", "asap7"),
+        ("bank", "sky130"),
+        ("wires", "sky130"),
+    ],
+)
+def test_drawings_stay_in_their_frame_and_are_sound_svg(kind: str, process: str) -> None:
+    for panel in panels(subject_of(kind, process=process)):
         boxes = [(i.x, i.y, i.width, i.height) for i in panel.scene.items if isinstance(i, Rect)]
         boxes += [box for i in panel.scene.items if isinstance(i, Boxes) for box in i.boxes]
         for x, y, width, height in boxes:

@@ -15,7 +15,7 @@ from subjects import KINDS, SHAPE, subject_of
 
 from hnlpu.embed import Grid, Rectangles, TileShape
 from hnlpu.masks.picture import fragment, viewer
-from hnlpu.masks.picture._viewer_data import MOST_WEIGHTS
+from hnlpu.masks.picture._viewer_data import MOST_SHAPES
 from hnlpu.quantize import TWICE_E2M1, unpack
 from hnlpu.technology import PIN, PROGRAMMABLE
 
@@ -101,15 +101,27 @@ def test_levels_lie_one_in_the_other_and_around_the_weight() -> None:
     assert boxes[2][:2] == [data["tile"][0], data["tile"][1]]
 
 
-def test_of_a_large_tile_the_rows_about_the_weight_are_carried() -> None:
-    shape = TileShape(600, 8)
-    subject = subject_of("plain", shape, row=590, column=3)
-    assert shape.weights > MOST_WEIGHTS
+@pytest.mark.parametrize(
+    ("kind", "shape"), [("plain", TileShape(600, 8)), ("wires", TileShape(300, 4))]
+)
+def test_of_a_large_tile_the_rows_about_the_weight_are_carried(kind: str, shape: TileShape) -> None:
+    subject = subject_of(kind, shape, row=shape.rows - 10, column=3)
+    drawn = subject.scheme.draw(subject.digits).rectangles
+    assert sum(map(len, drawn.values())) > MOST_SHAPES
     data = data_of(viewer(subject))
     first, count = data["digits"]["first"], len(data["digits"]["codes"])
-    assert count * 256 <= MOST_WEIGHTS
-    assert first <= 590 < first + count <= 600
-    assert sum(len(group["x"]) for group in data["shapes"]) == count * 256
+    assert first <= shape.rows - 10 < first + count <= shape.rows
+    low, high = first * subject.pitch, (first + count) * subject.pitch
+    wanted = {
+        tuple(box) for found in drawn.values() for box in found.tolist()
+        if low <= (box[1] + box[3]) / 2 < high
+    }  # fmt: skip
+    assert set().union(*(as_set(listed(group)) for group in data["shapes"])) == wanted
+    assert 0.8 * MOST_SHAPES < len(wanted) < 1.2 * MOST_SHAPES
+    (text,) = (level["text"] for level in data["levels"] if level["name"] == "tile")
+    assert text.endswith(
+        f"Of the tile's {shape.rows} rows of metal, this page carries {first} to {first + count - 1}."
+    )
 
 
 def test_names_are_escaped_and_nothing_is_loaded() -> None:

@@ -56,6 +56,11 @@ def panels_of(subject: Subject, focus: Focus) -> list[Panel]:
     ]  # fmt: skip
 
 
+def _number(subject: Subject, drawing: int) -> int:
+    """Of a drawing, where the first ones may be missing."""
+    return drawing if subject.place else drawing - 2
+
+
 # -- 3: tile -------------------------------------------------------------------------------------
 
 
@@ -67,7 +72,7 @@ def _tile(subject: Subject, focus: Focus) -> Panel:
     dot = max(0.5, 0.3 * subject.pitch * view.scale)  # points; seen where rows are far apart
     pixels = _programmed(subject, focus.drawn, round(width / dot), round(height / dot))
     scene.add(Bitmap(x, y, width, height, pixels))
-    scene.add(*frame(view.rect(focus.rows), 4), *scale_bar(view))
+    scene.add(*frame(view.rect(focus.rows), _number(subject, 4)), *scale_bar(view))
     title = f"One tile: {subject.shape.weights:,} weights"
     return Panel(title, words_of(subject.scheme).tile, scene)
 
@@ -120,7 +125,7 @@ def _rows(subject: Subject, focus: Focus) -> Panel:
         for n, x in enumerate(focus.inputs)
     ]
     scene.add(*_line_of_names(inputs, view, view.y - 7))
-    scene.add(*frame(view.rect(focus.cell), 5), *scale_bar(view))
+    scene.add(*frame(view.rect(focus.cell), _number(subject, 5)), *scale_bar(view))
     return Panel("A few rows and inputs", words_of(subject.scheme).rows, scene)
 
 

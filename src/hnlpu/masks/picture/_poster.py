@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from io import BytesIO
@@ -26,9 +27,9 @@ from hnlpu.masks.picture._scene import (
 from hnlpu.masks.picture._subject import Subject
 from hnlpu.masks.picture._words import words_of
 
-MARGIN, GAP, TOP, COLUMNS = 28.0, 18.0, 80.0, 3
+MARGIN, GAP, TOP, ROWS = 28.0, 18.0, 80.0, 2
 TITLE_SIZE, CAPTION_SIZE, LINE_HEIGHT = 15.0, 12.5, 16.5
-IDEA_SIZE, IDEA_LINE = 15.5, 22.0
+IDEA_SIZE, IDEA_LINE, LEGEND_LINE = 15.5, 22.0, 28.0
 Measure = Callable[[str, float], float]
 """Width of a text at a size, in points."""
 
@@ -46,12 +47,15 @@ def draw_png(subject: Subject, *, dark: bool = False, pixels_a_point: float = 1.
 def poster(subject: Subject, panels: Sequence[Panel], measure: Measure) -> Scene:
     """The page as a scene; `measure` breaks lines as the renderer will draw them."""
     captions = [broken(panel.caption, WIDTH - 24, CAPTION_SIZE, measure) for panel in panels]
-    rows = [range(n, min(n + COLUMNS, len(panels))) for n in range(0, len(panels), COLUMNS)]
+    columns = math.ceil(len(panels) / ROWS)
+    rows = [range(n, min(n + columns, len(panels))) for n in range(0, len(panels), columns)]
     heights = [HEIGHT + 58 + LINE_HEIGHT * max(len(captions[n]) for n in row) for row in rows]
-    width = 2 * MARGIN + COLUMNS * WIDTH + (COLUMNS - 1) * GAP
+    width = 2 * MARGIN + columns * WIDTH + (columns - 1) * GAP
     idea = broken(words_of(subject.scheme).idea, width - 2 * MARGIN, IDEA_SIZE, measure)
     top = TOP + IDEA_LINE * len(idea)
-    height = top + sum(heights) + GAP * len(rows) + 78
+    y = top + sum(heights) + GAP * len(rows) + 24
+    legend, legend_lines = _legend(subject.scheme, MARGIN, y, width, measure)
+    height = y + LEGEND_LINE * legend_lines + 26
     page = Scene(width, height)
     page.add(Rect(0, 0, width, height, "paper"))
     page.add(Text(MARGIN, 50, f"{subject.model} in metal", 30, "ink", bold=True))
@@ -62,10 +66,9 @@ def poster(subject: Subject, panels: Sequence[Panel], measure: Measure) -> Scene
         for n in row:
             x = MARGIN + (n - row.start) * (WIDTH + GAP)
             page.add(Rect(x, y, WIDTH, box_height, "card", "rule"))
-            number = n + (1 if subject.place else 3)
-            page.add(*moved(_panel(panels[n], number, captions[n]), x, y))
+            page.add(*moved(_panel(panels[n], n + 1, captions[n]), x, y))
         y += box_height + GAP
-    page.add(*_legend(subject.scheme, MARGIN, height - 54, width, measure))
+    page.add(*legend)
     return page
 
 
@@ -80,16 +83,19 @@ def _panel(panel: Panel, number: int, caption: Sequence[str]) -> list[Item]:
     return items
 
 
-def _legend(scheme: Scheme, x: float, y: float, width: float, measure: Measure) -> list[Item]:
+def _legend(
+    scheme: Scheme, x: float, y: float, width: float, measure: Measure
+) -> tuple[list[Item], int]:
+    """Colours and their meanings, and the number of lines that they take."""
     items: list[Item] = []
-    at = x
+    at, lines = x, 1
     for role, words in words_of(scheme).legend.items():
         room = 26 + measure(words, 14) + 26
         if at + room > width and at > x:
-            at, y = x, y + 28
+            at, y, lines = x, y + LEGEND_LINE, lines + 1
         items += [Rect(at, y - 12, 16, 16, role), Text(at + 26, y + 1, words, 14, "ink")]
         at += room
-    return items
+    return items, lines
 
 
 def broken(text: str, width: float, size: float, measure: Measure) -> list[str]:

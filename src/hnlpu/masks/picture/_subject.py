@@ -135,8 +135,10 @@ class Weight:
     code: int
     digit: str
     """The E2M1 digit: +1.5."""
+    scale: int
+    """2^shift of its block."""
     in_row: str
-    """The digit times 2^shift of its block: +3."""
+    """The digit times the scale: +3."""
     meaning: str
     """Matrix, neuron, input and value in one line."""
 
@@ -171,8 +173,9 @@ def weight_at(subject: Subject, row: int, column: int) -> Weight:
         power = int(subject.exponents[row]) + int(digits.shifts[row, block]) - E8M0_BIAS
         value = f"{digit} × 2^{power} = {TWICE_E2M1[code] / 2 * 2.0**power:+.4g}"
     where = f"{subject.matrix}, {subject.neurons[row]}, input {subject.first_input + column}"
-    in_row = digit_text(int(TWICE_E2M1[code]) << int(digits.shifts[row, block]))
-    return Weight(row, column, code, digit, in_row, f"{where}: {value.replace('-', '−')}")
+    scale = 1 << int(digits.shifts[row, block])
+    in_row = digit_text(int(TWICE_E2M1[code]) * scale)
+    return Weight(row, column, code, digit, scale, in_row, f"{where}: {value.replace('-', '−')}")
 
 
 def digit_text(twice: int) -> str:

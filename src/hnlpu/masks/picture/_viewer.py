@@ -44,8 +44,7 @@ def fragment(subject: Subject) -> Fragment:
     """The parts of the viewer, for a page that says by a policy which script may run."""
     focus = focus_on(subject)
     panels = panels_of(subject, focus)
-    first = 1 if subject.place else 3
-    levels = dict(zip(LEVELS[first - 1 :], panels, strict=False))
+    levels = dict(zip(LEVELS[0 if subject.place else 2 :], panels, strict=False))
     data = json.dumps(
         viewer_data(subject, focus, levels), ensure_ascii=False, separators=(",", ":")
     )
@@ -62,7 +61,7 @@ def fragment(subject: Subject) -> Fragment:
         f'<li><i style="background:var(--m-{name})"></i>{escape(meaning)}</li>'
         for name, meaning in meanings
     )
-    *stills, plan, solid = (_figure(panel, n) for n, panel in enumerate(panels, first))
+    *stills, plan, solid = (_figure(panel, n) for n, panel in enumerate(panels, 1))
     markup = f"""<div class="metal-view metal-viewer">
 <p>{escape(words.idea)}</p>
 <div class="mv-stage" hidden>
