@@ -98,7 +98,8 @@ def place_rows(
             return False
         if not 0 <= row < rows or y % pitch != pitch // 2:
             return False
-        if step == cell:
+        single = behind == first + 1
+        if step == cell or (single and x % width < 32 * cell):
             code, at = cells[x % cell], x // cell
             if code < 0 or at + columns[behind - 1] >= len(inputs_of):
                 return False
@@ -109,7 +110,7 @@ def place_rows(
                 own[max(column, 0)] = code
             if not fine:
                 return False
-        elif step == width or behind == first + 1:
+        elif step == width or single:
             across, at = x % width - 32 * cell, x // width
             if across < 0 or at + columns[behind - 1] >= blocks:
                 return False

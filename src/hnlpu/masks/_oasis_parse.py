@@ -252,19 +252,21 @@ def _reaches(x: Integer, step: Integer, last: Integer) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _rows_of_rectangles(
-    data: Bytes, at: Integer, state: Int64, rows: Int64, columns: Int32
-) -> Integer:
-    """Read rectangles in rows (type 5), one record after the other; returns where it stopped.
+def _rectangles(
+    data: Bytes, at: Integer, state: Int64, rectangles: Int32, runs: Int64,
+    rows: Int64, columns: Int32,
+) -> Integer:  # fmt: skip
+    """Read rectangles alone or in rows (type 5), one record after the other.
 
-    Most of a mask is such rows.  It stops, with nothing changed, at what is anything else or
-    wrong, for others to look at.
+    Most of a mask is such.  Returns where it stopped, with nothing changed, at what is anything
+    else or wrong, for others to look at.
     """
+    relative = state[RELATIVE]
     layer, datatype = state[LAYER], state[DATATYPE]
     width, height, x, y = state[WIDTH], state[HEIGHT], state[GX], state[GY]
-    n, column = state[ROWS], state[COLUMNS]
-    before = np.int64(at)
-    while n < len(rows) and at + 2 < len(data) and data[at] == 20 and data[at + 1] & 4:
+    n, column, single, run = state[ROWS], state[COLUMNS], state[RECTANGLES], state[RUNS]
+    behind = np.int64(at)
+    while at + 2 < len(data) and data[at] == 20 and n < len(rows) and single < len(rectangles):
         info = data[at + 1]
         at += 2
         new_layer, new_type, new_x, new_y = layer, datatype, x, y
@@ -281,29 +283,53 @@ def _rows_of_rectangles(
             new_height = new_width
         if info & 16:
             new_x, at = _signed(data, at)
+            new_x += x if relative else 0
         if info & 8:
             new_y, at = _signed(data, at)
-        if at >= len(data) or data[at] != 5:
+            new_y += y if relative else 0
+        if at > len(data) or not _within(new_x, new_y, new_width, new_height):
             break
-        list_at = at
-        at, step, count, last = _row(data, at, column, columns)
-        if at > len(data) or count < 0 or not _reaches(new_x, step, last):
-            break
-        if not _within(new_x, new_y, new_width, new_height):
-            break
-        layer, datatype, x, y, width, height = (
-            new_layer, new_type, new_x, new_y, new_width, new_height,
-        )  # fmt: skip
-        rows[n, 0] = layer * 65536 + datatype
-        rows[n, 1], rows[n, 2], rows[n, 3], rows[n, 4] = x, y, width, height
-        rows[n, 5], rows[n, 6], rows[n, 7] = step, column, column + count
-        n, column = n + 1, column + count
-        state[LIST] = list_at
-        before = at
+        key = new_layer * 65536 + new_type
+        count, step, last, list_at = np.int64(1), np.int64(0), np.int64(0), np.int64(-1)
+        if info & 4:
+            if at >= len(data) or data[at] != 5:
+                break
+            list_at = np.int64(at)
+            at, step, count, last = _row(data, at, column, columns)
+            if at > len(data) or count < 0 or not _reaches(new_x, step, last):
+                break
+        # one alone is a row of one among rows of its like: shapes stay in order
+        if info & 4 or (
+            n and rows[n - 1, 0] == key
+            and rows[n - 1, 3] == new_width and rows[n - 1, 4] == new_height
+        ):  # fmt: skip
+            rows[n, 0], rows[n, 1], rows[n, 2], rows[n, 3] = key, new_x, new_y, new_width
+            rows[n, 4], rows[n, 5] = new_height, step
+            rows[n, 6] = column if info & 4 else 0
+            rows[n, 7] = column + count if info & 4 else 1
+            column += count if info & 4 else 0
+            n += 1
+        else:
+            if run and runs[run - 1, 0] == key:
+                runs[run - 1, 2] = single + 1
+            elif run < len(runs):
+                runs[run, 0], runs[run, 1], runs[run, 2] = key, single, single + 1
+                run += 1
+            else:
+                break
+            rectangles[single, 0], rectangles[single, 1] = new_x, new_y
+            rectangles[single, 2] = new_x + new_width
+            rectangles[single, 3] = new_y + new_height
+            single += 1
+        if list_at >= 0:
+            state[LIST] = list_at
+        layer, datatype, x, y = new_layer, new_type, new_x, new_y
+        width, height = new_width, new_height
+        behind = np.int64(at)
     state[LAYER], state[DATATYPE] = layer, datatype
     state[WIDTH], state[HEIGHT], state[GX], state[GY] = width, height, x, y
-    state[ROWS], state[COLUMNS] = n, column
-    return before
+    state[ROWS], state[COLUMNS], state[RECTANGLES], state[RUNS] = n, column, single, run
+    return behind
 
 
 @njit(cache=True, nogil=True)
@@ -321,8 +347,8 @@ def parse(
     """
     before = np.empty(STATE_SIZE, np.int64)
     while at < len(data):
-        if data[at] == 20 and not state[RELATIVE]:
-            at = _rows_of_rectangles(data, at, state, rows, columns)
+        if data[at] == 20:
+            at = _rectangles(data, at, state, rectangles, runs, rows, columns)
             if at >= len(data):
                 break
         first = at
