@@ -1,12 +1,14 @@
 """The engine: what a request gets is what it would get alone, to the bit."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hnlpu.emulate import open_language_model
-from hnlpu.engine import Engine, Limits, Request, Sampling
+from hnlpu.engine import Engine, Limits, Request, Sampling, likelihoods
 from hnlpu.engine._pages import page_bytes
 from hnlpu.errors import InvalidInput, NotFinite
 
@@ -124,6 +126,24 @@ def test_logprobs_of_new_tokens_are_those_of_scoring_them(model):
     expected = model.score([5, 6, 7, *result.tokens], top=3)
     assert [s.logprob for s in result.scores] == expected.logprobs[2:]
     assert [list(s.top) for s in result.scores] == expected.top[2:]
+
+
+def test_likelihoods_of_continuations(model):
+    """Against `LanguageModel.score`; a context that is too long loses its beginning."""
+    engine = Engine(model, Limits(context=64))
+    tokens = RANDOM.integers(3, 97, 150).tolist()
+    greedy = list(
+        engine.run([Request(tuple(tokens[:20]), max_tokens=5, ignore_end=True)])[0].tokens
+    )
+    pairs = [(tokens[:20], tokens[20:30]), (tokens[:140], tokens[140:]), (tokens[:20], greedy)]
+    found = likelihoods(engine, pairs)
+    for (context, continuation), likelihood in zip(pairs, found, strict=True):
+        expected = model.score([*context, *continuation][-64:]).logprobs[-len(continuation) :]
+        assert likelihood.logprob == math.fsum(expected)
+    assert [likelihood.greedy for likelihood in found] == [False, False, True]
+    for bad in (([], [1]), ([1], []), ([1], [1] * 64)):
+        with pytest.raises(InvalidInput):
+            likelihoods(engine, [bad])
 
 
 def test_embeddings_are_the_mean_and_the_last_of_the_hidden_states(model):

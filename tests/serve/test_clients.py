@@ -193,3 +193,16 @@ def test_echo_streams_what_it_answers_at_once(server):
             logprobs[choice["index"]].setdefault(key, []).extend(values)
     assert text == [c["text"] for c in whole["choices"]]
     assert logprobs == [c["logprobs"] for c in whole["choices"]]
+
+
+def test_the_tokenizer_over_the_wire(server, model):
+    """What lm-eval's `tokenizer_backend=remote` asks for."""
+    text = "def f(x):\n    return 'é'\n"
+    body = {"prompt": text, "add_special_tokens": False}
+    tokens = server.post("/tokenize", body).json()["tokens"]
+    assert tokens == model.encode(text).tolist()
+    assert server.post("/detokenize", {"tokens": tokens}).json()["prompt"] == text
+    assert server.post("/detokenize", {"tokens": [99999]}).status_code == 400
+    info = server.get("/tokenizer_info").json()
+    assert (info["eos_token"], info["chat_template"]) == ("<|endoftext|>", None)
+    assert server.post("/tokenize", {"prompt": "<|endoftext|>"}).json()["tokens"] == [0]

@@ -3,11 +3,13 @@
 from hnlpu.engine._engine import Counters, Engine, Limits
 from hnlpu.engine._request import Constraint, Request, Result, Sampling, TokenScore, Update, collect
 from hnlpu.engine._runner import Runner, Snapshot
+from hnlpu.engine._scoring import Likelihood, likelihoods
 
 __all__ = [
     "Constraint",
     "Counters",
     "Engine",
+    "Likelihood",
     "Limits",
     "Request",
     "Result",
@@ -17,4 +19,5 @@ __all__ = [
     "TokenScore",
     "Update",
     "collect",
+    "likelihoods",
 ]

@@ -41,7 +41,7 @@ class ChatTemplate:
 
     def __init__(self, directory: Path):
         settings = _settings(directory / SETTINGS)
-        source = _source(directory / TEMPLATE, settings)
+        self.source = source = _source(directory / TEMPLATE, settings)
         self.is_plain = source is None
         self._names = {name: _name(settings.get(name)) for name in ("bos_token", "eos_token")}
         self._template: jinja2.Template | None = None
