@@ -10,10 +10,12 @@ from hnlpu.audit import audit
 from hnlpu.catalog import load_model, load_system, model_names
 from hnlpu.cost import (
     Assumptions,
+    Bar,
     BuyersMap,
     Demand,
     assume,
     bands,
+    bars_svg,
     buyers_map,
     buyers_svg,
     check_roma,
@@ -276,4 +278,40 @@ def pictures(folder: Path) -> dict[Path, str]:
         f"three years; a GPU makes {fair.tokens.value:,.0f} tokens/s for ${rent.value:g} an hour; both "
         "work half of the time",
     )  # fmt: skip
-    return {folder / "cost-tornado.svg": chart, folder / "buyers-map.svg": buyers}
+    return {
+        folder / "cost-tornado.svg": chart,
+        folder / "buyers-map.svg": buyers,
+        folder / "cost-bars.svg": _bars(
+            "cost per million output tokens", "$ a million output tokens"
+        ),
+        folder / "carbon-bars.svg": _bars("carbon of three years", "tCO2e"),
+    }
+
+
+def _bars(title: str, unit: str) -> str:
+    """Systems of the paper's machine beside H100s that make the same output."""
+    carbon = unit == "tCO2e"
+    name = "tCO2e, masks too" if carbon else "$ a million tokens"
+    factor = 1.0 if carbon else 1 / OUTPUT_SHARE
+    bars = []
+    for systems, respins in ((1, 0), (50, 2)):
+
+        def outcome(a: Assumptions, n: int = systems, k: int = respins) -> dict[str, object]:
+            e = estimate(a, SYSTEM.chips, n, k)
+            each = e.tco2e_with_masks / n if carbon else e.usd_per_mtoken(RATE)
+            return {name: each * factor}
+
+        band = bands(SYSTEM, outcome, trials=10_000)[name]
+        middle = float(outcome(assume(SYSTEM))[name])  # type: ignore[arg-type]
+        words = f"{systems} system{'s' * (systems > 1)}, {respins} re-spins"
+        bars.append(
+            Bar(words + (", each" if carbon and systems > 1 else ""), band.low, middle, band.high)
+        )
+    for row in compare(
+        estimate(assume(SYSTEM), SYSTEM.chips), RATE, load_system("h100"), OUTPUT_SHARE
+    ):
+        value = row.tco2e if carbon else row.usd_per_mtoken
+        bars.append(
+            Bar(f"{row.gpus:,.0f} H100 at {_n(row.rate.output)}", value, value, value, rival=True)
+        )
+    return bars_svg(bars, f"gpt-oss 120B: {title}", unit)

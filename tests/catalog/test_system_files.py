@@ -12,7 +12,7 @@ from hnlpu.errors import InvalidData, InvalidInput
 from hnlpu.quantities import DataTable, Quantity
 from hnlpu.technology import load_technology
 
-NAMES = ("h100", "hgx-h100", "hnlpu-asplos26", "roma", "spinnaker2", "taalas-hc1", "wse-3")
+NAMES = ("h100", "hgx-h100", "hnlpu-asplos26", "roma", "sky130-one", "spinnaker2", "taalas-hc1", "wse-3")
 
 
 def test_these_come_with_hnlpu() -> None:

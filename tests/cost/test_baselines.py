@@ -41,6 +41,13 @@ def test_processed_and_output_are_two_readings_of_one_rate() -> None:
     assert all_output.gpus == pytest.approx(2 * half.gpus)
 
 
+def test_idle_time_makes_tokens_dearer_and_changes_no_ratio() -> None:
+    e = estimate(assume(HNLPU), 16)
+    busy, idle = (compare(e, RATE, H100, utilisation=u)[2] for u in (1.0, 0.25))
+    assert idle.usd_per_mtoken == pytest.approx(4 * busy.usd_per_mtoken)
+    assert (idle.gpus, idle.tco_ratio) == (busy.gpus, busy.tco_ratio)
+
+
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
 def test_a_share_without_sense_is_refused(share: float) -> None:
     with pytest.raises(InvalidInput, match="output share"):

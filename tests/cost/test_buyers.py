@@ -76,3 +76,19 @@ def test_the_map_as_a_picture_is_whole_xml_with_a_cell_for_each_point() -> None:
     rectangles = root.findall("{http://www.w3.org/2000/svg}rect")
     assert len(rectangles) == 1 + len(VOLUMES) * len(LIVES) + 7
     assert "A & B" in [t.text for t in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_bars_are_drawn_for_each_with_a_whisker_where_uncertain() -> None:
+    from xml.etree import ElementTree
+
+    from hnlpu.cost import Bar, bars_svg
+
+    bars = [Bar("one", 1.0, 2.0, 4.0), Bar("two", 5.0, 5.0, 5.0, rival=True)]
+    root = ElementTree.fromstring(bars_svg(bars, "title", "M$"))
+    names = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"one", "two", "title", "M$"} <= set(names)
+    drawn = root.findall("{http://www.w3.org/2000/svg}rect")[1:]
+    assert len(drawn) == 2
+    assert float(drawn[1].get("width") or 0) > float(drawn[0].get("width") or 0)
+    whiskers = [p for p in root.iter("{http://www.w3.org/2000/svg}path") if p.get("stroke-width")]
+    assert len(whiskers) == 1

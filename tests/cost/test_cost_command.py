@@ -101,6 +101,31 @@ def test_text_and_picture(tmp_path: Path) -> None:
     assert ElementTree.fromstring(chart.read_text()).tag.endswith("svg")
 
 
+def test_the_buyers_map_of_a_command(tmp_path: Path) -> None:
+    picture = tmp_path / "map.svg"
+    facts = answer("cost", PAPER, "--map", str(picture), "--utilisation", "0.5", "--rent", "6")
+    assert ElementTree.fromstring(picture.read_text()).tag.endswith("svg")
+    found = facts["buyers"]
+    assert found["usd_per_hour"] == 6
+    assert found["output_tokens_per_second"] == 4715
+    by_life = {x["life_months"]: x for x in found["break_even_output_tokens_per_day"]}
+    assert by_life[36]["low"] < by_life[36]["value"] < by_life[36]["high"]
+    assert by_life[36]["value"] < by_life[12]["value"]
+    assert by_life[3]["value"] is None  # its chips take longer
+
+
+def test_the_bundled_model_in_an_open_process() -> None:
+    facts = answer("cost", str(BUNDLED), "--system", "sky130-one", "--context", "256")
+    assert facts["chips"] == 1
+    assert facts["nre_musd"]["high"] < 3
+    assert facts["respin_musd"] < 0.03
+    assert 1000 < facts["tokens_per_second"] < 10_000
+    claims = answer("audit", str(BUNDLED), "--system", "sky130-one", "--context", "256")["claims"]
+    by_name = {c["name"]: c["verdict"] for c in claims}
+    assert by_name["die within the reticle"] == "holds"
+    assert by_name["stored bits in the arrays"] in ("holds", "tight")
+
+
 def test_the_audit_as_json_and_as_an_answer() -> None:
     facts = answer("audit", PAPER)
     assert sum(facts["verdicts"].values()) == len(facts["claims"]) >= 60
@@ -132,6 +157,12 @@ def test_the_audit_as_json_and_as_an_answer() -> None:
         (("cost", str(BUNDLED), "--model", "qwq-32b"), "a folder is a model already"),
         (("cost", str(BUNDLED.parent)), "config.json"),
         (("cost", PAPER, "--svg", "/nowhere/chart.svg"), "cannot be written"),
+        (
+            ("cost", PAPER, "--model", "kimi-k2", "--map", "x.svg"),
+            "--map needs a rate of h100 for kimi",
+        ),
+        (("cost", "sky130-one"), "give --model NAME"),
+        (("cost", PAPER, "--rent", "-1"), "gpu_usd_per_hour -1"),
         (("audit", "h100"), "is not hardwired"),
         (("audit", PAPER, "--context", "0"), "--context 0"),
         (("audit", PAPER, "--tokens-per-second", "0"), "--tokens-per-second 0"),

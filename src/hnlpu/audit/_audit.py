@@ -63,7 +63,7 @@ class Audit:
 
 def audit(
     system: System, model: ModelShape, context: int = 2048, rate: float | None = None,
-    sliding: bool = False, bits: float | None = None, digits: int = 1,
+    sliding: bool = False, bits: float | None = None, digits: float = 1.0,
 ) -> Audit:  # fmt: skip
     """Audit a hardwired `system` with `model` on it at `context` cached positions.
 
@@ -92,7 +92,8 @@ def audit(
 
 
 def _bounds(case: Case) -> Iterator[Bound]:
-    for context in sorted({case.context, 8192, 65_536, min(2**18, case.model.positions)}):
+    most = max(case.context, case.model.positions)
+    for context in sorted({case.context, *(min(n, most) for n in (8192, 65_536, 2**18))}):
         yield Bound(context, *bound(case, context))
 
 

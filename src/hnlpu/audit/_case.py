@@ -19,6 +19,8 @@ from hnlpu.quantities import Quantity
 from hnlpu.technology import Technology, load_technology
 
 Ends = tuple[float, float, float]
+LEAST_DENSITY = 50e6
+"""Transistors a mm2 from which a process is taken to be near 5 nm."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Case:
     rate: float | None
     sliding: bool
     bits: float
-    digits: int = 1
+    digits: float = 1.0
 
     @property
     def sequences(self) -> int:
@@ -58,6 +60,11 @@ class Case:
     def weights_a_chip(self) -> float:
         """Hardwired weights, spread evenly."""
         return self.model.hardwired_weights / self.chips
+
+    @property
+    def modern(self) -> bool:
+        """Whether limits of 5 nm memories and links apply, by density of logic."""
+        return self.technology.silicon.density.value > LEAST_DENSITY
 
     @property
     def has_windows(self) -> bool:

@@ -30,7 +30,7 @@ def _buffer(case: Case) -> Iterator[Claim]:
         f"{buffer.banks:,} ports of {buffer.port_bits} bits at {case.machine.clock.value:g} GHz",
     )  # fmt: skip
     block = next((b for b in case.system.block if "buffer" in b.name.lower()), None)
-    if block:
+    if block and case.modern:
         bits = buffer.capacity.value * 8e6
         low = bits * sram.cell.value * sram.port_factor.low / sram.efficiency.high / 1e6
         value = bits * sram.cell.value * sram.port_factor.value / sram.efficiency.value / 1e6
@@ -72,6 +72,8 @@ def _capacity(case: Case) -> Iterator[Claim]:
         ("keys and values at the model's longest context", case.model.positions),
         ("keys and values at 512K positions", 2**19),
     ):
+        if context > 4 * case.model.positions:
+            continue
         taken, there = _state(case, context)
         yield need(
             "memory", name, taken / 1e9, there / 1e9, "GB",

@@ -13,7 +13,8 @@ HOST_LINKS = 1  # tokens in, tokens out
 
 def package_claims(case: Case) -> Iterator[Claim]:
     """Claims about pins, PHYs, edges, interposer, wafers."""
-    yield from _edges(case)
+    if any("hbm" in block.name.lower() for block in case.system.block):
+        yield from _edges(case)
     yield from _wafer(case)
 
 

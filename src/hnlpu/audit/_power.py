@@ -45,12 +45,18 @@ def _sums(case: Case) -> Iterator[Claim]:
     )  # fmt: skip
     chips = case.chips * power.chip.value
     stated = power.system.value
-    yield equal(
-        "power", "chips make up the system", chips, stated, "W",
-        f"{case.chips} x {power.chip.value:g} W",
-        f"the rest is a factor of {stated / chips:.2f} that the paper does not explain; its table 3 "
-        "multiplies by 1.4 once more",
-    )  # fmt: skip
+    if power.overhead:
+        yield equal(
+            "power", "chips make up the system", chips, stated, "W",
+            f"{case.chips} x {power.chip.value:g} W",
+            f"the rest is a factor of {stated / chips:.2f} that the paper does not explain; its table 3 "
+            "multiplies by 1.4 once more",
+        )  # fmt: skip
+    else:
+        yield need(
+            "power", "chips within the system", chips, stated, "W",
+            f"{case.chips} x {power.chip.value:g} W",
+        )  # fmt: skip
     if case.rate is None:
         return
     # traffic of the claimed rate, at most what the memory gives
@@ -78,7 +84,7 @@ def _movement(case: Case) -> Iterator[Claim]:
             "power", "links at full rate", times(bits * 1e-12, limits.link.energy), links.power.value,
             "W", f"{count} links, both directions, {_words(ends(limits.link.energy))} pJ/bit",
         )  # fmt: skip
-    if buffer := _block(case, "buffer"):
+    if (buffer := _block(case, "buffer")) and case.modern:
         bits = machine.buffer.bandwidth.value * 1e12 * 8
         yield need(
             "power", "attention buffer at full rate", times(bits * 1e-12, limits.sram.read),

@@ -30,9 +30,10 @@ def silicon_claims(case: Case) -> Iterator[Claim]:
 
 def _die(case: Case) -> Iterator[Claim]:
     die, t = case.system.die, case.technology
+    field = die.reticle.value if die.reticle else t.die_outline_mm2
     yield need(
-        "die", "die within the reticle", die.area.value, t.die_outline_mm2, "mm2",
-        f"area of the die; {t.die.reticle_width.value:g} x {t.die.reticle_height.value:g} mm",
+        "die", "die within the reticle", die.area.value, field, "mm2",
+        "area of the die; full field of the scanner",
     )  # fmt: skip
     yield equal(
         "die", "blocks make up the die", sum(b.area.value for b in case.system.block),

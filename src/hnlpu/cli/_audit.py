@@ -37,14 +37,12 @@ def audit(
     from hnlpu.cost import assume, chips_needed
 
     machine, what = open_subject(subject, model, system, None)
-    digits = 1
     if subject not in system_names() and not subject.endswith(".toml"):
         chips = int(chips_needed(what.bits, assume(machine)))
         machine = resized(machine, chips, what.shape.attention.heads)
-        digits = 2
     with waiting("auditing"):
         result = do_audit(
-            machine, what.shape, context, tokens_per_second, sliding, what.bits, digits
+            machine, what.shape, context, tokens_per_second, sliding, what.bits, what.digits
         )
     if json:
         print_json(_facts(result))

@@ -53,6 +53,14 @@ def cost(
     trials: Annotated[int, typer.Option(help="Monte Carlo trials.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the trials.")] = 0,
     svg: Annotated[Path | None, typer.Option(help="Write the tornado chart here.")] = None,
+    buyers_map: Annotated[
+        Path | None,
+        typer.Option("--map", help="Write the map of volumes and lives where hardwiring pays."),
+    ] = None,
+    rent: Annotated[
+        float | None,
+        typer.Option(help="Rent of the compared system, $ an hour (default: its file's)."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Silicon, masks, design, ownership and carbon of a hardwired system."""
@@ -89,6 +97,7 @@ def cost(
         picture = tornado_svg(costing.tornado[:12], float(costing.value.tco_musd), title, "M$")
         write_text(svg, picture)
     facts = cost_facts(costing, rival)
+    facts["buyers"] = _buyers(costing, rival, rent, buyers_map)
     if json:
         print_json(facts)
     else:
@@ -143,9 +152,56 @@ def with_rate(plan: Plan, machine: System, what: Subject, context: int) -> Plan:
         plan,
         tokens_per_second=bound.tokens_per_second,
         users=bound.users,
-        rate_source=f"bound by {bound.resource} on {rows} x {columns} chips at {context:,} positions; "
-        "see hnlpu simulate",
+        rate_source=f"bound by {bound.resource} on {rows} x {columns} chips at {bound.context:,} "
+        "positions; see hnlpu simulate",
     )
+
+
+def _buyers(
+    c: Costing, rival: System, rent: float | None, output: Path | None
+) -> dict[str, Any] | None:
+    """From which volume hardwiring pays at the rival's best rate; None without rate or rent."""
+    import numpy as np
+
+    from hnlpu.cost import Demand, buyers_map, buyers_svg
+
+    rates = [rate for rate in rival.rate if rate.model == c.subject.shape.name]
+    dollars = rent if rent is not None else rival.rent.value if rival.rent else None
+    if c.plan.tokens_per_second is None or not rates or dollars is None:
+        if output is not None:
+            raise InvalidInput(
+                f"--map needs a rate of {rival.name} for {c.subject.shape.name} and a rent; its file has "
+                "none: give --against a system that has them"
+            )
+        return None
+    best = max(rates, key=lambda rate: rate.tokens.value)
+    demand = Demand(
+        c.plan.tokens_per_second * c.plan.output_share, best.tokens.value, dollars,
+        hardwired_busy=c.plan.utilisation, gpu_busy=c.plan.utilisation,
+    )  # fmt: skip
+    volumes, lives = np.geomspace(1e9, 1e14, 101), np.arange(3.0, 37.0)
+    chips = int(c.value.chips)
+    low, value, high = (
+        buyers_map(c.system, chips, demand, volumes, lives, e) for e in ("low", "value", "high")
+    )
+    if output is not None:
+        caption = (
+            f"three years; {rival.title} at {best.tokens.value:,.0f} output tokens/s, "
+            f"${dollars:g} an hour; both at work {c.plan.utilisation:.0%} of the time"
+        )
+        title = f"Where hardwiring {c.subject.shape.title} pays against renting"
+        write_text(output, buyers_svg(value, title, caption))
+    ends = zip(lives, low.break_even(), value.break_even(), high.break_even(), strict=True)
+    return {
+        "against": rival.name,
+        "output_tokens_per_second": best.tokens.value,
+        "usd_per_hour": dollars,
+        "life_months": lives.tolist(),
+        "break_even_output_tokens_per_day": [
+            {"life_months": float(life), "low": float(a), "value": float(b), "high": float(d)}
+            for life, a, b, d in ends
+        ],
+    }
 
 
 def write_text(path: Path, text: str) -> None:
@@ -198,6 +254,16 @@ def _print_cost(c: Costing, facts: dict[str, Any]) -> None:
             f"against {row['system']} at {row['output_tokens_per_second']:,.0f} output tokens/s "
             f"({row['rate']}): {row['gpus_for_same_output']:,.0f} GPUs, {row['tco_ratio']:.3g} x the "
             f"cost, {row['energy_ratio']:.3g} x the energy, {row['carbon_ratio']:.3g} x the carbon"
+        )
+    if facts["buyers"]:
+        yearly = next(
+            x for x in facts["buyers"]["break_even_output_tokens_per_day"] if x["life_months"] == 12
+        )
+        words = (
+            f"{yearly['value']:.3g} output tokens a day" if yearly["value"] < 1e14 else "no volume"
+        )
+        out.print(
+            f"a model that lives a year pays against renting {facts['buyers']['against']} from {words} on"
         )
     if c.tornado:
         top = ", ".join(s.doubt.key for s in c.tornado[:3])

@@ -9,7 +9,7 @@ Formulas take numbers or arrays alike.  Tokens/s come in as a plain number: publ
 from hnlpu.cost._assumptions import Assumptions, Doubt, Owning, assume, doubts, end, owning_of
 from hnlpu.cost._baselines import Comparison, Rates, compare, own_bought, rates_of
 from hnlpu.cost._buyers import BuyersMap, Demand, buyers_map
-from hnlpu.cost._charts import buyers_svg, tornado_svg
+from hnlpu.cost._charts import Bar, bars_svg, buyers_svg, tornado_svg
 from hnlpu.cost._checks import Check, EnergyRow, check_roma, check_taalas, energy_rows
 from hnlpu.cost._doubts import Band, Swing, bands, tornado
 from hnlpu.cost._estimate import (
@@ -44,6 +44,7 @@ __all__ = [
     "WAYS",
     "Assumptions",
     "Band",
+    "Bar",
     "BuyersMap",
     "Cell",
     "Check",
@@ -66,6 +67,7 @@ __all__ = [
     "Weights",
     "assume",
     "bands",
+    "bars_svg",
     "bought_facts",
     "buyers_map",
     "buyers_svg",

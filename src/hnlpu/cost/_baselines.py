@@ -87,10 +87,12 @@ def compare(
     gpu: System,
     output_share: float = 0.5,
     model: str = "gpt-oss-120b",
+    utilisation: float = 1.0,
 ) -> list[Comparison]:
     """One row for each rate of `gpu` on `model`.
 
-    `tokens_per_second` is what one hardwired system processes.  Raises InvalidInput for a share of
+    `tokens_per_second` is what one hardwired system processes; both work for the same share
+    `utilisation` of the time.  Raises InvalidInput for a share of
     output outside of 0 to 1, and for a system without price.
     """
     if not 0 < output_share <= 1:
@@ -115,7 +117,9 @@ def compare(
                 tco_musd=float(owned.tco_musd),
                 tco_ratio=float(owned.tco_musd / hardwired.tco_musd),
                 tco_ratio_as_published=float(published.tco_musd / hardwired.tco_musd),
-                usd_per_mtoken=float(cost_per_mtoken(owned.tco_musd, all_output, hardwired.years)),
+                usd_per_mtoken=float(
+                    cost_per_mtoken(owned.tco_musd, all_output, hardwired.years, utilisation)
+                ),
                 joule_per_token=joule,
                 energy_ratio=joule / (watts / all_output),
                 tco2e=float(owned.tco2e),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
 import numpy as np
@@ -84,6 +85,52 @@ def tornado_svg(swings: Sequence[Swing], centre: float, title: str, unit: str) -
     return _frame(right + 30, height, title, widest, parts)
 
 
+@dataclass(frozen=True)
+class Bar:
+    """One bar of a chart: its name, its value, and the band around it."""
+
+    name: str
+    low: float
+    value: float
+    high: float
+    rival: bool = False
+
+
+def bars_svg(bars: Sequence[Bar], title: str, unit: str) -> str:
+    """Horizontal bars on a logarithmic axis, each with a whisker from low to high."""
+    left, right, top, row = 270, 690, 56, 34
+    height = top + row * len(bars) + 40
+    first = 10 ** math.floor(math.log10(min(bar.low for bar in bars)))
+    last = 10 ** math.ceil(math.log10(max(bar.high for bar in bars) * (1 + 1e-9)))
+
+    def x(value: float) -> float:
+        return left + (right - left) * math.log10(value / first) / math.log10(last / first)
+
+    parts = [_text(24, 32, title, 16)]
+    for exponent in range(round(math.log10(first)), round(math.log10(last)) + 1):
+        at = x(10.0**exponent)
+        bottom = top + row * len(bars)
+        parts.append(f'<path d="M{at:.1f} {top}V{bottom}" stroke="{GRID}"/>')
+        parts.append(_text(at, bottom + 18, _power_of_ten(exponent), 12, SOFT, "middle"))
+    for i, bar in enumerate(bars):
+        y = top + row * i
+        hint = f"{bar.name}: {bar.value:.4g} {unit} ({bar.low:.4g} to {bar.high:.4g})"
+        parts.append(_text(left - 12, y + 20, bar.name, 12, INK, "end"))
+        parts.append(
+            f'<rect x="{left}" y="{y + 6}" width="{x(bar.value) - left:.1f}" height="20" '
+            f'fill="{HIGH_COLOUR if bar.rival else LOW_COLOUR}"><title>{escape(hint)}</title></rect>'
+        )
+        if bar.low < bar.high:
+            parts.append(
+                f'<path d="M{x(bar.low):.1f} {y + 11}v10m0 -5H{x(bar.high):.1f}m0 -5v10" '
+                f'stroke="{INK}" stroke-width="1.5" fill="none"/>'
+            )
+        parts.append(_text(x(bar.high) + 8, y + 20, _short(bar.value), 12, SOFT))
+    parts.append(_text(right, height - 8, unit, 12, SOFT, "end"))
+    words = "; ".join(f"{bar.name} {bar.value:.3g}" for bar in bars)
+    return _frame(right + 70, height, title, f"{words} ({unit}).", parts)
+
+
 def _colour(ratio: float) -> str:
     """From orange (a third or less) over paper (even) to green (three times or more)."""
     t = max(-1.0, min(1.0, math.log(ratio) / math.log(3))) if ratio > 0 else -1.0
@@ -150,6 +197,11 @@ def _legend(x: float, y: float) -> list[str]:
         parts.append(_text(x + 30, top + 15, words, 11, SOFT))
     parts.append(_text(x, y + 190, "line: pays above", 11, SOFT))
     return parts
+
+
+def _short(value: float) -> str:
+    """Three figures, or a whole number with separators."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _power_of_ten(exponent: int) -> str:

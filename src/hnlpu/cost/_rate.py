@@ -20,13 +20,15 @@ class RateBound:
     users: int
     grid: tuple[int, int]
     resource: str
+    context: int
 
 
 def rate_bound(system: System, model: ModelShape, chips: int, context: int) -> RateBound:
     """The bound for `model` on `chips` chips of `system` at `context` cached positions.
 
-    Sliding windows are used.  Raises InvalidInput where the chips make no grid for the model.
+    A context beyond the model's longest is that one.  Sliding windows are used.  Raises InvalidInput where the chips make no grid for the model.
     """
+    context = min(context, model.positions)
     known = system.machine is not None and system.model == model.name and chips == system.chips
     machine = system if known else resized(system, chips, model.attention.heads)
     assert machine.machine is not None
@@ -39,4 +41,6 @@ def rate_bound(system: System, model: ModelShape, chips: int, context: int) -> R
     by_slots, by_resource = spec.slots / alone, 1 / held[resource]
     if by_slots < by_resource:
         resource = "tokens in flight"
-    return RateBound(min(by_slots, by_resource), spec.slots, (spec.rows, spec.columns), resource)
+    return RateBound(
+        min(by_slots, by_resource), spec.slots, (spec.rows, spec.columns), resource, context
+    )

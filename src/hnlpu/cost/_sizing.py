@@ -24,11 +24,15 @@ DIGIT_BITS = 4.25
 
 @dataclass(frozen=True)
 class Subject:
-    """What is to be embedded: its shape, its bits, and where they come from."""
+    """What is to be embedded: its shape, its bits, and where they come from.
+
+    `digits` are MXFP4 digits of a weight that is no expert's, on average.
+    """
 
     shape: ModelShape
     bits: float
     counted: str
+    digits: float = 1.0
 
 
 def weight_bits(model: ModelShape, way: Weights = "stored") -> float:
@@ -48,7 +52,8 @@ def subject_of_model(model: ModelShape, way: str = "stored") -> Subject:
     """A model of the catalog with its weights counted in one `way`; raises InvalidInput."""
     for known in WAYS:
         if way == known:
-            return Subject(model, weight_bits(model, known), way)
+            digits = 2.0 if way == "two-digits" else 1.0
+            return Subject(model, weight_bits(model, known), way, digits)
     raise InvalidInput(f"weights {way!r}: choose from {', '.join(WAYS)}")
 
 
@@ -65,7 +70,9 @@ def subject_of_directory(directory: Path, way: str | None = None) -> Subject:
     if way is not None:
         return subject_of_model(shape, way)
     digits = sum(m.weights * len(m.digits) for m in manifest.matrices.values())
-    return Subject(shape, digits * DIGIT_BITS, "digits of the build")
+    others = [m for m in manifest.matrices.values() if m.role != "experts"]
+    mean = sum(m.weights * len(m.digits) for m in others) / sum(m.weights for m in others)
+    return Subject(shape, digits * DIGIT_BITS, "digits of the build", mean)
 
 
 def _name(directory: Path) -> str:

@@ -75,8 +75,8 @@ class Costing:
         if self.plan.tokens_per_second is None:
             return []
         return compare(
-            self.value, self.plan.tokens_per_second * self.plan.utilisation, gpu,
-            self.plan.output_share, self.subject.shape.name,
+            self.value, self.plan.tokens_per_second, gpu, self.plan.output_share,
+            self.subject.shape.name, self.plan.utilisation,
         )  # fmt: skip
 
 
