@@ -256,6 +256,43 @@ def test_a_via_is_drawn_where_it_is(browser: Any, page: str, subject: Subject) -
                 assert drawn != theme("weight"), label
 
 
+def test_other_weights_move_vias_and_nothing_else(
+    browser: Any, page: str, subject: Subject
+) -> None:
+    show(browser, page)
+    press(browser, 3)
+    weight = focus_on(subject).weight
+    trunks = [lab for lab in labels_of(subject) if lab.text.startswith(f"x{weight.column}.")]
+    between = (min(lab.x for lab in trunks) - 70, *(lab.x for lab in trunks))
+
+    def seen() -> list[list[int]]:
+        """Colours of the column's trunks a quarter of a row below the stubs of all rows in sight."""
+        rows = range(weight.row - 3, weight.row + 4)
+        return [
+            colour_at(browser, *on_canvas(browser, x, (row + 0.25) * subject.pitch))
+            for row in rows if row != weight.row for x in between
+        ]  # fmt: skip
+
+    before = seen()
+    browser.find_element("css selector", ".mv-other").click()
+    assert "other weights" in caption(browser)
+    assert seen() == before
+    rolled = browser.execute_script(f"return {VIEWER}.rolled")
+    assert 0 < rolled < subject.digits.rows
+    for row in (weight.row + n for n in (-3, -2, 2, 3)):  # no words or frames there
+        from_ = (row - rolled) % subject.digits.rows
+        twice = int(TWICE_E2M1[weight_at(subject, from_, weight.column).code])
+        y = (row + 0.5) * subject.pitch
+        lit = [
+            lab.text for lab in trunks
+            if colour_at(browser, *on_canvas(browser, lab.x, y)) == theme("weight")
+        ]  # fmt: skip
+        assert not twice or f"x{weight.column}.{twice:+d}" in lit
+    browser.find_element("css selector", ".mv-other").click()
+    assert browser.execute_script(f"return {VIEWER}.rolled") == 0
+    assert "other weights" not in caption(browser)
+
+
 def site(subject: Subject, column: int, twice: int) -> float:
     """Place of the trunk of a weight by the labels; of a zero, far away."""
     found = [lab.x for lab in labels_of(subject) if lab.text == f"x{column}.{twice:+d}"]
@@ -324,12 +361,13 @@ def test_keys_do_all_that_a_mouse_does(browser: Any, page: str, subject: Subject
     assert place_of(browser, subject, 3, 5) == pytest.approx((x + 60, y + 60), abs=0.01)
     browser.execute_script("document.querySelector('.mv-levels button').focus()")
     names = []
-    for _ in range(8):
+    for _ in range(9):
         element = browser.switch_to.active_element
         names.append(element.get_attribute("aria-label") or element.text)
         element.send_keys(keys.TAB)
-    assert names[:7] == ["die", "arrays", "tile", "rows", "weight", "Zoom out", "Zoom in"]
-    assert names[7].startswith("Layout of layers.0.q")
+    assert names[:8] == ["die", "arrays", "tile", "rows", "weight", "other weights",
+                         "Zoom out", "Zoom in"]  # fmt: skip
+    assert names[8].startswith("Layout of layers.0.q")
 
 
 def test_without_scripts_the_still_drawings_are_open(browser: Any, page: str) -> None:

@@ -66,7 +66,7 @@ def fragment(subject: Subject) -> Fragment:
 <p>{escape(words.idea)}</p>
 <div class="mv-stage" hidden>
 <div class="mv-bar"><div class="mv-levels" role="group" aria-label="Zoom to">{buttons}</div>
-<div class="mv-zoom"><button type="button" aria-label="Zoom out">−</button><button type="button" aria-label="Zoom in">+</button></div></div>
+<div class="mv-zoom"><button type="button" class="mv-other" aria-pressed="false">other weights</button><button type="button" aria-label="Zoom out">−</button><button type="button" aria-label="Zoom in">+</button></div></div>
 <canvas tabindex="0" role="img" aria-label="Layout of {escape(subject.matrix)}, from the die to one weight. Keys: arrows move, plus and minus zoom, Enter goes one step closer, Backspace one step back.">
 </canvas>
 <p class="mv-caption" aria-live="polite"></p>

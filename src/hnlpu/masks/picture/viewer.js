@@ -27,9 +27,11 @@
       this.canvas = root.querySelector("canvas");
       this.caption = root.querySelector(".mv-caption");
       this.buttons = [...root.querySelectorAll(".mv-levels button")];
+      this.other = root.querySelector(".mv-other");
       this.pen = this.canvas.getContext("2d");
       this.pointers = new Map();
       this.tile = data.tile;
+      this.rolled = 0;  // rows by which weights are shifted: metal of another model
       for (const group of [...data.shapes, data.trunks]) { summed(group.x); if (group.y) summed(group.y); }
       this.theme();
       this.listen(root);
@@ -170,7 +172,14 @@
         event.preventDefault();
       });
       this.buttons.forEach((button, n) => button.addEventListener("click", () => this.show(n)));
-      const [away, closer] = root.querySelectorAll(".mv-zoom button");
+      this.other.disabled = this.data.digits.codes.length < 2;
+      this.other.addEventListener("click", () => {
+        this.rolled = this.rolled ? 0 : Math.ceil(this.data.digits.codes.length / 2);
+        this.other.setAttribute("aria-pressed", String(Boolean(this.rolled)));
+        this.point(null);
+        this.draw();
+      });
+      const [away, closer] = root.querySelectorAll(".mv-zoom button:not(.mv-other)");
       closer.addEventListener("click", () => this.zoom(1.7));
       away.addEventListener("click", () => this.zoom(1 / 1.7));
       new ResizeObserver(() => this.resize()).observe(canvas);
@@ -262,13 +271,13 @@
         for (const group of this.data.shapes) if (group.role === role) this.drawShapes(colour, group, 0.8);
       }
       this.pen.globalAlpha = 1;
-      if (pitch > 15) this.drawChosen();
+      if (pitch > 15 && !this.rolled) this.drawChosen();
       const wires = this.data.shapes.some(({ role }) => role === "stub");
       for (const group of this.data.shapes) {
         if (group.role !== "weight") continue;
         // from afar a via's layer tells more than its being one, and a wire more than its ends
         this.pen.globalAlpha = wires ? Math.min(1, Math.max(0, group.width * k - 0.7)) : dots;
-        this.drawShapes(fixed < 0.5 ? group.on : "weight", group, pitch > 8 ? 3 : 1.6);
+        this.drawShapes(fixed < 0.5 ? group.on : "weight", group, pitch > 8 ? 3 : Math.min(1.6, Math.max(0.6, 0.8 * pitch)));
       }
       this.pen.globalAlpha = 1;
       this.pen.restore();
@@ -298,7 +307,7 @@
     drawFrame() {
       const { levels } = this.data, level = this.level() + 1, next = levels[level];
       this.framed = null;
-      if (!next) { this.drawMarks(); return; }
+      if (!next) { if (!this.rolled) this.drawMarks(); return; }
       const [x, y, width, height] = this.box(...(next.name === "weight" ? this.data.cell : next.box));
       if (Math.max(width / this.width, height / this.height) > 0.97) return;
       const wide = Math.max(width, 9), high = Math.max(height, 9);
@@ -359,6 +368,14 @@
       }
     }
 
+    // y of programmable metal; of another model, that of the row it is shown in
+    shifted(y) {
+      if (!this.rolled) return y;
+      const { pitch, digits } = this.data, end = (digits.first + digits.codes.length) * pitch;
+      const moved = y + this.rolled * pitch;
+      return moved < end ? moved : moved - digits.codes.length * pitch;
+    }
+
     drawShapes(colour, { x, y, width, height }, least) {
       const [tx, ty] = this.tile, { k } = this.view, { pen } = this;
       const cx = this.view.x - tx, cy = this.view.y - ty, w2 = this.width / 2, h2 = this.height / 2;
@@ -366,7 +383,7 @@
       pen.fillStyle = this.colours[colour];
       for (let n = 0; n < x.length; n++) {
         const long = one ? width : width[n], wide = Math.max(least, long * k);
-        const px = (x[n] + long / 2 - cx) * k + w2 - wide / 2, py = h2 - (y[n] + height / 2 - cy) * k - high / 2;
+        const px = (x[n] + long / 2 - cx) * k + w2 - wide / 2, py = h2 - (this.shifted(y[n]) + height / 2 - cy) * k - high / 2;
         if (px < this.width && px + wide > 0 && py < this.height && py + high > 0) pen.fillRect(px, py, wide, high);
       }
     }
@@ -455,6 +472,11 @@
     describe() {
       const at = this.level(), { name, title, text } = this.data.levels[at];
       this.buttons.forEach((button, n) => button.setAttribute("aria-pressed", String(n === at)));
+      if (this.rolled && this.data.pitch * this.view.k > 0.5) {
+        this.say("The same tile with other weights", "Here every neuron has the weights of another one, as in another model. "
+          + "What weights decide has moved; all other metal, and the silicon below, is as it was.");
+        return;
+      }
       const marks = name === "weight" ? this.data.marks.map(([, , , told], n) => ` (${n + 1}) ${told}`).join("") : "";
       this.say(title, text + marks);
     }
@@ -474,11 +496,12 @@
       const [column, box] = known ? (data.cells ? this.cellAt(across, row) : this.wireAt(across, up, row)) : [-1, null];
       this.point(box && [box[0] + tx, box[1] + ty, box[2] + tx, box[3] + ty]);
       if (column < 0) { this.describe(); return; }
-      const twice = digits.twice[parseInt(digits.codes[n][column], 16)];
-      const shift = digits.shifts[n][column >> 5], power = digits.powers ? digits.powers[n] + shift : null;
+      const from = (n - this.rolled + digits.codes.length) % digits.codes.length;
+      const twice = digits.twice[parseInt(digits.codes[from][column], 16)];
+      const shift = digits.shifts[from][column >> 5], power = digits.powers ? digits.powers[from] + shift : null;
       const number = (twice > 0 ? "+" : "") + twice / 2;
       const value = power === null || !twice ? number : `${number} × 2^${power} = ${+(twice / 2 * 2 ** power).toPrecision(4)}`;
-      this.say(`weight ${value}`.replaceAll("-", "−"), `${data.matrix}, ${digits.neurons[n]}, input ${data.firstInput + column}`);
+      this.say(`weight ${value}${this.rolled ? " in another model" : ""}`.replaceAll("-", "−"), `${data.matrix}, ${digits.neurons[n]}, input ${data.firstInput + column}`);
     }
 
     cellAt(across, row) {
@@ -493,11 +516,11 @@
       for (const wires of shapes) {
         if (wires.role !== "stub") continue;
         for (let n = 0; n < wires.x.length; n++) {
-          const x0 = wires.x[n], y0 = wires.y[n], x1 = x0 + (typeof wires.width === "number" ? wires.width : wires.width[n]), y1 = y0 + wires.height;
+          const x0 = wires.x[n], y0 = this.shifted(wires.y[n]), x1 = x0 + (typeof wires.width === "number" ? wires.width : wires.width[n]), y1 = y0 + wires.height;
           if (across < x0 || across > x1 || up < y0 - slack || up > y1 + slack || Math.floor((y0 + y1) / 2 / pitch) !== row) continue;
           for (const vias of shapes) {
             if (vias.on !== "upper") continue;
-            const found = vias.x.findIndex((x, m) => x >= x0 && x <= x1 && vias.y[m] < y1 && vias.y[m] + vias.height > y0);
+            const found = vias.x.findIndex((x, m) => x >= x0 && x <= x1 && this.shifted(vias.y[m]) < y1 && this.shifted(vias.y[m]) + vias.height > y0);
             if (found < 0) continue;
             const middle = vias.x[found] + vias.width / 2;
             const nearest = inputs.reduce((best, x, m) => (Math.abs(x - middle) < Math.abs(inputs[best] - middle) ? m : best), 0);
