@@ -139,11 +139,10 @@ def _registry() -> Any:
     import pint
 
     units: Any = pint.UnitRegistry(cache_folder=None)
-    for line in (
-        "USD = [currency] = dollar", "transistor = []", "weight = []", "token = []",
-        "operation = []", "CO2e = []", "mask = []", "chip = []", "die = []",
-    ):  # fmt: skip
-        units.define(line)
+    units.define("USD = [currency] = dollar")
+    # what is counted is a dimension of its own: tokens are no chips, and no bare number
+    for counted in ("transistor", "weight", "token", "operation", "CO2e", "mask", "chip", "die"):
+        units.define(f"{counted} = [{counted}]")
     return units
 
 

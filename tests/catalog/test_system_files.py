@@ -12,7 +12,16 @@ from hnlpu.errors import InvalidData, InvalidInput
 from hnlpu.quantities import DataTable, Quantity
 from hnlpu.technology import load_technology
 
-NAMES = ("h100", "hgx-h100", "hnlpu-asplos26", "roma", "sky130-one", "spinnaker2", "taalas-hc1", "wse-3")
+NAMES = (
+    "h100",
+    "hgx-h100",
+    "hnlpu-asplos26",
+    "roma",
+    "sky130-one",
+    "spinnaker2",
+    "taalas-hc1",
+    "wse-3",
+)
 
 
 def test_these_come_with_hnlpu() -> None:
@@ -92,6 +101,8 @@ def test_an_unknown_name_lists_what_there_is() -> None:
         ("value = 128, unit", "value = -128, unit", "-128", "machine.link.bandwidth: value -128 GB/s"),
         ("value = 0.829", "value = 0.929", "[[machine.breakdown]]", "shares sum to more than one"),
         ('unit = "GB/s"', 'unit = "GB"', 'unit = "GB",', "machine.link.bandwidth: unit 'GB' is not"),
+        ('unit = "token/s"', 'unit = "chip/s"', 'unit = "chip/s"', "rate.0.tokens: unit 'chip/s' is not"),
+        ('unit = "kg*CO2e/kWh"', 'unit = "kg/kWh"', 'unit = "kg/kWh"', "ownership.grid_carbon: unit 'kg/kWh'"),
         ("value = 6.9, unit", "value = 0.69, unit", "0.69", "power.system: 690 W is less than 16"),
         ("overhead = { value = 1.4", "overhead = { value = 0.4", "value = 0.4, ", "power.overhead: value 0.4"),
         ('yield_model = "murphy"', 'yield_model = "luck"', "luck", "prices.wafer.yield_model: Input"),
