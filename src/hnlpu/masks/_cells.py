@@ -26,7 +26,8 @@ from hnlpu.embed import (
 from hnlpu.hardwire import Build, TileReader
 from hnlpu.masks._extract import Base
 from hnlpu.masks._oasis_bytes import layout_payload
-from hnlpu.masks._oasis_read import Cell, flatten, parse_cell
+from hnlpu.masks._oasis_cell import Cell, flatten
+from hnlpu.masks._oasis_read import parse_cell
 from hnlpu.masks._oasis_regions import regions_payload
 from hnlpu.masks._oasis_taps import pattern_cells, pattern_layout, pattern_name, taps_payload
 from hnlpu.masks._oasis_write import cell_record

@@ -32,7 +32,8 @@ from hnlpu.masks._cells import (
 )
 from hnlpu.masks._decode import decode_regions, decode_taps
 from hnlpu.masks._extract import Base
-from hnlpu.masks._oasis_read import Cell, parse_cell
+from hnlpu.masks._oasis_cell import Cell
+from hnlpu.masks._oasis_read import parse_cell
 from hnlpu.masks._oasis_write import cell_record
 from hnlpu.masks._record import RECORD, MasksRecord, build_digest, read_cells, read_record
 from hnlpu.masks._wires import check_wires

@@ -25,7 +25,7 @@ from numba import njit
 
 from hnlpu.embed import Fault, Rectangles, Shapes
 from hnlpu.masks._connectivity import BARE_ABOVE, BARE_BELOW, DOUBLED, Fabric, Nets
-from hnlpu.masks._oasis_read import Cell, LabelTable
+from hnlpu.masks._oasis_cell import Cell, LabelTable
 from hnlpu.technology import PIN, Technology
 
 Int32 = npt.NDArray[np.int32]

@@ -13,11 +13,17 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-Bytes = npt.NDArray[np.uint8]
+from hnlpu.masks._oasis_numbers import (
+    Bytes,
+    Int64,
+    Integer,
+    repetition,
+    signed,
+    skip_property,
+    unsigned,
+)
+
 Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
-Integer = Any
-"""An integer of the inner loops: 64 bits, of NumPy's type or of Python's."""
 
 # why `parse` returned
 OTHER_RECORD, NO_ROOM, TRUNCATED, UNSUPPORTED, ENDED, NO_LIST = 0, 1, 2, 3, 4, 5
@@ -29,153 +35,6 @@ OTHER_RECORD, NO_ROOM, TRUNCATED, UNSUPPORTED, ENDED, NO_LIST = 0, 1, 2, 3, 4, 5
 STATE_SIZE = 24
 FARTHEST = 2**30
 """Coordinates and sizes reach so far (1 m), so that sums of two fit in 32 bits."""
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _unsigned(data: Bytes, at: Integer) -> tuple[Integer, Integer]:
-    """A number and the position behind it; past the end the position is beyond the data."""
-    value = np.int64(0)
-    shift = 0
-    while at < len(data):
-        byte = np.int64(data[at])
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-        shift += 7
-        if shift > 56:
-            break
-    return value, len(data) + 1
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _signed(data: Bytes, at: Integer) -> tuple[Integer, Integer]:
-    value, at = _unsigned(data, at)
-    return (-(value >> 1) if value & 1 else value >> 1), at
-
-
-@njit(cache=True, nogil=True)
-def _delta(data: Bytes, at: Integer) -> tuple[Integer, Integer, Integer]:
-    """A g-delta: x, y and the position behind it (SEMI P39, 7.5.5)."""
-    value, at = _unsigned(data, at)
-    if value & 1:
-        y, at = _signed(data, at)
-        x = value >> 2
-        return (-x if value & 2 else x), y, at
-    size = value >> 4
-    way = (value >> 1) & 7
-    x = size if way in (0, 4, 7) else (-size if way in (2, 5, 6) else 0)
-    y = size if way in (1, 4, 5) else (-size if way in (3, 6, 7) else 0)
-    return x, y, at
-
-
-@njit(cache=True, nogil=True)
-def _repetition(data: Bytes, at: Integer, steps: Int64) -> tuple[Integer, Integer]:
-    """Read a repetition into `steps` [n, 2].
-
-    Returns its length (-1: no room, -2: unknown kind) and the position behind it.
-    """
-    kind, at = _unsigned(data, at)
-    room = len(steps)
-    if kind == 1 or kind == 8:
-        n, at = _unsigned(data, at)
-        m, at = _unsigned(data, at)
-        n, m = n + 2, m + 2
-        if n > room or m > room or n * m > room:
-            return -1, at
-        if kind == 1:
-            ax, at = _unsigned(data, at)
-            by, at = _unsigned(data, at)
-            ay = bx = np.int64(0)
-        else:
-            ax, ay, at = _delta(data, at)
-            bx, by, at = _delta(data, at)
-        for j in range(m):
-            for i in range(n):
-                steps[j * n + i, 0] = i * ax + j * bx
-                steps[j * n + i, 1] = i * ay + j * by
-        return n * m, at
-    if kind == 2 or kind == 3 or kind == 9:
-        n, at = _unsigned(data, at)
-        n += 2
-        if n > room:
-            return -1, at
-        dx = dy = np.int64(0)
-        if kind == 2:
-            dx, at = _unsigned(data, at)
-        elif kind == 3:
-            dy, at = _unsigned(data, at)
-        else:
-            dx, dy, at = _delta(data, at)
-        for i in range(n):
-            steps[i, 0], steps[i, 1] = i * dx, i * dy
-        return n, at
-    if kind > 11 or kind == 0:
-        return -2, at
-    n, at = _unsigned(data, at)
-    n += 2
-    if n > room:
-        return -1, at
-    grid = np.int64(1)
-    if kind == 5 or kind == 7 or kind == 11:
-        grid, at = _unsigned(data, at)
-    steps[0, 0] = steps[0, 1] = 0
-    if kind == 4 or kind == 5:
-        x = np.int64(0)
-        for i in range(1, n):
-            # one byte is the rule; the loop is for gaps above 127
-            if at < len(data) and data[at] < 128:
-                gap = np.int64(data[at])
-                at += 1
-            else:
-                gap, at = _unsigned(data, at)
-            x += gap * grid
-            steps[i, 0], steps[i, 1] = x, 0
-    elif kind == 6 or kind == 7:
-        y = np.int64(0)
-        for i in range(1, n):
-            gap, at = _unsigned(data, at)
-            y += gap * grid
-            steps[i, 0], steps[i, 1] = 0, y
-    else:
-        x = y = np.int64(0)
-        for i in range(1, n):
-            dx, dy, at = _delta(data, at)
-            x += dx * grid
-            y += dy * grid
-            steps[i, 0], steps[i, 1] = x, y
-    return n, at
-
-
-@njit(cache=True, nogil=True)
-def _skip_property(data: Bytes, at: Integer) -> Integer:
-    if at >= len(data):
-        return len(data) + 1
-    info = data[at]
-    at += 1
-    if info & 4:  # C: the name follows, as a string or, with N, as a number
-        length, at = _unsigned(data, at)
-        at += 0 if info & 2 else length
-    if info & 8:  # V: the values of the property before
-        return at
-    count = np.int64(info >> 4)
-    if count == 15:
-        count, at = _unsigned(data, at)
-    for _ in range(count):
-        kind, at = _unsigned(data, at)
-        if kind == 6:
-            at += 4
-        elif kind == 7:
-            at += 8
-        else:
-            length, at = _unsigned(data, at)
-            if kind in (4, 5):  # a ratio: numerator and denominator
-                length, at = _unsigned(data, at)
-            elif kind in (10, 11, 12):
-                at += length
-        if at > len(data):
-            return at
-    return at
 
 
 @njit(cache=True, nogil=True)
@@ -211,8 +70,8 @@ def _row(
     Returns the position behind it, the step, how many columns there are or -1 for no room, and the
     last of them.
     """
-    n, at = _unsigned(data, at + 1)
-    step, at = _unsigned(data, at)
+    n, at = unsigned(data, at + 1)
+    step, at = unsigned(data, at)
     n += 2
     column = np.int64(0)
     if at + n - 1 > len(data):
@@ -225,9 +84,9 @@ def _row(
             gap = np.int64(data[at])
             at += 1
             if gap > 127:
-                gap, at = _unsigned(data, at - 1)
+                gap, at = unsigned(data, at - 1)
                 # beyond any mask: kept small, so that nothing overflows before it is refused
-                gap = min(gap, FARTHEST)
+                gap = gap if gap < FARTHEST else np.int64(FARTHEST)
                 if at + n - 1 - i > len(data):
                     at = np.int64(len(data) + 1)
                     break
@@ -237,16 +96,13 @@ def _row(
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _within(x: Integer, y: Integer, width: Integer, height: Integer) -> bool:
+def _within(x: Integer, y: Integer, width: Integer, height: Integer) -> Any:
     """Whether a rectangle lies where coordinates of 32 bits reach."""
-    return (
-        (-FARTHEST < x) & (x < FARTHEST) & (-FARTHEST < y) & (y < FARTHEST)
-        & (width < FARTHEST) & (height < FARTHEST)
-    )  # fmt: skip
+    return (abs(x) < FARTHEST) & (abs(y) < FARTHEST) & (width < FARTHEST) & (height < FARTHEST)
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _reaches(x: Integer, step: Integer, last: Integer) -> bool:
+def _reaches(x: Integer, step: Integer, last: Integer) -> Any:
     """Whether a row that begins at x ends within reach."""
     return step < FARTHEST and last < FARTHEST and x + step * last < FARTHEST
 
@@ -272,20 +128,20 @@ def _rectangles(
         new_layer, new_type, new_x, new_y = layer, datatype, x, y
         new_width, new_height = width, height
         if info & 1:
-            new_layer, at = _unsigned(data, at)
+            new_layer, at = unsigned(data, at)
         if info & 2:
-            new_type, at = _unsigned(data, at)
+            new_type, at = unsigned(data, at)
         if info & 64:
-            new_width, at = _unsigned(data, at)
+            new_width, at = unsigned(data, at)
         if info & 32:
-            new_height, at = _unsigned(data, at)
+            new_height, at = unsigned(data, at)
         elif info & 128:
             new_height = new_width
         if info & 16:
-            new_x, at = _signed(data, at)
+            new_x, at = signed(data, at)
             new_x += x if relative else 0
         if info & 8:
-            new_y, at = _signed(data, at)
+            new_y, at = signed(data, at)
             new_y += y if relative else 0
         if at > len(data) or not _within(new_x, new_y, new_width, new_height):
             break
@@ -360,7 +216,7 @@ def parse(
             state[RELATIVE] = record - 15
             continue
         if record == 28:
-            at = _skip_property(data, at)
+            at = skip_property(data, at)
             if at > len(data):
                 return TRUNCATED, first
             continue
@@ -396,13 +252,13 @@ def _shape(
     at += 1
     if record == 20:
         if info & 1:
-            new[LAYER], at = _unsigned(data, at)
+            new[LAYER], at = unsigned(data, at)
         if info & 2:
-            new[DATATYPE], at = _unsigned(data, at)
+            new[DATATYPE], at = unsigned(data, at)
         if info & 64:
-            new[WIDTH], at = _unsigned(data, at)
+            new[WIDTH], at = unsigned(data, at)
         if info & 32:
-            new[HEIGHT], at = _unsigned(data, at)
+            new[HEIGHT], at = unsigned(data, at)
         elif info & 128:
             new[HEIGHT] = new[WIDTH]
         x_at, y_at, has_x, has_y, repeated = GX, GY, info & 16, info & 8, info & 4
@@ -410,7 +266,7 @@ def _shape(
         if info & 7:
             return UNSUPPORTED, at
         if info & 128:
-            new[CELL_LENGTH], at = _unsigned(data, at)
+            new[CELL_LENGTH], at = unsigned(data, at)
             new[CELL_AT] = -1
             if not info & 64:
                 new[CELL_AT] = at
@@ -418,21 +274,21 @@ def _shape(
         x_at, y_at, has_x, has_y, repeated = PX, PY, info & 32, info & 16, info & 8
     else:
         if info & 64:
-            new[TEXT_LENGTH], at = _unsigned(data, at)
+            new[TEXT_LENGTH], at = unsigned(data, at)
             new[TEXT_AT] = -1
             if not info & 32:
                 new[TEXT_AT] = at
                 at += new[TEXT_LENGTH]
         if info & 1:
-            new[TEXT_LAYER], at = _unsigned(data, at)
+            new[TEXT_LAYER], at = unsigned(data, at)
         if info & 2:
-            new[TEXT_TYPE], at = _unsigned(data, at)
+            new[TEXT_TYPE], at = unsigned(data, at)
         x_at, y_at, has_x, has_y, repeated = TX, TY, info & 16, info & 8, info & 4
     if has_x:
-        value, at = _signed(data, at)
+        value, at = signed(data, at)
         new[x_at] = value + (state[x_at] if state[RELATIVE] else 0)
     if has_y:
-        value, at = _signed(data, at)
+        value, at = signed(data, at)
         new[y_at] = value + (state[y_at] if state[RELATIVE] else 0)
     if at >= len(data) and (at > len(data) or repeated):
         return TRUNCATED, at
@@ -456,11 +312,11 @@ def _shape(
     elif repeated:
         if data[at] != 0:
             new[LIST] = at
-            count, at = _repetition(data, at, steps)
+            count, at = repetition(data, at, steps)
         elif new[LIST] < 0:
             return UNSUPPORTED, at
         else:
-            count, _ = _repetition(data, new[LIST], steps)
+            count, _ = repetition(data, new[LIST], steps)
             at += 1
         if count == -1:
             return NO_LIST, at

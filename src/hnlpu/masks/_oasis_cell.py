@@ -1,0 +1,135 @@
+"""`Cell`: what a layout file says of one cell, and a cell with all that it places made flat."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from hnlpu.embed import Label, LayerKey, Rectangles, Rows, Shapes
+from hnlpu.errors import DamagedMasks
+
+SMALL_CELL = 64
+"""A placed cell of at most so many rectangles becomes rows of each of them."""
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Labels in columns: int64 [n, 3] of layer * 65536 + type, x, y; and their strings.
+
+    Strings lie one behind the other in `text`; `ends` [n] says where each ends.
+    """
+
+    places: npt.NDArray[np.int64]
+    text: npt.NDArray[np.uint8]
+    ends: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[Label]:
+        raw, start = self.text.tobytes().decode("latin-1"), 0
+        for (key, x, y), end in zip(self.places.tolist(), self.ends.tolist(), strict=True):
+            yield Label((key >> 16, key & 65535), raw[start:end], x, y)
+            start = end
+
+
+def label_table(
+    places: npt.NDArray[np.int64], texts: Sequence[npt.NDArray[np.uint8]]
+) -> LabelTable:
+    """Labels from their places and strings."""
+    ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
+    text = np.concatenate(texts) if texts else np.zeros(0, np.uint8)
+    return LabelTable(places.reshape(-1, 3), text, ends)
+
+
+def _join(tables: Sequence[LabelTable]) -> LabelTable:
+    """Several tables as one."""
+    if len(tables) == 1:
+        return tables[0]
+    sizes = np.cumsum([0, *(len(t.text) for t in tables)])
+    return LabelTable(
+        np.concatenate([np.zeros((0, 3), np.int64), *(t.places for t in tables)]),
+        np.concatenate([np.zeros(0, np.uint8), *(t.text for t in tables)]),
+        np.concatenate(
+            [np.zeros(0, np.int64), *(t.ends + n for t, n in zip(tables, sizes, strict=False))]
+        ),
+    )
+
+
+@dataclass
+class Cell:
+    """One cell as read: single rectangles and rows of them by layer, labels, and placed cells.
+
+    Cells are placed as rows of rectangles without size.
+    """
+
+    name: str
+    single: Shapes = field(default_factory=dict)
+    rows: dict[LayerKey, list[Rows]] = field(default_factory=dict)
+    labels: list[LabelTable] = field(default_factory=list)
+    placed: dict[str, Rows] = field(default_factory=dict)
+
+    @functools.cached_property
+    def shapes(self) -> Shapes:
+        """Every rectangle by layer."""
+        found = {layer: list(parts) for layer, parts in self.single.items()}
+        for layer, tables in self.rows.items():
+            found.setdefault(layer, []).extend(table.rectangles() for table in tables)
+        return found
+
+    @functools.cached_property
+    def placements(self) -> dict[str, npt.NDArray[np.int32]]:
+        """Where other cells are placed: int32 [n, 2] by name."""
+        return {name: rows.rectangles()[:, :2] for name, rows in self.placed.items()}
+
+    def all_labels(self) -> LabelTable:
+        """The cell's own labels in one table."""
+        return _join(self.labels)
+
+
+def flatten(cells: Mapping[str, Cell], name: str, above: tuple[str, ...] = ()) -> Cell:
+    """Cell `name` with all that it places, down to the bottom; raises DamagedMasks for a loop."""
+    if name not in cells or name in above:
+        problem = "places itself" if name in above else "is missing"
+        raise DamagedMasks(f"cell {name} {problem}; write the masks again")
+    cell = cells[name]
+    if not cell.placed:
+        return cell
+    single = {layer: list(found) for layer, found in cell.single.items()}
+    rows = {layer: list(found) for layer, found in cell.rows.items()}
+    labels = list(cell.labels)
+    for child_name, placed in cell.placed.items():
+        child = flatten(cells, child_name, (*above, name))
+        for layer, parts in child.single.items():
+            found = np.concatenate(parts)
+            if len(found) <= SMALL_CELL:
+                rows.setdefault(layer, []).append(_rows_of(found, placed))
+            else:
+                single.setdefault(layer, []).append(_moved(found, cell.placements[child_name]))
+        for layer, tables in child.rows.items():
+            for x, y in cell.placements[child_name].tolist():
+                rows.setdefault(layer, []).extend(table.moved(x, y) for table in tables)
+        for table in child.labels:
+            for x, y in cell.placements[child_name].tolist():
+                moved_places = table.places + np.array([0, x, y])
+                labels.append(LabelTable(moved_places, table.text, table.ends))
+    return Cell(name, single, rows, labels)
+
+
+def _rows_of(rectangles: Rectangles, placed: Rows) -> Rows:
+    """Every one of some rectangles in the rows in which their cell is placed."""
+    heads = np.repeat(placed.heads, len(rectangles), axis=0)
+    corners = np.tile(rectangles.astype(np.int64), (len(placed.heads), 1))
+    heads[:, :2] += corners[:, :2]
+    heads[:, 2:4] = corners[:, 2:] - corners[:, :2]
+    return Rows(heads, placed.columns)
+
+
+def _moved(rectangles: Rectangles, places: npt.NDArray[np.int32]) -> Rectangles:
+    """Rectangles at every place."""
+    found: Rectangles = rectangles[None, :, :] + np.tile(places, 2)[:, None, :]
+    return found.reshape(-1, 4)
