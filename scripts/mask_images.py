@@ -212,14 +212,16 @@ def _wires(
 
 
 def tile() -> bytes:
-    """The first query projection of the bundled model, built anew."""
+    """The first tile of experts of the bundled model, built anew."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stdlib-8m"
         hnlpu.build(ROOT / "checkpoints" / "stdlib-8m", path, workers=1)
         build = open_build(path)
         manifest = build.manifest
         (first, *_) = find_tiles(
-            manifest.placement, manifest.technology.array, patterns=["*0.self_attn.q_proj*"]
+            manifest.placement,
+            manifest.technology.array,
+            patterns=["*layers.0.mlp.experts.gate_up*"],
         )
         return draw_png(subject_of(build, first), pixels_a_point=1.0)
 

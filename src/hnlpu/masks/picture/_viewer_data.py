@@ -21,7 +21,7 @@ from hnlpu.masks.picture._words import pin_name
 from hnlpu.quantize import TWICE_E2M1, unpack
 from hnlpu.technology import FIXED, PIN, PROGRAMMABLE
 
-MOST_SHAPES = 80_000
+MOST_SHAPES = 96_000
 """Programmable shapes that a page carries; of a larger tile, those of the rows about the weight."""
 
 FAR_SLACK_UM = 30.0

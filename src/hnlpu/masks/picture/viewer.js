@@ -277,7 +277,7 @@
         if (group.role !== "weight") continue;
         // from afar a via's layer tells more than its being one, and a wire more than its ends
         this.pen.globalAlpha = wires ? Math.min(1, Math.max(0, group.width * k - 0.7)) : dots;
-        this.drawShapes(fixed < 0.5 ? group.on : "weight", group, pitch > 8 ? 3 : Math.min(1.6, Math.max(0.6, 0.8 * pitch)));
+        this.drawShapes(fixed < 0.5 ? group.on : "weight", group, pitch > 8 ? 3 : Math.min(1.6, Math.max(0.8, pitch)));
       }
       this.pen.globalAlpha = 1;
       this.pen.restore();
