@@ -11,10 +11,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # two torch threads on two shared cores nearly stop each other
 TESTING := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo test model lint format clean
+.PHONY: help demo demo-serve test model lint format clean
 
 help:
-	@echo "make demo      hardwire the bundled model, verify it, let it talk, write a report"
+	@echo "make demo      hardwire the bundled model, prove it, draw its metal, let it talk, price its chip"
+	@echo "make demo-serve  the same model behind a chat page, on port 8000"
 	@echo "make test      run the tests"
 	@echo "make model     train the bundled model anew (100 minutes on two cores)"
 	@echo "make lint      ruff and mypy"
@@ -22,6 +23,9 @@ help:
 
 demo: $(VENV)/.installed
 	@$(BIN)/python scripts/demo.py --model $(MODEL) --out $(DEMO)
+
+demo-serve: demo $(VENV)/.installed-serve
+	$(BIN)/hnlpu serve $(DEMO)/stdlib-8m --port 8000
 
 test: $(VENV)/.installed-test
 	$(TESTING) $(BIN)/python -m pytest
@@ -49,7 +53,11 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@echo "installing hnlpu into $(VENV) ..."
-	@$(BIN)/pip install --quiet --editable .
+	@$(BIN)/pip install --quiet --editable '.[masks]'
+	@touch $@
+
+$(VENV)/.installed-serve: $(VENV)/.installed
+	@$(BIN)/pip install --quiet --editable '.[masks,serve]'
 	@touch $@
 
 # torch is pinned: one version for everybody; pip takes its CPU build where an index offers one

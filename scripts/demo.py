@@ -1,4 +1,4 @@
-"""The main job on the bundled model, from checkpoint to report:  make demo
+"""The main job on the bundled model, from checkpoint to masks, report and machine:  make demo
 
 Runs the same commands that a user would type, prints each before it runs, and
 says at the end where the report is.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PROMPT = 'def is_text(path):\n    """Return True if'
 HELD_OUT_BYTES = 60_000
+TILE = "model.layers.0.mlp.experts.gate_up_proj.e0.n32.b0"
 
 
 def run(*words: str | Path) -> None:
@@ -43,7 +45,17 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     print("The first run compiles the kernels, which takes half a minute.")
     run("build", model, "-o", build)
-    run("verify", build)
+    print("\nProof: every byte, every weight, the arithmetic, and the metal, drawn and read back:")
+    run("verify", build, "--masks")
+    print(
+        "\nOne tile as mask data with its fixed metal, checked from its file; and a picture of it:"
+    )
+    tile = out / "tile"
+    if tile.exists():
+        shutil.rmtree(tile)
+    run("masks", build, "--tile", TILE, "--with-base", "-o", tile)
+    run("verify", build, "--masks-from", tile)
+    run("masks", build, "--tile", TILE, "--png", "-o", out / "tile.png")
     print(f"\nThe hardwired model continues {PROMPT!r}:")
     run(
         "generate",
@@ -69,6 +81,9 @@ def main() -> None:
     run("score", build, "--file", text)
     report = out / "report.html"
     run("report", build, "--text", text, "--prompt", PROMPT, "-o", report)
+    print("\nIts own machine: how fast the chip would be, and what it would cost:")
+    run("simulate", build)
+    run("cost", build)
     print(
         f"\nDone in {time.monotonic() - began:.0f} s. Open the report: {report.resolve().as_uri()}"
     )
