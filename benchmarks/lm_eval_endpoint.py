@@ -98,12 +98,12 @@ def environment(folder: Path) -> Path:
     return python
 
 
-def evaluate(python: Path, folder: Path, name: str, arguments: list[str]) -> dict[str, float]:
+def evaluate(python: Path, folder: Path, module: str, arguments: list[str]) -> dict[str, float]:
     """Results of the three tasks."""
-    output = folder / f"results-{name}"
+    output = folder / f"results-{module}"
     subprocess.run(
         [
-            str(python), "-m", "hnlpu.lm_eval", "run", *arguments,
+            str(python), "-m", module, "run", *arguments,
             "--tasks", "next_line,module_perplexity,next_text", "--include_path", str(folder),
             "--output_path", str(output), "--batch_size", "8",
         ],
@@ -146,7 +146,7 @@ def main() -> int:
         write_tasks(folder)
         found = {"offline": {"next line, accuracy": offline_accuracy(build, folder)}}
         found["hnlpu"] = evaluate(
-            python, folder, "hnlpu", ["--model", "hnlpu", "--model_args", f"build={build}"]
+            python, folder, "hnlpu.lm_eval", ["--model", "hnlpu", "--model_args", f"build={build}"]
         )
         server = subprocess.Popen(
             [sys.executable, "-m", "hnlpu", "serve", str(build), "--port", "0", "--json"],
@@ -163,7 +163,10 @@ def main() -> int:
                 "tokenizer_backend=remote,tokenized_requests=True,max_length=1024"
             )
             found["local-completions"] = evaluate(
-                python, folder, "wire", ["--model", "local-completions", "--model_args", arguments]
+                python,
+                folder,
+                "lm_eval",
+                ["--model", "local-completions", "--model_args", arguments],
             )
         finally:
             server.terminate()

@@ -99,3 +99,7 @@ class NotServing(HnlpuError):
 
 class EngineFault(HnlpuError):
     """A fault of the engine's own, told to whoever waited for it."""
+
+
+class DamagedAdapter(HnlpuError):
+    """An adapter cannot be read as what it claims to be, or does not fit the model."""

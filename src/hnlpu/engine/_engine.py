@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from hnlpu.emulate import LanguageModel, one_blas_thread
+from hnlpu.engine._adapter import Adapter
 from hnlpu.engine._forward import BatchedTransformer, Rows
 from hnlpu.engine._pages import PAGE, PagePool, page_bytes
 from hnlpu.engine._request import Request, Result, Update, collect
@@ -66,11 +67,20 @@ class Counters:
 class Engine:
     """Runs requests against a model, a step at a time; for one thread (see `Runner` for more).
 
+    `adapters` are those that requests may name.
+
     Raises InvalidInput for limits that make no sense or a model in float32,
     whose sums would depend on the batch.
     """
 
-    def __init__(self, model: LanguageModel, limits: Limits | None = None):
+    def __init__(
+        self,
+        model: LanguageModel,
+        limits: Limits | None = None,
+        adapters: Mapping[str, Adapter] | None = None,
+    ):
+        self.adapters = dict(adapters or {})
+        self._roots = {name: -1 - i for i, name in enumerate(self.adapters)}
         self.limits = limits or Limits()
         self.limits.check()
         probe = model.transformer.weights.prepare(np.zeros((1, 1), np.float32))
@@ -118,6 +128,8 @@ class Engine:
         """Raises InvalidInput for a request that this engine cannot serve."""
         self.model.transformer.check_tokens(request.prompt)
         request.check(self.model.vocab_size, self.context)
+        if request.adapter is not None and request.adapter not in self.adapters:
+            raise InvalidInput(f"adapter {request.adapter!r} is not loaded")
 
     def submit(self, request: Request, ident: int | None = None) -> int:
         """Take in a request; the number that its updates carry.  Raises InvalidInput.
@@ -144,15 +156,12 @@ class Engine:
         if not plan:
             return updates
         self.counters.steps += 1
+        # apart, so that who has no adapter runs as fast as without any
+        plain = [part for part in plan if part[0].request.adapter is None]
+        adapted = [part for part in plan if part[0].request.adapter is not None]
         with one_blas_thread():
-            try:
-                updates += self._run(plan)
-            except NotFinite:  # whose? each alone gives the same bits
-                for part in plan:
-                    try:
-                        updates += self._run([part])
-                    except NotFinite as error:
-                        updates.append(self._end(part[0].end("error", error)))
+            for together in (plain, adapted):
+                updates += self._run_or_tell(together)
         return updates
 
     def abandon(self, error: HnlpuError) -> list[Update]:
@@ -209,8 +218,9 @@ class Engine:
         return plan
 
     def _root(self, sequence: Sequence) -> int:
-        """The serial that the first page is filed under: pages are shared by equals only."""
-        return 0
+        """The serial that the first page is filed under: pages depend on the adapter."""
+        name = sequence.request.adapter
+        return 0 if name is None else self._roots[name]
 
     def _reserve(self, sequence: Sequence, count: int, plan: list[tuple[Sequence, int]]) -> bool:
         """Get pages for `count` tokens, from the youngest if there are none; False: not now."""
@@ -225,8 +235,20 @@ class Engine:
                 return False
         return True
 
+    def _run_or_tell(self, plan: list[tuple[Sequence, int]]) -> list[Update]:
+        """`_run`, and who made the model overflow is told so."""
+        if not plan:
+            return []
+        try:
+            return self._run(plan)
+        except NotFinite as error:
+            if len(plan) == 1:
+                return [self._end(plan[0][0].end("error", error))]
+        # whose? each alone gives the same bits
+        return [update for part in plan for update in self._run_or_tell([part])]
+
     def _run(self, plan: list[tuple[Sequence, int]]) -> list[Update]:
-        rows, wanted, spans = _lay_out(plan)
+        rows, wanted, spans = _lay_out(plan, self.adapters)
         hidden, fired = self._transformer.forward(rows, self.pool, wanted)
         scored = [i for s, _, span in spans if s.request.pooling is None for i in span]
         logits = np.empty((len(wanted), self.model.vocab_size if scored else 0), np.float32)
@@ -257,7 +279,7 @@ class Engine:
 
 
 def _lay_out(
-    plan: list[tuple[Sequence, int]],
+    plan: list[tuple[Sequence, int]], adapters: Mapping[str, Adapter]
 ) -> tuple[Rows, Int64, list[tuple[Sequence, int, range]]]:
     """The rows of a plan, which are wanted, and which of the wanted belong to whom."""
     tokens, positions, sequences = [], [], []
@@ -275,7 +297,11 @@ def _lay_out(
         wanted += [row + j for j in sequence.wanted(count)]
         spans.append((sequence, count, range(first, len(wanted))))
         row += count
-    rows = Rows(
-        np.concatenate(tokens), np.concatenate(positions), np.concatenate(sequences), tables
-    )
+    owners = np.concatenate(sequences)
+    used = {s.request.adapter for s, _ in plan if s.request.adapter is not None}
+    changed = []
+    for name in sorted(used):
+        mine = [i for i, (s, _) in enumerate(plan) if s.request.adapter == name]
+        changed.append((adapters[name], np.flatnonzero(np.isin(owners, mine))))
+    rows = Rows(np.concatenate(tokens), np.concatenate(positions), owners, tables, changed)
     return rows, np.array(wanted, np.int64), spans

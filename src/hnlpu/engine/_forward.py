@@ -2,20 +2,25 @@
 
 Each row is one token at its own position of its own sequence.  Matrices give
 exact integers and the vector unit works row by row, so a row's bits do not
-depend on the rows beside it.
+depend on the rows beside it.  The emulator's layers in C take such rows as
+they are; where there are none, or an adapter runs beside the wires, the layers
+are spelt out here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from hnlpu.checkpoint import FINAL_NORM, layer_prefix
-from hnlpu.emulate import Activations, Transformer, vector_unit
+from hnlpu.emulate import Transformer, mixture_of_experts, vector_unit
+from hnlpu.engine._adapter import Adapter
 from hnlpu.engine._attention import attend_paged, store
 from hnlpu.engine._pages import PAGE, PagePool
+from hnlpu.engine._side_channel import add_low_rank
+from hnlpu.kernels import Pages
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -27,13 +32,15 @@ class Rows:
 
     `tokens`, `positions` and `sequences` are [rows]; `tables` [sequences,
     pages] holds the pages of each sequence, enough for its rows.  Rows of a
-    sequence come in the order of their positions.
+    sequence come in the order of their positions.  `adapters` names the rows
+    that each adapter changes.
     """
 
     tokens: Int64
     positions: Int64
     sequences: Int64
     tables: Int64
+    adapters: list[tuple[Adapter, Int64]] = field(default_factory=list)
 
 
 class BatchedTransformer:
@@ -42,6 +49,7 @@ class BatchedTransformer:
     def __init__(self, transformer: Transformer):
         self.weights = weights = transformer.weights
         self.architecture = a = transformer.architecture
+        self._compiled = transformer.compiled
         self._frequencies, self._rope_factor = a.rope.frequencies(a.head_dim)
         names = (".input_layernorm.weight", ".post_attention_layernorm.weight", ".self_attn.sinks")
         self._vectors = [
@@ -56,33 +64,18 @@ class BatchedTransformer:
         And the experts that fired for every row: [layers, rows, active].
         Raises NotFinite.
         """
-        a, project, prepare = self.architecture, self.weights.project, self.weights.prepare
-        n = len(rows.tokens)
-        fired = np.empty((a.num_hidden_layers, n, a.num_experts_per_tok), np.int64)
-        pages = rows.tables[rows.sequences, rows.positions // PAGE]
-        slots = rows.positions % PAGE
         cos, sin = self._turns(rows.positions)
         with np.errstate(over="ignore", invalid="ignore"):  # NotFinite tells of them
             x = self.weights.embed(rows.tokens)
-            mixed = np.empty((n, a.attention_width), np.float32)
-            for layer, (norm, norm2, sinks) in enumerate(self._vectors):
-                attention = layer_prefix(layer) + ".self_attn."
-                h = prepare(vector_unit.rms_norm(x, norm, a.rms_norm_eps))
-                q = project(attention + "q_proj", h).reshape(n, a.num_attention_heads, a.head_dim)
-                k = project(attention + "k_proj", h).reshape(n, a.num_key_value_heads, a.head_dim)
-                v = project(attention + "v_proj", h).reshape(n, a.num_key_value_heads, a.head_dim)
-                vector_unit.rotate(q, cos, sin)
-                vector_unit.rotate(k, cos, sin)
-                keys, values = pool.keys[layer], pool.values[layer]
-                store(k, v, keys, values, pages, slots)
-                attend_paged(
-                    q, keys, values, rows.tables, rows.sequences, rows.positions,
-                    a.window(layer) or 0, sinks, mixed,
-                )  # fmt: skip
-                x = x + project(attention + "o_proj", prepare(mixed))
-                h2 = prepare(vector_unit.rms_norm(x, norm2, a.rms_norm_eps))
-                fired[layer] = self._experts(layer_prefix(layer) + ".mlp.", x, h2)
-            return vector_unit.rms_norm(x[wanted], self._final_norm, a.rms_norm_eps), fired
+            if self._compiled is None or rows.adapters:
+                fired = self._layers(x, cos, sin, rows, pool)
+            else:
+                pages = Pages(pool.keys, pool.values, rows.tables)
+                fired = self._compiled.forward(x, cos, sin, pages, rows.sequences, rows.positions)
+            hidden = vector_unit.rms_norm(
+                x[wanted], self._final_norm, self.architecture.rms_norm_eps
+            )
+        return hidden, fired
 
     def _turns(self, positions: Int64) -> tuple[Float32, Float32]:
         """Cosines and sines of RoPE: [rows, head_dim / 2] each."""
@@ -91,15 +84,34 @@ class BatchedTransformer:
         sin = (np.sin(angles) * self._rope_factor).astype(np.float32)
         return cos, sin
 
-    def _experts(self, prefix: str, x: Float32, h: Activations) -> Int64:
-        """Add the mixture of experts to `x` in place; which fired: [rows, active]."""
-        a, project, prepare = self.architecture, self.weights.project, self.weights.prepare
-        chosen, shares = vector_unit.route(project(prefix + "router", h), a.num_experts_per_tok)
-        outputs = np.empty((*chosen.shape, a.hidden_size), np.float32)
-        for expert in np.unique(chosen).tolist():
-            rows, ranks = np.nonzero(chosen == expert)
-            gate_up = project(prefix + "experts.gate_up_proj", h.take(rows), expert)
-            inner = prepare(vector_unit.swiglu(gate_up, a.swiglu_alpha, a.swiglu_limit))
-            outputs[rows, ranks] = project(prefix + "experts.down_proj", inner, expert)
-        vector_unit.mix(x, outputs, shares)
-        return chosen
+    def _layers(self, x: Float32, cos: Float32, sin: Float32, rows: Rows, pool: PagePool) -> Int64:
+        """Run x [rows, hidden] through all layers, in place; the experts that fired."""
+        a, weights, n = self.architecture, self.weights, len(x)
+        fired = np.empty((a.num_hidden_layers, n, a.num_experts_per_tok), np.int64)
+        pages = rows.tables[rows.sequences, rows.positions // PAGE]
+        slots = rows.positions % PAGE
+        mixed = np.empty((n, a.attention_width), np.float32)
+        for layer, (norm, norm_after, sinks) in enumerate(self._vectors):
+            attention = layer_prefix(layer) + ".self_attn."
+            h = vector_unit.rms_norm(x, norm, a.rms_norm_eps)
+            names = [attention + name for name in ("q_proj", "k_proj", "v_proj")]
+            found = weights.project_all(names, weights.prepare(h))
+            q, k, v = (
+                add_low_rank(y, h, name, rows.adapters).reshape(n, -1, a.head_dim)
+                for name, y in zip(names, found, strict=True)
+            )
+            vector_unit.rotate(q, cos, sin)
+            vector_unit.rotate(k, cos, sin)
+            keys, values = pool.keys[layer], pool.values[layer]
+            store(k, v, keys, values, pages, slots)
+            attend_paged(
+                q, keys, values, rows.tables, rows.sequences, rows.positions,
+                a.window(layer) or 0, sinks, mixed,
+            )  # fmt: skip
+            name = attention + "o_proj"
+            y = weights.project(name, weights.prepare(mixed))
+            x += add_low_rank(y, mixed, name, rows.adapters)
+            h = vector_unit.rms_norm(x, norm_after, a.rms_norm_eps)
+            prefix = layer_prefix(layer) + ".mlp."
+            fired[layer] = mixture_of_experts(weights, prefix, x, weights.prepare(h))
+        return fired
