@@ -109,7 +109,7 @@ def _wire_y(subject: Subject, net: Trace) -> float:
 
 
 def _shown(subject: Subject, layouts: tuple[Layout, Layout]) -> tuple[Weight, Trace]:
-    """Of the weights that may be shown, the one whose metal fits a window best."""
+    """The first weight that may be shown; where wires differ, one whose metal fits a window best."""
     weights = candidates(subject)
     wanted = {f"p{w.row}.{w.column}" for w in weights} | {f"x{w.column}" for w in weights}
     labels = {label.text: label for label in layouts[0].labels if label.text in wanted}
@@ -117,10 +117,11 @@ def _shown(subject: Subject, layouts: tuple[Layout, Layout]) -> tuple[Weight, Tr
     best = WIRE_PITCHES * (lower.width.value + lower.space.value)
     found = []
     for weight in weights:
-        # a port of its own where the scheme has one, else the input's trunk
-        label = labels.get(f"p{weight.row}.{weight.column}") or labels[f"x{weight.column}"]
         row = 0, weight.row * pitch, width, (weight.row + 1) * pitch
-        found.append((weight, trace(subject.scheme, layouts, label, row)))
+        if port := labels.get(f"p{weight.row}.{weight.column}"):  # cells are all alike
+            return weight, trace(subject.scheme, layouts, port, row)
+        trunk = labels[f"x{weight.column}"]
+        found.append((weight, trace(subject.scheme, layouts, trunk, row)))
 
     def misfit(pair: tuple[Weight, Trace]) -> float:
         x0, _, x1, _ = pair[1].box
@@ -146,18 +147,12 @@ def _marks(
                       subject.neurons[weight.row], weight)  # fmt: skip
         marks.append(Mark(x, y, layer.gds_layer, role, text))
 
+    trunk = words.trunk if weight.code & 7 else words.zero
+    upper_half = window[3] - wire_y > wire_y - window[1]
+    y = ((window[3] if upper_half else window[1]) + wire_y) / 2
     for metal in (t.upper, t.lower):
         for box in net.trunks(metal)[:1].tolist():
-            upper_half = window[3] - wire_y > wire_y - window[1]
-            y = (window[3] + wire_y) / 2 if upper_half else (window[1] + wire_y) / 2
-            role = roles[metal.gds_layer, FIXED]
-            mark(
-                (box[0] + box[2]) / 2,
-                y,
-                metal,
-                role,
-                words.zero if weight.code & 7 == 0 else words.trunk,
-            )
+            mark((box[0] + box[2]) / 2, y, metal, roles[metal.gds_layer, FIXED], trunk)
     vias = [
         (cut, sentence, box)
         for cut, sentence in ((t.upper_cut, words.upper_via), (t.lower_cut, words.lower_via))

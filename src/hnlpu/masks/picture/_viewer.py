@@ -67,9 +67,10 @@ def fragment(subject: Subject) -> Fragment:
 <div class="mv-stage" hidden>
 <div class="mv-bar"><div class="mv-levels" role="group" aria-label="Zoom to">{buttons}</div>
 <div class="mv-zoom"><button type="button" class="mv-other" aria-pressed="false">other weights</button><button type="button" aria-label="Zoom out">−</button><button type="button" aria-label="Zoom in">+</button></div></div>
-<canvas tabindex="0" role="img" aria-label="Layout of {escape(subject.matrix)}, from the die to one weight. Keys: arrows move, plus and minus zoom, Enter goes one step closer, Backspace one step back.">
+<canvas tabindex="0" role="img" aria-label="Layout of {escape(subject.matrix)}, from the die to one weight">
 </canvas>
 <p class="mv-caption" aria-live="polite"></p>
+<p class="mv-hint">Click a red frame to go closer, drag to move, scroll after a click to zoom; point at a weight to read it. Keys: Enter and Backspace, arrows, + and −.</p>
 </div>
 <ul class="mv-legend">{keys}</ul>
 <div class="mv-stills">{plan}{solid}</div>
