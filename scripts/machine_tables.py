@@ -1,0 +1,170 @@
+"""Write the tables of docs/machine.md:  python scripts/machine_tables.py
+
+They stand between markers `<!-- name -->` and `<!-- end -->`.  With `--check` nothing is written, and
+the exit code is 1 if the page is not what would be written.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hnlpu.catalog import load_model, load_system
+from hnlpu.machine import (
+    RESOURCES,
+    Load,
+    Simulation,
+    kv_state,
+    simulate,
+    specification,
+    token_demand,
+    token_work,
+)
+
+PAGE = Path(__file__).parents[1] / "docs" / "machine.md"
+CONTEXTS = (2048, 8192, 32768, 65536, 131072, 262144)
+SYSTEM, MODEL = "hnlpu-asplos26", "gpt-oss-120b"
+
+
+def tables() -> dict[str, str]:
+    """The page's tables by the name of their marker."""
+    return {
+        "published": published(), "memory": memory(), "demand": demand(),
+        "batch": batch(), "figure": figure(),
+    }  # fmt: skip
+
+
+def published() -> str:
+    """Tokens/s over context: the paper's view, and what competing tokens reach."""
+    model = load_model(MODEL)
+    spec = specification(load_system(SYSTEM))
+    rows = []
+    for context in CONTEXTS:
+        load = Load(context, spec.slots)
+        alone = simulate(spec, model, load, contention="none", sliding=False)
+        shared = simulate(spec, model, load, sliding=False)
+        windows = [
+            simulate(specification(load_system(SYSTEM), kv_bits=bits), model, load, sliding=True)
+            for bits in (16, 8, 4)
+        ]
+        rows.append(
+            [
+                f"{context:,}", _rate(alone), f"**{_rate(shared)}**", shared.bottleneck,
+                f"**{_rate(windows[0])}**", _rate(windows[1]), _rate(windows[2]),
+                windows[0].bottleneck, f"{shared.tokens_per_second_per_user:,.1f}",
+            ]
+        )  # fmt: skip
+    return _table(
+        ["context", "nothing shared", "competing", "limit", "windows", "windows, 8-bit KV",
+         "windows, 4-bit KV", "limit", "a user (competing)"],
+        rows,
+    )  # fmt: skip
+
+
+def memory() -> str:
+    """Gigabytes of keys and values of 216 sequences, and how many of them fit."""
+    model = load_model(MODEL)
+    rows = []
+    for context in CONTEXTS:
+        row = [f"{context:,}"]
+        for sliding in (False, True):
+            for bits in (16, 8, 4):
+                spec = specification(load_system(SYSTEM), kv_bits=bits)
+                work = token_work(model, spec.rows, spec.columns, sliding)
+                kv = kv_state(spec, work, model.embedding_weights, spec.slots, context)
+                fits = "" if kv.fits else f" ({kv.capacity_bytes * spec.slots / kv.bytes:.0f} fit)"
+                row.append(f"{kv.bytes / 1e9:,.0f}{fits}")
+        rows.append(row)
+    head = [f"{bits}-bit{end}" for end in ("", ", windows") for bits in (16, 8, 4)]
+    return _table(["context", *head], rows)
+
+
+def demand() -> str:
+    """Microseconds for which one token holds each resource; one over it is a bound on the rate."""
+    model = load_model(MODEL)
+    spec = specification(load_system(SYSTEM))
+    rows = []
+    for context in CONTEXTS:
+        row = [f"{context:,}"]
+        work = token_work(model, spec.rows, spec.columns, sliding=False)
+        kv = kv_state(spec, work, model.embedding_weights, spec.slots, context)
+        held = token_demand(spec, work, context, kv)
+        row += [f"{held[name] * 1e6:,.2f}" for name in RESOURCES]
+        row.append(f"{1 / max(held.values()):,.0f}")
+        rows.append(row)
+    return _table(["context", *RESOURCES, "no schedule exceeds, tokens/s"], rows)
+
+
+def batch() -> str:
+    """Rate and latency at 2K over the number of sequences, in both modes."""
+    model = load_model(MODEL)
+    spec = specification(load_system(SYSTEM))
+    rows = []
+    for sequences in (1, 8, 22, 44, 88, 216):
+        load = Load(2048, sequences)
+        alone = simulate(spec, model, load, contention="none", sliding=False)
+        shared = simulate(spec, model, load, sliding=False)
+        rows.append(
+            [
+                str(sequences), f"{alone.latency * 1e6:,.0f}", f"{shared.latency * 1e6:,.0f}",
+                _rate(alone), _rate(shared), f"{shared.tokens_per_second / shared.bound:.1%}",
+                shared.bottleneck,
+            ]
+        )  # fmt: skip
+    return _table(
+        ["sequences", "us a token, nothing shared", "us, competing", "tokens/s, nothing shared",
+         "tokens/s, competing", "of the bound", "limit"],
+        rows,
+    )  # fmt: skip
+
+
+def figure() -> str:
+    """Shares of a token's time at 2K: published, and waiting charged to what was waited for."""
+    model = load_model(MODEL)
+    spec = specification(load_system(SYSTEM))
+    columns = []
+    for sliding in (False, True):
+        run = simulate(spec, model, Load(2048, spec.slots), sliding=sliding)
+        parts, waits = run.breakdown, run.waiting
+        links = parts["communication"] + waits["column links"] + waits["row links"]
+        arrays = parts["projection"] + waits["neuron arrays"] + waits["expert banks"]
+        columns.append([f"{share:.1%}" for share in (links, arrays, 1 - links - arrays)])
+    names, published = ("communication", "projection", "rest"), ("82.9%", "13.8%", "3.3%")
+    rows = [list(row) for row in zip(names, published, *columns, strict=True)]
+    return _table(["", "figure 14", "competing, with waits", "the same, windows"], rows)
+
+
+def _rate(run: Simulation) -> str:
+    return f"{run.tokens_per_second:,.0f}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def filled(page: str) -> str:
+    """The page with its tables."""
+    for name, table in tables().items():
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        page, found = pattern.subn(lambda m, t=table: f"{m[1]}{t}\n{m[2]}", page)
+        assert found == 1, name
+    return page
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the page, or check it."""
+    page = PAGE.read_text(encoding="utf-8")
+    new = filled(page)
+    if "--check" in arguments:
+        if new != page:
+            print(f"{PAGE.name}: not what the code computes; run scripts/machine_tables.py")
+        return int(new != page)
+    PAGE.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
