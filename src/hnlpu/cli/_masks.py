@@ -159,16 +159,28 @@ def place(
 def _needs_lines(needs: dict[str, Any]) -> list[str]:
     lines = []
     for name, of in needs.items():
-        wire = of["wire_um_per_weight"]
-        lines.append(
-            f"{name:<18} wire a weight {wire['mean']:.2f} um, worst {wire['worst']:.2f}; "
-            f"fan-out {of['fan_out']['mean']:.1f}, worst {of['fan_out']['worst']:.0f}; "
-            f"load {of['load_ff']['mean']:.1f} fF, worst {of['load_ff']['worst']:.1f}, "
-            f"{of['repeaters']} repeaters; ports {of['ports_per_weight']:.3f} a weight"
-        )
+        wire, fan_out, load = of["wire_um_per_weight"], of["fan_out"], of["load_ff"]
         uses = (
-            f"{layer} {use['used']:.0f} of {use['tracks']:.0f} ({use['use']:.0%})"
+            f"{layer} {use['used']:.3g} of {use['tracks']:.3g} ({use['use']:.0%})"
             for layer, use in of["tracks"].items()
         )
-        lines.append(f"{'':<18} tracks: {', '.join(uses)}")
+        ports = f"{of['ports_per_weight']:.3f} a digit"
+        if of.get("ports_slack") is not None:
+            ports += f", {of['ports_slack']:.0%} more than are wired"
+        told = [
+            f"area {of['area_um2_per_digit']:.4f} um2, {of['transistors_per_digit']:.1f} "
+            f"transistors a digit; programmable masks: {', '.join(of['programmable_masks'])}",
+            f"wire a digit {wire['mean']:.2f} um, worst {wire['worst']:.2f}; ports {ports}",
+            f"fan-out {fan_out['mean']:.1f}, worst {fan_out['worst']:.0f}; "
+            f"load {load['mean']:.1f} fF, worst {load['worst']:.1f}; "
+            f"{of['repeaters']:,} repeaters on {of['trunks']:,} trunks",
+            f"tracks in use: {', '.join(uses)}",
+        ]
+        if row := of.get("tracks_of_row"):
+            missing = f", {row['missing']} missing" if row["missing"] else ""
+            told.append(
+                f"tracks a row: {row['there']} there, {row['mean']:.1f} needed on average, "
+                f"{row['worst']} at worst{missing}"
+            )
+        lines += [f"{name if n == 0 else '':<18} {text}" for n, text in enumerate(told)]
     return lines
