@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from hnlpu.audit import Audit, Claim, audit, load_limits
@@ -181,3 +183,28 @@ def test_limits_have_sources_and_bounds_in_order() -> None:
     assert "estimate" in limits.link.energy.source
     assert limits.sram.cell.value == 0.021
     assert limits.link.energy.low < limits.link.energy.value < limits.link.energy.high
+
+
+def test_a_process_without_the_regions_scheme_is_audited_for_taps_alone() -> None:
+    system = SYSTEM.model_copy(update={"technology": "asap7"})
+    result = audit(system, MODEL)
+    assert not any("regions" in c.name for c in result.claims)
+    assert find(result, "transistors", "taps, every weight").computed > 0
+
+
+def test_experts_that_meet_lengthen_their_stage(published: Audit) -> None:
+    claim = find(published, "latency", "projections of the experts")
+    # four of 128 experts in 16 banks of 8: the most that meet in one bank
+    picks = math.comb(128, 4)
+    one = math.comb(16, 4) * 8**4 / picks
+    three = 16 * math.comb(8, 3) * 15 * 8 / picks
+    four = 16 * math.comb(8, 4) / picks
+    rounds = one + 2 * (1 - one - three - four) + 3 * three + 4 * four
+    one_pass = 0.138 * 216 / RATE / (36 * (2 + 1 + 2 * rounds) + 1) * 1e6
+    assert claim.computed == pytest.approx(2 * rounds * one_pass, rel=1e-6)
+    assert claim.claimed == pytest.approx(4.0, abs=0.01)
+
+
+@pytest.mark.parametrize("context", [1, 2**24])
+def test_the_ends_of_what_context_may_be(context: int) -> None:
+    assert len(audit(SYSTEM, MODEL, context).claims) >= 60

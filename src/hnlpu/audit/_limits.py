@@ -24,11 +24,12 @@ class Sram(DataTable):
 
 
 class HbmLimits(DataTable):
-    """A stack: its edge beside the die, its PHY on it, energy of a bit in both."""
+    """A stack: edge beside the die, PHY on it, energy of a bit in both, signals between them."""
 
     edge: Edge
     phy_area: Area
     energy: PerBit
+    signals: Annotated[Quantity, Unit("dimensionless", above=0)]
 
 
 class LinkLimits(DataTable):
@@ -47,6 +48,7 @@ class PackageLimits(DataTable):
     mean_power: Annotated[Quantity, Unit("W/mm^2", above=0)]
     peak_power: Annotated[Quantity, Unit("W/mm^2", above=0)]
     interposer: Area
+    micro_bump_pitch: Annotated[Quantity, Unit("um", above=0)]
     bump_pitch: Annotated[Quantity, Unit("um", above=0)]
     bump_current: Annotated[Quantity, Unit("A", above=0)]
     power_bumps: Share

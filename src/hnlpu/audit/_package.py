@@ -49,6 +49,13 @@ def _edges(case: Case) -> Iterator[Claim]:
             "pins", name, times(count, limit), block.area.value, "mm2",
             f"{count} of {limit.low:g} to {limit.high:g} mm2",
         )  # fmt: skip
+    phy = next(b for b in case.system.block if "hbm" in b.name.lower())
+    pitch = limits.package.micro_bump_pitch
+    yield need(
+        "pins", "micro-bumps of HBM signals", times(hbm.stacks, limits.hbm.signals),
+        phy.area.value / (pitch.value / 1e3) ** 2 / 2, "bumps",
+        f"{hbm.stacks} stacks; bumps of {pitch.value:g} um over their PHYs, half of them for supplies",
+    )  # fmt: skip
     together = die.area.value + hbm.stacks * edge**2
     yield need(
         "pins", "interposer", together, limits.package.interposer.value, "mm2",

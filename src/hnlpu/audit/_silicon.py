@@ -9,7 +9,16 @@ import numpy as np
 
 from hnlpu.audit._case import Case, Ends, ends
 from hnlpu.audit._claim import Claim, equal, need
-from hnlpu.embed import BLOCK, ArrayKind, Regions, Taps, TileDigits, TileShape, tracks_needed
+from hnlpu.embed import (
+    BLOCK,
+    ArrayKind,
+    Regions,
+    Scheme,
+    Taps,
+    TileDigits,
+    TileShape,
+    tracks_needed,
+)
 from hnlpu.technology import Metal
 
 NEURONS = 1024  # of an array that shares its tap generators
@@ -69,6 +78,8 @@ def _transistors(case: Case) -> Iterator[Claim]:
             "the published density is reached by sharing, at the price of collisions",
         ),
     ):  # fmt: skip
+        if taken is None:
+            continue
         yield need(
             "transistors", name, taken, there, "a weight",
             f"{how}; there: density x area of the arrays / weights", remark,
@@ -116,7 +127,11 @@ def _taps_transistors(case: Case, bank: int) -> Ends:
     return low, value, high
 
 
-def _regions_transistors(case: Case) -> Ends:
+def _regions_transistors(case: Case) -> Ends | None:
+    """None where the process's rules are not enough for the scheme."""
+    if "regions" not in case.technology.schemes:
+        return None
+
     def count(scale_range: int) -> float:
         kind = ArrayKind("regions", 1, 1, scale_range, 8, 0)
         scheme = Regions(case.technology, kind)
@@ -163,6 +178,8 @@ def _area(case: Case) -> Iterator[Claim]:
             if taps(0, metal_only) <= case.system.array_area_mm2 < value
             else "",
         )  # fmt: skip
+    if "regions" not in case.technology.schemes:
+        return
     low, value, high = (_regions_area(case, r) for r in (0, *_scale_ranges(case)[:2]))
     yield need(
         "area", "wiring of the regions scheme", (low, value, high), case.system.array_area_mm2,
@@ -211,15 +228,8 @@ def _wires(case: Case) -> Iterator[Claim]:
             f"of four layers, {share:.0%} in use",
             f"the reported mean wire fits only if {length[1] / four / share:.0f} weights share one",
         )  # fmt: skip
-    scheme, digits = _regions_scheme(case, _scale_ranges(case)[0])
-    found = scheme.needs(digits)["wire_um_per_weight"]["mean"]
-    plain, _ = _regions_scheme(case, 0)
-    least = plain.needs(gaussian_tile(0))["wire_um_per_weight"]["mean"]
-    across = per_weight / _pitch(t.stub)
-    yield need(
-        "wires", "wire across, regions scheme", (least, found, found), across * share, "um a weight",
-        f"mean of the routed tile on {t.stub.name}; there: {share:.0%} of its tracks",
-    )  # fmt: skip
+    if "regions" in t.schemes:
+        yield _wire_across(case, per_weight, share)
     taps = Taps(t, ArrayKind("taps", 1, _bank(case), _scale_ranges(case)[1]))
     use = taps.track_use()
     worst = max(layer["use"] for layer in use.values())
@@ -236,6 +246,19 @@ def _wires(case: Case) -> Iterator[Claim]:
         )  # fmt: skip
 
 
+def _wire_across(case: Case, um2_a_weight: float, share: float) -> Claim:
+    t = case.technology
+    scheme, digits = _regions_scheme(case, _scale_ranges(case)[0])
+    found = scheme.needs(digits)["wire_um_per_weight"]["mean"]
+    plain, _ = _regions_scheme(case, 0)
+    least = plain.needs(gaussian_tile(0))["wire_um_per_weight"]["mean"]
+    return need(
+        "wires", "wire across, regions scheme", (least, found, found),
+        um2_a_weight / _pitch(t.stub) * share, "um a weight",
+        f"mean of the routed tile on {t.stub.name}; there: {share:.0%} of its tracks",
+    )  # fmt: skip
+
+
 def _pitch(metal: Metal) -> float:
     """Width and space in um."""
     return (metal.width.value + metal.space.value) / 1e3
@@ -243,10 +266,10 @@ def _pitch(metal: Metal) -> float:
 
 def _masks(case: Case) -> Iterator[Claim]:
     there = sum(layer.masks for layer in case.prices.masks.layer if layer.programmable)
-    for name, scheme in (
-        ("taps", Taps(case.technology, ArrayKind("taps", 1, 1, 2))),
-        ("regions", Regions(case.technology, ArrayKind("regions", 1, 1, 2, GROUP, 0))),
-    ):
+    schemes: dict[str, Scheme] = {"taps": Taps(case.technology, ArrayKind("taps", 1, 1, 2))}
+    if "regions" in case.technology.schemes:
+        schemes["regions"] = Regions(case.technology, ArrayKind("regions", 1, 1, 2, GROUP, 0))
+    for name, scheme in schemes.items():
         layers = [x for x in case.technology.layers if x.name in scheme.programmable]
         masks = [mask for layer in layers for mask in layer.masks]
         yield need(

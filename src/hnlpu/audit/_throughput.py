@@ -9,7 +9,9 @@ from hnlpu.audit._case import Case, ends
 from hnlpu.audit._claim import Claim, equal, need, reach
 from hnlpu.audit._memory import longest_context
 from hnlpu.machine import (
+    bank_size,
     bit_serial_cycles,
+    expected_rounds,
     kv_state,
     largest_demand,
     layer_exchanges,
@@ -154,11 +156,15 @@ def _latency(case: Case, rate: float) -> Iterator[Claim]:
             f"{stated * model.layers / alone.communication:.0f} times as long: it comes out if all tokens "
             "in flight share the links, and then time grows with the load",
         )  # fmt: skip
-    stage = loaded / spec.slots * case.machine.stages * model.layers / case.machine.stages
-    passes = alone.projection / (spec.pass_cycles / spec.clock) / model.layers
-    longest = 2 * spec.pass_cycles / spec.clock
+    stage = loaded / model.layers / case.machine.stages
+    rounds, experts = 1.0, case.work.kinds[-1]
+    if experts.experts:
+        bank = bank_size(experts, case.chips, spec.experts_per_bank)
+        rounds = expected_rounds(experts.experts, experts.active, bank)
+    taken = 2 * rounds * spec.pass_cycles / spec.clock
     yield need(
-        "latency", "projections of the experts' stage", longest * 1e6, stage / model.layers * 1e6, "us",
-        f"two passes of {passes:.1f} a layer; a stage has a sixth of the layer's time",
-        "stages of equal length are an assumption: this one is the longest in computation",
+        "latency", "projections of the experts' stage", taken * 1e6, stage * 1e6, "us",
+        f"two passes, each {rounds:.2f} times as experts meet in a bank; a stage has one in "
+        f"{case.machine.stages} of a layer's time",
+        "stages of equal length are an assumption: this one computes longest",
     )  # fmt: skip
