@@ -173,3 +173,19 @@ def test_arrivals_are_random_with_the_rate_asked_for_and_the_same_for_a_seed():
     assert isinstance(requests, Requests)
     assert requests.arrival[-1] == pytest.approx(80, rel=0.05)
     assert (requests.arrival == poisson_requests(4000, 50.0, 10, 5, seed=3).arrival).all()
+
+
+def test_a_build_is_simulated_on_the_chips_that_it_is_placed_on(tiny_build, cli):
+    code, printed, _ = cli("simulate", tiny_build, "--context", "64", "--json")
+    assert code == 0
+    facts = json.loads(printed)
+    assert facts["grid"] == [1, 1]
+    assert facts["slots"] == 6 * 2
+    assert facts["sliding"]
+    assert facts["tokens_per_second"] > 0
+    assert facts["breakdown"]["communication"] == 0
+    assert cli("simulate", tiny_build, "--model", "gpt-oss-20b")[0] == 2
+    assert cli("simulate", tiny_build, "--grid", "2x2")[0] == 2
+    code, _, error = cli("simulate", tiny_build.parent)
+    assert code == 2
+    assert "not a build" in error

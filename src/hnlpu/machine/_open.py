@@ -1,7 +1,7 @@
 """Names and folders -> what to simulate: a specification and a model.
 
-A build directory is simulated on its own machine: as many of the paper's chips as its weights
-need, at what their numbers say by themselves (nothing fitted to another model).
+A build directory is simulated on the chips that it is placed on, with the paper's links, memories and
+vector units, at what their numbers say by themselves (nothing fitted to another model).
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from hnlpu.machine._published import bit_serial_cycles, specification
 from hnlpu.machine._specification import Specification
 
 OWN_SYSTEM = "hnlpu-asplos26"
-DIGIT_BITS = 4.25  # an MXFP4 digit and its share of the block's scale
 SLACK = 1.002  # the paper's arrays are exactly as large as its model, to four figures
 KV_BITS = (4, 8, 16)
 
@@ -102,21 +101,21 @@ def _open_build(
     if model is not None:
         raise InvalidInput(f"{folder}: a build is its own model; leave --model out")
     manifest = read_manifest(folder)
+    placement = manifest.placement
+    if grid is not None and grid != placement.grid:
+        raise InvalidInput(
+            f"--grid {grid[0]}x{grid[1]}: {folder} is placed on {placement.grid[0]} x "
+            f"{placement.grid[1]} chips; build it again with --chips {grid[0] * grid[1]}"
+        )
     shape = model_of_architecture(manifest.architecture, folder.resolve().name)
     system = load_system(OWN_SYSTEM)
     assert system.machine
-    digits = sum(m.weights * len(m.digits) for m in manifest.matrices.values())
-    bits = digits * DIGIT_BITS
-    if grid is None:
-        chips = chips_needed(system, bits)
-        rows = max(r for r in range(1, math.isqrt(chips) + 1) if chips % r == 0)
-        grid = rows, chips // rows
-    _check_capacity(system, shape.name, bits, grid[0] * grid[1])
     spec = replace(
         specification(system.model_copy(update={"model": None}), kv_bits=kv_bits),
-        rows=grid[0],
-        columns=grid[1],
+        rows=placement.grid[0],
+        columns=placement.grid[1],
         slots=system.machine.slots(shape.layers),
         pass_cycles=bit_serial_cycles(manifest.policy.activation_bits, shape.hidden),
+        experts_per_bank=placement.bank,
     )
     return Target(str(folder), spec, shape, system, windows=True)
