@@ -6,8 +6,7 @@ Pure geometry: it knows the order of the layers and nothing of trunks, stubs or 
 
 Two rectangles of a layer hang together if they overlap or share a piece of edge (a corner is not
 enough); a cut joins what it touches above and below, and should be covered whole by one shape on
-either side.  Shapes are found through bins: small ones, tall ones and wide ones apart, so that a
-trunk of a hundred rows does not lie in a hundred bins.
+either side.
 """
 
 from __future__ import annotations
@@ -21,13 +20,11 @@ import numpy.typing as npt
 from numba import njit
 
 from hnlpu.embed import Rectangles
+from hnlpu.masks._bins import Piece, Strips, bin_range
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 UInt8 = npt.NDArray[np.uint8]
-Bins = tuple[Int64, Int32, Int32]
-"""Frame (x0, y0, log2 of width and height, columns, rows), where each bin starts, and what lies in
-them: x0, y0, x1, y1 and the rectangle's number, side by side so that a look-up reads one place."""
 
 COVERED, BARE_BELOW, BARE_ABOVE, DOUBLED = 0, 1, 2, 4
 """What may be wrong with a cut: not whole on metal below or above, or on another cut."""
@@ -49,42 +46,6 @@ class Nets:
     under: Int32
 
 
-class _Piece:
-    """Rectangles of one layer that came together, binned strip by strip."""
-
-    def __init__(self, rectangles: Rectangles, strips: _Strips):
-        sample = rectangles[:: max(1, len(rectangles) // 4096)]
-        width, height = sample[:, 2] - sample[:, 0], sample[:, 3] - sample[:, 1]
-        typical = (int(np.median(width)), int(np.median(height))) if len(sample) else (1, 1)
-        self.rectangles = rectangles
-        self._group = _classes(rectangles, *typical)
-        self._sizes = np.full((3, 2), 7, np.int64)
-        of_sample = _classes(sample, *typical)
-        for n in range(3):
-            for side, length in enumerate((width[of_sample == n], height[of_sample == n])):
-                if len(length):
-                    self._sizes[n, side] = max(7, int(np.median(length) * 1.4).bit_length())
-        self._starts, self._items = strips.sort(rectangles)
-        self.bins = [self._strip(s) for s in range(strips.count)]
-
-    def members(self, strip: int) -> Int32:
-        """Numbers of the rectangles in a strip."""
-        return self._items[self._starts[strip] : self._starts[strip + 1]]
-
-    def _strip(self, strip: int) -> list[Bins]:
-        members = self.members(strip)
-        found = []
-        for group in np.flatnonzero(np.bincount(self._group[members], minlength=3)):
-            which = (self.rectangles, members, self._group, group)
-            frame = np.empty(6, np.int64)
-            _frame(*which, self._sizes, frame)
-            starts = np.zeros(frame[4] * frame[5] + 1, np.int32)
-            items = np.empty((_count(*which, frame, starts), 5), np.int32)
-            _fill(*which, frame, starts, items)
-            found.append((frame, starts, items))
-        return found
-
-
 class Fabric:
     """Conductors from the bottom up and the cuts between them, joined to nets.
 
@@ -101,7 +62,7 @@ class Fabric:
         layer: Int64, places: Int64,
     ):  # fmt: skip
         self._below = len(cuts) == len(conductors)
-        self._strips = _Strips.around([*conductors, *cuts, _points(places)])
+        self._strips = Strips.around([*conductors, *cuts, _points(places)])
         self._layer, self._places = layer, places
         self._asked = [
             self._strips.sort(_points(places), layer == n) for n in range(len(conductors))
@@ -121,14 +82,13 @@ class Fabric:
         state = self._state
         if conductors is not None and cuts is not None:
             state = self._joined(state, conductors, cuts)
-        net = state.parent.copy()
-        _flatten(net)
-        shape = state.shape
+        net, under = state.parent, np.empty(len(state.shape), np.int32)
+        _look_up(state.shape, net, under)
         return Nets(
             net,
             [[(piece.first, piece.of.rectangles) for piece in layer] for layer in state.metals],
-            [[(piece.of.rectangles, piece.marks) for piece in layer] for layer in state.vias],
-            np.where(shape >= 0, net[shape] if len(net) else -1, -1).astype(np.int32),
+            [[(via.of.rectangles, via.all_marks()) for via in layer] for layer in state.vias],
+            under,
         )
 
     def _joined(
@@ -140,34 +100,32 @@ class Fabric:
         new_metals: list[list[_Metal]] = [[] for _ in conductors]
         for n, rectangles in enumerate(conductors):
             if len(rectangles):
-                new_metals[n] = [_Metal(total, _Piece(rectangles, self._strips))]
+                new_metals[n] = [_Metal(total, Piece(rectangles, self._strips))]
                 total += len(rectangles)
                 metals[n] += new_metals[n]
         parent = np.arange(total, dtype=np.int32)
         parent[: len(old.parent)] = old.parent
-        vias = [[_Via(v.of, v.marks.copy(), v.held.copy()) for v in layer] for layer in old.vias]
+        vias = [[via.copied() for via in layer] for layer in old.vias]
         new_vias: list[list[_Via]] = [[] for _ in cuts]
         for n, rectangles in enumerate(cuts):
             if len(rectangles):
                 bare = BARE_ABOVE if n == 0 and self._below else BARE_BELOW | BARE_ABOVE
                 new_vias[n] = [
-                    _Via(
-                        _Piece(rectangles, self._strips),
-                        np.full(len(rectangles), bare, np.uint8),
-                        np.full(len(rectangles), -1, np.int32),
+                    _Via.of_new(
+                        Piece(rectangles, self._strips),
+                        bare,
                     )
                 ]
                 vias[n] += new_vias[n]
         shape = old.shape.copy()
+        near = _Near(self._strips)
         for s in range(self._strips.count):
             for n, layer in enumerate(new_metals):
                 for new in layer:
                     _join_piece(new, metals[n], s, parent)
-                    starts, items = self._asked[n]
-                    for bins in new.of.bins[s]:
-                        _find(
-                            self._places, items[starts[s] : starts[s + 1]], *bins, new.first, shape,
-                        )  # fmt: skip
+                    asked = self._asked[n].numbers[self._asked[n].strip(s)]
+                    for bins in new.of.bins(s):
+                        _find(self._places, asked, *bins, new.first, shape)
             for n, via_layer in enumerate(vias):
                 for via in via_layer:
                     is_new = any(via is v for v in new_vias[n])
@@ -180,8 +138,16 @@ class Fabric:
                                 _join_via(via, metal, s, parent, bare)
                 for via in new_vias[n]:
                     for other in via_layer:
-                        _mark_piece(via, other, s)
+                        _mark_piece(via, other, s, near)
+        for via in (via for layer in vias for via in layer):
+            _join_twins(via.of.sorted.twins, via.held, parent)
+        _flatten(parent)
         return _State(parent, metals, vias, shape)
+
+
+def _points(places: Int64) -> Rectangles:
+    found: Rectangles = np.concatenate([places, places], axis=1).astype(np.int32).reshape(-1, 4)
+    return found
 
 
 @dataclass(frozen=True)
@@ -189,16 +155,39 @@ class _Metal:
     """A piece of a conductor; `first` is the number of its first rectangle among all."""
 
     first: int
-    of: _Piece
+    of: Piece
 
 
 @dataclass(frozen=True)
 class _Via:
-    """A piece of a cut layer: what is wrong with each cut, and one shape that it touches."""
+    """A piece of a cut layer: what is wrong with each cut, and one shape that it touches.
 
-    of: _Piece
+    By strip, as in `Piece.sorted`; `bare` are the marks of a cut that touches nothing.
+    """
+
+    of: Piece
+    bare: int
     marks: UInt8
     held: Int32
+
+    @classmethod
+    def of_new(cls, piece: Piece, bare: int) -> _Via:
+        count = len(piece.sorted.numbers)
+        return cls(piece, bare, np.full(count, bare, np.uint8), np.full(count, -1, np.int32))
+
+    def copied(self) -> _Via:
+        return _Via(self.of, self.bare, self.marks.copy(), self.held.copy())
+
+    def all_marks(self) -> UInt8:
+        """The marks of each cut."""
+        numbers = self.of.sorted.numbers
+        everywhere = len(numbers) - len(self.of.sorted.twins) == len(self.of.rectangles)
+        if everywhere and not self.marks.any():
+            return np.zeros(len(self.of.rectangles), np.uint8)
+        found = np.full(len(self.of.rectangles), self.bare, np.uint8)
+        found[numbers] = self.marks
+        found[numbers[self.marks & DOUBLED != 0]] |= DOUBLED
+        return found
 
 
 @dataclass(frozen=True)
@@ -209,16 +198,11 @@ class _State:
     shape: Int32
 
 
-def _points(places: Int64) -> Rectangles:
-    found: Rectangles = np.concatenate([places, places], axis=1).astype(np.int32).reshape(-1, 4)
-    return found
-
-
 def _join_piece(new: _Metal, layer: Sequence[_Metal], s: int, parent: Int32) -> None:
     """Join a new piece with itself and with all others of its layer in strip `s`."""
-    own = new.of.bins[s]
+    own = new.of.bins(s)
     for metal in layer:
-        others = metal.of.bins[s]
+        others = metal.of.bins(s)
         for a, of_a in enumerate(own):
             for of_b in others[a:] if metal is new else others:
                 _join_touching(
@@ -227,173 +211,47 @@ def _join_piece(new: _Metal, layer: Sequence[_Metal], s: int, parent: Int32) -> 
 
 
 def _join_via(via: _Via, metal: _Metal, s: int, parent: Int32, bare: int) -> None:
-    members = via.of.members(s)
-    if len(members):
-        for bins in metal.of.bins[s]:
-            _join_cuts(
-                via.of.rectangles, members, *bins, metal.first,
-                parent, via.held, via.marks, bare,
-            )  # fmt: skip
+    here = via.of.sorted.strip(s)
+    if here.stop > here.start:
+        boxes, held, marks = via.of.sorted.boxes[here], via.held[here], via.marks[here]
+        for bins in metal.of.bins(s):
+            _join_cuts(boxes, *bins, metal.first, parent, held, marks, bare)
 
 
-def _mark_piece(via: _Via, other: _Via, s: int) -> None:
-    members = via.of.members(s)
-    if len(members):
-        for bins in other.of.bins[s]:
-            _mark_doubled(
-                via.of.rectangles, members, via.marks, *bins, other.marks, via is other,
-            )  # fmt: skip
+def _mark_piece(via: _Via, other: _Via, s: int, near: _Near) -> None:
+    """Mark cuts of two pieces (or of one) that lie on one another in strip `s`."""
+    here, there = via.of.sorted.strip(s), other.of.sorted.strip(s)
+    if here.stop > here.start and there.stop > there.start:
+        _mark_doubled(
+            via.of.sorted.boxes[here], via.marks[here],
+            other.of.sorted.boxes[there], other.marks[there],
+            via is other, *near.table(via.of, other.of, s, there.stop - there.start),
+        )  # fmt: skip
 
 
-SHAPES_A_STRIP = 2**15  # that are looked at together, so that they stay in the cache
+class _Near:
+    """A table of the places of a strip, used again from strip to strip: empty in between."""
 
+    def __init__(self, strips: Strips):
+        self._strips = strips
+        self._heads = np.zeros(0, np.int32)
 
-@dataclass(frozen=True)
-class _Strips:
-    """Upright strips over a layout: left edge, log2 of the width, how many."""
+    def table(self, a: Piece, b: Piece, s: int, count: int) -> tuple[Int64, Int32, Int32]:
+        """Frame of the places of strip `s`, no smaller than a shape; last entered of each; chain."""
+        width, low, high = np.maximum(a.extent, b.extent)
+        left = self._strips.origin + (s << self._strips.size) - width
+        size = max(5, int(width).bit_length())
+        while (cells := self._places(size, width, -low, high)) > 2**20:
+            size += 1
+        if len(self._heads) < cells:
+            self._heads = np.full(cells, -1, np.int32)
+        columns = ((width + (1 << self._strips.size)) >> size) + 3
+        frame = np.array([left, -low, size, columns], np.int64)
+        return frame, self._heads, np.empty(count, np.int32)
 
-    origin: int
-    size: int
-    count: int
-
-    @classmethod
-    def around(cls, boxes: Sequence[Rectangles]) -> _Strips:
-        left, right, count = 2**31, -(2**31), 0
-        for box in boxes:
-            if len(box):
-                left, right = min(left, int(box[:, 0].min())), max(right, int(box[:, 2].max()))
-                count += len(box)
-        if not count:
-            return cls(0, 30, 1)
-        width = max(1, (right - left) * SHAPES_A_STRIP // count)
-        size = max(10, width.bit_length() - 1)
-        return cls(left, size, ((right - left) >> size) + 1)
-
-    def sort(
-        self, r: Rectangles, which: npt.NDArray[np.bool_] | None = None
-    ) -> tuple[Int32, Int32]:
-        """Rectangles by strip (in all that they reach): first places [strips + 1] and items."""
-        which = np.ones(len(r), np.bool_) if which is None else which
-        starts = np.zeros(self.count + 1, np.int32)
-        total = _count_strips(r, which, self.origin, self.size, self.count, starts)
-        items = np.empty(total, np.int32)
-        _fill_strips(r, which, self.origin, self.size, self.count, starts, items)
-        return starts, items
-
-
-def _classes(r: Rectangles, width: int, height: int) -> UInt8:
-    group = np.empty(len(r), np.uint8)
-    _classify(r, width, height, group)
-    return group
-
-
-@njit(cache=True, nogil=True)
-def _classify(r: Int32, width: Any, height: Any, group: UInt8) -> None:
-    """Small, tall or wide: 0, 1, 2; against what is typical and against the other side."""
-    for n in range(len(r)):
-        w, h = r[n, 2] - r[n, 0], r[n, 3] - r[n, 1]
-        if h > 8 * height or (h > 20 * w and w <= 8 * width):
-            group[n] = 1
-        elif w > 8 * width or w > 40 * h:
-            group[n] = 2
-        else:
-            group[n] = 0
-
-
-@njit(cache=True, nogil=True)
-def _count_strips(r: Int32, which: Any, origin: Any, size: Any, strips: Any, starts: Int32) -> Any:
-    """Fill `starts` with the place behind each strip's last; returns how many in all."""
-    for n in range(len(r)):
-        if which[n]:
-            first, last = _range(r[n, 0], r[n, 2], origin, size, strips)
-            for s in range(first, last + 1):
-                starts[s] += 1
-    total = 0
-    for s in range(strips):
-        total += starts[s]
-        starts[s] = total
-    starts[strips] = total
-    return total
-
-
-@njit(cache=True, nogil=True)
-def _fill_strips(
-    r: Int32, which: Any, origin: Any, size: Any, strips: Any, starts: Int32, items: Int32
-) -> None:
-    for n in range(len(r) - 1, -1, -1):
-        if which[n]:
-            first, last = _range(r[n, 0], r[n, 2], origin, size, strips)
-            for s in range(first, last + 1):
-                starts[s] -= 1
-                items[starts[s]] = n
-
-
-@njit(cache=True, nogil=True)
-def _frame(r: Int32, members: Int32, groups: UInt8, group: Any, bins: Int64, frame: Int64) -> Any:
-    """Fill the frame of the bins of one group; returns its members."""
-    x0, y0, x1, y1 = np.int64(2**40), np.int64(2**40), np.int64(-(2**40)), np.int64(-(2**40))
-    count = 0
-    for m in members:
-        if groups[m] == group:
-            x0, y0 = min(x0, r[m, 0]), min(y0, r[m, 1])
-            x1, y1 = max(x1, r[m, 2]), max(y1, r[m, 3])
-            count += 1
-    across, up = bins[group, 0], bins[group, 1]
-    # not so many bins that empty ones rule
-    while (((x1 - x0) >> across) + 1) * (((y1 - y0) >> up) + 1) > 4 * count + 64:
-        if across < up:
-            across += 1
-        else:
-            up += 1
-    frame[0], frame[1], frame[2], frame[3] = x0, y0, across, up
-    frame[4], frame[5] = ((x1 - x0) >> across) + 1, ((y1 - y0) >> up) + 1
-    return count
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _range(low: Any, high: Any, origin: Any, size: Any, count: Any) -> Any:
-    """First and last bin of an interval within the frame; none if it lies beyond."""
-    first = (low - origin) >> size
-    last = (high - origin) >> size
-    return max(first, 0), min(last, count - 1)
-
-
-@njit(cache=True, nogil=True)
-def _count(r: Int32, members: Int32, groups: UInt8, group: Any, frame: Int64, starts: Int32) -> Any:
-    """Fill `starts` with the place behind each bin's last; returns how many in all."""
-    for m in members:
-        if groups[m] != group:
-            continue
-        c0, c1 = _range(r[m, 0], r[m, 2], frame[0], frame[2], frame[4])
-        r0, r1 = _range(r[m, 1], r[m, 3], frame[1], frame[3], frame[5])
-        for row in range(r0, r1 + 1):
-            for column in range(c0, c1 + 1):
-                starts[row * frame[4] + column] += 1
-    total = np.int32(0)
-    for n in range(len(starts) - 1):
-        total += starts[n]
-        starts[n] = total
-    starts[len(starts) - 1] = total
-    return total
-
-
-@njit(cache=True, nogil=True)
-def _fill(
-    r: Int32, members: Int32, groups: UInt8, group: Any, frame: Int64, starts: Int32, items: Int32
-) -> None:
-    for n in range(len(members) - 1, -1, -1):
-        m = members[n]
-        if groups[m] != group:
-            continue
-        c0, c1 = _range(r[m, 0], r[m, 2], frame[0], frame[2], frame[4])
-        r0, r1 = _range(r[m, 1], r[m, 3], frame[1], frame[3], frame[5])
-        for row in range(r0, r1 + 1):
-            for column in range(c0, c1 + 1):
-                at = row * frame[4] + column
-                starts[at] -= 1
-                to = starts[at]
-                items[to, 0], items[to, 1], items[to, 2] = r[m, 0], r[m, 1], r[m, 2]
-                items[to, 3], items[to, 4] = r[m, 3], m
+    def _places(self, size: int, width: int, low: int, high: int) -> int:
+        columns = ((width + (1 << self._strips.size)) >> size) + 3
+        return int(columns * (((high - low) >> size) + 3))
 
 
 @njit(cache=True, nogil=True)
@@ -420,6 +278,22 @@ def _flatten(parent: Int32) -> None:
 
 
 @njit(cache=True, nogil=True)
+def _join_twins(twins: Int32, held: Int32, parent: Int32) -> None:
+    """Join what cuts touch in one strip with what they touch in the next."""
+    for n in range(len(twins)):
+        a, b = held[twins[n, 0]], held[twins[n, 1]]
+        if a >= 0 and b >= 0:
+            _join(parent, a, b)
+
+
+@njit(cache=True, nogil=True)
+def _look_up(shape: Int32, net: Int32, under: Int32) -> None:
+    """The net of each shape, -1 for none."""
+    for n in range(len(shape)):
+        under[n] = net[shape[n]] if shape[n] >= 0 else -1
+
+
+@njit(cache=True, nogil=True)
 def _join_touching(
     frame_a: Int64, starts_a: Int32, items_a: Int32, first_a: Any,
     frame: Int64, starts: Int32, items: Int32, first_b: Any, same: Any, parent: Int32,
@@ -431,12 +305,12 @@ def _join_touching(
             x0, y0, x1, y1 = items_a[at_a, 0], items_a[at_a, 1], items_a[at_a, 2], items_a[at_a, 3]
             a = items_a[at_a, 4]
             # every shape once: in the first bin that it lies in
-            c0, c1 = _range(x0, x1, frame_a[0], frame_a[2], frame_a[4])
-            r0, r1 = _range(y0, y1, frame_a[1], frame_a[3], frame_a[5])
+            c0, c1 = bin_range(x0, x1, frame_a[0], frame_a[2], frame_a[4])
+            r0, r1 = bin_range(y0, y1, frame_a[1], frame_a[3], frame_a[5])
             if c0 != corner_c or r0 != corner_r:
                 continue
-            c0, c1 = _range(x0, x1, frame[0], frame[2], frame[4])
-            r0, r1 = _range(y0, y1, frame[1], frame[3], frame[5])
+            c0, c1 = bin_range(x0, x1, frame[0], frame[2], frame[4])
+            r0, r1 = bin_range(y0, y1, frame[1], frame[3], frame[5])
             for row in range(r0, r1 + 1):
                 for column in range(c0, c1 + 1):
                     bin_b = row * frame[4] + column
@@ -451,53 +325,78 @@ def _join_touching(
 
 @njit(cache=True, nogil=True)
 def _join_cuts(
-    cuts: Int32, members: Int32, frame: Int64, starts: Int32, items: Int32,
-    first: Any, parent: Int32, held: Int32, marks: UInt8, bare: Any,
+    cuts: Int32, frame: Int64, starts: Int32, items: Int32, first: Any, parent: Int32, held: Int32, marks: UInt8, bare: Any,
 ) -> None:  # fmt: skip
     """Join what each cut touches; clear `bare` of its marks if one shape covers it.
 
     `held` remembers one shape a cut touches.
     """
     whole = ~np.uint8(bare)
-    for n in members:
+    # taken out of the loop by hand: the compiler cannot know that nothing writes to the frame
+    left, bottom, across, up = frame[0], frame[1], frame[2], frame[3]
+    columns, rows = frame[4], frame[5]
+    for n in range(len(cuts)):
         x0, y0, x1, y1 = cuts[n, 0], cuts[n, 1], cuts[n, 2], cuts[n, 3]
-        c0, c1 = _range(x0, x1, frame[0], frame[2], frame[4])
-        r0, r1 = _range(y0, y1, frame[1], frame[3], frame[5])
+        c0, c1 = bin_range(x0, x1, left, across, columns)
+        r0, r1 = bin_range(y0, y1, bottom, up, rows)
+        mine = held[n]
         for row in range(r0, r1 + 1):
-            for column in range(c0, c1 + 1):
-                bin_ = row * frame[4] + column
+            for bin_ in range(row * columns + c0, row * columns + c1 + 1):
                 for at in range(starts[bin_], starts[bin_ + 1]):
                     bx0, by0, bx1, by1 = items[at, 0], items[at, 1], items[at, 2], items[at, 3]
                     if (x0 < bx1) & (bx0 < x1) & (y0 < by1) & (by0 < y1):
                         shape = first + items[at, 4]
-                        if held[n] < 0:
-                            held[n] = shape
+                        if mine < 0:
+                            mine = shape
                         else:
-                            _join(parent, held[n], shape)
+                            _join(parent, mine, shape)
                         if (bx0 <= x0) & (by0 <= y0) & (bx1 >= x1) & (by1 >= y1):
                             marks[n] &= whole
+        held[n] = mine
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _place(r: Int32, n: Any, frame: Int64) -> Any:
+    """Where in the table a rectangle's lower left corner lies; a border is left free."""
+    column = (np.int64(r[n, 0]) - frame[0]) >> frame[2]
+    row = (np.int64(r[n, 1]) - frame[1]) >> frame[2]
+    return (row + 1) * frame[3] + column + 1
 
 
 @njit(cache=True, nogil=True)
 def _mark_doubled(
-    cuts: Int32, members: Int32, marks: UInt8,
-    frame: Int64, starts: Int32, items: Int32, other_marks: UInt8, same: Any,
+    cuts: Int32, marks: UInt8, others: Int32, other_marks: UInt8, same: Any, frame: Int64, heads: Int32, chain: Int32,
 ) -> None:  # fmt: skip
-    """Mark cuts that overlap or touch another one."""
-    for a in members:
+    """Mark cuts that overlap or touch another one: their corners lie in the same place or beside.
+
+    `chain` leads from each to the one that was entered at its place before.
+    """
+    if not same:
+        for b in range(len(others)):
+            at = _place(others, b, frame)
+            chain[b] = heads[at]
+            heads[at] = b
+    across = frame[3]
+    for a in range(len(cuts)):
         x0, y0, x1, y1 = cuts[a, 0], cuts[a, 1], cuts[a, 2], cuts[a, 3]
-        c0, c1 = _range(x0, x1, frame[0], frame[2], frame[4])
-        r0, r1 = _range(y0, y1, frame[1], frame[3], frame[5])
-        for row in range(r0, r1 + 1):
-            for column in range(c0, c1 + 1):
-                bin_ = row * frame[4] + column
-                for at in range(starts[bin_], starts[bin_ + 1]):
-                    bx0, by0, bx1, by1 = items[at, 0], items[at, 1], items[at, 2], items[at, 3]
-                    if (x0 <= bx1) & (bx0 <= x1) & (y0 <= by1) & (by0 <= y1):
-                        b = items[at, 4]
-                        if not same or b > a:
-                            marks[a] |= np.uint8(4)
-                            other_marks[b] |= np.uint8(4)
+        here = _place(cuts, a, frame)
+        for up in range(3):
+            start = here + (up - 1) * across - 1
+            for at in range(start, start + 3):
+                b = heads[at]
+                while b >= 0:
+                    if (
+                        (x0 <= others[b, 2]) & (others[b, 0] <= x1)
+                        & (y0 <= others[b, 3]) & (others[b, 1] <= y1)
+                    ):  # fmt: skip
+                        marks[a] |= np.uint8(4)
+                        other_marks[b] |= np.uint8(4)
+                    b = chain[b]
+        if same:
+            chain[a] = heads[here]
+            heads[here] = a
+    for b in range(len(others)):
+        heads[_place(others, b, frame)] = -1
 
 
 @njit(cache=True, nogil=True)
