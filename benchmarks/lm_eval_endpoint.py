@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import subprocess
@@ -24,6 +25,7 @@ from typing import Any
 from hnlpu.emulate import open_language_model
 
 ROOT = Path(__file__).parents[1]
+CONTEXT = 1024
 MODULES = ("bisect", "queue", "stat", "types", "heapq", "sched", "shelve", "numbers")
 CHOICE = """task: next_line
 dataset_path: json
@@ -98,24 +100,28 @@ def environment(folder: Path) -> Path:
     return python
 
 
-def evaluate(python: Path, folder: Path, module: str, arguments: list[str]) -> dict[str, float]:
-    """Results of the three tasks."""
+def evaluate(
+    python: Path, folder: Path, module: str, arguments: list[str]
+) -> tuple[dict[str, float], list[str]]:
+    """Results of the first two tasks, and the texts of the third."""
     output = folder / f"results-{module}"
     subprocess.run(
         [
             str(python), "-m", module, "run", *arguments,
             "--tasks", "next_line,module_perplexity,next_text", "--include_path", str(folder),
-            "--output_path", str(output), "--batch_size", "8",
+            "--output_path", str(output), "--batch_size", "8", "--log_samples",
         ],
         check=True, stdout=subprocess.DEVNULL, cwd=folder, env=os.environ | {"HF_HUB_OFFLINE": "1"},
     )  # fmt: skip
     (file,) = output.rglob("results*.json")
     results = json.loads(file.read_text())["results"]
-    return {
+    (samples,) = output.rglob("samples_next_text*.jsonl")
+    texts = [json.loads(line)["resps"][0][0] for line in samples.read_text().splitlines()]
+    found = {
         "next line, accuracy": results["next_line"]["acc,none"],
         "perplexity of a byte": results["module_perplexity"]["byte_perplexity,none"],
-        "next text, exact": results["next_text"]["exact_match,none"],
     }
+    return found, texts
 
 
 def offline_accuracy(build: Path, folder: Path) -> float:
@@ -145,8 +151,10 @@ def main() -> int:
         python = environment((options.environment or folder / "environment").resolve())
         write_tasks(folder)
         found = {"offline": {"next line, accuracy": offline_accuracy(build, folder)}}
-        found["hnlpu"] = evaluate(
-            python, folder, "hnlpu.lm_eval", ["--model", "hnlpu", "--model_args", f"build={build}"]
+        # over the wire lm-eval keeps one token of the context for what is generated
+        arguments = f"build={build},max_length={CONTEXT - 1}"
+        found["hnlpu"], texts = evaluate(
+            python, folder, "hnlpu.lm_eval", ["--model", "hnlpu", "--model_args", arguments]
         )
         server = subprocess.Popen(
             [sys.executable, "-m", "hnlpu", "serve", str(build), "--port", "0", "--json"],
@@ -160,9 +168,9 @@ def main() -> int:
             address = json.loads(text)["address"]
             arguments = (
                 f"model={build.name},base_url={address}/v1/completions,num_concurrent=4,"
-                "tokenizer_backend=remote,tokenized_requests=True,max_length=1024"
+                f"tokenizer_backend=remote,tokenized_requests=True,max_length={CONTEXT}"
             )
-            found["local-completions"] = evaluate(
+            found["local-completions"], texts_over_the_wire = evaluate(
                 python,
                 folder,
                 "lm_eval",
@@ -173,8 +181,13 @@ def main() -> int:
             server.wait(60)
     for name, values in found.items():
         print(f"{name:<18}", "  ".join(f"{key}: {value:.6f}" for key, value in values.items()))
-    same = found["hnlpu"] == found["local-completions"]
-    same &= found["offline"]["next line, accuracy"] == found["hnlpu"]["next line, accuracy"]
+    print(f"{len(texts)} generated texts, {sum(map(len, texts))} characters")
+    same = texts == texts_over_the_wire and all(
+        math.isclose(value, found[other][key], rel_tol=1e-9)
+        for other in ("offline", "local-completions")
+        for key, value in found["hnlpu"].items()
+        if key in found[other]
+    )
     print("equal" if same else "DIFFERENT")
     return 0 if same else 1
 

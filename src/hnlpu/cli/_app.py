@@ -364,6 +364,7 @@ def doctor(json: Json = False) -> None:
 
 # commands in files of their own, which add themselves
 from hnlpu.cli import (  # noqa: E402
+    _adapter,  # noqa: F401
     _audit,  # noqa: F401
     _cost,  # noqa: F401
     _explore,  # noqa: F401

@@ -9,7 +9,7 @@ import typer
 
 from hnlpu.cli._app import BuildArgument, Json, app, read_text
 from hnlpu.cli._output import out, print_json
-from hnlpu.errors import ToolMissing
+from hnlpu.errors import InvalidInput, ToolMissing
 
 
 @app.command()
@@ -25,6 +25,10 @@ def serve(
     ] = None,
     api_key_file: Annotated[
         Path | None, typer.Option(help="File of such keys, one a line.")
+    ] = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[NAME=]PATH", help="A LoRA adapter to load; may be repeated."),
     ] = None,
     context: Annotated[
         int | None, typer.Option(help="Longest prompt and answer (default: the model's limit).")
@@ -58,6 +62,7 @@ def serve(
         keys += [line.strip() for line in read_text(api_key_file).splitlines() if line.strip()]
     settings = Settings(
         host=host, port=port, api_keys=tuple(keys), model_name=model_name,
+        adapters=_adapters(adapter or []),
         limits=Limits(context, sequences, rows, cache_mb * 2**20),
         queue=queue, timeout_seconds=timeout, shutdown_seconds=shutdown_seconds,
         rate_per_minute=rate_limit, max_body_bytes=int(max_body_mb * 2**20), max_tokens=max_tokens,
@@ -71,3 +76,16 @@ def serve(
         out.file.flush()
 
     do_serve(directory, settings, announce)
+
+
+def _adapters(options: list[str]) -> dict[str, Path]:
+    """Folders by name from "NAME=PATH" or "PATH", which is named for its folder."""
+    found: dict[str, Path] = {}
+    for option in options:
+        name, equals, rest = option.partition("=")
+        path = Path(rest if equals else option)
+        name = name if equals else path.resolve().name
+        if not name or name in found:
+            raise InvalidInput(f"--adapter {option}: give each adapter a name of its own")
+        found[name] = path
+    return found

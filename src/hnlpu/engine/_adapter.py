@@ -34,6 +34,9 @@ RANK_LIMIT = 1024
 _KEY = re.compile(
     r"base_model\.model\.model\.layers\.(\d+)\.self_attn\.(\w+)\.lora_([AB])(?:\.\w+)?\.weight"
 )
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2"),
+}  # fmt: skip
 Float32 = npt.NDArray[np.float32]
 
 
@@ -116,13 +119,14 @@ def _config(path: Path) -> dict[str, Any]:
 
 
 def _values(tensor: StoredTensor) -> Float32:
-    if tensor.dtype not in ("F32", "F16", "BF16"):
+    if tensor.dtype not in _DTYPES:
         raise DamagedAdapter(f"{tensor.file}: {tensor.name} is {tensor.dtype}, not F32, F16, BF16")
-    raw = tensor.map()
+    count = math.prod(tensor.shape)
+    raw = np.fromfile(tensor.file, _DTYPES[tensor.dtype], count, offset=tensor.offset)
     values = bfloat16_to_float32(raw) if tensor.dtype == "BF16" else raw.astype(np.float32)
     if not np.isfinite(values).all():
         raise DamagedAdapter(f"{tensor.file}: {tensor.name} holds NaN or infinity")
-    return values
+    return values.reshape(tensor.shape)
 
 
 def _part(

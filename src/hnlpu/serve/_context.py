@@ -49,7 +49,7 @@ class Context:
     @property
     def names(self) -> list[str]:
         """The ids that requests may name."""
-        return [self.service.name]
+        return [self.service.name, *self.service.engine.adapters]
 
     @property
     def harmony(self) -> bool:
@@ -64,6 +64,8 @@ class Context:
         """The adapter that a model's id names, None for the base; raises ApiError."""
         if model == self.service.name:
             return None
+        if model in self.service.engine.adapters:
+            return model
         raise ApiError(
             404, f"no model {model[:100]!r} here; /v1/models lists what there is",
             code="model_not_found", param="model",

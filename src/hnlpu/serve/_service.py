@@ -14,15 +14,28 @@ from types import TracebackType
 
 from hnlpu._version import __version__
 from hnlpu.emulate import hardwired
-from hnlpu.engine import Engine, Request, Result, Runner, Snapshot, Update, collect
-from hnlpu.errors import HnlpuError
+from hnlpu.engine import (
+    Adapter,
+    Engine,
+    Request,
+    Result,
+    Runner,
+    Snapshot,
+    Update,
+    collect,
+    read_adapter,
+)
+from hnlpu.errors import HnlpuError, InvalidInput
 from hnlpu.hardwire import Build
 from hnlpu.serve._metrics import Metrics
 from hnlpu.serve._settings import Settings
 
 
 class Service:
-    """A build being served; started and used on one event loop."""
+    """A build being served; started and used on one event loop.
+
+    Raises InvalidInput and DamagedAdapter for settings that do not fit the build.
+    """
 
     def __init__(self, build: Build, settings: Settings):
         self.build = build
@@ -31,7 +44,7 @@ class Service:
         self.name = settings.model_name or build.directory.name
         self.fingerprint = f"hnlpu-{__version__}-{build.manifest.source.digest[:12]}"
         self.created = int(time.time())
-        self.engine = Engine(model, settings.limits)
+        self.engine = Engine(model, settings.limits, _adapters(build, settings, self.name))
         self.runner: Runner | None = None
         self.metrics = Metrics(self.snapshot)
         self.jobs: dict[int, Job] = {}
@@ -68,6 +81,14 @@ class Service:
             job = self.jobs.get(update.request)
             if job is not None:
                 job.put(update)
+
+
+def _adapters(build: Build, settings: Settings, name: str) -> dict[str, Adapter]:
+    if name in settings.adapters:
+        raise InvalidInput(f"--adapter {name}: is the model's own id; give the adapter another")
+    return {
+        ident: read_adapter(path, build.architecture) for ident, path in settings.adapters.items()
+    }
 
 
 class Job:

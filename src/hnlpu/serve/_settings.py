@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hnlpu.engine import Limits
 from hnlpu.errors import InvalidInput
@@ -14,6 +16,7 @@ from hnlpu.errors import InvalidInput
 class Settings:
     """Settings of a server; the defaults serve one person on one machine.
 
+    `adapters` are folders of LoRA adapters by the model id that chooses them.
     `queue` requests wait at most; a request has `timeout_seconds` from its
     first byte to its last token; on a shutdown those under way have
     `shutdown_seconds`.  `rate_per_minute` requests a client may make (None:
@@ -24,6 +27,7 @@ class Settings:
     port: int = 8000
     api_keys: tuple[str, ...] = ()
     model_name: str | None = None
+    adapters: Mapping[str, Path] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     queue: int = 256
     timeout_seconds: float = 600.0
