@@ -23,9 +23,10 @@ from hnlpu.masks.picture._panels import (
     UPPER_VIAS,
     _names_width,
     _programmed,
+    metal_items,
     panels_of,
 )
-from hnlpu.masks.picture._parts import EDGE, Panel, fitted
+from hnlpu.masks.picture._parts import EDGE, HEIGHT, WIDTH, Panel, fitted
 from hnlpu.masks.picture._png import render
 from hnlpu.masks.picture._scene import DARK, LIGHT, Boxes, Rect, Scene, Text, png_bytes, svg
 from hnlpu.masks.picture._subject import weight_at
@@ -289,6 +290,22 @@ def test_another_weight_moves_its_via_and_changes_nothing_else(kind: str) -> Non
     assert isinstance(base.scheme, Taps)
     sites = base.scheme.site_x
     assert middles[1] - middles[0] == pytest.approx((sites[6] - sites[2]) * view.scale)
+
+
+def test_another_wire_changes_its_row_and_no_other() -> None:
+    base = subject_of("wires")
+    a, b = (with_code(base, 12, 12, code) for code in (2, 3))
+    view = fitted(base.outline)
+    shown = []
+    for subject in (a, b):
+        layouts = subject.scheme.base(SHAPE), subject.scheme.draw(subject.digits)
+        scene = Scene(WIDTH, HEIGHT, metal_items(subject.scheme, layouts, view))
+        shown.append(np.asarray(render(scene, LIGHT, 2.0)).astype(int))
+    changed = np.flatnonzero((np.abs(shown[0] - shown[1]).max(-1) > 2).any(1))
+    _, top, _, height = view.rect((0, 12 * base.pitch, 1, 13 * base.pitch))
+    assert len(changed)
+    assert 2 * top - 4 <= changed.min()
+    assert changed.max() <= 2 * (top + height) + 4
 
 
 @pytest.mark.parametrize("kind", ["plain", "bank"])

@@ -17,6 +17,10 @@ from hnlpu.masks.picture import Die, distinct_dies, draw_png, floorplan_svg, fra
 from hnlpu.place import Tile, chip_tiles, placement_facts
 
 MOST_DIES = 16
+STYLE = (
+    ".floorplans { grid-template-columns: repeat(auto-fill, minmax(min(100%, 380px), 1fr)); }\n"
+    ".floorplans svg { display: block; width: 100%; max-width: 480px; height: auto; margin: 0 auto; }"
+)
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,14 @@ def masks_section(build: Build, tile: Tile | None = None) -> MasksSection:
     markup = Markup(
         '<section id="metal">\n<h2>In metal</h2>\n<p>{placed}</p>\n{viewer}\n'
         "<h3>Floorplan{plural}</h3>\n<p>{floorplans}</p>\n"
-        '<div class="pair">{figures}</div>\n</section>\n'
+        '<div class="pair floorplans">{figures}</div>\n</section>\n'
     ).format(
         placed=_placed(build), plural="s" * (len(dies) > 1),
         viewer=Markup(viewer.markup),  # noqa: S704  escapes what it is given
         floorplans=_said(dies, chips), figures=_figures(dies[:MOST_DIES]),
     )  # fmt: skip
-    style, script = Markup(viewer.style), Markup(viewer.script)  # noqa: S704  our own files
-    return MasksSection(markup, style, script)
+    style = Markup(f"{viewer.style}\n{STYLE}")  # noqa: S704  our own
+    return MasksSection(markup, style, Markup(viewer.script))  # noqa: S704  our own
 
 
 def write_picture(build: Build, tile: Tile, path: Path) -> None:

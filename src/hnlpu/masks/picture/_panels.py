@@ -34,7 +34,7 @@ from hnlpu.technology import FIXED
 
 ROW_LETTER, LEAST_ROW_NAMES, MOST_ROW_NAMES = 5.7, 78.0, 150.0
 """Width of a letter, and of all names of rows at the left of a drawing, in points."""
-LETTER = 7.0
+LETTER = 8.0
 """Width of a letter of a name above or below a drawing, in points, at most."""
 OPACITY = {"upper": 0.62, "stub": 0.92}
 LOWER_VIAS, UPPER_VIAS, WIRES = (35, 100, 190), (20, 150, 90), (196, 128, 20)

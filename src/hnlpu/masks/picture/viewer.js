@@ -234,7 +234,7 @@
         const [x, y, width, height] = this.box(x0, y0, x1, y1);
         if (x > this.width || x + width < 0 || y > this.height || y + height < 0) continue;
         this.fill(colour, x, y, Math.max(width, 0.4), Math.max(height, 0.4));
-        if (height < 3 || width < 3) continue;
+        if (height < 6 || width < 6) continue;
         if (!name) continue;
         this.pen.strokeRect(x, y, width, height);
         this.pen.beginPath();
