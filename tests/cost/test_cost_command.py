@@ -67,6 +67,14 @@ def test_the_paper_s_numbers() -> None:
     assert facts["ranges"]["tco_musd"]["high"] == pytest.approx(123.7, rel=0.002)
     assert facts["tco2e"] == pytest.approx(102.0, rel=0.002)
     assert facts["electricity_musd"] == pytest.approx(0.0250, rel=0.002)
+    assert facts["gross_dies_per_wafer"] == 62
+    assert facts["good_dies_per_wafer"] == 27
+    assert (
+        facts["yields"]["poisson"]
+        < facts["yields"]["murphy"]
+        < facts["yields"]["negative_binomial"]
+    )
+    assert sum(layer["masks"] for layer in facts["mask_layers"]) == 70
     assert facts["tokens_per_second_per_user"] == pytest.approx(1157, abs=1)
     assert [row["output_tokens_per_second"] for row in facts["against"]] == [45, 1080, 3824, 4715]
     many = answer("cost", PAPER, "--systems", "50", "--respins", "2")

@@ -19,7 +19,6 @@ from hnlpu.catalog._economy import (
 from hnlpu.catalog._load import load_model, load_system, model_names, system_names
 from hnlpu.catalog._machine import Breakdown, Buffer, Hbm, Link, Machine, VectorUnit
 from hnlpu.catalog._model import (
-    GROUPS,
     Attention,
     Dense,
     Experts,
@@ -45,7 +44,6 @@ from hnlpu.catalog._system import (
 )
 
 __all__ = [
-    "GROUPS",
     "Array",
     "Assembly",
     "Attention",

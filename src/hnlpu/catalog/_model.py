@@ -23,9 +23,6 @@ from hnlpu.checkpoint import Architecture
 from hnlpu.quantities import Contradiction, DataTable, Quantity, Unit
 
 Group = Literal["attention", "router", "experts", "shared", "dense", "unembedding", "embedding"]
-GROUPS: tuple[Group, ...] = (
-    "attention", "router", "experts", "shared", "dense", "unembedding", "embedding",
-)  # fmt: skip
 Reach = Literal["sliding", "full"]
 Count = Annotated[int, Field(ge=1, le=2**24)]
 Some = Annotated[int, Field(ge=0, le=2**24)]

@@ -12,11 +12,8 @@ from hnlpu.catalog import Block, ModelShape, System
 from hnlpu.cost._assumptions import assume, end
 from hnlpu.cost._estimate import estimate
 from hnlpu.cost._sizing import DIGIT_BITS
+from hnlpu.machine import bit_serial_cycles, specification
 from hnlpu.quantities import Quantity
-
-BIT_SERIAL_CYCLES = 200
-"""Cycles a layer that bit-serial products take in the paper's machine: stated widths and counts
-explain 120 to 200 of the 3,313 that figure 14 implies."""
 
 
 @dataclass(frozen=True)
@@ -52,23 +49,34 @@ def bit_area_um2(reference: System, other: System) -> tuple[float, float]:
     return here / other.die.density.high, here / other.die.density.low
 
 
-def layer_seconds(reference: System, layers: int) -> tuple[float, float]:
-    """Time of a layer within a chip, low and high, from the published time of a token.
+@dataclass(frozen=True)
+class LayerTime:
+    """Seconds of a layer within a chip, low and high, and the cycles of its projections in each."""
 
-    High: all that figure 14 does not call communication.  Low: of the projection only what
-    bit-serial products explain.
+    low: float
+    high: float
+    serial_cycles: float
+    published_cycles: float
+
+
+def layer_time(reference: System, own: ModelShape) -> LayerTime:
+    """Time of a layer without links, from the published time of a token of `own`.
+
+    High: all that figure 14 does not call communication.  Low: of the projections only the cycles
+    that bit-serial products take.
     """
     machine = reference.machine
     rate = reference.rate[0]
     assert machine
     assert rate.users
     point = machine.breakdown[0]
-    layer = rate.users / rate.tokens.value / layers
+    clock = machine.clock.value * 1e9
+    layer = rate.users / rate.tokens.value / own.layers
     rest = layer * (1 - point.communication.value - point.projection.value)
-    return (
-        rest + BIT_SERIAL_CYCLES / machine.clock.value / 1e9,
-        rest + layer * point.projection.value,
-    )
+    published = layer * point.projection.value
+    passes = published * clock / specification(reference).pass_cycles
+    serial = passes * bit_serial_cycles(machine.activation_bits, own.hidden)
+    return LayerTime(rest + serial / clock, rest + published, serial, published * clock)
 
 
 def check_taalas(
@@ -85,7 +93,7 @@ def check_taalas(
     weights = model.hardwired_weights
     array = (weights * bits.low * small / 1e6, weights * bits.high * large / 1e6)
     share = reference.array_area_mm2 / reference.die.area.value
-    fast, slow = layer_seconds(reference, own.layers)
+    time = layer_time(reference, own)
     rate = taalas.rate[0].tokens
     watts = _power(reference.block, ("HN array", "VEX", "attention buffer"))
     costs = [estimate(assume(reference, end(e)), 1).nre_musd for e in ("low", "high")]
@@ -97,10 +105,10 @@ def check_taalas(
             "three and six bits, density of N6 between N7's and 1.26 times that",
         ),
         Check(
-            taalas.name, "tokens/s of one user", "1/s", 1 / (slow * model.layers),
-            1 / (fast * model.layers), rate.low, rate.high,
-            "low keeps the paper's 3,313 cycles of projection, high the 200 that bit-serial products "
-            "explain; one chip has no links to wait for",
+            taalas.name, "tokens/s of one user", "1/s", 1 / (time.high * model.layers),
+            1 / (time.low * model.layers), rate.low, rate.high,
+            f"low keeps the paper's {time.published_cycles:,.0f} cycles of projection a layer, high the "
+            f"{time.serial_cycles:,.0f} that bit-serial products take; one chip has no links to wait for",
         ),
         Check(
             taalas.name, "power", "W", watts, watts * reference.power.overhead.value
@@ -123,7 +131,7 @@ def check_roma(reference: System, roma: System, model: ModelShape, own: ModelSha
     assert roma.weight_bits
     small, large = bit_area_um2(reference, roma)
     bits = roma.rom.value * 8e9
-    fast, slow = layer_seconds(reference, own.layers)
+    time = layer_time(reference, own)
     rate, energy = roma.rate[0].tokens, roma.energy[0].energy
     array_joule = _power(reference.block, ("HN array",)) * reference.chips
     per_weight = array_joule / reference.rate[0].tokens.value / own.active_weights
@@ -137,8 +145,8 @@ def check_roma(reference: System, roma: System, model: ModelShape, own: ModelSha
             f"published is the whole die and the paper's share of it ({share:.0%})",
         ),
         Check(
-            roma.name, "tokens/s of one user", "1/s", 1 / (slow * model.layers),
-            1 / (fast * model.layers), rate.low, rate.high,
+            roma.name, "tokens/s of one user", "1/s", 1 / (time.high * model.layers),
+            1 / (time.low * model.layers), rate.low, rate.high,
             "as for HC1; ROMA reads ROM words into wide arithmetic, not bit by bit",
         ),
         Check(

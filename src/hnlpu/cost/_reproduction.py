@@ -156,7 +156,7 @@ class _Computed:
         return float(_TABLE_3[row](self._estimate(a, scenario, updates)))
 
     def _gpu_owned(self, scenario: Scenario) -> tuple[Owned, float]:
-        gpu = self._systems["H100"]
+        gpu = load_system(scenario.against)
         assert gpu.price
         hardware = gpu.price.value * scenario.against_chips / 1e6
         megawatts = gpu.power.system.value * scenario.against_chips / 1e6

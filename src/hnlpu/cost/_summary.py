@@ -11,7 +11,9 @@ from hnlpu.cost._assumptions import Assumptions, assume, end
 from hnlpu.cost._baselines import Comparison, compare, own_bought
 from hnlpu.cost._doubts import Band, Swing, bands, tornado
 from hnlpu.cost._estimate import Estimate, Owned, chips_needed, cost_per_mtoken, estimate
+from hnlpu.cost._masks import mask_bill
 from hnlpu.cost._sizing import Subject
+from hnlpu.cost._wafer import die_yield, gross_dies
 from hnlpu.errors import InvalidInput
 
 LOW_VOLUME_DECIMALS = 3
@@ -137,10 +139,11 @@ def facts(c: Costing, gpu: System) -> dict[str, Any]:
         "power_w": float(v.power_w),
         "systems": plan.systems,
         "respins": plan.respins,
-        "good_dies_per_wafer": float(_good_dies(c.system)),
+        **_wafer_facts(c.system),
         "chip_usd": ends("chip_usd"),
         "system_musd": ends("system_musd"),
         "masks_musd": ends("masks_musd"),
+        "mask_layers": _mask_facts(c.system),
         "shared_masks_musd": ends("shared_masks_musd"),
         "chip_masks_musd": ends("chip_masks_musd"),
         "design_musd": ends("design_musd"),
@@ -243,8 +246,27 @@ def _bought_usd(owned: Owned, system: System, rate: float, plan: Plan) -> float:
     return float(cost_per_mtoken(owned.tco_musd, rate * plan.systems, years, plan.utilisation))
 
 
-def _good_dies(system: System) -> float:
-    return float(assume(system).dies_per_wafer_good)
+def _wafer_facts(system: System) -> dict[str, Any]:
+    """Dies of a wafer, and the yield by each model beside the one that the system's file chooses."""
+    assert system.prices
+    wafer, area = system.prices.wafer, system.die.area.value
+    defects, alpha = wafer.defect_density.value, wafer.clustering.value
+    return {
+        "gross_dies_per_wafer": float(
+            gross_dies(area, wafer.diameter.value, wafer.edge_exclusion.value)
+        ),
+        "yield_model": wafer.yield_model,
+        "yields": {
+            name: float(die_yield(name, area, defects, alpha))
+            for name in ("murphy", "poisson", "negative_binomial")
+        },
+        "good_dies_per_wafer": float(assume(system).dies_per_wafer_good),
+    }
+
+
+def _mask_facts(system: System) -> list[dict[str, Any]]:
+    assert system.prices
+    return [vars(layer) for layer in mask_bill(system.prices.masks)]
 
 
 def _comparison_facts(row: Comparison, gpu: System) -> dict[str, Any]:
