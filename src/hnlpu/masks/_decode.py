@@ -17,6 +17,8 @@ from hnlpu.masks._extract import BLOCK, COUNT_BITS, FAULTS_KEPT, Netlist, pin_na
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
+Int8 = npt.NDArray[np.int8]
+UInt8 = npt.NDArray[np.uint8]
 
 FINE, OPEN, FOREIGN, NOT_A_VALUE = 0, 1, 2, 3
 _WHAT = {OPEN: "hangs on nothing", FOREIGN: "hangs on {driver}, which is not its own",
@@ -26,7 +28,7 @@ _x, _c, _g, _p, _q, _t, _power = (ord(letter) for letter in "xcGpqtP")
 
 @njit(cache=True, nogil=True)
 def _taps(
-    sinks: Int64, drivers: Int64, twice: Int32, seen: Int32, bits: Int32, wrong: Int32
+    sinks: Int32, by: Int32, names: Int32, twice: Int32, seen: UInt8, bits: Int8, wrong: UInt8
 ) -> None:
     """Values of ports into twice [rows, inputs], entering bits into bits [rows, blocks, columns].
 
@@ -35,22 +37,23 @@ def _taps(
     rows, inputs = twice.shape
     for n in range(len(sinks)):
         row, second = sinks[n, 1], sinks[n, 2]
-        letter = drivers[n, 0]
+        driver = names[by[n]]
+        letter = driver[0]
         if letter == 0:
             wrong[n] = 1
         elif sinks[n, 0] == 112:
             if row >= rows or second >= inputs:
                 wrong[n] = 2
                 continue
-            seen[row, second] += 1
+            seen[row, second] = min(seen[row, second] + 1, 9)
             if letter == 71:
                 twice[row, second] = 0
-            elif letter != 120 or drivers[n, 4] != 2:
+            elif letter != 120 or driver[4] != 2:
                 wrong[n] = 3
-            elif drivers[n, 1] != second:
+            elif driver[1] != second:
                 wrong[n] = 2
             else:
-                twice[row, second] = drivers[n, 2]
+                twice[row, second] = driver[2]
         elif sinks[n, 0] == 113:
             column = sinks[n, 3]
             if row >= rows or second >= bits.shape[1] or column >= bits.shape[2]:
@@ -59,20 +62,30 @@ def _taps(
                 bits[row, second, column] = -1
             elif letter != 99:
                 wrong[n] = 3
-            elif drivers[n, 1] != row or drivers[n, 2] != second:
+            elif driver[1] != row or driver[2] != second:
                 wrong[n] = 2
             else:
-                bits[row, second, column] = drivers[n, 3]
+                bits[row, second, column] = driver[3]
+
+
+@njit(cache=True, nogil=True)
+def _columns(sinks: Int32) -> int:
+    """Columns of the next tree that a scale cell has."""
+    most = -1
+    for n in range(len(sinks)):
+        if sinks[n, 0] == 113 and sinks[n, 3] > most:
+            most = sinks[n, 3]
+    return most + 1
 
 
 def decode_taps(netlist: Netlist, rows: int, blocks: int) -> tuple[Int32, list[Fault]]:
     """Integer digits [rows, blocks * 32] of a taps tile, and what is wrong."""
-    columns = int(netlist.sinks[netlist.sinks[:, 0] == _q, 3].max(initial=-1)) + 1
+    columns = _columns(netlist.sinks)
     twice = np.zeros((rows, blocks * BLOCK), np.int32)
-    seen = np.zeros_like(twice)
-    bits = np.full((rows, blocks, columns), -2, np.int32)
-    wrong = np.zeros(len(netlist.sinks), np.int32)
-    _taps(netlist.sinks, netlist.drivers, twice, seen, bits, wrong)
+    seen = np.zeros(twice.shape, np.uint8)
+    bits = np.full((rows, blocks, columns), -2, np.int8)
+    wrong = np.zeros(len(netlist.sinks), np.uint8)
+    _taps(netlist.sinks, netlist.by, netlist.names, twice, seen, bits, wrong)
     faults = _faults(netlist, wrong)
     for row, column in np.argwhere(seen != 1)[:FAULTS_KEPT]:
         faults.append(Fault(int(row), int(column), f"has {seen[row, column]} ports, not one"))
@@ -88,17 +101,20 @@ def decode_taps(netlist: Netlist, rows: int, blocks: int) -> tuple[Int32, list[F
         for row, block in np.argwhere(~fits)[:FAULTS_KEPT]:
             place = int(row), int(block) * BLOCK
             faults.append(Fault(*place, f"the columns of block {block} spell no shift"))
-    integers: Int32 = twice << np.repeat(shifts, BLOCK, axis=1)
-    return integers, faults
+    integers: Int32 = twice.reshape(rows, blocks, BLOCK) << shifts[:, :, None]
+    return integers.reshape(twice.shape), faults
 
 
 @njit(cache=True, nogil=True)
-def _regions(sinks: Int64, drivers: Int64, codes: Int64, inputs: Int64, wrong: Int32) -> None:
+def _regions(
+    sinks: Int32, by: Int32, names: Int32, codes: Int64, inputs: Int64, wrong: UInt8
+) -> None:
     """Ties into codes [rows, groups] (bits; -1 unknown), ports into inputs [rows, groups, k]."""
     rows, groups = codes.shape
     for n in range(len(sinks)):
         row, group, k = sinks[n, 1], sinks[n, 2], sinks[n, 3]
-        letter = drivers[n, 0]
+        driver = names[by[n]]
+        letter = driver[0]
         if letter == 0:
             wrong[n] = 1
         elif row >= rows or group >= groups:
@@ -109,8 +125,8 @@ def _regions(sinks: Int64, drivers: Int64, codes: Int64, inputs: Int64, wrong: I
             elif letter != 71:
                 wrong[n] = 3
         elif sinks[n, 0] == 112:
-            if letter == 120 and drivers[n, 4] == 1:
-                inputs[row, group, k] = drivers[n, 1]
+            if letter == 120 and driver[4] == 1:
+                inputs[row, group, k] = driver[1]
             elif letter != 71:
                 wrong[n] = 3
 
@@ -124,8 +140,8 @@ def decode_regions(netlist: Netlist, rows: int, blocks: int) -> tuple[Int32, lis
     groups, ports = (int(netlist.sinks[:, n].max()) + 1 for n in (2, 3))
     codes = np.zeros((rows, groups), np.int64)
     inputs = np.full((rows, groups, ports), -1, np.int64)
-    wrong = np.zeros(len(netlist.sinks), np.int32)
-    _regions(netlist.sinks, netlist.drivers, codes, inputs, wrong)
+    wrong = np.zeros(len(netlist.sinks), np.uint8)
+    _regions(netlist.sinks, netlist.by, netlist.names, codes, inputs, wrong)
     faults = _faults(netlist, wrong)
     # bit 0 the sign, bit 1 the odd part, the rest the shift
     value = np.where(codes & 2, 3, 1) << (codes >> 2)
@@ -140,10 +156,10 @@ def decode_regions(netlist: Netlist, rows: int, blocks: int) -> tuple[Int32, lis
     return integers, faults
 
 
-def _faults(netlist: Netlist, wrong: Int32) -> list[Fault]:
+def _faults(netlist: Netlist, wrong: UInt8) -> list[Fault]:
     found = []
     for n in np.flatnonzero(wrong)[:FAULTS_KEPT]:
-        what = _WHAT[int(wrong[n])].format(driver=pin_name(netlist.drivers[n]))
+        what = _WHAT[int(wrong[n])].format(driver=pin_name(netlist.names[netlist.by[n]]))
         row, column = place_of(netlist.sinks[n])
         found.append(Fault(row, column, f"{pin_name(netlist.sinks[n])} {what}"))
     return found

@@ -14,6 +14,7 @@ open is a fault, placed by the sink nearest to it.
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,24 +42,56 @@ NAME = 5  # columns of a parsed name: letter, numbers a, b, c, how many numbers
 
 @dataclass(frozen=True)
 class Netlist:
-    """Sinks and what drives each: parsed names int64 [n, 5], drivers likewise (letter 0: none)."""
+    """Sinks, what drives each, and what is wrong.
 
-    sinks: Int64
-    drivers: Int64
+    `sinks` int32 [n, 5] are parsed names, `by` int32 [n] says which of `names` int32 [m + 1, 5]
+    drives each; the last of them, with the letter 0, is nothing.
+    """
+
+    sinks: Int32
+    by: Int32
+    names: Int32
     faults: list[Fault]
+
+    @property
+    def drivers(self) -> Int32:
+        """The name of what drives each sink; letter 0 for none."""
+        found: Int32 = self.names[self.by]
+        return found
 
 
 @dataclass(frozen=True)
 class Pins:
-    """Pin labels of a layout: conductor, place, and name in numbers: int64 [n, 5]."""
+    """Pin labels of a layout: conductor, place, and name in numbers: int32 [n, 5]."""
 
     layer: Int64
     places: Int64
-    names: Int64
+    names: Int32
+
+    @functools.cached_property
+    def sinks(self) -> Int64:
+        """Which are sinks."""
+        return np.flatnonzero(np.isin(self.names[:, 0], list(SINKS)))
+
+    @functools.cached_property
+    def drivers(self) -> Int64:
+        """Which drive a net."""
+        return np.flatnonzero(np.isin(self.names[:, 0], list(DRIVERS)))
+
+    @functools.cached_property
+    def sink_names(self) -> Int32:
+        """The names of the sinks."""
+        found: Int32 = self.names[self.sinks]
+        return found
+
+    @functools.cached_property
+    def names_and_nothing(self) -> Int32:
+        """All names, and one more with the letter 0."""
+        return np.concatenate([self.names, np.zeros((1, NAME), np.int32)])
 
 
 @njit(cache=True, nogil=True)
-def _parse_names(text: npt.NDArray[np.uint8], ends: Int64, names: Int64) -> int:
+def _parse_names(text: npt.NDArray[np.uint8], ends: Int64, names: Int32) -> int:
     """Letter and up to three numbers of every name; returns the first that is no pin, or -1."""
     start = 0
     for n in range(len(ends)):
@@ -105,11 +138,11 @@ def pin_name(name: Sequence[int]) -> str:
 
 def read_pins(technology: Technology, labels: LabelTable) -> tuple[Pins, list[Fault]]:
     """The pins among the labels of a cell; a label that is no pin is a fault."""
-    names = np.zeros((len(labels), NAME), np.int64)
+    names = np.zeros((len(labels), NAME), np.int32)
     bad = _parse_names(labels.text, labels.ends, names)
     if bad >= 0:
         text = list(labels)[bad].text
-        return Pins(names[:0, 0], names[:0, :2], names[:0]), [
+        return Pins(labels.places[:0, 0], labels.places[:0, 1:], names[:0]), [
             Fault(None, None, f"label {text!r} is no pin")
         ]
     conductors = (technology.lower, technology.stub, technology.upper)
@@ -163,10 +196,9 @@ def _netlist(technology: Technology, nets: Nets, pins: Pins, faults: list[Fault]
     faults = list(faults)
     net = nets.under
     where = _Where(pins)
-    drives = np.isin(pins.names[:, 0], list(DRIVERS))
-    driver = np.full(len(nets.net) + 1, -1, np.int64)
+    driver = np.full(len(nets.net) + 1, -1, np.int32)
     shorted = np.full((FAULTS_KEPT, 2), -1, np.int64)
-    count = _assign(net, np.flatnonzero(drives), pins.names, driver, shorted)
+    count = _assign(net, pins.drivers, pins.names, driver, shorted)
     for a, b in shorted[: min(count, FAULTS_KEPT)]:
         x, y = _bridge(nets, pins, int(a), int(b))
         names = f"{pin_name(pins.names[a])} and {pin_name(pins.names[b])}"
@@ -174,14 +206,13 @@ def _netlist(technology: Technology, nets: Nets, pins: Pins, faults: list[Fault]
     faults += _bare_pins(pins, net, where)
     faults += _floating(nets, net, where)
     faults += _wrong_cuts(technology, nets, where)
-    sinks = where.sinks
-    by = driver[net[sinks]]  # of net -1 it is the last entry, which no one drives
-    drivers = np.where(by[:, None] >= 0, pins.names[by], 0)
-    return Netlist(pins.names[sinks], drivers, faults)
+    by = driver[net[pins.sinks]]  # of net -1 it is the last entry, which no one drives
+    by[by < 0] = len(pins.names)
+    return Netlist(pins.sink_names, by, pins.names_and_nothing, faults)
 
 
 @njit(cache=True, nogil=True)
-def _assign(net: Int32, of: Int64, names: Int64, driver: Int64, shorted: Int64) -> int:
+def _assign(net: Int32, of: Int64, names: Int32, driver: Int32, shorted: Int64) -> int:
     """Enter each driving pin at its net; returns how many nets meet a second signal."""
     count = 0
     for n in of:
@@ -206,19 +237,19 @@ class _Where:
     """Places faults by the nearest sink."""
 
     def __init__(self, pins: Pins):
-        self.sinks = np.flatnonzero(np.isin(pins.names[:, 0], list(SINKS)))
         self._pins = pins
 
     def fault(self, x: int, y: int, what: str) -> Fault:
-        if not len(self.sinks):
+        sinks = self._pins.sinks
+        if not len(sinks):
             return Fault(None, None, what)
-        away = self._pins.places[self.sinks] - np.array([x, y])
+        away = self._pins.places[sinks] - np.array([x, y])
         # rows lie closer than cells: the row first
         nearest = int(np.argmin(np.abs(away[:, 1]) * 64 + np.abs(away[:, 0])))
-        return Fault(*place_of(self._pins.names[self.sinks[nearest]]), what)
+        return Fault(*place_of(self._pins.names[sinks[nearest]]), what)
 
 
-def place_of(name: npt.NDArray[np.int64]) -> tuple[int, int | None]:
+def place_of(name: Int32) -> tuple[int, int | None]:
     """Row and input that a sink's name tells; for ports of groups the input is not known."""
     row, second, count = int(name[1]), int(name[2]), int(name[4])
     if name[0] == ord("p") and count == 2:
@@ -238,6 +269,8 @@ def _floating(nets: Nets, net: Int32, where: _Where) -> list[Fault]:
     """Metal that hangs on no pin."""
     named = np.zeros(len(nets.net) + 1, np.bool_)
     named[net] = True
+    if named[nets.net].all():
+        return []
     faults = []
     for first, rectangles in (piece for layer in nets.rectangles for piece in layer):
         lost = ~named[nets.net[first : first + len(rectangles)]]
