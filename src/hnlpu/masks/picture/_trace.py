@@ -18,6 +18,9 @@ from hnlpu.embed import Label, LayerKey, Layout, Rectangles, Scheme
 from hnlpu.masks.picture._metal import Box, within
 from hnlpu.technology import FIXED, PROGRAMMABLE, Cut, Metal
 
+Marks = npt.NDArray[np.bool_]
+NOTHING: Rectangles = np.empty((0, 4), np.int32)
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -30,7 +33,7 @@ class Trace:
     def of(self, layer: Metal | Cut, *datatypes: int) -> Rectangles:
         """Those on a layer, int32 [n, 4]."""
         found = [self.shapes.get((layer.gds_layer, datatype)) for datatype in datatypes]
-        return np.concatenate([np.empty((0, 4), np.int32), *[f for f in found if f is not None]])
+        return np.concatenate([NOTHING, *[f for f in found if f is not None]])
 
     def trunks(self, *metals: Metal) -> Rectangles:
         """Pieces of the net on these metals that run on beyond the row."""
@@ -46,46 +49,32 @@ class Trace:
         return x0, y0, x1, y1
 
 
-def trace(
-    scheme: Scheme, layouts: Sequence[Layout], label: Label, row: Box, *, most: int = 64
-) -> Trace:
-    """Follow the metal in the box `row` from a pin; ends after `most` steps at the latest."""
+def trace(scheme: Scheme, layouts: Sequence[Layout], label: Label, row: Box) -> Trace:
+    """Follow the metal in the box `row` from a pin."""
     t = scheme.technology
     here = within(layouts, row)
-    # from the silicon up, so that even places are cuts and each lies between its neighbours
-    stack = [
-        [(layer.gds_layer, kind) for kind in (FIXED, PROGRAMMABLE)]
-        for layer in (t.port_cut, t.lower, t.lower_cut, t.stub, t.upper_cut, t.upper)
-    ]
-    shapes = [[here.get(key, np.empty((0, 4), np.int32)) for key in level] for level in stack]
-    reached = [[np.zeros(len(found), bool) for found in level] for level in shapes]
-    start = next(n for n, level in enumerate(stack) if level[0][0] == label.layer[0])
-    grown = {start: [_holds(found, label, row) for found in shapes[start]]}
-    for _ in range(most):
-        if not grown:
-            break
-        following: dict[int, list[npt.NDArray[np.bool_]]] = {}
-        for level, marks in grown.items():
-            new = [mark & ~seen for mark, seen in zip(marks, reached[level], strict=True)]
-            edge = np.concatenate([f[mark] for f, mark in zip(shapes[level], new, strict=True)])
-            for seen, mark in zip(reached[level], new, strict=True):
-                seen |= mark
-            if not len(edge):
-                continue
-            for other in _neighbours(level, len(stack)):
-                touched = [_touching(found, edge) for found in shapes[other]]
-                known = following.get(other)
-                following[other] = (
-                    touched if known is None
-                    else [a | b for a, b in zip(known, touched, strict=True)]
-                )  # fmt: skip
-        grown = following
-    net = {
-        key: found[mark]
-        for level, parts, marks in zip(stack, shapes, reached, strict=True)
-        for key, found, mark in zip(level, parts, marks, strict=True)
-        if mark.any()
-    }
+    # from the silicon up, so that even levels are cuts and each lies between its neighbours
+    layers = (t.port_cut, t.lower, t.lower_cut, t.stub, t.upper_cut, t.upper)
+    levels = [layer.gds_layer for layer in layers]
+    parts = [[here.get((n, kind), NOTHING) for kind in (FIXED, PROGRAMMABLE)] for n in levels]
+    shapes = [np.concatenate(both) for both in parts]
+    reached = [np.zeros(len(found), bool) for found in shapes]
+    start = levels.index(label.layer[0])
+    ahead = {start: _holds(shapes[start], label, row)}
+    while ahead:
+        touched: dict[int, Marks] = {}
+        for level, marks in ahead.items():
+            new = marks & ~reached[level]
+            reached[level] |= new
+            for other in _neighbours(level, len(levels)) if new.any() else ():
+                found = _touching(shapes[other], shapes[level][new])
+                touched[other] = touched.get(other, found) | found
+        ahead = touched
+    net = {}
+    for layer, (fixed, programmable), marks in zip(levels, parts, reached, strict=True):
+        net[layer, FIXED] = fixed[marks[: len(fixed)]]
+        net[layer, PROGRAMMABLE] = programmable[marks[len(fixed) :]]
+    net = {key: found for key, found in net.items() if len(found)}
     return Trace(row, label, net)
 
 
@@ -95,7 +84,7 @@ def _neighbours(level: int, count: int) -> list[int]:
     return [n for n in around if 0 <= n < count]
 
 
-def _holds(found: Rectangles, label: Label, row: Box) -> npt.NDArray[np.bool_]:
+def _holds(found: Rectangles, label: Label, row: Box) -> Marks:
     """Rectangles under a label; of a trunk, whose label stands at its end, those that reach there."""
     across = (found[:, 0] <= label.x) & (label.x < found[:, 2])
     if row[1] <= label.y < row[3]:
@@ -103,7 +92,7 @@ def _holds(found: Rectangles, label: Label, row: Box) -> npt.NDArray[np.bool_]:
     return across & (found[:, 1] <= row[1]) & (found[:, 3] >= row[3])
 
 
-def _touching(found: Rectangles, edge: Rectangles) -> npt.NDArray[np.bool_]:
+def _touching(found: Rectangles, edge: Rectangles) -> Marks:
     """Which of `found` share some area with any of `edge`."""
     out = np.zeros(len(found), bool)
     for x0, y0, x1, y1 in edge.tolist():
