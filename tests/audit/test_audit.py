@@ -208,3 +208,12 @@ def test_experts_that_meet_lengthen_their_stage(published: Audit) -> None:
 @pytest.mark.parametrize("context", [1, 2**24])
 def test_the_ends_of_what_context_may_be(context: int) -> None:
     assert len(audit(SYSTEM, MODEL, context).claims) >= 60
+
+
+def test_the_operator_benchmark_by_hand(published: Audit) -> None:
+    sram = 4 * 0.021 / 0.6  # um2 a weight of four bits
+    cell = find(published, "transistors", "operator: cell")
+    metal = find(published, "transistors", "operator: metal")
+    assert cell.computed == pytest.approx(276 / 138 / sram)
+    assert metal.computed > 1.5 * metal.claimed
+    assert metal.verdict == "fails"

@@ -32,6 +32,8 @@ def silicon_claims(case: Case) -> Iterator[Claim]:
     """Claims about die, arrays, transistors and wires."""
     yield from _die(case)
     yield from _transistors(case)
+    if case.modern:
+        yield from _operator(case)
     yield from _area(case)
     yield from _wires(case)
     yield from _masks(case)
@@ -93,6 +95,37 @@ def _transistors(case: Case) -> Iterator[Claim]:
             f"weights x {limit.value:g} to {limit.high:g} transistors / density",
             f"the paper's area is {claimed.value * density / count:.0f} transistors a weight: kinder "
             "to cell embedding than synthesis is", tolerance=0.05,
+        )  # fmt: skip
+
+
+def _operator(case: Case) -> Iterator[Claim]:
+    """The operator benchmark of the HNLPU paper: 1024 inputs, 128 neurons, weights of four bits."""
+    sram, density = case.limits.sram, case.technology.silicon.density.value
+    middle = 4 * sram.cell.value / sram.efficiency.value
+    least, most = (
+        4 * sram.cell.value / sram.efficiency.high,
+        4 * sram.cell.value / sram.efficiency.low,
+    )
+    um2 = 1e6 / density
+    limit = case.limits.cell_embedding
+    sram_words = f"SRAM of {sram.cell.value:g} um2 cells, {sram.efficiency.value:.0%} of its area"
+    if stated := case.published.operator_cell:
+        yield equal(
+            "transistors", "operator: cell embedding over SRAM",
+            (limit.low * um2 / most, limit.value * um2 / middle, limit.high * um2 / least),
+            stated.value, "times", f"{limit.value:g} transistors a weight; {sram_words}", tolerance=0.1,
+        )  # fmt: skip
+    if stated := case.published.operator_metal:
+        taps = [
+            Taps(case.technology, ArrayKind("taps", 1, 1, r)).transistors(1024, 128)
+            for r in (0, *_scale_ranges(case)[1:])
+        ]
+        yield need(
+            "transistors", "operator: metal embedding over SRAM",
+            (taps[0] * um2 / most, taps[1] * um2 / middle, taps[2] * um2 / least), stated.value, "times",
+            f"taps at full rate, {taps[1]:.1f} transistors a weight of 1024 x 128; {sram_words}",
+            f"the stated area is {stated.value * middle / um2:.0f} transistors a weight: less than a "
+            "full adder for each",
         )  # fmt: skip
 
 

@@ -120,20 +120,20 @@ def _rates(case: Case, rate: float) -> Iterator[Claim]:
         name, most = bound(case, context)
         yield reach(
             "throughput", f"rate at {context:,} positions", most, rate, "tokens/s",
-            f"the {name} cannot be shared further", "" if most >= rate else f"{name} bind",
+            f"the most that the {name} can carry, shared by all tokens in flight",
         )  # fmt: skip
     if not case.sliding and case.has_windows:
         name, held = largest_demand(case.demand(65_536, case.windowed()))
         yield reach(
             "throughput", "rate at 65,536 positions with sliding windows", 1 / held, rate, "tokens/s",
-            f"every window used; the {name} cannot be shared further",
+            f"every window used; the most that the {name} can carry",
         )  # fmt: skip
     others = [r for r in case.system.rate if r.model == case.model.name][1:]
     for other in others:
         name, most = bound(case, case.context)
         yield reach(
             "throughput", f"rate of {other.name}", most, other.tokens.value, "tokens/s",
-            f"the {name} cannot be shared further", "the comparison of costs rests on this rate",
+            f"the most that the {name} can carry", "the comparison of costs rests on this rate",
         )  # fmt: skip
 
 
@@ -153,8 +153,8 @@ def _latency(case: Case, rate: float) -> Iterator[Claim]:
         yield equal(
             "latency", "communication of a layer", alone.communication / model.layers * 1e6,
             stated * 1e6, "us", "hops and bytes of one token alone; figure 14's share of the time",
-            f"{stated * model.layers / alone.communication:.0f} times as long: it comes out if all tokens "
-            "in flight share the links, and then time grows with the load",
+            f"{stated * model.layers / alone.communication:.0f} times as long; it comes out if all tokens "
+            "in flight share the links (a hypothesis), and then time grows with the load",
         )  # fmt: skip
     stage = loaded / model.layers / case.machine.stages
     rounds, experts = 1.0, case.work.kinds[-1]

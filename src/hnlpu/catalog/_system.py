@@ -101,13 +101,19 @@ class Claim(DataTable):
 
 
 class Published(DataTable):
-    """What a publication says of its design beside tables: claims for an audit, never inputs."""
+    """What a publication says of its design beside tables: claims for an audit, never inputs.
+
+    `operator_*` are areas of 1024 inputs times 128 neurons by cell and by metal embedding, over
+    that of an SRAM which holds the weights.
+    """
 
     power_density: Annotated[Quantity, Unit("W/mm^2", above=0)] | None = None
     routing_density: Annotated[Quantity, Unit("dimensionless", above=0, most=1)] | None = None
     wire_capacitance: Annotated[Quantity, Unit("fF", above=0)] | None = None
     supply: Annotated[Quantity, Unit("V", above=0, most=10)] | None = None
     cell_embedding_area: Annotated[Quantity, Unit("mm^2", above=0)] | None = None
+    operator_cell: Annotated[Quantity, Unit("dimensionless", above=0)] | None = None
+    operator_metal: Annotated[Quantity, Unit("dimensionless", above=0)] | None = None
     gross_dies: Annotated[Quantity, Unit("dimensionless", above=0)] | None = None
     good_dies: Annotated[Quantity, Unit("dimensionless", above=0)] | None = None
     yield_share: Annotated[Quantity, Unit("dimensionless", above=0, most=1)] | None = None
