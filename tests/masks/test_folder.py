@@ -136,12 +136,11 @@ def test_memory_does_not_grow_with_the_model(
         checkpoint = write_checkpoint(tmp_path / f"c{vocab}", layers=1, hidden=512, vocab=vocab)
         build = open_build(hnlpu.build(checkpoint, tmp_path / f"b{vocab}"))
         out = tmp_path / f"m{vocab}"
-        if not peaks:
-            write(build, tmp_path / "warm")  # what is compiled and kept for good
+        write(build, tmp_path / f"warm{vocab}")  # opens the build, which is kept for the next job
         tracemalloc.start()
         write(build, out)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         sizes.append((out / "chip-00.oas").stat().st_size)
     assert sizes[1] > 3 * sizes[0]
-    assert peaks[1] < 1.1 * peaks[0]
+    assert peaks[1] < 1.05 * peaks[0]
