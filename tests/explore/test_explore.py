@@ -62,6 +62,19 @@ def test_the_published_design_is_the_published_chip(problem, published):
     assert max(score.violations.values()) <= 0
 
 
+def test_many_systems_share_masks_and_design(problem, published):
+    many = make_problem(
+        problem.system, problem.model, problem.options, (2048,), sliding=False,
+        contention="none", systems=50, respins=2,
+    )  # fmt: skip
+    point = evaluate(many, published).points[0]
+    # table 3, 50 systems, annual updates: $118.9M to $229.4M
+    assert point.bill.tco_musd == pytest.approx((118.9 + 229.4) / 2, rel=0.005)
+    # 50 x 249,960 tokens/s for three years of 365 days
+    tokens = 50 * point.tokens_per_second * 3 * 365 * 86400
+    assert point.tokens_per_usd == pytest.approx(tokens / point.bill.tco_musd / 1e6)
+
+
 def test_a_machine_that_beats_the_published_one_threefold_at_both_contexts(found):
     winner = best(found)
     assert winner is not None

@@ -59,7 +59,8 @@ class Point:
     def tokens_per_usd(self) -> float:
         """Tokens of the years of owning for a dollar of it, always busy."""
         seconds = self.bill.years * SECONDS_PER_YEAR
-        return self.tokens_per_second * seconds / (self.bill.tco_musd * 1e6)
+        tokens = self.bill.systems * self.tokens_per_second * seconds
+        return tokens / (self.bill.tco_musd * 1e6)
 
     @property
     def tokens_per_joule(self) -> float:

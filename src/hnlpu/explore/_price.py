@@ -11,7 +11,7 @@ from hnlpu.explore._chip import Chip
 
 @dataclass(frozen=True)
 class Bill:
-    """Million dollars over the years of owning, and tonnes of CO2e."""
+    """Million dollars over the years of owning `systems` machines, and tonnes of CO2e."""
 
     tco_musd: float
     masks_musd: float
@@ -21,6 +21,7 @@ class Bill:
     electricity_musd: float
     tco2e: float
     years: float
+    systems: int
 
 
 def price(system: System, chip: Chip, system_w: float, systems: int = 1, respins: int = 0) -> Bill:
@@ -48,6 +49,7 @@ def price(system: System, chip: Chip, system_w: float, systems: int = 1, respins
         electricity_musd=float(e.owned.electricity_musd),
         tco2e=float(e.tco2e),
         years=float(e.years),
+        systems=systems,
     )
 
 

@@ -147,15 +147,22 @@ def _propose(trial: Any, space: dict[str, list[Any]]) -> Design:
                      for name, allowed in space.items()})  # fmt: skip
 
 
+EXCHANGES = {"collective": "scatter", "sampling": "candidates"}
+UNITS = {"vector_units": 4, "buffer_mb": 96, "memory": "HBM3E"}
+DENSER = {"rows": 8, "vector_units": 3, "buffer_mb": 64, "memory": "HBM3E",
+          "arrays": "taps", "experts_per_bank": 4, "fold": 8}  # fmt: skip
+STARTS: tuple[dict[str, Any], ...] = ({}, EXCHANGES, EXCHANGES | UNITS, EXCHANGES | DENSER)
+"""What an architect would change first: fewer bytes on links, more vector units, more chips."""
+
+
 def _starts(reference: Design, space: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
-    """Points to begin with: the reference, and it with better exchanges."""
+    """Points to begin with: the reference, then it with `STARTS`, at every allowed precision."""
     own = reference.values() | {"experts_per_bank": max(space["experts_per_bank"])}
-    own |= {"kv_bits": reference.kv_bits if reference.kv_bits in space["kv_bits"]
-            else space["kv_bits"][0]}  # fmt: skip
-    for change in ({}, {"collective": "scatter", "sampling": "candidates"}):
-        start = own | change
-        if all(value in space[name] for name, value in start.items()):
-            yield start
+    for change in STARTS:
+        for bits in space["kv_bits"] if change else space["kv_bits"][:1]:
+            start = own | change | {"kv_bits": bits}
+            if all(value in space[name] for name, value in start.items()):
+                yield start
 
 
 ScoreAll = Callable[[Sequence[Design]], list[Score]]

@@ -116,9 +116,9 @@ def _sentence(problem: Problem, before: Score, after: Score, index: int) -> str:
         )
     now = new.simulation.bottleneck
     if now in held_after:
-        text += f"; now the {now} limits ({held_after[now] * 1e6:.3g} us a token)"
+        text += f"; the limit is now the {now} ({held_after[now] * 1e6:.3g} us a token)"
     else:
-        text += f"; now {now} limit"
+        text += f"; the limit is now the {now}"
     money = new.bill.tco_musd - old.bill.tco_musd
     if abs(money) > 0.05:
         text += f"; TCO {'+' if money > 0 else '-'}${abs(money):.1f}M"
