@@ -72,7 +72,8 @@ def rules_of(technology: Technology) -> Rules:
     pad = even(t.lower.length.value, 2 * along(port, above=True), 2 * along(low, above=False))
     cuts = {cut.name: cut.size.value + cut.space.value for cut in (port, low, high)}
     lower_pitch = up(lower_width + t.lower.space.value, cuts[port.name], cuts[low.name])
-    track_pitch = up(stub_width + t.stub.space.value, cuts[low.name], cuts[high.name])
+    # ends of wires on two tracks may face each other cornerwise
+    track_pitch = up(stub_width + t.stub.end_space_nm, cuts[low.name], cuts[high.name])
     half_space = up(t.lower.end_space_nm / 2)
     pad_pitch = max(pad + t.lower.end_space_nm, cuts[port.name])
     clear = up(2 * stub_end + t.stub.end_space_nm, cuts[low.name], cuts[high.name])
@@ -95,7 +96,11 @@ def rules_of(technology: Technology) -> Rules:
         tie_pitch=max(lower_pitch, clear),
         tie_step=math.ceil(pad_pitch / track_pitch - 1e-9),
         half_space=half_space,
-        margin=up(track_pitch / 2, half_space + max(pad / 2, along(low, above=False))),
+        margin=up(
+            track_pitch / 2,
+            half_space + max(pad / 2, along(low, above=False)),
+            along(high, above=True),
+        ),
         edge=up(*sides),
     )
 
@@ -107,8 +112,9 @@ def across(cut: Cut, *, above: bool) -> float:
 
 def along(cut: Cut, *, above: bool) -> float:
     """Distance from a via's centre to the end of its wire."""
-    end = cut.end_enclosure_above if above else cut.end_enclosure_below
-    return cut.size.value / 2 + end.value
+    sides = cut.enclosure_above if above else cut.enclosure_below
+    ends = cut.end_enclosure_above if above else cut.end_enclosure_below
+    return cut.size.value / 2 + max(sides.value, ends.value)
 
 
 @dataclass(frozen=True)

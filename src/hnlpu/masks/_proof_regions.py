@@ -37,8 +37,8 @@ def require_reach(regions: Regions, shape: TileShape) -> None:
     t, r, frame = regions.technology, regions.rules, regions.frame(shape)
     cuts = t.port_cut, t.lower_cut, t.upper_cut
     needed: list[tuple[str, float, float]] = [
-        ("tracks of a row, wires", r.track_pitch - r.stub_width, t.stub.space.value),
-        ("tracks of two rows, wires", _between_rows(regions, shape) - r.stub_width, t.stub.space.value),
+        ("tracks of a row, wires", r.track_pitch - r.stub_width, t.stub.end_space_nm),
+        ("tracks of two rows, wires", _between_rows(regions, shape) - r.stub_width, t.stub.end_space_nm),
         ("ends of wires on a track", r.clear - 2 * r.stub_end, t.stub.end_space_nm),
         ("length of a wire", 2 * r.stub_end, t.stub.length.value),
         ("width of a wire", r.stub_width, t.stub.width.value),
@@ -104,7 +104,7 @@ def _enclosures(regions: Regions) -> list[tuple[str, float, float]]:
         half = cut.size.value / 2
         found += [
             (f"sides of {metal.name} at {cut.name}", width / 2 - half, sides.value),
-            (f"ends of {metal.name} at {cut.name}", end - half, ends.value),
+            (f"ends of {metal.name} at {cut.name}", end - half, max(sides.value, ends.value)),
         ]
     return found
 
