@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from hnlpu.catalog._system import System
 
 YieldModel = Literal["murphy", "poisson", "negative_binomial"]
-Dollars = Annotated[Quantity, Unit("USD", least=0)]
-MillionDollars = Annotated[Quantity, Unit("MUSD", least=0)]
+Dollars = Annotated[Quantity, Unit("USD", least=0, most=1e9)]
+MillionDollars = Annotated[Quantity, Unit("MUSD", least=0, most=1e6)]
 Share = Annotated[Quantity, Unit("dimensionless", least=0, most=1)]
 
 
@@ -25,7 +25,7 @@ class Wafer(DataTable):
 
     diameter: Annotated[Quantity, Unit("mm", above=0, most=450)]
     edge_exclusion: Annotated[Quantity, Unit("mm", least=0, most=20)]
-    price: Annotated[Quantity, Unit("USD", above=0)]
+    price: Annotated[Quantity, Unit("USD", above=0, most=1e9)]
     defect_density: Annotated[Quantity, Unit("1/cm^2", least=0, most=10)]
     yield_model: YieldModel
     clustering: Annotated[Quantity, Unit("dimensionless", above=0, most=100)]
@@ -35,9 +35,9 @@ class Wafer(DataTable):
 class Assembly(DataTable):
     """From a good die to a module in a system."""
 
-    package_and_test: Annotated[Quantity, Unit("USD", least=0)]
-    hbm: Annotated[Quantity, Unit("USD/GB", least=0)]
-    integration: Annotated[Quantity, Unit("USD/chip", least=0)]
+    package_and_test: Annotated[Quantity, Unit("USD", least=0, most=1e9)]
+    hbm: Annotated[Quantity, Unit("USD/GB", least=0, most=1e5)]
+    integration: Annotated[Quantity, Unit("USD/chip", least=0, most=1e7)]
 
 
 class MaskLayer(DataTable):
@@ -53,7 +53,7 @@ class MaskLayer(DataTable):
 class Masks(DataTable):
     """A mask set: price of all of it, and what an EUV mask costs in DUV masks."""
 
-    set_price: Annotated[Quantity, Unit("MUSD", above=0)]
+    set_price: Annotated[Quantity, Unit("MUSD", above=0, most=1e6)]
     euv_weight: Annotated[Quantity, Unit("dimensionless", least=1, most=100)]
     layer: Annotated[list[MaskLayer], Field(min_length=1)]
 
@@ -102,13 +102,13 @@ class Ownership(DataTable):
     pue: Annotated[Quantity, Unit("dimensionless", least=1, most=5)]
     electricity: Annotated[Quantity, Unit("USD/kWh", least=0, most=10)]
     facility: Annotated[Quantity, Unit("MUSD/MW", least=0, most=1000)]
-    network: Annotated[Quantity, Unit("USD", least=0)]
+    network: Annotated[Quantity, Unit("USD", least=0, most=1e9)]
     chips_per_network: Annotated[int, Field(ge=1)]
     grid_carbon: Annotated[Quantity, Unit("kg*CO2e/kWh", least=0, most=5)]
-    module_carbon: Annotated[Quantity, Unit("kg*CO2e", least=0)]
-    mask_carbon: Annotated[Quantity, Unit("kg*CO2e/mask", least=0)] | None = None
+    module_carbon: Annotated[Quantity, Unit("kg*CO2e", least=0, most=1e7)]
+    mask_carbon: Annotated[Quantity, Unit("kg*CO2e/mask", least=0, most=1e6)] | None = None
     support: Share | None = None
-    licence: Annotated[Quantity, Unit("USD/year", least=0)] | None = None
+    licence: Annotated[Quantity, Unit("USD/year", least=0, most=1e7)] | None = None
     spares: Share | None = None
     updates: Annotated[int, Field(ge=0, le=100)] = 0
     respin_time: Annotated[Quantity, Unit("month", above=0, most=120)] | None = None
@@ -144,7 +144,13 @@ class Range(DataTable):
         found = find_quantity(system, self.key)
         if found is None:
             raise Contradiction((*path, "key"), f"{self.key!r} is no quantity of this file")
-        low, high = self.bounds(found)
+        unit, ends = _unit_of(system, self.key), []
+        for key in ("low", "high"):
+            try:
+                ends.append(self._read(unit, getattr(self, key)))
+            except ValueError as error:
+                raise Contradiction((*path, key), str(error)) from None
+        low, high = ends
         if not low <= found.value <= high or low == high:
             raise Contradiction(
                 (*path, "low"),
@@ -152,13 +158,23 @@ class Range(DataTable):
             )
 
     def bounds(self, quantity: Quantity) -> tuple[float, float]:
-        """Low and high in the unit of `quantity`; raises ValueError where units differ in kind."""
+        """Low and high in the unit of `quantity`."""
         unit = Unit(quantity.unit)
-        low, high = (
-            unit.read({"value": number, "unit": self.unit, "source": self.source}).value
-            for number in (self.low, self.high)
-        )
-        return low, high
+        return self._read(unit, self.low), self._read(unit, self.high)
+
+    def _read(self, unit: Unit, number: float) -> float:
+        """`number` in `unit`; raises ValueError where it is of another kind or out of range."""
+        return unit.read({"value": number, "unit": self.unit, "source": self.source}).value
+
+
+def _unit_of(table: DataTable, key: str) -> Unit:
+    """The unit, with what values it may take, of the field that a dotted key leads to."""
+    *parts, last = key.split(".")
+    for part in parts:
+        table = getattr(table, part)
+    field = type(table).model_fields[last]
+    inner = [m for part in get_args(field.annotation) for m in get_args(part)]
+    return next(m for m in (*field.metadata, *inner) if isinstance(m, Unit))
 
 
 def find_quantity(table: DataTable, key: str) -> Quantity | None:

@@ -36,9 +36,9 @@ class Buffer(DataTable):
 
     capacity: Annotated[Quantity, Unit("MB", above=0, most=1e6)]
     banks: Count
-    bank_capacity: Annotated[Quantity, Unit("kB", above=0)]
+    bank_capacity: Annotated[Quantity, Unit("kB", above=0, most=1e9)]
     port_bits: Count
-    bandwidth: Annotated[Quantity, Unit("TB/s", above=0)]
+    bandwidth: Annotated[Quantity, Unit("TB/s", above=0, most=1e6)]
     latency_cycles: Count
 
 

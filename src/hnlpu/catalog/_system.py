@@ -30,17 +30,17 @@ class Die(DataTable):
 
     process: str
     area: Annotated[Quantity, Unit("mm^2", above=0, most=LARGEST_WAFER_MM2)]
-    reticle: Annotated[Quantity, Unit("mm^2", above=0)] | None = None
-    transistors: Annotated[Quantity, Unit("transistor", above=0)] | None = None
-    density: Annotated[Quantity, Unit("transistor/mm^2", above=0)] | None = None
+    reticle: Annotated[Quantity, Unit("mm^2", above=0, most=1e6)] | None = None
+    transistors: Annotated[Quantity, Unit("transistor", above=0, most=1e15)] | None = None
+    density: Annotated[Quantity, Unit("transistor/mm^2", above=0, most=1e10)] | None = None
 
 
 class Block(DataTable):
     """A part of the die with its power when busy; `array` marks the one that holds weights."""
 
     name: str
-    area: Annotated[Quantity, Unit("mm^2", least=0)]
-    power: Annotated[Quantity, Unit("W", least=0)]
+    area: Annotated[Quantity, Unit("mm^2", least=0, most=1e6)]
+    power: Annotated[Quantity, Unit("W", least=0, most=1e8)]
     array: bool = False
 
 
@@ -53,8 +53,8 @@ class Array(DataTable):
 class Power(DataTable):
     """Power of a chip and of the whole system, and what a system adds to its chips."""
 
-    chip: Annotated[Quantity, Unit("W", above=0)]
-    system: Annotated[Quantity, Unit("W", above=0)]
+    chip: Annotated[Quantity, Unit("W", above=0, most=1e8)]
+    system: Annotated[Quantity, Unit("W", above=0, most=1e8)]
     overhead: Annotated[Quantity, Unit("dimensionless", least=1, most=10)] | None = None
 
 
@@ -69,7 +69,7 @@ class Rate(DataTable):
     counts: Literal["processed", "output"]
     users: Annotated[int, Field(ge=1)] | None = None
     context: Annotated[int, Field(ge=1)] | None = None
-    tokens: Annotated[Quantity, Unit("token/s", above=0)]
+    tokens: Annotated[Quantity, Unit("token/s", above=0, most=1e12)]
 
     @property
     def per_user(self) -> float | None:
@@ -81,14 +81,14 @@ class Energy(DataTable):
     """A published energy a token."""
 
     name: str
-    energy: Annotated[Quantity, Unit("J/token", above=0)]
+    energy: Annotated[Quantity, Unit("J/token", above=0, most=1e6)]
 
 
 class Floor(DataTable):
     """Energies that a token cannot do without where weights are read: a bit, an operation."""
 
-    read: Annotated[Quantity, Unit("pJ/bit", above=0)]
-    operation: Annotated[Quantity, Unit("pJ/operation", above=0)]
+    read: Annotated[Quantity, Unit("pJ/bit", above=0, most=1e9)]
+    operation: Annotated[Quantity, Unit("pJ/operation", above=0, most=1e9)]
 
 
 class Claim(DataTable):
@@ -107,17 +107,17 @@ class Published(DataTable):
     that of an SRAM which holds the weights.
     """
 
-    power_density: Annotated[Quantity, Unit("W/mm^2", above=0)] | None = None
+    power_density: Annotated[Quantity, Unit("W/mm^2", above=0, most=1e4)] | None = None
     routing_density: Annotated[Quantity, Unit("dimensionless", above=0, most=1)] | None = None
-    wire_capacitance: Annotated[Quantity, Unit("fF", above=0)] | None = None
+    wire_capacitance: Annotated[Quantity, Unit("fF", above=0, most=1e6)] | None = None
     supply: Annotated[Quantity, Unit("V", above=0, most=10)] | None = None
-    cell_embedding_area: Annotated[Quantity, Unit("mm^2", above=0)] | None = None
-    operator_cell: Annotated[Quantity, Unit("dimensionless", above=0)] | None = None
-    operator_metal: Annotated[Quantity, Unit("dimensionless", above=0)] | None = None
-    gross_dies: Annotated[Quantity, Unit("dimensionless", above=0)] | None = None
-    good_dies: Annotated[Quantity, Unit("dimensionless", above=0)] | None = None
+    cell_embedding_area: Annotated[Quantity, Unit("mm^2", above=0, most=1e6)] | None = None
+    operator_cell: Annotated[Quantity, Unit("dimensionless", above=0, most=1e6)] | None = None
+    operator_metal: Annotated[Quantity, Unit("dimensionless", above=0, most=1e6)] | None = None
+    gross_dies: Annotated[Quantity, Unit("dimensionless", above=0, most=1e6)] | None = None
+    good_dies: Annotated[Quantity, Unit("dimensionless", above=0, most=1e6)] | None = None
     yield_share: Annotated[Quantity, Unit("dimensionless", above=0, most=1)] | None = None
-    wafer_a_chip: Annotated[Quantity, Unit("USD", above=0)] | None = None
+    wafer_a_chip: Annotated[Quantity, Unit("USD", above=0, most=1e9)] | None = None
 
 
 class System(DataTable):
@@ -129,7 +129,7 @@ class System(DataTable):
     technology: str | None = None
     model: str | None = None
     chips: Annotated[int, Field(ge=1, le=65536)]
-    rack_units: Annotated[Quantity, Unit("dimensionless", above=0)] | None = None
+    rack_units: Annotated[Quantity, Unit("dimensionless", above=0, most=1e6)] | None = None
     die: Die
     block: list[Block] = Field(default_factory=list)
     array: Array | None = None
@@ -140,10 +140,10 @@ class System(DataTable):
     floor: Floor | None = None
     claim: list[Claim] = Field(default_factory=list)
     weight_bits: Annotated[Quantity, Unit("bit/weight", above=0, most=64)] | None = None
-    rom: Annotated[Quantity, Unit("GB", above=0)] | None = None
-    development: Annotated[Quantity, Unit("MUSD", above=0)] | None = None
-    price: Annotated[Quantity, Unit("USD", above=0)] | None = None
-    rent: Annotated[Quantity, Unit("USD/hour", above=0)] | None = None
+    rom: Annotated[Quantity, Unit("GB", above=0, most=1e9)] | None = None
+    development: Annotated[Quantity, Unit("MUSD", above=0, most=1e6)] | None = None
+    price: Annotated[Quantity, Unit("USD", above=0, most=1e9)] | None = None
+    rent: Annotated[Quantity, Unit("USD/hour", above=0, most=1e6)] | None = None
     prices: Prices | None = None
     ownership: Ownership | None = None
     published_claims: Published | None = None
