@@ -85,7 +85,9 @@ class EventStream(Response):
             await asyncio.wait(
                 {pump, gone}, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED
             )
-            if not pump.done() and not gone.done():
+            if pump.done():
+                pump.result()  # a fault of ours is for the log
+            elif not gone.done():
                 pump.cancel()
                 await asyncio.gather(pump, return_exceptions=True)
                 await self._last_words(send)
