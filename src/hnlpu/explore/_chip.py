@@ -91,7 +91,6 @@ def make_chip(
         hbm_bytes=design.stacks * memory.capacity.value * 1e9,
         hbm_bandwidth=design.stacks * memory.bandwidth.value * 1e9,
         kv_bits=design.kv_bits,
-        link_sharing=1.0,
     )
     reticle = system.die.reticle.value if system.die.reticle else 858.0
     area = sum(blocks.values())
