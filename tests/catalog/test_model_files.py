@@ -8,8 +8,8 @@ import pytest
 from catalog_files import changed, line_of
 
 from hnlpu.catalog import load_model, model_names, model_of_architecture
-from hnlpu.checkpoint import matrix_shapes, read_architecture
-from hnlpu.errors import InvalidData, InvalidInput
+from hnlpu.checkpoint import Architecture, matrix_shapes, read_architecture
+from hnlpu.errors import InvalidConfig, InvalidData, InvalidInput
 
 NAMES = ("deepseek-v3", "gpt-oss-120b", "gpt-oss-20b", "kimi-k2", "llama-3.1-70b", "llama-3.1-8b",
          "qwen3-30b-a3b", "qwq-32b")  # fmt: skip
@@ -55,15 +55,24 @@ def test_latent_attention_caches_its_latent() -> None:
     assert load_model("deepseek-v3").kv_values(5) == 576
 
 
+def bundled() -> Architecture:
+    return read_architecture(Path(__file__).parents[2] / "checkpoints" / "stdlib-8m")
+
+
 def test_a_checkpoint_has_the_weights_of_its_shapes() -> None:
-    folder = Path(__file__).parents[2] / "checkpoints"
-    directory = next(path.parent for path in sorted(folder.rglob("config.json")))
-    architecture = read_architecture(directory)
+    architecture = bundled()
     model = model_of_architecture(architecture)
     by_role: dict[str, int] = {}
     for shape in matrix_shapes(architecture):
         by_role[shape.role] = by_role.get(shape.role, 0) + shape.weights
     assert model.weights() == by_role
+
+
+def test_a_checkpoint_whose_shape_makes_no_sense_is_named() -> None:
+    architecture = bundled()
+    odd = architecture.model_copy(update={"num_local_experts": 200, "num_experts_per_tok": 100})
+    with pytest.raises(InvalidConfig, match=r"config\.json of mine: active: .* 64"):
+        model_of_architecture(odd, "mine")
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:
@@ -74,9 +83,10 @@ def test_an_unknown_name_lists_what_there_is() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "at", "says"),
     [
-        ("active = 4", "active = 129", "active = 129", "experts.active: 129 of 128 experts"),
+        ("count = 128", "count = 3", "active = 4", "experts.active: 4 of 3 experts"),
         ("kv_heads = 8", "kv_heads = 7", "kv_heads = 7", "attention.kv_heads: 7 does not divide"),
         ("window = 128\n", "", "pattern", "attention.pattern: has sliding layers but no window"),
+        ("active = 4", "active = 129", "active = 129", "experts.active: Input should be less than"),
         ("layers = 36", "layers = -36", "layers = -36", "layers: Input should be greater"),
         ("layers = 36", "layers = 36\nlayer = 1", "layer = 1", "layer: unknown key"),
         (

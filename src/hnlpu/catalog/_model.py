@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from hnlpu.checkpoint import Architecture
+from hnlpu.checkpoint import Architecture, first_problem
+from hnlpu.errors import InvalidConfig
 from hnlpu.quantities import Contradiction, DataTable, Quantity, Unit
 
 Group = Literal["attention", "router", "experts", "shared", "dense", "unembedding", "embedding"]
@@ -77,9 +78,9 @@ class Attention(DataTable):
 class Experts(DataTable):
     """Routed and shared experts, from layer `first_layer` on."""
 
-    count: Count
-    active: Count
-    shared: Some = 0
+    count: Annotated[int, Field(ge=1, le=8192)]
+    active: Annotated[int, Field(ge=1, le=64)]
+    shared: Annotated[int, Field(ge=0, le=64)] = 0
     width: Count
     first_layer: Some = 0
 
@@ -277,8 +278,16 @@ def _format(name: str, bits: float) -> WeightFormat:
 def model_of_architecture(architecture: Architecture, name: str = "checkpoint") -> ModelShape:
     """The shape of a gpt-oss checkpoint or of the one that a build was made from.
 
-    Experts count as MXFP4 with its scales (4.25 bits), everything else as bfloat16.
+    Experts count as MXFP4 with its scales (4.25 bits), everything else as bfloat16.  Raises
+    InvalidConfig for a shape that no model of the catalog may have.
     """
+    try:
+        return _shape_of(architecture, name)
+    except ValidationError as error:
+        raise InvalidConfig(f"config.json of {name}: {first_problem(error)}") from None
+
+
+def _shape_of(architecture: Architecture, name: str) -> ModelShape:
     a = architecture
     pattern: list[Reach] = [
         "sliding" if kind == "sliding_attention" else "full" for kind in a.layer_types
