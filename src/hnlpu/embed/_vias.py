@@ -56,6 +56,10 @@ def place_vias(
             block, across = block - 1, across + width
         elif across >= width:
             block, across = block + 1, across - width
+            if block >= blocks:
+                wrong[n] = 1
+                faults += 1
+                continue
         at = np.int32(across * per_cell)
         within = across - at * cell32
         if within < 0:

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from hnlpu.embed import Label, LayerKey, Rectangles, Rows, Shapes
 from hnlpu.errors import DamagedMasks
 
+MOST_SHAPES = 2**26  # of one cell, so that a small damaged file does not fill the memory
+DEEPEST = 16  # cells one below the other
 SMALL_CELL = 64
 """A placed cell of at most so many rectangles becomes rows of each of them."""
 
@@ -73,6 +76,13 @@ class Cell:
     labels: list[LabelTable] = field(default_factory=list)
     placed: dict[str, Rows] = field(default_factory=dict)
 
+    @property
+    def size(self) -> int:
+        """Rectangles, rows and labels of its own: what placing it once takes."""
+        single = sum(len(part) for parts in self.single.values() for part in parts)
+        rows = sum(len(table.heads) for tables in self.rows.values() for table in tables)
+        return single + rows + sum(len(table) for table in self.labels)
+
     @functools.cached_property
     def shapes(self) -> Shapes:
         """Every rectangle by layer."""
@@ -92,7 +102,14 @@ class Cell:
 
 
 def flatten(cells: Mapping[str, Cell], name: str, above: tuple[str, ...] = ()) -> Cell:
-    """Cell `name` with all that it places, down to the bottom; raises DamagedMasks for a loop."""
+    """Cell `name` with all that it places, down to the bottom.
+
+    Raises DamagedMasks for a loop, and where so much is placed that it cannot be a mask's.
+    """
+    if len(above) > DEEPEST:
+        raise DamagedMasks(
+            f"cell {above[0]} is more than {DEEPEST} cells deep; write the masks again"
+        )
     if name not in cells or name in above:
         problem = "places itself" if name in above else "is missing"
         raise DamagedMasks(f"cell {name} {problem}; write the masks again")
@@ -104,6 +121,8 @@ def flatten(cells: Mapping[str, Cell], name: str, above: tuple[str, ...] = ()) -
     labels = list(cell.labels)
     for child_name, placed in cell.placed.items():
         child = flatten(cells, child_name, (*above, name))
+        if placed.count * child.size > MOST_SHAPES:
+            raise DamagedMasks(f"cell {name} places {child_name} too often to be read")
         for layer, parts in child.single.items():
             found = np.concatenate(parts)
             if len(found) <= SMALL_CELL:
@@ -122,11 +141,24 @@ def flatten(cells: Mapping[str, Cell], name: str, above: tuple[str, ...] = ()) -
 
 def _rows_of(rectangles: Rectangles, placed: Rows) -> Rows:
     """Every one of some rectangles in the rows in which their cell is placed."""
-    heads = np.repeat(placed.heads, len(rectangles), axis=0)
-    corners = np.tile(rectangles.astype(np.int64), (len(placed.heads), 1))
-    heads[:, :2] += corners[:, :2]
-    heads[:, 2:4] = corners[:, 2:] - corners[:, :2]
+    heads = np.empty((len(placed.heads) * len(rectangles), 7), np.int64)
+    _place_rows(rectangles, placed.heads, heads)
     return Rows(heads, placed.columns)
+
+
+@njit(cache=True, nogil=True)
+def _place_rows(
+    rectangles: Rectangles, placed: npt.NDArray[np.int64], heads: npt.NDArray[np.int64]
+) -> None:
+    at = 0
+    for k in range(len(rectangles)):
+        x0, y0 = np.int64(rectangles[k, 0]), np.int64(rectangles[k, 1])
+        for n in range(len(placed)):
+            heads[at, 0], heads[at, 1] = placed[n, 0] + x0, placed[n, 1] + y0
+            heads[at, 2], heads[at, 3] = rectangles[k, 2] - x0, rectangles[k, 3] - y0
+            for i in range(4, 7):
+                heads[at, i] = placed[n, i]
+            at += 1
 
 
 def _moved(rectangles: Rectangles, places: npt.NDArray[np.int32]) -> Rectangles:

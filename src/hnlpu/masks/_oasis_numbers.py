@@ -26,7 +26,7 @@ def unsigned(data: Bytes, at: Integer) -> tuple[Integer, Integer]:
         if byte < 128:
             return value, at
         shift += 7
-        if shift > 56:
+        if shift > 42:  # beyond any coordinate, and sums with it stay within 64 bits
             break
     return value, len(data) + 1
 

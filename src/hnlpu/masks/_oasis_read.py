@@ -21,7 +21,7 @@ from hnlpu.embed import Rows
 from hnlpu.errors import DamagedMasks
 from hnlpu.masks import _oasis_parse as p
 from hnlpu.masks._oasis_bytes import MAGIC
-from hnlpu.masks._oasis_cell import Cell, LabelTable, flatten, label_table
+from hnlpu.masks._oasis_cell import MOST_SHAPES, Cell, LabelTable, flatten, label_table
 
 UNCOMPRESSED_LIMIT = 2**28  # of one block; a tile has a few megabytes
 MOST_COLUMNS = 2**22
@@ -95,7 +95,7 @@ class _Cell:
         self.rows = np.empty((1 << 8, 8), np.int64)
         self.columns = np.zeros(1 << 12, np.int32)
         self.labels = np.empty((1 << 8, 5), np.int64)
-        self.placements = np.empty((1 << 8, 7), np.int64)
+        self.placements = np.empty((1 << 10, 7), np.int64)
         self.state[p.COLUMNS] = 1  # the first is 0, for what is not repeated
         self.found: list[LabelTable] = []
         self.referenced: list[tuple[int, int, int, int]] = []
@@ -109,6 +109,8 @@ class _Cell:
             used = self.columns[: self.state[p.COLUMNS]]
             self.columns = np.empty(2 * len(used) + coming, np.int32)
             self.columns[: len(used)] = used
+            if not self.state[p.ROWS]:
+                self.rows = np.empty((256 + coming // 16, 8), np.int64)
         while True:
             why, stream.at = p.parse(
                 stream.data, stream.at, self.state, self.steps, self.rectangles, self.runs,
@@ -137,7 +139,7 @@ class _Cell:
         full = [name for name in names if 2 * used[name] >= len(getattr(self, name))]
         for name in full or names:
             array = getattr(self, name)
-            if len(array) > 1 << 28:
+            if len(array) >= MOST_SHAPES:
                 raise stream.fail("holds more shapes in a cell than can be read")
             grown = np.empty((4 * len(array), *array.shape[1:]), array.dtype)
             grown[: used[name]] = array[: used[name]]
@@ -159,13 +161,17 @@ class _Cell:
             raise stream.fail("uses a text that was not given")
         own = labels[labels[:, 1] >= 0]
         if len(own):
-            text = np.empty(int(own[:, 2].sum()), np.uint8)
+            size = int(own[:, 2].sum())
+            if size > UNCOMPRESSED_LIMIT:
+                raise stream.fail("holds more text than can be read")
+            text = np.empty(size, np.uint8)
             ends = np.cumsum(own[:, 2])
             p.gather(data, own, text)
             self.found.append(LabelTable(own[:, [0, 3, 4]], text, ends))
         self.referenced += labels[labels[:, 1] == -1][:, [0, 2, 3, 4]].tolist()
         found = self.placements[: self.state[p.PLACEMENTS]]
-        cuts = np.flatnonzero(np.any(np.diff(found[:, :2], axis=0) != 0, axis=1)) + 1
+        changes = (found[1:, 0] != found[:-1, 0]) | (found[1:, 1] != found[:-1, 1])
+        cuts = np.flatnonzero(changes) + 1
         for part in np.split(found, cuts):
             if len(part):
                 place = self.placed.setdefault(name(int(part[0, 0]), int(part[0, 1])), [])
