@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,15 @@ def test_a_mistake_is_named_with_its_line(
         load_model(path)
     assert str(raised.value).startswith(f"{path}:{line_of(path, at)}: "), raised.value
     assert says in str(raised.value)
+
+
+def test_the_model_of_the_documentation_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cost.md").read_text("utf-8")
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "mine.toml"
+    path.write_text(text, "utf-8")
+    model = load_model(str(path))
+    attention = 2 * 2048 * 2048 + 2 * 2048 * 256
+    layer = attention + 2048 * 64 + 64 * 3 * 2048 * 1024
+    assert model.hardwired_weights == 24 * layer + 2048 * 64000
+    assert [model.window(layer) for layer in (0, 1)] == [512, None]

@@ -146,6 +146,18 @@ def test_the_audit_as_json_and_as_an_answer() -> None:
     assert CliRunner().invoke(app, ["audit", str(BUNDLED), "--explain"]).exit_code == 0
 
 
+def test_an_audit_on_as_many_chips_as_the_model_needs() -> None:
+    small, fitted = (
+        answer("audit", PAPER, "--model", "kimi-k2", *more) for more in ((), ("--fit",))
+    )
+    bits = [
+        next(c["verdict"] for c in facts["claims"] if c["name"] == "stored bits in the arrays")
+        for facts in (small, fitted)
+    ]
+    assert bits == ["fails", "holds"] or bits == ["fails", "tight"]
+    assert fitted["system"] == "hnlpu-asplos26, 260 chips"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

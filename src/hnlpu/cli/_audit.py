@@ -25,6 +25,10 @@ def audit(
         float | None, typer.Option(help="Claimed rate (default: what is published).")
     ] = None,
     sliding: Annotated[bool, typer.Option("--sliding", help="Use the model's windows.")] = False,
+    fit: Annotated[
+        bool,
+        typer.Option("--fit", help="Take as many chips as the model needs, nothing published."),
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a claim fails.")] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say how each number was computed.")
@@ -37,7 +41,7 @@ def audit(
     from hnlpu.cost import assume, chips_needed
 
     machine, what = open_subject(subject, model, system, None)
-    if subject not in system_names() and not subject.endswith(".toml"):
+    if fit or (subject not in system_names() and not subject.endswith(".toml")):
         chips = int(chips_needed(what.bits, assume(machine)))
         machine = resized(machine, chips, what.shape.attention.heads)
     with waiting("auditing"):
