@@ -23,6 +23,9 @@ from hnlpu.embed import ArrayKind, Regions, TileDigits, TileShape, canonical, tr
 from hnlpu.embed._kind import DEFAULT_GROUP
 from hnlpu.masks._klayout import check_rules, extract_netlist
 from hnlpu.masks._named_weights import weights_of_names
+from hnlpu.masks._oasis_read import parse_cell
+from hnlpu.masks._oasis_regions import regions_payload
+from hnlpu.masks._oasis_write import cell_record
 from hnlpu.masks._proof import proof_tile
 from hnlpu.masks._wires import check_wires
 from hnlpu.quantize import quantize_mxfp4, zero_blocks
@@ -75,14 +78,18 @@ def measure(t: Technology, name: str, rows: int, inputs: int, group: int) -> dic
     integers, faults = scheme.read(shape, drawn)
     if faults or (integers != digits.integers()).any():
         sys.exit(f"{name}: what is drawn is not what is read")
+    record = cell_record("tile", regions_payload(scheme, digits))
     per_second = {
         "route": lambda: scheme.routes(digits),
         "draw": lambda: scheme.draw(digits),
         "read": lambda: scheme.read(shape, drawn),
+        "write": lambda: cell_record("tile", regions_payload(scheme, digits)),
+        "check": lambda: scheme.read(shape, parse_cell(record, "tile").shapes),
     }
     speed = {what: digits.weights / median_seconds(work) for what, work in per_second.items()}
     return {
         "weights": name, "kind": scheme.kind.name, "speed": speed,
+        "bytes": len(record) / digits.weights,
         **scheme.needs(digits), **areas(scheme, inputs),
     }  # fmt: skip
 
@@ -137,6 +144,24 @@ def prove(t: Technology, kind: ArrayKind) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def prove_all(as_json: bool) -> bool:
+    """Prove kinds of two processes, a line each; whether all are legal."""
+    verdicts = []
+    for name in ("n5", "sky130"):
+        for scale_range in (0, 2, 4, 8):
+            for group in (3, 10):
+                kind = ArrayKind("regions", 1, 1, scale_range, group)
+                v = prove(load_technology(name), kind)
+                verdicts.append(v)
+                if not as_json:
+                    sound = "legal and read back" if v["legal"] and v["weights_right"] else "WRONG"
+                    print(f"{name:7} {v['kind']:22} {v['weights']:6} weights, DRC "
+                          f"{v['drc_seconds']:.1f} s: {sound}", flush=True)  # fmt: skip
+    if as_json:
+        print(json.dumps(verdicts))
+    return all(v["legal"] and v["weights_right"] for v in verdicts)
+
+
 def table(head: list[str], rows: list[list[str]]) -> None:
     print("\n| " + " | ".join(head) + " |")
     print("|" + "---|" * len(head))
@@ -158,22 +183,34 @@ def show_needs(rows: list[dict[str, Any]]) -> None:
     )  # fmt: skip
     table(
         ["weights", "um2 a weight, wiring / silicon", "times the paper's", "transistors a weight",
-         "use of lower / stub / upper metal", "M weights/s routed", "drawn", "read"],
+         "use of lower / stub / upper metal"],
         [[r["weights"], f"{r['wiring_um2']:.3f} / {r['silicon_um2']:.3f}",
           f"{r['um2'] / r['paper_um2']:.1f}" if r["paper_um2"] else "-", f"{r['transistors']:.1f}",
-          " / ".join(f"{layer['use']:.0%}" for layer in r["tracks"].values()),
-          *(f"{r['speed'][what] / 1e6:.1f}" for what in ("route", "draw", "read"))] for r in rows],
+          " / ".join(f"{layer['use']:.0%}" for layer in r["tracks"].values())] for r in rows],
+    )  # fmt: skip
+    table(
+        ["weights", "M weights/s routed", "and drawn", "read", "to compressed OASIS", "checked from it",
+         "bytes a weight"],
+        [[r["weights"], *(f"{r['speed'][what] / 1e6:.1f}"
+                          for what in ("route", "draw", "read", "write", "check")),
+          f"{r['bytes']:.1f}"] for r in rows],
     )  # fmt: skip
 
 
 def show_groups(rows: list[dict[str, Any]]) -> None:
+    """A row for inputs and group; banks of one and of eight side by side."""
+    pairs: dict[tuple[int, int], list[dict[str, Any]]] = {}
+    for r in rows:
+        pairs.setdefault((r["inputs"], r["group"]), []).append(r)
     table(
-        ["inputs", "bank", "group", "tracks", "wire, um", "ports a weight", "transistors a weight",
-         "um2 a weight, wiring / silicon", "times the paper's"],
-        [[str(r["inputs"]), str(r["bank"]), str(r["group"]), str(r["tracks"]),
-          f"{r['wire_um']:.2f}", f"{r['ports']:.2f}", f"{r['transistors']:.1f}",
-          f"{r['wiring_um2']:.3f} / {r['silicon_um2']:.3f}",
-          f"{r['um2'] / r['paper_um2']:.1f}" if r["paper_um2"] else "-"] for r in rows],
+        ["inputs", "group", "tracks", "wire, um", "ports a weight", "um2 a weight, wiring",
+         "silicon, bank 1 / 8", "transistors, bank 1 / 8", "times the paper's, bank 1 / 8"],
+        [[str(inputs), str(group), str(one["tracks"]), f"{one['wire_um']:.2f}",
+          f"{one['ports']:.2f}", f"{one['wiring_um2']:.3f}",
+          f"{one['silicon_um2']:.3f} / {eight['silicon_um2']:.3f}",
+          f"{one['transistors']:.1f} / {eight['transistors']:.1f}",
+          " / ".join(f"{r['um2'] / r['paper_um2']:.1f}" if r["paper_um2"] else "-"
+                     for r in (one, eight))] for (inputs, group), (one, eight) in pairs.items()],
     )  # fmt: skip
 
 
@@ -189,19 +226,7 @@ def main() -> None:
     options = parser.parse_args()
     t = load_technology(options.technology)
     if options.prove:
-        kinds = [ArrayKind("regions", 1, 1, r, g) for r in (0, 2, 4, 8) for g in (1, 3, 8, 16)]
-        verdicts = [
-            prove(load_technology(name), kind) for name in ("n5", "sky130") for kind in kinds
-        ]
-        if options.json:
-            print(json.dumps(verdicts))
-        else:
-            table(
-                ["process", "array kind", "weights", "legal", "read back", "DRC, s"],
-                [[v["technology"], v["kind"], f"{v['weights']:,}", str(v["legal"]),
-                  str(v["weights_right"]), f"{v['drc_seconds']:.1f}"] for v in verdicts],
-            )  # fmt: skip
-        sys.exit(not all(v["legal"] and v["weights_right"] for v in verdicts))
+        sys.exit(not prove_all(options.json))
     if options.groups:
         rows = by_group(t)
     else:
