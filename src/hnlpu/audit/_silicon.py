@@ -64,8 +64,8 @@ def _transistors(case: Case) -> Iterator[Claim]:
         ),
         (
             "regions, every weight at full rate", _regions_transistors(case),
-            "ports of a group of its value, counted by the parts of a neuron "
-            "(2880 inputs, exponents of a row within 0 to 4)",
+            f"ports of a group of its value, counted by the parts of a neuron ({case.model.hidden} "
+            f"inputs, exponents of a row within 0 to {_scale_ranges(case)[2]})",
             "one popcount input a weight does not fit; the paper does not say how ports are shared",
         ),
         (
@@ -75,7 +75,7 @@ def _transistors(case: Case) -> Iterator[Claim]:
         ),
         (
             "taps, the experts of a chip share their popcounts",
-            _taps_transistors(case, bank=_bank(case)),
+            _taps_transistors(case, bank=_bank(case)) if _bank(case) > 1 else None,
             f"banks of {_bank(case)}: experts of one bank run one after the other",
             "the published density is reached by sharing, at the price of collisions",
         ),
@@ -84,7 +84,8 @@ def _transistors(case: Case) -> Iterator[Claim]:
             continue
         yield need(
             "transistors", name, taken, there, "a weight",
-            f"{how}; there: density x area of the arrays / weights", remark,
+            f"{how}; there: density x area of the arrays / weights",
+            remark if taken[1] > there or "share" in name else "",
         )  # fmt: skip
     if claimed := case.published.cell_embedding_area:
         density = case.technology.silicon.density.value

@@ -217,7 +217,8 @@ def _print_cost(c: Costing, facts: dict[str, Any]) -> None:
     bits = f"{c.subject.bits / 1e9:,.3g} Gbit ({c.subject.counted})"
     out.print(
         f"{facts['model']} on {facts['system']}: {facts['weights']:,} weights, {bits}: "
-        f"{facts['chips']} chips of {facts['die_mm2']:g} mm2, {facts['power_w'] / 1e3:,.3g} kW"
+        f"{_counted(facts['chips'], 'chip')} of {facts['die_mm2']:g} mm2, "
+        f"{facts['power_w'] / 1e3:,.3g} kW"
     )
     table = Table("", "low", "value", "high", "5 %", "median", "95 %", title_justify="left")
     for column in table.columns[1:]:
@@ -227,7 +228,7 @@ def _print_cost(c: Costing, facts: dict[str, Any]) -> None:
         ("nre_musd", "masks and design, M$", 4),
         ("first_build_musd", f"first build of {c.plan.systems}, M$", 4),
         ("respin_musd", "a re-spin, M$", 4),
-        ("tco_musd", f"{facts['years']:g} years with {c.plan.respins} re-spins, M$", 4),
+        ("tco_musd", f"{facts['years']:g} years, {_counted(c.plan.respins, 're-spin')}, M$", 4),
         ("tco2e", "tCO2e", 4),
         ("tco2e_with_masks", "tCO2e, masks too", 4),
     ):
@@ -281,6 +282,10 @@ def _print_bought(facts: dict[str, Any]) -> None:
             f"{rate['tokens_per_second']:,.0f} {rate['counts']} tokens/s ({rate['name']}): "
             f"{rate['usd_per_mtoken']:.3g} $ a million"
         )
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'s' * (number != 1)}"
 
 
 def _figures(value: float, digits: int) -> str:
