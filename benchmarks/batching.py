@@ -3,14 +3,14 @@
     python benchmarks/batching.py BUILD
 
 Every request decodes `--tokens` tokens after a prompt of its own; rates count
-all of them, and medians of `--repeat` runs are quoted.  The first line is
-`LanguageModel.generate`, one request after the other.
+all of them, and medians of `--repeat` runs are quoted, by the clock and by the
+processor time of all threads, which a shared machine changes less.  The first
+line is `LanguageModel.generate`, one request after the other.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import time
@@ -37,24 +37,27 @@ def main() -> None:
         prompts = random.integers(3, model.vocab_size, (count, options.prompt_tokens)).tolist()
         return [Request(tuple(p), max_tokens=options.tokens, ignore_end=True) for p in prompts]
 
-    def rate(count: int) -> float:
+    def rate(count: int) -> tuple[float, float]:
         engine, batch = Engine(model), requests(count)
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         engine.run(batch)
-        return count * options.tokens / (time.perf_counter() - began)
+        made = count * options.tokens
+        return made / (time.perf_counter() - began), made / (time.process_time() - cpu)
 
-    def alone() -> float:
+    def alone() -> tuple[float, float]:
         prompt = list(requests(1)[0].prompt)
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         made = sum(1 for _ in model.generate(prompt, max_tokens=options.tokens, ignore_end=True))
-        return made / (time.perf_counter() - began)
+        return made / (time.perf_counter() - began), made / (time.process_time() - cpu)
 
     alone(), rate(2)  # compile and map
-    rates = {"generate": statistics.median(alone() for _ in range(options.repeat))}
+    runs = {"generate": [alone() for _ in range(options.repeat)]}
     for count in map(int, options.batches.split(",")):
-        rates[f"{count} at once"] = statistics.median(rate(count) for _ in range(options.repeat))
-    facts = {name: round(value, 1) for name, value in rates.items()}
-    print(json.dumps({"load_average": round(os.getloadavg()[0], 1)} | facts, indent=1))
+        runs[f"{count} at once"] = [rate(count) for _ in range(options.repeat)]
+    print(f"load average {os.getloadavg()[0]:.1f}\n{'':<14} tokens/s  tokens/s of processor time")
+    for name, found in runs.items():
+        wall, cpu = (statistics.median(values) for values in zip(*found, strict=True))
+        print(f"{name:<14} {wall:>8.0f}  {cpu:>8.0f}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hnlpu.engine import Sampling
+from hnlpu.emulate import ranked
+from hnlpu.engine import Sampling, _sampler
 from hnlpu.engine._sampler import Sampler
 
 LOGITS = st.lists(st.floats(-8, 8, width=32), min_size=1, max_size=12).map(
@@ -34,6 +35,34 @@ def possible(logits, top_k, top_p):
 def test_only_tokens_within_top_k_and_top_p_are_taken(logits, top_k, top_p, seed):
     sampler = Sampler(Sampling(temperature=1.0, top_k=top_k, top_p=top_p, seed=seed), None)
     assert sampler.take(logits) in possible(logits, top_k, top_p)
+
+
+@given(
+    values=st.lists(st.integers(-3, 3), min_size=1, max_size=40),
+    least=st.integers(1, 50),
+)
+def test_a_part_is_ranked_as_the_whole_is(values, least):
+    values = np.array(values, np.float32)
+    whole = np.argsort(-values, kind="stable").tolist()
+    part = ranked(values, least).tolist()
+    assert part == whole[: len(part)]
+    assert len(part) >= min(least, len(values))
+
+
+@pytest.mark.parametrize("top_p", [0.5, 0.9, 0.999])
+@pytest.mark.parametrize("top_k", [0, 1500])
+def test_a_large_vocabulary_is_cut_as_a_small_one(monkeypatch, top_p, top_k):
+    """Sorting a part first gives what sorting everything gives."""
+    random = np.random.default_rng(1)
+    for scale in (0.1, 3.0):  # flat: more than the part is needed; peaked: less
+        logits = (scale * random.standard_normal(5000)).astype(np.float32)
+        tokens = []
+        for first in (1024, 10**6):
+            monkeypatch.setattr(_sampler, "SORTED_FIRST", first)
+            sampling = Sampling(temperature=1.0, top_p=top_p, top_k=top_k, seed=3)
+            sampler = Sampler(sampling, None)
+            tokens.append([sampler.take(logits) for _ in range(20)])
+        assert tokens[0] == tokens[1]
 
 
 def test_draws_follow_the_distribution():

@@ -17,7 +17,7 @@ from hnlpu.emulate._projection import (
     quantize_activations,
     ways_to_sum,
 )
-from hnlpu.emulate._sampling import best_tokens, draw, log_softmax, sample, softmax_weights
+from hnlpu.emulate._sampling import best_tokens, draw, log_softmax, ranked, sample, softmax_weights
 from hnlpu.emulate._threads import one_blas_thread
 from hnlpu.emulate._tokenizer import Tokenizer
 from hnlpu.emulate._transformer import KeyValueCache, Transformer
@@ -48,6 +48,7 @@ __all__ = [
     "open_language_model",
     "project",
     "quantize_activations",
+    "ranked",
     "sample",
     "softmax_weights",
     "vector_unit",

@@ -19,8 +19,20 @@ def log_softmax(logits: Float32) -> Float64:
 
 def best_tokens(log_p: Float64, top: int) -> list[list[tuple[int, float]]]:
     """The `top` likeliest (token, log-probability) of each row; of equals the lower id first."""
-    order = np.argsort(-log_p, axis=1, kind="stable")[:, :top]
-    return [[(int(i), float(row[i])) for i in ids] for row, ids in zip(log_p, order, strict=True)]
+    return [[(int(i), float(row[i])) for i in ranked(row, top)[:top]] for row in log_p]
+
+
+def ranked(values: Float32 | Float64, least: int) -> npt.NDArray[np.int64]:
+    """Ids of the `least` largest of values [n] and of those that equal the last of them.
+
+    Falling order; of equals the lower id first, as a stable sort of all has it.
+    """
+    if least >= len(values):
+        return np.argsort(-values, kind="stable")
+    last = np.partition(values, len(values) - least)[len(values) - least]
+    ids = np.flatnonzero(values >= last)
+    found: npt.NDArray[np.int64] = ids[np.argsort(-values[ids], kind="stable")]
+    return found
 
 
 def softmax_weights(logits: Float32, temperature: float) -> Float64:

@@ -102,9 +102,7 @@ class Runner:
                 updates = self.engine.step()
             except Exception:  # a fault of ours must not leave clients waiting for ever
                 _log.exception("a step failed")
-                updates = self.engine.abandon(
-                    EngineFault("internal error; the server's log has more")
-                )
+                updates = self.engine.abandon(_fault())
             if self._deadline is not None and time.monotonic() >= self._deadline:
                 updates += self.engine.abandon(
                     NotServing("the server shut down before this was finished")
@@ -119,9 +117,21 @@ class Runner:
                 if self._deadline is not None:
                     return False
                 self._wake.wait()
-            for ident, request in self._inbox:
+            inbox, self._inbox = self._inbox, []
+            cancelled, self._cancelled = self._cancelled, []
+        refused = []
+        for ident, request in inbox:
+            try:
                 self.engine.submit(request, ident)
-            for ident in self._cancelled:
-                self.engine.cancel(ident)
-            self._inbox, self._cancelled = [], []
+            except Exception:  # it was checked before: a fault of ours
+                _log.exception("a request could not be taken in")
+                refused.append(Update(ident, reason="error", error=_fault()))
+        if refused:
+            self._deliver(refused)
+        for ident in cancelled:
+            self.engine.cancel(ident)
         return True
+
+
+def _fault() -> EngineFault:
+    return EngineFault("internal error; the server's log has more")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.emulate import draw, sample, softmax_weights
+from hnlpu.emulate import draw, ranked, sample, softmax_weights
 from hnlpu.engine._request import Constraint, Sampling
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
+
+SORTED_FIRST = 1024  # of a large vocabulary; seldom does `top_p` need more
 
 
 class Sampler:
@@ -62,12 +64,14 @@ class Sampler:
         """Weights [vocabulary] with all but the `top_k` and `top_p` set to 0."""
         s = self._sampling
         weights = softmax_weights(logits, s.temperature)
-        order = np.argsort(-logits, kind="stable")
-        if s.top_k:
-            order = order[: s.top_k]
+        order = ranked(logits, s.top_k or SORTED_FIRST)[: s.top_k or None]
         if s.top_p < 1:
+            enough = s.top_p * float(weights[order].sum() if s.top_k else weights.sum())
             cumulative = np.cumsum(weights[order])
-            order = order[: int(np.searchsorted(cumulative, s.top_p * cumulative[-1])) + 1]
+            if cumulative[-1] < enough and not s.top_k:
+                order = ranked(logits, len(logits))
+                cumulative = np.cumsum(weights[order])
+            order = order[: int(np.searchsorted(cumulative, enough)) + 1]
         kept = np.zeros_like(weights)
         kept[order] = weights[order]
         return kept

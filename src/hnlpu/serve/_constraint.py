@@ -76,6 +76,10 @@ class Matched:
         self._mask = np.zeros((1, -(-vocab_size // 32)), np.int32)
         self._size = vocab_size
 
+    def copy(self) -> Matched:
+        """The same place for another answer."""
+        return Matched(self._matcher.deep_copy(), self._size)
+
     def allowed(self) -> npt.NDArray[np.bool_]:
         """Which tokens may come next: [vocabulary].  Raises InvalidInput where none can."""
         fill_next_token_bitmask(self._matcher, self._mask)

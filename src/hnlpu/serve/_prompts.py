@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hnlpu.emulate import LanguageModel
-from hnlpu.engine import Constraint, Request, Sampling
+from hnlpu.engine import Request, Sampling
 from hnlpu.errors import InvalidInput
-from hnlpu.serve._constraint import Constraints
+from hnlpu.serve._constraint import Constraints, Matched
 from hnlpu.serve._errors import ApiError
 from hnlpu.serve._schema import ChatRequest, CompletionRequest, Controls
 from hnlpu.serve._settings import Settings
@@ -94,6 +94,7 @@ class Translator:
                 param="max_tokens",
             )
         seed = secrets.randbits(48) if body.seed is None else body.seed
+        constraint = self._constraint(body)
         stops = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
         return [
             Request(
@@ -106,14 +107,14 @@ class Translator:
                 top_logprobs=top,
                 score_prompt=score,
                 trace_experts=body.trace_experts,
-                constraint=self._constraint(body),
+                constraint=constraint.copy() if constraint else None,
                 adapter=adapter,
             )
             for prompt in prompts
             for i in range(body.n or 1)
         ]
 
-    def _constraint(self, body: Controls) -> Constraint | None:
+    def _constraint(self, body: Controls) -> Matched | None:
         form, structured = body.response_format, body.structured_outputs
         if structured is not None and structured.regex is not None:
             return self._constraints.regex(structured.regex)
