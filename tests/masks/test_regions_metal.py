@@ -30,7 +30,7 @@ from hnlpu.masks._oasis_write import OasisWriter, cell_record
 from hnlpu.masks._tcl import tcl_lines
 from hnlpu.masks._wires import check_wires
 from hnlpu.technology import FIXED, PROGRAMMABLE
-from regions_damage import DAMAGES, damaged
+from regions_damage import DAMAGES, damaged, keys
 from regions_tiles import (
     WEIGHTS,
     adversarial,
@@ -193,6 +193,37 @@ def test_what_sorting_finds_legal_klayout_finds_legal(technology: str) -> None:
         broken += bool(by_klayout)
         assert not by_klayout or check_wires(t, layout), (key, by)
     assert 20 < broken < 60
+
+
+@pytest.mark.parametrize("technology", ["n5", "sky130"])
+def test_what_reading_accepts_is_legal(technology: str) -> None:
+    """Wires on other tracks, free or not, and other ports: reading judges as the rules do."""
+    digits = random_digits(2, 2, 2, seed=5)
+    scheme = regions_for(digits, group=4, technology=technology)
+    t, random, shape = scheme.technology, np.random.default_rng(1), shape_of(digits)
+    base, (cuts, stub, trunk_cuts) = scheme.base(shape), keys(scheme)
+    accepted = refused = 0
+    for _ in range(120):
+        routes = scheme.routes(digits)
+        row = random.integers(2)
+        for wire in random.choice(np.flatnonzero(routes.port[row] >= 0), random.integers(1, 3)):
+            if random.random() < 0.3:  # two inputs of a group change places
+                group = routes.port[row, wire] // 4
+                other = random.choice(np.flatnonzero(routes.port[row] // 4 == group))
+                routes.port[row, [wire, other]] = routes.port[row, [other, wire]]
+            else:
+                routes.track[row, wire] = random.integers(scheme.kind.tracks)
+        lower, wires, upper = scheme.draw_routes(routes, shape)
+        drawn = Layout(rectangles={cuts: lower, stub: wires, trunk_cuts: upper})
+        integers, faults = scheme.read(shape, drawn.shapes())
+        violations = check_wires(t, base.merged(drawn))
+        if faults:
+            refused += 1
+        else:
+            accepted += 1
+            assert violations == []
+            np.testing.assert_array_equal(integers, digits.integers())
+    assert min(accepted, refused) > 20
 
 
 # -- files -----------------------------------------------------------------------------------
