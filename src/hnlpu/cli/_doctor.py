@@ -87,6 +87,7 @@ def _kernels() -> Iterator[Finding]:
 
         from hnlpu.emulate import ways_to_sum
         from hnlpu.hardwire import Digit, HardwiredMatrix, row_facts
+        from hnlpu.kernels import load
 
         random = np.random.default_rng(0)
         digit = Digit(
@@ -105,6 +106,13 @@ def _kernels() -> Iterator[Finding]:
         )
         return
     yield Finding("vector units", True, False, f"LLVM target {_cpu()}")
+    library, reason = load()
+    yield Finding(
+        "C kernels", library is not None, False,
+        f"instruction sets {', '.join(library.instructions)}" if library
+        else f"none, Numba's stand in (slower): {reason}",
+        "python -m hnlpu.kernels",
+    )  # fmt: skip
 
 
 def _cpu() -> str:

@@ -37,7 +37,7 @@ static int x86_has(unsigned ebx, unsigned ecx, unsigned registers)
 #include "x86_avx2.h"
 #include "x86_avx512.h"
 #elif defined(__aarch64__)
-#include "arm_neon.h"
+#include "arm64_neon.h"
 #endif
 
 #ifndef SOURCE_DIGEST
@@ -53,12 +53,12 @@ static int x86_has(unsigned ebx, unsigned ecx, unsigned registers)
    (benchmarks/kernels.py) */
 static const Instructions INSTRUCTIONS[] = {
 #if defined(__x86_64__)
-    {"avx512", 64, 12, 6, avx512_few, avx512_tile, avx512_unpack, avx512_usable, VECTOR_UNIT(avx512)},
-    {"avx2", 32, 4, 6, avx2_few, avx2_tile, portable_unpack, avx2_usable, VECTOR_UNIT(avx2)},
+    {"avx512", 64, 12, {0, 28, 12, 8}, avx512_few, avx512_tile, avx512_unpack, avx512_usable, VECTOR_UNIT(avx512)},
+    {"avx2", 32, 4, {0, 192, 48, 32}, avx2_few, avx2_tile, portable_unpack, avx2_usable, VECTOR_UNIT(avx2)},
 #elif defined(__aarch64__)
-    {"neon", 16, 4, 6, neon_few, neon_tile, portable_unpack, neon_usable, VECTOR_UNIT(neon)},
+    {"neon", 16, 4, {0, 32, 16, 12}, neon_few, neon_tile, portable_unpack, neon_usable, VECTOR_UNIT(neon)},
 #endif
-    {"portable", 16, 4, 6, portable_few, portable_tile, portable_unpack, portable_usable,
+    {"portable", 16, 4, {0, 4, 2, 1}, portable_few, portable_tile, portable_unpack, portable_usable,
      VECTOR_UNIT(portable)},
 };
 #define INSTRUCTION_SETS (int64_t)(sizeof INSTRUCTIONS / sizeof *INSTRUCTIONS)
@@ -167,13 +167,14 @@ static void fill_planes(const Instructions *isa, Planes *p, const int32_t *x, in
         }
 }
 
-/* Bring a job's activations to the form of its kernel, or say why not. */
-static int prepare(const Instructions *isa, Prepared *p, const Prepared *before)
+/* Choose a job's kernel and bring its activations to the kernel's form, or say why not. */
+static int prepare(const Instructions *isa, Prepared *p, const Prepared *before, int64_t way)
 {
     const Job *job = &p->job;
     const int64_t columns = job->matrix->blocks * BLOCK;
     if (before && before->job.x == job->x && before->job.tokens == job->tokens &&
-        before->job.matrix->blocks == job->matrix->blocks && before->few == p->few) {
+        before->job.matrix->blocks == job->matrix->blocks) {
+        p->few = before->few;
         p->planes = before->planes;
         p->many = before->many;
         p->many.matrix = job->matrix;
@@ -183,10 +184,11 @@ static int prepare(const Instructions *isa, Prepared *p, const Prepared *before)
     range_of(job->x, job->tokens * columns, &low, &high);
     if (low < INT16_MIN || high > INT16_MAX)
         return 1;
+    const int64_t planes = low >= -128 && high <= 127 ? 1 : high < 127 * 256 + 128 ? 2 : 3;
+    p->few = way ? way == 1 : job->tokens <= isa->few_tokens[planes];
     void *memory = NULL;
     if (p->few) {
         const int64_t groups = round_up(job->matrix->blocks * 16, isa->group) / isa->group;
-        const int64_t planes = low >= -128 && high <= 127 ? 1 : high < 127 * 256 + 128 ? 2 : 3;
         const int64_t vectors = job->tokens * groups * planes;
         if (posix_memalign(&memory, 64, (size_t)(vectors * isa->group * 3)))
             return 2;
@@ -229,12 +231,11 @@ static int project(const Instructions *isa, const Job *given, int64_t count, int
         Prepared *p = &jobs[i];
         p->isa = isa;
         p->job = given[i];
-        p->few = way ? way == 1 : p->job.tokens <= isa->few_tokens;
+        error = prepare(isa, p, i ? p - 1 : NULL, way);
         const int64_t step = p->few ? FEW_ROWS : PANEL;
         p->first_unit = units;
         p->units = round_up(p->job.matrix->rows, step) / step;
         units += p->units;
-        error = prepare(isa, p, i ? p - 1 : NULL);
     }
     Work work = {isa, jobs, count, 0};
     if (!error) {

@@ -83,7 +83,7 @@ typedef struct {
     const char *name;
     int64_t group;
     int64_t tile_tokens;
-    int64_t few_tokens; /* up to here packed digits are read, above panels are unpacked */
+    int64_t few_tokens[MOST_PLANES + 1]; /* up to here packed digits are read, by planes of x */
     FewKernel few;
     TileKernel tile;
     UnpackKernel unpack;

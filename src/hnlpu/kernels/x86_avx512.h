@@ -176,15 +176,18 @@ TARGET static int avx512_unpack(const Matrix *m, int64_t first, int16_t *w)
     for (int half = 0; half < 2; half++) {
         const int64_t row = first + 16 * half;
         const int rows = m->rows - row >= 16 ? 16 : m->rows > row ? (int)(m->rows - row) : 0;
+        const __m128i bases =
+            _mm_maskz_loadu_epi8((__mmask16)((1u << rows) - 1), m->row_exponents + row);
         for (int64_t d = 0; d < m->digits; d++)
             for (int64_t block = 0; block < blocks; block++) {
-                uint32_t shift[16] = {0};
-                for (int r = 0; r < rows; r++) {
-                    const int by =
-                        shift_of(m->exponents[d][(row + r) * blocks + block], m->row_exponents[row + r]);
-                    shift[r] = (uint32_t)by * 0x10001u;
-                }
-                const __m512i by = _mm512_loadu_si512(shift);
+                const uint8_t *e = m->exponents[d] + row * blocks + block;
+#define E(r) ((char)(r < rows ? e[r * blocks] : 0))
+                const __m512i shift = _mm512_cvtepu8_epi32(_mm_subs_epu8(
+                    _mm_setr_epi8(E(0), E(1), E(2), E(3), E(4), E(5), E(6), E(7), E(8), E(9), E(10),
+                                  E(11), E(12), E(13), E(14), E(15)),
+                    bases));
+#undef E
+                const __m512i by = _mm512_or_si512(shift, _mm512_slli_epi32(shift, 16));
                 __m512i pieces[4];
                 avx512_transpose(m->codes[d] + (row * blocks + block) * 16, blocks * 16, rows,
                                  pieces);
