@@ -63,6 +63,7 @@ def cost_tables() -> dict[str, list[str]]:
         "models": _models(),
         "doubts": _doubts(),
         "baselines": _baselines(),
+        "contexts": _contexts(),
         "checks": _checks(),
         "energy": _energy(),
         "buyers": _buyers(),
@@ -159,6 +160,28 @@ def _baselines() -> list[str]:
                 _n(one[0][i].carbon_ratio),
             )
         )  # fmt: skip
+    return lines
+
+
+def _contexts() -> list[str]:
+    lines = _head(
+        "positions", "tokens/s at most", "what limits them", "$ a million tokens, 1 system",
+        "50 systems, 2 re-spins", "J a token",
+    )  # fmt: skip
+    one, many = (estimate(assume(SYSTEM), SYSTEM.chips, n, k) for n, k in ((1, 0), (50, 2)))
+    for context in (2048, 8192, 32_768, 131_072):
+        bound = rate_bound(SYSTEM, MODEL, SYSTEM.chips, context)
+        dollars = [_n(float(e.usd_per_mtoken(bound.tokens_per_second))) for e in (one, many)]
+        joule = SYSTEM.power.system.value / bound.tokens_per_second
+        lines.append(
+            _row(
+                f"{context:,}",
+                f"{bound.tokens_per_second:,.0f}",
+                bound.resource,
+                *dollars,
+                _n(joule),
+            )
+        )
     return lines
 
 
