@@ -180,7 +180,7 @@ def shape_of(digits: TileDigits) -> TileShape:
     return TileShape(digits.rows, digits.blocks)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=16)
 def base_of(scheme: Scheme, shape: TileShape) -> Base:
     """The fixed metal below tiles of a shape, joined once for all of them."""
     record = cell_record("base", base_payload(scheme, shape), compress=False)

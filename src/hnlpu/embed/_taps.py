@@ -245,11 +245,12 @@ class Taps(TapsPlan, Scheme):
         columns = len(self.scale_stubs)
         entries = np.full((shape.rows, shape.blocks, columns), NOTHING, np.int16)
         faults: list[Fault] = []
+        inputs_of = self._inputs_of(shape.blocks)
         for level, cut in enumerate((self.technology.lower_cut, self.technology.upper_cut)):
             for table in rows.get((cut.gds_layer, PROGRAMMABLE), []):
                 if not place_rows(
                     table.heads, table.columns, *cut.size_nm, cells[level], scale[level],
-                    self._inputs_of(shape.blocks), self.cell, self.block_cells, self.pitch,
+                    inputs_of, self.cell, self.block_cells, self.pitch,
                     codes, entries,
                 ):  # fmt: skip
                     return super().read_rows(shape, shapes, rows)

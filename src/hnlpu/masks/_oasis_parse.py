@@ -197,8 +197,8 @@ def parse(
 
     Appends to rectangles [n, 4]; runs [n, 3] as layer * 65536 + datatype, first, behind last;
     rows [n, 8] as layer and type as above, x, y, width, height, step, first and behind last of
-    `columns`; labels [n, 5] as layer and type, string's place and length, x, y; placements [n, 7] as
-    name's place and length, x, y, and step, first and behind as in rows.  A place of -1 means that
+    `columns`; labels [n, 5] as layer and type, string's place and length, x, y; placements [n, 9] as
+    name's place and length, and a row of things without size.  A place of -1 means that
     the length is a reference number.  columns[0] is 0, for what is not repeated.
     """
     before = np.empty(STATE_SIZE, np.int64)
@@ -360,7 +360,8 @@ def _shape(
             to[0], to[1] = new[CELL_AT], new[CELL_LENGTH]
             to[2] = x + (0 if in_row else steps[n, 0])
             to[3] = y + (0 if in_row else steps[n, 1])
-            to[4], to[5], to[6] = step, row_first, row_behind
+            to[4], to[5] = 0, 0
+            to[6], to[7], to[8] = step, row_first, row_behind
         new[PLACEMENTS] = begin + count
     else:
         begin = new[LABELS]

@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +96,7 @@ class _Cell:
         self.rows = np.empty((1 << 8, 8), np.int64)
         self.columns = np.zeros(1 << 12, np.int32)
         self.labels = np.empty((1 << 8, 5), np.int64)
-        self.placements = np.empty((1 << 10, 7), np.int64)
+        self.placements = np.empty((1 << 10, 9), np.int64)
         self.state[p.COLUMNS] = 1  # the first is 0, for what is not repeated
         self.found: list[LabelTable] = []
         self.referenced: list[tuple[int, int, int, int]] = []
@@ -172,10 +173,10 @@ class _Cell:
         found = self.placements[: self.state[p.PLACEMENTS]]
         changes = (found[1:, 0] != found[:-1, 0]) | (found[1:, 1] != found[:-1, 1])
         cuts = np.flatnonzero(changes) + 1
-        for part in np.split(found, cuts):
-            if len(part):
-                place = self.placed.setdefault(name(int(part[0, 0]), int(part[0, 1])), [])
-                place.append(part[:, 2:].copy())
+        for first, behind in pairwise([0, *cuts.tolist(), len(found)]):
+            if behind > first:
+                at, length = found[first, :2].tolist()
+                self.placed.setdefault(name(at, length), []).append(found[first:behind, 2:].copy())
         self.state[[p.LABELS, p.PLACEMENTS]] = 0
         self.state[[p.CELL_AT, p.TEXT_AT, p.LIST]] = -2
 
@@ -185,10 +186,11 @@ class _Cell:
             layer = (key >> 16, key & 65535)
             cell.single.setdefault(layer, []).append(self.rectangles[first:behind])
         rows = self.rows[: self.state[p.ROWS]]
-        for part in np.split(rows, np.flatnonzero(np.diff(rows[:, 0])) + 1):
-            if len(part):
-                layer = (int(part[0, 0]) >> 16, int(part[0, 0]) & 65535)
-                cell.rows.setdefault(layer, []).append(Rows(part[:, 1:], self.columns))
+        cuts = np.flatnonzero(rows[1:, 0] != rows[:-1, 0]) + 1
+        for first, behind in pairwise([0, *cuts.tolist(), len(rows)]):
+            if behind > first:
+                layer = (int(rows[first, 0]) >> 16, int(rows[first, 0]) & 65535)
+                cell.rows.setdefault(layer, []).append(Rows(rows[first:behind, 1:], self.columns))
 
         def text_of(reference: str | int, names: dict[int, str]) -> str:
             if isinstance(reference, str):
@@ -205,9 +207,7 @@ class _Cell:
                 label_table(places, [np.frombuffer(raw, np.uint8) for raw in strings])
             )
         for reference, parts in self.placed.items():
-            heads = np.concatenate(parts)
-            zero = np.zeros((len(heads), 2), np.int64)
-            heads = np.concatenate([heads[:, :2], zero, heads[:, 2:]], axis=1)
+            heads = np.concatenate(parts) if len(parts) > 1 else parts[0]
             cell.placed[text_of(reference, tables.cells)] = Rows(heads, self.columns)
         return cell
 
