@@ -141,7 +141,7 @@ def floorplan(blocks: Mapping[str, float], reticle_mm: tuple[float, float]) -> M
         if wide > 6 and tall > 1.6:
             parts.append(
                 text(x0 + (left + wide / 2) * scale, y0 + (top + tall / 2) * scale + 4, name,
-                     "middle", "tick")
+                     "middle", "label")
             )  # fmt: skip
     parts.append(bar(x0, y0, field_w * scale, field_h * scale, "field", "reticle"))
     return drawing(

@@ -70,6 +70,7 @@ def render_machine(target: Target, load: Load, sliding: bool, result: Simulation
 
 def _tiles(load: Load, result: Simulation) -> list[tuple[str, str, str]]:
     where = "over the requests" if load.requests else f"at {load.context:,} positions"
+    prompt = "mean over the requests" if load.requests else f"of a prompt of {load.context:,}"
     fits = "fit" if result.kv.fits else "do not fit"
     return [
         (f"{result.tokens_per_second:,.0f}", "tokens/s", f"generated, {where}"),
@@ -80,7 +81,7 @@ def _tiles(load: Load, result: Simulation) -> list[tuple[str, str, str]]:
         ),
         (f"{result.latency * 1e6:,.1f} us", "latency of a token",
          f"{result.unloaded_latency * 1e6:,.1f} us on an empty machine"),
-        (f"{result.ttft * 1e3:,.2f} ms", "to the first token", "of a prompt"),
+        (f"{result.ttft * 1e3:,.2f} ms", "to the first token", prompt),
         (result.bottleneck, "limits", "the first to be full"),
         (byte_size(result.kv.bytes), "keys and values",
          f"{fits} in {byte_size(result.kv.capacity_bytes)}"),
