@@ -26,5 +26,4 @@ def chip_facts(build: Path, context: int) -> dict[str, Any]:
         "context": context,
         "tokens_per_second": result.tokens_per_second,
         "tokens_per_second_per_user": result.tokens_per_second_per_user,
-        "command": f"hnlpu simulate {build} --context {context}",
     }

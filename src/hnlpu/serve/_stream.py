@@ -55,10 +55,8 @@ async def _cancel(*tasks: asyncio.Future[Any]) -> None:
 
 
 def encode_event(value: Any) -> bytes:
-    """A server-sent event."""
-    return (
-        b"data: " + json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n\n"
-    )
+    """A server-sent event, in ASCII: some clients end lines at more characters than a newline."""
+    return b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n"
 
 
 class EventStream(Response):
