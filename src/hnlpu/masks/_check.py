@@ -148,7 +148,8 @@ class _Reader:
         except DamagedMasks as error:
             return [str(error)]
         decode = decode_taps if scheme.name == "taps" else decode_regions
-        found, faults = decode(netlist, tile.shape.rows, tile.shape.blocks)
+        found, undecoded = decode(netlist, tile.shape.rows, tile.shape.blocks)
+        faults = [*netlist.faults, *undecoded]
         problems = [_place(where, tile, fault) for fault in faults[:PROBLEMS_A_TILE]]
         kind = tile.kind
         sums = found.astype(np.int64).reshape(-1, kind.bank, kind.digits, found.shape[1]).sum(2)
