@@ -182,6 +182,11 @@ def test_dies_edges_and_packages_have_limits(problem, published):
     assert "stacks in a package" in violated(package="wafer")
     assert "columns" in violated(columns=16, rows=1)
     assert "die edge" in violated(rows=8, columns=8, stacks=8, buffer_mb=16)
+    # eight vector units on small dies with few arrays left: too hot
+    assert "cooling" in violated(
+        rows=8, columns=8, vector_units=8, buffer_mb=16, stacks=2, collective="scatter",
+        sampling="candidates", kv_bits=4, stages=8, arrays="taps", fold=8,
+    )  # fmt: skip
     assert "KV at 65536" in violated(stacks=1, stages=16)
 
 

@@ -120,7 +120,10 @@ def evaluate(problem: Problem, design: Design, *, force: bool = False, seed: int
         violations[f"KV at {context}"] = kv.bytes / kv.capacity_bytes - 1
         if kv.fits or force:
             points.append(_point(problem, chip, context, seed))
-    if not force and len(points) < len(problem.contexts):
+    if points:
+        hottest = max(chip.power_w(p.tokens_per_second) for p in points) / chip.area_mm2
+        violations["cooling"] = hottest / problem.options.cooling.density.value - 1
+    if not force and max(violations.values()) > 0:
         points = []
     return Score(design, chip, tuple(points), violations)
 

@@ -24,6 +24,12 @@ class Edge(DataTable):
     stack: Length
 
 
+class Cooling(DataTable):
+    """Power that a die may take for its area, on average."""
+
+    density: Annotated[Quantity, Unit("W/mm^2", above=0, most=100)]
+
+
 class DieToDie(DataTable):
     """One module of a link between neighbouring dies; a link may have up to `most_modules`."""
 
@@ -64,6 +70,7 @@ class Options(DataTable):
     """All of it."""
 
     edge: Edge
+    cooling: Cooling
     die_to_die: DieToDie
     package: Annotated[list[Package], Field(min_length=1)]
     memory: Annotated[list[Memory], Field(min_length=1)]
