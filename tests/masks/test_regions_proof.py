@@ -7,19 +7,16 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
 
-from hnlpu.embed import ArrayKind, Regions, TileDigits, TileShape, tracks_needed
+from hnlpu.embed import ArrayKind, Regions, TileDigits, TileShape
 from hnlpu.errors import DoesNotFit
 from hnlpu.masks._klayout import check_rules, extract_netlist
 from hnlpu.masks._named_weights import weights_of_names
 from hnlpu.masks._proof import proof_tile
 from hnlpu.masks._proof_regions import require_reach
 from hnlpu.masks._wires import check_wires
-from hnlpu.quantities import Quantity
 from hnlpu.quantize import unpack
-from hnlpu.technology import PROGRAMMABLE, Technology, load_technology
+from hnlpu.technology import PROGRAMMABLE, load_technology
 from regions_tiles import (
     CODES,
     WEIGHTS,
@@ -140,62 +137,6 @@ def test_no_tile_has_what_the_proof_tile_has_not(scale_range: int, group: int) -
     kinds = {of[1] for of in proven if of[0] == "crossing"}
     assert kinds == {"port", "tie", "ground", "power", "trunk"}
     assert len(proven) > 50
-
-
-# -- processes -------------------------------------------------------------------------------
-
-
-@st.composite
-def processes(draw: st.DrawFn) -> Technology:
-    """n5 with other rules: grids, widths, spaces, lengths, ends, sizes and enclosures of any kind."""
-    n5 = load_technology("n5")
-    grid = draw(st.sampled_from([1, 5]))
-
-    def steps(low: int, high: int) -> int:
-        return draw(st.integers(low, high)) * grid
-
-    def like(quantity: Quantity, nm: int) -> Quantity:
-        return dataclasses.replace(quantity, value=float(nm), low=float(nm), high=float(nm))
-
-    rules: dict[str, object] = {"grid": like(n5.grid, grid)}
-    for name in ("lower", "stub", "upper"):
-        metal = getattr(n5, name)
-        width, space = 2 * steps(5, 60), steps(5, 80)
-        end = draw(st.none() | st.just(space + steps(0, 60)))
-        rules[name] = metal.model_copy(
-            update={
-                "width": like(metal.width, width),
-                "space": like(metal.space, space),
-                "length": like(metal.length, width + steps(0, 300)),
-                "end_space": None if end is None else like(metal.space, end),
-            }
-        )
-    for name in ("port_cut", "lower_cut", "upper_cut"):
-        cut = getattr(n5, name)
-        lengths = {"size": 2 * steps(5, 60), "space": steps(5, 90)}
-        for side in ("below", "above"):
-            lengths |= {f"enclosure_{side}": steps(0, 40), f"end_enclosure_{side}": steps(0, 40)}
-        update = {key: like(getattr(cut, key), nm) for key, nm in lengths.items()}
-        rules[name] = cut.model_copy(update=update)
-    return n5.model_copy(update=rules)
-
-
-@given(processes(), st.integers(1, 9), st.sampled_from([0, 2, 8]), st.integers(0, 100))
-@settings(max_examples=12, deadline=None, phases=[Phase.explicit, Phase.generate], derandomize=True)
-def test_tiles_are_legal_whatever_the_rules_of_the_process(
-    technology: Technology, group: int, scale_range: int, seed: int
-) -> None:
-    digits = random_digits(2, 2, scale_range, seed)
-    kind = ArrayKind("regions", 1, 8, scale_range, group)
-    tracks = tracks_needed(technology, kind, digits)
-    scheme = Regions(technology, dataclasses.replace(kind, tracks=tracks))
-    require_reach(scheme, shape_of(digits))
-    layout = whole(scheme, digits)
-    assert check_rules(technology, layout) == []
-    assert check_wires(technology, layout) == []
-    integers, faults = scheme.read(shape_of(digits), scheme.draw(digits).shapes())
-    assert faults == []
-    np.testing.assert_array_equal(integers, digits.integers())
 
 
 # -- reach -----------------------------------------------------------------------------------

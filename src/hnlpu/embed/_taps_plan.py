@@ -273,5 +273,6 @@ def _across(cut: Cut, *, above: bool, upright: bool) -> float:
 
 def _along(cut: Cut, *, above: bool, upright: bool) -> float:
     """Distance from a via's centre to the end of its wire, upright or not."""
-    end = cut.end_enclosure_above if above else cut.end_enclosure_below
-    return cut.size_nm[1 if upright else 0] / 2 + end.value
+    sides = cut.enclosure_above if above else cut.enclosure_below
+    ends = cut.end_enclosure_above if above else cut.end_enclosure_below
+    return cut.size_nm[1 if upright else 0] / 2 + max(sides.value, ends.value)

@@ -90,8 +90,8 @@ class _Tracks:
         found = _violations(metal, "width", self.shapes[sizes.min(1) < metal.width.value])
         found += _violations(metal, "length", self.shapes[sizes.max(1) < metal.length.value])
         found += _violations(metal, "end space", self._close(metal.end_space_nm))
-        # ends of wires on two tracks may face each other cornerwise
-        found += _violations(metal, "space", self._low(metal.end_space_nm))
+        found += _violations(metal, "space", self._low(metal.space.value))
+        found += _violations(metal, "end space", self._cornerwise(metal.end_space_nm))
         if metal.track:
             off = (self.shapes[:, 1] - self.shapes[:1, 1]) % round(metal.track.value) != 0
             found += _violations(metal, "track", self.shapes[off])
@@ -118,6 +118,32 @@ class _Tracks:
         top = np.maximum.accumulate(np.maximum.reduceat(self.shapes[:, 3], self.first))
         above = self.shapes[self.first[1:]]
         return above[above[:, 1] - top[:-1] < space]
+
+    def _cornerwise(self, space: float) -> Int64:
+        """Shapes with an end that faces an end on a track above, nearer than `space` by Euclid."""
+        near: list[Int64] = []
+        y0 = self.shapes[self.first, 1]
+        keys = _key(self.shapes[:, 1], self.shapes[:, 0])
+        track = np.searchsorted(y0, self.shapes[:, 1])
+        for up in range(1, len(y0)):
+            here = np.flatnonzero(track + up < len(y0))
+            above = y0[track[here] + up]
+            rise = above - self.shapes[here, 3]
+            within = rise < space
+            if not within.any():
+                break
+            here, above, rise = here[within], above[within], rise[within]
+            shapes = self.shapes[here]
+            behind = np.searchsorted(keys, _key(above, shapes[:, 2]))
+            last = np.searchsorted(keys, _key(above, shapes[:, 0]), side="right") - 1
+            close = np.zeros(len(here), bool)
+            for at, right in ((behind, True), (last, False), (last - 1, False)):
+                other = self.shapes[np.clip(at, 0, len(keys) - 1)]
+                gap = other[:, 0] - shapes[:, 2] if right else shapes[:, 0] - other[:, 2]
+                found = (at >= 0) & (at < len(keys)) & (other[:, 1] == above) & (gap >= 0)
+                close |= found & (gap**2 + rise**2 < space**2)
+            near.append(shapes[close])
+        return np.concatenate([self.shapes[:0], *near])
 
 
 def _key(y: Int64, x: Int64) -> Int64:
