@@ -88,6 +88,8 @@ def test_a_good_trace_is_read(tmp_path):
         ([SYSTEM, "--prefill", "10", "--decode", "1", "--rate", "-1"], "--rate -1: give requests"),
         ([SYSTEM, "--prefill", "10", "--decode", "1", "--requests", "0"], "--requests 0: give 1"),
         ([SYSTEM, "--tokens", "0"], "--tokens 0: give at least 1"),
+        ([SYSTEM, "--prefill", "1000000", "--decode", "9"], "takes hours; give --tokens N"),
+        ([SYSTEM, "--tokens", "999999999"], "takes hours; give --tokens N"),
         ([SYSTEM, "--trace", "x.csv", "--rate", "1"], "leave --prefill"),
         ([SYSTEM, "--trace", "no-such.csv"], "no-such.csv: cannot be read"),
     ],

@@ -35,6 +35,8 @@ ROUTES = 4096
 """Drawn choices of experts that tokens are dealt from."""
 
 ENDLESS = 2**40
+STEADY_TOKENS = 300_000
+"""Tokens that a steady state is measured over where that is between 8 and 60 of each sequence."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def run_decode(
 ) -> Counts:  # fmt: skip
     """`batch` sequences that each generate with `context` positions for ever."""
     warm = 8 * batch
-    most = tokens or warm + max(4000, 60 * batch)
+    most = tokens or warm + max(4000, batch * min(60, max(8, STEADY_TOKENS // batch)))
     requests = Requests(
         np.zeros(batch), np.zeros(batch, np.int64), np.full(batch, ENDLESS, np.int64)
     )

@@ -28,6 +28,7 @@ from hnlpu.machine._specification import Specification
 from hnlpu.machine._work import TokenWork, token_work
 
 Contention = Literal["none", "full"]
+MOST_TOKENS = 10**8  # half an hour
 SATURATED = 0.9
 """Use from which a resource, not the number of tokens in flight, is called the bottleneck."""
 
@@ -95,7 +96,7 @@ def simulate(
     Raises InvalidInput for a load that makes no sense, or that the machine cannot hold at all.
     """
     work = token_work(model, spec.rows, spec.columns, sliding)
-    _check(model, load)
+    _check(load, tokens)
     embedding = model.embedding_weights
     context, batch = _typical(load)
     kv = kv_state(spec, work, embedding, batch, context)
@@ -141,7 +142,13 @@ def prefill_time(
     return float(every + alone.total)
 
 
-def _check(model: ModelShape, load: Load) -> None:
+def _check(load: Load, tokens: int | None) -> None:
+    asked = tokens or (load.requests.tokens if load.requests else 0)
+    if asked > MOST_TOKENS:
+        raise InvalidInput(
+            f"{asked:,} tokens are to be simulated, which takes hours; give --tokens N, at most "
+            f"{MOST_TOKENS:,}"
+        )
     if not 1 <= load.batch <= 2**20:
         raise InvalidInput(f"--batch {load.batch}: give 1 to {2**20} sequences")
     longest = load.context
