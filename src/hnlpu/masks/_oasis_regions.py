@@ -67,17 +67,23 @@ def _wires(wires: Rectangles, layer: int, datatype: int, out: Bytes) -> int:
     if not len(wires):
         return 0
     out[0] = ABSOLUTE
-    at = 1
+    at, last_width = 1, np.int64(-1)
     for n in range(len(wires)):
         x, y = np.int64(wires[n, 0]), np.int64(wires[n, 1])
+        width = np.int64(wires[n, 2]) - x
         new_y = n == 0 or wires[n - 1, 1] != wires[n, 1]
+        new_width = width != last_width
         out[at] = 20
-        out[at + 1] = 64 | 16 | (8 if new_y else 0) | (32 | 3 if n == 0 else 0)
+        out[at + 1] = (
+            16 | (64 if new_width else 0) | (8 if new_y else 0) | (32 | 3 if n == 0 else 0)
+        )
         at += 2
         if n == 0:
             at = put_unsigned(out, at, layer)
             at = put_unsigned(out, at, datatype)
-        at = put_unsigned(out, at, np.int64(wires[n, 2]) - x)
+        if new_width:
+            at = put_unsigned(out, at, width)
+            last_width = width
         if n == 0:
             at = put_unsigned(out, at, np.int64(wires[n, 3]) - y)
             at = put_signed(out, at, x)
