@@ -87,6 +87,18 @@ def test_a_machine_that_beats_the_published_one_threefold_at_both_contexts(found
     assert winner.score.chip.area_mm2 <= 858
 
 
+def test_the_published_chips_gain_threefold_without_new_technology(problem, published):
+    better = replace(
+        published, collective="scatter", sampling="candidates", vector_units=4, buffer_mb=96,
+        memory="HBM3E", kv_bits=8,
+    )  # fmt: skip
+    mine, theirs = (evaluate(problem, d) for d in (better, published))
+    assert mine.feasible
+    for point, other in zip(mine.points, theirs.points, strict=True):
+        assert point.tokens_per_usd >= 3 * other.tokens_per_usd
+        assert point.tokens_per_joule > other.tokens_per_joule
+
+
 def test_the_way_to_the_winner_ends_at_the_winner(found):
     winner = best(found)
     reasons = explain(found, winner)
