@@ -162,12 +162,20 @@ def _classify(r: Int32, width: Any, height: Any, group: UInt8) -> None:
             group[n] = 0
 
 
+@njit(cache=True, nogil=True, inline="always")
+def strip_range(low: Any, high: Any, origin: Any, size: Any, count: Any) -> Any:
+    """First and last strip of an interval: the outermost ones reach as far as there is anything."""
+    first = (np.int64(low) - origin) >> size
+    last = (np.int64(high) - origin) >> size
+    return min(max(first, 0), count - 1), min(max(last, 0), count - 1)
+
+
 @njit(cache=True, nogil=True)
 def _count_strips(r: Int32, which: Any, origin: Any, size: Any, strips: Any, starts: Int32) -> Any:
     """Fill `starts` with the place behind each strip's last; returns how many in all."""
     for n in range(len(r)):
         if which[n]:
-            first, last = bin_range(r[n, 0], r[n, 2], origin, size, strips)
+            first, last = strip_range(r[n, 0], r[n, 2], origin, size, strips)
             for s in range(first, last + 1):
                 starts[s] += 1
     total = 0
@@ -186,7 +194,7 @@ def _fill_strips(
     count = 0
     for n in range(len(r) - 1, -1, -1):
         if which[n]:
-            first, last = bin_range(r[n, 0], r[n, 2], origin, size, strips)
+            first, last = strip_range(r[n, 0], r[n, 2], origin, size, strips)
             for s in range(first, last + 1):
                 starts[s] -= 1
                 at = starts[s]

@@ -162,31 +162,28 @@ class _Metal:
 class _Via:
     """A piece of a cut layer: what is wrong with each cut, and one shape that it touches.
 
-    By strip, as in `Piece.sorted`; `bare` are the marks of a cut that touches nothing.
+    By strip, as in `Piece.sorted`.
     """
 
     of: Piece
-    bare: int
     marks: UInt8
     held: Int32
 
     @classmethod
     def of_new(cls, piece: Piece, bare: int) -> _Via:
         count = len(piece.sorted.numbers)
-        return cls(piece, bare, np.full(count, bare, np.uint8), np.full(count, -1, np.int32))
+        return cls(piece, np.full(count, bare, np.uint8), np.full(count, -1, np.int32))
 
     def copied(self) -> _Via:
-        return _Via(self.of, self.bare, self.marks.copy(), self.held.copy())
+        return _Via(self.of, self.marks.copy(), self.held.copy())
 
     def all_marks(self) -> UInt8:
         """The marks of each cut."""
-        numbers = self.of.sorted.numbers
-        everywhere = len(numbers) - len(self.of.sorted.twins) == len(self.of.rectangles)
-        if everywhere and not self.marks.any():
-            return np.zeros(len(self.of.rectangles), np.uint8)
-        found = np.full(len(self.of.rectangles), self.bare, np.uint8)
-        found[numbers] = self.marks
-        found[numbers[self.marks & DOUBLED != 0]] |= DOUBLED
+        found = np.zeros(len(self.of.rectangles), np.uint8)
+        if self.marks.any():
+            numbers = self.of.sorted.numbers
+            found[numbers] = self.marks
+            found[numbers[self.marks & DOUBLED != 0]] |= DOUBLED
         return found
 
 
@@ -357,8 +354,12 @@ def _join_cuts(
 
 @njit(cache=True, nogil=True, inline="always")
 def _place(r: Int32, n: Any, frame: Int64) -> Any:
-    """Where in the table a rectangle's lower left corner lies; a border is left free."""
+    """Where in the table a rectangle's lower left corner lies; a border is left free.
+
+    What lies beside the strip counts to its outermost columns: near stays near.
+    """
     column = (np.int64(r[n, 0]) - frame[0]) >> frame[2]
+    column = min(max(column, 0), frame[3] - 3)
     row = (np.int64(r[n, 1]) - frame[1]) >> frame[2]
     return (row + 1) * frame[3] + column + 1
 
