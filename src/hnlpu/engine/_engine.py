@@ -193,7 +193,8 @@ class Engine:
         """Who runs how many tokens in this step, with pages for them."""
         budget = self.limits.rows
         plan: list[tuple[Sequence, int]] = []
-        # a token of a running answer comes before a piece of a prompt
+        # a token of a running answer comes before a piece of a prompt; no more run than there
+        # are rows, so each has one in every step
         for sequence in sorted(self._running, key=lambda s: s.pending > 1):
             if budget == 0:
                 break
