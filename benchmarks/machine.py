@@ -1,4 +1,4 @@
-"""Speed of the machine's simulator and of the search: the figures of docs/performance.md.
+"""Speed of the machine's simulator and of the search: the figures of docs/machine.md.
 
 python benchmarks/machine.py            all but the long search
 python benchmarks/machine.py --search   2,000 trials too, on two cores

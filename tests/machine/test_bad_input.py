@@ -191,3 +191,15 @@ def test_a_build_is_simulated_on_the_chips_that_it_is_placed_on(tiny_build, cli)
     code, _, error = cli("simulate", tiny_build.parent)
     assert code == 2
     assert "not a build" in error
+
+
+def test_a_checkpoint_is_simulated_before_it_is_built(tiny_checkpoint, cli):
+    code, printed, _ = cli("simulate", tiny_checkpoint, "--context", "64", "--json")
+    assert code == 0
+    facts = json.loads(printed)
+    assert facts["grid"] == [1, 1]
+    code, printed, _ = cli(
+        "simulate", tiny_checkpoint, "--context", "64", "--grid", "2x2", "--json"
+    )
+    assert code == 0
+    assert json.loads(printed)["chips"] == 4

@@ -147,6 +147,16 @@ def test_the_page_of_a_machine(tmp_path):
         assert words in page
 
 
+def test_the_page_of_a_build(tmp_path, tiny_build):
+    target = open_target(str(tiny_build))
+    load = Load(64, 12)
+    result = simulate(target.specification, target.model, load, tokens=500)
+    page = machine_report(target, load, True, result, tmp_path / "b.html").read_text()
+    closed(page)
+    assert "Floorplan to scale" not in page
+    assert "One system of 1 chip over" in page
+
+
 def test_a_strange_name_does_no_harm(tmp_path):
     target = open_target("hnlpu-asplos26")
     named = replace(target, name="<script>alert(1)</script>")

@@ -138,8 +138,9 @@ def _print(facts: dict[str, Any]) -> None:
     view = "tokens compete" if facts["contention"] == "full" else "nothing shared"
     where = f"context {facts['context']:,}" if facts["context"] else "requests"
     windows = "with" if facts["sliding"] else "without"
+    chips = f"{facts['chips']} chip{'s' * (facts['chips'] != 1)}"
     out.print(
-        f"{facts['model']} on {facts['target']}: {facts['chips']} chips, {where}, "
+        f"{facts['model']} on {facts['target']}: {chips}, {where}, "
         f"{facts['kv_bits']}-bit KV, {windows} sliding windows, {view}"
     )
     out.print(

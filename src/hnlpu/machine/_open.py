@@ -6,18 +6,24 @@ vector units, at what their numbers say by themselves (nothing fitted to another
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hnlpu.catalog import ModelShape, System, load_model, load_system, model_of_architecture
+from hnlpu.checkpoint import Architecture, read_architecture
 from hnlpu.errors import DoesNotFit, InvalidInput
-from hnlpu.hardwire import read_manifest
+from hnlpu.hardwire import MANIFEST, read_manifest
 from hnlpu.machine._published import bit_serial_cycles, specification
 from hnlpu.machine._specification import Specification
+from hnlpu.place import chip_grid
 
 OWN_SYSTEM = "hnlpu-asplos26"
+CONFIG = "config.json"
+DIGIT_BITS = 4.25  # an MXFP4 digit and its share of the block's scale
 SLACK = 1.002  # the paper's arrays are exactly as large as its model, to four figures
 KV_BITS = (4, 8, 16)
 
@@ -40,7 +46,7 @@ def open_target(
     kv_bits: int | None = None,
     grid: tuple[int, int] | None = None,
 ) -> Target:
-    """The target named by a system, a system's file or a build directory.
+    """The target named by a system, a system's file, a build directory or a checkpoint folder.
 
     Raises InvalidInput for unknown names, DoesNotFit where the chips hold less than the model.
     """
@@ -48,7 +54,7 @@ def open_target(
         raise InvalidInput(f"--kv-bits {kv_bits}: choose from {', '.join(map(str, KV_BITS))}")
     folder = Path(what)
     if folder.is_dir():
-        return _open_build(folder, model, kv_bits, grid)
+        return _open_folder(folder, model, kv_bits, grid)
     system = load_system(what)
     name = model or system.model
     if name is None:
@@ -95,11 +101,17 @@ def _grid_for(chips: int) -> str:
     return f"{rows}x{-(-chips // rows)}"
 
 
-def _open_build(
+def _open_folder(
     folder: Path, model: str | None, kv_bits: int | None, grid: tuple[int, int] | None
 ) -> Target:
     if model is not None:
-        raise InvalidInput(f"{folder}: a build is its own model; leave --model out")
+        raise InvalidInput(f"{folder}: a folder is its own model; leave --model out")
+    if (folder / CONFIG).exists() and not (folder / MANIFEST).exists():
+        return _open_checkpoint(folder, kv_bits, grid)
+    return _open_build(folder, kv_bits, grid)
+
+
+def _open_build(folder: Path, kv_bits: int | None, grid: tuple[int, int] | None) -> Target:
     manifest = read_manifest(folder)
     placement = manifest.placement
     if grid is not None and grid != placement.grid:
@@ -108,14 +120,50 @@ def _open_build(
             f"{placement.grid[1]} chips; build it again with --chips {grid[0] * grid[1]}"
         )
     shape = model_of_architecture(manifest.architecture, folder.resolve().name)
+    return _own_machine(
+        folder, shape, placement.grid, placement.bank, manifest.policy.activation_bits, kv_bits
+    )
+
+
+def _open_checkpoint(folder: Path, kv_bits: int | None, grid: tuple[int, int] | None) -> Target:
+    """A checkpoint as `hnlpu build` would place it by bits alone: one digit a weight, or two."""
+    architecture = read_architecture(folder)
+    shape = model_of_architecture(architecture, folder.resolve().name)
+    system = load_system(OWN_SYSTEM)
+    assert system.machine
+    digits = sum(
+        count * (1 if shape.formats[group].bits.value <= DIGIT_BITS else 2)
+        for group, count in shape.weights().items()
+    )
+    bits = digits * DIGIT_BITS
+    if grid is None:
+        chips = chips_needed(system, bits)
+        grid = next(g for g in _grids(architecture, chips))
+    _check_capacity(system, shape.name, bits, grid[0] * grid[1])
+    return _own_machine(folder, shape, grid, 0, system.machine.activation_bits, kv_bits)
+
+
+def _grids(architecture: Architecture, chips: int) -> Iterator[tuple[int, int]]:
+    """Grids of `chips` chips or more, the fewest first, that the model can be cut over."""
+    for more in range(chips, 2 * chips + 8):
+        with contextlib.suppress(DoesNotFit):
+            yield chip_grid(architecture, more)
+    raise DoesNotFit(f"no grid of {chips} to {2 * chips + 7} chips can share this model's heads")
+
+
+def _own_machine(
+    folder: Path, shape: ModelShape, grid: tuple[int, int], bank: int, activation_bits: int,
+    kv_bits: int | None,
+) -> Target:  # fmt: skip
+    """Chips with the links, memories and vector units of `OWN_SYSTEM`, and arrays of our own."""
     system = load_system(OWN_SYSTEM)
     assert system.machine
     spec = replace(
         specification(system.model_copy(update={"model": None}), kv_bits=kv_bits),
-        rows=placement.grid[0],
-        columns=placement.grid[1],
+        rows=grid[0],
+        columns=grid[1],
         slots=system.machine.slots(shape.layers),
-        pass_cycles=bit_serial_cycles(manifest.policy.activation_bits, shape.hidden),
-        experts_per_bank=placement.bank,
+        pass_cycles=bit_serial_cycles(activation_bits, shape.hidden),
+        experts_per_bank=bank,
     )
     return Target(str(folder), spec, shape, system, windows=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from hnlpu._version import __version__
 from hnlpu.catalog import System
-from hnlpu.cost import Costing, Plan, cost, subject_of_model
+from hnlpu.cost import Costing, Plan, Subject, cost, subject_of_directory, subject_of_model
 from hnlpu.machine import (
     PARTS,
     Load,
@@ -57,7 +58,7 @@ def render_machine(target: Target, load: Load, sliding: bool, result: Simulation
             eyebrow="simulated machine",
             title=f"{model.name} on {target.name}",
             lead=(
-                f"{spec.chips} chips in a grid of {spec.rows} x {spec.columns}, {spec.slots} tokens "
+                f"{spec.chips} chip{'s' * (spec.chips != 1)} in a grid of {spec.rows} x {spec.columns}, {spec.slots} tokens "
                 f"in flight, {spec.kv_bits}-bit keys and values, {windows} sliding windows, "
                 f"contention {result.contention}."
             ),
@@ -199,27 +200,30 @@ def _table(sweep: Sweep) -> Section:
 
 
 def _system_sections(target: Target, result: Simulation) -> list[Section]:
-    system = target.system
-    if system.model != target.model.name:
+    """The die and the bill; of a system's grid with another model on it, neither is known."""
+    system, folder = target.system, Path(target.name)
+    if folder.is_dir():
+        return [_money(_costing(system, subject_of_directory(folder), result))]
+    if system.model != target.model.name or target.specification.chips != system.chips:
         return []
     blocks = {SYSTEM_BLOCKS.get(b.name, b.name): b.area.value for b in system.block}
-    found = cost(
-        system, subject_of_model(target.model),
-        Plan(tokens_per_second=result.processed_per_second, rate_source="simulated"), trials=400,
+    chip = Section(
+        "The chip",
+        [f"{system.chips} of these, {system.die.process}."],
+        figures=[("Floorplan to scale", charts.floorplan(blocks, RETICLE_MM),
+                  "Areas are the system's; their places are ours.")],
     )  # fmt: skip
-    return [
-        Section(
-            "The chip",
-            [f"{system.chips} of these, {system.die.process}."],
-            figures=[("Floorplan to scale", charts.floorplan(blocks, RETICLE_MM),
-                      "Areas are the system's; their places are ours.")],
-        ),
-        _money(system, found),
-    ]  # fmt: skip
+    return [chip, _money(_costing(system, subject_of_model(target.model), result))]
 
 
-def _money(system: System, found: Costing) -> Section:
+def _costing(system: System, subject: Subject, result: Simulation) -> Costing:
+    plan = Plan(tokens_per_second=result.processed_per_second, rate_source="simulated")
+    return cost(system, subject, plan, trials=400)
+
+
+def _money(found: Costing) -> Section:
     v = found.value
+    chips = int(v.chips)
     money = [
         ("masks", float(v.masks_musd)), ("design", float(v.design_musd)),
         ("chips and memory", float(v.system_musd)),
@@ -236,7 +240,7 @@ def _money(system: System, found: Costing) -> Section:
     return Section(
         "Money and carbon",
         [
-            f"One system over {float(v.years):g} years at the simulated rate, always busy: "
+            f"One system of {chips} chip{'s' * (chips != 1)} over {float(v.years):g} years at the simulated rate, always busy: "
             f"${per_token.low:.3g} to ${per_token.high:.3g} for a million processed tokens.",
         ],
         [(f"part-{i}", name) for i, (name, _) in enumerate(money)],
