@@ -23,6 +23,7 @@ from hnlpu.embed import (
     TileShape,
     open_scheme,
 )
+from hnlpu.errors import DamagedMasks
 from hnlpu.hardwire import Build, TileReader
 from hnlpu.masks._extract import Base
 from hnlpu.masks._oasis_bytes import layout_payload
@@ -115,7 +116,10 @@ def shared_cells(scheme: Scheme) -> dict[str, Cell]:
 def read_tile(record: bytes, shared: Mapping[str, Cell], where: str) -> Cell:
     """A tile's cell from its record in a file, with all that it places; raises DamagedMasks."""
     cell = parse_cell(record, where)
-    return flatten({**shared, cell.name: cell}, cell.name)
+    try:
+        return flatten({**shared, cell.name: cell}, cell.name)
+    except DamagedMasks as error:
+        raise DamagedMasks(f"{where}: {error}") from None
 
 
 __all__ = [

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.embed import Fault, Layout, Scheme
+from hnlpu.embed import Fault, Layout, Scheme, TileDigits
 from hnlpu.errors import DamagedMasks, InvalidInput
 from hnlpu.hardwire import Build, file_sha256
 from hnlpu.masks._cells import (
@@ -42,6 +42,7 @@ from hnlpu.place import Tile, find_tiles
 from hnlpu.technology import PROGRAMMABLE
 
 PROBLEMS_A_TILE = 5
+FAULTS_A_TILE = 3  # of them, before digits that differ, which tell the input as well
 EXTRACTED_WHOLE = 2**27
 """A model of up to so many digits is extracted whole, of a larger one a sample of a quarter of it."""
 
@@ -112,14 +113,15 @@ class _Reader:
         if cell.name != tile.name:
             return [f"{where}: its place in the file holds tile {cell.name}"], []
         found, faults = scheme.read_rows(tile.shape, cell.single, cell.rows)
-        problems = [_place(where, tile, fault) for fault in faults[:PROBLEMS_A_TILE]]
+        problems = [_place(where, tile, fault) for fault in faults[:FAULTS_A_TILE]]
         problems += _differences(where, tile, found, digits.integers(), "says")
+        problems += [_place(where, tile, fault) for fault in faults[FAULTS_A_TILE:PROBLEMS_A_TILE]]
         problems += _foreign_layers(where, scheme, cell)
         if scheme.name == "regions":
             layout = self._source.base_metal(tile.kind, tile.shape).merged(_drawn(cell))
             broken = check_wires(scheme.technology, layout)
             problems += [f"{where}: {violation}" for violation in broken[:PROBLEMS_A_TILE]]
-        return problems, self._extract(tile, scheme, cell, where) if extracted else []
+        return problems, self._extract(tile, scheme, cell, digits, where) if extracted else []
 
     def _base(self, tile: Tile, scheme: Scheme) -> Base:
         """Fixed metal: that of the file if it has any, else drawn."""
@@ -142,7 +144,9 @@ class _Reader:
             self._files[chip] = _ChipFile(self._folder, chip)
         return self._files[chip]
 
-    def _extract(self, tile: Tile, scheme: Scheme, cell: Cell, where: str) -> list[str]:
+    def _extract(
+        self, tile: Tile, scheme: Scheme, cell: Cell, digits: TileDigits, where: str
+    ) -> list[str]:
         try:
             netlist = self._base(tile, scheme).netlist(cell.shapes)
         except DamagedMasks as error:
@@ -150,12 +154,14 @@ class _Reader:
         decode = decode_taps if scheme.name == "taps" else decode_regions
         found, undecoded = decode(netlist, tile.shape.rows, tile.shape.blocks)
         faults = [*netlist.faults, *undecoded]
-        problems = [_place(where, tile, fault) for fault in faults[:PROBLEMS_A_TILE]]
+        problems = [_place(where, tile, fault) for fault in faults[:FAULTS_A_TILE]]
         kind = tile.kind
         sums = found.astype(np.int64).reshape(-1, kind.bank, kind.digits, found.shape[1]).sum(2)
         wanted = self._source.read.weights(tile)
+        wrong = found != digits.integers()
         for neuron, member, column in np.argwhere(sums != wanted)[:PROBLEMS_A_TILE].tolist():
             row = (neuron * kind.bank + member) * kind.digits
+            row += int(np.argmax(wrong[row : row + kind.digits, column]))
             problems.append(
                 _place(where, tile, Fault(row, column, "")).rstrip(": ")
                 + f": its nets say {sums[neuron, member, column]}, the weight is "
