@@ -6,6 +6,7 @@ Build ──► tiles ──► OASIS │ GDSII │ via maps │ LEF, DEF, Tcl
 
 from hnlpu.masks._cells import TileSource, chip_name
 from hnlpu.masks._check import CheckTiles, TileResult, open_masks, tiles_to_extract
+from hnlpu.masks._folder import new_folder
 from hnlpu.masks._judge import Judgement, judge_corner, judge_proof
 from hnlpu.masks._needs import programmable_masks, scheme_needs
 from hnlpu.masks._pool import Workers, open_workers
@@ -27,6 +28,7 @@ __all__ = [
     "jobs",
     "judge_corner",
     "judge_proof",
+    "new_folder",
     "open_masks",
     "open_workers",
     "programmable_masks",

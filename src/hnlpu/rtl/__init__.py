@@ -1,0 +1,33 @@
+"""A build's arrays as SystemVerilog: silicon that no weight changes, and wiring that is the weights.
+
+    Build ──► units (an array each) ──► silicon/, wiring/, top/, bench/ ──► Verilator ──► verdict
+
+Silicon depends on `ArrayShape` alone: kind of array, neurons, blocks, activation bits.
+"""
+
+from hnlpu.rtl._design import Unit, find_units, identifier, top
+from hnlpu.rtl._shape import ArrayShape
+from hnlpu.rtl._silicon import array_name, silicon
+from hnlpu.rtl._simulate import Simulation, simulate
+from hnlpu.rtl._vectors import LANES, Batches, make_batches
+from hnlpu.rtl._wiring import wiring
+from hnlpu.rtl._write import Written, file_list, write_rtl
+
+__all__ = [
+    "LANES",
+    "ArrayShape",
+    "Batches",
+    "Simulation",
+    "Unit",
+    "Written",
+    "array_name",
+    "file_list",
+    "find_units",
+    "identifier",
+    "make_batches",
+    "silicon",
+    "simulate",
+    "top",
+    "wiring",
+    "write_rtl",
+]

@@ -1,0 +1,98 @@
+"""The bench of an array, built by Verilator and run -> a verdict: every product held to golden's."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from hnlpu.rtl._design import Unit
+from hnlpu.rtl._tools import find_tool, run_tool
+from hnlpu.rtl._vectors import LANES
+
+STALLS = (0, 40)
+"""Percent of cycles in which `in_valid` and `out_ready` are withheld, one run each."""
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What the bench of one array found.
+
+    `vectors` went through in every run of `STALLS`; `macs` are multiply-accumulates of the run
+    without stalls, `seconds` its time; `fault` is empty where every product was right.
+    """
+
+    name: str
+    vectors: int
+    macs: int
+    cycles: int
+    seconds: float
+    build_seconds: float
+    fault: str
+
+    @property
+    def macs_per_second(self) -> float:
+        """Of the run without stalls."""
+        return self.macs / self.seconds if self.seconds else 0.0
+
+
+def simulate(folder: Path, unit: Unit, timeout_s: float = 1200) -> Simulation:
+    """Build and run the bench that `write_rtl` put into `folder`.
+
+    Raises ToolMissing without Verilator, a C++ compiler or make.
+    """
+    verilator = find_tool("verilator-cli")
+    find_tool("c++")
+    find_tool("make")
+    objects = folder / f"obj_{unit.name}"
+    began = time.monotonic()
+    try:
+        built = run_tool([verilator, "-f", f"bench/{unit.name}.f"], folder, timeout_s)
+        build_seconds = time.monotonic() - began
+        if built is None:
+            return _failed(unit, build_seconds, f"Verilator took more than {timeout_s:.0f} s")
+        if built.returncode:
+            return _failed(unit, build_seconds, f"Verilator: {_first_line(built.stderr)}")
+        return _run(folder, unit, build_seconds, timeout_s)
+    finally:
+        shutil.rmtree(objects, ignore_errors=True)
+
+
+def _run(folder: Path, unit: Unit, build_seconds: float, timeout_s: float) -> Simulation:
+    runs = []
+    for stall in STALLS:
+        command = [f"./obj_{unit.name}/bench", f"bench/{unit.name}.bin", str(stall)]
+        found = run_tool(command, folder, timeout_s)
+        if found is None:
+            return _failed(unit, build_seconds, f"the simulation took more than {timeout_s:.0f} s")
+        try:
+            told = json.loads(found.stdout.splitlines()[-1])
+        except (ValueError, IndexError):
+            text = _first_line(found.stderr + found.stdout)
+            return _failed(unit, build_seconds, f"with {stall} % stalls: {text}")
+        if told["wrong"]:
+            return _failed(
+                unit, build_seconds,
+                f"with {stall} % stalls, {told['wrong']} of {told['batches']} batches differ from the "
+                f"golden integers, the first in neuron {told['neuron']}, vector "
+                f"{told['batch'] * LANES + told['lane']}",
+            )  # fmt: skip
+        runs.append(told)
+    vectors, shape = runs[0]["batches"] * LANES, unit.shape
+    return Simulation(
+        unit.name, vectors, vectors * shape.neurons * shape.inputs, runs[0]["cycles"],
+        runs[0]["seconds"], build_seconds, "",
+    )  # fmt: skip
+
+
+def _failed(unit: Unit, build_seconds: float, fault: str) -> Simulation:
+    return Simulation(unit.name, 0, 0, 0, 0.0, build_seconds, fault)
+
+
+def _first_line(text: str) -> str:
+    """The line that says what went wrong."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if "rror" in line or "no end" in line]
+    return (telling or lines or ["no output"])[0]
