@@ -1,10 +1,11 @@
-"""Rates of the inner loops, one thread: where FEW_TOKENS and the build's speed come from.
+"""Rates of the inner loops, one thread: where the choices between kernels come from.
 
 The emulator's ways to sum are compared by weights multiplied per second
-(tokens x rows x columns / time) over numbers of tokens; the first number of
-tokens at which the matrix product wins is one more than
-`hnlpu.emulate._projection.FEW_TOKENS` should be.  The golden model in plain
-Python stands beside them.
+(tokens x rows x columns / time) over numbers of tokens.  For each pair of a way
+for few tokens and a way for many, the first number of tokens at which the
+latter wins is one more than `few_tokens` in kernels.c (by planes of
+activations: two at 12 bits, one at 8) or `hnlpu.emulate._projection.FEW_TOKENS`
+should be.  The golden model in plain Python stands beside them.
 
     python benchmarks/kernels.py
 """
@@ -24,13 +25,14 @@ import numpy as np
 
 from hnlpu.emulate import one_blas_thread, ways_to_sum
 from hnlpu.hardwire import Digit, HardwiredMatrix, golden, row_facts
+from hnlpu.kernels import load
 from hnlpu.quantize import quantize_digits, unpack
 
 SHAPES = ((1024, 1024), (2880, 2880))  # rows, columns
 TOKENS = (1, 2, 4, 8, 12, 16, 32, 64, 256)
-ACTIVATION_BITS = 12
 GOLDEN_ROWS = 2
-MATRIX_PRODUCT = "matrix product"
+PAIRS = {"packed digits": "matrix product"}  # of Numba; those of C end in these words
+FEW, MANY = " digits", " panels"
 
 
 def median_seconds(work: Callable[[], object], repeat: int) -> float:
@@ -55,10 +57,10 @@ def random_matrix(rows: int, columns: int, digits: int) -> HardwiredMatrix:
     return HardwiredMatrix(parts, row_facts(parts).row_exponents, None)
 
 
-def measure_sums(rows: int, columns: int, digits: int, repeat: int) -> dict[str, Any]:
-    """Weights/s of every way at every number of tokens."""
+def measure_sums(rows: int, columns: int, digits: int, bits: int, repeat: int) -> dict[str, Any]:
+    """Weights/s of every way at every number of tokens, with activations of so many bits."""
     matrix = random_matrix(rows, columns, digits)
-    high = 2 ** (ACTIVATION_BITS - 1)
+    high = 2 ** (bits - 1)
     random = np.random.default_rng(1)
     rates: dict[str, list[float]] = {name: [] for name in ways_to_sum()}
     for tokens in TOKENS:
@@ -66,14 +68,16 @@ def measure_sums(rows: int, columns: int, digits: int, repeat: int) -> dict[str,
         for name, way in ways_to_sum().items():
             seconds = median_seconds(lambda way=way, x=x: way(matrix, x), repeat)
             rates[name].append(tokens * rows * columns / seconds)
-    best_other = [
-        max(rate[i] for name, rate in rates.items() if name != MATRIX_PRODUCT)
-        for i in range(len(TOKENS))
-    ]
-    wins = [t for t, r, o in zip(TOKENS, rates[MATRIX_PRODUCT], best_other, strict=True) if r > o]
+    pairs = PAIRS | {n: n.replace(FEW, MANY) for n in rates if n.endswith(FEW) and n not in PAIRS}
     return {
-        "rows": rows, "columns": columns, "digits": digits,
-        "weights_per_second": rates, "matrix_product_wins_from": min(wins, default=None),
+        "rows": rows, "columns": columns, "digits": digits, "activation_bits": bits,
+        "weights_per_second": rates,
+        "wins_from": {
+            many: next(
+                (t for t, a, b in zip(TOKENS, rates[few], rates[many], strict=True) if b > a), None
+            )
+            for few, many in pairs.items()
+        },
     }  # fmt: skip
 
 
@@ -108,12 +112,19 @@ def measure_quantize(repeat: int) -> dict[str, float]:
 
 def measure(repeat: int) -> dict[str, Any]:
     """Everything."""
+    library, _ = load()
+    if library is not None:
+        library.set_threads(1)
     with one_blas_thread():
         return {
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread used",
             "load_average": round(os.getloadavg()[0], 2),
             "tokens": list(TOKENS),
-            "sums": [measure_sums(*shape, d, repeat) for shape in SHAPES for d in (1, 2)],
+            "sums": [
+                measure_sums(*shape, d, bits, repeat)
+                for shape in SHAPES
+                for d, bits in ((1, 12), (1, 8), (2, 12))
+            ],
             "golden_weights_per_second": measure_golden(2880, repeat),
             "quantize_weights_per_second": measure_quantize(repeat),
         }
@@ -123,11 +134,13 @@ def print_text(facts: dict[str, Any]) -> None:
     """The same as tables for people, in M weights/s."""
     print(f"{facts['machine']}, load average {facts['load_average']}; M weights/s\n")
     for sums in facts["sums"]:
-        print(f"{sums['rows']} x {sums['columns']}, {sums['digits']} digit(s)")
-        print(f"{'tokens':>16}" + "".join(f"{tokens:>8}" for tokens in facts["tokens"]))
+        print(f"{sums['rows']} x {sums['columns']}, {sums['digits']} digit(s), "
+              f"activations of {sums['activation_bits']} bits")  # fmt: skip
+        print(f"{'tokens':>18}" + "".join(f"{tokens:>8}" for tokens in facts["tokens"]))
         for name, rates in sums["weights_per_second"].items():
-            print(f"{name:>16}" + "".join(f"{rate / 1e6:>8.0f}" for rate in rates))
-        print(f"the matrix product wins from {sums['matrix_product_wins_from']} tokens\n")
+            print(f"{name:>18}" + "".join(f"{rate / 1e6:>8.0f}" for rate in rates))
+        wins = (f"{name} from {first}" for name, first in sums["wins_from"].items())
+        print(f"ways for many tokens win: {', '.join(wins)}\n")
     print(f"golden model {facts['golden_weights_per_second'] / 1e6:.2f}")
     for digits, rate in facts["quantize_weights_per_second"].items():
         print(f"quantising to {digits} digit(s) {rate / 1e6:.0f}")
