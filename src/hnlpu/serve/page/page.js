@@ -100,7 +100,16 @@ function fire(experts) {
   experts.forEach((row, layer) => row.forEach((expert) => { counts[layer][expert] += 1; }));
 }
 
+let toDraw = null;      // the experts to frame, where a frame is due
+
 function drawExperts(shown) {
+  if (toDraw === null) requestAnimationFrame(drawNow);
+  toDraw = { shown };
+}
+
+function drawNow() {
+  const { shown } = toDraw;
+  toDraw = null;
   const most = Math.max(1, ...counts.flat());
   counts.forEach((row, layer) => row.forEach((count, expert) => {
     const cell = $("map").rows[layer].cells[expert + 1];
