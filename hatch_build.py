@@ -33,7 +33,10 @@ class KernelsBuildHook(BuildHookInterface[Any]):
 
     def dependencies(self) -> list[str]:
         """What the build environment needs beside hatchling."""
-        return [] if self._compile().system_compiler() else [ZIG]
+        compile_ = self._compile()
+        if compile_.is_current() or compile_.system_compiler() or not compile_.can_compile():
+            return []
+        return [ZIG]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, unless the library of this very source is there already."""

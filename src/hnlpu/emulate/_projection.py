@@ -227,8 +227,8 @@ def project_all(projections: Sequence[Projection]) -> list[Float32]:
         products = [
             Product(
                 p.described or describe(p.matrix),
-                np.ascontiguousarray(p.integers),
-                np.ascontiguousarray(p.scales),
+                np.ascontiguousarray(p.integers, np.int32),
+                np.ascontiguousarray(p.scales, np.int32),
             )
             for p in projections
         ]

@@ -43,6 +43,11 @@ def is_current(library: Path = LIBRARY) -> bool:
     return library.is_file() and digest().encode() in library.read_bytes()
 
 
+def can_compile() -> bool:
+    """Whether this system is one that the source is for: its threads are POSIX's."""
+    return os.name == "posix"
+
+
 def system_compiler() -> list[str] | None:
     """The command of a C compiler on the path: CC if it is set, else cc, gcc or clang."""
     for name in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
@@ -65,6 +70,8 @@ def compile_library(to: Path = LIBRARY) -> str:
 
     Raises CannotCompile.
     """
+    if not can_compile():
+        raise CannotCompile("the source needs POSIX threads")
     commands = [c for c in (system_compiler(), zig_compiler()) if c is not None]
     problems = []
     for command in commands:

@@ -100,6 +100,7 @@ class LayerStack:
     def __init__(self, library: Library, layers: Sequence[Layer], numbers: Numbers):
         self._library, self._numbers = library, numbers
         self._kept: list[Any] = [layers]
+        self._hidden = layers[0].q.columns
         self._layers = (_Layer * len(layers))(*(self._make(layer) for layer in layers))
 
     def _make(self, m: Layer) -> _Layer:
@@ -132,6 +133,9 @@ class LayerStack:
         chosen = np.empty((count, rows, self._numbers.active), np.int64)
         arrays = (x, cos, sin, pages.keys, pages.values, pages.tables, sequences, positions)
         assert all(a.flags.c_contiguous for a in arrays)
+        assert x.shape == (rows, self._hidden)
+        assert len(pages.keys) == count
+        assert len(sequences) == len(positions) == rows
         attention = _attention(
             (rows, self._numbers.heads, self._numbers.head_size), pages.keys[0], pages.values[0],
             pages.tables, sequences, positions,

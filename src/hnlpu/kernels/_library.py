@@ -109,6 +109,8 @@ class Library:
         Raises NotForKernels.
         """
         described, x = describe(matrix), np.ascontiguousarray(x_int, np.int32)
+        if x.ndim != 2 or x.shape[1] != described.columns:
+            raise ValueError(f"activations {x.shape} do not meet {described.columns} columns")
         out = np.empty((len(x), matrix.rows), np.int64)
         job = [described.address, x.ctypes.data, 0, len(x), out.ctypes.data, 0]
         self._run(np.array([job], np.int64), instructions, way)
@@ -119,6 +121,11 @@ class Library:
 
         One parallel piece of work.  Raises NotForKernels.
         """
+        for p in products:
+            if p.integers.shape != (len(p.scales), p.matrix.columns):
+                raise ValueError(
+                    f"activations {p.integers.shape} do not meet {p.matrix.columns} columns"
+                )
         out = [np.empty((len(p.integers), p.matrix.rows), np.float32) for p in products]
         jobs = [
             (p.matrix.address, p.integers.ctypes.data, p.scales.ctypes.data, len(p.integers),
