@@ -32,6 +32,7 @@ from hnlpu.masks._oasis_read import parse_cell
 from hnlpu.masks._oasis_regions import regions_payload
 from hnlpu.masks._oasis_taps import pattern_cells, pattern_layout, pattern_name, taps_payload
 from hnlpu.masks._oasis_write import cell_record
+from hnlpu.masks._proof_regions import require_reach
 
 BASES_KEPT = 4
 
@@ -45,6 +46,7 @@ class TileSource:
         self._schemes: dict[ArrayKind, Scheme] = {}
         self.base_metal = functools.lru_cache(BASES_KEPT)(self._base_metal)
         self.base_nets = functools.lru_cache(BASES_KEPT)(self._base_nets)
+        self.require_reach = functools.lru_cache(BASES_KEPT)(self._require_reach)
 
     def scheme(self, kind: ArrayKind) -> Scheme:
         """The scheme of an array kind in the build's technology."""
@@ -55,6 +57,12 @@ class TileSource:
     def _base_metal(self, kind: ArrayKind, shape: TileShape) -> Layout:
         """Every fixed rectangle below tiles of a shape, without labels."""
         return Layout(rectangles=self.scheme(kind).base(shape).flat())
+
+    def _require_reach(self, kind: ArrayKind, shape: TileShape) -> None:
+        """Raise DoesNotFit unless the rules hold for any wires in tiles of a shape."""
+        scheme = self.scheme(kind)
+        assert isinstance(scheme, Regions)
+        require_reach(scheme, shape)
 
     def _base_nets(self, kind: ArrayKind, shape: TileShape) -> Base:
         """The same after its way through a file, joined to nets for the extractor."""

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.embed import Fault, Layout, Scheme, TileDigits
-from hnlpu.errors import DamagedMasks, InvalidInput
+from hnlpu.embed import Fault, Layout, Regions, Scheme, TileDigits
+from hnlpu.errors import DamagedMasks, DoesNotFit
 from hnlpu.hardwire import Build, file_sha256
 from hnlpu.masks._cells import (
     TileSource,
@@ -117,7 +117,13 @@ class _Reader:
         problems += _differences(where, tile, found, digits.integers(), "says")
         problems += [_place(where, tile, fault) for fault in faults[FAULTS_A_TILE:PROBLEMS_A_TILE]]
         problems += _foreign_layers(where, scheme, cell)
-        if scheme.name == "regions":
+        if isinstance(scheme, Regions):
+            # what reading accepts is legal where the rules hold for any wires of the array
+            try:
+                self._source.require_reach(tile.kind, tile.shape)
+            except DoesNotFit as error:
+                problems.append(f"{where}: {error}")
+        if isinstance(scheme, Regions) and extracted:
             layout = self._source.base_metal(tile.kind, tile.shape).merged(_drawn(cell))
             broken = check_wires(scheme.technology, layout)
             problems += [f"{where}: {violation}" for violation in broken[:PROBLEMS_A_TILE]]

@@ -59,9 +59,10 @@ from hnlpu.place import PlacedTile, Tile, chip_tiles, die_plan
 Result = TypeVar("Result")
 
 DIGITS_A_JOB = 2**22
-BYTES_A_DIGIT: dict[Format, float] = {
-    "oasis": 1.1, "gds": 30, "via-map": 1.1, "def": 80, "tcl": 20
-}  # fmt: skip
+BYTES_A_DIGIT: dict[str, dict[Format, float]] = {
+    "taps": {"oasis": 1.1, "gds": 30, "via-map": 1.1, "def": 80, "tcl": 20},
+    "regions": {"oasis": 10.5, "gds": 420, "via-map": 7, "def": 330, "tcl": 28},
+}
 """About what a digit takes at most, to refuse before the disk is full."""
 
 
@@ -189,7 +190,8 @@ def write_masks(
         raise OutputExists(f"{out}: is in the build's own folder; choose another with --output")
     tiles = sorted(dict.fromkeys(tiles), key=lambda tile: tile.chip)  # within a chip as they came
     digits = sum(tile.shape.weights for tile in tiles)
-    needed = digits * sum(BYTES_A_DIGIT[name] for name in formats)
+    of_scheme = BYTES_A_DIGIT[build.manifest.placement.scheme]
+    needed = digits * sum(of_scheme[name] for name in formats)
     with new_folder(out, needed) as folder:
         writing = _Writing(build, folder, workers, with_base, progress, digits * len(formats))
         for name in formats:
