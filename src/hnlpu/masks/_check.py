@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.embed import Fault, Layout, Regions, Scheme, TileDigits
-from hnlpu.errors import DamagedMasks, DoesNotFit
+from hnlpu.errors import DamagedMasks, DoesNotFit, InvalidInput
 from hnlpu.hardwire import Build, file_sha256
 from hnlpu.masks._cells import (
     TileSource,
