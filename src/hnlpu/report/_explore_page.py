@@ -94,7 +94,9 @@ def _why(found: Search, winner: Candidate) -> Section:
     steps = [
         (
             f"{reason.title}: "
-            + ", ".join(f"{name} {old} to {new}" for name, (old, new) in reason.changed.items()),
+            + ", ".join(
+                f"{_words(name)} {old} to {new}" for name, (old, new) in reason.changed.items()
+            ),
             reason.sentences,
         )
         for reason in reasons
@@ -130,7 +132,7 @@ def _die(found: Search, winner: Candidate) -> Section:
 
 def _changes(found: Search, winner: Candidate) -> Section:
     rows = [
-        [name.replace("_", " "), str(old), str(new)]
+        [_words(name), str(old), str(new)]
         for name, old, new in changed_fields(found.reference.design, winner.score.design)
     ]
     return Section("The best machine", columns=["", "published", "best"], rows=rows)
@@ -155,6 +157,10 @@ def _designs(found: Search) -> Section:
     columns = ["machine", "", "context", "tokens/s", "tokens/$", "tokens/J", "us a token",
                "TCO, M$", "limit"]  # fmt: skip
     return Section("Machines", columns=columns, rows=rows)
+
+
+def _words(field: str) -> str:
+    return field.replace("_", " ")
 
 
 def _name(score: Score) -> str:
