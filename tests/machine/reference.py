@@ -153,3 +153,35 @@ class Reference:
         return self.everything_in_hbm
 
     everything_in_hbm = False
+
+
+class EveryChip(Reference):
+    """The same with resources of every chip apart, and positions where they really lie.
+
+    A step of an exchange ends on all chips when it has ended on the last.  Positions are dealt to
+    the rows one by one, so that chips differ by one position at most.
+    """
+
+    columns = 1
+
+    def serve(self, token, ready):
+        row = self.rows[token.step]
+        if row[KIND] == EXPERTS:
+            return super().serve(token, ready)
+        ends = []
+        for chip in range(self.program.rows * self.columns):
+            if row[KIND] != ATTENTION:
+                began = self.hold((chip, row[RESOURCE]), ready, row[OCCUPANCY])
+                ends.append(began + row[LATENCY])
+                continue
+            positions = token.position + 1
+            first = max(0, positions - row[WINDOW]) if row[WINDOW] else 0
+            place = chip // self.columns
+            share = sum(1 for p in range(first, positions) if p % self.program.rows == place)
+            unit, sums, read, _ = (
+                int(share * x + 0.5) for x in self.program.positional[token.step]
+            )
+            began = self.hold((chip, row[RESOURCE]), ready, row[OCCUPANCY] + unit)
+            done = began + row[LATENCY] + sums
+            ends.append(max(done, self.hold((chip, BUFFER), ready, read) + read))
+        return max(ends)

@@ -20,7 +20,7 @@ from hnlpu.machine._program import PICOSECONDS, token_program
 from hnlpu.machine._requests import Requests
 from hnlpu.machine._run import draw_routes, run_decode, run_requests
 from machine.machines import make_machine, make_model
-from machine.reference import Reference
+from machine.reference import EveryChip, Reference
 
 NS = 1000  # picoseconds
 
@@ -118,6 +118,20 @@ def test_requests_equal_the_reference(spec, model, asked, most_active):
     assert counts.record.tolist() == [list(entry) for entry in reference.record]
     assert counts.finished == len(asked)
     assert counts.outputs == decode.sum()
+
+
+@settings(max_examples=15)
+@given(machines, models, st.integers(30, 90), st.integers(2, 12))
+def test_one_chip_stands_for_all(spec, model, prompt, decode):
+    work = token_work(model, spec.rows, spec.columns)
+    requests = Requests(np.zeros(3), np.full(3, prompt), np.full(3, decode))
+    counts = run_requests(spec, work, requests, 3, np.inf, 7, record=requests.tokens)
+    program = token_program(spec, work)
+    experts = (model.experts.count, model.experts.active) if model.experts else (0, 0)
+    every = EveryChip(program, draw_routes(program, *experts, 7), spec.slots)
+    every.columns = spec.columns
+    every.run([0] * 3, [0] * 3, [prompt] * 3, [decode] * 3, 1, 3, requests.tokens)
+    assert counts.record[-1, 2] == pytest.approx(every.record[-1][2], rel=0.02)
 
 
 def make_reference(spec, model, work, in_hbm):

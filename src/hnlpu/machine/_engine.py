@@ -72,6 +72,74 @@ def latency_bin(latency: int) -> int:
 
 
 @njit(cache=True, nogil=True)
+def _hold(
+    resource: Int, ready: Int, time: Int, free: Integers, busy: Integers, waited: Integers
+) -> Int:
+    """Seize a resource as soon as it is free; when that was."""
+    began: Int = max(ready, free[resource])
+    free[resource] = began + time
+    busy[resource] += time
+    waited[resource] += began - ready
+    return began
+
+
+@njit(cache=True, nogil=True)
+def _attend(
+    row: Integers, positional: Floats, position: Int, rows: int, spilled: float,
+    hbm_latency: int, ready: Int, free: Integers, busy: Integers, waited: Integers,
+    served: Integers, counters: Integers,
+) -> Int:  # fmt: skip
+    """Attention over `position` cached positions: vector unit, buffer and HBM at once; its end."""
+    if row[WINDOW]:
+        position = min(position, row[WINDOW])
+    share = (position + rows - 1) // rows
+    sums = int(share * positional[1] + 0.5)
+    held = row[OCCUPANCY] + int(share * positional[0] + 0.5)
+    computed = _hold(row[RESOURCE], ready, held, free, busy, waited) + row[LATENCY] + sums
+    read = int(share * positional[2] + 0.5)
+    from_buffer = max(ready, free[BUFFER])
+    free[BUFFER] = from_buffer + read
+    busy[BUFFER] += read
+    done: Int = max(computed, from_buffer + read)
+    if spilled > 0:
+        streamed = int(share * positional[3] * spilled + 0.5)
+        from_hbm = max(ready, free[HBM])
+        free[HBM] = from_hbm + streamed
+        busy[HBM] += streamed
+        done = max(done, from_hbm + streamed + hbm_latency)
+    served[row[PART]] += row[LATENCY]
+    counters[ATTENTION_TIME] += sums
+    counters[STALL] += done - computed
+    return done
+
+
+@njit(cache=True, nogil=True)
+def _route(began: Int, slot: Int, bank: Int, routes: int) -> Int:
+    """The route that a token takes in a layer: by chance, but the same for up and for down."""
+    mixed = began ^ (slot * 40503) ^ (bank // 2 * 9973)
+    return ((mixed * 2654435761) >> 16) & (routes - 1)
+
+
+@njit(cache=True, nogil=True)
+def _pass_experts(
+    row: Integers, route: Integers, ready: Int, bank_free: Integers, busy: Integers,
+    waited: Integers, served: Integers,
+) -> Int:  # fmt: skip
+    """A pass through the experts of a route, those of one bank one after the other; its end."""
+    bank, held = row[RESOURCE], row[OCCUPANCY]
+    done = ready
+    for pick in range(len(route) - 1):
+        began = max(ready, bank_free[bank, route[pick]])
+        bank_free[bank, route[pick]] = began + held
+        done = max(done, began + held)
+    rounds = route[-1] * held
+    busy[-1] += (len(route) - 1) * held
+    waited[-1] += done - ready - rounds
+    served[row[PART]] += rounds
+    return done
+
+
+@njit(cache=True, nogil=True)
 def run(
     table: Integers, positional: Floats, body: int, rows: int,
     hbm_latency: int, free: Integers, bank_free: Integers, routes: Integers,
@@ -87,10 +155,10 @@ def run(
     arrival; with `growth` 0 contexts stay as they are.  A sequence keeps `full_bytes` a position,
     and `window_bytes` a position up to `window_size`.  After `warm` tokens the counters of the
     measured part start.  A row of `routes` is the banks that a token's experts lie in and the
-    rounds that they take; the last entry of `busy` is of all banks.  `record` takes (request, position, time) of the first tokens.
+    rounds that they take; the last entry of `busy` is of all banks.  `record` takes (request,
+    position, time) of the first tokens.
     """
     mask = (np.int64(1) << bits) - 1
-    expert_arrays = len(busy) - 1
     leaves = 1
     while leaves < slots + 1:
         leaves *= 2
@@ -106,8 +174,6 @@ def run(
     issued = np.zeros(requests, np.int64)
     left = output.copy()
     length = len(table)
-    route_mask = len(routes) - 1
-    picks = routes.shape[1] - 1
     head, filling, active = 0, -1, 0
     reserved, full_used, window_used = 0.0, 0.0, 0.0
     spilled_full, spilled_window = 0.0, 0.0
@@ -154,11 +220,7 @@ def run(
                     slot_end[slot] = body
             else:
                 break
-            r, held = table[0, RESOURCE], table[0, OCCUPANCY]
-            began = max(now, free[r])
-            free[r] = began + held
-            busy[r] += held
-            waited[r] += began - now
+            began = _hold(table[0, RESOURCE], now, table[0, OCCUPANCY], free, busy, waited)
             served[table[0, PART]] += table[0, LATENCY]
             slot_began[slot] = now
             slot_pc[slot] = 1
@@ -185,59 +247,24 @@ def run(
             ready = now
             more = True
             while more:
-                what, r = table[pc, KIND], table[pc, RESOURCE]
-                held, takes, p = table[pc, OCCUPANCY], table[pc, LATENCY], table[pc, PART]
+                what = table[pc, KIND]
                 if what == PLAIN:
-                    began = max(ready, free[r])
-                    free[r] = began + held
-                    busy[r] += held
-                    waited[r] += began - ready
-                    served[p] += takes
-                    ready = began + takes
+                    began = _hold(
+                        table[pc, RESOURCE], ready, table[pc, OCCUPANCY], free, busy, waited
+                    )
+                    served[table[pc, PART]] += table[pc, LATENCY]
+                    ready = began + table[pc, LATENCY]
                 elif what == ATTENTION:
-                    position = slot_position[slot] + 1
-                    spilled = spilled_full
-                    if table[pc, WINDOW]:
-                        position = min(position, table[pc, WINDOW])
-                        spilled = spilled_window
-                    share = (position + rows - 1) // rows
-                    held += int(share * positional[pc, 0] + 0.5)
-                    sums = int(share * positional[pc, 1] + 0.5)
-                    began = max(ready, free[r])
-                    free[r] = began + held
-                    busy[r] += held
-                    waited[r] += began - ready
-                    served[p] += takes
-                    counters[ATTENTION_TIME] += sums
-                    computed = began + takes + sums
-                    read = int(share * positional[pc, 2] + 0.5)
-                    from_buffer = max(ready, free[BUFFER])
-                    free[BUFFER] = from_buffer + read
-                    busy[BUFFER] += read
-                    done = max(computed, from_buffer + read)
-                    if spilled > 0:
-                        streamed = int(share * positional[pc, 3] * spilled + 0.5)
-                        from_hbm = max(ready, free[HBM])
-                        free[HBM] = from_hbm + streamed
-                        busy[HBM] += streamed
-                        done = max(done, from_hbm + streamed + hbm_latency)
-                    counters[STALL] += done - computed
-                    ready = done
+                    spilled = spilled_window if table[pc, WINDOW] else spilled_full
+                    ready = _attend(
+                        table[pc], positional[pc], slot_position[slot] + 1, rows, spilled,
+                        hbm_latency, ready, free, busy, waited, served, counters,
+                    )  # fmt: skip
                 else:
-                    # up and down of a layer meet the same experts: the route follows the token
-                    route = slot_began[slot] ^ (slot * 40503) ^ (r // 2 * 9973)
-                    route = ((route * 2654435761) >> 16) & route_mask
-                    done = ready
-                    for pick in range(picks):
-                        b = routes[route, pick]
-                        began = max(ready, bank_free[r, b])
-                        bank_free[r, b] = began + held
-                        done = max(done, began + held)
-                    rounds = routes[route, picks] * held
-                    busy[expert_arrays] += picks * held
-                    waited[expert_arrays] += done - ready - rounds
-                    served[p] += rounds
-                    ready = done
+                    route = _route(slot_began[slot], slot, table[pc, RESOURCE], len(routes))
+                    ready = _pass_experts(
+                        table[pc], routes[route], ready, bank_free, busy, waited, served
+                    )
                 more = table[pc, CHAINED] == 1 and pc + 1 < slot_end[slot]
                 pc += 1
             slot_pc[slot] = pc
