@@ -12,9 +12,11 @@ may refuse what is legal in another way (two wires that touch, say), because we 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from hnlpu.embed import Layout, Rectangles
 from hnlpu.masks._klayout import VIOLATIONS_KEPT, Violation
@@ -154,6 +156,8 @@ def _key(y: Int64, x: Int64) -> Int64:
 def _in_order(shapes: Int64) -> tuple[Int64, Int64]:
     """Shapes by their lower and then by their left edges, and their keys."""
     keys = _key(shapes[:, 1], shapes[:, 0])
+    if (keys[1:] >= keys[:-1]).all():
+        return shapes, keys
     order = np.argsort(keys, kind="stable")
     return shapes[order], keys[order]
 
@@ -166,16 +170,45 @@ def _uncovered(cuts: Int64, wires: Int64, sides: int, ends: int) -> Bool:
     if not len(wires):
         return np.ones(len(cuts), bool)
     ordered, keys = _in_order(wires)
-    tracks = np.unique(ordered[:, 1])
-    track = tracks[np.maximum(np.searchsorted(tracks, cuts[:, 1] - sides, side="right") - 1, 0)]
-    at = np.searchsorted(keys, _key(track, cuts[:, 0] - ends), side="right") - 1
-    wire = ordered[np.maximum(at, 0)]
-    held = (
-        (at >= 0)
-        & (wire[:, 0] <= cuts[:, 0] - ends)
-        & (wire[:, 2] >= cuts[:, 2] + ends)
-        & (wire[:, 1] <= cuts[:, 1] - sides)
-        & (wire[:, 3] >= cuts[:, 3] + sides)
-    )
-    covered: Bool = ~held
-    return covered
+    tracks = ordered[np.flatnonzero(np.diff(ordered[:, 1], prepend=ordered[0, 1] - 1)), 1]
+    bare = np.empty(len(cuts), np.bool_)
+    _reach(cuts, ordered, keys, tracks, sides, ends, bare)
+    return bare
+
+
+@njit(cache=True, nogil=True)
+def _last(ascending: Int64, value: Any, hint: Any) -> Any:
+    """Where the last that is at most `value` stands, -1 for none; soon found if near `hint`."""
+    step, low, high = 1, hint, hint
+    while low >= 0 and ascending[low] > value:
+        high, low, step = low, low - step, 2 * step
+    low, step = max(low, -1), 1
+    while high < len(ascending) and (high < 0 or ascending[high] <= value):
+        low, high, step = high, high + step, 2 * step
+    high = min(high, len(ascending))
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if ascending[middle] <= value:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@njit(cache=True, nogil=True)
+def _reach(
+    cuts: Int64, wires: Int64, keys: Int64, tracks: Int64, sides: int, ends: int, bare: Bool
+) -> None:
+    """Mark in `bare` the cuts that their wire does not reach beyond."""
+    track, at = 0, 0
+    for n in range(len(cuts)):
+        x0, y0 = cuts[n, 0] - ends, cuts[n, 1] - sides
+        track = max(_last(tracks, y0, track), 0)
+        at = _last(keys, (tracks[track] << 32) + x0, max(at, 0))
+        bare[n] = (
+            at < 0
+            or wires[at, 0] > x0
+            or wires[at, 2] < cuts[n, 2] + ends
+            or wires[at, 1] > y0
+            or wires[at, 3] < cuts[n, 3] + sides
+        )
