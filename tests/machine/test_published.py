@@ -17,6 +17,7 @@ from hnlpu.machine import (
     token_demand,
     token_latency,
     token_work,
+    uniform_requests,
 )
 from hnlpu.machine._exchange import axis_bytes
 
@@ -220,3 +221,18 @@ def test_every_kind_of_model_runs(spec, name):
     result = simulate(spec, model, Load(1024, 64), tokens=1000)
     assert 0 < result.tokens_per_second <= result.bound * 1.02
     assert sum(result.breakdown.values()) == pytest.approx(1)
+
+
+def test_requests_without_contention_pass_slot_by_slot(spec, model):
+    asked = uniform_requests(10, 2160, 51)
+    result = simulate(spec, model, Load(1, 10, asked), contention="none", sliding=False)
+    # ten prompts of 2,160 tokens through 216 slots take 100 latencies, answers 50, the last one 1
+    assert result.processed_per_second == pytest.approx(asked.tokens / (151 * result.latency))
+    assert result.tokens_per_second == pytest.approx(510 / (151 * result.latency))
+
+
+def test_a_run_that_ends_before_the_first_answer_has_no_rate(spec, model):
+    result = simulate(spec, model, Load(1, 2, uniform_requests(2, 1000, 5)), tokens=50)
+    assert result.tokens_per_second == result.tokens_per_second_per_user == 0
+    assert result.processed_per_second > 0
+    assert result.ttft == float("inf")

@@ -181,17 +181,19 @@ def _analytic(
     in_flight = min(batch, spec.slots)
     latency = token_latency(spec, work, context, kv, in_flight)
     demand = token_demand(spec, work, context, kv)
-    processed = in_flight / latency.total
-    outputs = 1.0
+    processed = generated = in_flight / latency.total
     prompt = context
-    if load.requests is not None:
-        outputs = load.requests.decode.sum() / load.requests.tokens
-        prompt = round(float(load.requests.prefill.mean()))
+    if (asked := load.requests) is not None:
+        # prompts stream through all slots, answers have one each
+        passed = asked.prefill.sum() / spec.slots + (asked.decode - 1).sum() / in_flight
+        span = latency.total * (passed + 1)
+        processed, generated = asked.tokens / span, float(asked.decode.sum() / span)
+        prompt = round(float(asked.prefill.mean()))
     breakdown = {part: getattr(latency, part) / latency.total for part in PARTS}
     limit = max(1e-30, largest_demand(demand)[1])
     ttft = prefill_time(spec, work, prompt, loaded=True)
     return Simulation(
-        "none", processed * outputs, processed, processed * outputs / batch,
+        "none", generated, processed, generated / batch,
         min(in_flight / latency.total, 1 / limit),
         latency.total, latency.total, latency.total, latency.total * batch / in_flight,
         token_latency(spec, work, context, kv, 1).total, ttft, ttft,
@@ -217,7 +219,7 @@ def _of_counts(
     admitted = min(fitting, batch)
     interval = counts.latency
     if load.requests is None:  # a sequence without a slot waits for its turn
-        interval = admitted / counts.output_rate
+        interval = admitted / counts.output_rate if counts.output_rate else math.inf
     use = counts.utilisation
     busiest = max(use, key=lambda name: use[name])
     if use[busiest] >= SATURATED:
@@ -227,7 +229,7 @@ def _of_counts(
     else:
         bottleneck = "tokens in flight"
     return Simulation(
-        "full", counts.output_rate, counts.processed_rate, 1 / interval, bound,
+        "full", counts.output_rate, counts.processed_rate, 1 / interval if interval else 0.0, bound,
         counts.latency, counts.latency_p50, counts.latency_p99, interval, alone,
         ttft, ttft_p99, counts.breakdown, counts.waiting, use, bottleneck, kv, batch,
         admitted, counts.in_flight, counts.tokens, counts.span,
