@@ -10,7 +10,7 @@ import threadpoolctl
 import hnlpu
 from helpers import write_checkpoint
 from hnlpu.emulate import one_blas_thread, open_language_model
-from hnlpu.emulate._language_model import _windows
+from hnlpu.emulate._language_model import score_windows
 from hnlpu.errors import InvalidInput, TokenizerMissing
 
 TOKENS = np.random.default_rng(1).integers(0, 97, 150).tolist()
@@ -51,7 +51,7 @@ def test_score_is_the_log_softmax_of_the_logits(hardwired):
 @pytest.mark.parametrize(("n", "limit"), [(2, 2), (10, 2), (10, 4), (10, 10), (11, 5), (100, 7)])
 def test_windows_score_every_token_once(n, limit):
     scored = []
-    for start, first, end in _windows(n, limit):
+    for start, first, end in score_windows(n, limit):
         assert 0 <= start < first < end <= n
         assert end - start <= limit
         if start:

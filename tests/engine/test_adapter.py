@@ -194,3 +194,39 @@ def test_missing_and_cut_files_are_refused(architecture, tmp_path):
 def test_an_adapter_that_is_not_loaded_is_refused(model):
     with pytest.raises(InvalidInput, match="not loaded"):
         Engine(model).submit(Request((1,), adapter="zebra"))
+
+
+def test_generate_and_score_with_an_adapter(cli, model, adapters, tmp_path):
+    """The command line against requests of the engine; an adapter of zeros against no adapter."""
+    directory, folder = model.directory, adapters["one"].directory
+    engine = Engine(model, adapters=adapters)
+    prompt = model.encode("def f(x):").tolist()
+    sampling = Sampling(temperature=0.6, seed=2)
+    request = Request(tuple(prompt), max_tokens=20, sampling=sampling, adapter="one")
+    (expected,) = engine.run([request])
+    options = ("--max-tokens", "20", "--temperature", "0.6", "--seed", "2", "--json")
+    code, out, _ = cli(
+        "generate", directory, "--prompt", "def f(x):", "--adapter", folder, *options
+    )
+    assert code == 0
+    ended = expected.reason == "stop"
+    assert json.loads(out)["tokens"] == list(expected.tokens[: len(expected.tokens) - ended])
+    assert json.loads(out)["text"] == expected.text
+    zeros = {name: np.zeros_like(value) for name, value in tensors().items()}
+    nothing = write(tmp_path / "zeros", zeros)
+    text = "import os, sys, and much more than that\n" * 4
+    for extra in ((), ("--context", "32", "--top", "2")):
+        plain, changed = (
+            json.loads(cli("score", directory, "--text", text, "--json", *extra, *more)[1])
+            for more in ((), ("--adapter", nothing))
+        )
+        assert plain | {"seconds": 0} == changed | {"seconds": 0}
+
+
+@pytest.mark.parametrize("command", ["generate", "score"])
+def test_float_models_take_no_adapter(cli, tiny_checkpoint, adapters, command):
+    code, out, err = cli(
+        command, tiny_checkpoint, "--tokens", "1,2", "--adapter", adapters["one"].directory
+    )
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "float sums depend on the batch" in err

@@ -36,6 +36,9 @@ Tokens = Annotated[str | None, typer.Option(metavar="IDS", help="Token ids, as i
 FloatActivations = Annotated[
     bool, typer.Option("--float-activations", help="Do not round activations to integers.")
 ]
+AdapterOption = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="LoRA adapter to run beside the wires.")
+]
 _FORMATS = "auto, mxfp4 or mxfp4x2"
 
 
@@ -202,6 +205,7 @@ def generate(
     stream: Annotated[bool, typer.Option(help="Print text as it comes.")] = True,
     ignore_end: Annotated[bool, typer.Option(help="Go on after an end-of-text token.")] = False,
     float_activations: FloatActivations = False,
+    adapter: AdapterOption = None,
     json: Json = False,
 ) -> None:
     """Let the model continue a prompt."""
@@ -211,7 +215,7 @@ def generate(
         raise InvalidInput("give either --prompt TEXT or --tokens 1,2,3")
     model = open_language_model(directory, float_activations=float_activations)
     given = parse_tokens(tokens) if tokens is not None else prompt or ""
-    new = model.generate(
+    new = _adapted(model, adapter).generate(
         given, max_tokens=max_tokens, temperature=temperature, seed=seed, ignore_end=ignore_end
     )
     has_text = model.tokenizer.usable
@@ -253,6 +257,7 @@ def score(
     ] = None,
     top: Annotated[int, typer.Option(help="Also give the K best tokens at each position.")] = 0,
     float_activations: FloatActivations = False,
+    adapter: AdapterOption = None,
     json: Json = False,
 ) -> None:
     """Log-probabilities and perplexity of a text under the model."""
@@ -266,7 +271,7 @@ def score(
     model = open_language_model(directory, float_activations=float_activations)
     began = time.monotonic()
     with waiting("scoring"):
-        result = model.score(given, context=context, top=top)
+        result = _adapted(model, adapter).score(given, context=context, top=top)
     seconds = time.monotonic() - began
     facts: dict[str, Any] = {
         "logprobs": result.logprobs,
@@ -291,6 +296,15 @@ def score(
     out.print(f"{line}, over {count:,} token{'s' * (count != 1)} in {seconds:.1f} s")
     if result.top is not None:
         _print_top(model, result.tokens, result.logprobs, result.top)
+
+
+def _adapted(model: Any, adapter: Path | None) -> Any:
+    """The model, with the adapter where there is one: both generate and score."""
+    if adapter is None:
+        return model
+    from hnlpu.engine import Adapted
+
+    return Adapted(model, adapter)
 
 
 def _print_top(

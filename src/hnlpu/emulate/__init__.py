@@ -9,6 +9,7 @@ from hnlpu.emulate._language_model import (
     float_model,
     hardwired,
     open_language_model,
+    score_windows,
 )
 from hnlpu.emulate._layers import CompiledLayers, PlainLayers, compiled_layers
 from hnlpu.emulate._projection import (
@@ -50,6 +51,7 @@ __all__ = [
     "quantize_activations",
     "ranked",
     "sample",
+    "score_windows",
     "softmax_weights",
     "vector_unit",
     "ways_to_sum",

@@ -167,7 +167,7 @@ class LanguageModel:
         def score_window(window: _Window) -> tuple[list[float], list[list[tuple[int, float]]]]:
             return self._score_window(ids, window, top)
 
-        parts = list(in_parallel(score_window, _windows(len(ids), limit)))
+        parts = list(in_parallel(score_window, score_windows(len(ids), limit)))
         logprobs = [value for values, _ in parts for value in values]
         best = [pairs for _, lists in parts for pairs in lists]
         size = None
@@ -195,7 +195,7 @@ class LanguageModel:
 _Window = tuple[int, int, int]
 
 
-def _windows(n: int, limit: int) -> Iterator[_Window]:
+def score_windows(n: int, limit: int) -> Iterator[_Window]:
     """(start, first scored, end) of the windows that score tokens 1..n-1 once each."""
     first = 1
     end = min(n, limit)
