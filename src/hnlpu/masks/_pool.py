@@ -11,6 +11,7 @@ import importlib
 import logging
 import multiprocessing
 import os
+import socket
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,8 @@ Input = TypeVar("Input")
 Result = TypeVar("Result")
 AHEAD = 2
 """Jobs under way or waiting for each worker."""
+SECONDS_TO_ANSWER = 10
+"""For a Ray cluster's port."""
 TRIES = 3
 """Times that a job may take its worker down before it is given up."""
 
@@ -143,6 +146,7 @@ class _Ray(Workers):
         self._started = not ray.is_initialized()
         if self._started:
             local = address == "local"
+            _require_reachable(address)
             try:
                 ray.init(
                     address=address, num_cpus=count if local else None,
@@ -178,6 +182,19 @@ class _Ray(Workers):
     def close(self) -> None:
         if self._started:
             self._ray.shutdown()
+
+
+def _require_reachable(address: str) -> None:
+    """Refuse what no cluster answers at, which Ray would try for minutes; raises InvalidInput."""
+    if address in ("local", "auto"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise InvalidInput(f"Ray at {address!r}: give HOST:PORT, ray://HOST:PORT, auto or local")
+    try:
+        socket.create_connection((host, int(port)), SECONDS_TO_ANSWER).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise InvalidInput(f"Ray at {address!r}: cannot be reached ({error})") from None
 
 
 def _call(job: Callable[[Any], Any], item: Any) -> Any:
