@@ -8,8 +8,10 @@ base-taps-d1-b8-r2-256x32       fixed metal and pin labels of 256 rows of 32 blo
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -54,9 +56,13 @@ class TileSource:
             self._schemes[kind] = open_scheme(self.build.manifest.technology, kind)
         return self._schemes[kind]
 
+    def _base(self, kind: ArrayKind, shape: TileShape) -> Layout:
+        with _no_collector():
+            return self.scheme(kind).base(shape)
+
     def _base_metal(self, kind: ArrayKind, shape: TileShape) -> Layout:
         """Every fixed rectangle below tiles of a shape, without labels."""
-        return Layout(rectangles=self.scheme(kind).base(shape).flat())
+        return Layout(rectangles=self._base(kind, shape).flat())
 
     def _require_reach(self, kind: ArrayKind, shape: TileShape) -> None:
         """Raise DoesNotFit unless the rules hold for any wires in tiles of a shape."""
@@ -68,13 +74,25 @@ class TileSource:
         """The same after its way through a file, joined to nets for the extractor."""
         scheme = self.scheme(kind)
         name = base_name(scheme, shape)
-        record = cell_record(name, base_payload(scheme, shape), compress=False)
+        record = cell_record(name, layout_payload(self._base(kind, shape)), compress=False)
         return Base(scheme.technology, parse_cell(record, name))
 
     @property
     def read(self) -> TileReader:
         """Reads the digits and weights of tiles."""
         return self._reader
+
+
+@contextlib.contextmanager
+def _no_collector() -> Iterator[None]:
+    """Without the collector of cycles: it would walk half a million labels again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def chip_name(chip: int) -> str:
