@@ -84,6 +84,8 @@ def main() -> None:
     print("\nIts own machine: how fast the chip would be, and what it would cost:")
     run("simulate", build)
     run("cost", build)
+    print("\nThe same model at 130 nm, on one die of an open process:")
+    run("cost", build, "--system", "sky130-one", "--context", "256")
     print(
         f"\nDone in {time.monotonic() - began:.0f} s. Open the report: {report.resolve().as_uri()}"
     )
