@@ -33,6 +33,8 @@ _OPTIONAL = (
     ("pyslang", "linting RTL", "pip install pyslang"),
     ("fastapi", "serving", "pip install 'hnlpu[serve]'"),
     ("llguidance", "answers under a schema", "pip install 'hnlpu[serve]'"),
+    ("optuna", "exploring machines", "pip install 'hnlpu[explore]'"),
+    ("ray", "exploring on a cluster", "pip install 'hnlpu[ray]'"),
     ("ziglang", "a C compiler where the system has none", "pip install ziglang"),
 )
 
