@@ -24,6 +24,6 @@ def chip_facts(build: Path, context: int) -> dict[str, Any]:
         "chips": target.specification.rows * target.specification.columns,
         "sequences": result.batch,
         "context": context,
-        "tokens_per_second": result.tokens_per_second,
-        "tokens_per_second_per_user": result.tokens_per_second_per_user,
+        "tokens_per_second": float(result.tokens_per_second),
+        "tokens_per_second_per_user": float(result.tokens_per_second_per_user),
     }
