@@ -46,3 +46,8 @@ def test_folders_import_only_to_their_left() -> None:
         if place[name] > place[folder]
     ]
     assert wrong == []
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))  # pytest imports them under their bare names
