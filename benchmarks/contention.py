@@ -19,7 +19,7 @@ from pathlib import Path
 from decode import HERE, LLAMA, WIDTHS, Worker, make_llama
 
 RIVALS = (0, 1, 2)
-TOKENS = {"hnlpu": 24, LLAMA: 6}
+TOKENS = {"hnlpu": 24, LLAMA: 3}  # llama.cpp may need seconds a token
 
 
 def measure(work: Path, repeat: int) -> dict[str, dict[int, list[float]]]:
@@ -41,7 +41,7 @@ def measure(work: Path, repeat: int) -> dict[str, dict[int, list[float]]]:
             rivals = [subprocess.Popen(busy) for _ in range(count)]
             try:
                 for name, worker in workers.items():
-                    worker.ask("prefill", 16)
+                    worker.ask("prefill", 4)
                     seconds = worker.ask("decode", TOKENS[name])["seconds"]
                     if turn:  # the first one maps and warms
                         rates[name][count].append(TOKENS[name] / seconds)
