@@ -154,7 +154,8 @@ def measure(subject: Subject, folder: Path, repeat: int) -> dict[str, Any]:
             # rectangles of rows anew in each run, as of a file just read
             fresh = replace(cell)
             netlist = base_of(scheme, shape).netlist(fresh.shapes)
-            found, faults = decode_taps(netlist, shape.rows, shape.blocks)
+            found, undecoded = decode_taps(netlist, shape.rows, shape.blocks)
+            faults = [*netlist.faults, *undecoded]
             if faults or not np.array_equal(found, digits.integers()):
                 sys.exit(f"{subject.name}: its nets are not what was drawn")
 
