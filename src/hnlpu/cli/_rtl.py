@@ -39,6 +39,9 @@ def rtl(
         bool,
         typer.Option("--simulate", help="Run each bench: every product to the golden integers."),
     ] = False,
+    synth: Annotated[
+        bool, typer.Option("--synth", help="Count transistors, flip-flops and depth with Yosys.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Write neuron arrays as SystemVerilog: silicon that no weight changes, and wiring."""
@@ -74,10 +77,52 @@ def rtl(
         facts["simulated"] = [
             {**one.__dict__, "macs_per_second": round(one.macs_per_second)} for one in found
         ]
+    if synth:
+        facts["synthesized"] = _synthesize(build, units, json=json)
     if json:
         print_json(facts)
     if any(one.fault for one in found):
         raise typer.Exit(1)
+
+
+def _synthesize(build: Any, units: Any, *, json: bool) -> list[dict[str, Any]]:
+    """Count every distinct shape of the units, beside the scheme's own estimate."""
+    from hnlpu.embed import Taps
+    from hnlpu.rtl import synthesize
+
+    technology, facts = build.manifest.technology, []
+    for shape in dict.fromkeys(unit.shape for unit in units):
+        with waiting(f"synthesising {shape.name}"):
+            found = synthesize(shape, technology.silicon)
+        estimate = Taps(technology, shape.kind).transistors(
+            shape.inputs, shape.neurons, shape.activation_bits
+        )
+        blocks = [
+            {**block.__dict__, "transistors_per_weight": found.per_weight(block)}
+            for block in found.blocks
+        ]
+        facts.append(
+            {
+                "shape": shape.name, "transistors_per_weight": found.transistors_per_weight,
+                "estimated_per_weight": estimate * shape.kind.digits,
+                "flip_flops": found.flip_flops, "depth": found.depth,
+                "cycles_per_product": shape.steps, "blocks": blocks,
+            }
+        )  # fmt: skip
+        if json:
+            continue
+        out.print(
+            f"{shape.name}: {found.transistors_per_weight:.2f} transistors a weight "
+            f"({facts[-1]['estimated_per_weight']:.2f} by the scheme's formula), "
+            f"{found.flip_flops:,} flip-flops, {found.depth} gates deep, {shape.steps} cycles a product"
+        )
+        for block in found.blocks:
+            out.print(
+                f"  {block.name:<15} {block.instances:>7,} x {block.transistors:>9,.0f} "
+                f"{found.per_weight(block):>7.2f} a weight, {block.full_adders} full adders, "
+                f"{block.half_adders} half, {block.flip_flops} flip-flops, depth {block.depth}"
+            )
+    return facts
 
 
 def _tell(one: Any) -> None:

@@ -1,11 +1,13 @@
 """A build's arrays as SystemVerilog: silicon that no weight changes, and wiring that is the weights.
 
     Build ──► units (an array each) ──► silicon/, wiring/, top/, bench/ ──► Verilator ──► verdict
+                                                                     └──► Yosys ──► counts, proofs
 
 Silicon depends on `ArrayShape` alone: kind of array, neurons, blocks, activation bits.
 """
 
 from hnlpu.rtl._design import Unit, find_units, identifier, top
+from hnlpu.rtl._prove import Verdict, prove
 from hnlpu.rtl._shape import ArrayShape
 from hnlpu.rtl._silicon import array_name, silicon
 from hnlpu.rtl._simulate import Simulation, simulate
@@ -22,12 +24,14 @@ __all__ = [
     "Simulation",
     "Synthesis",
     "Unit",
+    "Verdict",
     "Written",
     "array_name",
     "file_list",
     "find_units",
     "identifier",
     "make_batches",
+    "prove",
     "silicon",
     "simulate",
     "synthesize",

@@ -135,7 +135,7 @@ def _neuron(shape: ArrayShape) -> tuple[str, str]:
     name = f"hnlpu_neuron_{shape.neuron_name}"
     active = f"    input  logic [{kind.bank - 1}:0] active,\n" if kind.bank > 1 else ""
     scales = _scale_ports(rows, shape, "    ") if shape.column_bits else ""
-    body = _selected("port", "p", shape, inputs)
+    body = _selected("port", "p", shape, BLOCK)
     body += _scaled_sum(shape) if shape.column_bits else _plain_sum(shape)
     return (
         name,
@@ -189,22 +189,33 @@ def _scale_ports(rows: int, shape: ArrayShape, indent: str) -> str:
 
 
 def _selected(name: str, pins: str, shape: ArrayShape, width: int) -> str:
-    """Per digit `NAME_d`: the `width` bits of the active member's row among `pins`."""
-    kind, lines = shape.kind, []
+    """Per digit `NAME_d`: of every block, the `width` bits of the active member's row of `pins`."""
+    kind, text = shape.kind, ""
+    total = shape.blocks * width
+    of_block = f"[block*{BLOCK}+:{BLOCK}]" if pins == "p" else "[block]"
     for digit in range(kind.digits):
-        lines.append(f"  logic [{width - 1}:0][LANES-1:0] {name}_{digit};\n")
+        text += f"  logic [{total - 1}:0][LANES-1:0] {name}_{digit};\n"
         if kind.bank == 1:
-            lines.append(f"  assign {name}_{digit} = {pins}[{digit}];\n")
+            text += f"  assign {name}_{digit} = {pins}[{digit}];\n"
             continue
-        offered = ", ".join(
-            f"{pins}[{member * kind.digits + digit}]" for member in reversed(range(kind.bank))
-        )
-        lines.append(
-            f"  hnlpu_bank_select #(.LANES(LANES), .BANK({kind.bank}), .WIDTH({width})) "
-            f"select_{name}_{digit} (\n      .active(active),\n      .offered({{{offered}}}),\n"
-            f"      .selected({name}_{digit})\n  );\n"
-        )
-    return "".join(lines)
+        text += f"""\
+  for (genvar block = 0; block < {shape.blocks}; block++) begin : g_{name}_{digit}
+    logic [{kind.bank - 1}:0][{width - 1}:0][LANES-1:0] offered;
+    for (genvar member = 0; member < {kind.bank}; member++) begin : g_member
+      assign offered[member] = {pins}[member*{kind.digits}+{digit}]{of_block};
+    end
+    hnlpu_bank_select #(
+        .LANES(LANES),
+        .BANK({kind.bank}),
+        .WIDTH({width})
+    ) select (
+        .active(active),
+        .offered(offered),
+        .selected({name}_{digit}[block*{width}+:{width}])
+    );
+  end
+"""
+    return text
 
 
 def _plain_sum(shape: ArrayShape) -> str:
@@ -232,7 +243,7 @@ def _scaled_sum(shape: ArrayShape) -> str:
   end
 """
     text += f"  assign c = {{{kind.bank}{{counts}}}};\n\n"
-    text += _selected("column", "q", shape, blocks * shape.column_bits)
+    text += _selected("column", "q", shape, shape.column_bits)
     entries = ", ".join(f"column_{digit}" for digit in reversed(range(kind.digits)))
     clock = ".clk(clk), .step(step), " if "input  logic clk" in _tree(shape)[1] else ""
     return (

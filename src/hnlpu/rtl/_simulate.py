@@ -38,8 +38,13 @@ class Simulation:
         return self.macs / self.seconds if self.seconds else 0.0
 
 
-def simulate(folder: Path, unit: Unit, timeout_s: float = 1200) -> Simulation:
+def simulate(
+    folder: Path, unit: Unit, timeout_s: float = 1200, cycle_limit: int | None = None
+) -> Simulation:
     """Build and run the bench that `write_rtl` put into `folder`.
+
+    A run that is not through after `cycle_limit` cycles (100 products a vector, unless given) ends
+    with the state of the handshakes.
 
     Raises ToolMissing without Verilator, a C++ compiler or make.
     """
@@ -55,15 +60,18 @@ def simulate(folder: Path, unit: Unit, timeout_s: float = 1200) -> Simulation:
             return _failed(unit, build_seconds, f"Verilator took more than {timeout_s:.0f} s")
         if built.returncode:
             return _failed(unit, build_seconds, f"Verilator: {_first_line(built.stderr)}")
-        return _run(folder, unit, build_seconds, timeout_s)
+        return _run(folder, unit, build_seconds, timeout_s, cycle_limit)
     finally:
         shutil.rmtree(objects, ignore_errors=True)
 
 
-def _run(folder: Path, unit: Unit, build_seconds: float, timeout_s: float) -> Simulation:
+def _run(
+    folder: Path, unit: Unit, build_seconds: float, timeout_s: float, cycle_limit: int | None
+) -> Simulation:
     runs = []
     for stall in STALLS:
         command = [f"./obj_{unit.name}/bench", f"bench/{unit.name}.bin", str(stall)]
+        command += [] if cycle_limit is None else [str(cycle_limit)]
         found = run_tool(command, folder, timeout_s)
         if found is None:
             return _failed(unit, build_seconds, f"the simulation took more than {timeout_s:.0f} s")

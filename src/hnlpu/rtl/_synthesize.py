@@ -113,14 +113,14 @@ def blocks_of(shape: ArrayShape) -> list[tuple[str, str, dict[str, int], int]]:
         ("taps", "hnlpu_tap_generator", {"ACTIVATION_BITS": shape.activation_bits}, shape.inputs)
     ]
     if kind.bank > 1:
-        ports = {"BANK": kind.bank, "WIDTH": shape.inputs}
-        found.append(("select ports", "hnlpu_bank_select", ports, kind.digits * neurons))
+        ports = {"BANK": kind.bank, "WIDTH": BLOCK}
+        found.append(("select ports", "hnlpu_bank_select", ports, shape.entries * neurons))
     counts = shape.entries if shape.column_bits else 1
     found.append((f"count of {BLOCK}", count_name(shape), {}, counts * neurons))
     if shape.column_bits:
         if kind.bank > 1:
-            columns = {"BANK": kind.bank, "WIDTH": shape.blocks * shape.column_bits}
-            found.append(("select columns", "hnlpu_bank_select", columns, kind.digits * neurons))
+            columns = {"BANK": kind.bank, "WIDTH": shape.column_bits}
+            found.append(("select columns", "hnlpu_bank_select", columns, shape.entries * neurons))
         found.append(("second tree", tree_name(shape), {}, neurons))
     widths = {"SUM_BITS": shape.sum_bits, "HIGH_BITS": shape.high_bits, "STEPS": shape.steps}
     found.append(("accumulator", "hnlpu_accumulator", widths, neurons))

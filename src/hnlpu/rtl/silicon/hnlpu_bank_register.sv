@@ -15,7 +15,7 @@ module hnlpu_bank_register #(
 
   always_comb begin
     for (int n = 0; n < BANK; n++) begin
-      chosen[n] = 32'(member) == n;
+      chosen[n] = member == $clog2(BANK)'(n);
     end
   end
 

@@ -1,0 +1,72 @@
+"""Designs of every kind of array are clean under Verilator's -Wall and slang, with no waivers."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+from pathlib import Path
+
+import pytest
+from rtl_arrays import needs, random_digits, shape_of
+
+from hnlpu.place import Array, Tile
+from hnlpu.rtl import ArrayShape, Unit, identifier, silicon, top, wiring
+from hnlpu.rtl._tools import find_tool
+
+SHAPES = {
+    "plain": shape_of(scale_range=0),
+    "scales": shape_of(blocks=3),
+    "two digits, bank of three": shape_of(digits=2, bank=3, neurons=3, activation_bits=5),
+    "one neuron, one block": shape_of(neurons=1, blocks=1, activation_bits=2),
+}
+
+
+def design(shape: ArrayShape, folder: Path) -> tuple[list[str], str]:
+    """Files of an array cut into two tiles of its inputs, and the name of its top."""
+    array = Array(0, "m", shape.kind, (0, shape.kind.bank), (0, shape.neurons), (0, shape.blocks))
+    cuts = sorted({0, shape.blocks // 2, shape.blocks})
+    spans = list(itertools.pairwise(cuts))
+    tiles = tuple(Tile(0, "m", shape.kind, array.members, array.neurons, span) for span in spans)
+    texts: dict[str, bytes] = {name: text.encode() for name, text in silicon(shape).items()}
+    for n, tile in enumerate(tiles):
+        part = ArrayShape(shape.kind, shape.neurons, tile.shape.blocks, shape.activation_bits)
+        name = f"wiring_{identifier(tile)}"
+        texts[f"{name}.sv"] = b"".join(wiring(name, random_digits(part, n), shape.kind.scale_range))
+    unit = Unit(array, shape, tiles)
+    texts[f"top_{unit.name}.sv"] = top(unit).encode()
+    for name, text in texts.items():
+        (folder / name).write_bytes(text)
+    return list(texts), f"top_{unit.name}"
+
+
+@needs("verilator")
+@pytest.mark.parametrize("name", SHAPES)
+def test_verilator_has_nothing_to_say(name: str, tmp_path: Path) -> None:
+    files, module = design(SHAPES[name], tmp_path)
+    command = [find_tool("verilator-cli"), "--lint-only", "-Wall", "--top-module", module, *files]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    assert "%Warning" not in said.stderr
+
+
+@needs("pyslang")
+@pytest.mark.parametrize("name", SHAPES)
+def test_slang_has_nothing_to_say(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from pyslang.driver import Driver
+
+    files, module = design(SHAPES[name], tmp_path)
+    monkeypatch.chdir(tmp_path)
+    driver = Driver()
+    driver.addStandardArgs()
+    warnings = "-Wdefault -Wextra"
+    assert driver.parseCommandLine(f"slang {warnings} --top {module} {' '.join(files)}")
+    assert driver.processOptions()
+    assert driver.parseAllSources()
+    compilation = driver.createCompilation()
+    driver.reportCompilation(compilation, True)
+    driver.runAnalysis(compilation)
+    assert driver.reportDiagnostics(True)
+    captured = capfd.readouterr()
+    assert "warning" not in captured.out + captured.err, captured.err

