@@ -14,12 +14,12 @@ TESTING := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 .PHONY: help demo demo-serve test model lint format clean
 
 help:
-	@echo "make demo      hardwire the bundled model, prove it, draw its metal, let it talk, price its chip"
+	@echo "make demo        hardwire the bundled model, prove it, draw it, let it talk, price its chip"
 	@echo "make demo-serve  the same model behind a chat page, on port 8000"
-	@echo "make test      run the tests"
-	@echo "make model     train the bundled model anew (100 minutes on two cores)"
-	@echo "make lint      ruff and mypy"
-	@echo "make clean     remove what these commands made"
+	@echo "make test        run the tests"
+	@echo "make model       train the bundled model anew (100 minutes on two cores)"
+	@echo "make lint        ruff and mypy"
+	@echo "make clean       remove what these commands made"
 
 demo: $(VENV)/.installed
 	@$(BIN)/python scripts/demo.py --model $(MODEL) --out $(DEMO)
@@ -51,7 +51,8 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "python could not make a virtual environment; on Debian: apt-get install python3-venv"; rm -rf $(VENV); exit 2; }
 
-$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+# the C kernels are compiled at install: anew where they have changed
+$(VENV)/.installed: pyproject.toml hatch_build.py $(wildcard src/hnlpu/kernels/*.[ch]) | $(VENV)/bin/python
 	@echo "installing hnlpu into $(VENV) ..."
 	@$(BIN)/pip install --quiet --editable '.[masks]'
 	@touch $@
