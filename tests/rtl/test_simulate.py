@@ -32,8 +32,10 @@ def test_one_wrong_connection_is_found(small: Build, tmp_path: Path) -> None:
     [file] = (tmp_path / "out" / "wiring").iterdir()
     text = file.read_text()
     at = text.index("assign p[3][31:0] = {") + len("assign p[3][31:0] = {")
-    name = next(n for n in text[at:].split(",") if n.strip() != "GND")
-    file.write_text(text[:at] + text[at:].replace(name, "GND", 1))
+    names = [name.strip() for name in text[at : text.index("}", at)].split(",")]
+    # one that another port hangs on too, or Verilator already calls the trunk unused
+    name = next(n for n in names if n != "GND" and text.count(f"{n},") > 1)
+    file.write_text(text[:at] + text[at:].replace(f"{name},", "GND,", 1))
     found = simulate(tmp_path / "out", unit)
     assert "differ from the golden integers, the first in neuron 1" in found.fault
 

@@ -200,9 +200,9 @@ def _selected(name: str, pins: str, shape: ArrayShape, width: int) -> str:
             continue
         text += f"""\
   for (genvar block = 0; block < {shape.blocks}; block++) begin : g_{name}_{digit}
-    logic [{kind.bank - 1}:0][{width - 1}:0][LANES-1:0] offered;
+    logic [{kind.bank * width}*LANES-1:0] offered;
     for (genvar member = 0; member < {kind.bank}; member++) begin : g_member
-      assign offered[member] = {pins}[member*{kind.digits}+{digit}]{of_block};
+      assign offered[member*{width}*LANES+:{width}*LANES] = {pins}[member*{kind.digits}+{digit}]{of_block};
     end
     hnlpu_bank_select #(
         .LANES(LANES),

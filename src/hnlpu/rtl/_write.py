@@ -39,14 +39,14 @@ class Written:
 
 
 def write_rtl(
-    build: Build, out: Path, units: Sequence[Unit], vectors: int, seed: int = 0
+    build: Build, out: str | Path, units: Sequence[Unit], vectors: int, seed: int = 0
 ) -> Written:
     """Write the design of `units` with `vectors` vectors an array (0: no bench) into a new folder.
 
     Raises OutputExists, OutputFailed; then nothing is left behind.
     """
     reader = TileReader(build)
-    with new_folder(out) as folder:
+    with new_folder(Path(out)) as folder:
         for name in ("silicon", "wiring", "top"):
             (folder / name).mkdir()
         for shape in dict.fromkeys(unit.shape for unit in units):

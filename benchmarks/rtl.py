@@ -1,0 +1,66 @@
+"""RTL of neuron arrays: speed of writing, and what silicon takes by kind of array.
+
+python benchmarks/rtl.py            # tables of docs/rtl.md (a minute)
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from hnlpu.embed import ArrayKind, Taps, TileDigits
+from hnlpu.rtl import ArrayShape, synthesize, wiring
+from hnlpu.technology import load_technology
+
+ROWS, BLOCKS = 256, 32
+KINDS = [
+    ("no scales", 1, 1, 0, 32), ("R = 1", 1, 1, 1, 32), ("R = 2", 1, 1, 2, 32),
+    ("R = 4", 1, 1, 4, 32), ("R = 8", 1, 1, 8, 32), ("R = 2, 2880 inputs", 1, 1, 2, 90),
+    ("two digits, R = 8", 2, 1, 8, 32), ("bank of 2, R = 2", 1, 2, 2, 32),
+    ("bank of 4, R = 2", 1, 4, 2, 32), ("bank of 8, R = 2", 1, 8, 2, 32),
+    ("bank of 32, R = 2", 1, 32, 2, 32), ("bank of 8, R = 2, 2880 inputs", 1, 8, 2, 90),
+]  # fmt: skip
+
+
+def emission() -> float:
+    """Median weights a second that become wiring, on one core."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 256, (ROWS, BLOCKS, 16), dtype=np.uint8)
+    codes[(codes & 15) == 8] &= 0xF0
+    codes[(codes >> 4) == 8] &= 0x0F
+    digits = TileDigits(codes, rng.integers(0, 3, (ROWS, BLOCKS), dtype=np.uint8))
+    rates = []
+    for _ in range(7):
+        began = time.process_time()
+        size = sum(map(len, wiring("tile", digits, 2)))
+        rates.append(digits.weights / (time.process_time() - began))
+    print(
+        f"wiring: {np.median(rates) / 1e6:.1f} M weights/s, {size / digits.weights:.1f} bytes a weight"
+    )
+    return float(np.median(rates))
+
+
+def silicon() -> None:
+    """Transistors a weight, flip-flops a neuron and depth, by kind."""
+    n5 = load_technology("n5")
+    print("| array | transistors a weight | by formula | taps | selection | counts | second tree "
+          "| accumulator | gates deep | cycles |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for name, digits, bank, reach, blocks in KINDS:
+        neurons = 32 * blocks
+        shape = ArrayShape(ArrayKind("taps", digits, bank, reach), neurons, blocks, 8)
+        found = synthesize(shape, n5.silicon)
+        formula = Taps(n5, shape.kind).transistors(shape.inputs, neurons, 8) * digits
+        parts = [
+            sum(found.per_weight(block) for block in found.blocks if block.name.startswith(part))
+            for part in ("taps", "select", "count", "second", "accumulator")
+        ]
+        told = " | ".join(f"{part:.2f}" for part in parts)
+        print(f"| {name} | {found.transistors_per_weight:.2f} | {formula:.2f} | {told} "
+              f"| {found.depth} | {shape.steps} |")  # fmt: skip
+
+
+if __name__ == "__main__":
+    emission()
+    silicon()
