@@ -304,3 +304,9 @@ def test_ray_scores_the_same_trials(problem):
     here = search(few, ("latency",), 40, seed=5, workers=1)
     there = search(few, ("latency",), 40, seed=5, workers=1, ray="local")
     assert [c.gains for c in here.candidates] == [c.gains for c in there.candidates]
+
+
+def test_a_cluster_that_is_not_there(problem):
+    pytest.importorskip("ray", reason="ray is not installed")
+    with pytest.raises(InvalidInput, match="no cluster answers"):
+        search(problem, ("latency",), 10, ray="127.0.0.1:1")

@@ -7,6 +7,7 @@ and told in order, so that a seed gives the same search wherever and however wid
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -178,6 +179,7 @@ def _scoring(problem: Problem, workers: int | None, address: str | None) -> Iter
             yield lambda designs: list(pool.map(lambda d: evaluate(problem, d), designs))
         return
     ray = _import("ray", "hnlpu[ray]")
+    _knock(address)
     try:
         ray.init(
             address=None if address == "local" else address,
@@ -195,6 +197,19 @@ def _scoring(problem: Problem, workers: int | None, address: str | None) -> Iter
         yield lambda designs: list(ray.get([task.remote(shared, d) for d in designs]))
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise InvalidInput where nobody listens at HOST:PORT; Ray itself asks for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdigit()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise InvalidInput(
+            f"--ray {address}: no cluster answers ({error}); start one, or give 'local'"
+        ) from None
 
 
 def _import(name: str, install: str) -> Any:
