@@ -151,6 +151,10 @@ def verify(
     masks_from: Annotated[
         Path | None, typer.Option(help="The same with the files of a folder of masks.")
     ] = None,
+    rtl: Annotated[
+        bool,
+        typer.Option("--rtl", help="Simulate a neuron of every shape of array with Verilator."),
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the samples.")] = 0,
     workers: Workers = None,
     ray: Ray = None,
@@ -162,7 +166,7 @@ def verify(
     with progress_bar("verifying") as progress:
         result = do_verify(
             directory, checkpoint, samples=samples, seed=seed, masks=masks, masks_from=masks_from,
-            workers=workers, ray=ray, progress=progress,
+            rtl=rtl, workers=workers, ray=ray, progress=progress,
         )  # fmt: skip
     if json:
         print_json(

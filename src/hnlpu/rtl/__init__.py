@@ -6,11 +6,11 @@
 Silicon depends on `ArrayShape` alone: kind of array, neurons, blocks, activation bits.
 """
 
-from hnlpu.rtl._design import Unit, find_units, identifier, top
+from hnlpu.rtl._design import Unit, find_units, identifier, sample_units, top
 from hnlpu.rtl._prove import Verdict, prove
 from hnlpu.rtl._shape import ArrayShape
 from hnlpu.rtl._silicon import array_name, silicon
-from hnlpu.rtl._simulate import Simulation, simulate
+from hnlpu.rtl._simulate import Simulation, require_simulator, simulate
 from hnlpu.rtl._synthesize import Block, Synthesis, synthesize
 from hnlpu.rtl._vectors import LANES, Batches, make_batches
 from hnlpu.rtl._wiring import wiring
@@ -32,6 +32,8 @@ __all__ = [
     "identifier",
     "make_batches",
     "prove",
+    "require_simulator",
+    "sample_units",
     "silicon",
     "simulate",
     "synthesize",

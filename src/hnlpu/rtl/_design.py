@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from hnlpu.embed import BLOCK
 from hnlpu.errors import InvalidInput
 from hnlpu.hardwire import Build
@@ -78,13 +80,37 @@ def find_units(
     for array in arrays:
         first, last = array.neurons
         if neurons is not None:
-            array = dataclasses.replace(array, neurons=(first, min(last, first + neurons)))
-        shape = ArrayShape(
-            array.kind, array.neurons[1] - first, array.blocks[1] - array.blocks[0],
-            manifest.policy.activation_bits,
-        )  # fmt: skip
-        units.append(Unit(array, shape, tuple(array_tiles(array, tiling))))
+            last = min(last, first + neurons)
+        units.append(_unit(build, dataclasses.replace(array, neurons=(first, last))))
     return units
+
+
+def sample_units(build: Build, seed: int) -> list[Unit]:
+    """One neuron of one array of every shape of neuron that a build has, drawn by `seed`.
+
+    Raises InvalidInput for a build that has no RTL.
+    """
+    rng = np.random.default_rng(seed)
+    of_shape: dict[str, list[Unit]] = {}
+    for unit in find_units(build):
+        of_shape.setdefault(unit.shape.neuron_name, []).append(unit)
+    drawn = []
+    for units in of_shape.values():
+        array = units[int(rng.integers(len(units)))].array
+        neuron = int(rng.integers(*array.neurons))
+        drawn.append(_unit(build, dataclasses.replace(array, neurons=(neuron, neuron + 1))))
+    return drawn
+
+
+def _unit(build: Build, array: Array) -> Unit:
+    """An array of a build with its shape and tiles."""
+    shape = ArrayShape(
+        array.kind,
+        array.neurons[1] - array.neurons[0],
+        array.blocks[1] - array.blocks[0],
+        build.manifest.policy.activation_bits,
+    )
+    return Unit(array, shape, tuple(array_tiles(array, build.manifest.technology.array)))
 
 
 def top(unit: Unit) -> str:

