@@ -148,12 +148,17 @@ def synthesize(shape: ArrayShape, technology: Silicon, timeout_s: float = 1200) 
             raise ToolFailed(f"Yosys took more than {timeout_s:.0f} s for array {shape.name}")
         if ran.returncode:
             raise ToolFailed(f"Yosys: {(ran.stderr.strip().splitlines() or ['no output'])[-1]}")
+        # Yosys in WebAssembly may end early with exit code 0
+        if not (folder / f"{len(blocks) - 1}.ltp").exists():
+            raise ToolFailed(f"Yosys ended early on array {shape.name}; is its version 0.70?")
         found = []
         for n, (block, _, _, instances) in enumerate(blocks):
             counted = json.loads((folder / f"{n}.json").read_text(encoding="utf-8"))
             cells = counted["design"].get("num_cells_by_type", {})
             path = re.search(r"length=(\d+)", (folder / f"{n}.ltp").read_text(encoding="utf-8"))
-            found.append(_block(block, instances, cells, int(path[1]) if path else 0, technology))
+            if path is None:
+                raise ToolFailed(f"Yosys found no path in block {block} of array {shape.name}")
+            found.append(_block(block, instances, cells, int(path[1]), technology))
     return Synthesis(shape, tuple(found))
 
 

