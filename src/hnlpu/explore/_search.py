@@ -178,7 +178,7 @@ def _scoring(problem: Problem, workers: int | None, address: str | None) -> Iter
         with ThreadPoolExecutor(count) as pool:
             yield lambda designs: list(pool.map(lambda d: evaluate(problem, d), designs))
         return
-    ray = _import("ray", "hnlpu[ray]")
+    ray = _import("ray", "hnlpu[cluster]")
     _knock(address)
     try:
         ray.init(
