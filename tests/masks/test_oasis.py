@@ -267,6 +267,15 @@ def test_rows_say_what_their_rectangles_say(technology: str, scale_range: int) -
         np.testing.assert_array_equal(found, digits.integers())
 
 
+def test_layers_are_told_without_a_rectangle() -> None:
+    taps = scheme_of("scales")
+    digits = random_digits(taps, SHAPE)
+    cell = read_tile(cell_record("t", tile_payload(taps, digits)), shared_cells(taps), "t")
+    layers = cell.layers
+    assert "shapes" not in vars(cell)  # a tile is checked at three times the speed without
+    assert layers == cell.shapes.keys()
+
+
 DAMAGES = ("moved by one nm", "moved by a cell", "row moved", "wider", "doubled", "gone", "far away",
            "on a scale cell", "other step")  # fmt: skip
 

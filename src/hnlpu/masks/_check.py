@@ -180,7 +180,7 @@ def _foreign_layers(where: str, scheme: Scheme, cell: Cell) -> Iterator[str]:
     """Layers of a tile's cell that weights have no shapes on."""
     layers = scheme.technology.layers
     own = {(t.gds_layer, PROGRAMMABLE) for t in layers if t.name in scheme.programmable}
-    for layer, datatype in sorted(cell.shapes.keys() - own):
+    for layer, datatype in sorted(cell.layers - own):
         yield f"{where}: has shapes on layer {layer}/{datatype}, where no weight has any"
 
 

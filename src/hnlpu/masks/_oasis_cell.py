@@ -83,6 +83,11 @@ class Cell:
         rows = sum(len(table.heads) for tables in self.rows.values() for table in tables)
         return single + rows + sum(len(table) for table in self.labels)
 
+    @property
+    def layers(self) -> set[LayerKey]:
+        """Layers that have a shape; rows stay rows."""
+        return self.single.keys() | self.rows.keys()
+
     @functools.cached_property
     def shapes(self) -> Shapes:
         """Every rectangle by layer."""
