@@ -132,7 +132,7 @@ def _doubts() -> list[str]:
                 _n(band.low),
                 _n(band.median),
                 _n(band.high),
-            )  # type: ignore[arg-type]
+            )
         )
     return lines
 
@@ -232,7 +232,7 @@ def _demand(gpu_rate: float) -> Demand:
 def _map(gpu_rate: float, which: str = "value", lives: object = LIVES) -> BuyersMap:
     return buyers_map(
         SYSTEM, SYSTEM.chips, _demand(gpu_rate), np.geomspace(1e9, 1e15, 601),
-        np.asarray(lives, float), which,  # type: ignore[arg-type]
+        np.asarray(lives, float), which,
     )  # fmt: skip
 
 
@@ -287,7 +287,7 @@ def audit_tables() -> dict[str, list[str]]:
 def pictures(folder: Path) -> dict[Path, str]:
     """The tornado chart and the buyers' map."""
     name = "three years, two re-spins, M$"
-    centre = float(_outcome(assume(SYSTEM))[name])  # type: ignore[arg-type]
+    centre = float(_outcome(assume(SYSTEM))[name])
     chart = tornado_svg(
         tornado(SYSTEM, _outcome, name)[:10], centre,
         "What moves the cost of one system over three years", "M$, two re-spins",
@@ -325,7 +325,7 @@ def _bars(title: str, unit: str) -> str:
             return {name: each * factor}
 
         band = bands(SYSTEM, outcome, trials=10_000)[name]
-        middle = float(outcome(assume(SYSTEM))[name])  # type: ignore[arg-type]
+        middle = float(outcome(assume(SYSTEM))[name])
         words = f"{systems} system{'s' * (systems > 1)}, {respins} re-spins"
         bars.append(
             Bar(words + (", each" if carbon and systems > 1 else ""), band.low, middle, band.high)

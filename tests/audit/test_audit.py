@@ -169,7 +169,7 @@ def test_a_system_in_another_number_of_chips_keeps_its_watts_a_chip() -> None:
 )  # fmt: skip
 def test_numbers_without_sense_are_refused(change: dict[str, float], says: str) -> None:
     with pytest.raises(InvalidInput, match=says):
-        audit(SYSTEM, MODEL, **change)  # type: ignore[arg-type]
+        audit(SYSTEM, MODEL, **change)
 
 
 def test_what_is_not_hardwired_is_refused() -> None:

@@ -30,7 +30,7 @@ POSITIVE = st.floats(1e-3, 1e6)
         (need("t", "n", 0.0, 100.0, "u", "h"), "holds", float("inf")),
     ],
 )
-def test_verdicts(claim, verdict, margin):  # type: ignore[no-untyped-def]
+def test_verdicts(claim, verdict, margin):
     assert claim.verdict == verdict
     assert claim.margin == pytest.approx(margin)
 

@@ -165,7 +165,7 @@ def test_the_extractor_finds_every_fault_of_regions_base(what: str) -> None:
 
 def _same_driver(scheme: object, digits: TileDigits, row: int, n: int) -> bool:
     """Whether neighbouring ports n and n + 1 of a row are both unused, hence grounded."""
-    routes = scheme.routes(digits)  # type: ignore[attr-defined]
+    routes = scheme.routes(digits)
     used = set(routes.port[row].tolist())
     return n not in used and n + 1 not in used
 

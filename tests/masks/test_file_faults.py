@@ -161,7 +161,7 @@ def test_faults_of_wires_in_files_are_told_with_tile_and_row(
     tile = tile_of(build, ROUTER)
     scheme, digits = scheme_of(build, tile), TileReader(build).digits(tile)
     for seed in range(6):
-        shapes, row = damaged_regions(scheme, digits, damage, seed)  # type: ignore[arg-type]
+        shapes, row = damaged_regions(scheme, digits, damage, seed)
         drawn = Layout(rectangles=shapes)
         replace_cells(folder, {ROUTER: cell_record(ROUTER, layout_payload(drawn))})
         files, bulk, nets = check(build, folder)

@@ -65,7 +65,7 @@ def test_dies_have_the_tiles_of_their_chips(spread: Build) -> None:
     dies = distinct_dies(spread)
     chips = [int(n) for die in dies for n in re.findall(r"\d+", die.name)]
     for chip in range(4):
-        die = subject_of(spread, tiles_of(spread, chip)[0]).place.die  # type: ignore[union-attr]
+        die = subject_of(spread, tiles_of(spread, chip)[0]).place.die
         area: dict[str, float] = {}
         for tile in tiles_of(spread, chip):
             width, height = open_scheme(technology, tile.kind).size_nm(tile.shape)
