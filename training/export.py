@@ -34,9 +34,12 @@ def checkpoint_tensors(state: dict[str, Tensor], shape: Shape) -> dict[str, Tens
     def put(name: str, value: Tensor) -> None:
         tensors[name] = value.bfloat16().contiguous()
 
+    def plain(name: str) -> Tensor:
+        return mxfp4_grid(state[name]) if shape.grid_everywhere else state[name]
+
     put("model.embed_tokens.weight", state["embed_tokens.weight"])
     put("model.norm.weight", state["norm.weight"])
-    put("lm_head.weight", state["lm_head.weight"])
+    put("lm_head.weight", plain("lm_head.weight"))
     for i in range(shape.num_hidden_layers):
         source, target = f"layers.{i}.", f"model.layers.{i}."
         for norm in ("input_layernorm", "post_attention_layernorm"):
@@ -46,7 +49,7 @@ def checkpoint_tensors(state: dict[str, Tensor], shape: Shape) -> dict[str, Tens
             put(f"{target}{name}.weight", mxfp4_grid(state[f"{source}{name}.weight"]))
             put(f"{target}{name}.bias", state[f"{source}{name}.bias"])
         put(f"{target}self_attn.sinks", state[f"{source}self_attn.sinks"])
-        put(f"{target}mlp.router.weight", state[f"{source}mlp.router.weight"])
+        put(f"{target}mlp.router.weight", plain(f"{source}mlp.router.weight"))
         put(f"{target}mlp.router.bias", state[f"{source}mlp.router.bias"])
         for ours, theirs in (("gate_up", "gate_up_proj"), ("down", "down_proj")):
             parts = [f"{source}mlp.{ours}.{e}." for e in range(shape.num_local_experts)]

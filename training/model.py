@@ -7,6 +7,7 @@ sink is one more key, so that torch's fused attention can be used.
 
 Attention and expert matrices pass through `FakeQuantize` while `quantize`
 is set: forward values lie on the MXFP4 grid, gradients pass straight through.
+So do router and unembedding in a shape with `grid_everywhere`.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Shape:
     beta_slow: float = 1.0
     rms_norm_eps: float = 1e-5
     swiglu_limit: float = 7.0
+    grid_everywhere: bool = False  # router and unembedding are trained on the MXFP4 grid too
 
 
 class FakeQuantize(torch.autograd.Function):
@@ -112,6 +114,21 @@ class Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         weight = FakeQuantize.apply(self.weight) if self.quantize else self.weight.bfloat16()
         return F.linear(x.bfloat16(), weight, self.bias.bfloat16())
+
+
+class Plain(nn.Linear):
+    """Router or unembedding: AdamW drives it; products in the type of its input."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool):
+        super().__init__(inputs, outputs, bias)
+        nn.init.normal_(self.weight, std=0.02)
+        if bias:
+            nn.init.zeros_(self.bias)
+        self.quantize = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = FakeQuantize.apply(self.weight) if self.quantize else self.weight
+        return F.linear(x, weight.to(x.dtype), self.bias)
 
 
 class Attention(nn.Module):
@@ -201,9 +218,7 @@ class Experts(nn.Module):
         )  # fmt: skip
         std = hidden**-0.5
         down_std = width**-0.5 / math.sqrt(2 * shape.num_hidden_layers)
-        self.router = nn.Linear(hidden, experts)
-        nn.init.normal_(self.router.weight, std=0.02)
-        nn.init.zeros_(self.router.bias)
+        self.router = Plain(hidden, experts, bias=True)
         # one parameter per expert: Muon orthogonalises matrices, not stacks of them
         self.gate_up = nn.ModuleList(Linear(hidden, 2 * width, std) for _ in range(experts))
         self.down = nn.ModuleList(Linear(width, hidden, down_std) for _ in range(experts))
@@ -255,14 +270,14 @@ class GptOss(nn.Module):
             Layer(shape, sliding=i % 2 == 0) for i in range(shape.num_hidden_layers)
         )
         self.norm = RMSNorm(shape.hidden_size, shape.rms_norm_eps)
-        self.lm_head = nn.Linear(shape.hidden_size, shape.vocab_size, bias=False)
-        nn.init.normal_(self.lm_head.weight, std=0.02)
+        self.lm_head = Plain(shape.hidden_size, shape.vocab_size, bias=False)
         self.frequencies, self.attention_factor = yarn_frequencies(shape)
 
     def set_quantize(self, on: bool) -> None:
-        """Switch the MXFP4 grid on or off for all attention and expert matrices."""
+        """Switch the MXFP4 grid on or off for all matrices that are trained on it."""
+        kinds = (Linear, Plain) if self.shape.grid_everywhere else Linear
         for module in self.modules():
-            if isinstance(module, Linear):
+            if isinstance(module, kinds):
                 module.quantize = on
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -274,6 +289,5 @@ class GptOss(nn.Module):
         for layer in self.layers:
             x, layer_balance = layer(x, cos, sin)
             balance = balance + layer_balance
-        hidden = self.norm(x).bfloat16()
-        logits = F.linear(hidden, self.lm_head.weight.bfloat16())
+        logits = self.lm_head(self.norm(x).bfloat16())
         return logits.float(), balance / len(self.layers)

@@ -1,5 +1,6 @@
-"""Train the bundled model:  python training/train.py --out runs/stdlib --minutes 100
+"""Train a model:  python training/train.py --out runs/stdlib --minutes 100
 
+The bundled model by default; `--model` takes the others of `configurations.py`.
 Writes `state.pt` every few minutes and resumes from it; `export.py` turns the
 state into a gpt-oss checkpoint.  Muon drives the matrices of attention and
 experts, AdamW everything else.  The learning rate warms up, stays, and falls
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,34 +22,9 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 import corpus
+from configurations import CONFIGURATIONS, Recipe
 from model import GptOss, Linear, Shape
 from vocabulary import END_OF_TEXT, train_tokenizer
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides the result besides the text and the shape."""
-
-    steps: int = 2000
-    batch_tokens: int = 8192
-    sequence: int = 512
-    long_sequence: int = 1024
-    long_from: float = 0.75  # fraction of the run
-    quantize_from: float = 0.40
-    warmup_steps: int = 60
-    decay_from: float = 0.45
-    muon_lr: float = 6e-3
-    adamw_lr: float = 3e-3
-    weight_decay: float = 0.05
-    balance_weight: float = 0.01
-    seed: int = 0
-
-
-SMOKE_SHAPE = Shape(
-    vocab_size=384, hidden_size=64, intermediate_size=64, num_hidden_layers=2,
-    num_attention_heads=2, num_key_value_heads=1, head_dim=32, num_local_experts=4,
-)  # fmt: skip
-SMOKE_RECIPE = Recipe(steps=12, batch_tokens=512, sequence=128, long_sequence=256, warmup_steps=2)
 
 
 def encode(tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
@@ -197,19 +173,18 @@ def train(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train the bundled model.")
+    parser = argparse.ArgumentParser(description="Train a small gpt-oss.")
+    parser.add_argument("--model", choices=CONFIGURATIONS, default="stdlib-8m")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, help="length of the run (default: the recipe's)")
     length.add_argument("--minutes", type=float, help="length of the run by the clock")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--smoke", action="store_true", help="a tiny model for seconds, as a test")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    shape, recipe = (SMOKE_SHAPE, SMOKE_RECIPE) if args.smoke else (Shape(), Recipe())
-    if args.steps:
-        recipe = replace(recipe, steps=args.steps)
-    train(args.out, shape, recipe, args.minutes, text_bytes=100_000 if args.smoke else None)
+    chosen = CONFIGURATIONS[args.model]
+    recipe = replace(chosen.recipe, steps=args.steps) if args.steps else chosen.recipe
+    train(args.out, chosen.shape, recipe, args.minutes, chosen.text_bytes)
 
 
 if __name__ == "__main__":
