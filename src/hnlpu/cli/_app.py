@@ -36,6 +36,12 @@ Tokens = Annotated[str | None, typer.Option(metavar="IDS", help="Token ids, as i
 FloatActivations = Annotated[
     bool, typer.Option("--float-activations", help="Do not round activations to integers.")
 ]
+NumericsOption = Annotated[
+    str,
+    typer.Option(
+        "--numerics", metavar="float|chip", help="All but the matrices in float32 or fixed point."
+    ),
+]
 AdapterOption = Annotated[
     Path | None, typer.Option(metavar="PATH", help="LoRA adapter to run beside the wires.")
 ]
@@ -209,6 +215,7 @@ def generate(
     stream: Annotated[bool, typer.Option(help="Print text as it comes.")] = True,
     ignore_end: Annotated[bool, typer.Option(help="Go on after an end-of-text token.")] = False,
     float_activations: FloatActivations = False,
+    numerics: NumericsOption = "float",
     adapter: AdapterOption = None,
     json: Json = False,
 ) -> None:
@@ -217,7 +224,9 @@ def generate(
 
     if (prompt is None) == (tokens is None):
         raise InvalidInput("give either --prompt TEXT or --tokens 1,2,3")
-    model = open_language_model(directory, float_activations=float_activations)
+    model = open_language_model(
+        directory, float_activations=float_activations, numerics=_numerics(numerics)
+    )
     given = parse_tokens(tokens) if tokens is not None else prompt or ""
     new = _adapted(model, adapter).generate(
         given, max_tokens=max_tokens, temperature=temperature, seed=seed, ignore_end=ignore_end
@@ -261,6 +270,7 @@ def score(
     ] = None,
     top: Annotated[int, typer.Option(help="Also give the K best tokens at each position.")] = 0,
     float_activations: FloatActivations = False,
+    numerics: NumericsOption = "float",
     adapter: AdapterOption = None,
     json: Json = False,
 ) -> None:
@@ -272,7 +282,9 @@ def score(
     given: Any = parse_tokens(tokens) if tokens is not None else text
     if file is not None:
         given = read_text(file)
-    model = open_language_model(directory, float_activations=float_activations)
+    model = open_language_model(
+        directory, float_activations=float_activations, numerics=_numerics(numerics)
+    )
     began = time.monotonic()
     with waiting("scoring"):
         result = _adapted(model, adapter).score(given, context=context, top=top)
@@ -300,6 +312,13 @@ def score(
     out.print(f"{line}, over {count:,} token{'s' * (count != 1)} in {seconds:.1f} s")
     if result.top is not None:
         _print_top(model, result.tokens, result.logprobs, result.top)
+
+
+def _numerics(name: str) -> Any:
+    """The name of numerics; raises InvalidInput."""
+    if name not in ("float", "chip"):
+        raise InvalidInput(f"--numerics {name}: give float or chip")
+    return name
 
 
 def _adapted(model: Any, adapter: Path | None) -> Any:

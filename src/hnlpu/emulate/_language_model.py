@@ -6,14 +6,16 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from hnlpu._paths import absolute
 from hnlpu.checkpoint import read_model
-from hnlpu.emulate._sampling import best_tokens, log_softmax, sample
+from hnlpu.emulate._chip_transformer import ChipTransformer
+from hnlpu.emulate._network import Network, Sampler
+from hnlpu.emulate._sampling import best_tokens
 from hnlpu.emulate._threads import in_parallel, one_blas_thread
 from hnlpu.emulate._tokenizer import Tokenizer
 from hnlpu.emulate._transformer import Transformer
@@ -21,7 +23,8 @@ from hnlpu.emulate._weights import FloatWeights, HardwiredWeights
 from hnlpu.errors import InvalidInput
 from hnlpu.hardwire import MANIFEST, Build, open_build
 
-Float32 = npt.NDArray[np.float32]
+Numerics = Literal["float", "chip"]
+"""The vector unit in float32, or in the chip's fixed point (docs/vector-unit.md)."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class LanguageModel:
     Wherever it takes text it also takes token ids; only text needs a tokenizer.
     """
 
-    def __init__(self, transformer: Transformer, tokenizer: Tokenizer, directory: Path):
+    def __init__(self, transformer: Network[Any, Any], tokenizer: Tokenizer, directory: Path):
         self.transformer = transformer
         self.tokenizer = tokenizer
         self.directory = directory
@@ -105,7 +108,8 @@ class LanguageModel:
         Ends after `max_tokens`, or (unless `ignore_end`) at an end-of-text
         token, which is not yielded.  Sampling draws u from Philox(seed) per
         token and takes the first id whose cumulative float64 softmax exceeds
-        u.  Raises InvalidInput, TokenizerMissing, NotFinite.
+        u; in chip numerics all of that is the chip's (docs/vector-unit.md).
+        Raises InvalidInput, TokenizerMissing, NotFinite.
         """
         if max_tokens < 0:
             raise InvalidInput(f"max tokens {max_tokens}: must not be negative")
@@ -116,7 +120,8 @@ class LanguageModel:
         ids = self.encode(prompt)
         if not len(ids):
             raise InvalidInput("the prompt is empty; give at least one token")
-        new = self._generate(ids, max_tokens, temperature, seed, ignore_end)
+        sampler = self.transformer.sampler(temperature, seed)
+        new = self._generate(ids, max_tokens, sampler, ignore_end)
         if self.tokenizer.usable:
             return (Token(token, text) for token, text in self.tokenizer.stream(new))
         return (Token(token, "") for token in new)
@@ -125,18 +130,16 @@ class LanguageModel:
         self,
         ids: npt.NDArray[np.int64],
         max_tokens: int,
-        temperature: float,
-        seed: int,
+        sampler: Sampler,
         ignore_end: bool,
     ) -> Iterator[int]:
-        random = np.random.Generator(np.random.Philox(seed))
         ends = () if ignore_end else self.transformer.architecture.eos_token_ids
         cache = self.transformer.new_cache()
         for _ in range(max_tokens):
             with one_blas_thread():
                 hidden = self.transformer.forward(ids, cache, last=True)
                 logits = self.transformer.logits(hidden)[0]
-            token = sample(logits, temperature, random)
+            token = sampler(logits)
             if token in ends:
                 return
             yield token
@@ -184,7 +187,7 @@ class LanguageModel:
         best: list[list[tuple[int, float]]] = []
         hidden = self.transformer.forward(ids[start : end - 1], self.transformer.new_cache())
         for offset, logits in self.transformer.logits_in_pieces(hidden[first - start - 1 :]):
-            log_p = log_softmax(logits)
+            log_p = self.transformer.log_probabilities(logits)
             targets = ids[first + offset : first + offset + len(log_p)]
             logprobs.extend(log_p[np.arange(len(log_p)), targets].tolist())
             if top:
@@ -206,24 +209,59 @@ def score_windows(n: int, limit: int) -> Iterator[_Window]:
         yield max(0, end - limit), first, end
 
 
-def open_language_model(directory: str | Path, *, float_activations: bool = False) -> LanguageModel:
+def open_language_model(
+    directory: str | Path, *, float_activations: bool = False, numerics: Numerics = "float"
+) -> LanguageModel:
     """The hardwired model of a build directory, or the float model of a checkpoint's.
 
-    Raises the errors of `open_build` or `read_model`, and InvalidInput when
-    `float_activations` is asked of a checkpoint.
+    `numerics` are those of everything but the matrices; a checkpoint has float alone.  Raises
+    the errors of `open_build` or `read_model` and `hardwired`, and InvalidInput when
+    `float_activations` or chip numerics are asked of a checkpoint.
     """
     folder = absolute(directory)
     if (folder / MANIFEST).exists() or not (folder / "config.json").exists():
-        return hardwired(open_build(folder), float_activations=float_activations)
+        return hardwired(open_build(folder), float_activations=float_activations, numerics=numerics)
     if float_activations:
         raise InvalidInput(f"{folder}: is a checkpoint, whose activations are float already")
+    if numerics != "float":
+        raise InvalidInput(
+            f"{folder}: is a checkpoint, which has float numerics; give a build "
+            "(hnlpu build makes one)"
+        )
     return float_model(folder)
 
 
-def hardwired(build: Build, *, float_activations: bool = False) -> LanguageModel:
-    """The language model that a build hardwires."""
-    transformer = Transformer(HardwiredWeights(build, float_activations))
+def hardwired(
+    build: Build, *, float_activations: bool = False, numerics: Numerics = "float"
+) -> LanguageModel:
+    """The language model that a build hardwires.
+
+    Raises InvalidInput for numerics that do not exist or do not go with float activations, and
+    NotFinite for a parameter that chip numerics cannot express.
+    """
+    if numerics not in get_args(Numerics):
+        raise InvalidInput(f"numerics {numerics!r}: must be {' or '.join(get_args(Numerics))}")
+    if numerics == "chip" and float_activations:
+        raise InvalidInput("chip numerics have integer activations; leave out float activations")
+    transformer: Network[Any, Any] = (
+        ChipTransformer(build)
+        if numerics == "chip"
+        else Transformer(HardwiredWeights(build, float_activations))
+    )
     return LanguageModel(transformer, Tokenizer(build.directory), build.directory)
+
+
+def chip_tokens(
+    build: Build, prompt: Sequence[int], max_tokens: int, temperature: float = 0.0, seed: int = 0
+) -> list[int]:
+    """Token ids that a chip of `build` answers `prompt` with, in its own numerics.
+
+    It stops after `max_tokens` or before an end-of-text token.  Raises what `hardwired` and
+    `LanguageModel.generate` do.
+    """
+    model = hardwired(build, numerics="chip")
+    new = model.generate(prompt, max_tokens=max_tokens, temperature=temperature, seed=seed)
+    return [token.id for token in new]
 
 
 def float_model(checkpoint: Path) -> LanguageModel:

@@ -10,12 +10,15 @@ activations where `hnlpu.kernels` could be compiled.
 
 from __future__ import annotations
 
+from typing import Any, Generic
+
 import numpy as np
 import numpy.typing as npt
 
 from hnlpu.checkpoint import layer_prefix
-from hnlpu.emulate import _vector_unit as vector_unit
+from hnlpu.emulate._cache import KeyValueCache
 from hnlpu.emulate._experts import mixture_of_experts
+from hnlpu.emulate._unit import Number, VectorUnit
 from hnlpu.emulate._weights import HardwiredWeights, Weights
 from hnlpu.errors import DamagedBuild
 from hnlpu.kernels import Layer, LayerStack, Library, NotForKernels, Numbers, Pages, load
@@ -24,47 +27,33 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
 
-class PlainLayers:
-    """All layers in NumPy and Numba, over any weights: the definition."""
+class PlainLayers(Generic[Number]):
+    """All layers in NumPy and Numba, over any weights and their vector unit: the definition."""
 
-    def __init__(self, weights: Weights):
-        self.weights = weights
-        self._vectors: dict[str, Float32] = {}
+    def __init__(self, weights: Weights[Number], unit: VectorUnit[Number]):
+        self.weights: Weights[Number] = weights
+        self.unit: VectorUnit[Number] = unit
 
-    def _vector(self, name: str) -> Float32:
-        if name not in self._vectors:
-            self._vectors[name] = self.weights.vector(name)
-        return self._vectors[name]
-
-    def forward(
-        self, x: Float32, cos: Float32, sin: Float32, keys: Float32, values: Float32, start: int
-    ) -> None:
+    def forward(self, x: npt.NDArray[Number], turns: Any, cache: KeyValueCache) -> None:
         """Run x [tokens, hidden] through all layers, in place.
 
-        The tokens stand at positions `start` and on; `keys` [layers, kv heads,
-        d, capacity] and `values` [layers, kv heads, capacity, d] hold what came
-        before and take in what comes; `cos` and `sin` are [tokens, d / 2].
+        The tokens stand after the positions that `cache` holds; it takes in their keys and
+        values.  `turns` are RoPE's angles as the unit takes them.
         """
-        weights, a, n = self.weights, self.weights.architecture, len(x)
-        for layer in range(a.num_hidden_layers):
+        weights, unit, n = self.weights, self.unit, len(x)
+        for layer in range(weights.architecture.num_hidden_layers):
             prefix = layer_prefix(layer)
             attention = prefix + ".self_attn."
-            norm = self._vector(prefix + ".input_layernorm.weight")
-            h = weights.prepare(vector_unit.rms_norm(x, norm, a.rms_norm_eps))
+            h = weights.prepare(unit.norm(x, prefix + ".input_layernorm.weight"))
             names = [attention + name for name in ("q_proj", "k_proj", "v_proj")]
-            q, k, v = (y.reshape(n, -1, a.head_dim) for y in weights.project_all(names, h))
-            vector_unit.rotate(q, cos, sin)
-            vector_unit.rotate(k, cos, sin)
-            keys[layer, :, :, start : start + n] = k.transpose(1, 2, 0)
-            values[layer, :, start : start + n] = v.transpose(1, 0, 2)
-            sinks = self._vector(attention + "sinks")
-            mixed = vector_unit.attend(
-                q, keys[layer], values[layer], start, a.window(layer) or 0, sinks
+            q, k, v = (
+                y.reshape(n, -1, weights.architecture.head_dim)
+                for y in weights.project_all(names, h)
             )
-            x += weights.project(attention + "o_proj", weights.prepare(mixed))
-            norm = self._vector(prefix + ".post_attention_layernorm.weight")
-            h = weights.prepare(vector_unit.rms_norm(x, norm, a.rms_norm_eps))
-            mixture_of_experts(weights, prefix + ".mlp.", x, h)
+            mixed = unit.attend(layer, q, k, v, turns, cache)
+            unit.add(x, weights.project(attention + "o_proj", weights.prepare(mixed)))
+            h = weights.prepare(unit.norm(x, prefix + ".post_attention_layernorm.weight"))
+            mixture_of_experts(weights, unit, prefix + ".mlp.", x, h)
 
 
 class CompiledLayers:
@@ -103,7 +92,7 @@ class CompiledLayers:
             ) from None
 
 
-def compiled_layers(weights: Weights) -> CompiledLayers | None:
+def compiled_layers(weights: Weights[np.float32]) -> CompiledLayers | None:
     """All layers in C, where there is a library and it can compute with these weights."""
     library, _ = load()
     if library is None or not isinstance(weights, HardwiredWeights):

@@ -9,7 +9,7 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
 
-def log_softmax(logits: Float32) -> Float64:
+def log_softmax(logits: Float32 | Float64) -> Float64:
     """Natural log-probabilities [n, vocabulary] of logits [n, vocabulary]."""
     wide = logits.astype(np.float64)
     wide -= wide.max(axis=1, keepdims=True)

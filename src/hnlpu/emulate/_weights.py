@@ -29,7 +29,8 @@ from hnlpu.emulate._projection import (
     project_all,
     quantize_activations,
 )
-from hnlpu.hardwire import Build, HardwiredMatrix
+from hnlpu.emulate._unit import Number
+from hnlpu.hardwire import Build, HardwiredMatrix, Stack
 from hnlpu.kernels import Descriptor, describe
 from hnlpu.quantize import dequantize
 
@@ -40,7 +41,8 @@ FLOAT_CACHE_BYTES = 4 * 2**30
 """A float baseline up to this size stays unpacked in memory; a larger one is unpacked as used."""
 
 
-def _slices(pieces: Pieces, tokens: int) -> Iterator[tuple[int, slice]]:
+def slices(pieces: Pieces, tokens: int) -> Iterator[tuple[int, slice]]:
+    """(expert, its tokens) of pieces that make up `tokens`."""
     ends = [start for _, start in pieces[1:]] + [tokens]
     for (expert, start), end in zip(pieces, ends, strict=True):
         yield expert, slice(start, end)
@@ -89,7 +91,7 @@ class Activations:
         return Activations(None, self.integers[tokens], self.scales[tokens])
 
 
-class Weights(Protocol):
+class Weights(Protocol[Number]):
     """What a transformer needs to know of a model's parameters."""
 
     @property
@@ -97,7 +99,7 @@ class Weights(Protocol):
         """Hyper-parameters."""
         ...
 
-    def embed(self, tokens: npt.NDArray[np.int64]) -> Float32:
+    def embed(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[Number]:
         """Rows of the embedding table: [tokens, hidden]."""
         ...
 
@@ -105,19 +107,19 @@ class Weights(Protocol):
         """A norm's weights or the sinks."""
         ...
 
-    def prepare(self, x: Float32) -> Activations:
+    def prepare(self, x: npt.NDArray[Number]) -> Activations:
         """Bring x [tokens, n] to the form that `project` takes."""
         ...
 
-    def project(self, name: str, x: Activations, index: int = 0) -> Float32:
+    def project(self, name: str, x: Activations, index: int = 0) -> npt.NDArray[Number]:
         """Matrix `name` (expert `index`) times x, plus bias: [tokens, rows]."""
         ...
 
-    def project_all(self, names: Sequence[str], x: Activations) -> list[Float32]:
+    def project_all(self, names: Sequence[str], x: Activations) -> list[npt.NDArray[Number]]:
         """`project` by each of several matrices: [tokens, rows] each."""
         ...
 
-    def project_experts(self, name: str, x: Activations, pieces: Pieces) -> Float32:
+    def project_experts(self, name: str, x: Activations, pieces: Pieces) -> npt.NDArray[Number]:
         """`project` of x cut into pieces, each by the expert it names: [tokens, rows]."""
         ...
 
@@ -162,6 +164,14 @@ class HardwiredWeights:
         """A norm's weights or the sinks."""
         return self._build.vector(name)
 
+    def stack(self, name: str) -> Stack:
+        """The digits of matrix `name`, of all experts."""
+        return self._stacks[name]
+
+    def embedding(self) -> npt.NDArray[np.uint16]:
+        """The whole embedding table [vocabulary, hidden] as the bits of bfloat16, mapped."""
+        return self._embedding
+
     def prepare(self, x: Float32) -> Activations:
         """Round x [tokens, n] to integers, or keep it where activations stay float."""
         if self._float:
@@ -189,7 +199,7 @@ class HardwiredWeights:
         assert x.scales is not None
         meetings = [
             self._meet(name, x.part(tokens), expert)
-            for expert, tokens in _slices(pieces, len(x.scales))
+            for expert, tokens in slices(pieces, len(x.scales))
         ]
         return np.concatenate(project_all(meetings))
 
@@ -260,11 +270,11 @@ class FloatWeights:
         return _by_piece(self, name, x, pieces)
 
 
-def _by_piece(weights: Weights, name: str, x: Activations, pieces: Pieces) -> Float32:
+def _by_piece(weights: Weights[np.float32], name: str, x: Activations, pieces: Pieces) -> Float32:
     assert x.values is not None
     return np.concatenate(
         [
             weights.project(name, x.part(tokens), expert)
-            for expert, tokens in _slices(pieces, len(x.values))
+            for expert, tokens in slices(pieces, len(x.values))
         ]
     )

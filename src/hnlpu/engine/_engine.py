@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.emulate import LanguageModel, one_blas_thread
+from hnlpu.emulate import LanguageModel, Transformer, one_blas_thread
 from hnlpu.engine._adapter import Adapter
 from hnlpu.engine._forward import BatchedTransformer, Rows
 from hnlpu.engine._pages import PAGE, PagePool, page_bytes
@@ -83,15 +83,20 @@ class Engine:
         self._roots = {name: -1 - i for i, name in enumerate(self.adapters)}
         self.limits = limits or Limits()
         self.limits.check()
-        probe = model.transformer.weights.prepare(np.zeros((1, 1), np.float32))
+        transformer = model.transformer
+        if not isinstance(transformer, Transformer):
+            raise InvalidInput(
+                f"{model.directory}: the engine computes in float numerics; leave out chip numerics"
+            )
+        probe = transformer.weights.prepare(np.zeros((1, 1), np.float32))
         if probe.values is not None:
             raise InvalidInput(
                 f"{model.directory}: float sums depend on the batch; give a build "
                 "(hnlpu build makes one) with integer activations"
             )
         self.model = model
-        architecture = model.transformer.architecture
-        self._transformer = BatchedTransformer(model.transformer)
+        architecture = transformer.architecture
+        self._transformer = BatchedTransformer(transformer)
         longest = min(self.limits.context or 2**31, architecture.max_position_embeddings)
         # more than all sequences at full length can fill is of no use
         useful = self.limits.sequences * -(-longest // PAGE)

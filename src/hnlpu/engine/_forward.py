@@ -50,6 +50,7 @@ class BatchedTransformer:
         self.weights = weights = transformer.weights
         self.architecture = a = transformer.architecture
         self._compiled = transformer.compiled
+        self._unit = transformer.plain.unit
         self._frequencies, self._rope_factor = a.rope.frequencies(a.head_dim)
         names = (".input_layernorm.weight", ".post_attention_layernorm.weight", ".self_attn.sinks")
         self._vectors = [
@@ -113,5 +114,5 @@ class BatchedTransformer:
             x += add_low_rank(y, mixed, name, rows.adapters)
             h = vector_unit.rms_norm(x, norm_after, a.rms_norm_eps)
             prefix = layer_prefix(layer) + ".mlp."
-            fired[layer] = mixture_of_experts(weights, prefix, x, weights.prepare(h))
+            fired[layer] = mixture_of_experts(weights, self._unit, prefix, x, weights.prepare(h))
         return fired
