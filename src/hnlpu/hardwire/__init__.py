@@ -20,7 +20,7 @@ from hnlpu.hardwire._matrix import (
     HardwiredMatrix,
     row_facts,
 )
-from hnlpu.hardwire._open import Build, open_build
+from hnlpu.hardwire._open import Build, Stack, open_build
 from hnlpu.hardwire._staging import file_sha256
 from hnlpu.hardwire._tally import Tally
 from hnlpu.hardwire._tile import TileReader
@@ -37,6 +37,7 @@ __all__ = [
     "Manifest",
     "MatrixRecord",
     "Progress",
+    "Stack",
     "Tally",
     "TileReader",
     "build",
