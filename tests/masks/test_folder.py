@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import shutil
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +20,7 @@ import hnlpu
 from helpers import snapshot, write_checkpoint
 from hnlpu.errors import DoesNotFit, InvalidInput, OutputExists, OutputFailed
 from hnlpu.hardwire import Build, open_build
-from hnlpu.masks import Format, Workers, _write, open_workers, write_masks
+from hnlpu.masks import Format, Workers, _write, new_folder, open_workers, write_masks
 from hnlpu.masks._oasis_write import OasisWriter
 from hnlpu.place import find_tiles
 
@@ -75,7 +79,7 @@ def test_a_full_disk_is_told_before_and_on_the_way(
         with pytest.raises(OutputFailed, match=r"out: the disk has 0\.0 GB free, this needs about"):
             write(build, tmp_path / "out")
     assert not list(tmp_path.iterdir())
-    put, room = OasisWriter._put, 30_000
+    put, room = OasisWriter._put, 10_000
 
     def limited(self: OasisWriter, data: bytes) -> None:
         if self._at + len(data) > room:
@@ -104,6 +108,68 @@ def test_an_empty_folder_is_filled(build: Build, tmp_path: Path) -> None:
     write(build, tmp_path / "out")
     assert (tmp_path / "out/masks.json").is_file()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+GROWING = """
+import sys, time
+from pathlib import Path
+from hnlpu.masks import new_folder
+with new_folder(Path(sys.argv[1])) as folder:
+    (folder / "chip-00.oas").write_text("half")
+    (folder / "below").mkdir()
+    print(folder.name, flush=True)
+    time.sleep(600)
+"""
+
+
+@contextlib.contextmanager
+def growing(out: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A process that writes masks to `out`, and the folder that grows."""
+    command = [sys.executable, "-c", GROWING, str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process, out.parent / process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(build: Build, tmp_path: Path) -> None:
+    """The same target's, whose process is dead: nothing else."""
+    out, like = tmp_path / "out [1]", tmp_path / "out [1].unfinished-"
+    strangers = (".out [1].precious", ".out [1].unfinished", ".out 1.unfinished-abc", ".out [1]x")
+    for name in strangers:
+        (tmp_path / name).mkdir()
+    (tmp_path / ".out [1].unfinished-file").write_text("not a folder")
+    (tmp_path / ".out [1].unfinished-link").symlink_to(tmp_path / strangers[0])
+    with growing(out) as (process, left), growing(out) as (_, alive), growing(like) as (other, its):
+        for dying in (process, other):
+            dying.kill()
+            dying.wait()
+        before = {path.name for path in tmp_path.iterdir()}
+        assert (left / "chip-00.oas").exists()
+        write(build, out)
+        assert {path.name for path in tmp_path.iterdir()} == before - {left.name} | {out.name}
+        assert (alive / "chip-00.oas").read_text() == "half"
+        assert (its / "chip-00.oas").exists()
+    shutil.rmtree(out)
+    write(build, out)
+    assert not alive.exists()
+
+
+def test_processes_that_write_to_one_folder_leave_each_other_alone(tmp_path: Path) -> None:
+    """Every one finds its folder whole, however often others look for what was left behind."""
+
+    def write_one(n: int) -> None:
+        for k in range(50):
+            with contextlib.suppress(KeyboardInterrupt), new_folder(tmp_path / "out") as folder:
+                (folder / "file").write_text(f"{n} {k}")
+                assert (folder / "file").read_text() == f"{n} {k}"
+                raise KeyboardInterrupt
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write_one, range(4)))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("folder", ["/proc/nowhere", "/dev/null/x"])

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layouts import difference, random_digits, read_regions, regions, scheme_of
 
-from hnlpu.embed import ArrayKind, Rows, Scheme, Taps, TileDigits, TileShape
+from hnlpu.embed import ArrayKind, LayerKey, Rows, Scheme, Taps, TileDigits, TileShape
 from hnlpu.errors import DamagedMasks
 from hnlpu.masks._cells import base_payload, read_tile, shared_cells, shared_payloads, tile_payload
 from hnlpu.masks._oasis_bytes import signed, string, unsigned
@@ -242,13 +242,21 @@ def test_what_lies_beyond_32_bits_is_refused(payload: bytes) -> None:
 # -- rows ------------------------------------------------------------------------------------
 
 
+def drawn_cell(taps: Taps, digits: TileDigits) -> Cell:
+    """A tile's cell after its way through a file."""
+    return read_tile(cell_record("t", tile_payload(taps, digits)), shared_cells(taps), "t")
+
+
 def test_rows_spell_out_their_rectangles() -> None:
     rows = Rows(
-        np.array([[10, 20, 3, 4, 100, 0, 3], [-5, 7, 1, 1, 50, 1, 2]]),
+        np.array([
+            [10, 20, 3, 4, 100, 0, 0, 3], [-5, 7, 1, 1, 50, 0, 1, 2], [5, 6, 2, 1, 0, 9, 0, 2],
+        ]),
         np.array([0, 2, 5], np.int32),
-    )
-    expected = [[10, 20, 13, 24], [210, 20, 213, 24], [510, 20, 513, 24], [95, 7, 96, 8]]
-    assert rows.count == 4
+    )  # fmt: skip
+    expected = [[10, 20, 13, 24], [210, 20, 213, 24], [510, 20, 513, 24], [95, 7, 96, 8],
+                [5, 6, 7, 7], [5, 24, 7, 25]]  # fmt: skip
+    assert rows.count == 6
     np.testing.assert_array_equal(rows.rectangles(), expected)
     np.testing.assert_array_equal(rows.moved(1, -1).rectangles(), np.add(expected, [1, -1, 1, -1]))
 
@@ -258,7 +266,7 @@ def test_rows_spell_out_their_rectangles() -> None:
 def test_rows_say_what_their_rectangles_say(technology: str, scale_range: int) -> None:
     taps = Taps(load_technology(technology), ArrayKind("taps", 1, 1, scale_range))
     digits = random_digits(taps, SHAPE, seed=scale_range)
-    cell = read_tile(cell_record("t", tile_payload(taps, digits)), shared_cells(taps), "t")
+    cell = drawn_cell(taps, digits)
     assert sum(table.count for tables in cell.rows.values() for table in tables) > 100
     for found, faults in (
         taps.read_rows(SHAPE, cell.single, cell.rows), taps.read(SHAPE, cell.shapes),
@@ -267,10 +275,32 @@ def test_rows_say_what_their_rectangles_say(technology: str, scale_range: int) -
         np.testing.assert_array_equal(found, digits.integers())
 
 
+@pytest.mark.parametrize(("technology", "records"), [("n5", 1), ("asap7", 1), ("sky130", 8)])
+def test_a_row_of_metal_is_a_record_on_each_layer(technology: str, records: int) -> None:
+    """As docs/masks.md says; of each code where the sites of a cell stand on no common grid."""
+    taps = Taps(load_technology(technology), ArrayKind("taps", 1, 8, 2))
+    shape = TileShape(6, 16)
+    cell = drawn_cell(taps, random_digits(taps, shape))
+    for cut, fewer in ((taps.technology.lower_cut, 0), (taps.technology.upper_cut, 1)):
+        heads = cell.rows[cut.gds_layer, PROGRAMMABLE][0].heads
+        y = heads[:, 1] + heads[:, 3] // 2
+        assert Counter((y // taps.pitch).tolist()) == dict.fromkeys(
+            range(shape.rows), records - (fewer if records > 1 else 0)
+        )
+
+
+@pytest.mark.parametrize("blocks", [8, 32])
+def test_a_weight_takes_less_than_a_byte(blocks: int) -> None:
+    """At most 0.85, the floor, for uniform codes, which take the most."""
+    taps = Taps(load_technology("n5"), ArrayKind("taps", 1, 8, 2))
+    digits = random_digits(taps, TileShape(256, blocks))
+    assert len(cell_record("t", tile_payload(taps, digits))) < 0.85 * digits.weights
+
+
 def test_layers_are_told_without_a_rectangle() -> None:
     taps = scheme_of("scales")
     digits = random_digits(taps, SHAPE)
-    cell = read_tile(cell_record("t", tile_payload(taps, digits)), shared_cells(taps), "t")
+    cell = drawn_cell(taps, digits)
     layers = cell.layers
     assert "shapes" not in vars(cell)  # a tile is checked at three times the speed without
     assert layers == cell.shapes.keys()
@@ -289,15 +319,15 @@ def test_faults_in_rows_are_those_of_their_rectangles(damage: str, scale_range: 
     random = np.random.default_rng(DAMAGES.index(damage))
     for seed in range(20):
         digits = random_digits(taps, SHAPE, seed)
-        cell = read_tile(cell_record("t", tile_payload(taps, digits)), shared_cells(taps), "t")
+        cell = drawn_cell(taps, digits)
         table = cell.rows[layer][0]
         heads, columns = table.heads.copy(), table.columns.copy()
-        n = random.choice(np.flatnonzero(heads[:, 6] - heads[:, 5] > 2))
-        last = heads[n, 6] - 1
+        n = random.choice(np.flatnonzero(heads[:, 7] - heads[:, 6] > 2))
+        last = heads[n, 7] - 1
         if damage == "moved by one nm":
             heads[n, 0] += 1
         elif damage == "moved by a cell":
-            columns[last] += 1
+            columns[last] += taps.cell // heads[n, 4]
         elif damage == "row moved":
             heads[n, 1] += taps.pitch
         elif damage == "wider":
@@ -305,22 +335,81 @@ def test_faults_in_rows_are_those_of_their_rectangles(damage: str, scale_range: 
         elif damage == "doubled":
             heads = np.concatenate([heads, heads[n : n + 1]])
         elif damage == "gone":
-            heads[n, 6] -= 1
+            heads[n, 7] -= 1
         elif damage == "far away":
             columns[last] = 2**29 // taps.cell
         elif damage == "on a scale cell":
             heads[n, 0] += 32 * taps.cell
         else:
             heads[n, 4] += 1
-        rows = {**cell.rows, layer: [Rows(heads, columns), *cell.rows[layer][1:]]}
-        shapes = {key: [t.rectangles() for t in tables] for key, tables in rows.items()}
-        for key, parts in cell.single.items():
-            shapes.setdefault(key, []).extend(parts)
-        found, faults = taps.read_rows(SHAPE, cell.single, rows)
-        expected, of_rectangles = taps.read(SHAPE, shapes)
-        assert faults, damage
-        assert Counter(faults) == Counter(of_rectangles)
-        np.testing.assert_array_equal(found, expected)
+        assert_same_faults(
+            taps, SHAPE, cell, {layer: [Rows(heads, columns), *cell.rows[layer][1:]]}
+        )
+
+
+def assert_same_faults(
+    taps: Taps, shape: TileShape, cell: Cell, altered: dict[LayerKey, list[Rows]]
+) -> None:
+    """A cell with altered rows has faults, and the same ones rectangle by rectangle."""
+    rows = {**cell.rows, **altered}
+    shapes = {key: [t.rectangles() for t in tables] for key, tables in rows.items()}
+    for key, parts in cell.single.items():
+        shapes.setdefault(key, []).extend(parts)
+    found, faults = taps.read_rows(shape, cell.single, rows)
+    expected, of_rectangles = taps.read(shape, shapes)
+    assert faults
+    assert Counter(faults) == Counter(of_rectangles)
+    np.testing.assert_array_equal(found, expected)
+
+
+UPRIGHT = {
+    "moved by one nm": (0, 1), "moved by half a row": (1, 46), "moved by a row": (1, 92),
+    "moved below the tile": (1, -30 * 92), "wider": (2, 2), "higher": (3, 2), "every half row": (5, -46),
+    "every other row": (5, 92), "aslant": (4, 840), "none at all": (7, -1), "nowhere": (0, 2**24),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", UPRIGHT)
+@pytest.mark.parametrize("weights", [False, True])
+def test_faults_in_upright_rows_are_those_of_their_rectangles(damage: str, weights: bool) -> None:
+    """So it is with vias of a column of scale cells, or with weights of one input."""
+    taps = Taps(load_technology("n5"), ArrayKind("taps", 1, 8, 2))
+    assert (taps.pitch, taps.cell) == (92, 840)
+    layer = (taps.technology.lower_cut.gds_layer, PROGRAMMABLE)
+    shape = TileShape(24, 2)
+    random = np.random.default_rng(list(UPRIGHT).index(damage))
+    for seed in range(10):
+        cell = drawn_cell(taps, random_digits(taps, shape, seed))
+        in_rows, upright = cell.rows[layer][0], cell.rows[layer][1:]
+        if weights:
+            upright = [_turned(in_rows)]
+            in_rows = Rows(in_rows.heads[:0], in_rows.columns)
+            alike = {layer: [*upright, *cell.rows[layer][1:]]}
+            assert taps.read_rows(shape, cell.single, {**cell.rows, **alike})[1] == []
+        table = upright[0]
+        assert not table.heads[:, 4].any()
+        assert table.heads[:, 5].any()
+        heads = table.heads.copy()
+        n = random.choice(np.flatnonzero(heads[:, 7] - heads[:, 6] > 1))
+        field, change = UPRIGHT[damage]
+        heads[n, field] += change
+        others = cell.rows[layer][1:] if weights else upright[1:]
+        assert_same_faults(
+            taps, shape, cell, {layer: [in_rows, Rows(heads, table.columns), *others]}
+        )
+
+
+def _turned(rows: Rows) -> Rows:
+    """The same rectangles in rows along y."""
+    found = rows.rectangles()
+    heads, columns = [], []
+    for x in np.unique(found[:, 0]).tolist():
+        y = np.sort(found[found[:, 0] == x, 1])
+        wide, high = (found[0, 2:] - found[0, :2]).tolist()
+        first = len(columns)
+        columns += ((y - y[0]) // 92).tolist()
+        heads.append([x, int(y[0]), wide, high, 0, 92, first, len(columns)])
+    return Rows(np.array(heads), np.array(columns, np.int32))
 
 
 def test_a_file_of_two_blocks_reads_as_one(tmp_path: Path) -> None:

@@ -21,8 +21,9 @@ Shapes = dict[LayerKey, list[Rectangles]]
 class Rows:
     """Rectangles of one layer in rows of equal ones, as files hold them.
 
-    `heads` int64 [n, 7] has a row's x0, y0, width, height, step, first, behind: its rectangles stand
-    `columns[first:behind]` steps beyond x0; int32, ascending from 0.  Rows may share columns.
+    `heads` int64 [n, 8] has a row's x0, y0, width, height, dx, dy, first, behind: its rectangles
+    stand `columns[first:behind]` steps of (dx, dy) beyond (x0, y0); int32, ascending from 0.  A row
+    runs along x or along y, none backwards.  Rows may share columns.
     """
 
     heads: npt.NDArray[np.int64]
@@ -31,11 +32,11 @@ class Rows:
     @property
     def count(self) -> int:
         """Rectangles in all rows."""
-        return int((self.heads[:, 6] - self.heads[:, 5]).sum())
+        return int((self.heads[:, 7] - self.heads[:, 6]).sum())
 
     def moved(self, x: int, y: int) -> Rows:
         """The same rows, shifted."""
-        return Rows(self.heads + np.array([x, y, 0, 0, 0, 0, 0]), self.columns)
+        return Rows(self.heads + np.array([x, y, 0, 0, 0, 0, 0, 0]), self.columns)
 
     def rectangles(self) -> Rectangles:
         """All of them, int32 [count, 4] as x0, y0, x1, y1, row by row."""
@@ -50,14 +51,14 @@ def _spread(
 ) -> None:  # fmt: skip
     at = 0
     for n in range(len(heads)):
-        y0, width, step = heads[n, 1], heads[n, 2], heads[n, 4]
-        y1 = y0 + heads[n, 3]
-        for i in range(heads[n, 5], heads[n, 6]):
-            x0 = heads[n, 0] + step * columns[i]
+        width, height, dx, dy = heads[n, 2], heads[n, 3], heads[n, 4], heads[n, 5]
+        for i in range(heads[n, 6], heads[n, 7]):
+            x0 = heads[n, 0] + dx * columns[i]
+            y0 = heads[n, 1] + dy * columns[i]
             out[at, 0] = x0
             out[at, 1] = y0
             out[at, 2] = x0 + width
-            out[at, 3] = y1
+            out[at, 3] = y0 + height
             at += 1
 
 

@@ -245,13 +245,11 @@ class Taps(TapsPlan, Scheme):
         columns = len(self.scale_stubs)
         entries = np.full((shape.rows, shape.blocks, columns), NOTHING, np.int16)
         faults: list[Fault] = []
-        inputs_of = self._inputs_of(shape.blocks)
         for level, cut in enumerate((self.technology.lower_cut, self.technology.upper_cut)):
             for table in rows.get((cut.gds_layer, PROGRAMMABLE), []):
                 if not place_rows(
                     table.heads, table.columns, *cut.size_nm, cells[level], scale[level],
-                    inputs_of, self.cell, self.block_cells, self.pitch,
-                    codes, entries,
+                    self.cell, self.block_cells, self.pitch, codes, entries,
                 ):  # fmt: skip
                     return super().read_rows(shape, shapes, rows)
             for vias in shapes.get((cut.gds_layer, PROGRAMMABLE), []):
@@ -267,12 +265,6 @@ class Taps(TapsPlan, Scheme):
         if spell(codes, entries, self._patterns, TWICE_E2M1.astype(np.int32), integers):
             faults += self._unset(codes, entries)
         return integers, faults
-
-    def _inputs_of(self, blocks: int) -> npt.NDArray[np.int32]:
-        """For every cell of a row of blocks: its input, or -1 in a scale cell."""
-        cells = np.full((blocks, self.block_cells), -1, np.int32)
-        cells[:, :BLOCK] = np.arange(blocks * BLOCK).reshape(blocks, BLOCK)
-        return cells.reshape(-1)
 
     @functools.cached_property
     def _cell_columns(self) -> npt.NDArray[np.int32]:

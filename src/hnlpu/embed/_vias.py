@@ -84,50 +84,101 @@ def place_vias(
     return faults
 
 
+MOST_TABLES = 64
+"""Tables that `place_rows` makes for a tile; more than 15 grids of sites no tile of ours has."""
+FEWEST_NM = 128
+"""Steps of a cell's width over this or less are no grid of sites."""
+
+
+@njit(cache=True, nogil=True)
+def _sites_at(x: int, step: int, count: int, cells: Int16, cell: int, block_cells: int) -> Int32:
+    """What a via at x + n * step means, for n from 0 to `count`: input * 16 + code, or NOTHING."""
+    sites = np.empty(count, np.int32)
+    width = block_cells * cell
+    for n in range(count):
+        block, across = divmod(x + n * step, width)
+        at, within = divmod(across, cell)
+        code = np.int32(cells[within]) if at < 32 else np.int32(NOTHING)
+        sites[n] = (block * 32 + at) * 16 + code if code >= 0 else NOTHING
+    return sites
+
+
+@njit(cache=True, nogil=True)
+def _place_upright(
+    x: int, row: int, stride: int, columns: Int32, cells: Int16, scale: Int16, cell: int,
+    block_cells: int, codes: Codes, entries: Int16,
+) -> bool:  # fmt: skip
+    """Enter vias at x in rows row + stride * columns; False if one is not as it should be."""
+    block, across = divmod(x, block_cells * cell)
+    at, within = divmod(across, cell)
+    if block >= entries.shape[1] or row + stride * columns[-1] >= len(codes):
+        return False
+    fine = True
+    if at < 32:
+        code, column = cells[within], block * 32 + at
+        if code < 0:
+            return False
+        for n in columns:
+            fine &= codes[row + stride * n, column] == UNSET
+            codes[row + stride * n, column] = code
+        return fine
+    site = scale[across - 32 * cell]
+    if site < 0:
+        return False
+    column, entry = site >> 5, site & 31
+    for n in columns:
+        fine &= entries[row + stride * n, block, column] == NOTHING
+        entries[row + stride * n, block, column] = entry
+    return fine
+
+
 @njit(cache=True, nogil=True)
 def place_rows(
     heads: Int64, columns: Int32, wide: int, high: int, cells: Int16, scale: Int16,
-    inputs_of: Int32, cell: int, block_cells: int, pitch: int, codes: Codes, entries: Int16,
+    cell: int, block_cells: int, pitch: int, codes: Codes, entries: Int16,
 ) -> bool:  # fmt: skip
     """Enter vias in rows (see `embed.Rows`); False as soon as one is not as it should be.
 
-    `inputs_of` has the input of every cell of a row of cells, or -1 in scale cells.
+    Also False for rows that a tile of ours does not have, such as vias of scale cells along x.
     """
     rows, blocks = codes.shape[0], entries.shape[1]
-    half_x, half_y, width = wide // 2, high // 2, cell * block_cells
+    half_x, half_y = wide // 2, high // 2
+    step, phase, made = np.int64(0), np.int64(0), 0
+    sites = np.empty(0, np.int32)
     for n in range(len(heads)):
         x, y = heads[n, 0] + half_x, heads[n, 1] + half_y
-        row, step, first, behind = y // pitch, heads[n, 4], heads[n, 5], heads[n, 6]
+        dx, dy, first, behind = heads[n, 4], heads[n, 5], heads[n, 6], heads[n, 7]
+        row = y // pitch
         if heads[n, 2] != wide or heads[n, 3] != high or x < 0:
             return False
         if not 0 <= row < rows or y % pitch != pitch // 2:
             return False
-        single = behind == first + 1
-        if step == cell or (single and x % width < 32 * cell):
-            code, at = cells[x % cell], x // cell
-            if code < 0 or at + columns[behind - 1] >= len(inputs_of):
+        if dx == 0:
+            if dy % pitch != 0 or not _place_upright(
+                x, row, dy // pitch, columns[first:behind], cells, scale, cell, block_cells,
+                codes, entries,
+            ):  # fmt: skip
                 return False
-            own, fine = codes[row], True
-            for i in range(first, behind):
-                column = inputs_of[at + columns[i]]
-                fine &= column >= 0 and own[column] == UNSET
-                own[max(column, 0)] = code
-            if not fine:
+            continue
+        if dy != 0:
+            return False
+        if dx != step or x % dx != phase:
+            made += 1
+            if made > MOST_TABLES or dx * FEWEST_NM < cell:
                 return False
-        elif step == width or single:
-            across, at = x % width - 32 * cell, x // width
-            if across < 0 or at + columns[behind - 1] >= blocks:
-                return False
-            site = scale[across]
-            if site < 0:
-                return False
-            column, entry = site >> 5, site & 31
-            for i in range(first, behind):
-                block = at + columns[i]
-                if entries[row, block, column] != NOTHING:
-                    return False
-                entries[row, block, column] = entry
-        else:
+            step, phase = dx, x % dx
+            count = (blocks * block_cells * cell - phase + step - 1) // step
+            sites = _sites_at(phase, step, count, cells, cell, block_cells)
+        at = x // dx
+        if at + columns[behind - 1] >= len(sites):
+            return False
+        own, fine = codes[row], True
+        for i in range(first, behind):
+            site = sites[at + columns[i]]
+            column = max(site, 0) >> 4
+            fine &= (site >= 0) & (own[column] == UNSET)
+            own[column] = site & 15
+        if not fine:
             return False
     return True
 

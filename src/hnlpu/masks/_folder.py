@@ -1,14 +1,23 @@
-"""A folder that appears whole or not at all."""
+"""A folder that appears whole or not at all.
+
+It grows beside its place under a hidden name, locked by its process.  The lock goes with the process
+however that ends, so what nobody has locked was left behind, and the next to grow there removes it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import glob
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from hnlpu.errors import OutputExists, OutputFailed
+
+RANDOM_CHARACTERS = 8  # behind the prefix of a temporary folder
 
 
 @contextlib.contextmanager
@@ -22,13 +31,14 @@ def new_folder(out: Path, needed_bytes: float = 0) -> Iterator[Path]:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise OutputExists(f"{out}: exists already; remove it or choose another with --output")
         out.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left(out)
         free = shutil.disk_usage(out.parent).free
         if free < needed_bytes:
             raise OutputFailed(
                 f"{out}: the disk has {free / 1e9:.1f} GB free, this needs about "
                 f"{needed_bytes / 1e9:.1f} GB; free some space or choose fewer tiles"
             )
-        growing = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        growing, lock = _locked_folder(out)
     except OSError as error:
         raise OutputFailed(f"{out}: cannot be created ({error.strerror})") from None
     try:
@@ -41,3 +51,41 @@ def new_folder(out: Path, needed_bytes: float = 0) -> Iterator[Path]:
         raise OutputFailed(f"{error.filename or out}: {error.strerror}; nothing was kept") from None
     finally:
         shutil.rmtree(growing, ignore_errors=True)
+        os.close(lock)
+
+
+def _growing_prefix(out: Path) -> str:
+    return f".{out.name}.unfinished-"
+
+
+def _locked_folder(out: Path) -> tuple[Path, int]:
+    """A new folder beside `out`, and the open file that holds its lock."""
+    while True:
+        growing = Path(tempfile.mkdtemp(prefix=_growing_prefix(out), dir=out.parent))
+        try:
+            lock = os.open(growing, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue  # another process took it for left behind, before the lock
+        taken = False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            taken = True
+        except OSError:
+            pass  # the disk knows no locks: nothing is ever removed from it either
+        if not taken and growing.exists():
+            return growing, lock
+        os.close(lock)
+
+
+def _remove_left(out: Path) -> None:
+    """Remove folders that processes that are no more left beside `out`."""
+    for left in out.parent.glob(glob.escape(_growing_prefix(out)) + "?" * RANDOM_CHARACTERS):
+        # gone meanwhile, another user's, no folder, or locked by a process that is alive
+        with contextlib.suppress(OSError):
+            lock = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(lock)

@@ -146,7 +146,7 @@ def flatten(cells: Mapping[str, Cell], name: str, above: tuple[str, ...] = ()) -
 
 def _rows_of(rectangles: Rectangles, placed: Rows) -> Rows:
     """Every one of some rectangles in the rows in which their cell is placed."""
-    heads = np.empty((len(placed.heads) * len(rectangles), 7), np.int64)
+    heads = np.empty((len(placed.heads) * len(rectangles), 8), np.int64)
     _place_rows(rectangles, placed.heads, heads)
     return Rows(heads, placed.columns)
 
@@ -161,7 +161,7 @@ def _place_rows(
         for n in range(len(placed)):
             heads[at, 0], heads[at, 1] = placed[n, 0] + x0, placed[n, 1] + y0
             heads[at, 2], heads[at, 3] = rectangles[k, 2] - x0, rectangles[k, 3] - y0
-            for i in range(4, 7):
+            for i in range(4, 8):
                 heads[at, i] = placed[n, i]
             at += 1
 

@@ -2,7 +2,8 @@
 
 Handles PAD, XYABSOLUTE, XYRELATIVE, PLACEMENT (upright, size 1), TEXT, RECTANGLE and PROPERTY
 (skipped) with all twelve repetitions; stops at any other record for the caller to look at.  What
-is repeated at a list of gaps along x (type 5: most of a mask) stays the row that it is.
+is repeated at a list of gaps on a grid along x or y (types 5 and 7: most of a mask) stays the row
+that it is.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def _note_run(new: Int64, runs: Int64, count: Integer) -> None:
 def _row(
     data: Bytes, at: Integer, begin: Integer, columns: Int32
 ) -> tuple[Integer, Integer, Integer, Integer]:
-    """Columns of a list of gaps (type 5) into `columns` from `begin` on.
+    """Columns of a list of gaps (type 5 or 7) into `columns` from `begin` on.
 
     Returns the position behind it, the step, how many columns there are or -1 for no room, and the
     last of them.
@@ -102,9 +103,9 @@ def _within(x: Integer, y: Integer, width: Integer, height: Integer) -> Any:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _reaches(x: Integer, step: Integer, last: Integer) -> Any:
-    """Whether a row that begins at x ends within reach."""
-    return step < FARTHEST and last < FARTHEST and x + step * last < FARTHEST
+def _reaches(start: Integer, step: Integer, last: Integer) -> Any:
+    """Whether a row that begins at `start`, along x or y, ends within reach."""
+    return step < FARTHEST and last < FARTHEST and start + step * last < FARTHEST
 
 
 @njit(cache=True, nogil=True)
@@ -112,7 +113,7 @@ def _rectangles(
     data: Bytes, at: Integer, state: Int64, rectangles: Int32, runs: Int64,
     rows: Int64, columns: Int32,
 ) -> Integer:  # fmt: skip
-    """Read rectangles alone or in rows (type 5), one record after the other.
+    """Read rectangles alone or in rows (types 5 and 7), one record after the other.
 
     Most of a mask is such.  Returns where it stopped, with nothing changed, at what is anything
     else or wrong, for others to look at.
@@ -147,12 +148,14 @@ def _rectangles(
             break
         key = new_layer * 65536 + new_type
         count, step, last, list_at = np.int64(1), np.int64(0), np.int64(0), np.int64(-1)
+        upright = False
         if info & 4:
-            if at >= len(data) or data[at] != 5:
+            if at >= len(data) or (data[at] != 5 and data[at] != 7):
                 break
-            list_at = np.int64(at)
+            list_at, upright = np.int64(at), data[at] == 7
             at, step, count, last = _row(data, at, column, columns)
-            if at > len(data) or count < 0 or not _reaches(new_x, step, last):
+            start = new_y if upright else new_x
+            if at > len(data) or count < 0 or not _reaches(start, step, last):
                 break
         # one alone is a row of one among rows of its like: shapes stay in order
         if info & 4 or (
@@ -160,9 +163,10 @@ def _rectangles(
             and rows[n - 1, 3] == new_width and rows[n - 1, 4] == new_height
         ):  # fmt: skip
             rows[n, 0], rows[n, 1], rows[n, 2], rows[n, 3] = key, new_x, new_y, new_width
-            rows[n, 4], rows[n, 5] = new_height, step
-            rows[n, 6] = column if info & 4 else 0
-            rows[n, 7] = column + count if info & 4 else 1
+            rows[n, 4] = new_height
+            rows[n, 5], rows[n, 6] = 0 if upright else step, step if upright else 0
+            rows[n, 7] = column if info & 4 else 0
+            rows[n, 8] = column + count if info & 4 else 1
             column += count if info & 4 else 0
             n += 1
         else:
@@ -196,9 +200,9 @@ def parse(
     """Read records from `at`; returns why it stopped and where (at the record's start).
 
     Appends to rectangles [n, 4]; runs [n, 3] as layer * 65536 + datatype, first, behind last;
-    rows [n, 8] as layer and type as above, x, y, width, height, step, first and behind last of
-    `columns`; labels [n, 5] as layer and type, string's place and length, x, y; placements [n, 9] as
-    name's place and length, and a row of things without size.  A place of -1 means that
+    rows [n, 9] as layer and type as above, x, y, width, height, dx, dy, first and behind last of
+    `columns`; labels [n, 5] as layer and type, string's place and length, x, y; placements [n, 10]
+    as name's place and length, and a row of things without size.  A place of -1 means that
     the length is a reference number.  columns[0] is 0, for what is not repeated.
     """
     before = np.empty(STATE_SIZE, np.int64)
@@ -296,7 +300,8 @@ def _shape(
     if not _within(x, y, new[WIDTH], new[HEIGHT]):
         return UNSUPPORTED, at
     count, step, row_first, row_behind = np.int64(1), np.int64(0), np.int64(0), np.int64(1)
-    in_row = repeated and record != 19 and data[at] == 5
+    in_row = repeated and record != 19 and (data[at] == 5 or data[at] == 7)
+    upright = in_row and data[at] == 7
     if in_row:
         # the bulk of a mask: a row of vias
         new[LIST] = at
@@ -307,7 +312,7 @@ def _shape(
         if count < 0:
             return NO_ROOM, at
         new[COLUMNS] = row_behind = row_first + count
-        if not _reaches(x, step, last):
+        if not _reaches(y if upright else x, step, last):
             return UNSUPPORTED, at
     elif repeated:
         if data[at] != 0:
@@ -337,7 +342,8 @@ def _shape(
             return NO_ROOM, at
         rows[n, 0] = new[LAYER] * 65536 + new[DATATYPE]
         rows[n, 1], rows[n, 2], rows[n, 3], rows[n, 4] = x, y, new[WIDTH], new[HEIGHT]
-        rows[n, 5], rows[n, 6], rows[n, 7] = step, row_first, row_behind
+        rows[n, 5], rows[n, 6] = 0 if upright else step, step if upright else 0
+        rows[n, 7], rows[n, 8] = row_first, row_behind
         new[ROWS] = n + 1
     elif record == 20:
         begin = new[RECTANGLES]
@@ -361,7 +367,8 @@ def _shape(
             to[2] = x + (0 if in_row else steps[n, 0])
             to[3] = y + (0 if in_row else steps[n, 1])
             to[4], to[5] = 0, 0
-            to[6], to[7], to[8] = step, row_first, row_behind
+            to[6], to[7] = 0 if upright else step, step if upright else 0
+            to[8], to[9] = row_first, row_behind
         new[PLACEMENTS] = begin + count
     else:
         begin = new[LABELS]

@@ -93,10 +93,10 @@ class _Cell:
         self.steps = np.zeros((2048, 2), np.int64)
         self.rectangles = np.empty((1 << 12, 4), np.int32)
         self.runs = np.empty((1 << 8, 3), np.int64)
-        self.rows = np.empty((1 << 8, 8), np.int64)
+        self.rows = np.empty((1 << 8, 9), np.int64)
         self.columns = np.zeros(1 << 12, np.int32)
         self.labels = np.empty((1 << 8, 5), np.int64)
-        self.placements = np.empty((1 << 10, 9), np.int64)
+        self.placements = np.empty((1 << 10, 10), np.int64)
         self.state[p.COLUMNS] = 1  # the first is 0, for what is not repeated
         self.found: list[LabelTable] = []
         self.referenced: list[tuple[int, int, int, int]] = []
@@ -111,7 +111,7 @@ class _Cell:
             self.columns = np.empty(2 * len(used) + coming, np.int32)
             self.columns[: len(used)] = used
             if not self.state[p.ROWS]:
-                self.rows = np.empty((256 + coming // 16, 8), np.int64)
+                self.rows = np.empty((256 + coming // 16, 9), np.int64)
         while True:
             why, stream.at = p.parse(
                 stream.data, stream.at, self.state, self.steps, self.rectangles, self.runs,

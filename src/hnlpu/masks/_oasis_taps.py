@@ -1,13 +1,22 @@
 """Digits of a taps tile -> OASIS records, without a rectangle in between.
 
-A row of metal and one of its 15 sites make one record: the columns whose weight has that code, as
-a list of gaps on the grid of cells (repetition type 5).  Shifts become placements of a pattern
-cell, again one record for a row and shift.
+Vias of one row of metal and one layer are a record: the sites of a cell stand on a grid that goes on
+in the next cell, so that one list of gaps (repetition type 5) holds them, whatever their codes.
+
+    cell        0           1           2          a scale cell   3
+    sites   . . o . . . . . . . . o o . . . . . . .   . . . .   . . . . . . . o
+    gaps          +9 .............+1 +20 .....................................
+
+Where a process has no such grid (SKY130's tracks) each code of a row has its record.  Shifts become
+placements of a pattern cell: a record for each shift and column of scale cells, its gaps along y
+(type 7).
 """
 
 from __future__ import annotations
 
 import functools
+import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,26 +24,88 @@ from numba import njit
 
 from hnlpu.embed import BLOCK, Layout, Rectangles, Taps, TileDigits
 from hnlpu.masks._oasis_bytes import layout_payload, put_signed, put_unsigned, string
-from hnlpu.technology import PROGRAMMABLE
+from hnlpu.technology import PROGRAMMABLE, Cut
 
 Bytes = npt.NDArray[np.uint8]
 Int64 = npt.NDArray[np.int64]
 
+MOST_STEPS = 24
+"""Steps of a grid in a cell, so that the gap to a via four cells on still fits in a byte."""
+
+
+@dataclass(frozen=True)
+class ViaGrid:
+    """Codes whose vias share lists of gaps: those of `sites` stand `sites[code]` steps from `x`."""
+
+    cut: Cut
+    x: int
+    step: int
+    sites: dict[int, int]
+
+
+def via_grids(taps: Taps) -> list[ViaGrid]:
+    """The grids of a cell, by layer: one for all sites of a layer where they have one."""
+    grids = []
+    t = taps.technology
+    for cut, codes in ((t.lower_cut, range(8)), (t.upper_cut, range(9, 16))):
+        x = {code: taps.site_x[code] for code in codes}
+        first = min(x.values())
+        step = math.gcd(taps.cell, *(place - first for place in x.values()))
+        if taps.cell <= MOST_STEPS * step:
+            sites = {code: (place - first) // step for code, place in x.items()}
+            grids.append(ViaGrid(cut, first, step, sites))
+        else:
+            grids += [ViaGrid(cut, place, taps.cell, {code: 0}) for code, place in x.items()]
+    return grids
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """`via_grids` for the inner loop.
+
+    `grid_of` and `site_of` are by code; `grids` int64 [n, 5] has a grid's step, the lower left
+    corner of its first via in a row's first cell, and the via's width and height; `layers` [n, 2]
+    their layer and datatype.
+    """
+
+    grid_of: Int64
+    site_of: Int64
+    grids: Int64
+    layers: Int64
+
+
+@functools.lru_cache(maxsize=8)
+def _plan(taps: Taps) -> _Plan:
+    grids = via_grids(taps)
+    grid_of, site_of = np.zeros(16, np.int64), np.zeros(16, np.int64)
+    for n, grid in enumerate(grids):
+        for code, site in grid.sites.items():
+            grid_of[code], site_of[code] = n, site
+    sizes = [grid.cut.size_nm for grid in grids]
+    corners = [
+        (grid.step, grid.x - wide // 2, taps.pitch // 2 - high // 2, wide, high)
+        for grid, (wide, high) in zip(grids, sizes, strict=True)
+    ]
+    layers = [(grid.cut.gds_layer, PROGRAMMABLE) for grid in grids]
+    return _Plan(grid_of, site_of, np.array(corners, np.int64), np.array(layers, np.int64))
+
 
 @njit(cache=True, nogil=True, boundscheck=False)
 def _vias(
-    codes: Bytes, first_code: int, site_x: Int64, cell: int, block_cells: int, pitch: int,
-    wide: int, high: int, layer: int, datatype: int, lists: Bytes, out: Bytes,
-) -> int:  # fmt: skip
-    """Records of the codes first_code .. first_code + 7; returns the bytes written to `out`."""
+    codes: Bytes, grid_of: Int64, site_of: Int64, grids: Int64, layers: Int64,
+    cell: int, block_cells: int, pitch: int, lists: Bytes, out: Bytes, ends: Int64,
+) -> None:  # fmt: skip
+    """Records of every row and grid, those of grid g to out[g, : ends[g]] (see `_Plan`).
+
+    `lists` [grids, n] is room for the gaps of a row.
+    """
     rows, blocks, _ = codes.shape
-    square = wide == high
-    at = 0
-    begun = False
-    last_y = np.int64(-1)
+    number = len(grids)
+    a_cell = cell // grids[:, 0]
+    ends[:] = 0
     last, start, length, count = (
-        np.empty(16, np.int64), np.empty(16, np.int64), np.empty(16, np.int64),
-        np.empty(16, np.int64),
+        np.empty(number, np.int64), np.empty(number, np.int64), np.empty(number, np.int64),
+        np.empty(number, np.int64),
     )  # fmt: skip
     for row in range(rows):
         count[:] = 0
@@ -43,49 +114,47 @@ def _vias(
         for block in range(blocks):
             for j in range(32):
                 code = codes[row, block, j >> 1] >> ((j & 1) * 4) & 15
-                if count[code] == 0:
-                    start[code] = position
+                grid = grid_of[code]
+                at = position * a_cell[grid] + site_of[code]
+                if count[grid] == 0:
+                    start[grid] = at
                 else:
-                    gap = position - last[code]
-                    end = length[code]
-                    if gap > 127:
-                        lists[code, end] = gap & 127 | 128
+                    gap = at - last[grid]
+                    end = length[grid]
+                    while gap > 127:
+                        lists[grid, end] = gap & 127 | 128
                         gap >>= 7
                         end += 1
-                    lists[code, end] = gap
-                    length[code] = end + 1
-                last[code] = position
-                count[code] += 1
+                    lists[grid, end] = gap
+                    length[grid] = end + 1
+                last[grid] = at
+                count[grid] += 1
                 position += 1
             position += block_cells - 32
-        y = row * pitch + pitch // 2 - high // 2
-        for code in range(first_code, first_code + 8):
-            if count[code] == 0:
+        for grid in range(number):
+            if count[grid] == 0:
                 continue
-            out[at] = 20
-            info = 16 | (8 if y != last_y else 0) | (4 if count[code] > 1 else 0)
-            info |= 0 if begun else (128 | 64 | 3 if square else 64 | 32 | 3)
-            out[at + 1] = info
-            at += 2
-            if not begun:
-                at = put_unsigned(out, at, layer)
-                at = put_unsigned(out, at, datatype)
-                at = put_unsigned(out, at, wide)
-                if not square:
-                    at = put_unsigned(out, at, high)
-                begun = True
-            at = put_signed(out, at, start[code] * cell + site_x[code] - wide // 2)
-            if y != last_y:
-                at = put_signed(out, at, y)
-                last_y = np.int64(y)
-            if count[code] > 1:
-                out[at] = 5
-                at = put_unsigned(out, at + 1, count[code] - 2)
-                at = put_unsigned(out, at, cell)
-                for n in range(length[code]):
-                    out[at + n] = lists[code, n]
-                at += length[code]
-    return at
+            to, end = out[grid], ends[grid]
+            step, x, y, wide, high = grids[grid]
+            to[end] = 20
+            to[end + 1] = 16 | 8 | (4 if count[grid] > 1 else 0) | (0 if end else 64 | 32 | 3)
+            if end == 0:
+                end = put_unsigned(to, 2, layers[grid, 0])
+                end = put_unsigned(to, end, layers[grid, 1])
+                end = put_unsigned(to, end, wide)
+                end = put_unsigned(to, end, high)
+            else:
+                end += 2
+            end = put_signed(to, end, start[grid] * step + x)
+            end = put_signed(to, end, row * pitch + y)
+            if count[grid] > 1:
+                to[end] = 5
+                end = put_unsigned(to, end + 1, count[grid] - 2)
+                end = put_unsigned(to, end, step)
+                for n in range(length[grid]):
+                    to[end + n] = lists[grid, n]
+                end += length[grid]
+            ends[grid] = end
 
 
 @njit(cache=True, nogil=True)
@@ -96,11 +165,11 @@ def _placements(
     rows, blocks = shifts.shape
     at = 0
     begun = False
-    for row in range(rows):
+    for block in range(blocks):
         first, count = -1, 0
-        for block in range(blocks):
+        for row in range(rows):
             if shifts[row, block] == shift:
-                first = block if count == 0 else first
+                first = row if count == 0 else first
                 count += 1
         if count == 0:
             continue
@@ -112,17 +181,17 @@ def _placements(
                 out[at] = byte
                 at += 1
             begun = True
-        at = put_signed(out, at, first * width + first_x)
-        at = put_signed(out, at, row * pitch + pitch // 2)
+        at = put_signed(out, at, block * width + first_x)
+        at = put_signed(out, at, first * pitch + pitch // 2)
         if count > 1:
-            out[at] = 5
+            out[at] = 7
             at = put_unsigned(out, at + 1, count - 2)
-            at = put_unsigned(out, at, width)
+            at = put_unsigned(out, at, pitch)
             last = first
-            for block in range(first + 1, blocks):
+            for row in range(first + 1, rows):
                 if shifts[row, block] == shift:
-                    at = put_unsigned(out, at, block - last)
-                    last = block
+                    at = put_unsigned(out, at, row - last)
+                    last = row
     return at
 
 
@@ -155,32 +224,24 @@ def pattern_layout(taps: Taps, shift: int) -> Layout:
     return Layout(rectangles=rectangles)
 
 
-@functools.lru_cache(maxsize=8)
-def _site_x(taps: Taps) -> Int64:
-    x = np.zeros(17, np.int64)
-    for code, centre in taps.site_x.items():
-        x[code] = centre
-    return x
-
-
 def taps_payload(taps: Taps, digits: TileDigits) -> bytes:
     """The records of a tile's programmable metal."""
-    columns = digits.blocks * BLOCK
-    out = np.empty(digits.rows * (2 * columns + 20 * 16) + 64, np.uint8)
-    lists = np.empty((16, 2 * columns), np.uint8)
-    parts = []
-    for cut, first in ((taps.technology.lower_cut, 0), (taps.technology.upper_cut, 8)):
-        length = _vias(
-            digits.codes, first, _site_x(taps), taps.cell, taps.block_cells, taps.pitch,
-            *cut.size_nm, cut.gds_layer, PROGRAMMABLE, lists, out,
-        )  # fmt: skip
-        parts.append(out[:length].tobytes())
+    plan, pitch = _plan(taps), taps.pitch
+    columns, grids = digits.blocks * BLOCK, len(plan.grids)
+    out = np.empty((grids, digits.rows * (2 * columns + 32) + 64), np.uint8)
+    lists, ends = np.empty((grids, 2 * columns), np.uint8), np.empty(grids, np.int64)
+    _vias(
+        digits.codes, plan.grid_of, plan.site_of, plan.grids, plan.layers,
+        taps.cell, taps.block_cells, pitch, lists, out, ends,
+    )  # fmt: skip
+    parts = [records[:end].tobytes() for records, end in zip(out, ends.tolist(), strict=True)]
     if taps.scale_stubs:
+        room = out.reshape(-1)
         for shift in range(taps.kind.scale_range + 1):
             name = np.frombuffer(string(pattern_name(taps, shift)), np.uint8)
             length = _placements(
-                digits.shifts, shift, BLOCK * taps.cell, taps.pitch,
-                taps.block_cells * taps.cell, name, out,
+                digits.shifts, shift, BLOCK * taps.cell, pitch,
+                taps.block_cells * taps.cell, name, room,
             )  # fmt: skip
-            parts.append(out[:length].tobytes())
+            parts.append(room[:length].tobytes())
     return b"".join(parts)
