@@ -24,7 +24,10 @@ LONGEST_ANSWER = 256  # tokens, where a task does not say
 
 @register_model("hnlpu")
 class HardwiredLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
-    """A hardwired model; `build` is its directory, `max_length` the longest context."""
+    """A hardwired model; `build` is its directory, `max_length` the longest context.
+
+    `device` is where it runs: cpu, cuda, cuda:N or interpreter.
+    """
 
     backend = "causal"
 
@@ -34,12 +37,12 @@ class HardwiredLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
         max_length: int | str | None = None,
         batch_size: Any = None,
         max_batch_size: Any = None,
-        device: Any = None,
+        device: str | None = None,
     ):
         super().__init__()
         self.model = open_language_model(build)
         limits = Limits(context=None if max_length is None else int(max_length))
-        self.engine = Engine(self.model, limits)
+        self.engine = Engine(self.model, limits, device=device or "cpu")
 
     @property
     def eot_token_id(self) -> int:

@@ -45,6 +45,9 @@ NumericsOption = Annotated[
 AdapterOption = Annotated[
     Path | None, typer.Option(metavar="PATH", help="LoRA adapter to run beside the wires.")
 ]
+DeviceOption = Annotated[
+    str, typer.Option(metavar="cpu|cuda|cuda:N|interpreter", help="Where the layers run.")
+]
 _FORMATS = "auto, mxfp4 or mxfp4x2"
 
 
@@ -217,6 +220,7 @@ def generate(
     float_activations: FloatActivations = False,
     numerics: NumericsOption = "float",
     adapter: AdapterOption = None,
+    device: DeviceOption = "cpu",
     json: Json = False,
 ) -> None:
     """Let the model continue a prompt."""
@@ -228,7 +232,7 @@ def generate(
         directory, float_activations=float_activations, numerics=_numerics(numerics)
     )
     given = parse_tokens(tokens) if tokens is not None else prompt or ""
-    new = _adapted(model, adapter).generate(
+    new = _adapted(model, adapter, device).generate(
         given, max_tokens=max_tokens, temperature=temperature, seed=seed, ignore_end=ignore_end
     )
     has_text = model.tokenizer.usable
@@ -272,6 +276,7 @@ def score(
     float_activations: FloatActivations = False,
     numerics: NumericsOption = "float",
     adapter: AdapterOption = None,
+    device: DeviceOption = "cpu",
     json: Json = False,
 ) -> None:
     """Log-probabilities and perplexity of a text under the model."""
@@ -287,7 +292,7 @@ def score(
     )
     began = time.monotonic()
     with waiting("scoring"):
-        result = _adapted(model, adapter).score(given, context=context, top=top)
+        result = _adapted(model, adapter, device).score(given, context=context, top=top)
     seconds = time.monotonic() - began
     facts: dict[str, Any] = {
         "logprobs": result.logprobs,
@@ -321,13 +326,13 @@ def _numerics(name: str) -> Any:
     return name
 
 
-def _adapted(model: Any, adapter: Path | None) -> Any:
-    """The model, with the adapter where there is one: both generate and score."""
-    if adapter is None:
+def _adapted(model: Any, adapter: Path | None, device: str) -> Any:
+    """The model, with the adapter or on the device that is asked for: all generate and score."""
+    if adapter is None and device == "cpu":
         return model
     from hnlpu.engine import Adapted
 
-    return Adapted(model, adapter)
+    return Adapted(model, adapter, device)
 
 
 def _print_top(

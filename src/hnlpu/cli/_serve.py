@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hnlpu.cli._app import BuildArgument, Json, app, read_text
+from hnlpu.cli._app import BuildArgument, DeviceOption, Json, app, read_text
 from hnlpu.cli._output import out, print_json
 from hnlpu.errors import InvalidInput, ToolMissing
 
@@ -30,6 +30,7 @@ def serve(
         list[str] | None,
         typer.Option(metavar="[NAME=]PATH", help="A LoRA adapter to load; may be repeated."),
     ] = None,
+    device: DeviceOption = "cpu",
     context: Annotated[
         int | None, typer.Option(help="Longest prompt and answer (default: the model's limit).")
     ] = None,
@@ -62,7 +63,7 @@ def serve(
         keys += [line.strip() for line in read_text(api_key_file).splitlines() if line.strip()]
     settings = Settings(
         host=host, port=port, api_keys=tuple(keys), model_name=model_name,
-        adapters=_adapters(adapter or []),
+        adapters=_adapters(adapter or []), device=device,
         limits=Limits(context, sequences, rows, cache_mb * 2**20),
         queue=queue, timeout_seconds=timeout, shutdown_seconds=shutdown_seconds,
         rate_per_minute=rate_limit, max_body_bytes=int(max_body_mb * 2**20), max_tokens=max_tokens,

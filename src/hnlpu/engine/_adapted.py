@@ -1,4 +1,4 @@
-"""`LanguageModel.generate` and `.score` with an adapter beside the wires."""
+"""`LanguageModel.generate` and `.score` with an adapter beside the wires, or on a device."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hnlpu.emulate import LanguageModel, Score, Token, score_windows
 from hnlpu.engine._adapter import read_adapter
+from hnlpu.engine._device import CPU
 from hnlpu.engine._engine import Engine, Limits
 from hnlpu.engine._request import Request, Sampling, TokenScore
 from hnlpu.errors import InvalidInput
@@ -15,15 +16,18 @@ NAME = "adapter"
 
 
 class Adapted:
-    """A hardwired model with one adapter.
+    """A hardwired model with one adapter, or on a device: cpu, cuda, cuda:N or interpreter.
 
-    Raises DamagedAdapter, and InvalidInput for a model in float32.
+    Raises DamagedAdapter, the errors of `Engine`, and InvalidInput for a model
+    in float32.
     """
 
-    def __init__(self, model: LanguageModel, adapter: str | Path):
+    def __init__(self, model: LanguageModel, adapter: str | Path | None, device: str = CPU):
         self.model = model
-        found = read_adapter(adapter, model.transformer.architecture)
-        self._engine = Engine(model, Limits(sequences=8), {NAME: found})
+        self._adapter = None if adapter is None else NAME
+        architecture = model.transformer.architecture
+        found = {} if adapter is None else {NAME: read_adapter(adapter, architecture)}
+        self._engine = Engine(model, Limits(sequences=8), found, device)
 
     def generate(
         self,
@@ -43,7 +47,7 @@ class Adapted:
             max_tokens=max_tokens,
             sampling=Sampling(temperature=temperature, seed=seed),
             ignore_end=ignore_end,
-            adapter=NAME,
+            adapter=self._adapter,
         )
         self._engine.submit(request)
         return self._tokens()
@@ -73,7 +77,7 @@ class Adapted:
         results = self._engine.run(
             Request(
                 tuple(ids[start:end]), max_tokens=0, score_prompt=True, top_logprobs=top,
-                adapter=NAME,
+                adapter=self._adapter,
             )
             for start, _, end in windows
         )  # fmt: skip

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from hnlpu.emulate import LanguageModel, Transformer, one_blas_thread
 from hnlpu.engine._adapter import Adapter
+from hnlpu.engine._device import CPU, DeviceTransformer
 from hnlpu.engine._forward import BatchedTransformer, Rows
 from hnlpu.engine._pages import PAGE, PagePool, page_bytes
 from hnlpu.engine._request import Request, Result, Update, collect
@@ -67,10 +68,12 @@ class Counters:
 class Engine:
     """Runs requests against a model, a step at a time; for one thread (see `Runner` for more).
 
-    `adapters` are those that requests may name.
+    `adapters` are those that requests may name.  `device` is where the layers
+    run: cpu, cuda, cuda:N, or interpreter (see `open_device`).
 
-    Raises InvalidInput for limits that make no sense or a model in float32,
-    whose sums would depend on the batch.
+    Raises InvalidInput for limits that make no sense, a model in float32,
+    whose sums would depend on the batch, or a device that is not there;
+    ToolMissing where it needs torch and triton.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Engine:
         model: LanguageModel,
         limits: Limits | None = None,
         adapters: Mapping[str, Adapter] | None = None,
+        device: str = CPU,
     ):
         self.adapters = dict(adapters or {})
         self._roots = {name: -1 - i for i, name in enumerate(self.adapters)}
@@ -96,7 +100,6 @@ class Engine:
             )
         self.model = model
         architecture = transformer.architecture
-        self._transformer = BatchedTransformer(transformer)
         longest = min(self.limits.context or 2**31, architecture.max_position_embeddings)
         # more than all sequences at full length can fill is of no use
         useful = self.limits.sequences * -(-longest // PAGE)
@@ -106,7 +109,16 @@ class Engine:
                 f"cache of {self.limits.cache_bytes} bytes: a page of {PAGE} tokens has "
                 f"{page_bytes(architecture)}; give more"
             )
-        self.pool = PagePool(architecture, pages)
+        if adapters and device != CPU:
+            raise InvalidInput(
+                f"--device {device}: adapters run beside the wires on the CPU; leave one out"
+            )
+        self.pool = PagePool(architecture, pages, storage=device == CPU)
+        self._transformer: BatchedTransformer | DeviceTransformer = (
+            BatchedTransformer(transformer)
+            if device == CPU
+            else DeviceTransformer(transformer, device, pages)
+        )
         self.context = min(longest, PAGE * pages)
         self.counters = Counters()
         self._ids = itertools.count()
@@ -258,7 +270,7 @@ class Engine:
         hidden, fired = self._transformer.forward(rows, self.pool, wanted)
         scored = [i for s, _, span in spans if s.request.pooling is None for i in span]
         logits = np.empty((len(wanted), self.model.vocab_size if scored else 0), np.float32)
-        for first, part in self.model.transformer.logits_in_pieces(hidden[scored]):
+        for first, part in self._transformer.logits_in_pieces(hidden[scored]):
             logits[scored[first : first + len(part)]] = part
         self.counters.rows += len(rows.tokens)
         updates: list[Update] = []

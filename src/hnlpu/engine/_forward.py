@@ -9,12 +9,13 @@ are spelt out here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.checkpoint import FINAL_NORM, layer_prefix
+from hnlpu.checkpoint import FINAL_NORM, Architecture, layer_prefix
 from hnlpu.emulate import Transformer, mixture_of_experts, vector_unit
 from hnlpu.engine._adapter import Adapter
 from hnlpu.engine._attention import attend_paged, store
@@ -43,15 +44,30 @@ class Rows:
     adapters: list[tuple[Adapter, Int64]] = field(default_factory=list)
 
 
+class Turns:
+    """Cosines and sines of RoPE at any positions."""
+
+    def __init__(self, architecture: Architecture):
+        self._frequencies, self._factor = architecture.rope.frequencies(architecture.head_dim)
+
+    def at(self, positions: Int64) -> tuple[Float32, Float32]:
+        """Those of positions [rows]: [rows, head_dim / 2] each."""
+        angles = (positions.astype(np.float32)[:, None] * self._frequencies).astype(np.float64)
+        cos = (np.cos(angles) * self._factor).astype(np.float32)
+        sin = (np.sin(angles) * self._factor).astype(np.float32)
+        return cos, sin
+
+
 class BatchedTransformer:
     """`Transformer` for rows of many sequences; the keys and values live in a pool."""
 
     def __init__(self, transformer: Transformer):
         self.weights = weights = transformer.weights
         self.architecture = a = transformer.architecture
+        self._transformer = transformer
         self._compiled = transformer.compiled
         self._unit = transformer.plain.unit
-        self._frequencies, self._rope_factor = a.rope.frequencies(a.head_dim)
+        self._turns = Turns(a)
         names = (".input_layernorm.weight", ".post_attention_layernorm.weight", ".self_attn.sinks")
         self._vectors = [
             [weights.vector(layer_prefix(layer) + name) for name in names]
@@ -65,7 +81,7 @@ class BatchedTransformer:
         And the experts that fired for every row: [layers, rows, active].
         Raises NotFinite.
         """
-        cos, sin = self._turns(rows.positions)
+        cos, sin = self._turns.at(rows.positions)
         with np.errstate(over="ignore", invalid="ignore"):  # NotFinite tells of them
             x = self.weights.embed(rows.tokens)
             if self._compiled is None or rows.adapters:
@@ -78,12 +94,9 @@ class BatchedTransformer:
             )
         return hidden, fired
 
-    def _turns(self, positions: Int64) -> tuple[Float32, Float32]:
-        """Cosines and sines of RoPE: [rows, head_dim / 2] each."""
-        angles = (positions.astype(np.float32)[:, None] * self._frequencies).astype(np.float64)
-        cos = (np.cos(angles) * self._rope_factor).astype(np.float32)
-        sin = (np.sin(angles) * self._rope_factor).astype(np.float32)
-        return cos, sin
+    def logits_in_pieces(self, hidden: Float32) -> Iterator[tuple[int, Float32]]:
+        """Logits of many rows as (first row, logits) pieces.  Raises NotFinite."""
+        return self._transformer.logits_in_pieces(hidden)
 
     def _layers(self, x: Float32, cos: Float32, sin: Float32, rows: Rows, pool: PagePool) -> Int64:
         """Run x [rows, hidden] through all layers, in place; the experts that fired."""

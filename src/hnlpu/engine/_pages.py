@@ -31,11 +31,14 @@ def page_bytes(architecture: Architecture) -> int:
 
 
 class PagePool:
-    """The pages of one engine: storage, who uses them, and what is filed where."""
+    """The pages of one engine: storage, who uses them, and what is filed where.
 
-    def __init__(self, architecture: Architecture, pages: int):
+    Without `storage` the keys and values lie elsewhere, on a device.
+    """
+
+    def __init__(self, architecture: Architecture, pages: int, *, storage: bool = True):
         a = architecture
-        shape = (a.num_hidden_layers, pages, a.num_key_value_heads)
+        shape = (a.num_hidden_layers, pages if storage else 0, a.num_key_value_heads)
         self.keys: Float32 = np.zeros((*shape, a.head_dim, PAGE), np.float32)
         self.values: Float32 = np.zeros((*shape, PAGE, a.head_dim), np.float32)
         self.pages = pages

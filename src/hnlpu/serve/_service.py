@@ -44,7 +44,8 @@ class Service:
         self.name = settings.model_name or build.directory.name
         self.fingerprint = f"hnlpu-{__version__}-{build.manifest.source.digest[:12]}"
         self.created = int(time.time())
-        self.engine = Engine(model, settings.limits, _adapters(build, settings, self.name))
+        adapters = _adapters(build, settings, self.name)
+        self.engine = Engine(model, settings.limits, adapters, settings.device)
         self.runner: Runner | None = None
         self.metrics = Metrics(self.snapshot)
         self.jobs: dict[int, Job] = {}

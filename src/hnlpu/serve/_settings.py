@@ -16,7 +16,8 @@ from hnlpu.errors import InvalidInput
 class Settings:
     """Settings of a server; the defaults serve one person on one machine.
 
-    `adapters` are folders of LoRA adapters by the model id that chooses them.
+    `adapters` are folders of LoRA adapters by the model id that chooses them;
+    `device` is where the layers run: cpu, cuda, cuda:N or interpreter.
     `queue` requests wait at most; a request has `timeout_seconds` from its
     first byte to its last token; on a shutdown those under way have
     `shutdown_seconds`.  `rate_per_minute` requests a client may make (None:
@@ -29,6 +30,7 @@ class Settings:
     model_name: str | None = None
     adapters: Mapping[str, Path] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    device: str = "cpu"
     queue: int = 256
     timeout_seconds: float = 600.0
     shutdown_seconds: float = 30.0

@@ -1,0 +1,93 @@
+"""The engine with its layers in Triton kernels: the bits of the C kernels, in the interpreter."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("triton")
+
+from helpers import run_cli, write_checkpoint
+from hnlpu.emulate import open_language_model
+from hnlpu.engine import Adapter, Engine, Limits, Request
+from hnlpu.errors import InvalidInput, NotFinite
+from hnlpu.hardwire import build
+
+SHAPE = {
+    "hidden": 32, "intermediate": 32, "heads": 2, "kv_heads": 1, "head_dim": 16, "experts": 3,
+    "vocab": 40, "sliding_window": 8,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A model with one layer of each kind of attention."""
+    folder = tmp_path_factory.mktemp("device")
+    write_checkpoint(folder / "checkpoint", **SHAPE)
+    return open_language_model(build(folder / "checkpoint", folder / "build"))
+
+
+def test_prompts_in_chunks_and_answers_are_the_same_bits(small):
+    """Chunked prefill over two pages, decoding beside it, windows; and experts that fired."""
+    random = np.random.default_rng(0)
+    requests = [
+        Request(
+            tuple(random.integers(0, 40, n).tolist()), max_tokens=3, top_logprobs=2,
+            score_prompt=n > 3, trace_experts=True, ignore_end=True,
+        )
+        for n in (3, 18)
+    ]  # fmt: skip
+    requests.append(Request((4, 5, 6), max_tokens=0, pooling="mean"))
+    limits = Limits(rows=14, context=64)
+    on_device = Engine(small, limits, device="interpreter")
+    found, expected = on_device.run(requests), Engine(small, limits).run(requests)
+    assert on_device.pool.keys.size == 0
+    assert [r.error for r in found] == [None] * 3
+    for ours, theirs in zip(found[:2], expected, strict=False):
+        assert ours.tokens == theirs.tokens
+        assert ours.scores == theirs.scores
+        assert ours.prompt_scores == theirs.prompt_scores
+        assert np.array_equal(ours.experts, theirs.experts)
+    assert np.array_equal(found[2].embedding.view(np.int32), expected[2].embedding.view(np.int32))
+
+
+def test_who_overflows_is_told_and_nobody_else(tmp_path):
+    huge = {"model.layers.1.post_attention_layernorm.weight": np.full(32, 0x7F7F, np.uint16)}
+    write_checkpoint(tmp_path / "checkpoint", tensors=huge, **SHAPE)
+    model = open_language_model(build(tmp_path / "checkpoint", tmp_path / "build"))
+    (result,) = Engine(model, Limits(context=32), device="interpreter").run([Request((1, 2))])
+    assert isinstance(result.error, NotFinite)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "mps", ""])
+def test_other_devices_are_refused_by_name(small, device):
+    with pytest.raises(InvalidInput, match=r"must be cpu, cuda, cuda:N or interpreter"):
+        Engine(small, device=device)
+
+
+def test_adapters_and_devices_exclude_each_other(small, tmp_path):
+    with pytest.raises(InvalidInput, match="adapters run beside the wires on the CPU"):
+        Engine(small, Limits(), {"mine": Adapter(tmp_path, 1.0, {})}, device="interpreter")
+
+
+def test_generate_on_a_device(small):
+    options = ["--tokens", "7,8,9", "--max-tokens", "2", "--ignore-end", "--json"]
+    answers = [
+        run_cli("generate", small.directory, *options, *more)
+        for more in ([], ["--device", "interpreter"])
+    ]
+    assert [code for code, _, _ in answers] == [0, 0]
+    tokens = [
+        '"tokens": [' in out and out.split('"tokens": [')[1].split("]")[0] for _, out, _ in answers
+    ]
+    assert tokens[0] == tokens[1] != ""
+
+
+def test_a_gpu_that_is_not_there_is_told_in_one_line(small):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    code, _, error = run_cli("score", small.directory, "--tokens", "1,2", "--device", "cuda")
+    assert code == 2
+    assert "finds no GPU" in error
+    assert error.count("\n") == 1
