@@ -1,16 +1,18 @@
 """RTL of neuron arrays: speed of writing, and what silicon takes by kind of array.
 
 python benchmarks/rtl.py            # tables of docs/rtl.md (a minute)
+python benchmarks/rtl.py --regions  # the regions scheme by ports of a group
 """
 
 from __future__ import annotations
 
+import argparse
 import time
 
 import numpy as np
 
-from hnlpu.embed import ArrayKind, Taps, TileDigits
-from hnlpu.rtl import ArrayShape, synthesize, wiring
+from hnlpu.embed import ArrayKind, Regions, Taps, TileDigits
+from hnlpu.rtl import ArrayShape, array_shape, synthesize, wiring
 from hnlpu.technology import load_technology
 
 ROWS, BLOCKS = 256, 32
@@ -61,6 +63,26 @@ def silicon() -> None:
               f"| {found.depth} | {shape.steps} |")  # fmt: skip
 
 
+def regions() -> None:
+    """Transistors a weight of the regions scheme, by ports of a group."""
+    n5 = load_technology("n5")
+    print("| group | transistors a weight | by formula | groups | tree | gates deep | cycles |")
+    print("|---|---|---|---|---|---|---|")
+    for group in (1, 2, 4, 8, 16):
+        kind = ArrayKind("regions", 1, 1, 2, group)
+        shape = array_shape(kind, 1024, (32,), 8)
+        found = synthesize(shape, n5.silicon)
+        parts = {block.name: found.per_weight(block) for block in found.blocks}
+        formula = Regions(n5, shape.kind).transistors(shape.inputs, shape.neurons, 8)
+        print(f"| {group} | {found.transistors_per_weight:.2f} | {formula:.2f} | {parts['group']:.2f} "
+              f"| {parts['tree']:.2f} | {found.depth} | {shape.steps} |")  # fmt: skip
+
+
 if __name__ == "__main__":
-    emission()
-    silicon()
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--regions", action="store_true", help="only the regions scheme")
+    if asked.parse_args().regions:
+        regions()
+    else:
+        emission()
+        silicon()

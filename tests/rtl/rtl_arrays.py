@@ -49,10 +49,10 @@ def random_digits(shape: ArrayShape, seed: int, used: int | None = None) -> Tile
     return TileDigits(pack(codes), shifts.astype(np.uint8))
 
 
-def build_small(folder: Path, seed: int) -> Build:
+def build_small(folder: Path, seed: int, scheme: str = "taps") -> Build:
     """One layer; two digits in attention, experts three to a bank."""
     checkpoint = write_checkpoint(folder / f"checkpoint-{seed}", seed=seed, **SMALL)
     # every row may take any exponent, so that the kinds of arrays do not depend on the weights
     policy = make_policy("default", activation_bits=8, max_spread=2, requantize=True)
-    target = make_target(bank=3)
+    target = make_target(scheme=scheme, bank=3)
     return open_build(hnlpu.build(checkpoint, folder / f"build-{seed}", policy, target))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import subprocess
 from pathlib import Path
@@ -9,29 +10,36 @@ from pathlib import Path
 import pytest
 from rtl_arrays import needs, random_digits, shape_of
 
+from hnlpu.embed import ArrayKind
 from hnlpu.place import Array, Tile
-from hnlpu.rtl import ArrayShape, Unit, identifier, silicon, top, wiring
+from hnlpu.rtl import ArrayShape, Unit, array_shape, identifier, silicon, tile_wiring, top
 from hnlpu.rtl._tools import find_tool
+from hnlpu.technology import load_technology
+
+N5 = load_technology("n5")
 
 SHAPES = {
     "plain": shape_of(scale_range=0),
     "scales": shape_of(blocks=3),
     "two digits, bank of three": shape_of(digits=2, bank=3, neurons=3, activation_bits=5),
     "one neuron, one block": shape_of(neurons=1, blocks=1, activation_bits=2),
+    "regions": array_shape(ArrayKind("regions", 1, 1, 2, 4), 2, (1, 2), 8),
+    "regions, two digits, bank of three": array_shape(ArrayKind("regions", 2, 3, 0, 3), 2, (1,), 5),
 }
 
 
 def design(shape: ArrayShape, folder: Path) -> tuple[list[str], str]:
     """Files of an array cut into two tiles of its inputs, and the name of its top."""
-    array = Array(0, "m", shape.kind, (0, shape.kind.bank), (0, shape.neurons), (0, shape.blocks))
+    kind = dataclasses.replace(shape.kind, tracks=40) if shape.kind.group else shape.kind
+    array = Array(0, "m", kind, (0, shape.kind.bank), (0, shape.neurons), (0, shape.blocks))
     cuts = sorted({0, shape.blocks // 2, shape.blocks})
     spans = list(itertools.pairwise(cuts))
-    tiles = tuple(Tile(0, "m", shape.kind, array.members, array.neurons, span) for span in spans)
+    tiles = tuple(Tile(0, "m", kind, array.members, array.neurons, span) for span in spans)
     texts: dict[str, bytes] = {name: text.encode() for name, text in silicon(shape).items()}
     for n, tile in enumerate(tiles):
-        part = ArrayShape(shape.kind, shape.neurons, tile.shape.blocks, shape.activation_bits)
+        part = array_shape(kind, shape.neurons, (tile.shape.blocks,), shape.activation_bits)
         name = f"wiring_{identifier(tile)}"
-        texts[f"{name}.sv"] = b"".join(wiring(name, random_digits(part, n), shape.kind.scale_range))
+        texts[f"{name}.sv"] = b"".join(tile_wiring(name, random_digits(part, n), kind, N5))
     unit = Unit(array, shape, tiles)
     texts[f"top_{unit.name}.sv"] = top(unit).encode()
     for name, text in texts.items():

@@ -8,10 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import hnlpu
-from helpers import write_checkpoint
 from hnlpu.hardwire import Build
-from hnlpu.place import make_target
 from hnlpu.rtl import Simulation, Unit, find_units, sample_units
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -51,14 +48,3 @@ def test_a_fault_names_matrix_and_neuron(
     assert code == 1
     assert "mlp.router, neuron" in said
     assert "seven is wrong" in said
-
-
-def test_a_scheme_without_rtl_is_refused(tmp_path: Path, cli: Cli) -> None:
-    checkpoint = write_checkpoint(tmp_path / "checkpoint", layers=1, heads=2, vocab=40)
-    build = hnlpu.build(checkpoint, tmp_path / "build", target=make_target(scheme="regions"))
-    for command in ("rtl", "verify"):
-        options = ["--rtl"] if command == "verify" else ["-o", tmp_path / "out"]
-        code, _, error = cli(command, build, *options)
-        assert code == 2
-        assert "scheme regions has no RTL; build with --scheme taps" in error
-    assert not (tmp_path / "out").exists()

@@ -12,8 +12,8 @@ from rtl_arrays import needs, random_digits, shape_of
 
 from hnlpu.embed import Taps, TileDigits
 from hnlpu.quantize import pack
-from hnlpu.rtl import _prove, prove, silicon, synthesize, wiring
-from hnlpu.rtl._silicon import count_name, tree_name
+from hnlpu.rtl import _prove, prove, silicon, synthesize, tile_wiring, wiring
+from hnlpu.rtl._silicon import tree_name
 from hnlpu.rtl._tools import find_tool
 from hnlpu.technology import load_technology
 
@@ -45,7 +45,7 @@ def test_every_product_of_8_bits_is_right_for_all_activations() -> None:
 def test_counts_and_trees_are_sums_for_all_bits(module: str, tmp_path: Path) -> None:
     shape = shape_of(blocks=4)
     entries, width, bits, name, pin = {
-        "count": (32, 1, 6, count_name(shape), "ports"),
+        "count": (32, 1, 6, "hnlpu_count_32", "ports"),
         "tree": (4, shape.column_bits, shape.sum_bits, tree_name(shape), "entries"),
     }[module]
     for file, text in silicon(shape).items():
@@ -74,7 +74,9 @@ endmodule
 def test_a_wrong_weight_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = shape_of(neurons=1, blocks=1, activation_bits=3)
     other = random_digits(shape, 6, 4)
-    monkeypatch.setattr(_prove, "wiring", lambda name, _, reach: wiring(name, other, reach))
+    monkeypatch.setattr(
+        _prove, "tile_wiring", lambda name, _, kind, by: tile_wiring(name, other, kind, by)
+    )
     assert prove(shape, random_digits(shape, 5, 4)) == "refuted"
 
 

@@ -87,14 +87,14 @@ def rtl(
 
 def _synthesize(build: Any, units: Any, *, json: bool) -> list[dict[str, Any]]:
     """Count every distinct shape of the units, beside the scheme's own estimate."""
-    from hnlpu.embed import Taps
+    from hnlpu.embed import open_scheme
     from hnlpu.rtl import synthesize
 
     technology, facts = build.manifest.technology, []
     for shape in dict.fromkeys(unit.shape for unit in units):
         with waiting(f"synthesising {shape.name}"):
             found = synthesize(shape, technology.silicon)
-        estimate = Taps(technology, shape.kind).transistors(
+        estimate = open_scheme(technology, shape.kind).transistors(
             shape.inputs, shape.neurons, shape.activation_bits
         )
         blocks = [

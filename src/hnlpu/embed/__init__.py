@@ -8,12 +8,14 @@ from hnlpu.embed._digits import BLOCK, TileDigits, canonical
 from hnlpu.embed._kind import SCHEMES, ArrayKind, array_kind
 from hnlpu.embed._layout import Grid, Label, LayerKey, Layout, Rectangles, Rows, Shapes
 from hnlpu.embed._regions import Regions, tracks_needed
-from hnlpu.embed._regions_route import Routes, route
+from hnlpu.embed._regions_route import NO_PORT, Routes, route
+from hnlpu.embed._regions_values import groups_of, tie_count
 from hnlpu.embed._scheme import Fault, Scheme, TileShape, open_scheme
 from hnlpu.embed._taps import Taps
 
 __all__ = [
     "BLOCK",
+    "NO_PORT",
     "SCHEMES",
     "ArrayKind",
     "Fault",
@@ -32,7 +34,9 @@ __all__ = [
     "TileShape",
     "array_kind",
     "canonical",
+    "groups_of",
     "open_scheme",
     "route",
+    "tie_count",
     "tracks_needed",
 ]

@@ -85,7 +85,7 @@ class Scheme(ABC):
         return self.read(shape, whole)
 
     @abstractmethod
-    def transistors(self, columns: int, neurons: int) -> float:
+    def transistors(self, columns: int, neurons: int, activation_bits: int = 8) -> float:
         """Transistors a digit of a neuron with `columns` inputs in an array of `neurons`."""
 
     @abstractmethod

@@ -3,13 +3,16 @@
     Build ──► units (an array each) ──► silicon/, wiring/, top/, bench/ ──► Verilator ──► verdict
                                                                      └──► Yosys ──► counts, proofs
 
-Silicon depends on `ArrayShape` alone: kind of array, neurons, blocks, activation bits.
+Silicon depends on `ArrayShape` alone: kind of array, neurons, blocks (of regions, also how they are cut
+into tiles), activation bits.
 """
 
 from hnlpu.rtl._design import Unit, find_units, identifier, sample_units, top
+from hnlpu.rtl._modules import array_name
 from hnlpu.rtl._prove import Verdict, prove
+from hnlpu.rtl._regions_shape import RegionsShape
+from hnlpu.rtl._scheme import array_shape, silicon, tile_wiring
 from hnlpu.rtl._shape import ArrayShape
-from hnlpu.rtl._silicon import array_name, silicon
 from hnlpu.rtl._simulate import Simulation, require_simulator, simulate
 from hnlpu.rtl._synthesize import Block, Synthesis, synthesize
 from hnlpu.rtl._vectors import LANES, Batches, make_batches
@@ -21,12 +24,14 @@ __all__ = [
     "ArrayShape",
     "Batches",
     "Block",
+    "RegionsShape",
     "Simulation",
     "Synthesis",
     "Unit",
     "Verdict",
     "Written",
     "array_name",
+    "array_shape",
     "file_list",
     "find_units",
     "identifier",
@@ -37,6 +42,7 @@ __all__ = [
     "silicon",
     "simulate",
     "synthesize",
+    "tile_wiring",
     "top",
     "wiring",
     "write_rtl",

