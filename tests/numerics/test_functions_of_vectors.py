@@ -198,6 +198,7 @@ def test_131072_positions_at_the_end_do_not_wrap(end):
     sums = n * by_hand.nearest(by_hand.Fraction(2**24 * end, 2**8))
     assert -(2**56) <= sums < 2**56
     assert found.tolist() == [[by_hand.divided(sums, (n + 1) << 24, 12)] * 2]
+    assert np.abs(found).max() <= 2**27
 
 
 def test_swiglu(random, values):

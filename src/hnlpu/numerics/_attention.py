@@ -79,7 +79,7 @@ def attend(
             total: Any = exponential(largest - sinks[head])
             sums[:] = 0
             for j in range(first, position + 1):
-                share = exponential(largest - scores[j])
+                share: Any = exponential(largest - scores[j])
                 total += share
                 for i in range(size):
                     sums[i] += rounded(share * np.int64(values[g, j, i]), _MIXED_SHIFT)
