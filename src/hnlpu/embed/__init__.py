@@ -4,7 +4,7 @@ taps      a weight is one via between the trunk of its product and its neuron's 
 regions   a weight is one wire from its input's trunk to a port of a group with its value
 """
 
-from hnlpu.embed._digits import BLOCK, TileDigits, canonical
+from hnlpu.embed._digits import BLOCK, TileDigits, canonical, enter_canonical
 from hnlpu.embed._kind import SCHEMES, ArrayKind, array_kind
 from hnlpu.embed._layout import Grid, Label, LayerKey, Layout, Rectangles, Rows, Shapes
 from hnlpu.embed._regions import Regions, tracks_needed
@@ -34,6 +34,7 @@ __all__ = [
     "TileShape",
     "array_kind",
     "canonical",
+    "enter_canonical",
     "groups_of",
     "open_scheme",
     "route",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ from hnlpu.quantize import TWICE_E2M1
 
 UInt8 = npt.NDArray[np.uint8]
 
-__all__ = ["BLOCK", "TileDigits", "canonical"]
+__all__ = ["BLOCK", "TileDigits", "canonical", "enter_canonical"]
 
 
 @dataclass(frozen=True)
@@ -76,27 +75,36 @@ _ONE_ZERO: UInt8 = np.array(
 @njit(cache=True, nogil=True)
 def _canonical(
     codes: UInt8, exponents: UInt8, bases: UInt8, one_zero: UInt8, out: UInt8, shifts: UInt8
-) -> Any:
-    """Fill `out` and `shifts`; returns the largest shift."""
-    rows, blocks = exponents.shape
-    largest: Any = np.int64(0)
-    for row in range(rows):
-        for block in range(blocks):
-            union = 0
-            for j in range(16):
-                byte = one_zero[codes[row, block, j]]
-                out[row, block, j] = byte
-                union |= byte
-            shift = np.int64(0)
-            if union:
-                shift = np.int64(exponents[row, block]) - np.int64(bases[row])
-            shifts[row, block] = shift
-            largest = max(largest, shift)
-    return largest
+) -> None:
+    members, neurons, blocks = exponents.shape
+    for neuron in range(neurons):
+        for member in range(members):
+            base = bases[member, neuron]
+            for block in range(blocks):
+                union = 0
+                for j in range(16):
+                    byte = one_zero[codes[member, neuron, block, j]]
+                    out[neuron, member, block, j] = byte
+                    union |= byte
+                shift = exponents[member, neuron, block] - base if union else 0
+                shifts[neuron, member, block] = shift
+
+
+def enter_canonical(
+    codes: UInt8, exponents: UInt8, row_exponents: UInt8, out: UInt8, shifts: UInt8
+) -> None:
+    """Enter digits of metal of several members into what rows of metal hold.
+
+    From codes [members, neurons, blocks, 16], exponents [members, neurons, blocks] and bases
+    [members, neurons] to codes [neurons, members, blocks, 16] and shifts [neurons, members, blocks].
+    """
+    _canonical(codes, exponents, row_exponents, _ONE_ZERO, out, shifts)
 
 
 def canonical(codes: UInt8, exponents: UInt8, row_exponents: UInt8) -> TileDigits:
     """Digits of metal from codes [rows, blocks, 16], exponents [rows, blocks] and bases [rows]."""
     out, shifts = np.empty_like(codes), np.empty_like(exponents)
-    _canonical(codes, exponents, row_exponents, _ONE_ZERO, out, shifts)
+    enter_canonical(
+        codes[None], exponents[None], row_exponents[None], out[:, None], shifts[:, None]
+    )
     return TileDigits(out, shifts)

@@ -32,11 +32,21 @@ from hnlpu.embed._layout import Grid, Label, Layout, Rectangles, RowsByLayer, Sh
 from hnlpu.embed._scheme import Fault, Scheme, TileShape
 from hnlpu.embed._silicon import taps_transistors
 from hnlpu.embed._taps_plan import LOWER_CODES, UPPER_CODES, TapsPlan
-from hnlpu.embed._vias import GROUNDED, NOTHING, UNSET, fan_out, place_rows, place_vias, spell
+from hnlpu.embed._vias import (
+    GROUNDED,
+    NOTHING,
+    UNSET,
+    fan_out,
+    place_rows,
+    place_vias,
+    read_shifts,
+    spell,
+)
 from hnlpu.quantize import TWICE_E2M1, unpack
 from hnlpu.technology import FIXED, PIN, PROGRAMMABLE, Cut, Metal, Technology
 
 Bytes = npt.NDArray[np.int16]
+_TWICE = TWICE_E2M1.astype(np.int32)
 
 
 class Taps(TapsPlan, Scheme):
@@ -234,37 +244,70 @@ class Taps(TapsPlan, Scheme):
 
     def read(self, shape: TileShape, shapes: Shapes) -> tuple[npt.NDArray[np.int32], list[Fault]]:
         """Integer digits [rows, inputs] that the vias spell, and what is wrong with them."""
-        return self.read_rows(shape, shapes, {})
+        codes, entries = self._unread(shape)
+        faults: list[Fault] = []
+        for level, cut in enumerate((self.technology.lower_cut, self.technology.upper_cut)):
+            for vias in shapes.get((cut.gds_layer, PROGRAMMABLE), []):
+                wrong = np.zeros(len(vias), np.uint8)
+                if self._place_vias(level, cut, vias, codes, entries, wrong):
+                    places = np.nonzero(wrong)[0]
+                    faults += [self._via_fault(cut, vias[n], int(wrong[n])) for n in places]
+        integers, missing = self._spell(codes, entries)
+        return integers, faults + self._unset(codes, entries) if missing else faults
 
     def read_rows(
         self, shape: TileShape, shapes: Shapes, rows: RowsByLayer
     ) -> tuple[npt.NDArray[np.int32], list[Fault]]:
         """The same where most vias stand in rows, which are not taken apart unless one is wrong."""
         cells, scale = self._site_tables
-        codes = np.full((shape.rows, shape.blocks * BLOCK), UNSET, np.uint8)
-        columns = len(self.scale_stubs)
-        entries = np.full((shape.rows, shape.blocks, columns), NOTHING, np.int16)
-        faults: list[Fault] = []
+        codes, entries = self._unread(shape)
+        entered = 0
         for level, cut in enumerate((self.technology.lower_cut, self.technology.upper_cut)):
-            for table in rows.get((cut.gds_layer, PROGRAMMABLE), []):
-                if not place_rows(
+            key = cut.gds_layer, PROGRAMMABLE
+            for table in rows.get(key, []):
+                count = place_rows(
                     table.heads, table.columns, *cut.size_nm, cells[level], scale[level],
                     self.cell, self.block_cells, self.pitch, codes, entries,
-                ):  # fmt: skip
-                    return super().read_rows(shape, shapes, rows)
-            for vias in shapes.get((cut.gds_layer, PROGRAMMABLE), []):
-                wrong = np.zeros(len(vias), np.uint8)
-                found = place_vias(
-                    vias, *cut.size_nm, cells[level], scale[level], self._cell_columns,
-                    self.cell, self.block_cells, self.pitch, codes, entries, wrong,
                 )  # fmt: skip
-                if found:
-                    places = np.nonzero(wrong)[0]
-                    faults += [self._via_fault(cut, vias[n], int(wrong[n])) for n in places]
+                if count < 0:
+                    return super().read_rows(shape, shapes, rows)
+                entered += count
+            for vias in shapes.get(key, []):
+                wrong = np.zeros(len(vias), np.uint8)
+                if self._place_vias(level, cut, vias, codes, entries, wrong):
+                    return super().read_rows(shape, shapes, rows)
+                entered += len(vias)
+        integers, missing = self._spell(codes, entries)
+        # as many vias as stubs, and none without: then none has two
+        if missing or entered != codes.size + entries.size:
+            return super().read_rows(shape, shapes, rows)
+        return integers, []
+
+    def _unread(self, shape: TileShape) -> tuple[npt.NDArray[np.uint8], Bytes]:
+        """Codes [rows, inputs] and entries of scale cells [blocks, columns, rows], none known."""
+        codes = np.full((shape.rows, shape.blocks * BLOCK), UNSET, np.uint8)
+        columns = len(self.scale_stubs)
+        return codes, np.full((shape.blocks, columns, shape.rows), NOTHING, np.int16)
+
+    def _spell(
+        self, codes: npt.NDArray[np.uint8], entries: Bytes
+    ) -> tuple[npt.NDArray[np.int32], int]:
+        """Integers [rows, inputs], and whether a stub or a scale says nothing (not 0)."""
         integers = np.empty(codes.shape, np.int32)
-        if spell(codes, entries, self._patterns, TWICE_E2M1.astype(np.int32), integers):
-            faults += self._unset(codes, entries)
-        return integers, faults
+        shifts = np.empty((len(entries), len(codes)), np.uint8)
+        missing = read_shifts(entries, self._patterns, shifts)
+        return integers, missing + spell(codes, shifts, _TWICE, integers)
+
+    def _place_vias(
+        self, level: int, cut: Cut, vias: Rectangles, codes: npt.NDArray[np.uint8],
+        entries: Bytes, wrong: npt.NDArray[np.uint8],
+    ) -> int:  # fmt: skip
+        """Enter vias of layer `level`; returns how many are wrong."""
+        cells, scale = self._site_tables
+        return place_vias(
+            vias, *cut.size_nm, cells[level], scale[level], self._cell_columns, self.cell,
+            self.block_cells, self.pitch, codes, entries, wrong,
+        )  # fmt: skip
 
     @functools.cached_property
     def _cell_columns(self) -> npt.NDArray[np.int32]:
@@ -288,6 +331,7 @@ class Taps(TapsPlan, Scheme):
             Fault(int(row), int(column), "has no via: its port floats")
             for row, column in np.argwhere(codes == UNSET)
         ]
+        entries = entries.transpose(2, 0, 1)
         fitting = (entries[:, :, None, :] == self._patterns).all(-1).any(-1)
         faults += [
             Fault(int(row), int(block) * BLOCK, f"the scale of block {block} spells no shift")

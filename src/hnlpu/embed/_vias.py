@@ -16,6 +16,7 @@ Codes = npt.NDArray[np.uint8]
 Int16 = npt.NDArray[np.int16]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
+UInt32 = npt.NDArray[np.uint32]
 
 
 @njit(cache=True, nogil=True)
@@ -23,7 +24,7 @@ def place_vias(
     vias: Int32, wide: int, high: int, cells: Int16, scale: Int16, cell_columns: Int32, cell: int,
     block_cells: int, pitch: int, codes: Codes, entries: Int16, wrong: Codes,
 ) -> int:  # fmt: skip
-    """Enter `vias` [n, 4] into codes [rows, inputs] and entries [rows, blocks, columns].
+    """Enter `vias` [n, 4] into codes [rows, inputs] and entries [blocks, columns, rows].
 
     A via is `wide` and `high`.  `wrong` [n] becomes 1 for a via on no site, 2 for a second one on
     its stub; returns how many.
@@ -76,8 +77,8 @@ def place_vias(
             wrong[n] = 1 if code < 0 else 2
         else:
             site = scale[across - 32 * cell32]
-            if site >= 0 and entries[row, block, site >> 5] == NOTHING:
-                entries[row, block, site >> 5] = site & 31
+            if site >= 0 and entries[block, site >> 5, row] == NOTHING:
+                entries[block, site >> 5, row] = site & 31
                 continue
             wrong[n] = 1 if site < 0 else 2
         faults += 1
@@ -90,16 +91,21 @@ FEWEST_NM = 128
 """Steps of a cell's width over this or less are no grid of sites."""
 
 
+NO_SITE = np.uint32(2**31)
+
+
 @njit(cache=True, nogil=True)
-def _sites_at(x: int, step: int, count: int, cells: Int16, cell: int, block_cells: int) -> Int32:
-    """What a via at x + n * step means, for n from 0 to `count`: input * 16 + code, or NOTHING."""
-    sites = np.empty(count, np.int32)
+def _sites_at(
+    x: int, step: int, count: int, cells: Int16, cell: int, block_cells: int
+) -> UInt32:  # fmt: skip
+    """What a via at x + n * step means, for n from 0 to `count`: input * 16 + code, or NO_SITE."""
+    sites = np.empty(count, np.uint32)
     width = block_cells * cell
     for n in range(count):
         block, across = divmod(x + n * step, width)
         at, within = divmod(across, cell)
-        code = np.int32(cells[within]) if at < 32 else np.int32(NOTHING)
-        sites[n] = (block * 32 + at) * 16 + code if code >= 0 else NOTHING
+        fits = at < 32 and cells[within] >= 0
+        sites[n] = np.uint32((block * 32 + at) * 16 + cells[within]) if fits else NO_SITE
     return sites
 
 
@@ -108,110 +114,123 @@ def _place_upright(
     x: int, row: int, stride: int, columns: Int32, cells: Int16, scale: Int16, cell: int,
     block_cells: int, codes: Codes, entries: Int16,
 ) -> bool:  # fmt: skip
-    """Enter vias at x in rows row + stride * columns; False if one is not as it should be."""
+    """Enter vias at x in rows row + stride * columns; False if they are on no site."""
     block, across = divmod(x, block_cells * cell)
     at, within = divmod(across, cell)
-    if block >= entries.shape[1] or row + stride * columns[-1] >= len(codes):
+    if block >= len(entries) or row + stride * columns[-1] >= len(codes):
         return False
-    fine = True
     if at < 32:
-        code, column = cells[within], block * 32 + at
+        code = cells[within]
+        own = codes[row:, block * 32 + at]
         if code < 0:
             return False
         for n in columns:
-            fine &= codes[row + stride * n, column] == UNSET
-            codes[row + stride * n, column] = code
-        return fine
+            own[stride * n] = code
+        return True
     site = scale[across - 32 * cell]
     if site < 0:
         return False
-    column, entry = site >> 5, site & 31
+    entry = site & 31
+    column = entries[block, site >> 5, row:]
     for n in columns:
-        fine &= entries[row + stride * n, block, column] == NOTHING
-        entries[row + stride * n, block, column] = entry
-    return fine
+        column[stride * n] = entry
+    return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, boundscheck=False)
 def place_rows(
     heads: Int64, columns: Int32, wide: int, high: int, cells: Int16, scale: Int16,
     cell: int, block_cells: int, pitch: int, codes: Codes, entries: Int16,
-) -> bool:  # fmt: skip
-    """Enter vias in rows (see `embed.Rows`); False as soon as one is not as it should be.
+) -> int:  # fmt: skip
+    """Enter vias in rows (see `embed.Rows`); returns how many, -1 as soon as one is on no site.
 
-    Also False for rows that a tile of ours does not have, such as vias of scale cells along x.
+    One that comes twice is entered twice: stubs and vias must be counted.  Also -1 for rows that a
+    tile of ours does not have, such as vias of scale cells along x.
     """
-    rows, blocks = codes.shape[0], entries.shape[1]
+    rows, blocks = codes.shape[0], len(entries)
     half_x, half_y = wide // 2, high // 2
-    step, phase, made = np.int64(0), np.int64(0), 0
-    sites = np.empty(0, np.int32)
+    step, phase, made, entered = np.int64(0), np.int64(0), 0, 0
+    sites = np.empty(0, np.uint32)
     for n in range(len(heads)):
         x, y = heads[n, 0] + half_x, heads[n, 1] + half_y
         dx, dy, first, behind = heads[n, 4], heads[n, 5], heads[n, 6], heads[n, 7]
         row = y // pitch
         if heads[n, 2] != wide or heads[n, 3] != high or x < 0:
-            return False
+            return -1
         if not 0 <= row < rows or y % pitch != pitch // 2:
-            return False
+            return -1
+        entered += behind - first
         if dx == 0:
             if dy % pitch != 0 or not _place_upright(
                 x, row, dy // pitch, columns[first:behind], cells, scale, cell, block_cells,
                 codes, entries,
             ):  # fmt: skip
-                return False
+                return -1
             continue
         if dy != 0:
-            return False
+            return -1
         if dx != step or x % dx != phase:
             made += 1
             if made > MOST_TABLES or dx * FEWEST_NM < cell:
-                return False
+                return -1
             step, phase = dx, x % dx
             count = (blocks * block_cells * cell - phase + step - 1) // step
             sites = _sites_at(phase, step, count, cells, cell, block_cells)
         at = x // dx
         if at + columns[behind - 1] >= len(sites):
-            return False
-        own, fine = codes[row], True
-        for i in range(first, behind):
-            site = sites[at + columns[i]]
-            column = max(site, 0) >> 4
-            fine &= (site >= 0) & (own[column] == UNSET)
-            own[column] = site & 15
-        if not fine:
-            return False
-    return True
+            return -1
+        own, coming, seen = codes[row], sites[at:], np.uint32(0)
+        for column in columns[first:behind]:
+            site = coming[np.uint32(column)]
+            seen |= site
+            # without a site: any, as nothing of this is kept
+            own[(site & ~NO_SITE) >> np.uint32(4)] = site & np.uint32(15)
+        if seen & NO_SITE:
+            return -1
+    return entered
 
 
 @njit(cache=True, nogil=True)
-def spell(codes: Codes, entries: Int16, patterns: Int16, twice: Int32, integers: Int32) -> int:
-    """Fill integers [rows, inputs]; returns how many stubs and scales say nothing.
+def read_shifts(entries: Int16, patterns: Int16, shifts: Codes) -> int:
+    """Fill shifts [blocks, rows] from entries [blocks, columns, rows]; returns how many fit none.
 
-    `twice` int32 [16] is what each code stands for, in half units.
+    `patterns` [shifts, columns] is what the columns hold for each shift; where none fits it is 0.
+    """
+    blocks, columns, rows = entries.shape
+    fits, found, missing = np.empty(rows, np.bool_), np.empty(rows, np.bool_), 0
+    shifts[:] = 0
+    for block in range(blocks):
+        found[:] = False
+        for s in range(len(patterns)):
+            fits[:] = True
+            for j in range(columns):
+                own, wanted = entries[block, j], patterns[s, j]
+                for row in range(rows):
+                    fits[row] &= own[row] == wanted
+            for row in range(rows):
+                shifts[block, row] += s if fits[row] else 0
+                found[row] |= fits[row]
+        for row in range(rows):
+            missing += 0 if found[row] else 1
+    return missing
+
+
+@njit(cache=True, nogil=True)
+def spell(codes: Codes, shifts: Codes, twice: Int32, integers: Int32) -> int:
+    """Fill integers [rows, inputs]; returns how many blocks have a stub without a via.
+
+    `twice` int32 [16] is what each code stands for, in half units; shifts are [blocks, rows].
     """
     rows, inputs = codes.shape
-    columns = entries.shape[2]
     missing = 0
     for row in range(rows):
         for block in range(inputs // 32):
-            shift = -1
-            for s in range(len(patterns)):
-                same = True
-                for j in range(columns):
-                    same &= entries[row, block, j] == patterns[s, j]
-                if same:
-                    shift = s
-                    break
-            if shift < 0:
-                missing += 1
-                shift = 0
-            union = 0
-            for i in range(block * 32, block * 32 + 32):
-                code = codes[row, i]
-                union |= code
-                integers[row, i] = twice[code & 15] << shift
-            if union > 15:
-                missing += 1
+            shift, union = np.int32(shifts[block, row]), np.uint8(0)
+            own, to = codes[row, block * 32 :][:32], integers[row, block * 32 :][:32]
+            for i in range(32):
+                union |= own[i]
+                to[i] = twice[own[i] & np.uint8(15)] << shift
+            missing += 1 if union > 15 else 0
     return missing
 
 

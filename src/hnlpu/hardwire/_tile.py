@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.embed import BLOCK, TileDigits, canonical
-from hnlpu.hardwire._matrix import HardwiredMatrix
-from hnlpu.hardwire._open import Build
+from hnlpu.embed import BLOCK, TileDigits, enter_canonical
+from hnlpu.hardwire._open import Build, Stack
 from hnlpu.place import Tile
 
 
@@ -19,36 +18,36 @@ class TileReader:
         self._shapes = build.shapes()
         self._name = ""
 
-    def _matrix(self, tile: Tile, member: int) -> HardwiredMatrix:
+    def _stack_of(self, tile: Tile) -> Stack:
         if tile.matrix != self._name:
             self._stack = self._build.stack(self._shapes[tile.matrix])
             self._name = tile.matrix
-        return self._stack[member]
+        return self._stack
 
     def digits(self, tile: Tile) -> TileDigits:
         """The digits of a tile, rows of metal in the order of `hnlpu.place`."""
         shape, kind = tile.shape, tile.kind
-        codes = np.empty((shape.rows, shape.blocks, BLOCK // 2), np.uint8)
-        shifts = np.empty((shape.rows, shape.blocks), np.uint8)
-        neurons, blocks = slice(*tile.neurons), slice(*tile.blocks)
-        for n, member in enumerate(range(*tile.members)):
-            matrix = self._matrix(tile, member)
-            for d, digit in enumerate(matrix.digits):
-                found = canonical(
-                    digit.codes[neurons, blocks],
-                    digit.exponents[neurons, blocks],
-                    matrix.row_exponents[neurons],
-                )
-                row = n * kind.digits + d
-                codes[row :: kind.rows_per_neuron] = found.codes
-                shifts[row :: kind.rows_per_neuron] = found.shifts
-        return TileDigits(codes, shifts)
+        rows = (shape.rows // kind.rows_per_neuron, kind.bank, kind.digits, shape.blocks)
+        codes, shifts = np.empty((*rows, BLOCK // 2), np.uint8), np.empty(rows, np.uint8)
+        members, neurons, blocks = (
+            slice(*range_) for range_ in (tile.members, tile.neurons, tile.blocks)
+        )
+        stack = self._stack_of(tile)
+        for d, digit in enumerate(stack.digits):
+            enter_canonical(
+                digit.codes[members, neurons, blocks], digit.exponents[members, neurons, blocks],
+                stack.row_exponents[members, neurons], codes[:, :, d], shifts[:, :, d],
+            )  # fmt: skip
+        return TileDigits(
+            codes.reshape(shape.rows, shape.blocks, BLOCK // 2),
+            shifts.reshape(shape.rows, shape.blocks),
+        )
 
     def weights(self, tile: Tile) -> npt.NDArray[np.int64]:
         """Integer weights [neurons, members, inputs] by their definition (`HardwiredMatrix`)."""
         columns = slice(tile.blocks[0] * BLOCK, tile.blocks[1] * BLOCK)
         parts = [
-            self._matrix(tile, member).part(slice(*tile.neurons)).integers()[:, columns]
+            self._stack_of(tile)[member].part(slice(*tile.neurons)).integers()[:, columns]
             for member in range(*tile.members)
         ]
         return np.stack(parts, axis=1)

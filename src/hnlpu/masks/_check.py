@@ -11,6 +11,9 @@ but the names of pins.
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,25 +76,26 @@ class CheckTiles:
 
     def __call__(self, job: Job) -> list[TileResult]:
         """Runs in any process."""
-        reader = _Reader(source_of(self.directory, self.digest), self.folder)
         results = []
-        for tile in job.tiles:
-            extracted = (tile.chip, tile.name) in self.extract
-            bulk, nets = reader.problems(tile, extracted)
-            results.append(
-                TileResult(
-                    tile.chip, tile.name, tile.shape.weights, tuple(bulk[:PROBLEMS_A_TILE]),
-                    extracted, tuple(nets[:PROBLEMS_A_TILE]),
-                )
-            )  # fmt: skip
+        with contextlib.ExitStack() as files:
+            reader = _Reader(source_of(self.directory, self.digest), self.folder, files)
+            for tile in job.tiles:
+                extracted = (tile.chip, tile.name) in self.extract
+                bulk, nets = reader.problems(tile, extracted)
+                results.append(
+                    TileResult(
+                        tile.chip, tile.name, tile.shape.weights, tuple(bulk[:PROBLEMS_A_TILE]),
+                        extracted, tuple(nets[:PROBLEMS_A_TILE]),
+                    )
+                )  # fmt: skip
         return results
 
 
 class _Reader:
     """Reads tiles' metal and compares; keeps what tiles of a kind share."""
 
-    def __init__(self, source: TileSource, folder: Path | None):
-        self._source, self._folder = source, folder
+    def __init__(self, source: TileSource, folder: Path | None, open_files: contextlib.ExitStack):
+        self._source, self._folder, self._open = source, folder, open_files
         self._shared: dict[Any, dict[str, Cell]] = {}
         self._bases: dict[str, Base] = {}
         self._files: dict[int, _ChipFile] = {}
@@ -147,7 +151,7 @@ class _Reader:
     def _file(self, chip: int) -> _ChipFile:
         if chip not in self._files:
             assert self._folder is not None
-            self._files[chip] = _ChipFile(self._folder, chip)
+            self._files[chip] = self._open.enter_context(_ChipFile(self._folder, chip))
         return self._files[chip]
 
     def _extract(
@@ -195,7 +199,21 @@ class _ChipFile:
     def __init__(self, folder: Path, chip: int):
         self._path = folder / f"{chip_name(chip)}.oas"
         self.cells = read_cells(folder / f"{chip_name(chip)}.cells.json")
-        self.shared: Mapping[str, Cell] = {
+        try:
+            self._file = self._path.open("rb", buffering=0)
+        except OSError as error:
+            raise self._unreadable(error) from None
+
+    def __enter__(self) -> _ChipFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    @functools.cached_property
+    def shared(self) -> Mapping[str, Cell]:
+        """The cells that tiles place."""
+        return {
             name: parse_cell(self.record(name), f"{self._path}: {name}")
             for name in self.cells
             if name.startswith("scale-")
@@ -211,17 +229,18 @@ class _ChipFile:
         if place is None:
             raise DamagedMasks(f"{self._path}: lacks cell {name}; write the masks again")
         try:
-            size = self._path.stat().st_size
+            size = os.fstat(self._file.fileno()).st_size
             if not 0 <= place.offset <= place.offset + place.bytes <= size:
                 raise DamagedMasks(
                     f"{self._path}: has {size} bytes, cell {name} would lie beyond; "
                     "write the masks again"
                 )
-            with self._path.open("rb") as file:
-                file.seek(place.offset)
-                return file.read(place.bytes)
+            return os.pread(self._file.fileno(), place.bytes, place.offset)
         except OSError as error:
-            raise DamagedMasks(f"{self._path}: cannot be read ({error.strerror})") from None
+            raise self._unreadable(error) from None
+
+    def _unreadable(self, error: OSError) -> DamagedMasks:
+        return DamagedMasks(f"{self._path}: cannot be read ({error.strerror})")
 
 
 def _place(where: str, tile: Tile, fault: Fault) -> str:
@@ -327,8 +346,8 @@ def _misplaced(build: Build, folder: Path, chip: int, tiles: Sequence[Tile]) -> 
     """Tiles that do not lie where the placement puts them."""
     name = chip_name(chip)
     try:
-        file = _ChipFile(folder, chip)
-        top = parse_cell(file.record(name), f"{folder / name}.oas: {name}")
+        with _ChipFile(folder, chip) as file:
+            top = parse_cell(file.record(name), f"{folder / name}.oas: {name}")
     except DamagedMasks as error:
         yield str(error)
         return
