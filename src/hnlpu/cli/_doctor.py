@@ -7,6 +7,8 @@ import importlib.util
 import os
 import platform
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +43,7 @@ _OPTIONAL = (
 
 def examine() -> list[Finding]:
     """Everything that `hnlpu doctor` prints."""
-    return [*_machine(), *_required(), *_kernels(), *_optional()]
+    return [*_machine(), *_required(), *_kernels(), _gpu(), *_optional()]
 
 
 def _machine() -> Iterator[Finding]:
@@ -115,6 +117,20 @@ def _kernels() -> Iterator[Finding]:
         else f"none, Numba's stand in (slower): {reason}",
         "python -m hnlpu.kernels",
     )  # fmt: skip
+
+
+def _gpu() -> Finding:
+    """What `--device cuda` would find: tried out, in the interpreter where there is no GPU."""
+    name, remedy = "GPU kernels", "pip install 'hnlpu[gpu]'"
+    if any(importlib.util.find_spec(package) is None for package in ("torch", "triton")):
+        return Finding(name, False, False, "need torch and triton: for --device cuda", remedy)
+    try:
+        words = [sys.executable, "-m", "hnlpu.kernels.try_gpu"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding(name, False, False, f"do not run: {error}", remedy)
+    said = (done.stdout or done.stderr or "no message").strip().splitlines()[-1]
+    return Finding(name, done.returncode == 0, False, said, remedy)
 
 
 def _cpu() -> str:

@@ -94,7 +94,7 @@ class DeviceTransformer:
         assert weights.activation_bits is not None
         self.architecture = a = transformer.architecture
         self._turns = Turns(a)
-        self._model = _load(weights, where)
+        self._model = load_gpu_model(weights, where)
         shape = (a.num_hidden_layers, pages + 1, a.num_key_value_heads)
         cache = Cache(
             torch.zeros((*shape, a.head_dim, PAGE), dtype=torch.float32, device=where),
@@ -146,7 +146,8 @@ class DeviceTransformer:
             yield start, logits
 
 
-def _load(weights: HardwiredWeights, device: torch.device) -> GpuModel:
+def load_gpu_model(weights: HardwiredWeights, device: torch.device) -> GpuModel:
+    """Copy a build to a device as it is packed.  Raises DamagedBuild."""
     import torch
 
     from hnlpu.kernels.gpu import GpuLayer, GpuModel, GpuStack, Spread
