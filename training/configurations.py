@@ -49,7 +49,7 @@ CONFIGURATIONS = {
             sliding_window=32, initial_context_length=64, grid_everywhere=True,
         ),
         Recipe(
-            steps=5000, batch_tokens=2048, sequence=128, long_sequence=256,
+            steps=2500, batch_tokens=2048, sequence=128, long_sequence=256,
             muon_lr=1e-2, adamw_lr=2e-2,
         ),
     ),
