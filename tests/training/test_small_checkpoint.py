@@ -59,9 +59,7 @@ def test_it_writes_the_shape_of_python(build):
     model = hnlpu.open(build)
     samples = ""
     for seed in range(5):
-        new = model.generate(
-            "    def __init__(self", max_tokens=150, temperature=0.7, seed=seed
-        )
+        new = model.generate("    def __init__(self", max_tokens=150, temperature=0.7, seed=seed)
         samples += "".join(token.text for token in new) + "\n"
     assert samples.count("self") >= 10
     assert samples.count("def ") >= 4
