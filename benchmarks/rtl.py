@@ -2,17 +2,19 @@
 
 python benchmarks/rtl.py            # tables of docs/rtl.md (a minute)
 python benchmarks/rtl.py --regions  # the regions scheme by ports of a group
+python benchmarks/rtl.py --liberty FILE [FILE ...]  # in cells of a library
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
 import numpy as np
 
 from hnlpu.embed import ArrayKind, Regions, Taps, TileDigits
-from hnlpu.rtl import ArrayShape, array_shape, synthesize, wiring
+from hnlpu.rtl import ArrayShape, Library, array_shape, map_cells, synthesize, wiring
 from hnlpu.technology import load_technology
 
 ROWS, BLOCKS = 256, 32
@@ -78,11 +80,35 @@ def regions() -> None:
               f"| {parts['tree']:.2f} | {found.depth} | {shape.steps} |")  # fmt: skip
 
 
+def mapped(files: list[Path]) -> None:
+    """Area and delay in cells of a library."""
+    library = Library(files)
+    for inputs, adder in sorted(library.adders.items()):
+        told = f"{adder.cell.name}, {adder.cell.area} um2" if adder else "none"
+        print(f"adder of {inputs}: {told}")
+    kinds = [
+        ("taps", ArrayKind("taps", 1, 1, 2)), ("taps, bank of 8", ArrayKind("taps", 1, 8, 2)),
+        ("regions, groups of 4", ArrayKind("regions", 1, 1, 2, 4)),
+        ("regions, groups of 8", ArrayKind("regions", 1, 1, 2, 8)),
+    ]  # fmt: skip
+    print("| array | um2 a weight | ns from register to register | cycles |")
+    print("|---|---|---|---|")
+    for name, kind in kinds:
+        shape = array_shape(kind, 1024, (32,), 8)
+        found = map_cells(shape, library)
+        print(f"| {name} | {found.area_per_weight_um2:.3g} | {found.delay_ps / 1e3:.2f} "
+              f"| {shape.steps} |")  # fmt: skip
+
+
 if __name__ == "__main__":
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--regions", action="store_true", help="only the regions scheme")
-    if asked.parse_args().regions:
+    asked.add_argument("--liberty", nargs="+", type=Path, default=[], help="only in its cells")
+    options = asked.parse_args()
+    if options.regions:
         regions()
+    elif options.liberty:
+        mapped(options.liberty)
     else:
         emission()
         silicon()

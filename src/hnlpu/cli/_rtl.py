@@ -42,17 +42,28 @@ def rtl(
     synth: Annotated[
         bool, typer.Option("--synth", help="Count transistors, flip-flops and depth with Yosys.")
     ] = False,
+    liberty: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--liberty",
+            help="With --synth: also map onto the cells of a Liberty file (.lib, .lib.gz); may be "
+            "repeated, the files are one library.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write neuron arrays as SystemVerilog: silicon that no weight changes, and wiring."""
     from hnlpu._paths import absolute
     from hnlpu.errors import InvalidInput
     from hnlpu.hardwire import open_build
-    from hnlpu.rtl import find_units, write_rtl
+    from hnlpu.rtl import Library, find_units, write_rtl
     from hnlpu.rtl import simulate as run_bench
 
     if simulate and not vectors:
         raise InvalidInput("--simulate needs vectors; give --vectors 64 or more")
+    if liberty and not synth:
+        raise InvalidInput("--liberty maps what --synth counts; give --synth, too")
+    library = Library(liberty) if liberty else None
     build = open_build(directory)
     target = absolute(output or Path(f"{build.directory}.rtl"))
     units = find_units(build, tiles=tile or (), matrices=matrix or (), neurons=neurons)
@@ -79,6 +90,8 @@ def rtl(
         ]
     if synth:
         facts["synthesized"] = _synthesize(build, units, json=json)
+    if library:
+        facts["mapped"] = _map(library, units, json=json)
     if json:
         print_json(facts)
     if any(one.fault for one in found):
@@ -121,6 +134,39 @@ def _synthesize(build: Any, units: Any, *, json: bool) -> list[dict[str, Any]]:
                 f"  {block.name:<15} {block.instances:>7,} x {block.transistors:>9,.0f} "
                 f"{found.per_weight(block):>7.2f} a weight, {block.full_adders} full adders, "
                 f"{block.half_adders} half, {block.flip_flops} flip-flops, depth {block.depth}"
+            )
+    return facts
+
+
+def _map(library: Any, units: Any, *, json: bool) -> list[dict[str, Any]]:
+    """Map every distinct shape of the units onto the cells of a library."""
+    from hnlpu.rtl import map_cells
+
+    facts = []
+    for shape in dict.fromkeys(unit.shape for unit in units):
+        with waiting(f"mapping {shape.name}"):
+            found = map_cells(shape, library)
+        blocks = [
+            {**block.__dict__, "um2_per_weight": found.per_weight_um2(block)}
+            for block in found.blocks
+        ]
+        facts.append(
+            {
+                "shape": shape.name, "um2_per_weight": found.area_per_weight_um2,
+                "delay_ps": found.delay_ps, "blocks": blocks,
+            }
+        )  # fmt: skip
+        if json:
+            continue
+        out.print(
+            f"{shape.name}: {found.area_per_weight_um2:.4g} um2 a weight, "
+            f"{found.delay_ps:,.0f} ps from register to register"
+        )
+        for block in found.blocks:
+            out.print(
+                f"  {block.name:<15} {block.instances:>7,} x {block.area_um2:>10,.2f} um2 "
+                f"{found.per_weight_um2(block):>9.4g} a weight, {sum(block.cells.values())} cells, "
+                f"{block.delay_ps:,.0f} ps"
             )
     return facts
 

@@ -8,6 +8,7 @@ into tiles), activation bits.
 """
 
 from hnlpu.rtl._design import Unit, find_units, identifier, sample_units, top
+from hnlpu.rtl._mapping import Library, Mapped, MappedBlock, map_cells
 from hnlpu.rtl._modules import array_name
 from hnlpu.rtl._prove import Verdict, prove
 from hnlpu.rtl._regions_shape import RegionsShape
@@ -24,6 +25,9 @@ __all__ = [
     "ArrayShape",
     "Batches",
     "Block",
+    "Library",
+    "Mapped",
+    "MappedBlock",
     "RegionsShape",
     "Simulation",
     "Synthesis",
@@ -36,6 +40,7 @@ __all__ = [
     "find_units",
     "identifier",
     "make_batches",
+    "map_cells",
     "prove",
     "require_simulator",
     "sample_units",
