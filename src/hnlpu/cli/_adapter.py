@@ -46,7 +46,7 @@ def check(
     else:
         out.print(
             f"{adapter}: {found.neurons:,} field-programmable neurons with {found.weights:,} "
-            f"weights for {len(found.parts)} projections, {100 * share:.2f} % of "
+            f"weights for {len(found.parts)} matrices and stacks, {100 * share:.2f} % of "
             f"{hardwired:,} hardwired; {'within' if fits else 'MORE than'} the budget of "
             f"{100 * budget:g} %"
         )

@@ -2,8 +2,14 @@
 
     adapter_config.json, adapter_model.safetensors ─► Adapter: per layer and projection A, B
 
-LoRA (arXiv 2106.09685): a projection's output grows by scaling * B (A x).  On
-the chip A and B would be field-programmable neurons: one for each row.
+LoRA (arXiv 2106.09685): a matrix's output grows by scaling * B (A x).  On the
+chip A and B would be field-programmable neurons: one for each row.
+
+PEFT knows a gpt-oss model's experts and router as target parameters.  A stack
+of E experts has one tensor A [E * rank, inputs], expert after expert, and one
+B [outputs, rank * E], in which the experts alternate (`ParamWrapper` of PEFT's
+lora/layer.py).  Where both stacks of a layer are adapted, `gate_up_proj` is
+wrapped first and its tensors carry another `base_layer` in their name.
 """
 
 from __future__ import annotations
@@ -20,7 +26,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.checkpoint import (
+    UNEMBEDDING,
     Architecture,
+    MatrixShape,
     StoredTensor,
     bfloat16_to_float32,
     matrix_shapes,
@@ -30,10 +38,14 @@ from hnlpu.errors import DamagedAdapter
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
+EXPERTS = ("gate_up_proj", "down_proj")
 RANK_LIMIT = 1024
 _KEY = re.compile(
-    r"base_model\.model\.model\.layers\.(\d+)\.self_attn\.(\w+)\.lora_([AB])(?:\.\w+)?\.weight"
+    r"base_model\.model\.(?:model\.(layers\.\d+)\.)?"
+    r"(self_attn\.\w+|mlp\.router|mlp\.experts(?:\.base_layer)?|lm_head)"
+    r"\.lora_([AB])(?:\.\w+)?\.weight"
 )
+_COPIES = ("base_model.model.lm_head.base_layer.weight",)  # PEFT saves the base beside its part
 _DTYPES: dict[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2"),
 }  # fmt: skip
@@ -42,7 +54,10 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class LowRank:
-    """One projection's part: `down` [columns, rank] is A transposed, `up` [rank, rows] B."""
+    """One matrix's part, or those of a stack's `count` matrices.
+
+    `down` [count, columns, rank] is A transposed, `up` [count, rank, rows] B.
+    """
 
     down: Float32
     up: Float32
@@ -64,7 +79,9 @@ class Adapter:
     @property
     def neurons(self) -> int:
         """Field-programmable neurons: a row of A or of B each."""
-        return sum(part.down.shape[1] + part.up.shape[1] for part in self.parts.values())
+        return sum(
+            len(part.down) * (part.down.shape[2] + part.up.shape[2]) for part in self.parts.values()
+        )
 
 
 def read_adapter(directory: str | Path, architecture: Architecture) -> Adapter:
@@ -74,23 +91,48 @@ def read_adapter(directory: str | Path, architecture: Architecture) -> Adapter:
     tensors, _ = read_header(folder / WEIGHTS, DamagedAdapter)
     found: dict[str, dict[str, Float32]] = {}
     for key, tensor in tensors.items():
+        if key in _COPIES:
+            continue
         match = _KEY.fullmatch(key)
-        if match is None or match[2] not in PROJECTIONS:
+        name = None if match is None else _matrix(match[1], match[2], config)
+        if match is None or name is None:
             raise DamagedAdapter(
-                f"{folder}: tensor {key[:200]} is not of an attention projection; adapters may "
-                f"change {', '.join(PROJECTIONS)} of self_attn"
+                f"{folder}: tensor {key[:200]} is not of a matrix that adapters may change: "
+                f"{', '.join(PROJECTIONS)} of self_attn, router and experts' "
+                f"{' and '.join(EXPERTS)} of mlp (the experts as {CONFIG}'s target_parameters), "
+                "and lm_head"
             )
-        name = f"model.layers.{match[1]}.self_attn.{match[2]}"
         found.setdefault(name, {})[match[3]] = _values(tensor)
     if not found:
         raise DamagedAdapter(f"{folder / WEIGHTS}: holds no tensors")
-    shapes = {s.name: (s.rows, s.columns) for s in matrix_shapes(architecture)}
+    shapes = {s.name: s for s in matrix_shapes(architecture)}
     parts = {name: _part(folder, name, pair, shapes) for name, pair in sorted(found.items())}
-    ranks = {part.down.shape[1] for part in parts.values()}
+    ranks = {part.down.shape[2] for part in parts.values()}
     if ranks != {config["r"]}:
         raise DamagedAdapter(f"{folder}: ranks {sorted(ranks)}, {CONFIG} says r = {config['r']}")
     divisor = math.sqrt(config["r"]) if config.get("use_rslora") else config["r"]
     return Adapter(folder, float(config["lora_alpha"]) / divisor, parts)
+
+
+def _matrix(layer: str | None, module: str, config: dict[str, Any]) -> str | None:
+    """The matrix that a tensor's module is part of; None if there is no such."""
+    if layer is None:
+        return module if module == UNEMBEDDING else None
+    if module == "mlp.router":
+        return f"model.{layer}.{module}"
+    if module.startswith("self_attn."):
+        return f"model.{layer}.{module}" if module.split(".")[1] in PROJECTIONS else None
+    if not module.startswith("mlp.experts"):
+        return None
+    stacks = [f"model.{layer}.mlp.experts.{name}" for name in EXPERTS]
+    targets = [str(target) for target in config.get("target_parameters") or ()]
+    wrapped = [
+        stack for stack in stacks if any(f".{stack}".endswith(f".{target}") for target in targets)
+    ]
+    inner = module.endswith("base_layer")
+    if len(wrapped) - inner < 1:
+        return None
+    return wrapped[0 if inner else -1]
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -110,9 +152,11 @@ def _config(path: Path) -> dict[str, Any]:
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha):
         raise DamagedAdapter(f"{path}: lora_alpha is {alpha!r}; must be a number")
     for key in ("use_dora", "fan_in_fan_out", "modules_to_save", "rank_pattern", "alpha_pattern",
-                "target_parameters", "lora_bias"):  # fmt: skip
+                "lora_bias"):  # fmt: skip
         if config.get(key):
             raise DamagedAdapter(f"{path}: {key} is set, which is not supported")
+    if not isinstance(config.get("target_parameters") or [], list):
+        raise DamagedAdapter(f"{path}: target_parameters must be a list of names")
     if config.get("bias", "none") != "none":
         raise DamagedAdapter(f"{path}: bias is {config['bias']!r}; supported: none")
     return config
@@ -130,18 +174,22 @@ def _values(tensor: StoredTensor) -> Float32:
 
 
 def _part(
-    folder: Path, name: str, pair: dict[str, Float32], shapes: dict[str, tuple[int, int]]
+    folder: Path, name: str, pair: dict[str, Float32], shapes: Mapping[str, MatrixShape]
 ) -> LowRank:
     if name not in shapes:
         raise DamagedAdapter(f"{folder}: the model has no {name}")
     if set(pair) != {"A", "B"}:
         raise DamagedAdapter(f"{folder}: {name} lacks lora_{'B' if 'A' in pair else 'A'}")
-    rows, columns = shapes[name]
+    count, rows, columns = shapes[name].count, shapes[name].rows, shapes[name].columns
     a, b = pair["A"], pair["B"]
-    rank = a.shape[0] if a.ndim == 2 else -1
-    if a.shape != (rank, columns) or b.shape != (rows, rank):
+    ranks = a.shape[0] if a.ndim == 2 else -1
+    if a.shape != (ranks, columns) or b.shape != (rows, ranks) or ranks % count:
+        times = f"{count} * " if count > 1 else ""
         raise DamagedAdapter(
             f"{folder}: {name} has lora_A {list(a.shape)} and lora_B {list(b.shape)}; the model "
-            f"needs [rank, {columns}] and [{rows}, rank]"
+            f"needs [{times}rank, {columns}] and [{rows}, {times}rank]"
         )
-    return LowRank(np.ascontiguousarray(a.T), np.ascontiguousarray(b.T))
+    rank = ranks // count
+    down = a.reshape(count, rank, columns).transpose(0, 2, 1)
+    up = b.reshape(rows, rank, count).transpose(2, 1, 0)
+    return LowRank(np.ascontiguousarray(down), np.ascontiguousarray(up))

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from hnlpu.checkpoint import FINAL_NORM, UNEMBEDDING, layer_prefix
 from hnlpu.emulate import HardwiredWeights, Transformer
-from hnlpu.engine._forward import Rows, Turns
+from hnlpu.engine._forward import AdapterRows, Rows, Turns
 from hnlpu.engine._pages import PAGE, PagePool
 from hnlpu.errors import DamagedBuild, InvalidInput, NotFinite, ToolMissing
 from hnlpu.kernels import NOT_FINITE, Numbers
@@ -128,8 +128,14 @@ class DeviceTransformer:
         hidden = outputs.hidden[torch.from_numpy(wanted).to(device)]
         return hidden.cpu().numpy(), outputs.fired.cpu().numpy()
 
-    def logits_in_pieces(self, hidden: Float32) -> Iterator[tuple[int, Float32]]:
-        """Logits of many rows as (first row, logits) pieces of bounded size.  Raises NotFinite."""
+    def logits_in_pieces(
+        self, hidden: Float32, adapters: AdapterRows
+    ) -> Iterator[tuple[int, Float32]]:
+        """Logits of many rows as (first row, logits) pieces of bounded size.  Raises NotFinite.
+
+        There are no `adapters` here: the engine has refused them.
+        """
+        assert not adapters
         import torch
 
         from hnlpu.kernels.gpu import unembed

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from hnlpu.emulate import LanguageModel, Transformer, one_blas_thread
 from hnlpu.engine._adapter import Adapter
 from hnlpu.engine._device import CPU, DeviceTransformer
-from hnlpu.engine._forward import BatchedTransformer, Rows
+from hnlpu.engine._forward import AdapterRows, BatchedTransformer, Rows
 from hnlpu.engine._pages import PAGE, PagePool, page_bytes
 from hnlpu.engine._request import Request, Result, Update, collect
 from hnlpu.engine._sequence import Sequence
@@ -270,7 +270,11 @@ class Engine:
         hidden, fired = self._transformer.forward(rows, self.pool, wanted)
         scored = [i for s, _, span in spans if s.request.pooling is None for i in span]
         logits = np.empty((len(wanted), self.model.vocab_size if scored else 0), np.float32)
-        for first, part in self._transformer.logits_in_pieces(hidden[scored]):
+        names = [
+            s.request.adapter for s, _, span in spans if s.request.pooling is None for _ in span
+        ]
+        adapters = _rows_of(names, self.adapters)
+        for first, part in self._transformer.logits_in_pieces(hidden[scored], adapters):
             logits[scored[first : first + len(part)]] = part
         self.counters.rows += len(rows.tokens)
         updates: list[Update] = []
@@ -296,6 +300,15 @@ class Engine:
         return updates
 
 
+def _rows_of(names: list[str | None], adapters: Mapping[str, Adapter]) -> AdapterRows:
+    """The rows that each adapter changes, given the name of each row's."""
+    used = sorted({name for name in names if name is not None})
+    return [
+        (adapters[name], np.array([row for row, of in enumerate(names) if of == name], np.int64))
+        for name in used
+    ]
+
+
 def _lay_out(
     plan: list[tuple[Sequence, int]], adapters: Mapping[str, Adapter]
 ) -> tuple[Rows, Int64, list[tuple[Sequence, int, range]]]:
@@ -316,10 +329,7 @@ def _lay_out(
         spans.append((sequence, count, range(first, len(wanted))))
         row += count
     owners = np.concatenate(sequences)
-    used = {s.request.adapter for s, _ in plan if s.request.adapter is not None}
-    changed = []
-    for name in sorted(used):
-        mine = [i for i, (s, _) in enumerate(plan) if s.request.adapter == name]
-        changed.append((adapters[name], np.flatnonzero(np.isin(owners, mine))))
+    names = [s.request.adapter for s, count in plan for _ in range(count)]
+    changed = _rows_of(names, adapters)
     rows = Rows(np.concatenate(tokens), np.concatenate(positions), owners, tables, changed)
     return rows, np.array(wanted, np.int64), spans

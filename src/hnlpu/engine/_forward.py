@@ -15,16 +15,21 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.checkpoint import FINAL_NORM, Architecture, layer_prefix
+from hnlpu.checkpoint import FINAL_NORM, UNEMBEDDING, Architecture, layer_prefix
 from hnlpu.emulate import Transformer, mixture_of_experts, vector_unit
 from hnlpu.engine._adapter import Adapter
 from hnlpu.engine._attention import attend_paged, store
 from hnlpu.engine._pages import PAGE, PagePool
-from hnlpu.engine._side_channel import add_low_rank
+from hnlpu.engine._side_channel import ExpertsBeside, add_low_rank
+from hnlpu.errors import NotFinite
 from hnlpu.kernels import Pages
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
+
+
+AdapterRows = list[tuple[Adapter, Int64]]
+"""Adapters with the rows that each changes."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Rows:
     positions: Int64
     sequences: Int64
     tables: Int64
-    adapters: list[tuple[Adapter, Int64]] = field(default_factory=list)
+    adapters: AdapterRows = field(default_factory=list)
 
 
 class Turns:
@@ -94,9 +99,26 @@ class BatchedTransformer:
             )
         return hidden, fired
 
-    def logits_in_pieces(self, hidden: Float32) -> Iterator[tuple[int, Float32]]:
-        """Logits of many rows as (first row, logits) pieces.  Raises NotFinite."""
-        return self._transformer.logits_in_pieces(hidden)
+    def logits_in_pieces(
+        self, hidden: Float32, adapters: AdapterRows
+    ) -> Iterator[tuple[int, Float32]]:
+        """Logits of many rows as (first row, logits) pieces.  Raises NotFinite.
+
+        `adapters` names the rows that each adapter changes.
+        """
+        for first, logits in self._transformer.logits_in_pieces(hidden):
+            end = first + len(logits)
+            here = [
+                (adapter, rows[(rows >= first) & (rows < end)] - first)
+                for adapter, rows in adapters
+            ]
+            with np.errstate(over="ignore", invalid="ignore"):
+                add_low_rank(logits, hidden[first:end], UNEMBEDDING, here)
+            if adapters and not np.isfinite(logits).all():
+                raise NotFinite(
+                    "a logit is NaN or infinite; the adapter's values leave float32's range"
+                )
+            yield first, logits
 
     def _layers(self, x: Float32, cos: Float32, sin: Float32, rows: Rows, pool: PagePool) -> Int64:
         """Run x [rows, hidden] through all layers, in place; the experts that fired."""
@@ -127,5 +149,8 @@ class BatchedTransformer:
             x += add_low_rank(y, mixed, name, rows.adapters)
             h = vector_unit.rms_norm(x, norm_after, a.rms_norm_eps)
             prefix = layer_prefix(layer) + ".mlp."
-            fired[layer] = mixture_of_experts(weights, self._unit, prefix, x, weights.prepare(h))
+            beside = ExpertsBeside(prefix, h, rows.adapters) if rows.adapters else None
+            fired[layer] = mixture_of_experts(
+                weights, self._unit, prefix, x, weights.prepare(h), beside
+            )
         return fired
