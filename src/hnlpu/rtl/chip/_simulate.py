@@ -1,0 +1,90 @@
+"""Requests through a simulated chip -> their tokens."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hnlpu.errors import ToolFailed
+from hnlpu.rtl._simulate import first_line, require_simulator
+from hnlpu.rtl._tools import run_tool
+
+LARGEST_TAG = 255
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt as token ids, most tokens to make (0: no bound), 1 / temperature, seed."""
+
+    prompt: tuple[int, ...]
+    most: int = 0
+    inverse: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ChipRun:
+    """Tokens by request, cycles from reset to the last one, and seconds of simulation.
+
+    The last token of a request may be an end of text.
+    """
+
+    tokens: tuple[tuple[int, ...], ...]
+    refused: tuple[bool, ...]
+    cycles: int
+    seconds: float
+
+
+def build_chip(folder: str | Path, timeout_s: float = 1200) -> float:
+    """Compile the bench that `write_chip` put into `folder`; seconds that it took.
+
+    Raises ToolMissing, ToolFailed.
+    """
+    verilator = require_simulator()
+    began = time.monotonic()
+    built = run_tool([verilator, "-f", "bench/chip.f"], Path(folder), timeout_s)
+    if built is None:
+        raise ToolFailed(f"Verilator took more than {timeout_s:.0f} s")
+    if built.returncode:
+        raise ToolFailed(f"Verilator: {first_line(built.stderr)}")
+    return time.monotonic() - began
+
+
+def simulate_chip(
+    folder: str | Path,
+    requests: Sequence[Request],
+    *,
+    stall: int = 0,
+    seed: int = 1,
+    cycle_limit: int = 10_000_000,
+    timeout_s: float = 3600,
+) -> ChipRun:
+    """Run a compiled chip; `stall` is the percentage of cycles without in_valid and out_ready.
+
+    Raises ToolFailed where it does not end, with the state of the handshakes.
+    """
+    folder = Path(folder)
+    path = folder / "bench" / "requests.txt"
+    lines = [
+        f"{tag} {one.seed} {one.inverse} {one.most} {len(one.prompt)} "
+        + " ".join(map(str, one.prompt))
+        for tag, one in enumerate(requests)
+    ]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    command = ["./obj_chip/chip", "bench/requests.txt", str(stall), str(cycle_limit), str(seed)]
+    ran = run_tool(command, folder, timeout_s)
+    if ran is None:
+        raise ToolFailed(f"the simulation took more than {timeout_s:.0f} s")
+    if ran.returncode:
+        raise ToolFailed(f"the chip: {first_line(ran.stderr + ran.stdout)}")
+    told = json.loads(ran.stdout.splitlines()[-1])
+    answers = [told["answers"][str(tag)] for tag in range(len(requests))]
+    return ChipRun(
+        tuple(tuple(answer["tokens"]) for answer in answers),
+        tuple(bool(answer["refused"]) for answer in answers),
+        told["cycles"],
+        told["seconds"],
+    )

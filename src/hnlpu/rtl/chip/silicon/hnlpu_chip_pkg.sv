@@ -1,0 +1,59 @@
+// Instructions of a chip's vector unit.  All act on beats: as many values as the unit has lanes.
+package hnlpu_chip_pkg;
+  typedef enum logic [4:0] {
+    MULTIPLY    = 5'd0,   // sums (or 0) + a * operand, rounded by shift, saturated, to dst
+    ADD         = 5'd1,   // a + operand, saturated, to dst
+    CLAMP       = 5'd2,   // a, at most immediate, with `both` at least its negative, to dst
+    SIGMOID     = 5'd3,   // sigmoid(a) to dst
+    EMBED       = 5'd4,   // beat `index` of the token's embedding to dst
+    READ        = 5'd5,   // values of beat `index` of the arrays' sums to dst
+    SQUARES     = 5'd6,   // sum of squares (or the norm's epsilon) + squares of a
+    ROOT        = 5'd7,   // waits until the root of that sum is there
+    PEAK        = 5'd8,   // largest and smallest value so far (or 0) and of a
+    SETTLE      = 5'd9,   // the scale that they ask for becomes the sequence's
+    QUANTIZE    = 5'd10,  // a at the sequence's scale to beat `index` of activations
+    ACQUIRE     = 5'd11,  // waits until the resource is free, and takes it
+    ISSUE       = 5'd12,  // starts the resource
+    AWAIT       = 5'd13,  // waits until the resource is done
+    RELEASE     = 5'd14,  // frees the resource
+    ANGLE       = 5'd15,  // cosine and sine `index` of the token's position
+    KEYS        = 5'd16,  // a, as keys, to beat `index` of the position's
+    VALUES      = 5'd17,  // a, as values, to beat `index` of the position's
+    QUERY       = 5'd18,  // a, as queries, to beat `index` of the attention unit
+    MIXED       = 5'd19,  // beat `index` of the attention unit's result to dst
+    TOP         = 5'd20,  // expert of rank `index` among logits a
+    SHARES      = 5'd21,  // waits until the experts' shares are there
+    LOGITS      = 5'd22,  // like READ, to beat `dst` of the sampler
+    SKIP        = 5'd23,  // goes to instruction `immediate` if more of the prompt follows
+    TAKE        = 5'd24,  // the sampler's token becomes the sequence's next
+    FINISH      = 5'd25   // the token is done
+  } opcode_t;
+
+  typedef enum logic [2:0] {
+    IMMEDIATE = 3'd0,
+    REGISTER  = 3'd1,   // beat b
+    PARAMETER = 3'd2,   // beat `index` of the parameters
+    INVERSE   = 3'd3,   // the inverse root
+    COSINE    = 3'd4,   // of the lane's pair
+    SINE      = 3'd5,   // of the lane's pair, negative in the first half of a head
+    SHARE     = 3'd6    // of the expert of rank `index`
+  } operand_t;
+
+  typedef struct packed {
+    opcode_t     op;
+    operand_t    operand;
+    logic        first;    // MULTIPLY, SQUARES, PEAK, TOP: begins anew
+    logic        write;    // MULTIPLY: to dst
+    logic        swap;     // MULTIPLY: a with the halves of every head swapped
+    logic        root;     // MULTIPLY: rounds by what the root says
+    logic        both;     // CLAMP
+    logic        banked;   // READ, LOGITS, ISSUE: of the member that is the expert of rank `rank`
+    logic [5:0]  shift;
+    logic [3:0]  rank;
+    logic [9:0]  dst;
+    logic [9:0]  a;
+    logic [9:0]  b;
+    logic [15:0] index;
+    logic [31:0] immediate;
+  } instruction_t;
+endpackage

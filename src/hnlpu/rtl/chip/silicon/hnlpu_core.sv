@@ -1,0 +1,460 @@
+// Core of a chip: everything but its arrays, its stored parameters and its program.
+//
+//     requests ──► sequencer ──► registers ──► lanes ──► registers
+//                      │            ├──► quantizer ──► activations ──► arrays
+//     tokens ◄─────────┤            ├──► squares, router, attention unit
+//                      │  arrays ──► sums ──► values ──┴──► sampler
+//
+// Latency  an instruction a cycle; see hnlpu_sequencer.sv and hnlpu_requests.sv
+// Numbers  values: 32 bits, two's complement, units of 2^-16; activations: ACTIVATION_BITS bits
+//          sums: SUM_BITS bits, two's complement, in units of their row
+//
+// Resources: the groups of arrays from 0 on, then the attention unit, then the sampler.
+module hnlpu_core
+  import hnlpu_chip_pkg::*;
+#(
+    parameter int WIDTH = 64,
+    parameter int BEATS = 16,  // registers of a sequence
+    parameter int HIDDEN = 64,
+    parameter int HEAD_DIM = 16,
+    parameter int HEADS = 4,
+    parameter int KEY_HEADS = 2,
+    parameter int LAYERS = 2,
+    parameter int EXPERTS = 4,
+    parameter int RANKS = 2,
+    parameter int VOCABULARY = 256,
+    parameter int CONTEXT = 256,
+    parameter int SEQUENCES = 4,
+    parameter int TAG_BITS = 8,
+    parameter int ENDS = 1,
+    parameter logic [ENDS-1:0][31:0] END_TOKENS = '0,
+    parameter int ACTIVATION_BITS = 8,
+    parameter int ACTIVATION_BEATS = 1,
+    parameter int SUM_BITS = 24,
+    parameter int GROUPS = 11,
+    parameter int PLACE_BITS = 9,
+    parameter int EMBEDDING_BITS = 1,  // of a beat's number: embedding, parameters, rows, sums
+    parameter int PARAMETER_BITS = 3,
+    parameter int ROW_BITS = 6,
+    parameter int SUM_BEAT_BITS = 5,
+    parameter logic [63:0] EPSILON = 64'd1,
+    localparam int Resources = GROUPS + 2,
+    localparam int ContextBits = $clog2(CONTEXT),
+    localparam int TokenBits = $clog2(VOCABULARY),
+    localparam int ExpertBits = EXPERTS > 1 ? $clog2(EXPERTS) : 1,
+    localparam int LayerBits = LAYERS > 1 ? $clog2(LAYERS) : 1
+) (
+    input logic clk,
+    input logic rst,
+
+    input  logic                 in_valid,
+    output logic                 in_ready,
+    input  logic [TokenBits-1:0] in_token,
+    input  logic                 in_last,
+    input  logic [ TAG_BITS-1:0] in_tag,
+    input  logic [         63:0] in_seed,
+    input  logic [         30:0] in_inverse,
+    input  logic [ContextBits:0] in_most,
+    output logic                 out_valid,
+    input  logic                 out_ready,
+    output logic [TokenBits-1:0] out_token,
+    output logic [ TAG_BITS-1:0] out_tag,
+    output logic                 out_last,
+    output logic                 out_refused,
+
+    output logic [PLACE_BITS-1:0]    place,
+    input  instruction_t             instruction,
+    output logic [TokenBits-1:0]     token,
+    output logic [EMBEDDING_BITS-1:0] embedding_beat,
+    input  logic [WIDTH-1:0][31:0]   embedding,
+    output logic [PARAMETER_BITS-1:0] parameter_beat,
+    input  logic [WIDTH-1:0][31:0]   parameters,
+    output logic [LayerBits-1:0]     layer,
+    input  logic [HEADS-1:0][31:0]   sinks,
+    output logic [ROW_BITS-1:0]      row_beat,
+    input  logic [WIDTH-1:0][8:0]    row_shifts,
+    input  logic [WIDTH-1:0][31:0]   row_biases,
+
+    output logic [ACTIVATION_BEATS-1:0][WIDTH-1:0][ACTIVATION_BITS-1:0] activations,
+    output logic [GROUPS-1:0]                  issue,
+    output logic [ExpertBits-1:0]              member,
+    input  logic [GROUPS-1:0]                  done,
+    output logic [GROUPS-1:0]                  free,
+    output logic [SUM_BEAT_BITS-1:0]           sum_beat,
+    input  logic [WIDTH-1:0][SUM_BITS-1:0]     sums
+);
+  localparam int SequenceBits = SEQUENCES > 1 ? $clog2(SEQUENCES) : 1;
+  localparam int Half = HEAD_DIM / 2;
+  localparam int QueryBeats = (HEADS * HEAD_DIM + WIDTH - 1) / WIDTH;
+  localparam int KeyBeats = (KEY_HEADS * HEAD_DIM + WIDTH - 1) / WIDTH;
+  localparam int RowBits = $clog2(SEQUENCES * LAYERS * CONTEXT);
+  localparam int SquareBits = (64 + $clog2(HIDDEN) + 1) / 2 * 2;
+
+  logic running;
+  logic execute;
+  logic [SequenceBits-1:0] id;
+  logic [SEQUENCES-1:0] active;
+  logic [Resources-1:0] finished;
+  logic [Resources-1:0] unused_busy;
+  logic [ContextBits-1:0] position;
+  logic prompt;
+  logic [30:0] inverse_temperature;
+  logic [31:0] number;
+  logic [TokenBits-1:0] sampled;
+
+  hnlpu_requests #(
+      .SEQUENCES(SEQUENCES),
+      .CONTEXT(CONTEXT),
+      .VOCABULARY(VOCABULARY),
+      .TAG_BITS(TAG_BITS),
+      .ENDS(ENDS),
+      .END_TOKENS(END_TOKENS)
+  ) requests (
+      .clk(clk),
+      .rst(rst),
+      .in_valid(in_valid),
+      .in_ready(in_ready),
+      .in_token(in_token),
+      .in_last(in_last),
+      .in_tag(in_tag),
+      .in_seed(in_seed),
+      .in_inverse(in_inverse),
+      .in_most(in_most),
+      .out_valid(out_valid),
+      .out_ready(out_ready),
+      .out_token(out_token),
+      .out_tag(out_tag),
+      .out_last(out_last),
+      .out_refused(out_refused),
+      .active(active),
+      .sequence_id(id),
+      .token(token),
+      .position(position),
+      .prompt(prompt),
+      .inverse(inverse_temperature),
+      .number(number),
+      .take(execute && instruction.op == TAKE),
+      .sampled(sampled),
+      .finish(execute && instruction.op == FINISH)
+  );
+
+  logic root_done;
+  logic shares_done;
+  hnlpu_sequencer #(
+      .SEQUENCES(SEQUENCES),
+      .RESOURCES(Resources),
+      .PLACE_BITS(PLACE_BITS)
+  ) sequencer (
+      .clk(clk),
+      .rst(rst),
+      .active(active),
+      .prompt(prompt),
+      .done(finished),
+      .root_done(root_done),
+      .shares_done(shares_done),
+      .place(place),
+      .op(instruction.op),
+      .index(instruction.index[$clog2(Resources)-1:0]),
+      .target(instruction.immediate[PLACE_BITS-1:0]),
+      .sequence_id(id),
+      .running(running),
+      .execute(execute),
+      .busy(unused_busy)
+  );
+
+  // registers: two beats are read and one is written a cycle
+  logic [WIDTH-1:0][31:0] registers[SEQUENCES*BEATS];
+  logic [WIDTH-1:0][31:0] a;
+  logic [WIDTH-1:0][31:0] b;
+  logic [WIDTH-1:0][31:0] result;
+  logic write;
+
+  assign a = registers[int'(id)*BEATS+int'(instruction.a)];
+  assign b = registers[int'(id)*BEATS+int'(instruction.b)];
+  always_ff @(posedge clk) begin
+    if (write) registers[int'(id)*BEATS+int'(instruction.dst)] <= result;
+  end
+
+  // what a sequence keeps beside its registers
+  logic [SEQUENCES-1:0][4:0] scales;
+  logic [SEQUENCES-1:0][RANKS-1:0][ExpertBits-1:0] experts;
+  logic [SEQUENCES-1:0][RANKS-1:0][24:0] shares;
+  logic [SEQUENCES-1:0][Half-1:0][31:0] cosines;
+  logic [SEQUENCES-1:0][Half-1:0][31:0] sines;
+
+  logic [24:0] share;
+  always_comb begin
+    member = '0;
+    share  = '0;
+    for (int n = 0; n < RANKS; n++) begin
+      if (instruction.rank == 4'(n)) begin
+        member = experts[id][n];
+        share  = shares[id][n];
+      end
+    end
+  end
+
+  // lanes
+  logic [24:0] inverse_root;
+  logic [5:0] root_shift;
+  logic [WIDTH-1:0][63:0] products;
+  logic [WIDTH-1:0][31:0] lanes;
+  logic multiply;
+  logic squaring;
+
+  assign squaring = instruction.op == SQUARES;
+  assign multiply = execute && instruction.op == MULTIPLY;
+  for (genvar n = 0; n < WIDTH; n++) begin : g_lane
+    localparam int Pair = n % Half;
+    localparam bit Second = n % HEAD_DIM >= Half;
+    localparam int Partner = Second ? n - Half : n + Half;
+    logic [31:0] operand;
+
+    always_comb begin
+      unique case (instruction.operand)
+        IMMEDIATE: operand = instruction.immediate;
+        REGISTER: operand = b[n];
+        PARAMETER: operand = parameters[n];
+        INVERSE: operand = {7'd0, inverse_root};
+        COSINE: operand = cosines[id][Pair];
+        SINE: operand = Second ? sines[id][Pair] : -sines[id][Pair];
+        default: operand = {7'd0, share};
+      endcase
+    end
+
+    hnlpu_lane lane (
+        .clk(clk),
+        .multiply(multiply),
+        .first(instruction.first),
+        .op(instruction.op),
+        .both(instruction.both),
+        .shift(instruction.root ? root_shift : instruction.shift),
+        .a(a[n]),
+        .swapped(instruction.swap ? a[Partner] : a[n]),
+        .operand(squaring ? a[n] : operand),
+        .immediate(instruction.immediate),
+        .product(products[n]),
+        .y(lanes[n])
+    );
+  end
+
+  logic root_busy;
+  logic root_found;
+  hnlpu_squares #(
+      .WIDTH(WIDTH),
+      .SUM_BITS(SquareBits)
+  ) sum_of_squares (
+      .clk(clk),
+      .take(execute && squaring),
+      .first(instruction.first),
+      .epsilon(EPSILON),
+      .squares(products),
+      .start(running && instruction.op == ROOT && !root_busy),
+      .done(root_found),
+      .inverse(inverse_root),
+      .shift(root_shift)
+  );
+  assign root_done = root_busy && root_found;
+
+  // values of sums
+  logic [WIDTH-1:0][31:0] read;
+  assign sum_beat = SUM_BEAT_BITS'(instruction.index);
+  assign row_beat = ROW_BITS'(instruction.immediate[15:0] +
+      (instruction.banked ? 16'(member) * instruction.immediate[31:16] : 16'd0));
+  for (genvar n = 0; n < WIDTH; n++) begin : g_sum
+    hnlpu_from_sums #(
+        .SUM_BITS(SUM_BITS)
+    ) from_sums (
+        .sum(sums[n]),
+        .shift(row_shifts[n]),
+        .exponent(scales[id]),
+        .bias(row_biases[n]),
+        .value(read[n])
+    );
+  end
+
+  // activations
+  logic [4:0] exponent;
+  logic [WIDTH-1:0][ACTIVATION_BITS-1:0] quantized;
+  hnlpu_quantizer #(
+      .WIDTH(WIDTH),
+      .ACTIVATION_BITS(ACTIVATION_BITS)
+  ) quantizer (
+      .clk(clk),
+      .take(execute && instruction.op == PEAK),
+      .first(instruction.first),
+      .values(a),
+      .exponent(exponent),
+      .chosen(scales[id]),
+      .activations(quantized)
+  );
+
+  // angles of the position
+  logic [31:0] angle;
+  logic [31:0] cosine;
+  logic [31:0] sine;
+  assign angle = 32'(position) * instruction.immediate;
+  hnlpu_sine of_cosine (
+      .angle(angle + 32'h4000_0000),
+      .y(cosine)
+  );
+  hnlpu_sine of_sine (
+      .angle(angle),
+      .y(sine)
+  );
+
+  // experts
+  logic [ExpertBits-1:0] expert;
+  logic [RANKS-1:0][24:0] found_shares;
+  logic shares_busy;
+  logic shares_found;
+  hnlpu_router #(
+      .EXPERTS(EXPERTS),
+      .RANKS(RANKS)
+  ) router (
+      .clk(clk),
+      .take(execute && instruction.op == TOP),
+      .first(instruction.first),
+      .rank(instruction.rank),
+      .logits(a[EXPERTS-1:0]),
+      .expert(expert),
+      .divide(running && instruction.op == SHARES && !shares_busy),
+      .done(shares_found),
+      .shares(found_shares)
+  );
+  assign shares_done = shares_busy && shares_found;
+
+  // attention
+  logic [WIDTH-1:0][23:0] stored;
+  logic [QueryBeats-1:0][WIDTH-1:0][31:0] mixed;
+  logic [RowBits-1:0] base;
+  logic [ContextBits-1:0] seen;
+  logic [23:0] window;
+  logic [QueryBeats*WIDTH/HEAD_DIM-1:0][31:0] all_sinks;
+  for (genvar n = 0; n < WIDTH; n++) begin : g_stored
+    hnlpu_saturate #(
+        .FROM(32),
+        .TO(24)
+    ) saturate (
+        .wide(a[n]),
+        .near(stored[n])
+    );
+  end
+  assign window = instruction.immediate[23:0];
+  assign layer = instruction.immediate[24+:LayerBits];
+  assign base = RowBits'((int'(id) * LAYERS + int'(layer)) * CONTEXT);
+  assign seen = window == '0 || 24'(position) < window ? '0
+      : ContextBits'(24'(position) - window + 24'd1);
+  for (genvar n = 0; n < QueryBeats * WIDTH / HEAD_DIM; n++) begin : g_sink
+    if (n < HEADS) begin : g_head
+      assign all_sinks[n] = sinks[n];
+    end else begin : g_none
+      assign all_sinks[n] = '0;
+    end
+  end
+  hnlpu_attention #(
+      .WIDTH(WIDTH),
+      .HEAD_DIM(HEAD_DIM),
+      .GROUP(HEADS / KEY_HEADS),
+      .QUERY_BEATS(QueryBeats),
+      .KEY_BEATS(KeyBeats),
+      .LAYERS(LAYERS),
+      .CONTEXT(CONTEXT),
+      .SEQUENCES(SEQUENCES)
+  ) attention (
+      .clk(clk),
+      .rst(rst),
+      .store_key(execute && instruction.op == KEYS),
+      .store_value(execute && instruction.op == VALUES),
+      .store_query(execute && instruction.op == QUERY),
+      .beat(instruction.index),
+      .row(base + RowBits'(position)),
+      .stored(stored),
+      .start(execute && instruction.op == ISSUE && int'(instruction.index) == GROUPS),
+      .base(base),
+      .first(seen),
+      .last(position),
+      .sinks(all_sinks),
+      .done(finished[GROUPS]),
+      .mixed(mixed)
+  );
+
+  hnlpu_sampler #(
+      .WIDTH(WIDTH),
+      .VOCABULARY(VOCABULARY)
+  ) sampler (
+      .clk(clk),
+      .rst(rst),
+      .store(execute && instruction.op == LOGITS),
+      .beat(instruction.dst),
+      .logits(read),
+      .start(execute && instruction.op == ISSUE && int'(instruction.index) == GROUPS + 1),
+      .inverse(inverse_temperature),
+      .number(number),
+      .done(finished[GROUPS+1]),
+      .token(sampled)
+  );
+
+  // arrays
+  assign finished[GROUPS-1:0] = done;
+  always_comb begin
+    for (int n = 0; n < GROUPS; n++) begin
+      issue[n] = execute && instruction.op == ISSUE && int'(instruction.index) == n;
+      free[n]  = execute && instruction.op == RELEASE && int'(instruction.index) == n;
+    end
+  end
+
+  assign embedding_beat = EMBEDDING_BITS'(instruction.index);
+  assign parameter_beat = PARAMETER_BITS'(instruction.index);
+  always_comb begin
+    unique case (instruction.op)
+      MULTIPLY: write = execute && instruction.write;
+      ADD, CLAMP, SIGMOID, EMBED, READ, MIXED: write = execute;
+      default: write = 1'b0;
+    endcase
+    unique case (instruction.op)
+      EMBED: result = embedding;
+      READ: result = read;
+      MIXED: result = mixed[int'(instruction.index)%QueryBeats];
+      default: result = lanes;
+    endcase
+  end
+
+  always_ff @(posedge clk) begin
+    if (rst) begin
+      root_busy   <= 1'b0;
+      shares_busy <= 1'b0;
+    end else begin
+      if (running && instruction.op == ROOT) root_busy <= !root_done;
+      if (running && instruction.op == SHARES) shares_busy <= !shares_done;
+    end
+  end
+
+  always_ff @(posedge clk) begin
+    if (execute) begin
+      unique case (instruction.op)
+        SETTLE: scales[id] <= exponent;
+        QUANTIZE: begin
+          for (int n = 0; n < ACTIVATION_BEATS; n++) begin
+            if (instruction.index == 16'(n)) activations[n] <= quantized;
+          end
+        end
+        TOP: begin
+          for (int n = 0; n < RANKS; n++) begin
+            if (instruction.rank == 4'(n)) experts[id][n] <= expert;
+          end
+        end
+        SHARES: shares[id] <= found_shares;
+        ANGLE: begin
+          for (int n = 0; n < Half; n++) begin
+            if (instruction.index == 16'(n)) begin
+              cosines[id][n] <= cosine;
+              sines[id][n]   <= sine;
+            end
+          end
+        end
+        default: ;
+      endcase
+    end
+  end
+endmodule
