@@ -2,10 +2,10 @@
 
 import itertools
 
-import by_hand
 import numpy as np
 import pytest
 
+import by_hand
 from hnlpu.errors import InvalidInput
 from hnlpu.numerics import Random, chip_sample, inverse_temperature
 
@@ -42,7 +42,7 @@ def test_temperatures_become_their_inverse(temperature, expected):
     assert inverse_temperature(temperature) == expected
 
 
-@pytest.mark.parametrize("temperature", [3e-5, 1e-30, 132000.0, 1e300])
+@pytest.mark.parametrize("temperature", [2**-15, 3e-5, 1e-30, 132000.0, 1e300])
 def test_temperatures_whose_inverse_does_not_fit_are_refused(temperature):
     with pytest.raises(InvalidInput, match="temperature"):
         inverse_temperature(temperature)
@@ -64,6 +64,25 @@ def test_draws_are_the_specification(inverse):
         for _ in range(5):
             expected = by_hand.sample(logits.tolist(), inverse, theirs)
             assert chip_sample(logits, inverse, ours) == expected
+
+
+class Given:
+    """A generator whose next number is known."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def next(self):
+        return self.number
+
+
+def test_a_sum_must_exceed_what_was_drawn():
+    """At the boundary between two equal logits, and at the ends of all numbers."""
+    logits = np.array([5, 5])
+    for number, expected in ((0, 0), (2**31 - 1, 0), (2**31, 1), (2**32 - 1, 1)):
+        assert chip_sample(logits, 65536, Given(number)) == expected
+    nothing_left_of_the_first = np.array([-(2**31), 0])
+    assert chip_sample(nothing_left_of_the_first, 65536, Given(0)) == 1
 
 
 def test_draws_at_the_ends_of_values():

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from hnlpu.errors import InvalidInput
 from hnlpu.numerics._fixed import FRACTION, rounded
@@ -64,12 +65,18 @@ def chip_sample(logits: Int64, inverse: int, random: Random) -> int:
     """
     if inverse == 0:
         return int(np.argmax(logits))
-    largest = int(logits.max())
-    cumulative: list[int] = []
+    cumulative = _cumulative(logits, logits.max(), inverse)
+    threshold = random.next() * int(cumulative[-1]) >> 32
+    return int(np.searchsorted(cumulative, threshold, side="right"))
+
+
+@njit(cache=True, nogil=True)
+def _cumulative(logits: Int64, largest: int, inverse: int) -> Int64:
+    """Sums of the exponentials of the first 1, 2, ... logits: [vocabulary]."""
+    out = np.empty_like(logits)
     total = 0
-    for logit in logits.tolist():
-        distance = min(largest - logit, _LARGEST_DISTANCE)
-        total += int(exponential(rounded(distance * inverse, FRACTION)))
-        cumulative.append(total)
-    threshold = random.next() * total >> 32
-    return next(n for n, reached in enumerate(cumulative) if reached > threshold)
+    for n in range(len(logits)):
+        distance = min(largest - logits[n], _LARGEST_DISTANCE)
+        total += exponential(rounded(distance * inverse, FRACTION))
+        out[n] = total
+    return out
