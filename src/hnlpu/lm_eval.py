@@ -26,7 +26,8 @@ LONGEST_ANSWER = 256  # tokens, where a task does not say
 class HardwiredLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
     """A hardwired model; `build` is its directory, `max_length` the longest context.
 
-    `device` is where it runs: cpu, cuda, cuda:N or interpreter.
+    `runs_on` is where: cpu, cuda, cuda:N or interpreter.  lm-eval's own `device` says cuda:0
+    wherever nobody asks for another, and is not looked at.
     """
 
     backend = "causal"
@@ -37,12 +38,13 @@ class HardwiredLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
         max_length: int | str | None = None,
         batch_size: Any = None,
         max_batch_size: Any = None,
-        device: str | None = None,
+        device: Any = None,
+        runs_on: str = "cpu",
     ):
         super().__init__()
         self.model = open_language_model(build)
         limits = Limits(context=None if max_length is None else int(max_length))
-        self.engine = Engine(self.model, limits, device=device or "cpu")
+        self.engine = Engine(self.model, limits, device=runs_on)
 
     @property
     def eot_token_id(self) -> int:

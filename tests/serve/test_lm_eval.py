@@ -1,0 +1,92 @@
+"""lm-eval on a build: in its own process as `hnlpu`, and over a socket as `local-completions`."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("lm_eval")
+
+ROWS = [
+    {"context": "import os\n", "choices": ["import sys\n", "zqx zqx\n"], "label": 0},
+    {"context": "def add(a, b):\n    return a", "choices": [" ? !!\n", " + b\n"], "label": 1},
+    {"context": "for i in range(", "choices": ["10):\n", "\n\n\n"], "label": 0},
+]
+TEXTS = [{"text": "class Queue:\n    def __init__(self):\n        self.items = []\n"}]
+CHOICE = """task: choose
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {folder}/rows.jsonl}}}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{{{context}}}}"
+doc_to_choice: "{{{{choices}}}}"
+doc_to_target: label
+target_delimiter: ""
+metric_list: [{{metric: acc}}]
+"""
+ROLLING = """task: perplexity
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {folder}/texts.jsonl}}}}
+test_split: test
+output_type: loglikelihood_rolling
+doc_to_text: ""
+doc_to_target: "{{{{text}}}}"
+metric_list: [{{metric: byte_perplexity}}]
+"""
+
+
+@pytest.fixture
+def tasks(tmp_path):
+    for name, rows in (("rows", ROWS), ("texts", TEXTS)):
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+    for name, task in (("choose", CHOICE), ("perplexity", ROLLING)):
+        (tmp_path / f"{name}.yaml").write_text(task.format(folder=tmp_path))
+    return tmp_path
+
+
+def evaluate(tasks, module, model, arguments):
+    """Accuracy, perplexity of a byte, and the log-probabilities of all choices."""
+    output = tasks / model
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tasks / "hub")}
+    done = subprocess.run(
+        [
+            sys.executable, "-m", module, "run", "--model", model, "--model_args", arguments,
+            "--tasks", "choose,perplexity", "--include_path", str(tasks),
+            "--output_path", str(output), "--log_samples",
+        ],
+        capture_output=True, text=True, timeout=240, cwd=tasks, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    (results,) = output.rglob("results*.json")
+    found = json.loads(results.read_text())["results"]
+    (samples,) = output.rglob("samples_choose*.jsonl")
+    rows = sorted(map(json.loads, samples.read_text().splitlines()), key=lambda row: row["doc_id"])
+    logprobs = [float(answer[0]) for row in rows for answer in row["filtered_resps"]]
+    return found["choose"]["acc,none"], found["perplexity"]["byte_perplexity,none"], logprobs
+
+
+def test_both_ways_score_as_we_do(tasks, start, bundled, model):
+    expected = []
+    for row in ROWS:
+        # as lm-eval cuts: white space at the context's end belongs to the continuation
+        context = model.encode(row["context"].rstrip()).tolist()
+        for choice in row["choices"]:
+            whole = model.encode(row["context"] + choice).tolist()
+            expected.append(sum(model.score(whole).logprobs[len(context) - 1 :]))
+    right = [np.argmax(expected[2 * i : 2 * i + 2]) == row["label"] for i, row in enumerate(ROWS)]
+    inside = evaluate(tasks, "hnlpu.lm_eval", "hnlpu", f"build={bundled},max_length=255")
+    assert inside[0] == pytest.approx(np.mean(right))
+    assert inside[2] == pytest.approx(expected, rel=1e-12)
+    with start(bundled) as server:
+        arguments = (
+            f"model=build,base_url={server.address}/v1/completions,num_concurrent=2,"
+            "tokenizer_backend=remote,tokenized_requests=True,max_length=256"
+        )
+        outside = evaluate(tasks, "lm_eval", "local-completions", arguments)
+    assert outside[:2] == pytest.approx(inside[:2], rel=1e-9)
+    assert outside[2] == pytest.approx(expected, rel=1e-9)
+    assert 1 < inside[1] < 20
