@@ -10,7 +10,7 @@ import pytest
 import corpus
 import hnlpu
 from helpers import bfloat16, write_checkpoint
-from hnlpu.emulate import chip_tokens, open_language_model
+from hnlpu.emulate import _projection, chip_tokens, open_language_model
 from hnlpu.engine import Engine
 from hnlpu.errors import InvalidInput, NotFinite
 from hnlpu.hardwire import open_build
@@ -42,6 +42,14 @@ def test_how_tokens_arrive_changes_no_bit(chip, chunks):
     whole = run.logits(run.forward(np.array(TOKENS), run.new_cache()))
     assert whole.dtype == np.int64
     assert np.array_equal(logits_of(chip, chunks), whole)
+
+
+def test_sums_of_numba_give_the_same_bits(chip, tiny_build, monkeypatch):
+    """Where no kernels could be compiled."""
+    whole = logits_of(chip, [30, 1, 119])
+    monkeypatch.setattr(_projection, "load", lambda: (None, "not compiled"))
+    assert np.array_equal(logits_of(open_language_model(tiny_build, numerics="chip"), [150]), whole)
+    assert np.array_equal(logits_of(chip, [1] * 150), whole)
 
 
 def test_a_long_prompt_runs_in_pieces(chip):

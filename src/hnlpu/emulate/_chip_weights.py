@@ -14,22 +14,24 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.checkpoint import EMBEDDING, Architecture, bfloat16_to_float32
-from hnlpu.emulate._projection import integer_sums
+from hnlpu.emulate._projection import Projection, all_integer_sums
 from hnlpu.emulate._weights import Activations, Pieces, slices
 from hnlpu.errors import NotFinite
-from hnlpu.hardwire import Build, Stack
+from hnlpu.hardwire import Build, HardwiredMatrix, Stack
+from hnlpu.kernels import Descriptor, describe
 from hnlpu.numerics import from_sums, quantize_values, row_shifts, to_fixed
 
 Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class _Arrays:
-    """A stack of matrices with what turns their sums into values: shifts, biases [stack, rows]."""
+class _Array:
+    """A matrix with what turns its sums into values: shifts and bias [rows]."""
 
-    stack: Stack
+    matrix: HardwiredMatrix
+    described: Descriptor
     shifts: Int64
-    biases: Int64
+    bias: Int64
 
 
 class ChipWeights:
@@ -43,15 +45,17 @@ class ChipWeights:
         self._bits = build.manifest.policy.activation_bits
         self._embedding = build.tensors[EMBEDDING].map()
         # mapped now, not when first used: the folder may be replaced by another build meanwhile
-        self._arrays = {
+        self._stacks = {
             name: self._read(name, build.stack(shape)) for name, shape in build.shapes().items()
         }
+        self._known: dict[tuple[str, int], _Array] = {}
 
-    def _read(self, name: str, stack: Stack) -> _Arrays:
+    def _read(self, name: str, stack: Stack) -> tuple[Stack, Int64, Int64]:
+        """A stack of matrices with its shifts and biases, [stack, rows] each."""
         shifts = row_shifts(stack.row_exponents)
         if stack.biases is None:
-            return _Arrays(stack, shifts, np.zeros_like(shifts))
-        return _Arrays(stack, shifts, to_fixed(self._finite(stack.biases, f"the bias of {name}")))
+            return stack, shifts, np.zeros_like(shifts)
+        return stack, shifts, to_fixed(self._finite(stack.biases, f"the bias of {name}"))
 
     def _finite(self, x: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
         if not np.isfinite(x).all():
@@ -81,22 +85,37 @@ class ChipWeights:
 
     def project(self, name: str, x: Activations, index: int = 0) -> Int64:
         """Matrix `name` (expert `index`) times x, plus bias: values [tokens, rows]."""
-        assert x.integers is not None
-        assert x.scales is not None
-        arrays = self._arrays[name]
-        sums = integer_sums(arrays.stack[index], x.integers)
-        return from_sums(sums, x.scales, arrays.shifts[index], arrays.biases[index])
+        return self._project([(name, index, x)])[0]
 
     def project_all(self, names: Sequence[str], x: Activations) -> list[Int64]:
         """`project` by each of several matrices: values [tokens, rows] each."""
-        return [self.project(name, x) for name in names]
+        return self._project([(name, 0, x) for name in names])
 
     def project_experts(self, name: str, x: Activations, pieces: Pieces) -> Int64:
         """`project` of x cut into pieces, each by the expert it names: values [tokens, rows]."""
         assert x.scales is not None
+        parts = slices(pieces, len(x.scales))
         return np.concatenate(
-            [
-                self.project(name, x.part(tokens), expert)
-                for expert, tokens in slices(pieces, len(x.scales))
-            ]
+            self._project([(name, expert, x.part(tokens)) for expert, tokens in parts])
         )
+
+    def _project(self, meetings: list[tuple[str, int, Activations]]) -> list[Int64]:
+        """Values of matrices (name, index), each times its activations."""
+        found = [self._meet(*meeting) for meeting in meetings]
+        return [
+            from_sums(sums, projection.scales, array.shifts, array.bias)
+            for sums, (projection, array) in zip(
+                all_integer_sums([projection for projection, _ in found]), found, strict=True
+            )
+        ]
+
+    def _meet(self, name: str, index: int, x: Activations) -> tuple[Projection, _Array]:
+        assert x.integers is not None
+        assert x.scales is not None
+        array = self._known.get((name, index))
+        if array is None:
+            stack, shifts, biases = self._stacks[name]
+            matrix = stack[index]
+            array = _Array(matrix, describe(matrix), shifts[index], biases[index])
+            self._known[name, index] = array
+        return Projection(array.matrix, x.integers, x.scales, array.described), array

@@ -224,19 +224,33 @@ def project_all(projections: Sequence[Projection]) -> list[Float32]:
     """`project` of each: one piece of work for all cores, as none needs another's result."""
     library, _ = load()
     if library is not None:
-        products = [
-            Product(
-                p.described or describe(p.matrix),
-                np.ascontiguousarray(p.integers, np.int32),
-                np.ascontiguousarray(p.scales, np.int32),
-            )
-            for p in projections
-        ]
         try:
-            return library.project(products)
+            return library.project(_products(projections))
         except NotForKernels:
             pass
     return [_project_without_kernels(p.matrix, p.integers, p.scales) for p in projections]
+
+
+def all_integer_sums(projections: Sequence[Projection]) -> list[Int64]:
+    """`integer_sums` of each: one piece of work for all cores."""
+    library, _ = load()
+    if library is not None:
+        try:
+            return library.all_sums(_products(projections))
+        except NotForKernels:
+            pass
+    return [_sums_without_kernels(p.matrix, p.integers) for p in projections]
+
+
+def _products(projections: Sequence[Projection]) -> list[Product]:
+    return [
+        Product(
+            p.described or describe(p.matrix),
+            np.ascontiguousarray(p.integers, np.int32),
+            np.ascontiguousarray(p.scales, np.int32),
+        )
+        for p in projections
+    ]
 
 
 def _project_without_kernels(matrix: HardwiredMatrix, x_int: Int32, scales: Int32) -> Float32:

@@ -116,16 +116,26 @@ class Library:
         self._run(np.array([job], np.int64), instructions, way)
         return out
 
+    def all_sums(self, products: Sequence[Product]) -> list[Int64]:
+        """y_int [tokens, rows] of each product.
+
+        One parallel piece of work.  Raises NotForKernels.
+        """
+        _check(products)
+        out = [np.empty((len(p.integers), p.matrix.rows), np.int64) for p in products]
+        jobs = [
+            (p.matrix.address, p.integers.ctypes.data, 0, len(p.integers), y.ctypes.data, 0)
+            for p, y in zip(products, out, strict=True)
+        ]
+        self._run(np.array(jobs, np.int64).reshape(-1, 6), 0, 0)
+        return out
+
     def project(self, products: Sequence[Product]) -> list[Float32]:
         """Y [tokens, rows] = y_int * 2^(b - 128 + s) rounded once, plus bias, of each product.
 
         One parallel piece of work.  Raises NotForKernels.
         """
-        for p in products:
-            if p.integers.shape != (len(p.scales), p.matrix.columns):
-                raise ValueError(
-                    f"activations {p.integers.shape} do not meet {p.matrix.columns} columns"
-                )
+        _check(products)
         out = [np.empty((len(p.integers), p.matrix.rows), np.float32) for p in products]
         jobs = [
             (p.matrix.address, p.integers.ctypes.data, p.scales.ctypes.data, len(p.integers),
@@ -148,6 +158,14 @@ class Library:
         if error == _NOT_FINITE:
             raise NotFinite(NOT_FINITE)
         raise NotForKernels(f"kernels.c returned {error}")
+
+
+def _check(products: Sequence[Product]) -> None:
+    for p in products:
+        if p.integers.shape != (len(p.scales), p.matrix.columns):
+            raise ValueError(
+                f"activations {p.integers.shape} do not meet {p.matrix.columns} columns"
+            )
 
 
 @cache
