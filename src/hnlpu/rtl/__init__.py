@@ -12,10 +12,10 @@ from hnlpu.rtl._mapping import Library, Mapped, MappedBlock, map_cells
 from hnlpu.rtl._modules import array_name
 from hnlpu.rtl._prove import Verdict, prove
 from hnlpu.rtl._regions_shape import RegionsShape
-from hnlpu.rtl._scheme import array_shape, silicon, tile_wiring
+from hnlpu.rtl._scheme import Part, array_shape, silicon, tile_wiring
 from hnlpu.rtl._shape import ArrayShape
 from hnlpu.rtl._simulate import Simulation, require_simulator, simulate
-from hnlpu.rtl._synthesize import Block, Synthesis, synthesize
+from hnlpu.rtl._synthesize import Block, Synthesis, count_parts, synthesize
 from hnlpu.rtl._vectors import LANES, Batches, make_batches
 from hnlpu.rtl._wiring import wiring
 from hnlpu.rtl._write import Written, file_list, write_rtl
@@ -28,6 +28,7 @@ __all__ = [
     "Library",
     "Mapped",
     "MappedBlock",
+    "Part",
     "RegionsShape",
     "Simulation",
     "Synthesis",
@@ -36,6 +37,7 @@ __all__ = [
     "Written",
     "array_name",
     "array_shape",
+    "count_parts",
     "file_list",
     "find_units",
     "identifier",

@@ -14,13 +14,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Adders:
-    """Instances as SystemVerilog, the bits of the sum, and the carry that leaves the last column."""
+    """Instances as SystemVerilog, the bits of the sum, and the carry that leaves the last column.
+
+    `inputs` are those of each adder, two or three; adder n drives `s{n}` and `c{n}`.
+    """
 
     text: str
     sum: tuple[str, ...]
     spilled: tuple[str, ...]
     full: int
     half: int
+    inputs: tuple[tuple[str, ...], ...]
 
 
 def add_columns(columns: Sequence[Sequence[str]], bits: int) -> Adders:
@@ -35,6 +39,7 @@ def add_columns(columns: Sequence[Sequence[str]], bits: int) -> Adders:
             heapq.heappush(waiting[j], (0, order, signal))
             order += 1
     lines: list[str] = []
+    inputs: list[tuple[str, ...]] = []
     full = half = 0
     for j in range(bits):
         heap = waiting[j]
@@ -42,7 +47,8 @@ def add_columns(columns: Sequence[Sequence[str]], bits: int) -> Adders:
             number = full + half
             taken = [heapq.heappop(heap) for _ in range(min(3, len(heap)))]
             ready = 1 + max(depth for depth, _, _ in taken)
-            lines.append(_instance(number, [signal for _, _, signal in taken]))
+            inputs.append(tuple(signal for _, _, signal in taken))
+            lines.append(_instance(number, inputs[-1]))
             heapq.heappush(heap, (ready, order, f"s{number}"))
             heapq.heappush(waiting[j + 1], (ready, order + 1, f"c{number}"))
             order += 2
@@ -52,7 +58,7 @@ def add_columns(columns: Sequence[Sequence[str]], bits: int) -> Adders:
     ]
     total = tuple(heap[0][2] if heap else "'0" for heap in waiting[:bits])
     spilled = tuple(signal for _, _, signal in sorted(waiting[bits]))
-    return Adders("".join(declared + lines), total, spilled, full, half)
+    return Adders("".join(declared + lines), total, spilled, full, half, tuple(inputs))
 
 
 def _instance(number: int, inputs: Sequence[str]) -> str:

