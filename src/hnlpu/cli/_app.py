@@ -164,6 +164,10 @@ def verify(
         bool,
         typer.Option("--rtl", help="Simulate a neuron of every shape of array with Verilator."),
     ] = False,
+    rtl_all: Annotated[
+        bool,
+        typer.Option("--rtl-all", help="Simulate every neuron of every array, which takes long."),
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the samples.")] = 0,
     workers: Workers = None,
     ray: Ray = None,
@@ -175,7 +179,7 @@ def verify(
     with progress_bar("verifying") as progress:
         result = do_verify(
             directory, checkpoint, samples=samples, seed=seed, masks=masks, masks_from=masks_from,
-            rtl=rtl, workers=workers, ray=ray, progress=progress,
+            rtl=rtl, rtl_all=rtl_all, workers=workers, ray=ray, progress=progress,
         )  # fmt: skip
     if json:
         print_json(

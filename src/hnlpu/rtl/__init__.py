@@ -8,7 +8,9 @@ into tiles), activation bits.
 """
 
 from hnlpu.rtl._design import Unit, find_units, identifier, sample_units, top
+from hnlpu.rtl._loaded import Program, Programs, simulate_loaded
 from hnlpu.rtl._mapping import Library, Mapped, MappedBlock, map_cells
+from hnlpu.rtl._metal import Metal, read_metal
 from hnlpu.rtl._modules import array_name
 from hnlpu.rtl._prove import Verdict, prove
 from hnlpu.rtl._regions_shape import RegionsShape
@@ -16,7 +18,7 @@ from hnlpu.rtl._scheme import Part, array_shape, silicon, tile_wiring
 from hnlpu.rtl._shape import ArrayShape
 from hnlpu.rtl._simulate import Simulation, require_simulator, simulate
 from hnlpu.rtl._synthesize import Block, Synthesis, count_parts, synthesize
-from hnlpu.rtl._vectors import LANES, Batches, make_batches
+from hnlpu.rtl._vectors import LANES, Batches, Vectors, make_batches, make_vectors
 from hnlpu.rtl._wiring import wiring
 from hnlpu.rtl._write import Written, file_list, write_rtl
 
@@ -28,11 +30,15 @@ __all__ = [
     "Library",
     "Mapped",
     "MappedBlock",
+    "Metal",
     "Part",
+    "Program",
+    "Programs",
     "RegionsShape",
     "Simulation",
     "Synthesis",
     "Unit",
+    "Vectors",
     "Verdict",
     "Written",
     "array_name",
@@ -42,12 +48,15 @@ __all__ = [
     "find_units",
     "identifier",
     "make_batches",
+    "make_vectors",
     "map_cells",
     "prove",
+    "read_metal",
     "require_simulator",
     "sample_units",
     "silicon",
     "simulate",
+    "simulate_loaded",
     "synthesize",
     "tile_wiring",
     "top",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hnlpu.rtl._design import Unit
-from hnlpu.rtl._tools import find_tool, run_tool
+from hnlpu.rtl._tools import compiler_options, find_tool, run_tool
 from hnlpu.rtl._vectors import LANES
 
 STALLS = (0, 40)
@@ -53,12 +53,14 @@ def simulate(
     objects = folder / f"obj_{unit.name}"
     began = time.monotonic()
     try:
-        built = run_tool([verilator, "-f", f"bench/{unit.name}.f"], folder, timeout_s)
+        built = run_tool(
+            [verilator, *compiler_options(), "-f", f"bench/{unit.name}.f"], folder, timeout_s
+        )
         build_seconds = time.monotonic() - began
         if built is None:
             return _failed(unit, build_seconds, f"Verilator took more than {timeout_s:.0f} s")
         if built.returncode:
-            return _failed(unit, build_seconds, f"Verilator: {_first_line(built.stderr)}")
+            return _failed(unit, build_seconds, f"Verilator: {first_line(built.stderr)}")
         return _run(folder, unit, build_seconds, timeout_s, cycle_limit)
     finally:
         shutil.rmtree(objects, ignore_errors=True)
@@ -66,7 +68,8 @@ def simulate(
 
 def require_simulator() -> str:
     """Path of Verilator's command; raises ToolMissing where it, a C++ compiler or make is not."""
-    verilator, *_ = [find_tool(name) for name in ("verilator-cli", "c++", "make")]
+    verilator, _ = [find_tool(name) for name in ("verilator-cli", "make")]
+    compiler_options()
     return verilator
 
 
@@ -83,7 +86,7 @@ def _run(
         try:
             told = json.loads(found.stdout.splitlines()[-1])
         except (ValueError, IndexError):
-            text = _first_line(found.stderr + found.stdout)
+            text = first_line(found.stderr + found.stdout)
             return _failed(unit, build_seconds, f"with {stall} % stalls: {text}")
         if told["wrong"]:
             return _failed(
@@ -104,7 +107,7 @@ def _failed(unit: Unit, build_seconds: float, fault: str) -> Simulation:
     return Simulation(unit.name, 0, 0, 0, 0.0, build_seconds, fault)
 
 
-def _first_line(text: str) -> str:
+def first_line(text: str) -> str:
     """The line that says what went wrong."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     telling = [

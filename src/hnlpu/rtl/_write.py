@@ -4,7 +4,7 @@ OUT/silicon/*.sv       the same for any weights of the same shapes
 OUT/wiring/*.sv        one module a tile: the weights
 OUT/top/*.sv           silicon and wiring of one array joined
 OUT/NAME.f             files of one array, in order
-OUT/bench/             bench.cpp, and per array options of Verilator and vectors with results
+OUT/bench/             bench.cpp, drive.h, and per array options of Verilator and vectors with results
 OUT/design.json        arrays, shapes, files
 OUT/README.md
 """
@@ -12,7 +12,7 @@ OUT/README.md
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -88,35 +88,44 @@ def _write_bench(
     folder: Path, reader: TileReader, units: Sequence[Unit], vectors: int, seed: int
 ) -> None:
     folder.mkdir()
-    bench = files("hnlpu.rtl") / "bench" / "bench.cpp"
-    _write(folder / "bench.cpp", bench.read_text(encoding="utf-8"))
+    for name in ("bench.cpp", "drive.h"):
+        bench = files("hnlpu.rtl") / "bench" / name
+        _write(folder / name, bench.read_text(encoding="utf-8"))
     for unit in units:
         batches = make_batches(unit.shape, reader.weights(unit.whole), vectors, seed)
         (folder / f"{unit.name}.bin").write_bytes(batches.words(unit.shape).astype("<u8").tobytes())
         _write(folder / f"{unit.name}.f", "".join(f"{line}\n" for line in bench_options(unit)))
 
 
-def bench_options(unit: Unit, optimise: str = "-O1") -> list[str]:
+def bench_options(unit: Unit, optimise: str = "-O1", lanes: int = LANES) -> list[str]:
     """Options of Verilator that make the bench of an array, one a line."""
-    shape = unit.shape
+    return [
+        *verilator_options(unit.shape, f"top_{unit.name}", {"LANES": lanes}, optimise),
+        f"--Mdir obj_{unit.name} -o bench",
+        f"-f {unit.name}.f",
+        "bench/bench.cpp",
+    ]
+
+
+def verilator_options(
+    shape: ArrayShape, module: str, defined: Mapping[str, int], optimise: str
+) -> list[str]:
+    """What benches of an array have in common: its sizes and those `defined` as macros of C++."""
     sizes = {
         "INPUT_WORDS": shape.inputs * shape.activation_bits,
         "OUTPUT_WORDS": shape.neurons * shape.total_bits,
         "TOTAL_BITS": shape.total_bits,
         "STEPS": shape.steps,
+        **({"BANK": shape.kind.bank} if shape.kind.bank > 1 else {}),
+        **defined,
     }
-    if shape.kind.bank > 1:
-        sizes["BANK"] = shape.kind.bank
-    defined = " ".join(f"-D{name}={value}" for name, value in sizes.items())
+    macros = " ".join(f"-D{name}={value}" for name, value in sizes.items())
     return [
         "--cc --exe --build -Wall --assert --language 1800-2017",
         "-O3 --output-split 20000 --replication-limit 100000000 --x-assign unique --x-initial unique",
-        f"--top-module top_{unit.name} --prefix Vtop -GLANES={LANES}",
-        f'-CFLAGS "-std=c++20 {defined}"',
+        f"--top-module {module} --prefix Vtop -GLANES={defined.get('LANES', LANES)}",
+        f'-CFLAGS "-std=c++20 {macros}"',
         f'-MAKEFLAGS "CFG_CXXFLAGS_PCH_I=-include OPT_FAST={optimise} OPT_SLOW=-O0 OPT_GLOBAL=-O0"',
-        f"--Mdir obj_{unit.name} -o bench",
-        f"-f {unit.name}.f",
-        "bench/bench.cpp",
     ]
 
 

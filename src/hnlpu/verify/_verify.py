@@ -7,6 +7,7 @@ kept tensors  embedding, norms, sinks and biases are the checkpoint's bytes
 arithmetic    sampled neurons against the golden model, on extreme inputs
 masks ...     the metal, on request (see `hnlpu.verify._masks`)
 rtl           sampled neurons of every kind of array simulated, on request
+rtl all       every neuron of every array simulated, on request
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from hnlpu.rtl import Unit, require_simulator, sample_units
 from hnlpu.verify._arithmetic import check_samples
 from hnlpu.verify._check import Check, collect
 from hnlpu.verify._masks import check_masks
-from hnlpu.verify._rtl import check_rtl
+from hnlpu.verify._rtl import check_all_rtl, check_rtl
 from hnlpu.verify._weights import check_kept, check_matrix
 
 
@@ -70,6 +71,7 @@ def verify(
     masks: bool = False,
     masks_from: str | Path | None = None,
     rtl: bool = False,
+    rtl_all: bool = False,
     workers: int | None = None,
     ray: str | None = None,
     progress: Progress | None = None,
@@ -80,8 +82,8 @@ def verify(
     and `kept tensors` are left out, and `weights` says why it compared nothing.
     With `masks` the metal is drawn and read back, with `masks_from` read from a folder that
     `hnlpu masks` wrote, by `workers` processes or on the Ray cluster at `ray`.  With `rtl` a neuron of
-    every shape is simulated; raises ToolMissing without Verilator, a C++ compiler or make, and
-    InvalidInput for a scheme that has no RTL.  Raises NotABuild
+    every shape is simulated, with `rtl_all` every neuron; raises ToolMissing without Verilator, a C++
+    compiler or make, and InvalidInput for activations that have no RTL.  Raises NotABuild
     where there is no build, and any error of `read_model` for a checkpoint that was given.
     """
     folder = absolute(directory)
@@ -105,7 +107,7 @@ def verify(
             build = open_build(folder)
         except DamagedBuild as error:
             return Verification(folder, None, (Check("files", 0, "files", (str(error),)),))
-        units = _rtl_units(build, seed) if rtl else []
+        units = _rtl_units(build, seed) if rtl or rtl_all else []
         model, why_not = _find_checkpoint(build, checkpoint)
         checks = [files]
         if model is not None:
@@ -125,6 +127,8 @@ def verify(
         checks += check_masks(build, given, seed, workers, ray, progress)
     if rtl:
         checks.append(check_rtl(build, units, seed, progress))
+    if rtl_all:
+        checks.append(check_all_rtl(build, seed, workers, progress))
     return Verification(folder, model.directory if model else None, tuple(checks))
 
 
