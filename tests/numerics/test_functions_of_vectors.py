@@ -237,3 +237,11 @@ def test_mixing(random, values):
     ]
     numerics.mix(x, outputs, shares)
     assert x.tolist() == expected
+
+
+def test_a_mix_rounds_halves_up():
+    """Sums next to the halves of a unit, which a share of one 2^24th reaches exactly."""
+    sums = np.array([2**23 - 1, 2**23, 2**23 + 1, -(2**23) - 1, -(2**23), -(2**23) + 1])
+    x = np.zeros((1, 6), np.int64)
+    numerics.mix(x, sums[None, None], np.ones((1, 1), np.int64))
+    assert x.tolist() == [[0, 1, 1, -1, 0, 0]]
