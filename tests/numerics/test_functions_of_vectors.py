@@ -2,10 +2,10 @@
 
 import math
 
-import by_hand
 import numpy as np
 import pytest
 
+import by_hand
 from hnlpu import numerics
 
 LOW, HIGH = -(2**31), 2**31 - 1
