@@ -23,6 +23,9 @@ SHAPES = {
     "scales": shape_of(blocks=3),
     "two digits, bank of three": shape_of(digits=2, bank=3, neurons=3, activation_bits=5),
     "one neuron, one block": shape_of(neurons=1, blocks=1, activation_bits=2),
+    "folded": array_shape(ArrayKind("taps", 1, 1, 2), 2, (3,), 8, 2),
+    "folded below a block, no scales": array_shape(ArrayKind("taps", 1, 1, 0), 2, (1,), 8, 4),
+    "folded, two digits, bank of three": array_shape(ArrayKind("taps", 2, 3, 1), 2, (2,), 5, 8),
     "regions": array_shape(ArrayKind("regions", 1, 1, 2, 4), 2, (1, 2), 8),
     "regions, two digits, bank of three": array_shape(ArrayKind("regions", 2, 3, 0, 3), 2, (1,), 5),
 }

@@ -31,6 +31,12 @@ def rtl(
     neurons: Annotated[
         int | None, typer.Option(min=1, help="Only the first N neurons of each array.")
     ] = None,
+    fold: Annotated[
+        int,
+        typer.Option(
+            min=1, max=64, help="Ports of a taps array take turns: F phases on 1/F of the adders."
+        ),
+    ] = 1,
     vectors: Annotated[
         int, typer.Option(min=0, help="Vectors of a bench; 0 writes no bench.")
     ] = 640,
@@ -66,7 +72,7 @@ def rtl(
     library = Library(liberty) if liberty else None
     build = open_build(directory)
     target = absolute(output or Path(f"{build.directory}.rtl"))
-    units = find_units(build, tiles=tile or (), matrices=matrix or (), neurons=neurons)
+    units = find_units(build, tiles=tile or (), matrices=matrix or (), neurons=neurons, fold=fold)
     began = time.monotonic()
     with waiting("writing"):
         written = write_rtl(build, target, units, vectors, seed)

@@ -8,6 +8,7 @@ into tiles), activation bits.
 """
 
 from hnlpu.rtl._design import Unit, find_units, identifier, sample_units, top
+from hnlpu.rtl._folded_shape import FoldedShape
 from hnlpu.rtl._loaded import Program, Programs, simulate_loaded
 from hnlpu.rtl._mapping import Library, Mapped, MappedBlock, map_cells
 from hnlpu.rtl._metal import Metal, read_metal
@@ -27,6 +28,7 @@ __all__ = [
     "ArrayShape",
     "Batches",
     "Block",
+    "FoldedShape",
     "Library",
     "Mapped",
     "MappedBlock",

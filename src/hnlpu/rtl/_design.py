@@ -50,12 +50,14 @@ def find_units(
     tiles: Sequence[str] = (),
     matrices: Sequence[str] = (),
     neurons: int | None = None,
+    fold: int = 1,
 ) -> list[Unit]:
     """Arrays of matrices whose names match a pattern (all if neither is given), or tiles alone.
 
     A tile alone is an array of its own: partial sums of its neurons over its inputs.  `neurons`
-    keeps the first ones of each array.  Raises InvalidInput for a pattern that matches nothing or
-    a build that has no RTL, DoesNotFit for totals that are too wide.
+    keeps the first ones of each array, and `fold` is the number of phases in which their ports take
+    turns.  Raises InvalidInput for a pattern that matches nothing, activations or phases that RTL
+    does not take, DoesNotFit for totals that are too wide.
     """
     manifest = build.manifest
     placement, tiling = manifest.placement, manifest.technology.array
@@ -82,7 +84,7 @@ def find_units(
         first, last = array.neurons
         if neurons is not None:
             last = min(last, first + neurons)
-        units.append(_unit(build, dataclasses.replace(array, neurons=(first, last))))
+        units.append(_unit(build, dataclasses.replace(array, neurons=(first, last)), fold))
     return units
 
 
@@ -103,7 +105,7 @@ def sample_units(build: Build, seed: int) -> list[Unit]:
     return drawn
 
 
-def _unit(build: Build, array: Array) -> Unit:
+def _unit(build: Build, array: Array, fold: int = 1) -> Unit:
     """An array of a build with its shape and tiles."""
     tiles = tuple(array_tiles(array, build.manifest.technology.array))
     shape = array_shape(
@@ -111,6 +113,7 @@ def _unit(build: Build, array: Array) -> Unit:
         array.neurons[1] - array.neurons[0],
         spans_of(tiles),
         build.manifest.policy.activation_bits,
+        fold,
     )
     return Unit(array, shape, tiles)
 

@@ -177,8 +177,35 @@ def accumulator(parameters: dict[str, int]) -> str:
 """
 
 
+@dataclass(frozen=True)
+class Control:
+    """The control of an array: its instance, and what it tells neurons beside step, first and last."""
+
+    text: str
+    of_neurons: tuple[str, ...] = ()
+
+
+def control_of(
+    module: str, parameters: dict[str, int], outputs: dict[str, str], of_neurons: Sequence[str] = ()
+) -> Control:
+    """An instance of `module` with load, step, first, last and further `outputs` by size."""
+    signals = {"load": "", "step": "", "first": "", "last": "", **outputs}
+    declared = "".join(f"  logic {size and size + ' '}{name};\n" for name, size in signals.items())
+    given = ",\n".join(f"      .{name}({value})" for name, value in parameters.items())
+    pins = ["clk", "rst", "in_valid", "in_ready", "out_valid", "out_ready", *signals]
+    joined = ",\n".join(f"      .{pin}({pin})" for pin in pins)
+    text = f"{declared}\n  {module} #(\n{given}\n  ) control (\n{joined}\n  );\n"
+    return Control(text, tuple(of_neurons))
+
+
 def array_module(
-    name: str, shape: ArrayShape, tiles: Sequence[int], buses: Sequence[Bus], notes: str, stage: str
+    name: str,
+    shape: ArrayShape,
+    tiles: Sequence[int],
+    buses: Sequence[Bus],
+    notes: str,
+    stage: str,
+    control: Control,
 ) -> str:
     """Text of an array: control, bank register, the `stage` that makes inputs serial, neurons.
 
@@ -202,6 +229,7 @@ def array_module(
   );
 
 """
+    extra = "".join(f"        .{n}({n}),\n" for n in control.of_neurons)
     names = [bus.name for bus in buses]
     listed = f"{', '.join(f'`{n}`' for n in names[:-1])} and `{names[-1]}`"
     ports = ",\n".join(bus.port(bus.rows, tiles, silicon=True) for bus in buses)
@@ -228,26 +256,7 @@ module {name} #(
     output logic [{shape.neurons - 1}:0][{shape.total_bits - 1}:0][LANES-1:0] y,
 {ports}
 );
-  logic load;
-  logic step;
-  logic first;
-  logic last;
-
-  hnlpu_control #(
-      .STEPS({shape.steps})
-  ) control (
-      .clk(clk),
-      .rst(rst),
-      .in_valid(in_valid),
-      .in_ready(in_ready),
-      .out_valid(out_valid),
-      .out_ready(out_ready),
-      .load(load),
-      .step(step),
-      .first(first),
-      .last(last)
-  );
-
+{control.text}
 {register}{stage}
   for (genvar neuron = 0; neuron < {shape.neurons}; neuron++) begin : g_neuron
     hnlpu_neuron_{shape.neuron_name} #(
@@ -257,7 +266,7 @@ module {name} #(
         .step(step),
         .first(first),
         .last(last),
-{active}{pins}        .y(y[neuron])
+{extra}{active}{pins}        .y(y[neuron])
     );
   end
 endmodule

@@ -24,6 +24,7 @@ from hnlpu.rtl._modules import (
     accumulator,
     array_module,
     array_name,
+    control_of,
     count_module,
     neuron_module,
     part,
@@ -201,4 +202,7 @@ def _array(shape: RegionsShape) -> str:
       .trunk(trunk)
   );
 """
-    return array_module(array_name(shape), shape, shape.tiles, regions_buses(shape), notes, stage)
+    return array_module(
+        array_name(shape), shape, shape.tiles, regions_buses(shape), notes, stage,
+        control_of("hnlpu_control", {"STEPS": shape.steps}, {}),
+    )  # fmt: skip

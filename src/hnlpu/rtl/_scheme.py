@@ -12,6 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hnlpu.embed import BLOCK, ArrayKind, TileDigits
+from hnlpu.rtl._folded_shape import FoldedShape
+from hnlpu.rtl._folded_silicon import counted as folded_count
+from hnlpu.rtl._folded_silicon import folded_silicon, folded_tree_name
 from hnlpu.rtl._modules import Bus
 from hnlpu.rtl._regions_shape import RegionsShape
 from hnlpu.rtl._regions_silicon import (
@@ -23,7 +26,7 @@ from hnlpu.rtl._regions_silicon import (
 )
 from hnlpu.rtl._regions_wiring import regions_wiring
 from hnlpu.rtl._shape import ArrayShape
-from hnlpu.rtl._silicon import counted, taps_buses, taps_silicon, tree_name
+from hnlpu.rtl._silicon import TRUNKS, counted, taps_buses, taps_silicon, tree_name
 from hnlpu.rtl._wiring import wiring
 from hnlpu.technology import Technology
 
@@ -66,6 +69,10 @@ class ArrayScheme(ABC):
     def neuron_parts(self, shape: ArrayShape) -> list[Part]:
         """What an array is made of, from its inputs to its results, but control and bank register."""
 
+    def control_part(self, shape: ArrayShape) -> Part:
+        """The control of an array."""
+        return Part("control", "hnlpu_control", {"STEPS": shape.steps}, 1, beside=True)
+
 
 class _Taps(ArrayScheme):
     def shape(
@@ -101,6 +108,44 @@ class _Taps(ArrayScheme):
         widths = {"SUM_BITS": shape.sum_bits, "HIGH_BITS": shape.high_bits, "STEPS": shape.steps}
         found.append(Part("accumulator", "hnlpu_accumulator", widths, neurons))
         return found
+
+
+class _Folded(_Taps):
+    """Taps whose ports take turns; the metal is the same."""
+
+    def silicon(self, shape: ArrayShape) -> dict[str, str]:
+        return folded_silicon(_folded(shape))
+
+    def neuron_parts(self, shape: ArrayShape) -> list[Part]:
+        own = _folded(shape)
+        kind, rows, neurons = shape.kind, shape.rows, shape.neurons
+        ports, counts = own.places * own.width, own.places * kind.digits * neurons
+        taps = {"ACTIVATION_BITS": shape.activation_bits}
+        merge = {"FOLD": own.fold, "WIDTH": ports}
+        found = [
+            Part("taps", "hnlpu_tap_generator", taps, shape.inputs),
+            Part("phase gate", "hnlpu_phase_gate", {}, TRUNKS * shape.inputs),
+            Part("phase merge", "hnlpu_phase_merge", merge, rows),
+        ]
+        if kind.bank > 1:
+            found.append(_select("port selection", kind.bank, own.width, counts))
+        at_once = folded_count(own)
+        found.append(Part("count", f"hnlpu_count_{at_once}", {}, counts * own.width // at_once))
+        if shape.column_bits:
+            turns = _select("column turns", own.turns, shape.column_bits, counts * kind.bank)
+            found.append(turns)
+            if kind.bank > 1:
+                found.append(_select("column selection", kind.bank, shape.column_bits, counts))
+            found.append(Part("second tree", folded_tree_name(own), {}, neurons))
+        bits = own.phase_sum_bits if shape.column_bits else at_once.bit_length()
+        widths = {"SUM_BITS": bits, "HIGH_BITS": shape.high_bits, "STEPS": own.bits_a_product}
+        found.append(Part("accumulator", "hnlpu_folded_accumulator", widths, neurons))
+        return found
+
+    def control_part(self, shape: ArrayShape) -> Part:
+        own = _folded(shape)
+        parameters = {"STEPS": own.bits_a_product, "FOLD": own.fold}
+        return Part("control", "hnlpu_folded_control", parameters, 1, beside=True)
 
 
 class _Regions(ArrayScheme):
@@ -146,28 +191,45 @@ def _regions(shape: ArrayShape) -> RegionsShape:
     return shape
 
 
-_SCHEMES: dict[str, ArrayScheme] = {"taps": _Taps(), "regions": _Regions()}
+def _folded(shape: ArrayShape) -> FoldedShape:
+    assert isinstance(shape, FoldedShape)
+    return shape
+
+
+_OF_KIND: dict[str, ArrayScheme] = {"taps": _Taps(), "regions": _Regions()}
+_OF_SHAPE: dict[type[ArrayShape], ArrayScheme] = {
+    ArrayShape: _OF_KIND["taps"],
+    FoldedShape: _Folded(),
+    RegionsShape: _OF_KIND["regions"],
+}
 
 
 def scheme_of(kind: ArrayKind) -> ArrayScheme:
     """The scheme of a kind of array."""
-    return _SCHEMES[kind.scheme]
+    return _OF_KIND[kind.scheme]
+
+
+def silicon_of(shape: ArrayShape) -> ArrayScheme:
+    """The scheme that makes the silicon of a shape."""
+    return _OF_SHAPE[type(shape)]
 
 
 def array_shape(
-    kind: ArrayKind, neurons: int, tiles: Sequence[int], activation_bits: int
+    kind: ArrayKind, neurons: int, tiles: Sequence[int], activation_bits: int, fold: int = 1
 ) -> ArrayShape:
     """Shape of an array of `kind`, whose tiles have so many blocks each, side by side.
 
-    Raises InvalidInput for activations that silicon does not take, DoesNotFit for totals that are
-    too wide.
+    With `fold` above 1, ports of a taps array take turns on one set of adders.  Raises InvalidInput
+    for activations or phases that silicon does not take, DoesNotFit for totals that are too wide.
     """
+    if fold != 1:
+        return FoldedShape(kind, neurons, sum(tiles), activation_bits, fold)
     return scheme_of(kind).shape(kind, neurons, tiles, activation_bits)
 
 
 def silicon(shape: ArrayShape) -> dict[str, str]:
     """Text of every module of an array by file name, each file after those that it needs."""
-    return scheme_of(shape.kind).silicon(shape)
+    return silicon_of(shape).silicon(shape)
 
 
 def tile_wiring(
@@ -182,8 +244,9 @@ def tile_wiring(
 
 def parts_of(shape: ArrayShape) -> list[Part]:
     """What an array is made of, from its inputs to its results, and what is beside."""
-    bank, parts = shape.kind.bank, scheme_of(shape.kind).neuron_parts(shape)
+    scheme, bank = silicon_of(shape), shape.kind.bank
+    parts = scheme.neuron_parts(shape)
     if bank > 1:
         parts.append(Part("bank register", "hnlpu_bank_register", {"BANK": bank}, 1, beside=True))
-    parts.append(Part("control", "hnlpu_control", {"STEPS": shape.steps}, 1, beside=True))
+    parts.append(scheme.control_part(shape))
     return parts

@@ -18,6 +18,7 @@ from hnlpu.rtl._modules import (
     accumulator,
     array_module,
     array_name,
+    control_of,
     count_module,
     neuron_module,
     part,
@@ -154,4 +155,7 @@ def _array(shape: ArrayShape) -> str:
       .tap(trunk)
   );
 """
-    return array_module(array_name(shape), shape, (shape.blocks,), taps_buses(shape), notes, stage)
+    return array_module(
+        array_name(shape), shape, (shape.blocks,), taps_buses(shape), notes, stage,
+        control_of("hnlpu_control", {"STEPS": shape.steps}, {}),
+    )  # fmt: skip
