@@ -5,6 +5,7 @@
                                                 └─► the extractor: shapes to nets to integers
 
 python benchmarks/masks.py                      the tables of docs/masks-speed.md
+python benchmarks/masks.py --product            the commands: from a build to files and a verdict
 python benchmarks/masks.py --formats            bytes a digit by format
 python benchmarks/masks.py --chip 7.3           a whole chip of random tiles, written and checked
 python benchmarks/masks.py --chip 7.3 --seconds 300 --folder F    stops after five minutes; the same
@@ -56,6 +57,7 @@ from hnlpu.masks._via_map import npy_bytes, via_map, via_sites
 from hnlpu.place import find_tiles
 from hnlpu.technology import load_technology
 from masks_chip import add_chip_options, chip_run, show_chip
+from masks_product import product_rows, show_product
 from regions import RANGES, digits_of
 
 BUNDLED = Path(__file__).parent.parent / "checkpoints" / "stdlib-8m"
@@ -109,7 +111,7 @@ def bundled(folder: Path) -> Subject:
     return Subject("stdlib-8m", [(source.scheme(t.kind), source.read.digits(t)) for t in tiles])
 
 
-def timed(subject: Subject, step: str, work: Callable[[], object], repeat: int) -> Speed:
+def timed(digits: int, step: str, work: Callable[[], object], repeat: int) -> Speed:
     """Medians over `repeat` runs, after one that warms up."""
     work()
     processor, wall = [], []
@@ -118,10 +120,7 @@ def timed(subject: Subject, step: str, work: Callable[[], object], repeat: int) 
         work()
         processor.append(time.process_time() - began[0])
         wall.append(time.perf_counter() - began[1])
-    return Speed(
-        step, subject.digits / statistics.median(processor),
-        subject.digits / statistics.median(wall),
-    )  # fmt: skip
+    return Speed(step, digits / statistics.median(processor), digits / statistics.median(wall))
 
 
 def measure(subject: Subject, folder: Path, repeat: int) -> dict[str, Any]:
@@ -166,7 +165,7 @@ def measure(subject: Subject, folder: Path, repeat: int) -> dict[str, Any]:
         "bulk check": check,
         "extractor": extract,
     }
-    speeds = [timed(subject, step, work, repeat) for step, work in steps.items()]
+    speeds = [timed(subject.digits, step, work, repeat) for step, work in steps.items()]
     return {
         "subject": subject.name, "digits": subject.digits, "tiles": len(tiles),
         "kinds": sorted({scheme.kind.name for scheme, _ in tiles}),
@@ -201,8 +200,7 @@ def routed(name: str, repeat: int) -> Speed:
     technology, kind = load_technology("n5"), ArrayKind("regions", 1, 1, RANGES[name], 4)
     digits = digits_of(name, 128, 1024, RANGES[name])
     scheme = Regions(technology, replace(kind, tracks=tracks_needed(technology, kind, digits)))
-    subject = Subject(name, [(scheme, digits)])
-    return timed(subject, "regions routed", lambda: scheme.routes(digits), repeat)
+    return timed(digits.weights, "regions routed", lambda: scheme.routes(digits), repeat)
 
 
 def formats() -> dict[str, float]:
@@ -259,6 +257,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--formats", action="store_true", help="bytes a digit by format")
+    parser.add_argument("--product", action="store_true", help="the commands, from a build on")
     parser.add_argument("--json", action="store_true")
     add_chip_options(parser)
     options = parser.parse_args()
@@ -276,6 +275,12 @@ def main() -> None:
         assert isinstance(scheme, Taps)
         result = chip_run(scheme, SHAPE, options)
         print(json.dumps(result)) if options.json else show_chip(result)
+        return
+    if options.product:
+        with tempfile.TemporaryDirectory() as name:
+            timer = functools.partial(timed, repeat=options.repeat)
+            rows = product_rows(BUNDLED, Path(name), timer)
+        print(json.dumps(rows)) if options.json else show_product(rows)
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -6,7 +6,8 @@ regions   a weight is one wire from its input's trunk to a port of a group with 
 
 from hnlpu.embed._digits import BLOCK, TileDigits, canonical, enter_canonical
 from hnlpu.embed._kind import SCHEMES, ArrayKind, array_kind
-from hnlpu.embed._layout import Grid, Label, LayerKey, Layout, Rectangles, Rows, Shapes
+from hnlpu.embed._labels import Label, LabelTable, LayerKey, join_labels, label_table
+from hnlpu.embed._layout import Grid, Layout, Rectangles, Rows, Shapes
 from hnlpu.embed._regions import Regions, tracks_needed
 from hnlpu.embed._regions_route import NO_PORT, Routes, route
 from hnlpu.embed._regions_values import groups_of, tie_count
@@ -21,6 +22,7 @@ __all__ = [
     "Fault",
     "Grid",
     "Label",
+    "LabelTable",
     "LayerKey",
     "Layout",
     "Rectangles",
@@ -36,6 +38,8 @@ __all__ = [
     "canonical",
     "enter_canonical",
     "groups_of",
+    "join_labels",
+    "label_table",
     "open_scheme",
     "route",
     "tie_count",

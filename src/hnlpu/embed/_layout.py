@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
 from numba import njit
+from hnlpu.embed._labels import Label, LayerKey
 
 Rectangles = npt.NDArray[np.int32]
-LayerKey = tuple[int, int]
-"""GDS layer and datatype."""
 Shapes = dict[LayerKey, list[Rectangles]]
 """Rectangles by layer, in pieces as a file gives them."""
 
@@ -94,22 +93,13 @@ class Grid:
         return found
 
 
-class Label(NamedTuple):
-    """A pin's name at a point of its metal."""
-
-    layer: LayerKey
-    text: str
-    x: int
-    y: int
-
-
 @dataclass
 class Layout:
     """One cell: grids of equal rectangles, single rectangles by layer, and pin labels."""
 
     grids: list[Grid] = field(default_factory=list)
     rectangles: dict[LayerKey, Rectangles] = field(default_factory=dict)
-    labels: list[Label] = field(default_factory=list)
+    labels: Sequence[Label] = ()
 
     def flat(self) -> dict[LayerKey, Rectangles]:
         """Every rectangle by layer, int32 [n, 4]."""
@@ -130,7 +120,8 @@ class Layout:
         for layer, found in other.rectangles.items():
             here = rectangles.get(layer)
             rectangles[layer] = found if here is None else np.concatenate([here, found])
-        return Layout([*self.grids, *other.grids], rectangles, [*self.labels, *other.labels])
+        labels = [*self.labels, *other.labels] if other.labels else self.labels
+        return Layout([*self.grids, *other.grids], rectangles, labels)
 
 
 def bounding_box(layers: Iterable[Rectangles]) -> tuple[int, int, int, int]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
-from hnlpu.embed._layout import Grid, Label, Layout
+from hnlpu.embed._labels import Label, LabelTable, join_labels, label_table, pin_labels
+from hnlpu.embed._layout import Grid, Layout
 from hnlpu.embed._regions_frame import Frame
 from hnlpu.embed._regions_values import tie_count
 from hnlpu.embed._scheme import TileShape
@@ -42,16 +44,16 @@ def draw_base(
             half = rules.pad_length // 2
             base.pieces(frame.tie_x[side::2], y - half, y + half, y)
     base.label_trunks()
-    for row in range(shape.rows):
-        base.label_row(row, middle, tie_count(scale_range))
-    return base.layout
+    base.label_rows(middle, tie_count(scale_range))
+    return Layout(grids=base.grids, labels=join_labels(base.labels))
 
 
 class _Base:
     """Collects grids and labels; everything upright repeats from pair to pair."""
 
     def __init__(self, technology: Technology, frame: Frame, shape: TileShape, pitch: int):
-        self.layout = Layout()
+        self.grids: list[Grid] = []
+        self.labels: list[LabelTable] = []
         self._technology, self._frame, self._rows, self._pitch = (
             technology, frame, shape.rows, pitch,
         )  # fmt: skip
@@ -75,26 +77,22 @@ class _Base:
         rows: int,
     ) -> None:  # fmt: skip
         key = layer.gds_layer, FIXED
-        self.layout.grids.append(
-            Grid(key, x, y, x + width, y + high, columns, dx, rows, self._pitch)
-        )
+        self.grids.append(Grid(key, x, y, x + width, y + high, columns, dx, rows, self._pitch))
 
     def label_trunks(self) -> None:
         t, f = self._technology, self._frame
         lower, upper = (t.lower.gds_layer, PIN), (t.upper.gds_layer, PIN)
-        labels = self.layout.labels
-        labels += [Label(upper, f"x{n}", x, 0) for n, x in enumerate(f.trunk_x.tolist())]
+        labels = [Label(upper, f"x{n}", x, 0) for n, x in enumerate(f.trunk_x.tolist())]
         labels += [Label(lower, "PWR", x, 0) for x in f.power_x.tolist()]
         labels += [Label(lower, "GND", x, 0) for x in f.ground_x.tolist()]
+        self.labels.append(label_table(labels))
 
-    def label_row(self, row: int, port_y: int, ties: int) -> None:
+    def label_rows(self, port_y: int, ties: int) -> None:
+        """Ports and ties of every row."""
         f, r = self._frame, self._frame.rules
-        pin, y0 = (self._technology.lower.gds_layer, PIN), row * self._pitch
-        for group, (ports, tie_x) in enumerate(
-            zip(f.port_x.tolist(), f.tie_x.tolist(), strict=True)
-        ):
-            for k, x in enumerate(ports):
-                self.layout.labels.append(Label(pin, f"p{row}.{group}.{k}", x, y0 + port_y))
-            for tie in range(ties):
-                y = y0 + r.margin + tie * r.tie_step * r.track_pitch
-                self.layout.labels.append(Label(pin, f"t{row}.{group}.{tie}", tie_x, y))
+        pin = self._technology.lower.gds_layer, PIN
+        row, group = np.arange(self._rows)[:, None, None], np.arange(len(f.tie_x))[:, None]
+        port, tie, y0 = np.arange(f.group), np.arange(ties), row * self._pitch
+        self.labels.append(pin_labels(pin, "p", (row, group, port), f.port_x, y0 + port_y))
+        y = y0 + r.margin + tie * r.tie_step * r.track_pitch
+        self.labels.append(pin_labels(pin, "t", (row, group, tie), f.tie_x[:, None], y))

@@ -28,9 +28,10 @@ import numpy.typing as npt
 
 from hnlpu.embed._digits import BLOCK, TileDigits
 from hnlpu.embed._kind import ArrayKind
-from hnlpu.embed._layout import Grid, Label, Layout, Rectangles, RowsByLayer, Shapes
+from hnlpu.embed._layout import Layout, Rectangles, RowsByLayer, Shapes
 from hnlpu.embed._scheme import Fault, Scheme, TileShape
 from hnlpu.embed._silicon import taps_transistors
+from hnlpu.embed._taps_base import draw_base
 from hnlpu.embed._taps_plan import LOWER_CODES, UPPER_CODES, TapsPlan
 from hnlpu.embed._vias import (
     GROUNDED,
@@ -43,7 +44,7 @@ from hnlpu.embed._vias import (
     spell,
 )
 from hnlpu.quantize import TWICE_E2M1, unpack
-from hnlpu.technology import FIXED, PIN, PROGRAMMABLE, Cut, Metal, Technology
+from hnlpu.technology import PROGRAMMABLE, Cut, Technology
 
 Bytes = npt.NDArray[np.int16]
 _TWICE = TWICE_E2M1.astype(np.int32)
@@ -90,95 +91,7 @@ class Taps(TapsPlan, Scheme):
 
     def base(self, shape: TileShape) -> Layout:
         """Trunks, stubs, pads, fixed vias and pin labels."""
-        layout = Layout()
-        self._draw_cells(layout, shape)
-        if self.scale_stubs:
-            self._draw_scale_cells(layout, shape)
-        return layout
-
-    def _draw_cells(self, layout: Layout, shape: TileShape) -> None:
-        t = self.technology
-        height, half = shape.rows * self.pitch, self.pitch // 2
-        first, last = self.stub_span
-        for block in range(shape.blocks):
-            x0 = block * self.block_cells * self.cell
-
-            def row_of(layer: Metal | Cut, x: int, width: int, y: int, high: int, rows: int = 1,
-                       x0: int = x0) -> None:  # fmt: skip
-                layout.grids.append(
-                    _grid(layer, x0 + x - width // 2, y, width, high, BLOCK, self.cell, rows,
-                          self.pitch)
-                )  # fmt: skip
-
-            row_of(t.lower, self.power_x, self.lower_width, 0, height)
-            for code, x in self.site_x.items():
-                metal, width = (
-                    (t.lower, self.lower_width) if code < 8 else (t.upper, self.upper_width)
-                )
-                row_of(metal, x, width, 0, height)
-            row_of(t.stub, (first + last) // 2, last - first, half - self.stub_width // 2,
-                   self.stub_width, shape.rows)  # fmt: skip
-            row_of(t.lower, self.port_x, self.lower_width, half - self.pad_length // 2,
-                   self.pad_length, shape.rows)  # fmt: skip
-            for cut in (t.port_cut, t.lower_cut):
-                wide, high = cut.size_nm
-                row_of(cut, self.port_x, wide, half - high // 2, high, shape.rows)
-            for i in range(BLOCK):
-                self._label_trunks(layout, block * BLOCK + i, x0 + i * self.cell)
-                for row in range(shape.rows):
-                    layout.labels.append(
-                        Label((t.lower.gds_layer, PIN), f"p{row}.{block * BLOCK + i}",
-                              x0 + i * self.cell + self.port_x, row * self.pitch + half)
-                    )  # fmt: skip
-
-    def _label_trunks(self, layout: Layout, column: int, x0: int) -> None:
-        lower, upper = self.technology.lower.gds_layer, self.technology.upper.gds_layer
-        layout.labels.append(Label((lower, PIN), "PWR", x0 + self.power_x, 0))
-        for code, x in self.site_x.items():
-            twice = int(TWICE_E2M1[code])
-            text = "GND" if twice == 0 else f"x{column}.{twice:+d}"
-            layout.labels.append(Label((lower if code < 8 else upper, PIN), text, x0 + x, 0))
-
-    def _draw_scale_cells(self, layout: Layout, shape: TileShape) -> None:
-        t = self.technology
-        height, half = shape.rows * self.pitch, self.pitch // 2
-        across = self.block_cells * self.cell
-        start = BLOCK * self.cell
-
-        def repeated(
-            layer: Metal | Cut, x: int, width: int, y: int, high: int, rows: int = 1
-        ) -> None:
-            layout.grids.append(
-                _grid(layer, start + x - width // 2, y, width, high, shape.blocks, across, rows,
-                      self.pitch)
-            )  # fmt: skip
-
-        for j, stub in enumerate(self.scale_stubs):
-            first, last = stub.span(self.scale_end)
-            repeated(t.stub, (first + last) // 2, last - first, half - self.stub_width // 2,
-                     self.stub_width, shape.rows)  # fmt: skip
-            repeated(t.upper, stub.ground, self.upper_width, 0, height)
-            for x in stub.pads:
-                repeated(t.lower, x, self.lower_width, half - self.pad_length // 2,
-                         self.pad_length, shape.rows)  # fmt: skip
-                wide, high = t.port_cut.size_nm
-                repeated(t.port_cut, x, wide, half - high // 2, high, shape.rows)
-            wide, high = t.lower_cut.size_nm
-            repeated(t.lower_cut, stub.port, wide, half - high // 2, high, shape.rows)
-            for block in range(shape.blocks):
-                self._label_scale_stub(layout, shape, block, j, block * across + start)
-
-    def _label_scale_stub(
-        self, layout: Layout, shape: TileShape, block: int, j: int, x0: int
-    ) -> None:
-        t, stub = self.technology, self.scale_stubs[j]
-        pin = (t.lower.gds_layer, PIN)
-        layout.labels.append(Label((t.upper.gds_layer, PIN), "GND", x0 + stub.ground, 0))
-        for row in range(shape.rows):
-            y = row * self.pitch + self.pitch // 2
-            layout.labels.append(Label(pin, f"q{row}.{block}.{j}", x0 + stub.port, y))
-            for shift, x in stub.candidates.items():
-                layout.labels.append(Label(pin, f"c{row}.{block}.{j - shift}", x0 + x, y))
+        return draw_base(self.technology, self, shape, self.pitch)
 
     def draw(self, digits: TileDigits) -> Layout:
         """The vias of `digits` as explicit rectangles (the file writer has a faster way)."""
@@ -400,13 +313,6 @@ class Taps(TapsPlan, Scheme):
 
 def _spread(values: npt.NDArray[Any]) -> dict[str, float]:
     return {"mean": float(values.mean()), "worst": float(values.max())}
-
-
-def _grid(
-    layer: Metal | Cut, x: int, y: int, width: int, height: int,
-    columns: int, dx: int, rows: int, dy: int,
-) -> Grid:  # fmt: skip
-    return Grid((layer.gds_layer, FIXED), x, y, x + width, y + height, columns, dx, rows, dy)
 
 
 def _vias_at(cut: Cut, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Rectangles:

@@ -8,10 +8,8 @@ base-taps-d1-b8-r2-256x32       fixed metal and pin labels of 256 rows of 32 blo
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -57,8 +55,7 @@ class TileSource:
         return self._schemes[kind]
 
     def _base(self, kind: ArrayKind, shape: TileShape) -> Layout:
-        with _no_collector():
-            return self.scheme(kind).base(shape)
+        return self.scheme(kind).base(shape)
 
     def _base_metal(self, kind: ArrayKind, shape: TileShape) -> Layout:
         """Every fixed rectangle below tiles of a shape, without labels."""
@@ -81,18 +78,6 @@ class TileSource:
     def read(self) -> TileReader:
         """Reads the digits and weights of tiles."""
         return self._reader
-
-
-@contextlib.contextmanager
-def _no_collector() -> Iterator[None]:
-    """Without the collector of cycles: it would walk half a million labels again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def chip_name(chip: int) -> str:

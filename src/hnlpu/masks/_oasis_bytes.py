@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from hnlpu.embed import Grid, Label, LayerKey, Layout, Rectangles
+from numba import njit
+from hnlpu.embed import Grid, Label, LayerKey, Layout, Rectangles, label_table
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -102,21 +102,21 @@ def put_signed(out: Bytes, at: Any, value: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def _labels(
-    text: Bytes, lengths: npt.NDArray[np.int64], layers: npt.NDArray[np.int64],
-    places: npt.NDArray[np.int64], out: Bytes,
-) -> int:  # fmt: skip
+    text: Bytes, ends: npt.NDArray[np.int64], places: npt.NDArray[np.int64], out: Bytes
+) -> int:
     at, start = 0, 0
-    for n in range(len(lengths)):
+    for n in range(len(ends)):
         # info 0CNXYRTL: a string of its own, x, y, text type and text layer follow
         out[at], out[at + 1] = 19, 0b01011011
-        at = put_unsigned(out, at + 2, lengths[n])
-        for i in range(lengths[n]):
+        length = ends[n] - start
+        at = put_unsigned(out, at + 2, length)
+        for i in range(length):
             out[at + i] = text[start + i]
-        start += lengths[n]
-        at = put_unsigned(out, at + lengths[n], layers[n, 0])
-        at = put_unsigned(out, at, layers[n, 1])
-        at = put_signed(out, at, places[n, 0])
+        start = ends[n]
+        at = put_unsigned(out, at + length, places[n, 0] >> 16)
+        at = put_unsigned(out, at, places[n, 0] & 65535)
         at = put_signed(out, at, places[n, 1])
+        at = put_signed(out, at, places[n, 2])
     return at
 
 
@@ -124,12 +124,9 @@ def label_records(labels: Sequence[Label]) -> bytes:
     """One TEXT record a label."""
     if not labels:
         return b""
-    text = np.frombuffer("".join(label.text for label in labels).encode("ascii"), np.uint8)
-    lengths = np.array([len(label.text) for label in labels], np.int64)
-    layers = np.array([label.layer for label in labels], np.int64)
-    places = np.array([label[2:] for label in labels], np.int64)
-    out = np.empty(len(text) + 32 * len(labels), np.uint8)
-    return out[: _labels(text, lengths, layers, places, out)].tobytes()
+    table = label_table(labels)
+    out = np.empty(len(table.text) + 32 * len(labels), np.uint8)
+    return out[: _labels(table.text, table.ends, table.places, out)].tobytes()
 
 
 @njit(cache=True, nogil=True)

@@ -3,64 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from hnlpu.embed import Label, LayerKey, Rectangles, Rows, Shapes
+from numba import njit
+from hnlpu.embed import LabelTable, LayerKey, Rectangles, Rows, Shapes, join_labels
 from hnlpu.errors import DamagedMasks
 
 MOST_SHAPES = 2**26  # of one cell, so that a small damaged file does not fill the memory
 DEEPEST = 16  # cells one below the other
 SMALL_CELL = 64
 """A placed cell of at most so many rectangles becomes rows of each of them."""
-
-
-@dataclass(frozen=True)
-class LabelTable:
-    """Labels in columns: int64 [n, 3] of layer * 65536 + type, x, y; and their strings.
-
-    Strings lie one behind the other in `text`; `ends` [n] says where each ends.
-    """
-
-    places: npt.NDArray[np.int64]
-    text: npt.NDArray[np.uint8]
-    ends: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __iter__(self) -> Iterator[Label]:
-        raw, start = self.text.tobytes().decode("latin-1"), 0
-        for (key, x, y), end in zip(self.places.tolist(), self.ends.tolist(), strict=True):
-            yield Label((key >> 16, key & 65535), raw[start:end], x, y)
-            start = end
-
-
-def label_table(
-    places: npt.NDArray[np.int64], texts: Sequence[npt.NDArray[np.uint8]]
-) -> LabelTable:
-    """Labels from their places and strings."""
-    ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
-    text = np.concatenate(texts) if texts else np.zeros(0, np.uint8)
-    return LabelTable(places.reshape(-1, 3), text, ends)
-
-
-def _join(tables: Sequence[LabelTable]) -> LabelTable:
-    """Several tables as one."""
-    if len(tables) == 1:
-        return tables[0]
-    sizes = np.cumsum([0, *(len(t.text) for t in tables)])
-    return LabelTable(
-        np.concatenate([np.zeros((0, 3), np.int64), *(t.places for t in tables)]),
-        np.concatenate([np.zeros(0, np.uint8), *(t.text for t in tables)]),
-        np.concatenate(
-            [np.zeros(0, np.int64), *(t.ends + n for t, n in zip(tables, sizes, strict=False))]
-        ),
-    )
 
 
 @dataclass
@@ -103,7 +59,7 @@ class Cell:
 
     def all_labels(self) -> LabelTable:
         """The cell's own labels in one table."""
-        return _join(self.labels)
+        return join_labels(self.labels)
 
 
 def flatten(cells: Mapping[str, Cell], name: str, above: tuple[str, ...] = ()) -> Cell:

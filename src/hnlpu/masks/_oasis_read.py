@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
-from hnlpu.embed import Rows
+from hnlpu.embed import LabelTable, Rows
 from hnlpu.errors import DamagedMasks
 from hnlpu.masks import _oasis_parse as p
 from hnlpu.masks._oasis_bytes import MAGIC
-from hnlpu.masks._oasis_cell import MOST_SHAPES, Cell, LabelTable, flatten, label_table
+from hnlpu.masks._oasis_cell import MOST_SHAPES, Cell, flatten
 
 UNCOMPRESSED_LIMIT = 2**28  # of one block; a tile has a few megabytes
 MOST_COLUMNS = 2**22
@@ -203,9 +203,9 @@ class _Cell:
         if self.referenced:
             places = np.array([[k, x, y] for k, _, x, y in self.referenced], np.int64)
             strings = [text_of(t, tables.texts).encode("latin-1") for _, t, _, _ in self.referenced]
-            cell.labels.append(
-                label_table(places, [np.frombuffer(raw, np.uint8) for raw in strings])
-            )
+            ends = np.cumsum([len(raw) for raw in strings], dtype=np.int64)
+            text = np.frombuffer(b"".join(strings), np.uint8)
+            cell.labels.append(LabelTable(places, text, ends))
         for reference, parts in self.placed.items():
             heads = np.concatenate(parts) if len(parts) > 1 else parts[0]
             cell.placed[text_of(reference, tables.cells)] = Rows(heads, self.columns)
