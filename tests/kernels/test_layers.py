@@ -5,6 +5,7 @@ import pytest
 
 from helpers import bfloat16, write_checkpoint
 from hnlpu.emulate import open_language_model, vector_unit
+from hnlpu.emulate._projection import _quantize_activations
 from hnlpu.errors import NotFinite
 from hnlpu.hardwire import build
 from hnlpu.kernels import Pages, attend_paged, load
@@ -140,6 +141,31 @@ def test_attention_is_the_definition_bit_for_bit(instructions, spread, window):
             LIBRARY, q, k, v, tables, *one, window, sinks, instructions=instructions
         )
         assert np.array_equal(bits(found), bits(expected))
+
+
+@pytest.mark.parametrize("instructions", SETS)
+def test_norms_and_integers_are_the_definition(instructions):
+    random = np.random.default_rng(4)
+    x = (random.standard_normal((9, 77)) * 10.0 ** random.integers(-40, 37, (9, 1))).astype(
+        np.float32
+    )
+    x[0], x[1, :5] = 0, (-8, 4, 2.5, 1.5, 0.5)
+    x[1, 5:] = 0
+    weight = random.standard_normal(77).astype(np.float32)
+    with np.errstate(over="ignore"):
+        expected = vector_unit.rms_norm(x, weight, 1e-5)
+    assert np.array_equal(
+        bits(LIBRARY.norm(x, weight, 1e-5, instructions=instructions)), bits(expected)
+    )
+    for width in range(2, 17):
+        integers, scales = np.empty(x.shape, np.int32), np.empty(len(x), np.int32)
+        assert _quantize_activations(x, width, integers, scales)
+        found = LIBRARY.quantize(x, width, instructions=instructions)
+        assert np.array_equal(found[0], integers)
+        assert np.array_equal(found[1], scales)
+    x[3, 70] = np.inf
+    with pytest.raises(NotFinite):
+        LIBRARY.quantize(x, 12, instructions=instructions)
 
 
 def test_what_is_not_finite_is_refused(tmp_path):

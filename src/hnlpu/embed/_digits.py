@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from hnlpu._njit import njit
 from hnlpu.checkpoint import BLOCK
 from hnlpu.quantize import TWICE_E2M1
 

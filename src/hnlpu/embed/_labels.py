@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
-from numba import njit
+from hnlpu._njit import njit
 
 LayerKey = tuple[int, int]
 """GDS layer and datatype."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from numba import njit
+from hnlpu._njit import njit
 from hnlpu.embed._labels import Label, LayerKey
 
 Rectangles = npt.NDArray[np.int32]

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from hnlpu._njit import njit
 from hnlpu.embed._regions_frame import Frame
 from hnlpu.embed._regions_route import NO_PORT, Int16, Int32, Routes, UInt8
 from hnlpu.embed._regions_values import ground_ties, tie_count

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from hnlpu._njit import njit
 from hnlpu.embed._regions_frame import Frame
 from hnlpu.embed._regions_values import tie_count, values_of_words
 

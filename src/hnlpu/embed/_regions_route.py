@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from hnlpu._njit import njit
 from hnlpu.embed._digits import TileDigits
 from hnlpu.embed._regions_frame import Frame
 from hnlpu.embed._regions_values import (

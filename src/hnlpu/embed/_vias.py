@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from hnlpu._njit import njit
 
 UNSET = 255  # a stub without a via
 NOTHING = -1  # no site

@@ -69,6 +69,7 @@ class CompiledLayers:
         )  # fmt: skip
         layers = [_layer(weights, number) for number in range(a.num_hidden_layers)]
         self._stack = LayerStack(library, layers, numbers)
+        self._library, self._eps = library, a.rms_norm_eps
 
     def forward(
         self, x: Float32, cos: Float32, sin: Float32, pages: Pages, sequences: Int64,
@@ -90,6 +91,10 @@ class CompiledLayers:
                 f"{self._directory}: exponents of a row spread further than a build may hold; "
                 "'hnlpu verify' names it"
             ) from None
+
+    def norm(self, x: Float32, weight: Float32) -> Float32:
+        """RMSNorm of x [rows, hidden]."""
+        return self._library.norm(x, weight, self._eps)
 
 
 def compiled_layers(weights: Weights[np.float32]) -> CompiledLayers | None:

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from hnlpu._njit import njit
 from hnlpu.errors import NotFinite
 from hnlpu.hardwire import UNIT_BIAS, HardwiredMatrix, row_facts
 from hnlpu.kernels import NOT_FINITE, Descriptor, NotForKernels, Product, describe, load
@@ -73,6 +73,9 @@ def quantize_activations(x: Float32, bits: int) -> tuple[Int32, Int32]:
     Design: one power of two per token and vector, the smallest that does not
     clip.  Raises NotFinite.
     """
+    library, _ = load()
+    if library is not None and 2 <= bits <= 16:
+        return library.quantize(x, bits)
     integers, scales = np.empty(x.shape, np.int32), np.empty(len(x), np.int32)
     if not _quantize_activations(x, bits, integers, scales):
         raise NotFinite(NOT_FINITE)

@@ -80,4 +80,10 @@ class Transformer(Network[KeyValueCache, np.float32]):
                     x, cos, sin, cache.pages(), np.zeros(n, np.int64), np.arange(start, start + n)
                 )
             cache.length += n
-            return vector_unit.rms_norm(x, self._final_norm, self.architecture.rms_norm_eps)
+            return self.norm(x)
+
+    def norm(self, x: Float32) -> Float32:
+        """The last RMSNorm, of x [rows, hidden]."""
+        if self.compiled is not None:
+            return self.compiled.norm(x, self._final_norm)
+        return vector_unit.rms_norm(x, self._final_norm, self.architecture.rms_norm_eps)

@@ -12,7 +12,8 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from hnlpu._njit import njit
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]

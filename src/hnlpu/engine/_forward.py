@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.checkpoint import FINAL_NORM, UNEMBEDDING, Architecture, layer_prefix
+from hnlpu.checkpoint import UNEMBEDDING, Architecture, layer_prefix
 from hnlpu.emulate import Transformer, mixture_of_experts, vector_unit
 from hnlpu.engine._adapter import Adapter
 from hnlpu.engine._attention import attend_paged, store
@@ -78,7 +78,6 @@ class BatchedTransformer:
             [weights.vector(layer_prefix(layer) + name) for name in names]
             for layer in range(a.num_hidden_layers)
         ]
-        self._final_norm = weights.vector(FINAL_NORM)
 
     def forward(self, rows: Rows, pool: PagePool, wanted: Int64) -> tuple[Float32, Int64]:
         """Normalised hidden states of the rows `wanted`: [wanted, hidden]; `pool` takes all in.
@@ -94,9 +93,7 @@ class BatchedTransformer:
             else:
                 pages = Pages(pool.keys, pool.values, rows.tables)
                 fired = self._compiled.forward(x, cos, sin, pages, rows.sequences, rows.positions)
-            hidden = vector_unit.rms_norm(
-                x[wanted], self._final_norm, self.architecture.rms_norm_eps
-            )
+            hidden = self._transformer.norm(x[wanted])
         return hidden, fired
 
     def logits_in_pieces(

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from hnlpu._njit import njit
 from hnlpu.quantize import TWICE_E2M1, unpack
 
 UInt8 = npt.NDArray[np.uint8]

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from hnlpu._njit import njit
 from hnlpu.checkpoint import MatrixShape
 from hnlpu.hardwire._manifest import DigitRecord, MatrixRecord
 from hnlpu.hardwire._matrix import Digit, RowFacts

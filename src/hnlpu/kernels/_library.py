@@ -30,11 +30,13 @@ REMEDY = "python -m hnlpu.kernels"
 LARGEST_DIGITS = 2
 NOT_FINITE = "an activation became NaN or infinite; the checkpoint's values leave float32's range"
 _NO_MEMORY, _NOT_FINITE = 2, 4  # of the library's return codes
-_KIND = {"p": ctypes.c_void_p, "n": ctypes.c_int64}
+_KIND = {"p": ctypes.c_void_p, "n": ctypes.c_int64, "d": ctypes.c_double}
 _ARGUMENTS = {
     "hnlpu_project": "pnnn",
     "hnlpu_attend": "pn",
     "hnlpu_forward": "pnnppppnp",
+    "hnlpu_norm": "ppnndnp",
+    "hnlpu_quantize": "pnnnnpp",
 }
 
 
@@ -145,10 +147,35 @@ class Library:
         self._run(np.array(jobs, np.int64).reshape(-1, 6), 0, 0)
         return out
 
+    def norm(self, x: Float32, weight: Float32, eps: float, *, instructions: int = 0) -> Float32:
+        """RMSNorm of x [rows, n], as the vector unit defines it."""
+        x = np.ascontiguousarray(x, np.float32)
+        out = np.empty_like(x)
+        assert weight.flags.c_contiguous
+        assert weight.shape == x.shape[1:]
+        self.run(
+            "hnlpu_norm", x.ctypes.data, weight.ctypes.data, *x.shape, eps, instructions,
+            out.ctypes.data,
+        )  # fmt: skip
+        return out
+
+    def quantize(self, x: Float32, bits: int, *, instructions: int = 0) -> tuple[Int32, Int32]:
+        """Integers [rows, n] of x [rows, n] and the exponents of their scales [rows].
+
+        Raises NotFinite.
+        """
+        x = np.ascontiguousarray(x, np.float32)
+        integers, scales = np.empty(x.shape, np.int32), np.empty(len(x), np.int32)
+        self.run(
+            "hnlpu_quantize", x.ctypes.data, *x.shape, bits, instructions, integers.ctypes.data,
+            scales.ctypes.data,
+        )  # fmt: skip
+        return integers, scales
+
     def _run(self, jobs: Int64, instructions: int, way: int) -> None:
         self.run("hnlpu_project", jobs.ctypes.data, len(jobs), instructions, way)
 
-    def run(self, name: str, *arguments: int) -> None:
+    def run(self, name: str, *arguments: float) -> None:
         """Call a function of the library.  Raises NotForKernels, NotFinite or MemoryError."""
         error = self._functions[name](*arguments)
         if not error:

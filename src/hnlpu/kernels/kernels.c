@@ -283,6 +283,25 @@ EXPORT int hnlpu_forward(const Layer *layers, int64_t count, int64_t set, float 
     return forward(instructions(set), layers, count, x, cos, sin, *attention, layer_size, chosen);
 }
 
+/* RMSNorm of x [rows][n] */
+EXPORT int hnlpu_norm(const float *x, const float *weight, int64_t rows, int64_t n, double eps,
+                      int64_t set, float *out)
+{
+    for (int64_t row = 0; row < rows; row++)
+        instructions(set)->norm(x + row * n, weight, n, eps, out + row * n);
+    return 0;
+}
+
+/* x [rows][n] as integers of `bits` bits and the exponents of their scales [rows] */
+EXPORT int hnlpu_quantize(const float *x, int64_t rows, int64_t n, int64_t bits, int64_t set,
+                          int32_t *integers, int32_t *scales)
+{
+    int error = 0;
+    for (int64_t row = 0; row < rows && !error; row++)
+        error = instructions(set)->quantize(x + row * n, n, bits, integers + row * n, scales + row);
+    return error;
+}
+
 EXPORT const char *hnlpu_instructions(int64_t number)
 {
     const Instructions *found = instructions(number);

@@ -67,7 +67,11 @@ static void gate_rows(void *context, int64_t unit)
 {
     RowWork *w = context;
     const Layer *layer = w->layer;
-    float *out = w->to + unit * w->n;
+    float *out = scratch((size_t)w->n * sizeof(float));
+    if (!out) {
+        w->error = 2;
+        return;
+    }
     w->isa->swiglu(w->from + unit * 2 * w->n, w->n, layer->gain, layer->limit, out);
     if (w->isa->quantize(out, w->n, layer->bits, w->integers + unit * w->n, w->scales + unit))
         w->error = 4;
@@ -196,7 +200,7 @@ static int after_attention(const Instructions *isa, const Layer *layer, float *x
     const int64_t widest = width > n ? width : n;
     const size_t size =
         (size_t)tokens * (size_t)(4 * widest + 4 * n + 4 + 4 * layer->experts + 4 * active) +
-        (size_t)pairs * (size_t)(8 * inner + 4 * inner + 4 * inner + 8 + 4 * n + 4 * n + 8) +
+        (size_t)pairs * (size_t)(8 * inner + 4 * inner + 8 + 4 * n + 8) +
         (size_t)(layer->experts + 1) * (8 + sizeof(Job)) + 16 * 64;
     Arena arena = {NULL, 0};
     if (open_arena(&arena, size))
@@ -204,9 +208,9 @@ static int after_attention(const Instructions *isa, const Layer *layer, float *x
     int32_t *integers = take(&arena, tokens * widest, 4), *scales = take(&arena, tokens, 4);
     float *y = take(&arena, tokens * n, 4), *logits = take(&arena, tokens * layer->experts, 4);
     float *shares = take(&arena, pairs, 4), *gate_up = take(&arena, pairs * 2 * inner, 4);
-    float *gated = take(&arena, pairs * inner, 4), *down = take(&arena, pairs * n, 4);
     int32_t *inputs = take(&arena, pairs * inner, 4), *input_scales = take(&arena, pairs, 4);
     int32_t *gathered = take(&arena, pairs * n, 4), *gathered_scales = take(&arena, pairs, 4);
+    float *down = (float *)gathered; /* which nobody needs by then */
     int64_t *places = take(&arena, pairs, 8), *starts = take(&arena, layer->experts + 1, 8);
     Job *jobs = take(&arena, layer->experts, sizeof(Job));
 
@@ -257,7 +261,7 @@ static int after_attention(const Instructions *isa, const Layer *layer, float *x
                             2 * inner, jobs);
     }
     error = project(isa, jobs, count, 0);
-    w = (RowWork){.isa = isa, .layer = layer, .from = gate_up, .to = gated, .n = inner, .rows = pairs,
+    w = (RowWork){.isa = isa, .layer = layer, .from = gate_up, .n = inner, .rows = pairs,
                   .integers = inputs, .scales = input_scales};
     if (!error) {
         in_parallel(gate_rows, &w, pairs);

@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from hnlpu._njit import njit
 from hnlpu.machine._program import (
     ATTENTION,
     BUFFER,

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from hnlpu._njit import njit
 from hnlpu.embed import Rectangles
 from hnlpu.masks._bins import Piece, Strips, bin_range
 from hnlpu.masks._doubled import Near, mark_doubled

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from hnlpu._njit import njit
 from hnlpu.embed import Fault
 from hnlpu.masks._extract import BLOCK, COUNT_BITS, FAULTS_KEPT, Netlist, pin_name, place_of
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from hnlpu._njit import njit
 from hnlpu.masks._bins import Piece, Strips
 
 Int32 = npt.NDArray[np.int32]

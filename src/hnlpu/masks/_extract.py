@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from numba import njit
+from hnlpu._njit import njit
 from hnlpu.embed import Fault, LabelTable, Rectangles, Shapes
 from hnlpu.masks._connectivity import BARE_ABOVE, BARE_BELOW, DOUBLED, Fabric, Nets
 from hnlpu.masks._oasis_cell import Cell

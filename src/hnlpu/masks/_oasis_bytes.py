@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from numba import njit
+from hnlpu._njit import njit
 from hnlpu.embed import Grid, Label, LayerKey, Layout, Rectangles, label_table
 
 Bytes = npt.NDArray[np.uint8]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from numba import njit
+from hnlpu._njit import njit
 from hnlpu.embed import LabelTable, LayerKey, Rectangles, Rows, Shapes, join_labels
 from hnlpu.errors import DamagedMasks
 

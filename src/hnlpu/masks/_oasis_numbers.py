@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from hnlpu._njit import njit
 
 Bytes = npt.NDArray[np.uint8]
 Int64 = npt.NDArray[np.int64]

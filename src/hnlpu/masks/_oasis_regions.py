@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from hnlpu._njit import njit
 from hnlpu.embed import Rectangles, Regions, TileDigits, TileShape
 from hnlpu.masks._oasis_bytes import put_signed, put_unsigned
 from hnlpu.technology import PROGRAMMABLE

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from hnlpu._njit import njit
 from hnlpu.embed import BLOCK, Layout, Rectangles, Taps, TileDigits
 from hnlpu.masks._oasis_bytes import layout_payload, put_signed, put_unsigned, string
 from hnlpu.technology import PROGRAMMABLE, Cut

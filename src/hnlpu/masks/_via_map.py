@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from hnlpu._njit import njit
 from hnlpu.embed import BLOCK, Regions, Scheme, Taps, TileDigits
 
 UInt8 = npt.NDArray[np.uint8]

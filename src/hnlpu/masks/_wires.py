@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from hnlpu._njit import njit
 from hnlpu.embed import Layout, Rectangles
 from hnlpu.masks._klayout import VIOLATIONS_KEPT, Violation
 from hnlpu.technology import PIN, Cut, Metal, Technology

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from hnlpu._njit import njit
 from hnlpu.numerics._fixed import LARGEST, SMALLEST, rounded, saturated
 
 Int64 = npt.NDArray[np.int64]

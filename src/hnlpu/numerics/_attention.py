@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from hnlpu._njit import njit
 from hnlpu.numerics._fixed import FRACTION, rounded, saturated
 from hnlpu.numerics._functions import divided, exponential
 

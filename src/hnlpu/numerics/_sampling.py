@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from hnlpu._njit import njit
 from hnlpu.errors import InvalidInput
 from hnlpu.numerics._fixed import FRACTION, rounded
 from hnlpu.numerics._functions import exponential

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from hnlpu._njit import njit
 from hnlpu.numerics._fixed import FRACTION, rounded, saturated, to_fixed
 from hnlpu.numerics._functions import divided, exponential, inverse_root, sigmoid, sine
 from hnlpu.numerics._tables import UNIT_FRACTION

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from hnlpu._njit import njit
 from hnlpu.checkpoint import Matrix, MatrixShape, Model, StoredTensor
 from hnlpu.hardwire import (
     Build,

@@ -1,0 +1,44 @@
+"""Numba is loaded when it is needed, and not before."""
+
+import subprocess
+import sys
+
+import pytest
+
+from hnlpu.kernels import load
+
+SCRIPT = """
+import sys
+import hnlpu
+from hnlpu.engine import Engine, Request
+model = hnlpu.open(sys.argv[1])
+tokens = [t.id for t in model.generate([1, 2, 3], max_tokens=3, ignore_end=True)]
+(result,) = Engine(model).run([Request((1, 2, 3), max_tokens=3, ignore_end=True)])
+assert list(result.tokens) == tokens
+model.score([1, 2, 3])
+print("numba" in sys.modules)
+from hnlpu.emulate import ways_to_sum, vector_unit
+import numpy as np
+vector_unit.rms_norm(np.ones((1, 4), np.float32), np.ones(4, np.float32), 1e-5)
+print("numba" in sys.modules)
+"""
+
+
+@pytest.mark.skipif(load()[0] is None, reason="no C kernels")
+def test_a_model_in_c_runs_without_numba(tiny_build):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, tiny_build], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout.split()) == (0, ["False", "True"]), done.stderr
+
+
+def test_functions_and_folders_of_one_name_stay_apart():
+    import hnlpu
+    import hnlpu.report
+    import hnlpu.verify
+
+    assert callable(hnlpu.report)
+    assert callable(hnlpu.verify)
+    assert set(hnlpu.__all__) <= {name for name in hnlpu.__all__ if hasattr(hnlpu, name)}
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = hnlpu.nothing
