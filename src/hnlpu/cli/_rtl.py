@@ -45,6 +45,12 @@ def rtl(
         bool,
         typer.Option("--simulate", help="Run each bench: every product to the golden integers."),
     ] = False,
+    coverage: Annotated[
+        bool,
+        typer.Option(
+            "--coverage", help="Run each bench and count what of the silicon it exercises."
+        ),
+    ] = False,
     synth: Annotated[
         bool, typer.Option("--synth", help="Count transistors, flip-flops and depth with Yosys.")
     ] = False,
@@ -65,8 +71,8 @@ def rtl(
     from hnlpu.rtl import Library, find_units, write_rtl
     from hnlpu.rtl import simulate as run_bench
 
-    if simulate and not vectors:
-        raise InvalidInput("--simulate needs vectors; give --vectors 64 or more")
+    if (simulate or coverage) and not vectors:
+        raise InvalidInput("--simulate and --coverage need vectors; give --vectors 64 or more")
     if liberty and not synth:
         raise InvalidInput("--liberty maps what --synth counts; give --synth, too")
     library = Library(liberty) if liberty else None
@@ -94,6 +100,8 @@ def rtl(
         facts["simulated"] = [
             {**one.__dict__, "macs_per_second": round(one.macs_per_second)} for one in found
         ]
+    if coverage:
+        facts["coverage"] = _cover(target, units, json=json)
     if synth:
         facts["synthesized"] = _synthesize(build, units, json=json)
     if library:
@@ -102,6 +110,24 @@ def rtl(
         print_json(facts)
     if any(one.fault for one in found):
         raise typer.Exit(1)
+
+
+def _cover(target: Path, units: Any, *, json: bool) -> dict[str, Any]:
+    """Covered and all points of silicon by type, of one array of every shape together."""
+    from hnlpu.rtl import COVERAGE_TYPES, cover, merge_coverage
+
+    found = []
+    for unit in {unit.shape: unit for unit in reversed(units)}.values():
+        with waiting(f"covering {unit.shape.name}"):
+            found.append(cover(target, unit))
+    merged = merge_coverage(found)
+    facts: dict[str, Any] = {}
+    for kind in COVERAGE_TYPES:
+        hit, all_ = merged.counts(kind)
+        facts[kind] = {"covered": hit, "points": all_, "missed": merged.missed(kind)}
+        if not json:
+            out.print(f"{kind:<7} {hit:>8,} of {all_:>8,} points, {hit / max(all_, 1):.1%}")
+    return facts
 
 
 def _synthesize(build: Any, units: Any, *, json: bool) -> list[dict[str, Any]]:

@@ -7,6 +7,9 @@ Silicon depends on `ArrayShape` alone: kind of array, neurons, blocks (of region
 into tiles), activation bits.
 """
 
+from hnlpu.rtl._coverage import TYPES as COVERAGE_TYPES
+from hnlpu.rtl._coverage import Coverage, cover, read_coverage
+from hnlpu.rtl._coverage import merge as merge_coverage
 from hnlpu.rtl._design import Unit, find_units, identifier, sample_units, top
 from hnlpu.rtl._folded_shape import FoldedShape
 from hnlpu.rtl._loaded import Program, Programs, simulate_loaded
@@ -24,10 +27,12 @@ from hnlpu.rtl._wiring import wiring
 from hnlpu.rtl._write import Written, file_list, write_rtl
 
 __all__ = [
+    "COVERAGE_TYPES",
     "LANES",
     "ArrayShape",
     "Batches",
     "Block",
+    "Coverage",
     "FoldedShape",
     "Library",
     "Mapped",
@@ -46,13 +51,16 @@ __all__ = [
     "array_name",
     "array_shape",
     "count_parts",
+    "cover",
     "file_list",
     "find_units",
     "identifier",
     "make_batches",
     "make_vectors",
     "map_cells",
+    "merge_coverage",
     "prove",
+    "read_coverage",
     "read_metal",
     "require_simulator",
     "sample_units",
