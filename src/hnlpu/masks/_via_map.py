@@ -9,6 +9,7 @@ regions   port    int32 [rows, inputs]    group * ports a group + number of the 
 
 from __future__ import annotations
 
+import functools
 import io
 from typing import Any
 
@@ -37,12 +38,17 @@ def _look_up(packed: UInt8, pairs: npt.NDArray[np.uint16], out: npt.NDArray[np.u
         out[n] = pairs[packed[n]]
 
 
+@functools.lru_cache(maxsize=8)
+def _pairs(taps: Taps) -> npt.NDArray[np.uint16]:
+    """Both numbers of every byte of two codes."""
+    ranks = site_ranks(taps).astype(np.uint16)
+    return np.array([ranks[b & 15] | ranks[b >> 4] << 8 for b in range(256)], "<u2")
+
+
 def via_sites(taps: Taps, digits: TileDigits) -> UInt8:
     """uint8 [rows, inputs]: the site of every weight's via."""
-    ranks = site_ranks(taps).astype(np.uint16)
-    pairs = np.array([ranks[b & 15] | ranks[b >> 4] << 8 for b in range(256)], "<u2")
     out = np.empty(digits.codes.size, "<u2")
-    _look_up(digits.codes.reshape(-1), pairs, out)
+    _look_up(digits.codes.reshape(-1), _pairs(taps), out)
     return out.view(np.uint8).reshape(digits.rows, digits.blocks * BLOCK)
 
 
