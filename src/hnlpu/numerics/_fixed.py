@@ -6,8 +6,6 @@ halves to even, as docs/arithmetic.md defines them.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -36,7 +34,7 @@ def rounded(v: int, shift: int) -> int:
     return (v + (1 << (shift - 1))) >> shift
 
 
-def to_fixed(x: npt.NDArray[Any], fraction: int = FRACTION) -> Int64:
+def to_fixed(x: npt.ArrayLike, fraction: int = FRACTION) -> Int64:
     """Real numbers [...] as values: floor(x * 2^fraction + 1/2), saturated.
 
     Raises InvalidInput for NaN and infinity.

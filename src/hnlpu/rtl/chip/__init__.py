@@ -1,12 +1,12 @@
 """A build as one chip in SystemVerilog: token ids in, token ids out, no software.
 
-    Build ──► ChipShape ──► program, tables, core: silicon
-                     └────► stored words, tiles' metal: wiring ──► chip ──► Verilator ──► tokens
+Build ──► ChipShape ──► program, tables, core: silicon
+                 └────► stored words, tiles' metal: wiring ──► chip ──► Verilator ──► tokens
 """
 
 from hnlpu.rtl.chip._program import Instruction, Op, Operand, Program, make_program
 from hnlpu.rtl.chip._shape import ChipShape, chip_shape
-from hnlpu.rtl.chip._simulate import ChipRun, Request, simulate_chip
+from hnlpu.rtl.chip._simulate import ChipRun, Request, build_chip, simulate_chip
 from hnlpu.rtl.chip._write import WrittenChip, write_chip
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Program",
     "Request",
     "WrittenChip",
+    "build_chip",
     "chip_shape",
     "make_program",
     "simulate_chip",

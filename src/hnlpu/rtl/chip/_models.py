@@ -1,13 +1,23 @@
-"""Counts, trees and accumulators as sums: what a simulation of a whole chip takes for their adders.
+"""What a simulation of a whole chip takes for adders and connections: the same, by the word.
 
-A tree of full adders is the silicon; adding with `+` is what it computes, and a simulator does it
-tens of times faster.  Ports are the same; `tests/rtl/test_chip_models.py` has Yosys prove them equal.
+    tree of full adders          total = a + b + ...
+    p[0][31:0] = {x31_p2, ...}   p[0][31:0] = trunk[2][31:0] & 32'h... | ...
+
+A tree of adders is the silicon; adding with `+` is what it computes, and a simulator does it tens
+of times faster.  A connection a weight is the metal; 32 of them are as many bits of at most 14
+words.  Ports are the same.  `tests/rtl/test_chip_models.py` has Yosys prove adders equal, and holds
+the words to what the wiring's text says.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from hnlpu.embed import BLOCK
+from hnlpu.rtl._metal import read_metal
 
 _ENTRIES = re.compile(r"\[(\d+):0\]\[\d+:0\]\[LANES-1:0\] entries")
 _TOTAL = re.compile(r"output logic \[(\d+):0\]\[LANES-1:0\] total")
@@ -28,6 +38,38 @@ def models(silicon: Mapping[str, str]) -> dict[str, str]:
         elif name == "hnlpu_accumulator.sv":
             found[name] = _ACCUMULATOR
     return found
+
+
+def wiring_model(text: str) -> str:
+    """A tile's wiring with its ports joined by the word; columns stay connections.
+
+    Raises InvalidInput for text that is no wiring.
+    """
+    metal = read_metal(text)
+    ports = text[text.index("module ") : text.index(");\n") + 3]
+    columns = "".join(re.findall(r"^  assign q.*\n", text, re.MULTILINE))
+    ground = "  localparam logic [LANES-1:0] GND = '0;\n" if "GND" in columns else ""
+    first, (_, inputs) = metal.word("trunk"), metal.inputs["trunk"]
+    joined = metal.joins["p"] - first
+    assert (joined[joined >= 0] % inputs == np.nonzero(joined >= 0)[1]).all()
+    rows = "".join(_masked(np.where(joined < 0, -1, joined // inputs)))
+    return (
+        "// Model of the module of this name in wiring, for LANES = 1.\n//\n"
+        f"// Latency  none\n// Numbers  as there\n{ports}{ground}{columns}{rows}endmodule\n"
+    )
+
+
+def _masked(trunks: np.ndarray) -> Iterator[str]:
+    """Ports [rows, inputs] by the word: the bits of every trunk that they are joined to."""
+    powers = 1 << np.arange(BLOCK, dtype=np.int64)
+    for row, columns in enumerate(trunks):
+        for block, part in enumerate(columns.reshape(-1, BLOCK)):
+            bits = f"[{BLOCK * block + BLOCK - 1}:{BLOCK * block}]"
+            terms = [
+                f"(trunk[{trunk}]{bits} & 32'h{int(powers[part == trunk].sum()):08x})"
+                for trunk in np.unique(part[part >= 0]).tolist()
+            ]
+            yield f"  assign p[{row}]{bits} = {' | '.join(terms) or chr(39) + '0'};\n"
 
 
 def _bits(text: str) -> int:
@@ -68,9 +110,11 @@ module hnlpu_accumulator #(
 );
   logic [HIGH_BITS-1:0] high;
   logic [STEPS-2:0] low;
+  logic [HIGH_BITS-1:0] wide;
   logic [HIGH_BITS-1:0] addend;
 
-  assign addend = last ? ~HIGH_BITS'(sum) : HIGH_BITS'(sum);
+  assign wide = HIGH_BITS'(sum);
+  assign addend = last ? ~wide : wide;
   always_ff @(posedge clk) begin
     if (step) begin
       high <= (first ? '0 : high >> 1) + addend + HIGH_BITS'(last);

@@ -210,9 +210,7 @@ class _Assembler:
         for beat, h in enumerate(self.h):
             place = len(self.parameters)
             self.parameters.append((weight, beat))
-            self.multiply(
-                h, h, Operand.PARAMETER, first=True, shift=UNIT_FRACTION, index=place
-            )
+            self.multiply(h, h, Operand.PARAMETER, first=True, shift=UNIT_FRACTION, index=place)
 
     def project(self, group: int, source: range, rank: int | None = None) -> None:
         """Activations of `source` through a group of arrays; they hold their sums until freed."""
@@ -275,9 +273,9 @@ class _Assembler:
             (self.k, self.scaled_k, one),
             (self.v, self.scaled_v, one),
         ):
-            for src, dst in zip(source, scaled, strict=True):
+            for register, place in zip(source, scaled, strict=True):
                 self.multiply(
-                    dst, src, Operand.IMMEDIATE, first=True, shift=shift, immediate=factor
+                    place, register, Operand.IMMEDIATE, first=True, shift=shift, immediate=factor
                 )
         of_layer = layer << 24
         for op, scaled in ((Op.KEYS, self.scaled_k), (Op.VALUES, self.scaled_v)):

@@ -153,8 +153,16 @@ class ChipShape:
         return int(to_fixed(self.architecture.swiglu_limit))
 
 
-def chip_shape(build: Build, *, sequences: int = SEQUENCES, context: int | None = None) -> ChipShape:
-    """The shape of the chip that a build becomes; `context` defaults to the model's own.
+def chip_shape(
+    build: Build,
+    *,
+    sequences: int = SEQUENCES,
+    context: int | None = None,
+    lanes: int | None = None,
+) -> ChipShape:
+    """The shape of the chip that a build becomes.
+
+    `context` defaults to the model's own, `lanes` to what the widest vector fills, up to 64.
 
     Raises InvalidInput for a build that is no single chip or has no RTL, DoesNotFit for sizes that
     the units cannot take.
@@ -184,9 +192,10 @@ def chip_shape(build: Build, *, sequences: int = SEQUENCES, context: int | None 
             "build with a --bank of all experts"
         )
     sizes = (a.hidden_size, a.attention_width, a.key_value_width, a.intermediate_size)
-    width = min(WIDEST, 1 << (max(sizes) - 1).bit_length())
+    width = min(WIDEST, 1 << (max(sizes) - 1).bit_length()) if lanes is None else lanes
+    if width & (width - 1) or not 2 <= width <= 1024:
+        raise InvalidInput(f"--lanes {width}: a power of two from 2 to 1024 does")
     sum_bits = max(unit.shape.total_bits for unit in units)
-    # rounded up, so that models of one shape but other scales share a core
     return ChipShape(a, manifest.policy.activation_bits, width, room, sequences, sum_bits)
 
 

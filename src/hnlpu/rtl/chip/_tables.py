@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from hnlpu.numerics import EXP_TABLE, SIGMOID_TABLE
 from hnlpu.rtl.chip._program import WORD_BITS, Program
@@ -30,7 +31,7 @@ def tables(shape: ChipShape) -> dict[str, str]:
 
 
 def _steps(entries: Sequence[int], sign: int) -> list[int]:
-    return [sign * (b - a) for a, b in zip(entries, entries[1:], strict=False)]
+    return [sign * (b - a) for a, b in pairwise(entries)]
 
 
 def _table(
@@ -74,7 +75,9 @@ def program(shape: ChipShape, found: Program) -> tuple[str, str]:
         f"  // {describe(one)}\n"
         for place, one in enumerate(found.instructions)
     )
-    return f"{name}.sv", f"""\
+    return (
+        f"{name}.sv",
+        f"""\
 // Program of a chip: what every token goes through, {len(found.instructions)} instructions.
 //
 // Latency  combinational
@@ -93,7 +96,8 @@ module {name}
   end
   assign instruction = instruction_t'(word);
 endmodule
-"""
+""",
+    )
 
 
 def describe(one: object) -> str:

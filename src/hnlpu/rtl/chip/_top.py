@@ -157,25 +157,30 @@ def _store(name: str, words: int, bits: int, place: str) -> str:
 
 def _arrays(shape: ChipShape, program: Program, units: Mapping[str, Unit]) -> str:
     """Every array: its activations by bit, then input, and its sums."""
-    text = ""
+    bits, inputs = shape.activation_bits, shape.activation_beats * shape.width
+    text = f"""
+  // activations by bit, then input
+  logic [{bits - 1}:0][{inputs - 1}:0] planes;
+  for (genvar n = 0; n < {bits}; n++) begin : g_plane
+    for (genvar input_n = 0; input_n < {inputs}; input_n++) begin : g_input
+      assign planes[n][input_n] = activations[input_n/{shape.width}][input_n%{shape.width}][n];
+    end
+  end
+"""
     for group, matrices in enumerate(program.groups):
         ends = []
         for matrix in matrices:
             unit = units[matrix]
             one, name = unit.shape, unit.name
             x, y = f"x_{name}", f"y_{name}"
-            member = (
-                f"\n      .member({one.member_bits}'(member))," if one.kind.bank > 1 else ""
-            )
+            member = f"\n      .member({one.member_bits}'(member))," if one.kind.bank > 1 else ""
             text += f"""
   logic [{one.activation_bits - 1}:0][{one.inputs - 1}:0] {x};
   logic [{one.neurons - 1}:0][{one.total_bits - 1}:0] {y};
   logic ready_{name};
   logic valid_{name};
-  for (genvar n = 0; n < {one.inputs}; n++) begin : g_{x}
-    for (genvar bit_n = 0; bit_n < {one.activation_bits}; bit_n++) begin : g_bit
-      assign {x}[bit_n][n] = activations[n/{shape.width}][n%{shape.width}][bit_n];
-    end
+  for (genvar n = 0; n < {one.activation_bits}; n++) begin : g_{x}
+    assign {x}[n] = planes[n][{one.inputs - 1}:0];
   end
   top_{name} array_{name} (
       .clk(clk),

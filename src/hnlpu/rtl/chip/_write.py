@@ -19,7 +19,7 @@ from hnlpu.hardwire import Build, TileReader
 from hnlpu.masks import build_digest, new_folder
 from hnlpu.rtl._design import Unit, identifier, top
 from hnlpu.rtl._scheme import silicon, tile_wiring
-from hnlpu.rtl.chip._models import models
+from hnlpu.rtl.chip._models import models, wiring_model
 from hnlpu.rtl.chip._program import Program, make_program
 from hnlpu.rtl.chip._shape import ChipShape, units_by_matrix
 from hnlpu.rtl.chip._stored import stored, ties, word_bits
@@ -58,12 +58,14 @@ def write_chip(build: Build, out: str | Path, shape: ChipShape) -> WrittenChip:
             (folder / name).mkdir()
         for name, text in silicon_texts.items():
             _write(folder / "silicon" / name, text)
-        wired = []
+        wired, standing_in = [], models(silicon_texts)
         for unit in units.values():
             for tile in unit.tiles:
                 name = f"wiring_{identifier(tile)}"
                 pieces = tile_wiring(name, reader.digits(tile), tile.kind, technology)
-                (folder / "wiring" / f"{name}.sv").write_bytes(b"".join(pieces))
+                text = b"".join(pieces).decode()
+                _write(folder / "wiring" / f"{name}.sv", text)
+                standing_in[f"{name}.sv"] = wiring_model(text)
                 wired.append(f"wiring/{name}.sv")
             _write(folder / "top" / f"top_{unit.name}.sv", top(unit))
         for name in words:
@@ -72,14 +74,12 @@ def write_chip(build: Build, out: str | Path, shape: ChipShape) -> WrittenChip:
             wired.append(f"wiring/stored_{name}.sv")
         _write(folder / "top" / "chip.sv", chip_top(shape, found, units))
         tops = [f"top/top_{unit.name}.sv" for unit in units.values()] + ["top/chip.sv"]
-        standing_in = models(silicon_texts)
         for name, text in standing_in.items():
             _write(folder / "model" / name, text)
         order = [f"silicon/{name}" for name in silicon_texts] + wired + tops
         _write(folder / "chip.f", "".join(f"{path}\n" for path in order))
         simulated = [
-            f"model/{Path(path).name}" if Path(path).name in standing_in else path
-            for path in order
+            f"model/{Path(path).name}" if Path(path).name in standing_in else path for path in order
         ]
         _write(folder / "bench" / "files.f", "".join(f"{path}\n" for path in simulated))
         _write(folder / "bench" / "chip.f", "".join(f"{line}\n" for line in bench_options()))

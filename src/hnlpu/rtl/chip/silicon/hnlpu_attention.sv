@@ -68,6 +68,7 @@ module hnlpu_attention #(
   logic [PlaceBits-1:0] lowest;
   logic [PlaceBits-1:0] highest;
   logic [PlaceBits-1:0] place;
+  logic [QUERY_BEATS*Heads-1:0][31:0] kept_sinks;
   logic [Heads-1:0][31:0] largest;
   logic [Heads-1:0][TotalBits-1:0] totals;
   logic [WIDTH-1:0][SizeBits:0] sums;
@@ -119,7 +120,7 @@ module hnlpu_attention #(
         .near(score[head])
     );
 
-    assign sink[head] = sinks[int'(query)*Heads+head];
+    assign sink[head] = kept_sinks[int'(query)*Heads+head];
     assign distance = largest[head] - (state == BEGIN ? sink[head] : looked_up[head]);
     hnlpu_exponential exponential (
         .distance(distance),
@@ -197,6 +198,7 @@ module hnlpu_attention #(
         lowest <= first;
         highest <= last;
         place <= first;
+        kept_sinks <= sinks;
         largest <= sinks[0+:Heads];
       end
       SCORE: begin
@@ -227,7 +229,7 @@ module hnlpu_attention #(
         if (&divided) begin
           mixed[query] <= quotient;
           query <= query + 1'b1;
-          if (int'(query) < QUERY_BEATS - 1) largest <= sinks[(int'(query)+1)*Heads+:Heads];
+          if (int'(query) < QUERY_BEATS - 1) largest <= kept_sinks[(int'(query)+1)*Heads+:Heads];
         end
       end
       default: ;

@@ -1,0 +1,132 @@
+"""`hnlpu chip`: a build as one whole chip in SystemVerilog, run against the emulator."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hnlpu.cli._app import BuildArgument, Json, app
+from hnlpu.cli._output import out, print_json, waiting
+
+
+@app.command()
+def chip(
+    directory: BuildArgument,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder to make (default: DIR.chip).")
+    ] = None,
+    sequences: Annotated[
+        int, typer.Option(min=1, max=64, help="Sequences that are in flight at once.")
+    ] = 4,
+    context: Annotated[
+        int | None, typer.Option(help="Positions of a sequence (default: the model's).")
+    ] = None,
+    lanes: Annotated[
+        int | None, typer.Option(help="Lanes of the vector unit (default: up to 64).")
+    ] = None,
+    simulate: Annotated[
+        bool,
+        typer.Option("--simulate", help="Run the prompts, and hold every token to the emulator's."),
+    ] = False,
+    prompt: Annotated[
+        list[str] | None, typer.Option("--prompt", help="Text to go on with; may be repeated.")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="New tokens a prompt.")] = 64,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, help="0: the likeliest token; higher: more varied.")
+    ] = 0.0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the first prompt; the next has the next.")
+    ] = 0,
+    stalls: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--stalls",
+            min=0,
+            max=99,
+            help="Percent of cycles without in_valid and out_ready; may be repeated (default: 0).",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write a build as one chip in SystemVerilog: token ids in, token ids out."""
+    from hnlpu._paths import absolute
+    from hnlpu.errors import InvalidInput
+    from hnlpu.hardwire import open_build
+    from hnlpu.rtl import require_simulator
+    from hnlpu.rtl.chip import build_chip, chip_shape, write_chip
+    from hnlpu.verify import check_chip
+
+    if simulate and not prompt:
+        raise InvalidInput("--simulate needs something to go on with; give --prompt TEXT")
+    if prompt and not simulate:
+        raise InvalidInput("--prompt is for --simulate; give both")
+    if simulate:
+        require_simulator()
+    build = open_build(directory)
+    target = absolute(output or Path(f"{build.directory}.chip"))
+    shape = chip_shape(build, sequences=sequences, context=context, lanes=lanes)
+    with waiting("writing"):
+        written = write_chip(build, target, shape)
+    facts: dict[str, Any] = {
+        "directory": str(target), **written.__dict__, "lanes": shape.width,
+        "sequences": shape.sequences, "context": shape.context,
+    }  # fmt: skip
+    if not json:
+        out.print(
+            f"{target}: {written.weights:,} weights in {written.arrays} arrays, "
+            f"{written.instructions} instructions, {written.stored_bits:,} stored bits"
+        )
+    if not simulate:
+        if json:
+            print_json(facts)
+        return
+    with waiting("compiling the chip with Verilator"):
+        facts["build_seconds"] = round(build_chip(target), 1)
+    began = time.monotonic()
+    with waiting("simulating"):
+        found = check_chip(
+            build, target, shape, prompt or [], max_tokens=max_tokens, temperature=temperature,
+            seed=seed, stalls=stalls or [0],
+        )  # fmt: skip
+    facts |= {
+        "seconds": round(time.monotonic() - began, 1), "fault": found.fault,
+        "runs": [
+            {"stalls": stall, "cycles": run.cycles, "seconds": run.seconds,
+             "tokens": sum(map(len, run.tokens))}
+            for stall, run in found.runs
+        ],
+        "answers": [{"prompt": a.prompt, "tokens": a.found[0], "equal": a.equal} for a in found.answers],
+    }  # fmt: skip
+    if json:
+        print_json(facts)
+    else:
+        _tell(found, build)
+    if found.fault:
+        raise typer.Exit(1)
+
+
+def _tell(found: Any, build: Any) -> None:
+    from hnlpu.emulate import hardwired
+
+    model = hardwired(build)
+    for answer in found.answers:
+        asked, made = list(answer.prompt), list(answer.found[0])
+        if model.tokenizer.usable:
+            line = f"{model.tokenizer.decode(asked)!r} -> {model.tokenizer.decode(made)!r}"
+        else:
+            line = f"{asked} -> {made}"
+        out.print(line, markup=False, highlight=False)
+    for stall, run in found.runs:
+        tokens = sum(map(len, run.tokens))
+        out.print(
+            f"with {stall} % stalls: {tokens} tokens in {run.cycles:,} cycles, "
+            f"{run.cycles / max(1, run.seconds):,.0f} cycles/s"
+        )
+    if found.fault:
+        out.print(f"failed  {found.fault}", markup=False)
+    else:
+        out.print("ok      every token is the emulator's")
