@@ -1,5 +1,9 @@
 """The engine with its layers in Triton kernels: the bits of the C kernels, in the interpreter."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -80,6 +84,19 @@ def test_generate_on_a_device(small):
         '"tokens": [' in out and out.split('"tokens": [')[1].split("]")[0] for _, out, _ in answers
     ]
     assert tokens[0] == tokens[1] != ""
+
+
+def test_the_benchmark_without_a_gpu_ends_in_one_line(tmp_path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    script = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
+    words = [sys.executable, script, "--work", tmp_path / "work"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "finds no GPU here; nothing was measured" in done.stderr
+    assert not (tmp_path / "work").exists()
 
 
 def test_a_gpu_that_is_not_there_is_told_in_one_line(small):

@@ -18,6 +18,7 @@ from triton import jit  # noqa: E402
 from hnlpu.emulate import project, quantize_activations  # noqa: E402
 from hnlpu.emulate import vector_unit as definition  # noqa: E402
 from hnlpu.kernels import gpu  # noqa: E402
+from hnlpu.kernels.gpu import _attention  # noqa: E402
 from hnlpu.kernels.gpu import _vector_unit as unit  # noqa: E402
 from hnlpu.kernels.gpu._numbers import EXACT, exponential  # noqa: E402
 from kernel_samples import random_activations, random_matrix  # noqa: E402
@@ -202,6 +203,34 @@ def test_experts_are_mixed_in_order():
     unit.mix(into, torch.tensor(outputs.reshape(12, 70)), torch.tensor(shares))
     definition.mix(x, outputs, shares)
     assert np.array_equal(bits(into), bits(x))
+
+
+def test_a_softmax_near_a_tie_adds_in_order():
+    """Two positions whose weights add up to the middle between two float32, but for the order."""
+    sinks = np.array([0.0, 0.5], np.float32)
+    random = np.random.default_rng(8)
+    scores = random.uniform(-3, 0, (2, 2**20)).astype(np.float32)
+    scores[0] = -1.25
+    weights = np.exp(scores.astype(np.float64)).astype(np.float32).astype(np.float64)
+    total = 1.0 + weights.sum(0)
+    apart = 0.5 * 17 * 2.0**-52
+    close = np.float32(total * (1 - apart)) != np.float32(total * (1 + apart))
+    found = scores[:, close][:, :3]
+    assert found.shape[1] > 0
+    for pair in found.T:
+        given = torch.tensor(np.stack([pair, pair])[None])  # [rows, heads, positions]
+        shares = torch.zeros_like(given)
+        _attention._shares[(1, 1)](
+            given, shares, torch.tensor(sinks), torch.tensor([1]), 2, heads=2, kv_heads=1,
+            window=0, width=2, span=16, **EXACT,
+        )  # fmt: skip
+        for head, sink in enumerate(sinks):
+            largest = max(pair.max(), sink)
+            expected = np.exp((pair - largest).astype(np.float64)).astype(np.float32)
+            total = np.float64(np.float32(np.exp(np.float64(sink - largest))))
+            for weight in expected:
+                total += np.float64(weight)
+            assert np.array_equal(bits(shares[0, head]), bits(expected / np.float32(total)))
 
 
 @pytest.mark.parametrize("spread", [1.0, 1000.0])

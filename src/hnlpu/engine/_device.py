@@ -13,7 +13,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -121,12 +121,19 @@ class DeviceTransformer:
             )
         )  # fmt: skip
         inputs = Inputs(tokens, Places(tables, sequences, positions), cos, sin)
-        with _overflow_is_no_news():
+        with self._here(), _overflow_is_no_news():
             outputs = self._steps.run(inputs)
-        if bool(outputs.infinite.any()):
-            raise NotFinite(NOT_FINITE)
-        hidden = outputs.hidden[torch.from_numpy(wanted).to(device)]
-        return hidden.cpu().numpy(), outputs.fired.cpu().numpy()
+            if bool(outputs.infinite.any()):
+                raise NotFinite(NOT_FINITE)
+            hidden = outputs.hidden[torch.from_numpy(wanted).to(device)]
+            return hidden.cpu().numpy(), outputs.fired.cpu().numpy()
+
+    def _here(self) -> AbstractContextManager[object]:
+        """Kernels start on a thread's own device, which is the first one until it is told."""
+        import torch
+
+        device = self._model.device
+        return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
     def logits_in_pieces(
         self, hidden: Float32, adapters: AdapterRows
@@ -143,7 +150,7 @@ class DeviceTransformer:
         step = max(1, LOGITS_AT_ONCE // self.architecture.vocab_size)
         for start in range(0, len(hidden), step):
             part = torch.tensor(hidden[start : start + step], device=self._model.device)
-            with _overflow_is_no_news():
+            with self._here(), _overflow_is_no_news():
                 logits = unembed(self._model, part).cpu().numpy()
             if not np.isfinite(logits).all():
                 raise NotFinite(

@@ -151,6 +151,7 @@ def _shares(
             total += _weights(score, largest).to(tl.float64)
         divisor = total.to(tl.float32)
     divisors = tl.zeros([width, span], tl.float32) + divisor[:, None]
+    tl.debug_barrier()  # what other threads stored is read from here on
     for start in range(begin, position + 1, span):
         seen = real[:, None] & (start + j >= first) & (start + j <= position)
         weight = tl.load(shares + spots + start, mask=seen, other=0.0)

@@ -9,6 +9,7 @@ Devices without graphs run the same filled-up step kernel by kernel.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -31,57 +32,58 @@ class Steps:
     def __init__(self, model: GpuModel, cache: Cache, spare: int):
         self._model, self._cache, self._spare = model, cache, spare
         self._recorded: dict[tuple[int, int], _Recorded] = {}
+        self._pool: Any = None  # the memory that recordings share
 
     def run(self, inputs: Inputs) -> Outputs:
         """`run_layers` of `inputs`; what it gives is overwritten by the next run."""
-        rows = len(inputs.tokens)
-        if rows > MOST_ROWS:
+        n, pages = len(inputs.tokens), _next_power(inputs.places.tables.shape[1])
+        if n > MOST_ROWS:
             return run_layers(self._model, self._cache, inputs)
-        filled = self._fill(inputs)
+        rows = _next_power(n)
         if self._model.device.type != "cuda":
-            return _cut(run_layers(self._model, self._cache, filled), rows)
-        size = len(filled.tokens), filled.places.tables.shape[1]
-        recorded = self._recorded.get(size)
+            filled = self._blank(rows, pages, inputs)
+            self._fill(filled, inputs)
+            return _cut(run_layers(self._model, self._cache, filled), n)
+        recorded = self._recorded.get((rows, pages))
         if recorded is None:
-            recorded = self._recorded[size] = self._record(filled)
-        for to, what in zip(_tensors(recorded.inputs), _tensors(filled), strict=True):
-            to.copy_(what)
+            recorded = self._record(self._blank(rows, pages, inputs))
+            self._recorded[rows, pages] = recorded
+        self._fill(recorded.inputs, inputs)
         recorded.graph.replay()
-        return _cut(recorded.outputs, rows)
+        return _cut(recorded.outputs, n)
 
-    def _fill(self, inputs: Inputs) -> Inputs:
-        """As many rows, sequences and pages as the next power of two."""
-        n, places = len(inputs.tokens), inputs.places
-        rows, pages = _next_power(n), _next_power(places.tables.shape[1])
-        tables = torch.full(
-            (rows + 1, pages), self._spare, dtype=torch.int64, device=self._model.device
-        )
-        tables[: len(places.tables), : places.tables.shape[1]] = places.tables
-        spare_sequence = rows  # at most one sequence a row, so the last one is free
+    def _blank(self, rows: int, pages: int, like: Inputs) -> Inputs:
+        """Rows that all write to the spare page; one sequence more than rows stays free."""
+        device, half = self._model.device, like.cos.shape[1]
+        whole = torch.empty(0, dtype=torch.int64, device=device)
         return Inputs(
-            _filled(inputs.tokens, rows, 0),
+            whole.new_zeros(rows),
             Places(
-                tables,
-                _filled(places.sequences, rows, spare_sequence),
-                _filled(places.positions, rows, 0),
+                whole.new_full((rows + 1, pages), self._spare),
+                whole.new_full((rows,), rows),
+                whole.new_zeros(rows),
             ),
-            _filled(inputs.cos, rows, 1.0),
-            _filled(inputs.sin, rows, 0.0),
-        )
-
-    def _record(self, example: Inputs) -> _Recorded:
-        """Record a pass of this size, with rows that all write to the spare page."""
-        rows, pages = len(example.tokens), example.places.tables.shape[1]
-        device = self._model.device
-        inputs = Inputs(
-            torch.zeros_like(example.tokens),
-            Places(
-                torch.full((rows + 1, pages), self._spare, dtype=torch.int64, device=device),
-                torch.zeros_like(example.places.sequences),
-                torch.zeros_like(example.places.positions),
-            ),
-            torch.ones_like(example.cos), torch.zeros_like(example.sin),
+            torch.ones((rows, half), device=device), torch.zeros((rows, half), device=device),
         )  # fmt: skip
+
+    def _fill(self, to: Inputs, inputs: Inputs) -> None:
+        """Put `inputs` into larger tensors; what is left of them is as in `_blank`."""
+        n, rows = len(inputs.tokens), len(to.tokens)
+        places, where = inputs.places, to.places
+        for target, values, blank in (
+            (to.tokens, inputs.tokens, 0), (where.sequences, places.sequences, rows),
+            (where.positions, places.positions, 0), (to.cos, inputs.cos, 1.0),
+            (to.sin, inputs.sin, 0.0),
+        ):  # fmt: skip
+            target[:n].copy_(values)
+            if n < rows:
+                target[n:].fill_(blank)
+        where.tables.fill_(self._spare)
+        where.tables[: len(places.tables), : places.tables.shape[1]].copy_(places.tables)
+
+    def _record(self, inputs: Inputs) -> _Recorded:
+        """Record a pass over rows of this size."""
+        device = self._model.device
         # once outside of the recording, where kernels may be compiled
         aside = torch.cuda.Stream(device)
         aside.wait_stream(torch.cuda.current_stream(device))
@@ -89,24 +91,15 @@ class Steps:
             run_layers(self._model, self._cache, inputs)
         torch.cuda.current_stream(device).wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # one pool for all: they play one after the other, and what one gives is taken before
+        with torch.cuda.graph(graph, pool=self._pool):
             outputs = run_layers(self._model, self._cache, inputs)
+        self._pool = self._pool or graph.pool()
         return _Recorded(graph, inputs, outputs)
 
 
 def _next_power(n: int) -> int:
     return 1 << (n - 1).bit_length()
-
-
-def _filled(values: torch.Tensor, rows: int, with_: float) -> torch.Tensor:
-    filled = values.new_full((rows, *values.shape[1:]), with_)
-    filled[: len(values)] = values
-    return filled
-
-
-def _tensors(inputs: Inputs) -> tuple[torch.Tensor, ...]:
-    p = inputs.places
-    return inputs.tokens, p.tables, p.sequences, p.positions, inputs.cos, inputs.sin
 
 
 def _cut(outputs: Outputs, rows: int) -> Outputs:
