@@ -50,11 +50,15 @@ def chip(
             help="Percent of cycles without in_valid and out_ready; may be repeated (default: 0).",
         ),
     ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option("--trace", help="With --simulate: waveforms of the last run, as VCD."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write a build as one chip in SystemVerilog: token ids in, token ids out."""
     from hnlpu._paths import absolute
-    from hnlpu.errors import InvalidInput
+    from hnlpu.errors import InvalidInput, OutputExists
     from hnlpu.hardwire import open_build
     from hnlpu.rtl import require_simulator
     from hnlpu.rtl.chip import build_chip, chip_shape, write_chip
@@ -64,13 +68,17 @@ def chip(
         raise InvalidInput("--simulate needs something to go on with; give --prompt TEXT")
     if prompt and not simulate:
         raise InvalidInput("--prompt is for --simulate; give both")
+    if trace and not simulate:
+        raise InvalidInput("--trace writes what --simulate runs; give both")
+    if trace and trace.exists():
+        raise OutputExists(f"{trace}: exists already; give another name to --trace")
     if simulate:
         require_simulator()
     build = open_build(directory)
     target = absolute(output or Path(f"{build.directory}.chip"))
     shape = chip_shape(build, sequences=sequences, context=context, lanes=lanes)
     with waiting("writing"):
-        written = write_chip(build, target, shape)
+        written = write_chip(build, target, shape, trace=trace is not None)
     facts: dict[str, Any] = {
         "directory": str(target), **written.__dict__, "lanes": shape.width,
         "sequences": shape.sequences, "context": shape.context,
@@ -90,7 +98,7 @@ def chip(
     with waiting("simulating"):
         found = check_chip(
             build, target, shape, prompt or [], max_tokens=max_tokens, temperature=temperature,
-            seed=seed, stalls=stalls or [0],
+            seed=seed, stalls=stalls or [0], trace=absolute(trace) if trace else None,
         )  # fmt: skip
     facts |= {
         "seconds": round(time.monotonic() - began, 1), "fault": found.fault,

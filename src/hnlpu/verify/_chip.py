@@ -61,10 +61,11 @@ def check_chip(
     temperature: float = 0.0,
     seed: int = 0,
     stalls: Sequence[int] = (0,),
+    trace: Path | None = None,
 ) -> ChipCheck:
     """Run prompts through the compiled chip of `folder`, all at once, and through the emulator.
 
-    Prompt n has seed `seed` + n.  Raises InvalidInput for what the chip cannot be asked, ToolFailed
+    Prompt n has seed `seed` + n; the last run writes waveforms to `trace`.  Raises InvalidInput for what the chip cannot be asked, ToolFailed
     where it does not end.
     """
     if max_tokens < 1:
@@ -81,7 +82,9 @@ def check_chip(
         Request(ids, max_tokens, inverse_temperature(temperature), seed + n)
         for n, ids in enumerate(encoded)
     ]
-    runs = tuple((stall, simulate_chip(folder, requests, stall=stall)) for stall in stalls)
+    runs = tuple(
+        (stall, simulate_chip(folder, requests, stall=stall, trace=trace)) for stall in stalls
+    )
     expected = [
         _expected(model, shape, ids, max_tokens, temperature, seed + n)
         for n, ids in enumerate(encoded)

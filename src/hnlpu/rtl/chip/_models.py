@@ -19,6 +19,9 @@ import numpy as np
 from hnlpu.embed import BLOCK
 from hnlpu.rtl._metal import read_metal
 
+_PASSING = (
+    "  logic unused;\n  assign unused = &{1'b0, trunk};  // where no via is, a trunk passes by\n"
+)
 _ENTRIES = re.compile(r"\[(\d+):0\]\[\d+:0\]\[LANES-1:0\] entries")
 _TOTAL = re.compile(r"output logic \[(\d+):0\]\[LANES-1:0\] total")
 
@@ -55,7 +58,7 @@ def wiring_model(text: str) -> str:
     rows = "".join(_masked(np.where(joined < 0, -1, joined // inputs)))
     return (
         "// Model of the module of this name in wiring, for LANES = 1.\n//\n"
-        f"// Latency  none\n// Numbers  as there\n{ports}{ground}{columns}{rows}endmodule\n"
+        f"// Latency  none\n// Numbers  as there\n{ports}{ground}{_PASSING}{columns}{rows}endmodule\n"
     )
 
 

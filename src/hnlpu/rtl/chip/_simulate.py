@@ -61,8 +61,11 @@ def simulate_chip(
     seed: int = 1,
     cycle_limit: int = 10_000_000,
     timeout_s: float = 3600,
+    trace: Path | None = None,
 ) -> ChipRun:
     """Run a compiled chip; `stall` is the percentage of cycles without in_valid and out_ready.
+
+    `trace` is a file for waveforms (VCD) of the chip and its core, two times a cycle.
 
     Raises ToolFailed where it does not end, with the state of the handshakes.
     """
@@ -75,6 +78,7 @@ def simulate_chip(
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     command = ["./obj_chip/chip", "bench/requests.txt", str(stall), str(cycle_limit), str(seed)]
+    command += [] if trace is None else [str(trace)]
     ran = run_tool(command, folder, timeout_s)
     if ran is None:
         raise ToolFailed(f"the simulation took more than {timeout_s:.0f} s")

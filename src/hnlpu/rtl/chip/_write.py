@@ -44,8 +44,10 @@ class WrittenChip:
     stored_bits: int
 
 
-def write_chip(build: Build, out: str | Path, shape: ChipShape) -> WrittenChip:
-    """Write the chip of `shape` into a new folder.
+def write_chip(
+    build: Build, out: str | Path, shape: ChipShape, *, trace: bool = False
+) -> WrittenChip:
+    """Write the chip of `shape` into a new folder; with `trace` its bench can write waveforms.
 
     Raises OutputExists, OutputFailed, InvalidInput; then nothing is left behind.
     """
@@ -65,7 +67,8 @@ def write_chip(build: Build, out: str | Path, shape: ChipShape) -> WrittenChip:
                 pieces = tile_wiring(name, reader.digits(tile), tile.kind, technology)
                 text = b"".join(pieces).decode()
                 _write(folder / "wiring" / f"{name}.sv", text)
-                standing_in[f"{name}.sv"] = wiring_model(text)
+                if tile.kind.scheme == "taps":
+                    standing_in[f"{name}.sv"] = wiring_model(text)
                 wired.append(f"wiring/{name}.sv")
             _write(folder / "top" / f"top_{unit.name}.sv", top(unit))
         for name in words:
@@ -82,7 +85,9 @@ def write_chip(build: Build, out: str | Path, shape: ChipShape) -> WrittenChip:
             f"model/{Path(path).name}" if Path(path).name in standing_in else path for path in order
         ]
         _write(folder / "bench" / "files.f", "".join(f"{path}\n" for path in simulated))
-        _write(folder / "bench" / "chip.f", "".join(f"{line}\n" for line in bench_options()))
+        _write(
+            folder / "bench" / "chip.f", "".join(f"{line}\n" for line in bench_options(trace=trace))
+        )
         bench = files("hnlpu.rtl") / "chip" / "bench" / "chip.cpp"
         _write(folder / "bench" / "chip.cpp", bench.read_text(encoding="utf-8"))
         _write(folder / "design.json", _record(build, shape, found))
@@ -113,7 +118,7 @@ def bench_options(optimise: str = "-O1", *, trace: bool = False) -> list[str]:
         "--cc --exe --build -j 2 -Wall --assert --language 1800-2017",
         "-O3 -fno-dfg --output-split 20000 --x-assign unique --x-initial unique",
         "--top-module chip --prefix Vchip",
-        *(["--trace"] if trace else []),
+        *(["--trace --trace-depth 2"] if trace else []),
         '-CFLAGS "-std=c++20"',
         f'-MAKEFLAGS "CFG_CXXFLAGS_PCH_I=-include OPT_FAST={optimise} OPT_SLOW=-O0 OPT_GLOBAL=-O1"',
         "--Mdir obj_chip -o chip",
