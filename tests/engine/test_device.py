@@ -86,6 +86,49 @@ def test_generate_on_a_device(small):
     assert tokens[0] == tokens[1] != ""
 
 
+def test_recordings_are_played_over_what_their_inputs_hold(small):
+    """A stand-in for CUDA graphs: it runs once when recorded, and again over the same tensors."""
+    import torch
+
+    from hnlpu.engine._device import load_gpu_model
+    from hnlpu.engine._forward import Turns
+    from hnlpu.kernels.gpu import Cache, Inputs, Places, Recording, Steps
+
+    made = []
+
+    def record(run, inputs):
+        run()
+        made.append(len(inputs.tokens))
+        return Recording(inputs, run)
+
+    a = small.transformer.architecture
+    model = load_gpu_model(small.transformer.weights, torch.device("cpu"))
+    turns = Turns(a)
+
+    def steps(recorder):
+        shape = (a.num_hidden_layers, 5, a.num_key_value_heads)
+        cache = Cache(torch.zeros((*shape, a.head_dim, 16)), torch.zeros((*shape, 16, a.head_dim)))
+        return Steps(model, cache, 4, recorder)
+
+    def inputs(tokens, sequences, positions):
+        places = Places(
+            torch.tensor([[2], [0], [3], [1]])[: max(sequences) + 1], torch.tensor(sequences),
+            torch.tensor(positions),
+        )  # fmt: skip
+        angles = (torch.tensor(x) for x in turns.at(np.array(positions)))
+        return Inputs(torch.tensor(tokens), places, *angles)
+
+    plain, recorded = steps(None), steps(record)
+    for rows in (
+        ([8, 9, 4, 2], [0, 1, 2, 0], [0, 0, 0, 1]),
+        ([3, 1, 7], [0, 2, 3], [2, 1, 0]),  # fewer rows than before in the same recording
+    ):
+        ours, theirs = recorded.run(inputs(*rows)), plain.run(inputs(*rows))
+        assert torch.equal(ours.hidden.view(torch.int32), theirs.hidden.view(torch.int32))
+        assert torch.equal(ours.fired, theirs.fired)
+    assert made == [4]
+
+
 def test_the_benchmark_without_a_gpu_ends_in_one_line(tmp_path):
     import torch
 

@@ -23,7 +23,7 @@ from hnlpu.kernels.gpu._project import (
     meet_experts,
     meet_one,
 )
-from hnlpu.kernels.gpu._steps import Steps
+from hnlpu.kernels.gpu._steps import Recording, Steps
 
 __all__ = [
     "Cache",
@@ -35,6 +35,7 @@ __all__ = [
     "Meeting",
     "Outputs",
     "Places",
+    "Recording",
     "Spread",
     "Steps",
     "attend",

@@ -8,6 +8,7 @@ Devices without graphs run the same filled-up step kernel by kernel.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,37 +21,83 @@ MOST_ROWS = 64
 
 
 @dataclass(frozen=True)
-class _Recorded:
-    graph: torch.cuda.CUDAGraph
+class Recording:
+    """A pass that can be played again over what `inputs` then hold."""
+
     inputs: Inputs
-    outputs: Outputs
+    play: Callable[[], Outputs]
+
+
+Recorder = Callable[[Callable[[], Outputs], Inputs], Recording]
+"""Makes a recording of a pass, given how to run it and the inputs that it reads."""
+
+
+class Graphs:
+    """Records passes as CUDA graphs, which share one pool of memory.
+
+    They play one after the other, and what one gives is taken before the next.
+    """
+
+    def __init__(self, device: torch.device):
+        self._device = device
+        self._pool: Any = None
+
+    def __call__(self, run: Callable[[], Outputs], inputs: Inputs) -> Recording:
+        """Record `run`, which reads `inputs`."""
+        # once outside of the recording, where kernels may be compiled
+        aside = torch.cuda.Stream(self._device)
+        aside.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(aside):
+            run()
+        torch.cuda.current_stream(self._device).wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            outputs = run()
+        self._pool = self._pool or graph.pool()
+
+        def play() -> Outputs:
+            graph.replay()
+            return outputs
+
+        return Recording(inputs, play)
 
 
 class Steps:
-    """Runs rows through a model; `spare` is a page of the cache that no sequence uses."""
+    """Runs rows through a model; `spare` is a page of the cache that no sequence uses.
 
-    def __init__(self, model: GpuModel, cache: Cache, spare: int):
+    `record` makes recordings: CUDA graphs on a GPU, else none unless it is given.
+    """
+
+    def __init__(self, model: GpuModel, cache: Cache, spare: int, record: Recorder | None = None):
         self._model, self._cache, self._spare = model, cache, spare
-        self._recorded: dict[tuple[int, int], _Recorded] = {}
-        self._pool: Any = None  # the memory that recordings share
+        if record is None and model.device.type == "cuda":
+            record = Graphs(model.device)
+        self._record = record
+        self._recordings: dict[tuple[int, int], Recording] = {}
 
     def run(self, inputs: Inputs) -> Outputs:
         """`run_layers` of `inputs`; what it gives is overwritten by the next run."""
         n, pages = len(inputs.tokens), _next_power(inputs.places.tables.shape[1])
         if n > MOST_ROWS:
             return run_layers(self._model, self._cache, inputs)
-        rows = _next_power(n)
-        if self._model.device.type != "cuda":
-            filled = self._blank(rows, pages, inputs)
-            self._fill(filled, inputs)
-            return _cut(run_layers(self._model, self._cache, filled), n)
-        recorded = self._recorded.get((rows, pages))
-        if recorded is None:
-            recorded = self._record(self._blank(rows, pages, inputs))
-            self._recorded[rows, pages] = recorded
-        self._fill(recorded.inputs, inputs)
-        recorded.graph.replay()
-        return _cut(recorded.outputs, n)
+        recording = self._recording(_next_power(n), pages, inputs)
+        self._fill(recording.inputs, inputs)
+        return _cut(recording.play(), n)
+
+    def _recording(self, rows: int, pages: int, like: Inputs) -> Recording:
+        """The pass of this size; where nothing is recorded, one to run."""
+        found = self._recordings.get((rows, pages))
+        if found is not None:
+            return found
+        blank = self._blank(rows, pages, like)
+
+        def run() -> Outputs:
+            return run_layers(self._model, self._cache, blank)
+
+        if self._record is None:
+            return Recording(blank, run)
+        made = self._recordings[rows, pages] = self._record(run, blank)
+        return made
 
     def _blank(self, rows: int, pages: int, like: Inputs) -> Inputs:
         """Rows that all write to the spare page; one sequence more than rows stays free."""
@@ -80,22 +127,6 @@ class Steps:
                 target[n:].fill_(blank)
         where.tables.fill_(self._spare)
         where.tables[: len(places.tables), : places.tables.shape[1]].copy_(places.tables)
-
-    def _record(self, inputs: Inputs) -> _Recorded:
-        """Record a pass over rows of this size."""
-        device = self._model.device
-        # once outside of the recording, where kernels may be compiled
-        aside = torch.cuda.Stream(device)
-        aside.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(aside):
-            run_layers(self._model, self._cache, inputs)
-        torch.cuda.current_stream(device).wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        # one pool for all: they play one after the other, and what one gives is taken before
-        with torch.cuda.graph(graph, pool=self._pool):
-            outputs = run_layers(self._model, self._cache, inputs)
-        self._pool = self._pool or graph.pool()
-        return _Recorded(graph, inputs, outputs)
 
 
 def _next_power(n: int) -> int:
