@@ -58,8 +58,8 @@ def silicon() -> None:
         found = synthesize(shape, n5.silicon)
         formula = Taps(n5, shape.kind).transistors(shape.inputs, neurons, 8) * digits
         parts = [
-            sum(found.per_weight(block) for block in found.blocks if block.name.startswith(part))
-            for part in ("taps", "select", "count", "second", "accumulator")
+            sum(found.per_weight(block) for block in found.blocks if part in block.name)
+            for part in ("taps", "selection", "count", "second", "accumulator")
         ]
         told = " | ".join(f"{part:.2f}" for part in parts)
         print(f"| {name} | {found.transistors_per_weight:.2f} | {formula:.2f} | {told} "

@@ -165,7 +165,7 @@ def _synthesize(build: Any, units: Any, *, json: bool) -> list[dict[str, Any]]:
             out.print(
                 f"  {block.name:<15} {block.instances:>7,} x {block.transistors:>9,.0f} "
                 f"{found.per_weight(block):>7.2f} a weight, {block.full_adders} full adders, "
-                f"{block.half_adders} half, {block.flip_flops} flip-flops, depth {block.depth}"
+                f"{block.flip_flops} flip-flops, depth {block.depth}"
             )
     return facts
 

