@@ -102,7 +102,8 @@ module hnlpu_accumulator #(
     parameter int LANES = 1,
     parameter int SUM_BITS = 7,
     parameter int HIGH_BITS = 7,
-    parameter int STEPS = 12
+    parameter int STEPS = 12,
+    parameter bit FIRST_TWICE = 0
 ) (
     input  logic                                  clk,
     input  logic                                  step,
@@ -114,13 +115,15 @@ module hnlpu_accumulator #(
   logic [HIGH_BITS-1:0] high;
   logic [STEPS-2:0] low;
   logic [HIGH_BITS-1:0] wide;
+  logic [HIGH_BITS-1:0] kept;
   logic [HIGH_BITS-1:0] addend;
 
   assign wide = HIGH_BITS'(sum);
+  assign kept = !first ? high >> 1 : (FIRST_TWICE ? wide : '0);
   assign addend = last ? ~wide : wide;
   always_ff @(posedge clk) begin
     if (step) begin
-      high <= (first ? '0 : high >> 1) + addend + HIGH_BITS'(last);
+      high <= kept + addend + HIGH_BITS'(last);
       low  <= {high[0], low[STEPS-2:1]};
     end
   end

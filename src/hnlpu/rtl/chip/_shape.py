@@ -173,6 +173,10 @@ def chip_shape(
             f"{build.directory}: is placed on {manifest.placement.chips} chips, and RTL of a whole "
             "chip needs one; build with --chips 1"
         )
+    if manifest.placement.scheme != "taps":
+        raise InvalidInput(
+            f"{build.directory}: a whole chip in RTL is of the taps scheme; build with --scheme taps"
+        )
     if not 1 <= sequences <= 64:
         raise InvalidInput(f"{sequences} sequences in flight: 1 to 64 do")
     room = a.max_position_embeddings if context is None else context

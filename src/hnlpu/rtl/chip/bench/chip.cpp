@@ -20,6 +20,9 @@
 
 #include "Vchip.h"
 #include "verilated.h"
+#if VM_COVERAGE
+#include "verilated_cov.h"
+#endif
 #if VM_TRACE
 #include "verilated_vcd_c.h"
 #endif
@@ -187,6 +190,9 @@ int main(int argc, char** argv) {
     return 3;
   }
   top->final();
+#if VM_COVERAGE
+  context->coveragep()->write("coverage.dat");
+#endif
   std::printf("{\"cycles\": %llu, \"seconds\": %.6f, \"tokens\": %zu, \"answers\": {",
               static_cast<unsigned long long>(cycle), seconds, tokens);
   const char* comma = "";
