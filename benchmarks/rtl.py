@@ -152,8 +152,8 @@ def _drawn(curves: dict[str, list[tuple[int, float]]]) -> str:
         parts += [
             f'<circle cx="{x(c):.1f}" cy="{y(t):.1f}" r="3.5" fill="{colour}"/>' for c, t in points
         ]
-    parts.append('<text x="470" y="60" fill="#1f77b4">bank: 1 to 32 experts, all used</text>')
-    parts.append('<text x="470" y="78" fill="#d62728">fold: 1 to 64 phases</text>')
+    parts.append('<text x="410" y="60" fill="#1f77b4">bank: 1 to 32 experts, all used</text>')
+    parts.append('<text x="410" y="78" fill="#d62728">fold: 1 to 64 phases</text>')
     parts.append(f'<text x="{left}" y="20">transistors a weight</text>')
     parts.append(
         f'<text x="600" y="{bottom + 34}" text-anchor="end">cycles of a product (bank: of all members)</text>'
