@@ -11,10 +11,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # two torch threads on two shared cores nearly stop each other
 TESTING := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo demo-serve test model lint format clean
+.PHONY: help demo demo-serve test model model-small lint format clean
 
 help:
-	@echo "make demo        hardwire the bundled model, prove it, draw it, let it talk, price its chip"
+	@echo "make demo        hardwire the bundled model, prove it, draw it, simulate it, let it talk, price its chip"
 	@echo "make demo-serve  the same model behind a chat page, on port 8000"
 	@echo "make test        run the tests"
 	@echo "make model       train the bundled model anew (100 minutes on two cores)"
@@ -36,6 +36,12 @@ model: $(VENV)/.installed-test
 	$(BIN)/python training/export.py --run runs/stdlib --out $(MODEL)
 	$(BIN)/python training/evaluate.py $(MODEL) --out $(MODEL)/evaluation.json
 
+# twenty minutes: the small model that becomes a whole chip in RTL
+model-small: $(VENV)/.installed-test
+	$(BIN)/python training/train.py --model stdlib-140k --minutes 18 --threads 1 --out runs/140k
+	$(BIN)/python training/export.py --run runs/140k --out checkpoints/stdlib-140k
+	$(BIN)/python training/evaluate.py checkpoints/stdlib-140k --out checkpoints/stdlib-140k/evaluation.json
+
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,11 +60,11 @@ $(VENV)/bin/python:
 # the C kernels are compiled at install: anew where they have changed
 $(VENV)/.installed: pyproject.toml hatch_build.py $(wildcard src/hnlpu/kernels/*.[ch]) | $(VENV)/bin/python
 	@echo "installing hnlpu into $(VENV) ..."
-	@$(BIN)/pip install --quiet --editable '.[masks]'
+	@$(BIN)/pip install --quiet --editable '.[masks,rtl]'
 	@touch $@
 
 $(VENV)/.installed-serve: $(VENV)/.installed
-	@$(BIN)/pip install --quiet --editable '.[masks,serve]'
+	@$(BIN)/pip install --quiet --editable '.[masks,rtl,serve]'
 	@touch $@
 
 # torch is pinned: one version for everybody; pip takes its CPU build where an index offers one

@@ -1,4 +1,4 @@
-"""The main job on the bundled model, from checkpoint to masks, report and machine:  make demo
+"""The main job on the bundled model, from checkpoint to masks, RTL, report and machine:  make demo
 
 Runs the same commands that a user would type, prints each before it runs, and
 says at the end where the report is.
@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PROMPT = 'def is_text(path):\n    """Return True if'
 HELD_OUT_BYTES = 60_000
+ROUTER = "model.layers.0.mlp.router"
 TILE = "model.layers.0.mlp.experts.gate_up_proj.e0.n32.b0"
 
 
@@ -56,6 +57,14 @@ def main() -> None:
     run("masks", build, "--tile", TILE, "--with-base", "-o", tile)
     run("verify", build, "--masks-from", tile)
     run("masks", build, "--tile", TILE, "--png", "-o", out / "tile.png")
+    print(
+        "\nTwo neurons of the router as SystemVerilog, simulated and held to the golden integers:"
+    )
+    rtl = out / "rtl"
+    if rtl.exists():
+        shutil.rmtree(rtl)
+    neurons = ("--neurons", "2", "--vectors", "640", "--simulate")
+    run("rtl", build, "--matrix", ROUTER, *neurons, "-o", rtl)
     print(f"\nThe hardwired model continues {PROMPT!r}:")
     run(
         "generate",
