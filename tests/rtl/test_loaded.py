@@ -68,7 +68,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> Cut:
         text = b"".join(tile_wiring(name, part, kind, N5))
         (folder / "wiring" / f"{name}.sv").write_bytes(text)
     unit = Unit(array, shape, tiles)
-    return Cut(unit, Programs(folder).find(unit), folder, digits)
+    return Cut(unit, Programs(folder, "-O0").find(unit), folder, digits)
 
 
 def test_tiles_lie_where_the_top_lays_them(cut: Cut) -> None:
@@ -119,11 +119,11 @@ def test_a_program_without_end_tells_its_handshakes(
 
 def test_a_regions_array_is_simulated_whole(tmp_path: Path) -> None:
     build = build_small(tmp_path, 0, "regions")
-    [unit] = find_units(build, matrices=["*k_proj"], neurons=8)
+    [unit] = find_units(build, matrices=["*k_proj"], neurons=1)
     write_rtl(build, tmp_path / "out", [unit], vectors=0)
     weights = TileReader(build).weights(unit.whole)
     vectors = make_vectors(unit.shape, weights, 256, seed=2)
-    program = Programs(tmp_path).find(unit)
+    program = Programs(tmp_path, "-O0").find(unit)
     assert simulate_loaded(program, tmp_path / "out", unit, vectors, weights).fault == ""
 
 

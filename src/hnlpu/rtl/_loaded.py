@@ -86,11 +86,12 @@ class _Buses:
 
 
 def compile_silicon(
-    shape: ArrayShape, spans: Sequence[int], folder: Path, timeout_s: float = 1200
-) -> Program:
+    shape: ArrayShape, spans: Sequence[int], folder: Path, optimise: str = "-O2",
+    timeout_s: float = 1200,
+) -> Program:  # fmt: skip
     """Compile silicon of `group_shape` in a new folder; raises ToolMissing, ToolFailed.
 
-    `spans` are the blocks of the array's tiles, side by side.
+    `spans` are the blocks of the array's tiles, side by side; `optimise` is told to the C++ compiler.
     """
     verilator = require_simulator()
     shape = group_shape(shape)
@@ -103,7 +104,7 @@ def compile_silicon(
         (folder / name).write_text(text, encoding="utf-8")
     (folder / "metal.h").write_text(_header(_Buses(shape, spans)), encoding="utf-8")
     options = [
-        *verilator_options(shape, array_name(shape), {"GROUP": shape.neurons}, "-O2"),
+        *verilator_options(shape, array_name(shape), {"GROUP": shape.neurons}, optimise),
         "--Mdir objects -o loaded", *texts, "loaded.cpp",
     ]  # fmt: skip
     (folder / "loaded.f").write_text("".join(f"{line}\n" for line in options), encoding="utf-8")
@@ -119,8 +120,9 @@ def compile_silicon(
 class Programs:
     """Programs by shape of silicon, each compiled in `folder` when a unit first needs it."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, optimise: str = "-O2"):
         self._folder = folder
+        self._optimise = optimise
         self._found: dict[ArrayShape, Program] = {}
 
     def find(self, unit: Unit) -> Program:
@@ -128,7 +130,8 @@ class Programs:
         shape = group_shape(unit.shape)
         if shape not in self._found:
             folder = self._folder / f"program_{shape.name}"
-            self._found[shape] = compile_silicon(unit.shape, spans_of(unit.tiles), folder)
+            spans = spans_of(unit.tiles)
+            self._found[shape] = compile_silicon(unit.shape, spans, folder, self._optimise)
         return self._found[shape]
 
 
