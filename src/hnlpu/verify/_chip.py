@@ -79,7 +79,12 @@ def check_chip(
                 f"{shape.context}"
             )
     requests = [
-        Request(ids, max_tokens, inverse_temperature(temperature), seed + n)
+        Request(
+            ids,
+            max_tokens if max_tokens < shape.context else 0,
+            inverse_temperature(temperature),
+            seed + n,
+        )
         for n, ids in enumerate(encoded)
     ]
     runs = tuple(

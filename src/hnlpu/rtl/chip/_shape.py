@@ -21,6 +21,10 @@ WIDEST = 64
 """Lanes of the vector unit, at most."""
 LARGEST_CONTEXT = 65536
 LARGEST_SUM_BITS = 62
+LARGEST_ROPE_FACTOR = 2.5
+"""Entries of the table of sines rise by less than 2^18."""
+LARGEST_LIMIT = 16383.0
+"""SwiGLU adds one to what it clamps."""
 SEQUENCES = 4
 
 
@@ -51,6 +55,16 @@ class ChipShape:
             )
         if a.num_experts_per_tok > 16:
             raise DoesNotFit(f"{a.num_experts_per_tok} experts a token: at most 16 have a rank")
+        factor = a.rope.frequencies(a.head_dim)[1]
+        if not factor <= LARGEST_ROPE_FACTOR:
+            raise DoesNotFit(
+                f"a factor of {factor:g} on RoPE: the table of sines holds {LARGEST_ROPE_FACTOR:g} "
+                "at most"
+            )
+        if a.swiglu_limit > LARGEST_LIMIT:
+            raise DoesNotFit(
+                f"swiglu_limit {a.swiglu_limit:g}: at most {LARGEST_LIMIT:g} is clamped to"
+            )
         if self.sum_bits > LARGEST_SUM_BITS:
             raise DoesNotFit(
                 f"sums of {self.sum_bits} bits: at most {LARGEST_SUM_BITS} become values; "

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hnlpu.errors import ToolFailed
+from hnlpu.errors import InvalidInput, ToolFailed
 from hnlpu.rtl._simulate import first_line, require_simulator
 from hnlpu.rtl._tools import run_tool
 
-LARGEST_TAG = 255
+MOST_REQUESTS = 256
+"""Tags have eight bits."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,11 @@ def simulate_chip(
 
     `trace` is a file for waveforms (VCD) of the chip and its core, two times a cycle.
 
-    Raises ToolFailed where it does not end, with the state of the handshakes.
+    Raises ToolFailed where it does not end, with the state of the handshakes, and InvalidInput for
+    more requests than there are tags.
     """
+    if len(requests) > MOST_REQUESTS:
+        raise InvalidInput(f"{len(requests)} requests: a run takes {MOST_REQUESTS} at most")
     folder = Path(folder)
     path = folder / "bench" / "requests.txt"
     lines = [

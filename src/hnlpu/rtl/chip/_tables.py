@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from hnlpu.numerics import EXP_TABLE, SIGMOID_TABLE
-from hnlpu.rtl.chip._program import WORD_BITS, Program
+from hnlpu.rtl.chip._program import FIELDS, WORD_BITS, Instruction, Op, Operand, Program
 from hnlpu.rtl.chip._shape import ChipShape, ceil_log2
 
 
 def tables(shape: ChipShape) -> dict[str, str]:
     """Text of the tables of functions, by file name."""
     exp, sigmoid = EXP_TABLE.tolist(), SIGMOID_TABLE.tolist()
-    sine = [*shape.sine_entries]
+    sine = shape.sine_entries
     return {
         "hnlpu_exp_table.sv": _table(
             "hnlpu_exp_table", "2^-(k / 256) and how far it falls to the next entry",
@@ -35,8 +35,8 @@ def _steps(entries: Sequence[int], sign: int) -> list[int]:
 
 
 def _table(
-    name: str, what: str, index_bits: int, first: tuple[str, int, list[int]],
-    second: tuple[str, int, list[int]],
+    name: str, what: str, index_bits: int, first: tuple[str, int, Sequence[int]],
+    second: tuple[str, int, Sequence[int]],
 ) -> str:  # fmt: skip
     (value, value_bits, values), (step, step_bits, steps) = first, second
     rows = "".join(
@@ -54,7 +54,7 @@ module {name} (
     output logic [{step_bits - 1}:0] {step}
 );
   always_comb begin
-    unique case (index)
+    case (index)
 {rows}      default: {{{value}, {step}}} = '0;
     endcase
   end
@@ -62,27 +62,20 @@ endmodule
 """
 
 
-def program_name(shape: ChipShape) -> str:
-    """Module that holds a chip's program."""
-    return "hnlpu_program"
-
-
-def program(shape: ChipShape, found: Program) -> tuple[str, str]:
-    """File name and text of the program's module."""
-    name, bits = program_name(shape), place_bits(found)
+def program(found: Program) -> str:
+    """Text of the program's module."""
+    bits = place_bits(found)
     rows = "".join(
         f"      {bits}'d{place}: word = {WORD_BITS}'h{one.word():0{-(-WORD_BITS // 4)}x};"
         f"  // {describe(one)}\n"
         for place, one in enumerate(found.instructions)
     )
-    return (
-        f"{name}.sv",
-        f"""\
+    return f"""\
 // Program of a chip: what every token goes through, {len(found.instructions)} instructions.
 //
 // Latency  combinational
 // Numbers  place: {bits} bits; an instruction: {WORD_BITS} bits, see hnlpu_chip_pkg.sv
-module {name}
+module hnlpu_program
   import hnlpu_chip_pkg::*;
 (
     input  logic [{bits - 1}:0] place,
@@ -90,20 +83,17 @@ module {name}
 );
   logic [{WORD_BITS - 1}:0] word;
   always_comb begin
-    unique case (place)
+    case (place)
 {rows}      default: word = '0;
     endcase
   end
   assign instruction = instruction_t'(word);
 endmodule
-""",
-    )
+"""
 
 
-def describe(one: object) -> str:
+def describe(one: Instruction) -> str:
     """An instruction as a comment: its fields that are not zero."""
-    from hnlpu.rtl.chip._program import FIELDS, Op, Operand
-
     parts = []
     for name, _ in FIELDS:
         value = getattr(one, name)

@@ -8,7 +8,7 @@ from hnlpu.rtl._design import Unit
 from hnlpu.rtl.chip._program import Program
 from hnlpu.rtl.chip._shape import ChipShape, ceil_log2
 from hnlpu.rtl.chip._stored import SHIFT_BITS, VALUE_BITS, word_bits
-from hnlpu.rtl.chip._tables import place_bits, program_name
+from hnlpu.rtl.chip._tables import place_bits
 
 TAG_BITS = 8
 
@@ -86,7 +86,7 @@ module chip (
   logic [{member - 1}:0] member;
   logic [{width - 1}:0][{shape.sum_bits - 1}:0] sums;
 {stores}
-  {program_name(shape)} stored_program (
+  hnlpu_program stored_program (
       .place(place),
       .instruction(instruction)
   );
@@ -158,6 +158,7 @@ def _store(name: str, words: int, bits: int, place: str) -> str:
 def _arrays(shape: ChipShape, program: Program, units: Mapping[str, Unit]) -> str:
     """Every array: its activations by bit, then input, and its sums."""
     bits, inputs = shape.activation_bits, shape.activation_beats * shape.width
+    member_bits = ceil_log2(shape.architecture.num_local_experts)
     text = f"""
   // activations by bit, then input
   logic [{bits - 1}:0][{inputs - 1}:0] planes;
@@ -173,7 +174,8 @@ def _arrays(shape: ChipShape, program: Program, units: Mapping[str, Unit]) -> st
             unit = units[matrix]
             one, name = unit.shape, unit.name
             x, y = f"x_{name}", f"y_{name}"
-            member = f"\n      .member({one.member_bits}'(member))," if one.kind.bank > 1 else ""
+            chosen = _cast("member", member_bits, one.member_bits)
+            member = f"\n      .member({chosen})," if one.kind.bank > 1 else ""
             text += f"""
   logic [{one.activation_bits - 1}:0][{one.inputs - 1}:0] {x};
   logic [{one.neurons - 1}:0][{one.total_bits - 1}:0] {y};
@@ -208,14 +210,20 @@ def _sums(shape: ChipShape, program: Program, units: Mapping[str, Unit]) -> str:
     text = f"\n  logic [{len(program.reads) - 1}:0][{shape.width - 1}:0][{shape.sum_bits - 1}:0] beats;\n"
     for place, read in enumerate(program.reads):
         unit = units[read.matrix]
-        row = f"{read.first}+{read.step}*n"
+        row = f"y_{unit.name}[{read.first}+{read.step}*n]"
+        wide = _cast(f"$signed({row})", unit.shape.total_bits, shape.sum_bits)
         text += f"""\
   for (genvar n = 0; n < {shape.width}; n++) begin : g_beat_{place}
     if (n < {read.count}) begin : g_row
-      assign beats[{place}][n] = {shape.sum_bits}'($signed(y_{unit.name}[{row}]));
+      assign beats[{place}][n] = {wide};
     end else begin : g_none
       assign beats[{place}][n] = '0;
     end
   end
 """
     return f"{text}  assign sums = beats[sum_beat];\n"
+
+
+def _cast(text: str, bits: int, to: int) -> str:
+    """An expression of `bits` bits as one of `to` bits."""
+    return text if bits == to else f"{to}'({text})"

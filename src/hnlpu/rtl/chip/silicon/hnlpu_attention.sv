@@ -168,7 +168,7 @@ module hnlpu_attention #(
       state <= IDLE;
       done  <= 1'b0;
     end else begin
-      unique case (state)
+      case (state)
         IDLE: begin
           if (start) begin
             state <= SCORE;
@@ -191,7 +191,7 @@ module hnlpu_attention #(
   end
 
   always_ff @(posedge clk) begin
-    unique case (state)
+    case (state)
       IDLE: begin
         query <= '0;
         origin <= base;

@@ -211,7 +211,7 @@ module hnlpu_core
     logic [31:0] operand;
 
     always_comb begin
-      unique case (instruction.operand)
+      case (instruction.operand)
         IMMEDIATE: operand = instruction.immediate;
         REGISTER: operand = b[n];
         PARAMETER: operand = parameters[n];
@@ -407,12 +407,12 @@ module hnlpu_core
   assign embedding_beat = EMBEDDING_BITS'(instruction.index);
   assign parameter_beat = PARAMETER_BITS'(instruction.index);
   always_comb begin
-    unique case (instruction.op)
+    case (instruction.op)
       MULTIPLY: write = execute && instruction.write;
       ADD, CLAMP, SIGMOID, EMBED, READ, MIXED: write = execute;
       default: write = 1'b0;
     endcase
-    unique case (instruction.op)
+    case (instruction.op)
       EMBED: result = embedding;
       READ: result = read;
       MIXED: result = mixed[int'(instruction.index)%QueryBeats];
@@ -432,7 +432,7 @@ module hnlpu_core
 
   always_ff @(posedge clk) begin
     if (execute) begin
-      unique case (instruction.op)
+      case (instruction.op)
         SETTLE: scales[id] <= exponent;
         QUANTIZE: begin
           for (int n = 0; n < ACTIVATION_BEATS; n++) begin

@@ -47,10 +47,10 @@ module hnlpu_divider #(
   end
 
 `ifndef SYNTHESIS
-  localparam int WideBits = HighBits > DENOMINATOR_BITS ? HighBits : DENOMINATOR_BITS;
   always_ff @(posedge clk) begin
     if (start) begin
-      assert (WideBits'(scaled[NUMERATOR_BITS+FRACTION-1:QUOTIENT_BITS]) < WideBits'(denominator))
+      assert ({{DENOMINATOR_BITS{1'b0}}, scaled[NUMERATOR_BITS+FRACTION-1:QUOTIENT_BITS]} <
+          {{HighBits{1'b0}}, denominator})
       else $error("a quotient does not fit");
     end
   end

@@ -65,7 +65,7 @@ module hnlpu_lane
   end
 
   always_comb begin
-    unique case (op)
+    case (op)
       ADD: y = of_sum;
       CLAMP: y = clamped;
       SIGMOID: y = {7'd0, share};

@@ -96,7 +96,7 @@ module hnlpu_sampler #(
       state <= IDLE;
       done  <= 1'b0;
     end else begin
-      unique case (state)
+      case (state)
         IDLE: begin
           if (start) begin
             state <= inverse == '0 ? IDLE : ADD_UP;
@@ -116,7 +116,7 @@ module hnlpu_sampler #(
   end
 
   always_ff @(posedge clk) begin
-    unique case (state)
+    case (state)
       IDLE: begin
         if (start) begin
           place <= '0;

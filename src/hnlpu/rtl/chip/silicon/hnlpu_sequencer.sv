@@ -64,7 +64,7 @@ module hnlpu_sequencer
   always_comb begin
     blocked = 1'b0;
     held = 1'b0;
-    unique case (op)
+    case (op)
       ACQUIRE: blocked = busy[index];
       AWAIT: blocked = !done[index];
       ROOT: held = !root_done;
@@ -90,7 +90,7 @@ module hnlpu_sequencer
       waiting[sequence_id] <= 1'b1;
     end else if (execute) begin
       places[sequence_id] <= place + 1'b1;
-      unique case (op)
+      case (op)
         ACQUIRE: busy[index] <= 1'b1;
         RELEASE: busy[index] <= 1'b0;
         SKIP: if (prompt) places[sequence_id] <= target;
