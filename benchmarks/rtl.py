@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from hnlpu.embed import ArrayKind, Regions, Taps, TileDigits
-from hnlpu.rtl import ArrayShape, Library, array_shape, map_cells, synthesize, wiring
+from hnlpu.embed import ArrayKind, Regions, Taps, TileDigits, tracks_needed
+from hnlpu.rtl import ArrayShape, Library, array_shape, map_cells, synthesize, tile_wiring
 from hnlpu.technology import load_technology
 
 ROWS, BLOCKS = 256, 32
@@ -28,22 +29,27 @@ KINDS = [
 ]  # fmt: skip
 
 
-def emission() -> float:
-    """Median weights a second that become wiring, on one core."""
+def emission() -> None:
+    """Median weights a second that become wiring, on one core, by scheme."""
+    n5 = load_technology("n5")
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 256, (ROWS, BLOCKS, 16), dtype=np.uint8)
     codes[(codes & 15) == 8] &= 0xF0
     codes[(codes >> 4) == 8] &= 0x0F
     digits = TileDigits(codes, rng.integers(0, 3, (ROWS, BLOCKS), dtype=np.uint8))
-    rates = []
-    for _ in range(7):
-        began = time.process_time()
-        size = sum(map(len, wiring("tile", digits, 2)))
-        rates.append(digits.weights / (time.process_time() - began))
-    print(
-        f"wiring: {np.median(rates) / 1e6:.1f} M weights/s, {size / digits.weights:.1f} bytes a weight"
-    )
-    return float(np.median(rates))
+    kinds = [("taps", ArrayKind("taps", 1, 1, 2))]
+    for group in (4, 8):
+        kind = ArrayKind("regions", 1, 1, 2, group)
+        kind = replace(kind, tracks=tracks_needed(n5, kind, digits))
+        kinds.append((f"regions, groups of {group}", kind))
+    for name, kind in kinds:
+        rates = []
+        for _ in range(7):
+            began = time.process_time()
+            size = sum(map(len, tile_wiring("tile", digits, kind, n5)))
+            rates.append(digits.weights / (time.process_time() - began))
+        print(f"wiring, {name}: {np.median(rates) / 1e6:.1f} M weights/s, "
+              f"{size / digits.weights:.1f} bytes a weight")  # fmt: skip
 
 
 def silicon() -> None:

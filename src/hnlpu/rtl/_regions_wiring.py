@@ -38,26 +38,26 @@ def regions_wiring(
     yield _head(name, digits, kind, frame.groups, scheme.ties).encode()
     yield _trunks(routes.port, powered=bool(routes.word.any())).encode()
     names, words = _names(inputs), _words(scheme.ties)
-    of_port = np.empty(frame.groups * kind.group, np.int32)
-    # the highest port of a concatenation comes first; a group ends its line with port 0
-    last = np.arange(len(of_port)) % kind.group == 0
+    groups, step = frame.groups, kind.group
+    of_port = np.empty(groups * step, np.int32)
+    chunks = [(first, min(first + _CHUNK, groups)) for first in range(0, groups, _CHUNK)]
+    # the highest comes first in a concatenation; a group ends its line with port 0
+    order = np.concatenate([np.arange(end - 1, first - 1, -1) for first, end in chunks])
+    port_order = (step * order[:, None] + np.arange(step - 1, -1, -1)).ravel()
+    last = (port_order % step == 0).astype(np.int8)
+    port_size, word_size = step * names.itemsize, words.itemsize
     for row, (port, word) in enumerate(zip(routes.port, routes.word, strict=True)):
         of_port[:] = inputs
         wired = np.flatnonzero(port != NO_PORT)
         of_port[port[wired]] = wired
-        ports = names[of_port, last.astype(np.int8)]
-        for first in range(0, frame.groups, _CHUNK):
-            end = min(first + _CHUNK, frame.groups)
-            taken = ports[first * kind.group : end * kind.group][::-1]
-            yield _statement("p", row, first, end, taken)
-            yield _statement("t", row, first, end, words[word[first:end]][::-1])
+        ports = names[of_port[port_order], last].tobytes()
+        ties = words[word[order]].tobytes()
+        for first, end in chunks:
+            yield b"  assign p[%d][%d:%d] = {\n%s\n  };\n  assign t[%d][%d:%d] = {\n%s\n  };\n" % (
+                row, end - 1, first, ports[first * port_size : end * port_size].rstrip(b", \n"),
+                row, end - 1, first, ties[first * word_size : end * word_size].rstrip(b", \n"),
+            )  # fmt: skip
     yield b"endmodule\n"
-
-
-def _statement(bus: str, row: int, first: int, end: int, texts: Texts) -> bytes:
-    return b"  assign %s[%d][%d:%d] = {\n%s\n  };\n" % (
-        bus.encode(), row, end - 1, first, texts.tobytes().rstrip(b", \n"),
-    )  # fmt: skip
 
 
 def _head(name: str, digits: TileDigits, kind: ArrayKind, groups: int, ties: int) -> str:
