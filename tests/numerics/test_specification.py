@@ -93,7 +93,7 @@ def test_the_code_prints_what_its_comments_say():
         exec(compile(code, PAGE.name, "exec"), {})
     said = re.findall(r"\)  # (.*)", code)
     assert printed.getvalue().splitlines() == said
-    assert len(said) == 5
+    assert len(said) == 6
 
 
 def test_the_first_and_the_last_entries():
