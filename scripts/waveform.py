@@ -25,7 +25,7 @@ COLOURS = {
     "embedding": "#99582a", "sampling": "#b5382b",
 }  # fmt: skip
 KINDS = {
-    Op.SQUARES: "norm", Op.ROOT: "norm", Op.PEAK: "quantize", Op.SETTLE: "quantize",
+    Op.SQUARES: "norm", Op.PEAK: "quantize", Op.SETTLE: "quantize",
     Op.QUANTIZE: "quantize", Op.READ: "arrays", Op.ACQUIRE: "arrays", Op.ISSUE: "arrays",
     Op.AWAIT: "arrays", Op.RELEASE: "arrays", Op.ANGLE: "RoPE", Op.KEYS: "attention",
     Op.VALUES: "attention", Op.QUERY: "attention", Op.MIXED: "attention", Op.TOP: "experts",
@@ -138,7 +138,7 @@ def main() -> None:
     ]
     layers = [f"layer {n // 5}: " for n in range(len(groups) - 1)]
     titles = [layer + name for layer, name in zip(layers, groups, strict=False)] + ["unembedding"]
-    for number, title in enumerate([*titles, "attention unit", "sampler"]):
+    for number, title in enumerate([*titles, "attention unit", "sampler", "root", "router unit"]):
         owner: int | None = None
         state: list[object] = []
         for n, c in enumerate(cycles[: last + 12]):

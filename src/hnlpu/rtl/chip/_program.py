@@ -25,25 +25,24 @@ class Op(IntEnum):
     EMBED = 4
     READ = 5
     SQUARES = 6
-    ROOT = 7
-    PEAK = 8
-    SETTLE = 9
-    QUANTIZE = 10
-    ACQUIRE = 11
-    ISSUE = 12
-    AWAIT = 13
-    RELEASE = 14
-    ANGLE = 15
-    KEYS = 16
-    VALUES = 17
-    QUERY = 18
-    MIXED = 19
-    TOP = 20
-    SHARES = 21
-    LOGITS = 22
-    SKIP = 23
-    TAKE = 24
-    FINISH = 25
+    PEAK = 7
+    SETTLE = 8
+    QUANTIZE = 9
+    ACQUIRE = 10
+    ISSUE = 11
+    AWAIT = 12
+    RELEASE = 13
+    ANGLE = 14
+    KEYS = 15
+    VALUES = 16
+    QUERY = 17
+    MIXED = 18
+    TOP = 19
+    SHARES = 20
+    LOGITS = 21
+    SKIP = 22
+    TAKE = 23
+    FINISH = 24
 
 
 class Operand(IntEnum):
@@ -93,6 +92,8 @@ FIELDS = (
     ("banked", 1), ("shift", 6), ("rank", 4), ("dst", 10), ("a", 10), ("b", 10), ("index", 16),
     ("immediate", 32),
 )  # fmt: skip
+UNITS = 4
+"""Resources behind the arrays: attention unit, sampler, root, router."""
 WORD_BITS = sum(bits for _, bits in FIELDS)
 
 
@@ -168,7 +169,8 @@ class _Assembler:
                 (experts + "down_proj",),
             ]
         self.groups.append((UNEMBEDDING,))
-        self.attention, self.sampler = len(self.groups), len(self.groups) + 1
+        first = len(self.groups)
+        self.attention, self.sampler, self.root, self.router = range(first, first + UNITS)
 
     def program(self) -> Program:
         a = self.shape.architecture
@@ -202,11 +204,14 @@ class _Assembler:
 
     def norm(self, weight: str) -> None:
         """X to h."""
+        self.emit(Op.ACQUIRE, index=self.root)
         for beat, x in enumerate(self.x):
             self.emit(Op.SQUARES, a=x, first=beat == 0)
-        self.emit(Op.ROOT)
+        self.emit(Op.ISSUE, index=self.root)
+        self.emit(Op.AWAIT, index=self.root)
         for x, h in zip(self.x, self.h, strict=True):
             self.multiply(h, x, Operand.INVERSE, first=True, root=True)
+        self.emit(Op.RELEASE, index=self.root)
         for beat, h in enumerate(self.h):
             place = len(self.parameters)
             self.parameters.append((weight, beat))
@@ -310,9 +315,13 @@ class _Assembler:
         self.take(list(self.read(prefix + ".mlp.router", a.num_local_experts)), logits)
         self.emit(Op.RELEASE, index=group)
         ranks = range(a.num_experts_per_tok)
+        self.emit(Op.ACQUIRE, index=self.router)
         for rank in ranks:
             self.emit(Op.TOP, a=self.logits, rank=rank, first=rank == 0)
+        self.emit(Op.ISSUE, index=self.router)
+        self.emit(Op.AWAIT, index=self.router)
         self.emit(Op.SHARES)
+        self.emit(Op.RELEASE, index=self.router)
         name = prefix + ".mlp.experts."
         gates = list(self.read(name + "gate_up_proj", a.intermediate_size, step=2))
         ups = list(self.read(name + "gate_up_proj", a.intermediate_size, first=1, step=2))

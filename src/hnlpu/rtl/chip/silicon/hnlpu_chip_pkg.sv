@@ -8,25 +8,24 @@ package hnlpu_chip_pkg;
     EMBED       = 5'd4,   // beat `index` of the token's embedding to dst
     READ        = 5'd5,   // values of beat `index` of the arrays' sums to dst
     SQUARES     = 5'd6,   // sum of squares (or the norm's epsilon) + squares of a
-    ROOT        = 5'd7,   // waits until the root of that sum is there
-    PEAK        = 5'd8,   // largest and smallest value so far (or 0) and of a
-    SETTLE      = 5'd9,   // the scale that they ask for becomes the sequence's
-    QUANTIZE    = 5'd10,  // a at the sequence's scale to beat `index` of activations
-    ACQUIRE     = 5'd11,  // waits until the resource is free, and takes it
-    ISSUE       = 5'd12,  // starts the resource
-    AWAIT       = 5'd13,  // waits until the resource is done
-    RELEASE     = 5'd14,  // frees the resource
-    ANGLE       = 5'd15,  // cosine and sine `index` of the token's position
-    KEYS        = 5'd16,  // a, as keys, to beat `index` of the position's
-    VALUES      = 5'd17,  // a, as values, to beat `index` of the position's
-    QUERY       = 5'd18,  // a, as queries, to beat `index` of the attention unit
-    MIXED       = 5'd19,  // beat `index` of the attention unit's result to dst
-    TOP         = 5'd20,  // expert of rank `index` among logits a
-    SHARES      = 5'd21,  // waits until the experts' shares are there
-    LOGITS      = 5'd22,  // like READ, to beat `dst` of the sampler
-    SKIP        = 5'd23,  // goes to instruction `immediate` if more of the prompt follows
-    TAKE        = 5'd24,  // the sampler's token becomes the sequence's next
-    FINISH      = 5'd25   // the token is done
+    PEAK        = 5'd7,   // largest and smallest value so far (or 0) and of a
+    SETTLE      = 5'd8,   // the scale that they ask for becomes the sequence's
+    QUANTIZE    = 5'd9,   // a at the sequence's scale to beat `index` of activations
+    ACQUIRE     = 5'd10,  // waits until the resource is free, and takes it
+    ISSUE       = 5'd11,  // starts the resource
+    AWAIT       = 5'd12,  // waits until the resource is done
+    RELEASE     = 5'd13,  // frees the resource
+    ANGLE       = 5'd14,  // cosine and sine `index` of the token's position
+    KEYS        = 5'd15,  // a, as keys, to beat `index` of the position's
+    VALUES      = 5'd16,  // a, as values, to beat `index` of the position's
+    QUERY       = 5'd17,  // a, as queries, to beat `index` of the attention unit
+    MIXED       = 5'd18,  // beat `index` of the attention unit's result to dst
+    TOP         = 5'd19,  // expert of rank `index` among logits a
+    SHARES      = 5'd20,  // the experts' shares become the sequence's
+    LOGITS      = 5'd21,  // like READ, to beat `dst` of the sampler
+    SKIP        = 5'd22,  // goes to instruction `immediate` if more of the prompt follows
+    TAKE        = 5'd23,  // the sampler's token becomes the sequence's next
+    FINISH      = 5'd24   // the token is done
   } opcode_t;
 
   typedef enum logic [2:0] {

@@ -9,7 +9,7 @@
 // Numbers  values: 32 bits, two's complement, units of 2^-16; activations: ACTIVATION_BITS bits
 //          sums: SUM_BITS bits, two's complement, in units of their row
 //
-// Resources: the groups of arrays from 0 on, then the attention unit, then the sampler.
+// Resources: the groups of arrays from 0 on, then attention unit, sampler, root, router.
 module hnlpu_core
   import hnlpu_chip_pkg::*;
 #(
@@ -38,7 +38,11 @@ module hnlpu_core
     parameter int ROW_BITS = 6,
     parameter int SUM_BEAT_BITS = 5,
     parameter logic [63:0] EPSILON = 64'd1,
-    localparam int Resources = GROUPS + 2,
+    localparam int Attention = GROUPS,
+    localparam int Sampler = GROUPS + 1,
+    localparam int Root = GROUPS + 2,
+    localparam int Router = GROUPS + 3,
+    localparam int Resources = GROUPS + 4,
     localparam int ContextBits = $clog2(CONTEXT),
     localparam int TokenBits = $clog2(VOCABULARY),
     localparam int ExpertBits = EXPERTS > 1 ? $clog2(EXPERTS) : 1,
@@ -90,8 +94,8 @@ module hnlpu_core
   localparam int RowBits = $clog2(SEQUENCES * LAYERS * CONTEXT);
   localparam int SquareBits = (64 + $clog2(HIDDEN) + 1) / 2 * 2;
 
-  logic running;
   logic execute;
+  logic [Resources-1:0] started;
   logic [SequenceBits-1:0] id;
   logic [SEQUENCES-1:0] active;
   logic [Resources-1:0] finished;
@@ -138,8 +142,6 @@ module hnlpu_core
       .finish(execute && instruction.op == FINISH)
   );
 
-  logic root_done;
-  logic shares_done;
   hnlpu_sequencer #(
       .SEQUENCES(SEQUENCES),
       .RESOURCES(Resources),
@@ -150,14 +152,11 @@ module hnlpu_core
       .active(active),
       .prompt(prompt),
       .done(finished),
-      .root_done(root_done),
-      .shares_done(shares_done),
       .place(place),
       .op(instruction.op),
       .index(instruction.index[$clog2(Resources)-1:0]),
       .target(instruction.immediate[PLACE_BITS-1:0]),
       .sequence_id(id),
-      .running(running),
       .execute(execute),
       .busy(unused_busy)
   );
@@ -238,8 +237,6 @@ module hnlpu_core
     );
   end
 
-  logic root_busy;
-  logic root_found;
   hnlpu_squares #(
       .WIDTH(WIDTH),
       .SUM_BITS(SquareBits)
@@ -249,12 +246,11 @@ module hnlpu_core
       .first(instruction.first),
       .epsilon(EPSILON),
       .squares(products),
-      .start(running && instruction.op == ROOT && !root_busy),
-      .done(root_found),
+      .start(started[Root]),
+      .done(finished[Root]),
       .inverse(inverse_root),
       .shift(root_shift)
   );
-  assign root_done = root_busy && root_found;
 
   // values of sums
   logic [WIDTH-1:0][31:0] read;
@@ -306,8 +302,6 @@ module hnlpu_core
   // experts
   logic [ExpertBits-1:0] expert;
   logic [RANKS-1:0][24:0] found_shares;
-  logic shares_busy;
-  logic shares_found;
   hnlpu_router #(
       .EXPERTS(EXPERTS),
       .RANKS(RANKS)
@@ -318,11 +312,10 @@ module hnlpu_core
       .rank(instruction.rank),
       .logits(a[EXPERTS-1:0]),
       .expert(expert),
-      .divide(running && instruction.op == SHARES && !shares_busy),
-      .done(shares_found),
+      .divide(started[Router]),
+      .done(finished[Router]),
       .shares(found_shares)
   );
-  assign shares_done = shares_busy && shares_found;
 
   // attention
   logic [WIDTH-1:0][23:0] stored;
@@ -370,12 +363,12 @@ module hnlpu_core
       .beat(instruction.index),
       .row(base + RowBits'(position)),
       .stored(stored),
-      .start(execute && instruction.op == ISSUE && int'(instruction.index) == GROUPS),
+      .start(started[Attention]),
       .base(base),
       .first(seen),
       .last(position),
       .sinks(all_sinks),
-      .done(finished[GROUPS]),
+      .done(finished[Attention]),
       .mixed(mixed)
   );
 
@@ -388,19 +381,22 @@ module hnlpu_core
       .store(execute && instruction.op == LOGITS),
       .beat(instruction.dst),
       .logits(read),
-      .start(execute && instruction.op == ISSUE && int'(instruction.index) == GROUPS + 1),
+      .start(started[Sampler]),
       .inverse(inverse_temperature),
       .number(number),
-      .done(finished[GROUPS+1]),
+      .done(finished[Sampler]),
       .token(sampled)
   );
 
   // arrays
   assign finished[GROUPS-1:0] = done;
+  assign issue = started[GROUPS-1:0];
   always_comb begin
+    for (int n = 0; n < Resources; n++) begin
+      started[n] = execute && instruction.op == ISSUE && int'(instruction.index) == n;
+    end
     for (int n = 0; n < GROUPS; n++) begin
-      issue[n] = execute && instruction.op == ISSUE && int'(instruction.index) == n;
-      free[n]  = execute && instruction.op == RELEASE && int'(instruction.index) == n;
+      free[n] = execute && instruction.op == RELEASE && int'(instruction.index) == n;
     end
   end
 
@@ -418,16 +414,6 @@ module hnlpu_core
       MIXED: result = mixed[int'(instruction.index)%QueryBeats];
       default: result = lanes;
     endcase
-  end
-
-  always_ff @(posedge clk) begin
-    if (rst) begin
-      root_busy   <= 1'b0;
-      shares_busy <= 1'b0;
-    end else begin
-      if (running && instruction.op == ROOT) root_busy <= !root_done;
-      if (running && instruction.op == SHARES) shares_busy <= !shares_done;
-    end
   end
 
   always_ff @(posedge clk) begin

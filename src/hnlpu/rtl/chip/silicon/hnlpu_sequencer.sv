@@ -9,7 +9,7 @@ module hnlpu_sequencer
   import hnlpu_chip_pkg::*;
 #(
     parameter int SEQUENCES = 4,
-    parameter int RESOURCES = 13,
+    parameter int RESOURCES = 15,
     parameter int PLACE_BITS = 9,
     localparam int SequenceBits = SEQUENCES > 1 ? $clog2(SEQUENCES) : 1,
     localparam int ResourceBits = $clog2(RESOURCES)
@@ -19,17 +19,15 @@ module hnlpu_sequencer
     input  logic [SEQUENCES-1:0]    active,     // has a token to work on
     input  logic                    prompt,     // the running sequence has more of its prompt to come
     input  logic [RESOURCES-1:0]    done,
-    input  logic                    root_done,
-    input  logic                    shares_done,
     output logic [PLACE_BITS-1:0]   place,      // of the instruction in the program
     input  opcode_t                 op,         // of the instruction there
     input  logic [ResourceBits-1:0] index,
     input  logic [PLACE_BITS-1:0]   target,
     output logic [SequenceBits-1:0] sequence_id,
-    output logic                    running,    // the instruction is looked at
-    output logic                    execute,    // and acts
+    output logic                    execute,    // the instruction acts
     output logic [RESOURCES-1:0]    busy
 );
+  logic running;
   logic [SEQUENCES-1:0][PLACE_BITS-1:0] places;
   logic [SEQUENCES-1:0] waiting;
   logic [SEQUENCES-1:0] for_done;  // else for a free resource
@@ -38,7 +36,6 @@ module hnlpu_sequencer
   logic [SequenceBits-1:0] next;
   logic any;
   logic blocked;
-  logic held;
 
   assign place = places[sequence_id];
 
@@ -63,16 +60,13 @@ module hnlpu_sequencer
 
   always_comb begin
     blocked = 1'b0;
-    held = 1'b0;
     case (op)
       ACQUIRE: blocked = busy[index];
       AWAIT: blocked = !done[index];
-      ROOT: held = !root_done;
-      SHARES: held = !shares_done;
       default: ;
     endcase
   end
-  assign execute = running && !blocked && !held;
+  assign execute = running && !blocked;
 
   always_ff @(posedge clk) begin
     if (rst) begin
