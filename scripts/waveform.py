@@ -108,7 +108,7 @@ def main() -> None:
     ends = [
         n for n, c in enumerate(cycles) if c["execute"] and c["id"] == 0 and c["place"] == finish
     ]
-    first, last = ends[-2] + 1, ends[-1] + 1
+    first, last = ends[-3] + 1, ends[-2] + 1
     window = cycles[first : last + 12]
     scale = (WIDTH - LEFT - 20) / len(window)
 
