@@ -23,16 +23,44 @@ class Netlist:
 
     def __init__(self) -> None:
         self.adders: list[tuple[str, ...]] = []
+        self.gates: list[str] = []
+        """Outputs that are AND or OR gates: a carry of which one input is constant."""
 
     @property
     def full(self) -> int:
-        """Adders of three inputs."""
+        """Adders of three inputs; of a netlist without gates."""
+        assert not self.gates
         return sum(len(inputs) == 3 for inputs in self.adders)
 
     @property
     def half(self) -> int:
         """Adders of two inputs."""
         return len(self.adders) - self.full
+
+    @property
+    def adder_outputs(self) -> Bits:
+        """Sums and carries of everything but gates."""
+        gates = {int(gate[1:]) for gate in self.gates}
+        numbers = [n for n in range(len(self.adders)) if n not in gates]
+        return [f"{output}{n}" for n in numbers for output in "sc"]
+
+    def both(self, a: str, b: str) -> str:
+        """An AND gate."""
+        return self._gate(a, b)
+
+    def any(self, signals: Bits) -> str:
+        """A tree of OR gates; one signal is itself."""
+        while len(signals) > 1:
+            paired = [
+                self._gate(a, b, "~0") for a, b in zip(signals[::2], signals[1::2], strict=False)
+            ]
+            signals = paired + signals[len(signals) // 2 * 2 :]
+        return signals[0]
+
+    def _gate(self, *inputs: str) -> str:
+        self.adders.append(inputs)
+        self.gates.append(f"c{len(self.adders) - 1}")
+        return self.gates[-1]
 
     def add(self, *signals: str) -> tuple[str, str]:
         """Sum and carry of up to three signals."""
@@ -72,6 +100,13 @@ class Netlist:
         `given` are the inputs, uint64 [steps], a bit a vector.  The first step settles and does not
         count.
         """
+        found, toggles = self.activity(given, wanted)
+        return found, sum(toggles.values())
+
+    def activity(
+        self, given: Mapping[str, UInt64], wanted: Sequence[str]
+    ) -> tuple[dict[str, UInt64], dict[str, float]]:
+        """The same with the toggles of each output."""
         names = ["0", *given]
         place = {name: n for n, name in enumerate(names)}
         base = len(names)
@@ -86,21 +121,24 @@ class Netlist:
         steps = len(next(iter(given.values())))
         values = np.zeros(base + 2 * len(self.adders), np.uint64)
         found = {name: np.zeros(steps, np.uint64) for name in wanted}
-        toggles = 0
+        toggles = np.zeros(2 * len(self.adders), np.int64)
         for step in range(steps):
             values[1:base] = [given[name][step] for name in names[1:]]
             while True:
                 a, b, c = values[at] ^ invert
                 new = np.stack([a ^ b ^ c, (a & b) | (c & (a ^ b))], 1).reshape(-1)
-                changed = int(np.bitwise_count(new ^ values[base:]).sum())
-                if not changed:
+                changed = new ^ values[base:]
+                if not changed.any():
                     break
-                toggles += changed * (step > 0)
+                if step:
+                    toggles += np.bitwise_count(changed)
                 values[base:] = new
             for name in wanted:
                 value = values[place[name.lstrip("~")]]
                 found[name][step] = ~value if name[0] == "~" else value
-        return found, toggles / 64 / max(1, steps - 1)
+        each = toggles / 64 / max(1, steps - 1)
+        outputs = [f"{output}{n}" for n in range(len(self.adders)) for output in "sc"]
+        return found, dict(zip(outputs, each.tolist(), strict=True))
 
 
 def lanes(values: npt.NDArray[np.int64], bits: int) -> UInt64:

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.embed import ArrayKind, Regions, TileDigits, TileShape, open_scheme, tracks_needed
+from activity import SAMPLED, Energy, Int64, accumulated, read_assumed, serial, taps_energy
+from hnlpu.embed import ArrayKind, Regions, Taps, TileDigits, tracks_needed
 from hnlpu.embed._regions_values import values_of_words
-from hnlpu.quantities import DataTable, Quantity, Unit, read_data
 from hnlpu.quantize import TWICE_E2M1, pack, quantize_mxfp4, unpack
 from hnlpu.rtl import Part, array_shape, count_parts, synthesize
 from hnlpu.rtl._modules import part
@@ -29,31 +28,7 @@ from netlists import Bits, Netlist, integers, lanes, toggled
 INPUTS, OUTPUTS, BITS = 1024, 128, 8
 MACS = 1024
 GROUP = 8
-SAMPLED = 3
-"""Neurons whose activity is counted."""
 N5 = load_technology("n5")
-Int64 = npt.NDArray[np.int64]
-
-
-class _Sram(DataTable):
-    area: Annotated[Quantity, Unit("um^2/bit", above=0)]
-    read: Annotated[Quantity, Unit("pJ/bit", above=0)]
-
-
-class _Supply(DataTable):
-    voltage: Annotated[Quantity, Unit("V", above=0)]
-
-
-class _Capacitance(DataTable):
-    adder_output: Annotated[Quantity, Unit("fF", above=0)]
-    gate_output: Annotated[Quantity, Unit("fF", above=0)]
-    clock: Annotated[Quantity, Unit("fF", above=0)]
-
-
-class _Assumed(DataTable):
-    sram: _Sram
-    supply: _Supply
-    capacitance: _Capacitance
 
 
 @dataclass(frozen=True)
@@ -68,18 +43,18 @@ class Way:
 
 
 def main() -> None:
-    assumed = read_data(Path(__file__).with_suffix(".toml"), _Assumed)
+    assumed = read_assumed()
     rng = np.random.default_rng(0)
     weights = rng.standard_normal((OUTPUTS, INPUTS), np.float32)
     codes = unpack(quantize_mxfp4(weights)[0]).reshape(OUTPUTS, INPUTS)
     codes[codes == 8] = 0
     twice = TWICE_E2M1.astype(np.int64)[codes]
     vectors = rng.integers(-128, 128, (5, 64, INPUTS))
-    energy = _Energy(assumed)
+    energy = Energy(assumed)
     ways = [
         textbook(twice, vectors, energy), merged(twice, vectors, energy),
         mac_array(twice, vectors, energy), regions(codes, twice, vectors, energy),
-        taps(codes, twice, vectors, energy),
+        taps(codes, vectors, energy),
     ]  # fmt: skip
     bits = 4 * INPUTS * OUTPUTS
     unit = bits * assumed.sram.area.value
@@ -99,23 +74,6 @@ def main() -> None:
               f"| {told} |")  # fmt: skip
 
 
-class _Energy:
-    """Toggles of a kind -> pJ: half C V^2 each."""
-
-    def __init__(self, assumed: _Assumed):
-        volts = assumed.supply.voltage.value
-        self._half_square = 0.5 * volts * volts * 1e-3
-        c = assumed.capacitance
-        self.adder = self.of_ff(c.adder_output.value)
-        self.gate = self.of_ff(c.gate_output.value)
-        self.clock = 2 * self.of_ff(c.clock.value)
-        self.sram = assumed.sram.read.value
-
-    def of_ff(self, femtofarads: float) -> float:
-        """Energy in pJ of one toggle of a net."""
-        return femtofarads * self._half_square
-
-
 def _adders(full: float, half: float) -> float:
     return full * N5.silicon.full_adder.value + half * N5.silicon.half_adder.value
 
@@ -130,7 +88,7 @@ def _inputs(vectors: Int64) -> dict[str, npt.NDArray[np.uint64]]:
 
 
 def _embedded(name: str, nets: list[Netlist], sums: list[Bits], negative: list[bool],
-              twice: Int64, vectors: Int64, energy: _Energy) -> Way:  # fmt: skip
+              twice: Int64, vectors: Int64, energy: Energy) -> Way:  # fmt: skip
     """A way whose neurons are netlists over the bits of all inputs: one cycle."""
     given, toggles = _inputs(vectors), 0.0
     for neuron, (net, bits, minus) in enumerate(zip(nets[:SAMPLED], sums, negative, strict=False)):
@@ -146,7 +104,7 @@ def _embedded(name: str, nets: list[Netlist], sums: list[Bits], negative: list[b
     return Way(name, transistors, 0, 1, {"adders": OUTPUTS * toggles * energy.adder})
 
 
-def textbook(twice: Int64, vectors: Int64, energy: _Energy) -> Way:
+def textbook(twice: Int64, vectors: Int64, energy: Energy) -> Way:
     """A constant multiplier a weight and a tree of carry-ripple adders."""
     nets, sums, negative = [], [], []
     for row in twice:
@@ -183,7 +141,7 @@ def _not(signal: str) -> str:
     return signal[1:] if signal[0] == "~" else f"~{signal}"
 
 
-def merged(twice: Int64, vectors: Int64, energy: _Energy) -> Way:
+def merged(twice: Int64, vectors: Int64, energy: Energy) -> Way:
     """All bits of all products in one tree: a shifted input, or two of them for 3 x."""
     nets, sums = [], []
     for row in twice:
@@ -207,7 +165,7 @@ def merged(twice: Int64, vectors: Int64, energy: _Energy) -> Way:
                      twice, vectors, energy)  # fmt: skip
 
 
-def mac_array(twice: Int64, vectors: Int64, energy: _Energy) -> Way:
+def mac_array(twice: Int64, vectors: Int64, energy: Energy) -> Way:
     """1024 MACs, eight an output, each with an accumulator; weights come from 64 KB of SRAM."""
     texts = {f"hnlpu_{n}_adder.sv": part(f"hnlpu_{n}_adder") for n in ("full", "half")}
     texts["mac.sv"] = (Path(__file__).parent / "mac.sv").read_text(encoding="utf-8")
@@ -235,61 +193,18 @@ def mac_array(twice: Int64, vectors: Int64, energy: _Energy) -> Way:
     )  # fmt: skip
 
 
-def _serial(vectors: Int64, bits: int, lead: int) -> Int64:
-    """Vectors [n, 64, inputs] -> bits [n * (lead + bits), 64, inputs], lowest first behind zeros."""
-    planes = [vectors >> bit & 1 for bit in range(bits)]
-    planes = [np.zeros_like(vectors)] * lead + planes
-    return np.stack(planes, 1).reshape(-1, *vectors.shape[1:])
-
-
-def _accumulated(sums: Int64, steps: int, *, twice_first: bool) -> Int64:
-    """Totals [vectors, 64] of the steps' sums; the last is subtracted."""
-    per = sums.reshape(-1, steps, 64)
-    weights = np.int64(1) << np.arange(steps)
-    weights[-1] = -weights[-1]
-    total = (per * weights[:, None]).sum(1)
-    found: Int64 = (total + per[:, 0]) // 2 if twice_first else total
-    return found
-
-
-def taps(codes: npt.NDArray[np.uint8], twice: Int64, vectors: Int64, energy: _Energy) -> Way:
+def taps(codes: npt.NDArray[np.uint8], vectors: Int64, energy: Energy) -> Way:
     """The taps array of hnlpu.rtl."""
     shape = array_shape(ArrayKind("taps", 1, 1, 0), OUTPUTS, (INPUTS // 32,), BITS)
     found = synthesize(shape, N5.silicon)
-    net = Netlist()
-    total = net.columns([[f"p{n}" for n in range(INPUTS)]], INPUTS.bit_length())
-    adder = accumulator = 0.0
-    for neuron in range(SAMPLED):
-        bits = _serial(vectors * twice[neuron], shape.steps, 0)
-        given = {f"p{n}": lanes(bits[:, :, n], 1)[0] for n in range(INPUTS)}
-        sums, toggles = net.run(given, total)
-        counts = integers([sums[bit] for bit in total], signed=False)
-        y = _accumulated(counts, shape.steps, twice_first=False)
-        assert (y == vectors @ twice[neuron]).all()
-        adder += toggles / SAMPLED
-        accumulator += 2 * toggled(counts, 11) / SAMPLED
-    scheme = open_scheme(N5, shape.kind)
-    height = scheme.size_nm(TileShape(OUTPUTS, INPUTS // 32))[1] * 1e-3
-    trunk = height * N5.upper.capacitance.value
-    stub = scheme.size_nm(TileShape(OUTPUTS, 32))[0] / 1024 * 1e-3 * N5.stub.capacitance.value
-    port = stub + N5.electrical.port_capacitance.value
-    trunks = ports = 0.0
-    for code in (*range(1, 8), *range(9, 16)):
-        products = vectors[:, :, 0] * int(TWICE_E2M1[code])
-        stream = _serial(products[:, :, None], shape.steps, 0)[:, :, 0]
-        once = toggled(stream, 1)
-        trunks += INPUTS * once * energy.of_ff(trunk)
-        ports += float((codes == code).sum()) * once * energy.of_ff(port)
-    return Way(
-        "taps", found.transistors_per_weight * shape.weights, 0, shape.steps,
-        {"counts": shape.steps * OUTPUTS * adder * energy.adder,
-         "trunks": shape.steps * trunks, "ports": shape.steps * ports,
-         "accumulators": shape.steps * OUTPUTS * accumulator * (energy.adder + energy.gate),
-         "clocks": shape.steps * found.flip_flops * energy.clock},
-    )  # fmt: skip
+    shifts = np.zeros((OUTPUTS, INPUTS // 32), np.int64)
+    pitch = Taps(N5, shape.kind).pitch
+    parts = taps_energy(found, N5, codes, shifts, vectors, energy, pitch)
+    del parts["selection"]  # neither bank nor phases
+    return Way("taps", found.transistors_per_weight * shape.weights, 0, shape.steps, parts)
 
 
-def regions(codes: npt.NDArray[np.uint8], twice: Int64, vectors: Int64, energy: _Energy) -> Way:
+def regions(codes: npt.NDArray[np.uint8], twice: Int64, vectors: Int64, energy: Energy) -> Way:
     """The regions array of hnlpu.rtl, its metal as routed."""
     kind = ArrayKind("regions", 1, 1, 0, GROUP)
     digits = TileDigits(
@@ -301,7 +216,7 @@ def regions(codes: npt.NDArray[np.uint8], twice: Int64, vectors: Int64, energy: 
     scheme = Regions(N5, kind)
     routes, needs = scheme.fitting_routes(digits), scheme.needs(digits)
     values = values_of_words(0)
-    bits = _serial(vectors, BITS, 1)
+    bits = serial(vectors, BITS, 1)
     given = {f"x{n}": lanes(bits[:, :, n], 1)[0] for n in range(INPUTS)}
     adder = gate = 0.0
     for neuron in range(SAMPLED):
@@ -326,7 +241,7 @@ def regions(codes: npt.NDArray[np.uint8], twice: Int64, vectors: Int64, energy: 
                 columns[j].append(_not(bit) if value < 0 else bit)
         total = net.columns(columns, len(columns))
         sums, toggles = net.run(given, [*total, *dict.fromkeys(gates)])
-        y = _accumulated(integers([sums[b] if b != "0" else np.zeros(len(bits), np.uint64)
+        y = accumulated(integers([sums[b] if b != "0" else np.zeros(len(bits), np.uint64)
                                    for b in total], signed=False), shape.steps, twice_first=True)  # fmt: skip
         assert (y == vectors @ twice[neuron]).all()
         adder += toggles / SAMPLED

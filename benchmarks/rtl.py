@@ -2,7 +2,7 @@
 
 python benchmarks/rtl.py            # tables of docs/rtl.md (a minute)
 python benchmarks/rtl.py --regions  # the regions scheme by ports of a group
-python benchmarks/rtl.py --sharing [--svg FILE]  # bank and fold: area and cycles
+python benchmarks/rtl.py --sharing [--svg FILE]  # bank and fold: area, cycles, energy
 python benchmarks/rtl.py --liberty FILE [FILE ...]  # in cells of a library
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 from hnlpu.embed import ArrayKind, Regions, Taps, TileDigits, tracks_needed
 from hnlpu.rtl import ArrayShape, Library, array_shape, map_cells, synthesize, tile_wiring
 from hnlpu.technology import load_technology
+from sharing import sharing
 
 ROWS, BLOCKS = 256, 32
 KINDS = [
@@ -85,86 +86,6 @@ def regions() -> None:
         formula = Regions(n5, shape.kind).transistors(shape.inputs, shape.neurons, 8)
         print(f"| {group} | {found.transistors_per_weight:.2f} | {formula:.2f} | {parts['group']:.2f} "
               f"| {parts['tree']:.2f} | {found.depth} | {shape.steps} |")  # fmt: skip
-
-
-def sharing(svg: Path | None) -> None:
-    """Area and cycles where a popcount serves a bank of experts, or ports in phases."""
-    n5 = load_technology("n5")
-    curves: dict[str, list[tuple[int, float]]] = {"bank": [], "fold": []}
-    print("| shared by | bank, transistors a weight | cycles, all members | fold, transistors a weight "
-          "| cycles | gates deep |")  # fmt: skip
-    print("|---|---|---|---|---|---|")
-    for times in (1, 2, 4, 8, 16, 32, 64):
-        told = []
-        if times <= 32:
-            shape = array_shape(ArrayKind("taps", 1, times, 2), 1024, (32,), 8)
-            found = synthesize(shape, n5.silicon)
-            curves["bank"].append((times * shape.steps, found.transistors_per_weight))
-            told += [f"{found.transistors_per_weight:.2f}", f"{times * shape.steps}"]
-        else:
-            told += ["", ""]
-        shape = array_shape(ArrayKind("taps", 1, 1, 2), 1024, (32,), 8, times)
-        found = synthesize(shape, n5.silicon)
-        curves["fold"].append((shape.steps, found.transistors_per_weight))
-        told += [f"{found.transistors_per_weight:.2f}", f"{shape.steps}", f"{found.depth}"]
-        print(f"| {times} | {' | '.join(told)} |")
-    for bank, fold in ((8, 2), (8, 4), (4, 4)):
-        shape = array_shape(ArrayKind("taps", 1, bank, 2), 1024, (32,), 8, fold)
-        found = synthesize(shape, n5.silicon)
-        print(f"bank of {bank}, folded {fold} times: {found.transistors_per_weight:.2f} transistors "
-              f"a weight, {shape.steps} cycles a member")  # fmt: skip
-    if svg:
-        svg.write_text(_drawn(curves), encoding="utf-8")
-
-
-def _drawn(curves: dict[str, list[tuple[int, float]]]) -> str:
-    """Both curves over cycles, on logarithmic axes, with what the paper's die leaves."""
-    width, height, left, bottom = 640, 360, 60, 320
-
-    def x(cycles: float) -> float:
-        return left + np.log2(cycles / 12) * 90
-
-    def y(transistors: float) -> float:
-        return bottom - np.log2(transistors / 6) * 110
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        'font-family="sans-serif" font-size="12">',
-        f'<rect width="{width}" height="{height}" fill="white"/>',
-    ]
-    for cycles in (12, 24, 48, 96, 192, 384, 768):
-        parts.append(
-            f'<text x="{x(cycles):.0f}" y="{bottom + 18}" text-anchor="middle">{cycles}</text>'
-        )
-        parts.append(
-            f'<line x1="{x(cycles):.0f}" x2="{x(cycles):.0f}" y1="30" y2="{bottom}" stroke="#ddd"/>'
-        )
-    for transistors in (6, 8, 12, 16, 24, 32):
-        parts.append(
-            f'<text x="{left - 8}" y="{y(transistors) + 4:.0f}" text-anchor="end">{transistors}</text>'
-        )
-        parts.append(
-            f'<line x1="{left}" x2="600" y1="{y(transistors):.0f}" y2="{y(transistors):.0f}" stroke="#ddd"/>'
-        )
-    parts.append(
-        f'<line x1="{left}" x2="600" y1="{y(10.8):.0f}" y2="{y(10.8):.0f}" stroke="black" stroke-dasharray="4 3"/>'
-    )
-    parts.append(
-        f'<text x="600" y="{y(10.8) - 5:.0f}" text-anchor="end">10.8: the paper\'s die</text>'
-    )
-    for points, colour in zip(curves.values(), ("#1f77b4", "#d62728"), strict=True):
-        path = " ".join(f"{x(cycles):.1f},{y(t):.1f}" for cycles, t in points)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [
-            f'<circle cx="{x(c):.1f}" cy="{y(t):.1f}" r="3.5" fill="{colour}"/>' for c, t in points
-        ]
-    parts.append('<text x="410" y="60" fill="#1f77b4">bank: 1 to 32 experts, all used</text>')
-    parts.append('<text x="410" y="78" fill="#d62728">fold: 1 to 64 phases</text>')
-    parts.append(f'<text x="{left}" y="20">transistors a weight</text>')
-    parts.append(
-        f'<text x="600" y="{bottom + 34}" text-anchor="end">cycles of a product (bank: of all members)</text>'
-    )
-    return "\n".join([*parts, "</svg>"]) + "\n"
 
 
 def mapped(files: list[Path]) -> None:
