@@ -96,34 +96,48 @@ def silicon_texts(factor: float = 1.0) -> dict[str, str]:
 
 
 def compile_parts(
-    parts: Iterable[Part], folder: Path, *, coverage: bool = False,
-    changed: Mapping[str, str] | None = None, library: Sequence[str] = (), optimise: str = "-O0",
-) -> Path:  # fmt: skip
-    """One program that simulates every part; `changed` texts of silicon stand for the real ones.
+    parts: Iterable[Part], folder: Path, *, coverage: bool = False, optimise: str = "-O0"
+) -> Path:
+    """One program that simulates every part.
 
-    `library` are objects of Verilator's own library, which is compiled with the rest if not given.
     Raises ToolMissing, and PartFailed with what a tool said.
     """
-    verilator, parts = require_simulator(), list(parts)
-    (folder / "silicon").mkdir(parents=True, exist_ok=True)
+    parts = list(parts)
     for part in parts:
-        texts = {**silicon_texts(part.factor), **(changed or {})}
-        for name, text in texts.items():
-            path = folder / "silicon" / name
-            if not path.exists() or path.read_text() != text:
-                path.write_text(text)
-        wrapper = folder / f"part_{part.name}.sv"
-        wrapper.write_text(part.wrapper())
-        counted = ["--coverage-line", "--coverage-toggle"] if coverage else []
-        _tool(
-            [
-                verilator, "--cc", "-Wall", "--assert", "-fno-dfg", "-Wno-DECLFILENAME",
-                "--language", "1800-2017", "--x-initial", "unique", *counted,
-                "--prefix", f"V{part.name}", "--top-module", f"part_{part.name}", "--Mdir", "obj",
-                *(f"silicon/{name}" for name in texts), wrapper.name,
-            ],
-            folder,
-        )  # fmt: skip
+        translate(part, folder, coverage=coverage)
+    return link(parts, folder, coverage=coverage, optimise=optimise)
+
+
+def translate(
+    part: Part, folder: Path, *, coverage: bool = False, changed: Mapping[str, str] | None = None
+) -> None:
+    """Verilator's C++ of a part; `changed` texts of silicon stand for the real ones."""
+    (folder / "silicon").mkdir(parents=True, exist_ok=True)
+    texts = {**silicon_texts(part.factor), **(changed or {})}
+    for name, text in texts.items():
+        (folder / "silicon" / name).write_text(text)
+    wrapper = folder / f"part_{part.name}.sv"
+    wrapper.write_text(part.wrapper())
+    counted = ["--coverage-line", "--coverage-toggle"] if coverage else []
+    _tool(
+        [
+            require_simulator(), "--cc", "-Wall", "--assert", "-fno-dfg", "-Wno-DECLFILENAME",
+            "--language", "1800-2017", "--x-initial", "unique", *counted,
+            "--prefix", f"V{part.name}", "--top-module", f"part_{part.name}", "--Mdir", "obj",
+            *(f"silicon/{name}" for name in texts), wrapper.name,
+        ],
+        folder,
+    )  # fmt: skip
+
+
+def link(
+    parts: Iterable[Part], folder: Path, *, coverage: bool = False, library: Sequence[str] = (),
+    optimise: str = "-O0",
+) -> Path:  # fmt: skip
+    """The program of translated parts.
+
+    `library` are objects of Verilator's own library, which is compiled with the rest if not given.
+    """
     names = [part.name for part in parts]
     models = "".join(f'#include "V{name}.h"\n' for name in names)
     models += f"#define MODELS(X) {' '.join(f'X(V{name})' for name in names)}\n"
