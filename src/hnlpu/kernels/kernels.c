@@ -246,6 +246,9 @@ static int project(const Instructions *isa, const Job *given, int64_t count, int
     return error;
 }
 
+#include "arena.h"
+#include "rows.h"
+#include "experts.h"
 #include "layers.h"
 
 static const Instructions *usable[INSTRUCTION_SETS + 1]; /* then NULL */
