@@ -1,6 +1,6 @@
 // Quantizer: values to activations of ACTIVATION_BITS bits with one power-of-two scale a vector.
 //
-// Latency  1 cycle from the beat with `last` to `exponent`; activations are combinational
+// Latency  1 cycle from the last beat taken to `exponent`; activations are combinational
 // Numbers  values: 32 bits, two's complement; exponent: 0 to 31
 //          activations: value / 2^chosen to the nearest, halves to even
 //

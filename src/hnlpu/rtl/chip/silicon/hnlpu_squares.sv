@@ -1,6 +1,6 @@
 // Sum of squares and its inverse root, for a norm.
 //
-// Latency  a beat of squares a cycle; `done` is one 27 cycles after `start`, until the next `start`
+// Latency  a beat of squares a cycle; `done` is one 26 cycles after `start`, until the next `start`
 // Numbers  squares: 64 bits, unsigned, at most 2^62; epsilon: 64 bits, unsigned, units of 2^-32
 //          inverse: 25 bits, unsigned; shift: what rounds value * inverse to units of 2^-24
 //
