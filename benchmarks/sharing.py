@@ -80,8 +80,8 @@ def sharing(svg: Path | None) -> None:
         _tell(measure(bank, fold), alone)
     for name, curve in (("bank", banks), ("fold", folds)):
         first = next(one for one in curve if one.transistors <= PAPER)
-        print(f"{name}: {PAPER} transistors a weight are met at {first.bank * first.fold}, between "
-              f"{_meeting(curve):.1f} times and that")  # fmt: skip
+        print(f"{name}: at most {PAPER} transistors a weight at {first.bank * first.fold}; a line "
+              f"through the points meets them at {_meeting(curve):.1f}")  # fmt: skip
     if svg:
         svg.write_text(_drawn(banks, folds), encoding="utf-8")
 
