@@ -22,12 +22,15 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
     return Programs(tmp_path_factory.mktemp("programs"), "-O0")
 
 
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    return build_small(tmp_path_factory.mktemp("regions"), 0, "regions")
+
+
 @pytest.mark.parametrize("wrong", [False, True])
 def test_every_neuron_of_a_regions_build(
-    wrong: bool, programs: Programs, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    wrong: bool, build: Build, programs: Programs, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build = build_small(tmp_path, 0, "regions")
-
     def smallest(build: Build) -> list[Unit]:
         units = find_units(build, matrices=["*mlp.experts.down_proj"])
         return [unit for unit in units if unit.shape.kind.bank == 1]
