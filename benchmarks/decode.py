@@ -83,12 +83,15 @@ class Ours:
         else:
             for token in tokens:
                 self.feed([token])
+        a, cache = self.transformer.architecture, self.cache
+        numbers = 2 * a.num_hidden_layers * a.key_value_width * cache.length
         status = Path("/proc/self/status")
         parts = status.read_text().split() if status.exists() else []
         return {
             "seconds": time.perf_counter() - began,
             "cpu_seconds": time.process_time() - cpu,
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "cache_mb": numbers * cache.kind.itemsize / 2**20,
             "private_mb": int(parts[parts.index("RssAnon:") + 1]) / 1024 if parts else None,
         }
 
@@ -247,6 +250,7 @@ def take_turns(
         | {
             "peak_mb": max(a["peak_mb"] for a in by_command["decode"]),
             "private_mb": by_command["decode"][-1].get("private_mb"),
+            "cache_mb": by_command["decode"][-1].get("cache_mb"),
         }
         for name, by_command in runs.items()
     }
@@ -316,6 +320,8 @@ def print_text(facts: dict[str, Any]) -> None:
     last = facts["runs"][-1]
     print("\nmemory, MB: " + "; ".join(
         f"{name} peak {e['peak_mb']:.0f}" + (f", private {e['private_mb']:.0f}" if e["private_mb"] else "")
+        + (f", {e['peak_mb'] / (facts['packed_mb'] + e['cache_mb']):.2f} times the packed weights with "
+           f"{e['cache_mb']:.1f} of keys and values" if e["cache_mb"] else "")
         for name, e in last["engines"].items()
     ))  # fmt: skip
     same = facts["agreement"]

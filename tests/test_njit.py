@@ -17,6 +17,7 @@ tokens = [t.id for t in model.generate([1, 2, 3], max_tokens=3, ignore_end=True)
 assert list(result.tokens) == tokens
 model.score([1, 2, 3])
 print("numba" in sys.modules)
+assert "pint" not in sys.modules  # a registry of units, 6 MB
 from hnlpu.emulate import ways_to_sum, vector_unit
 import numpy as np
 vector_unit.rms_norm(np.ones((1, 4), np.float32), np.ones(4, np.float32), 1e-5)

@@ -149,6 +149,8 @@ def _registry() -> Any:
 @functools.cache
 def _factor(given: str, wanted: str) -> float:
     """What to multiply a number in unit `given` by to have it in `wanted`."""
+    if given == wanted:
+        return 1.0  # as in every manifest, which so needs no registry of units (6 MB) to be read
     units = _registry()
     try:
         return float(units.Quantity(1.0, given).to(wanted).magnitude)

@@ -17,7 +17,15 @@ from helpers import (
     write_checkpoint,
     write_tensors,
 )
-from hnlpu.checkpoint import Rope, bfloat16_to_float32, read_architecture, read_model
+from hnlpu.checkpoint import (
+    EMBEDDING,
+    Rope,
+    StoredRows,
+    bfloat16_to_float32,
+    read_architecture,
+    read_model,
+)
+from hnlpu.errors import DamagedCheckpoint
 from hnlpu.quantize import dequantize
 
 DOWN = "model.layers.1.mlp.experts.down_proj"
@@ -111,6 +119,21 @@ def test_reading_a_model_reads_no_weights(tmp_path):
     model = read_model(folder)
     with pytest.raises(hnlpu.HnlpuError, match="NaN"):
         model.vector("model.norm.weight")
+
+
+def test_rows_are_those_of_the_mapping_for_as_long_as_the_file_holds_them(tmp_path):
+    tensor = read_model(write_checkpoint(tmp_path / "c")).vectors[EMBEDDING]
+    rows, last = StoredRows(tensor), tensor.shape[0] - 1
+    numbers = np.array([last, 0, 5, 5])
+    assert np.array_equal(rows.read(numbers), tensor.map()[numbers])
+    assert rows.read(numbers[:0]).shape == (0, tensor.shape[1])
+    for wrong in (-1, last + 1):
+        with pytest.raises(IndexError, match="rows 0 to"):
+            rows.read(np.array([wrong]))
+    with tensor.file.open("r+b") as file:
+        file.truncate(tensor.offset + 1)
+    with pytest.raises(DamagedCheckpoint, match="ends within"):
+        rows.read(numbers)
 
 
 def test_bfloat16_widens_exactly():

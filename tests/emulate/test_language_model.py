@@ -9,7 +9,7 @@ import threadpoolctl
 
 import hnlpu
 from helpers import write_checkpoint
-from hnlpu.emulate import one_blas_thread, open_language_model
+from hnlpu.emulate import ChipCache, KeyValueCache, one_blas_thread, open_language_model
 from hnlpu.emulate._language_model import score_windows
 from hnlpu.errors import InvalidInput, TokenizerMissing
 
@@ -32,6 +32,22 @@ def test_how_tokens_arrive_changes_no_bit(hardwired, chunks):
         pieces.append(np.concatenate([run.logits(row[None]) for row in hidden]))
         at += size
     assert np.concatenate(pieces).tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("kind", [KeyValueCache, ChipCache])
+def test_a_cache_keeps_what_it_holds_and_grows_by_a_quarter(kind):
+    cache = kind(2, 3, 4)
+    capacities = []
+    for position in range(700):
+        cache.reserve(position + 1)
+        capacities.append(cache.values.shape[2])
+        keys = cache.keys if kind is ChipCache else cache.keys.swapaxes(2, 3)
+        keys[:, :, position] = cache.values[:, :, position] = position + 1
+    assert list(dict.fromkeys(capacities)) == [64, 128, 192, 256, 320, 448, 576, 768]
+    expected = np.arange(1, 769) * (np.arange(768) < 700)
+    for array in (keys, cache.values):
+        assert array.shape == (2, 3, 768, 4)
+        assert (array == expected[:, None]).all()
 
 
 def test_score_is_the_log_softmax_of_the_logits(hardwired):

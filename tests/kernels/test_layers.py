@@ -73,6 +73,14 @@ def test_every_instruction_set_gives_the_bits_of_the_definition(
     assert np.array_equal(bits(found), bits(expected))
 
 
+def test_experts_in_groups_are_experts_at_once(transformer, monkeypatch):
+    """So many tokens that their experts do not fit one group of `EXPERT_ROWS` rows."""
+    tokens = np.random.default_rng(6).integers(0, 97, 400)
+    together = run(transformer, [tokens], monkeypatch, 0)
+    apart = run(transformer, np.split(tokens, 8), monkeypatch, 0)
+    assert np.array_equal(bits(together), bits(apart))
+
+
 def turns(transformer, positions):
     frequencies, factor = transformer.architecture.rope.frequencies(
         transformer.architecture.head_dim

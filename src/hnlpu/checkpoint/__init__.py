@@ -16,7 +16,12 @@ from hnlpu.checkpoint._model import (
     read_model,
     vector_shapes,
 )
-from hnlpu.checkpoint._tensors import StoredTensor, bfloat16_to_float32, read_header
+from hnlpu.checkpoint._tensors import (
+    StoredRows,
+    StoredTensor,
+    bfloat16_to_float32,
+    read_header,
+)
 
 __all__ = [
     "BLOCK",
@@ -29,6 +34,7 @@ __all__ = [
     "Model",
     "Role",
     "Rope",
+    "StoredRows",
     "StoredTensor",
     "bfloat16_to_float32",
     "finite",

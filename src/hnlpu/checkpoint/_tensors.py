@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +57,37 @@ class StoredTensor:
         step = max(1, PIECE // max(1, math.prod(self.shape[1:])))
         for start in range(0, self.shape[0], step):
             yield slice(start, min(start + step, self.shape[0]))
+
+
+class StoredRows:
+    """Rows of a stored matrix, read when asked for from a file that stays open.
+
+    For a table of which few rows are met: a mapping keeps what lies 64 kB around each of them.
+    """
+
+    def __init__(self, tensor: StoredTensor):
+        self._tensor = tensor
+        self._mapped = None if hasattr(os, "preadv") else tensor.map()
+        if self._mapped is None:
+            self._file = os.open(tensor.file, os.O_RDONLY | os.O_CLOEXEC)
+            weakref.finalize(self, os.close, self._file)
+
+    def read(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Rows [n, columns] by their numbers [n], of `StoredTensor.map`'s type.
+
+        Raises IndexError for other numbers, DamagedCheckpoint where the file has become shorter.
+        """
+        tensor = self._tensor
+        if self._mapped is not None:
+            return np.asarray(self._mapped[numbers])
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < tensor.shape[0]:
+            raise IndexError(f"{tensor.name} has rows 0 to {tensor.shape[0] - 1}")
+        rows = np.empty((len(numbers), tensor.shape[1]), _DTYPES[tensor.dtype])
+        size = rows.itemsize * tensor.shape[1]
+        for row, number in zip(rows, numbers.tolist(), strict=True):
+            if os.preadv(self._file, [row], tensor.offset + number * size) != size:
+                raise DamagedCheckpoint(f"{tensor.file}: ends within {tensor.name}")
+        return rows
 
 
 def bfloat16_to_float32(raw: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 from typing import Any
 
 import numpy as np
@@ -9,14 +11,25 @@ import numpy.typing as npt
 
 from hnlpu.kernels import Pages
 
-LEAST_POSITIONS = 64
+POSITIONS_AT_ONCE = 64  # a capacity is a multiple of this
+
+
+def _zeros(shape: list[int], kind: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Zeros in a mapping of their own where the system has it: a heap would keep its gaps."""
+    size = math.prod(shape) * kind.itemsize
+    if size == 0 or not hasattr(mmap, "MAP_ANONYMOUS"):
+        return np.zeros(shape, kind)
+    mapped = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return np.frombuffer(mapped, kind).reshape(shape)
 
 
 def _grown(array: npt.NDArray[Any], axis: int, positions: int) -> npt.NDArray[Any]:
-    """A copy with room for `positions` along `axis`."""
-    more = [(0, 0)] * array.ndim
-    more[axis] = 0, positions - array.shape[axis]
-    return np.pad(array, more)
+    """A copy with room for `positions` along `axis`, zeros behind what was there."""
+    shape = list(array.shape)
+    shape[axis] = positions
+    larger = _zeros(shape, array.dtype)
+    larger[(slice(None),) * axis + (slice(array.shape[axis]),)] = array
+    return larger
 
 
 class KeyValueCache:
@@ -33,10 +46,11 @@ class KeyValueCache:
         self.values: npt.NDArray[Any] = np.zeros((layers, heads, 0, size), self.kind)
 
     def reserve(self, positions: int) -> None:
-        """Make room for `positions` in all."""
+        """Make room for `positions` in all, and by a quarter at least where there is too little."""
         capacity = self.values.shape[2]
         if positions > capacity:
-            larger = max(positions, 2 * capacity, LEAST_POSITIONS)
+            larger = max(positions, capacity + capacity // 4)
+            larger += -larger % POSITIONS_AT_ONCE
             self.keys = _grown(self.keys, self.key_axis, larger)
             self.values = _grown(self.values, 2, larger)
 

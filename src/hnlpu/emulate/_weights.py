@@ -19,6 +19,7 @@ from hnlpu.checkpoint import (
     EMBEDDING,
     Architecture,
     Model,
+    StoredRows,
     bfloat16_to_float32,
     matrix_shapes,
 )
@@ -139,6 +140,7 @@ class HardwiredWeights:
         self._stacks = {name: build.stack(shape) for name, shape in build.shapes().items()}
         self._unpacked = _Unpacked(build.architecture)
         self._embedding = build.tensors[EMBEDDING].map()
+        self._embedding_rows = StoredRows(build.tensors[EMBEDDING])
         self._described: dict[tuple[str, int], tuple[HardwiredMatrix, Descriptor]] = {}
 
     @property
@@ -158,7 +160,7 @@ class HardwiredWeights:
 
     def embed(self, tokens: npt.NDArray[np.int64]) -> Float32:
         """Rows of the embedding table: [tokens, hidden]."""
-        return bfloat16_to_float32(np.asarray(self._embedding[tokens]))
+        return bfloat16_to_float32(self._embedding_rows.read(tokens))
 
     def vector(self, name: str) -> Float32:
         """A norm's weights or the sinks."""

@@ -5,18 +5,22 @@
 
    Tokens are rows that never meet, so their bits do not depend on how many there are. */
 
-/* Bytes that a layer takes from its arena for so many tokens, at most. */
-static size_t layer_bytes(const Layer *layer, int64_t tokens)
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+/* Bytes that the layers take from the arena for so many tokens, at most: `forward` has what is
+   mixed, on top of it lie q, k, v and what comes before attention, then what comes after. */
+static size_t arena_bytes(const Layer *layer, int64_t tokens)
 {
     const int64_t n = layer->hidden, width = layer->heads * layer->head_size, inner = layer->inner;
-    const int64_t widest = width > n ? width : n, pairs = tokens * layer->active;
+    const int64_t narrow = layer->kv_heads * layer->head_size, widest = width > n ? width : n;
+    const int64_t before = tokens * 4 * (width + 2 * narrow + 2 * n + 1);
+    const int64_t shared = tokens * 4 * (widest + 1 + layer->experts), y = tokens * 4 * n;
     const int64_t row = 4 * (2 * inner + (n > inner ? n : inner) + 1);
-    const int64_t experts = pairs * (4 + 4 * n + 16) + expert_rows(layer, tokens) * row +
+    const int64_t experts = tokens * layer->active * (4 + 4 * n + 16) +
+                            expert_rows(layer, tokens) * row +
                             (layer->experts + 1) * (int64_t)(8 + sizeof(Job));
-    const int64_t shared = tokens * 4 * (widest + 1 + layer->experts);
-    const int64_t first = tokens * 4 * (2 * n + 1), second = shared + tokens * 4 * n;
-    const int64_t third = shared + experts, most = first > second ? first : second;
-    return (size_t)(most > third ? most : third) + 16 * 64;
+    const size_t after = (size_t)shared + larger((size_t)y, (size_t)experts);
+    return (size_t)(tokens * 4 * width) + larger((size_t)before, after) + 16 * 64;
 }
 
 static int before_attention(const Instructions *isa, const Layer *layer, const float *x,
@@ -125,11 +129,12 @@ static int forward(const Instructions *isa, const Layer *layers, int64_t count, 
 {
     const Layer *l = layers;
     const int64_t width = l->heads * l->head_size, narrow = l->kv_heads * l->head_size;
-    const size_t own = (size_t)(a.rows * (2 * width + 2 * narrow)) * sizeof(float) + 4 * 64;
     Arena arena;
-    if (open_arena(&arena, own + layer_bytes(l, a.rows)))
+    if (open_arena(&arena, arena_bytes(l, a.rows)))
         return 2;
-    float *q = take(&arena, a.rows * width, 4), *mixed = take(&arena, a.rows * width, 4);
+    float *mixed = take(&arena, a.rows * width, 4);
+    const Arena after = arena; /* q, k and v go when attention is done */
+    float *q = take(&arena, a.rows * width, 4);
     float *k = take(&arena, a.rows * narrow, 4), *v = take(&arena, a.rows * narrow, 4);
     a.queries = q, a.out = mixed;
     int error = 0;
@@ -141,7 +146,7 @@ static int forward(const Instructions *isa, const Layer *layers, int64_t count, 
         a.sinks = l->sinks, a.window = l->window;
         error = attend(isa, &a);
         if (!error)
-            error = after_attention(isa, l, x, mixed, a.rows, chosen + i * a.rows * l->active, arena);
+            error = after_attention(isa, l, x, mixed, a.rows, chosen + i * a.rows * l->active, after);
         a.keys += layer_size, a.values += layer_size;
     }
     close_arena(&arena);
