@@ -3,13 +3,13 @@
 import math
 from fractions import Fraction
 
-import by_hand
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
+import by_hand
 from hnlpu import numerics
 from hnlpu.errors import InvalidInput
 from hnlpu.numerics._functions import inverse_root, sine

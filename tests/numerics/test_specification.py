@@ -6,11 +6,11 @@ import re
 from fractions import Fraction
 from pathlib import Path
 
-import by_hand
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+import by_hand
 from hnlpu import numerics
 
 PAGE = Path(__file__).parents[2] / "docs" / "vector-unit.md"
