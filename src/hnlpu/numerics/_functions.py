@@ -73,9 +73,6 @@ def divided(a: int, b: int, fraction: int) -> int:
     return -quotient if a < 0 else quotient
 
 
-ROOT_POWER = 78
-
-
 @njit(cache=True, nogil=True)
 def inverse_root(m: int) -> int:
     """The largest r with r^2 * m <= 2^78, for 2^30 <= m < 2^32: 2^23 to 2^24.
@@ -93,9 +90,7 @@ def inverse_root(m: int) -> int:
 
 @njit(cache=True, nogil=True, inline="always")
 def _power_over(d: int) -> int:
-    """floor(2^78 / d) for 1 <= d < 2^26, or 2^62 where that is more."""
+    """floor(2^78 / d) for 2^23 <= d < 2^26."""
     high = (1 << 52) // d
     rest = (1 << 52) - high * d
-    if high >= 1 << 36:
-        return 1 << 62
     return (high << 26) + (rest << 26) // d

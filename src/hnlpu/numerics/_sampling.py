@@ -53,7 +53,7 @@ def inverse_temperature(temperature: float) -> int:
         return 0
     inverse = math.floor((1 << FRACTION) / temperature + 0.5)
     if not 1 <= inverse < 2**31:
-        raise InvalidInput(f"temperature {temperature}: chip numerics take 0, or 0.0001 to 65536")
+        raise InvalidInput(f"temperature {temperature}: chip numerics take 0, or 0.00004 to 131072")
     return inverse
 
 

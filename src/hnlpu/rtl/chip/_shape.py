@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from hnlpu.checkpoint import Architecture
@@ -224,4 +223,4 @@ def units_by_matrix(build: Build) -> dict[str, Unit]:
 
 def ceil_log2(n: int) -> int:
     """Bits that number n things, at least 1."""
-    return max(1, math.ceil(math.log2(n))) if n > 1 else 1
+    return max(1, (n - 1).bit_length())

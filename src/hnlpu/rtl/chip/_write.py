@@ -67,8 +67,7 @@ def write_chip(
                 pieces = tile_wiring(name, reader.digits(tile), tile.kind, technology)
                 text = b"".join(pieces).decode()
                 _write(folder / "wiring" / f"{name}.sv", text)
-                if tile.kind.scheme == "taps":
-                    standing_in[f"{name}.sv"] = wiring_model(text)
+                standing_in[f"{name}.sv"] = wiring_model(text)
                 wired.append(f"wiring/{name}.sv")
             _write(folder / "top" / f"top_{unit.name}.sv", top(unit))
         for name in words:
