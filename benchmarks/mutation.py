@@ -1,6 +1,6 @@
 """Mutation of the RTL: does simulation catch a random wrong operator, constant or connection?
 
-python benchmarks/mutation.py                        # 240 mutants, the table of docs/rtl.md (half an hour)
+python benchmarks/mutation.py                        # 240 mutants (half an hour)
 python benchmarks/mutation.py --count 8 --seed 3 --json
 
 Every mutant is one edit of one file of a small array: its silicon, its metal, or the module that joins
@@ -50,8 +50,11 @@ KINDS = {
     "taps, two digits, bank of 2": ArrayKind("taps", 2, 2, 1),
     "regions": ArrayKind("regions", 1, 1, 1, 4),
     "regions, bank of 2": ArrayKind("regions", 1, 2, 0, 3),
+    "taps, fold 2, bank of 2": ArrayKind("taps", 1, 2, 1),
+    "taps, fold 8": ArrayKind("taps", 1, 1, 2),
 }
-NEURONS, TILES, ACTIVATION_BITS, VECTORS = 2, ((0, 1), (1, 2)), 4, 1280
+FOLDS = {"taps, fold 2, bank of 2": 2, "taps, fold 8": 8}
+NEURONS, TILES, ACTIVATION_BITS, VECTORS = 3, ((0, 1), (1, 2)), 4, 1280
 _N5 = load_technology("n5")
 
 _SKIPPED = re.compile(  # comments, assertions, heads of modules, dimensions of declarations
@@ -108,14 +111,18 @@ class Mutant:
 
 
 def make_design(name: str, seed: int) -> Design:
-    """An array of `NEURONS` neurons and two tiles; metal is random but for one neuron's."""
+    """An array of `NEURONS` neurons and two tiles: two with sums at either end, others random."""
     rng, kind, blocks = np.random.default_rng(seed), KINDS[name], TILES[-1][1]
-    shape = array_shape(kind, NEURONS, [last - first for first, last in TILES], ACTIVATION_BITS)
+    spans = [last - first for first, last in TILES]
+    shape = array_shape(kind, NEURONS, spans, ACTIVATION_BITS, FOLDS.get(name, 1))
     codes = rng.integers(0, 16, (shape.rows, shape.inputs)).astype(np.uint8)
     codes[codes == 8] = 0
     shifts = rng.integers(0, kind.scale_range + 1, (shape.rows, blocks)).astype(np.uint8)
-    # rows of one neuron whose sums reach the largest that there are
-    codes[: kind.rows_per_neuron], shifts[: kind.rows_per_neuron] = 7, kind.scale_range
+    ends = np.arange(2 * kind.rows_per_neuron)
+    lowest = ends[kind.rows_per_neuron :]
+    codes[ends], codes[lowest], shifts[ends] = 7, 15, kind.scale_range
+    if kind.digits > 1:  # a digit at its end beside one that is not
+        codes[2 * kind.rows_per_neuron], shifts[2 * kind.rows_per_neuron] = 7, kind.scale_range
     digits = TileDigits(pack(codes), shifts)
     members, neurons = (0, kind.bank), (0, NEURONS)
     tiles = tuple(Tile(0, "m", kind, members, neurons, span) for span in TILES)
@@ -127,12 +134,36 @@ def make_design(name: str, seed: int) -> Design:
         if kind.scheme == "regions":
             routed = dataclasses.replace(kind, tracks=tracks_needed(_N5, kind, part))
         file = f"wiring_{identifier(tile)}"
-        texts[f"wiring/{file}.sv"] = b"".join(tile_wiring(file, part, routed, _N5)).decode()
+        text = b"".join(tile_wiring(file, part, routed, _N5)).decode()
+        if kind.scheme == "regions":
+            text = _complements_of_nothing(text, lowest.tolist())
+        texts[f"wiring/{file}.sv"] = text
     texts[f"top/top_{unit.name}.sv"] = top(unit)
     of_rows = digits.integers().astype(np.int64)
     weights = of_rows.reshape(NEURONS, kind.bank, kind.digits, -1).sum(2)
     words = make_batches(shape, weights, VECTORS, seed).words(shape)
     return Design(name, unit, texts, words.astype("<u8").tobytes())
+
+
+def _complements_of_nothing(text: str, rows: list[int]) -> str:
+    """Metal of regions with negative ties at groups without inputs, in some rows.
+
+    Products are the same, and sums the largest that silicon can give.
+    """
+
+    def tied(found: re.Match[str]) -> str:
+        ports, words = found[2].splitlines(), found[4].splitlines()
+        words = [
+            word if "x" in port else re.sub(r"GND(,?)$", r"PWR\1", word)
+            for port, word in zip(ports, words, strict=True)
+        ]
+        return f"{found[1]}{found[2]}{found[3]}" + "\n".join(words)
+
+    for row in rows:
+        opened = rf"assign {{}}\[{row}\]\[[\d:]+\] = {{{{\n"
+        p, t = opened.format("p"), opened.format("t")
+        text = re.sub(rf"({p})([^}}]*)(\n  }};\n  {t})([^}}]*)(?=\n  }})", tied, text)
+    return text
 
 
 def edits(text: str) -> Iterator[tuple[str, tuple[int, int], str]]:

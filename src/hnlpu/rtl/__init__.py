@@ -7,6 +7,7 @@ Silicon depends on `ArrayShape` alone: kind of array, neurons, blocks (of region
 into tiles), activation bits.
 """
 
+from hnlpu.rtl._compiler import require_simulator
 from hnlpu.rtl._coverage import TYPES as COVERAGE_TYPES
 from hnlpu.rtl._coverage import Coverage, cover, read_coverage
 from hnlpu.rtl._coverage import merge as merge_coverage
@@ -20,7 +21,7 @@ from hnlpu.rtl._prove import Verdict, prove
 from hnlpu.rtl._regions_shape import RegionsShape
 from hnlpu.rtl._scheme import Part, array_shape, silicon, tile_wiring
 from hnlpu.rtl._shape import ArrayShape
-from hnlpu.rtl._simulate import Simulation, require_simulator, simulate
+from hnlpu.rtl._simulate import Simulation, simulate
 from hnlpu.rtl._synthesize import Block, Synthesis, count_parts, synthesize
 from hnlpu.rtl._vectors import LANES, Batches, Vectors, make_batches, make_vectors
 from hnlpu.rtl._wiring import wiring

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hnlpu.errors import ToolFailed
+from hnlpu.rtl._compiler import require_simulator, verilate
 from hnlpu.rtl._design import Unit
-from hnlpu.rtl._simulate import STALLS, first_line, require_simulator
-from hnlpu.rtl._tools import compiler_options, run_tool
+from hnlpu.rtl._simulate import STALLS, first_line
+from hnlpu.rtl._tools import run_tool
 from hnlpu.rtl._write import bench_options
 
 TYPES = ("line", "branch", "toggle")
@@ -72,14 +73,14 @@ def cover(folder: str | Path, unit: Unit, timeout_s: float = 1200) -> Coverage:
     One lane, as in hardware: a lane more would only be one more chance for a bit.  Raises
     ToolMissing without a simulator, ToolFailed where a bench does not pass.
     """
-    verilator, folder = require_simulator(), Path(folder)
+    require_simulator()
+    folder = Path(folder)
     objects, options = folder / f"obj_{unit.name}", f"bench/{unit.name}.coverage.f"
     lines = [*bench_options(unit, "-O0", lanes=1), "--coverage-line --coverage-toggle"]
     (folder / options).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     points: list[Coverage] = []
     try:
-        command = [verilator, *compiler_options(), "-f", options]
-        built = run_tool(command, folder, timeout_s)
+        built = verilate(options, folder, timeout_s)
         if built is None or built.returncode:
             why = first_line(built.stderr) if built else f"took more than {timeout_s:.0f} s"
             raise ToolFailed(f"{unit.name}: Verilator: {why}")

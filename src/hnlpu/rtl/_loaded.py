@@ -24,18 +24,19 @@ import numpy as np
 
 from hnlpu.errors import ToolFailed
 from hnlpu.place import Tile
+from hnlpu.rtl._compiler import require_simulator, verilate
 from hnlpu.rtl._design import Unit, identifier, spans_of
 from hnlpu.rtl._metal import FIRST_WORD, Int32, Metal, read_metal
 from hnlpu.rtl._modules import Bus, array_name
 from hnlpu.rtl._scheme import scheme_of, silicon
 from hnlpu.rtl._shape import ArrayShape
-from hnlpu.rtl._simulate import Simulation, first_line, require_simulator
-from hnlpu.rtl._tools import compiler_options, run_tool
+from hnlpu.rtl._simulate import Simulation, first_line
+from hnlpu.rtl._tools import run_tool
 from hnlpu.rtl._vectors import LANES, Int64, Vectors
 from hnlpu.rtl._write import verilator_options
 
-ROWS_AT_ONCE = 8
-"""Rows of metal of a program's silicon, at most: more compile longer and run no faster."""
+ROWS_AT_ONCE = {"taps": 8, "regions": 2}
+"""Rows of metal of a program's silicon, at most: more compile longer and hardly run faster."""
 STALLED_BATCHES = 16
 """Batches that every neuron takes once more, with valid and ready withheld at times."""
 NEURONS_AT_ONCE = 32
@@ -53,7 +54,7 @@ class Program:
 
 def group_shape(shape: ArrayShape) -> ArrayShape:
     """Silicon that stands for an array's: fewer neurons, by which theirs can be divided."""
-    most = max(1, ROWS_AT_ONCE // shape.kind.rows_per_neuron)
+    most = max(1, ROWS_AT_ONCE[shape.kind.scheme] // shape.kind.rows_per_neuron)
     group = next(n for n in range(most, 0, -1) if shape.neurons % n == 0)
     return dataclasses.replace(shape, neurons=group)
 
@@ -93,7 +94,7 @@ def compile_silicon(
 
     `spans` are the blocks of the array's tiles, side by side; `optimise` is told to the C++ compiler.
     """
-    verilator = require_simulator()
+    require_simulator()
     shape = group_shape(shape)
     folder.mkdir(parents=True)
     texts = silicon(shape)
@@ -109,7 +110,7 @@ def compile_silicon(
     ]  # fmt: skip
     (folder / "loaded.f").write_text("".join(f"{line}\n" for line in options), encoding="utf-8")
     began = time.monotonic()
-    built = run_tool([verilator, *compiler_options(), "-f", "loaded.f"], folder, timeout_s)
+    built = verilate("loaded.f", folder, timeout_s, plain=True)
     if built is None:
         raise ToolFailed(f"{shape.name}: Verilator took more than {timeout_s:.0f} s")
     if built.returncode:

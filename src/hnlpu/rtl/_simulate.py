@@ -8,8 +8,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from hnlpu.rtl._compiler import require_simulator, verilate
 from hnlpu.rtl._design import Unit
-from hnlpu.rtl._tools import compiler_options, find_tool, run_tool
+from hnlpu.rtl._tools import run_tool
 from hnlpu.rtl._vectors import LANES
 
 STALLS = (0, 40)
@@ -48,14 +49,12 @@ def simulate(
 
     Raises ToolMissing without Verilator, a C++ compiler or make.
     """
-    verilator = require_simulator()
+    require_simulator()
     folder = Path(folder)
     objects = folder / f"obj_{unit.name}"
     began = time.monotonic()
     try:
-        built = run_tool(
-            [verilator, *compiler_options(), "-f", f"bench/{unit.name}.f"], folder, timeout_s
-        )
+        built = verilate(f"bench/{unit.name}.f", folder, timeout_s, plain=True)
         build_seconds = time.monotonic() - began
         if built is None:
             return _failed(unit, build_seconds, f"Verilator took more than {timeout_s:.0f} s")
@@ -64,13 +63,6 @@ def simulate(
         return _run(folder, unit, build_seconds, timeout_s, cycle_limit)
     finally:
         shutil.rmtree(objects, ignore_errors=True)
-
-
-def require_simulator() -> str:
-    """Path of Verilator's command; raises ToolMissing where it, a C++ compiler or make is not."""
-    verilator, _ = [find_tool(name) for name in ("verilator-cli", "make")]
-    compiler_options()
-    return verilator
 
 
 def _run(

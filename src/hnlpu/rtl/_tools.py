@@ -1,9 +1,7 @@
-"""Where the tools of this folder are: commands that PyPI wheels bring, and a C++ compiler."""
+"""Where the tools of this folder are: commands that PyPI wheels bring."""
 
 from __future__ import annotations
 
-import importlib.util
-import shlex
 import shutil
 import subprocess
 import sys
@@ -25,24 +23,13 @@ def find_tool(name: str) -> str:
     beside = Path(sys.executable).with_name(name)
     found = str(beside) if beside.is_file() else shutil.which(name)
     if found is None:
-        raise ToolMissing(f"{name} is not installed; {_REMEDIES[name]}")
+        raise missing(name)
     return found
 
 
-def compiler_options() -> list[str]:
-    """What Verilator's makefiles must be told of the C++ compiler: nothing where there is g++.
-
-    Where the system has none, zig's of the wheel `ziglang` compiles.  Raises ToolMissing.
-    """
-    if shutil.which("g++"):
-        return []
-    found = shutil.which("c++") or shutil.which("clang++")
-    if found:
-        return ["-MAKEFLAGS", f"CXX={found} LINK={found}"]
-    if importlib.util.find_spec("ziglang") is None:
-        raise ToolMissing(f"c++ is not installed; {_REMEDIES['c++']}")
-    zig = f"{shlex.quote(sys.executable)} -m ziglang"
-    return ["-MAKEFLAGS", f'CXX="{zig} c++" LINK="{zig} c++" AR="{zig} ar"']
+def missing(name: str) -> ToolMissing:
+    """The error that a tool is not installed, with the remedy."""
+    return ToolMissing(f"{name} is not installed; {_REMEDIES[name]}")
 
 
 def run_tool(

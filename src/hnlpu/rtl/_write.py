@@ -122,7 +122,7 @@ def verilator_options(
     macros = " ".join(f"-D{name}={value}" for name, value in sizes.items())
     return [
         "--cc --exe --build -Wall --assert --language 1800-2017",
-        "-O3 --output-split 20000 --replication-limit 100000000 --x-assign unique --x-initial unique",
+        "-O3 --output-split 100000 --output-split-cfuncs 20000 --replication-limit 100000000 --x-assign unique --x-initial unique",
         f"--top-module {module} --prefix Vtop -GLANES={defined.get('LANES', LANES)}",
         f'-CFLAGS "-std=c++20 {macros}"',
         f'-MAKEFLAGS "CFG_CXXFLAGS_PCH_I=-include OPT_FAST={optimise} OPT_SLOW=-O0 OPT_GLOBAL=-O0"',

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hnlpu.errors import InvalidInput, ToolFailed
-from hnlpu.rtl._simulate import first_line, require_simulator
+from hnlpu.rtl._compiler import require_simulator, verilate
+from hnlpu.rtl._simulate import first_line
 from hnlpu.rtl._tools import run_tool
 
 MOST_REQUESTS = 256
@@ -44,9 +45,9 @@ def build_chip(folder: str | Path, timeout_s: float = 1200) -> float:
 
     Raises ToolMissing, ToolFailed.
     """
-    verilator = require_simulator()
+    require_simulator()
     began = time.monotonic()
-    built = run_tool([verilator, "-f", "bench/chip.f"], Path(folder), timeout_s)
+    built = verilate("bench/chip.f", Path(folder), timeout_s)
     if built is None:
         raise ToolFailed(f"Verilator took more than {timeout_s:.0f} s")
     if built.returncode:

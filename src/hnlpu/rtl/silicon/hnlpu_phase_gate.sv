@@ -9,5 +9,5 @@ module hnlpu_phase_gate #(
     input  logic [LANES-1:0] tap,
     output logic [LANES-1:0] trunk
 );
-  assign trunk = tap & {LANES{turn}};
+  assign trunk = turn ? tap : '0;
 endmodule

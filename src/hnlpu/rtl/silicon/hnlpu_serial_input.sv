@@ -24,5 +24,5 @@ module hnlpu_serial_input #(
     end
   end
 
-  assign trunk = rest[0] & {LANES{!first}};
+  assign trunk = first ? '0 : rest[0];
 endmodule

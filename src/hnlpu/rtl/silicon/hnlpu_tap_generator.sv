@@ -6,8 +6,8 @@
 //               ACTIVATION_BITS + 4 steps, the last of which is the sign
 //          tap[0..13]: +1, +2, +3, +4, +6, +8, +12, -1, -2, -3, -4, -6, -8, -12 half units
 //
-// Three adders make 3x, -x and -3x bit by bit; a product with 2^k is another, k steps late.
-// Negation inverts every bit behind the first one.
+// An adder makes 3x bit by bit; a product with 2^k is another, k steps late.  Negation inverts every bit
+// behind the first one: k steps late, every bit with a one among those that are older.
 module hnlpu_tap_generator #(
     parameter int LANES = 1,
     parameter int ACTIVATION_BITS = 8
@@ -19,58 +19,58 @@ module hnlpu_tap_generator #(
     output logic [13:0][LANES-1:0]                     tap
 );
   logic [ACTIVATION_BITS-1:0][LANES-1:0] rest;  // bits to come; the sign stays
-  logic [2:0][LANES-1:0] plus_one;  // the bits of x before this one
-  logic [2:0][LANES-1:0] minus_one;
-  logic [1:0][LANES-1:0] plus_three;
-  logic [1:0][LANES-1:0] minus_three;
-  logic [LANES-1:0] carry;
-  logic [LANES-1:0] seen_one;  // a one has been among the bits of x
+  logic [3:0][LANES-1:0] one;  // x, 0 to 3 steps late
+  logic [2:0][LANES-1:0] three;  // 3x, 0 to 2 steps late
+  logic [2:0][LANES-1:0] late_one;
+  logic [1:0][LANES-1:0] late_three;
+  logic [LANES-1:0] seen_one;  // a one has been among the bits of x that are older
   logic [LANES-1:0] seen_three;
-  logic [LANES-1:0] bit_one;
-  logic [LANES-1:0] bit_three;
-  logic [LANES-1:0] bit_minus_one;
-  logic [LANES-1:0] bit_minus_three;
-  logic [LANES-1:0] carry_out;
+  logic [LANES-1:0] carry;
+  logic [LANES-1:0] next_carry;
+  logic [3:0][LANES-1:0] before_one;  // there is a one behind the bit of `one`
+  logic [2:0][LANES-1:0] before_three;
+  logic [3:0][LANES-1:0] minus_one;
+  logic [2:0][LANES-1:0] minus_three;
 
-  assign bit_one = rest[0];
-  assign bit_minus_one = bit_one ^ seen_one;
-  assign bit_minus_three = bit_three ^ seen_three;
+  assign one = {late_one, rest[0]};
+  assign three[2:1] = late_three;
 
   hnlpu_full_adder #(
       .LANES(LANES)
-  ) three (
-      .a(bit_one),
-      .b(plus_one[0]),
+  ) times_three (
+      .a(one[0]),
+      .b(one[1]),
       .c(carry),
-      .sum(bit_three),
-      .carry(carry_out)
+      .sum(three[0]),
+      .carry(next_carry)
   );
+
+  assign before_one = {seen_one, before_one[3:1] | one[3:1]};
+  assign before_three = {seen_three, before_three[2:1] | three[2:1]};
+  assign minus_one = one ^ before_one;
+  assign minus_three = three ^ before_three;
 
   always_ff @(posedge clk) begin
     if (load) begin
       rest <= x;
-      plus_one <= '0;
-      minus_one <= '0;
-      plus_three <= '0;
-      minus_three <= '0;
+      late_one <= '0;
+      late_three <= '0;
       carry <= '0;
       seen_one <= '0;
       seen_three <= '0;
     end else if (step) begin
       rest <= {rest[ACTIVATION_BITS-1], rest[ACTIVATION_BITS-1:1]};
-      plus_one <= {plus_one[1:0], bit_one};
-      minus_one <= {minus_one[1:0], bit_minus_one};
-      plus_three <= {plus_three[0], bit_three};
-      minus_three <= {minus_three[0], bit_minus_three};
-      carry <= carry_out;
-      seen_one <= seen_one | bit_one;
-      seen_three <= seen_three | bit_three;
+      late_one <= one[2:0];
+      late_three <= three[1:0];
+      carry <= next_carry;
+      seen_one <= before_one[3] | one[3];
+      seen_three <= before_three[2] | three[2];
     end
   end
 
   assign tap = {
-    minus_three[1], minus_one[2], minus_three[0], minus_one[1], bit_minus_three, minus_one[0],
-    bit_minus_one,
-    plus_three[1], plus_one[2], plus_three[0], plus_one[1], bit_three, plus_one[0], bit_one
+    minus_three[2], minus_one[3], minus_three[1], minus_one[2], minus_three[0], minus_one[1],
+    minus_one[0],
+    three[2], one[3], three[1], one[2], three[0], one[1], one[0]
   };
 endmodule
