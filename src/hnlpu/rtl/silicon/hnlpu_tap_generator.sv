@@ -27,8 +27,11 @@ module hnlpu_tap_generator #(
   logic [LANES-1:0] seen_three;
   logic [LANES-1:0] carry;
   logic [LANES-1:0] next_carry;
-  logic [3:0][LANES-1:0] before_one;  // there is a one behind the bit of `one`
-  logic [2:0][LANES-1:0] before_three;
+  logic [LANES-1:0] behind_one_2;  // there is a one behind that bit of `one`
+  logic [LANES-1:0] behind_one_1;
+  logic [LANES-1:0] behind_one_0;
+  logic [LANES-1:0] behind_three_1;
+  logic [LANES-1:0] behind_three_0;
   logic [3:0][LANES-1:0] minus_one;
   logic [2:0][LANES-1:0] minus_three;
 
@@ -45,10 +48,13 @@ module hnlpu_tap_generator #(
       .carry(next_carry)
   );
 
-  assign before_one = {seen_one, before_one[3:1] | one[3:1]};
-  assign before_three = {seen_three, before_three[2:1] | three[2:1]};
-  assign minus_one = one ^ before_one;
-  assign minus_three = three ^ before_three;
+  assign behind_one_2 = seen_one | one[3];
+  assign behind_one_1 = behind_one_2 | one[2];
+  assign behind_one_0 = behind_one_1 | one[1];
+  assign behind_three_1 = seen_three | three[2];
+  assign behind_three_0 = behind_three_1 | three[1];
+  assign minus_one = one ^ {seen_one, behind_one_2, behind_one_1, behind_one_0};
+  assign minus_three = three ^ {seen_three, behind_three_1, behind_three_0};
 
   always_ff @(posedge clk) begin
     if (load) begin
@@ -63,8 +69,8 @@ module hnlpu_tap_generator #(
       late_one <= one[2:0];
       late_three <= three[1:0];
       carry <= next_carry;
-      seen_one <= before_one[3] | one[3];
-      seen_three <= before_three[2] | three[2];
+      seen_one <= behind_one_2;
+      seen_three <= behind_three_1;
     end
   end
 
