@@ -3,6 +3,7 @@
 python benchmarks/chip_silicon.py coverage --parts   # lines, branches, toggled bits (minutes)
 python benchmarks/chip_silicon.py coverage           # a whole chip's core too (many minutes)
 python benchmarks/chip_silicon.py mutation           # random edits of parts
+python benchmarks/chip_silicon.py mutation --whole   # of what is simulated in a whole chip alone (an hour)
 
 Parts are simulated as tests/rtl/test_chip_parts.py does, the whole as tests/rtl/test_chip.py does: the
 small chip of tests/rtl/chips.py.
@@ -14,6 +15,7 @@ import argparse
 import dataclasses
 import functools
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -44,6 +46,7 @@ from chips import build_model, shape_of  # noqa: E402
 from test_chip import PROMPTS  # noqa: E402
 from test_chip_parts import ONE, SEVERAL  # noqa: E402
 
+from hnlpu.errors import ToolFailed  # noqa: E402
 from hnlpu.numerics import inverse_temperature  # noqa: E402
 from hnlpu.rtl import (  # noqa: E402
     Coverage,
@@ -52,7 +55,7 @@ from hnlpu.rtl import (  # noqa: E402
     require_simulator,
 )
 from hnlpu.rtl._tools import run_tool  # noqa: E402
-from hnlpu.rtl.chip import Request, simulate_chip, write_chip  # noqa: E402
+from hnlpu.rtl.chip import ChipRun, Request, build_chip, simulate_chip, write_chip  # noqa: E402
 from hnlpu.rtl.chip._write import bench_options  # noqa: E402
 from mutation import edits  # noqa: E402
 
@@ -161,35 +164,35 @@ class Mutant:
     span: tuple[int, int]
     new: str
 
+    old: str  # the whole file
+
     @property
     def text(self) -> str:
         """The file with the edit."""
-        text = (SILICON / self.file).read_text(encoding="utf-8")
-        return text[: self.span[0]] + self.new + text[self.span[1] :]
+        return self.old[: self.span[0]] + self.new + self.old[self.span[1] :]
 
     @property
     def told(self) -> str:
         """Where, and what becomes what."""
-        text = (SILICON / self.file).read_text(encoding="utf-8")
-        line = text.count("\n", 0, self.span[0]) + 1
-        old = " ".join(text[slice(*self.span)].split())
+        line = self.old.count("\n", 0, self.span[0]) + 1
+        old = " ".join(self.old[slice(*self.span)].split())
         return f"{self.file}:{line}: {old!r} -> {' '.join(self.new.split())!r}"
 
 
-def draw(count: int, seed: int) -> Iterator[Mutant]:
-    """Different mutants of the parts' modules: files and kinds in turn, each edit as likely."""
+def draw(paths: list[Path], count: int, seed: int) -> Iterator[Mutant]:
+    """Different mutants of files: files and kinds in turn, each edit as likely."""
     rng = np.random.default_rng(seed)
+    texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(paths)}
     sites: dict[tuple[str, str], list[tuple[tuple[int, int], str]]] = {}
-    for module in sorted({part.module for part in all_parts()}):
-        text = (SILICON / f"{module}.sv").read_text(encoding="utf-8")
+    for file, text in texts.items():
         for kind, span, new in edits(text):
-            sites.setdefault((f"{module}.sv", kind), []).append((span, new))
+            sites.setdefault((file, kind), []).append((span, new))
     for turn in range(len(sites) * max(map(len, sites.values()))):
         (file, kind), left = sorted(sites.items())[turn % len(sites)]
         if left and count:
             span, new = left.pop(int(rng.integers(len(left))))
             count -= 1
-            yield Mutant(file, kind, span, new)
+            yield Mutant(file, kind, span, new, texts[file])
 
 
 BATCH = 24
@@ -253,9 +256,9 @@ def verdicts_of(
 
 
 def tell_mutants(count: int, seed: int, *, as_json: bool) -> None:
-    """Verdicts by file, and what survived."""
-    left, verdicts = list(draw(count, seed)), list[tuple[Mutant, str]]()
-    mutants = list(left)
+    """Mutants of parts, simulated alone."""
+    paths = [SILICON / f"{module}.sv" for module in {part.module for part in all_parts()}]
+    left, verdicts = list(draw(paths, count, seed)), list[tuple[Mutant, str]]()
     with tempfile.TemporaryDirectory() as name:
         library = []
         for source in library_sources(coverage=False):
@@ -279,15 +282,61 @@ def tell_mutants(count: int, seed: int, *, as_json: bool) -> None:
                     if not as_json:
                         print(f"{verdicts[-1][1]:<10} {mutant.kind:<11} {mutant.told}", flush=True)
             left, turn = passed, turn + 1
+    tell_verdicts(verdicts, as_json=as_json)
+
+
+def tell_whole(count: int, seed: int, *, as_json: bool) -> None:
+    """Mutants of the modules in `WHOLE` and of what joins them to arrays, in the small chip of one layer."""
+    verdicts = list[tuple[Mutant, str]]()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        build = build_model(folder, 0, layers=1)
+        write_chip(build, folder / "rtl", shape_of(build))
+        options = folder / "rtl" / "bench" / "chip.f"
+        options.write_text(
+            options.read_text().replace("OPT_FAST=-O1", "VM_PARALLEL_BUILDS=0 OPT_FAST=-O0")
+        )
+        right = tokens_of(Path(shutil.copytree(folder / "rtl", folder / "right")))
+        assert not isinstance(right, str), right
+        paths = [folder / "rtl" / "silicon" / f"hnlpu_{module}.sv" for module in WHOLE]
+        for mutant in draw([*paths, folder / "rtl" / "top" / "chip.sv"], count, seed):
+            copy = Path(shutil.copytree(folder / "rtl", folder / "wrong"))
+            next(copy.glob(f"[st][io]*/{mutant.file}")).write_text(mutant.text, encoding="utf-8")
+            found = tokens_of(copy)
+            verdict = (
+                found if isinstance(found, str) else "SURVIVED" if found == right else "tokens"
+            )
+            verdicts.append((mutant, verdict))
+            shutil.rmtree(copy)
+            if not as_json:
+                print(f"{verdict:<10} {mutant.kind:<11} {mutant.told}", flush=True)
+    tell_verdicts(verdicts, as_json=as_json)
+
+
+def tokens_of(chip: Path) -> list[ChipRun] | str:
+    """What a chip answers to `REQUESTS`, or how it fails."""
+    try:
+        build_chip(chip)
+    except ToolFailed:
+        return "lint"
+    try:
+        runs = [simulate_chip(chip, REQUESTS, stall=stall) for stall in (0, 60)]
+    except ToolFailed as fault:
+        return "hang" if "no end" in str(fault) else "assertion"
+    return [dataclasses.replace(run, cycles=0, seconds=0.0) for run in runs]
+
+
+def tell_verdicts(verdicts: list[tuple[Mutant, str]], *, as_json: bool) -> None:
+    """Verdicts by file, and what survived."""
+    counts = Counter(verdict for _, verdict in verdicts)
     if as_json:
         survivors = [mutant.told for mutant, verdict in verdicts if verdict == "SURVIVED"]
-        counts = Counter(verdict for _, verdict in verdicts)
         print(json.dumps({"mutants": len(verdicts), "verdicts": counts, "survivors": survivors}))
         return
-    names = ["lint", "assertion", "numbers", "hang", "SURVIVED"]
+    names = [*sorted(set(counts) - {"SURVIVED"}), "SURVIVED"]
     table = Counter((mutant.file, verdict) for mutant, verdict in verdicts)
     print(f"\n| file | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
-    for file in sorted({mutant.file for mutant in mutants}):
+    for file in sorted({mutant.file for mutant, _ in verdicts}):
         print(f"| `{file}` | {' | '.join(str(table[file, name]) for name in names)} |")
 
 
@@ -297,10 +346,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=120)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--parts", action="store_true", help="coverage: no chip, parts alone")
+    parser.add_argument("--whole", action="store_true", help="mutation: core, requests, sequencer")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.what == "coverage":
         tell_coverage(whole=not options.parts, as_json=options.json)
+    elif options.whole:
+        tell_whole(options.count, options.seed, as_json=options.json)
     else:
         tell_mutants(options.count, options.seed, as_json=options.json)
 

@@ -46,8 +46,9 @@ def build_chip(folder: str | Path, timeout_s: float = 1200) -> float:
     Raises ToolMissing, ToolFailed.
     """
     require_simulator()
-    began = time.monotonic()
-    built = verilate("bench/chip.f", Path(folder), timeout_s)
+    folder, began = Path(folder), time.monotonic()
+    traced = "--trace" in (folder / "bench" / "chip.f").read_text(encoding="utf-8")
+    built = verilate("bench/chip.f", folder, timeout_s, plain=not traced)
     if built is None:
         raise ToolFailed(f"Verilator took more than {timeout_s:.0f} s")
     if built.returncode:
