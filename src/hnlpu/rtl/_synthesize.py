@@ -38,7 +38,7 @@ _GATES = {
 
 _MAPPINGS = ("-genlib buffers.genlib", "-genlib gates.genlib -script +strash;dch;map,-a")
 """Options of ABC, with its own script, which needs a buffer, and one for area: the smaller counts."""
-_BUFFER = "GATE BUF 4 Y=A; PIN * UNKNOWN 1 999 1 0 1 0\n"
+BUFFER = "GATE BUF 4 Y=A; PIN * UNKNOWN 1 999 1 0 1 0\n"
 
 
 def _gates(technology: Silicon) -> dict[str, tuple[float, str]]:
@@ -52,7 +52,13 @@ def _gates(technology: Silicon) -> dict[str, tuple[float, str]]:
     }
 
 
-def _library(technology: Silicon) -> str:
+def gate_transistors(technology: Silicon) -> dict[str, float]:
+    """Transistors of every gate of `gate_library`, of a buffer and of constants."""
+    gates = {name: count for name, (count, _) in _gates(technology).items()}
+    return {"BUF": 4, "ZERO": 0, "ONE": 0, **gates}
+
+
+def gate_library(technology: Silicon) -> str:
     """The gates as a genlib, areas in transistors, every delay one."""
     cells = "".join(
         f"GATE {name} {transistors:g} Y={function}; PIN * UNKNOWN 1 999 1 0 1 0\n"
@@ -128,8 +134,8 @@ def count_parts(
         folder = Path(temporary)
         for file, text in texts.items():
             (folder / file).write_text(text, encoding="utf-8")
-        gates = _library(technology)
-        for name, text in ("gates.genlib", gates), ("buffers.genlib", gates + _BUFFER):
+        gates = gate_library(technology)
+        for name, text in ("gates.genlib", gates), ("buffers.genlib", gates + BUFFER):
             (folder / name).write_text(text, encoding="utf-8")
         (folder / "synthesize.ys").write_text(_script(list(texts), parts), encoding="utf-8")
         ran = run_tool([yosys, "-q", "synthesize.ys"], folder, timeout_s)
@@ -185,10 +191,10 @@ def _block(one: Part, cells: dict[str, Any], depth: int, technology: Silicon) ->
             flip_flops += count
         else:
             gates[cell] = count
-    transistors_of = _gates(technology)
+    transistors_of = gate_transistors(technology)
     transistors = (
         full * technology.full_adder.value
         + flip_flops * technology.flip_flop.value
-        + sum(count * transistors_of[gate][0] for gate, count in gates.items())
+        + sum(count * transistors_of[gate] for gate, count in gates.items())
     )
     return Block(one.name, one.instances, full, flip_flops, gates, transistors, depth, one.beside)

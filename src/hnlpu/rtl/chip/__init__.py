@@ -7,11 +7,13 @@ Build ──► ChipShape ──► program, tables, core: silicon
 from hnlpu.rtl.chip._program import Instruction, Op, Operand, Program, make_program
 from hnlpu.rtl.chip._shape import ChipShape, chip_shape
 from hnlpu.rtl.chip._simulate import ChipRun, Request, build_chip, simulate_chip
+from hnlpu.rtl.chip._synthesize import ChipUnit, synthesize_chip
 from hnlpu.rtl.chip._write import WrittenChip, write_chip
 
 __all__ = [
     "ChipRun",
     "ChipShape",
+    "ChipUnit",
     "Instruction",
     "Op",
     "Operand",
@@ -22,5 +24,6 @@ __all__ = [
     "chip_shape",
     "make_program",
     "simulate_chip",
+    "synthesize_chip",
     "write_chip",
 ]
