@@ -68,6 +68,8 @@ REQUESTS = [
 """Prompts of test_chip.py, drawn tokens, a prompt too long, one that meets the last position."""
 
 
+LIMIT = 200_000
+"""Cycles, many times those that the requests take."""
 WHOLE = ("core", "requests", "sequencer", "store", "program")
 """Modules that are simulated in a whole chip alone."""
 
@@ -320,7 +322,7 @@ def tokens_of(chip: Path) -> list[ChipRun] | str:
     except ToolFailed:
         return "lint"
     try:
-        runs = [simulate_chip(chip, REQUESTS, stall=stall) for stall in (0, 60)]
+        runs = [simulate_chip(chip, REQUESTS, stall=stall, cycle_limit=LIMIT) for stall in (0, 60)]
     except ToolFailed as fault:
         return "hang" if "no end" in str(fault) else "assertion"
     return [dataclasses.replace(run, cycles=0, seconds=0.0) for run in runs]
