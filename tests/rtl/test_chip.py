@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from hnlpu.numerics import inverse_temperature
 from hnlpu.rtl.chip import (
     Op,
     Request,
+    _simulate,
     chip_shape,
     make_program,
     simulate_chip,
@@ -106,6 +108,17 @@ def test_a_chip_of_other_weights_is_found_out(chip: Path, tmp_path: Path) -> Non
     other = build_model(tmp_path, 1)
     found = check_chip(other, chip, shape_of(other), PROMPTS[:2], max_tokens=8)
     assert "differs from the emulator's" in found.fault
+
+
+def test_answers_under_other_tags_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bench").mkdir()
+    said = '{"answers": {"0": {}, "7": {}}, "cycles": 1, "seconds": 1}'
+    ran = subprocess.CompletedProcess([], 0, said, "")
+    monkeypatch.setattr(_simulate, "run_tool", lambda *_: ran)
+    with pytest.raises(ToolFailed, match=r"tags 0, 7 have answers, not 0, 1"):
+        simulate_chip(tmp_path, [Request((5,)), Request((5,))])
 
 
 def test_silicon_does_not_depend_on_weights(build: Build, tmp_path: Path) -> None:

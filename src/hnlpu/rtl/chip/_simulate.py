@@ -70,8 +70,8 @@ def simulate_chip(
 
     `trace` is a file for waveforms (VCD) of the chip and its core, two times a cycle.
 
-    Raises ToolFailed where it does not end, with the state of the handshakes, and InvalidInput for
-    more requests than there are tags.
+    Raises ToolFailed where it does not end, with the state of the handshakes, or answers under other
+    tags, and InvalidInput for more requests than there are tags.
     """
     if len(requests) > MOST_REQUESTS:
         raise InvalidInput(f"{len(requests)} requests: a run takes {MOST_REQUESTS} at most")
@@ -91,7 +91,11 @@ def simulate_chip(
     if ran.returncode:
         raise ToolFailed(f"the chip: {first_line(ran.stderr + ran.stdout)}")
     told = json.loads(ran.stdout.splitlines()[-1])
-    answers = [told["answers"][str(tag)] for tag in range(len(requests))]
+    found = told["answers"]
+    tags = [str(tag) for tag in range(len(requests))]
+    if sorted(found) != sorted(tags):
+        raise ToolFailed(f"the chip: tags {', '.join(found)} have answers, not {', '.join(tags)}")
+    answers = [found[tag] for tag in tags]
     return ChipRun(
         tuple(tuple(answer["tokens"]) for answer in answers),
         tuple(bool(answer["refused"]) for answer in answers),
