@@ -42,7 +42,7 @@ from chip_parts import (  # noqa: E402
     runner,
     translate,
 )
-from chips import build_model, shape_of  # noqa: E402
+from chips import DRAWN, build_model, shape_of  # noqa: E402
 from test_chip import PROMPTS  # noqa: E402
 from test_chip_parts import ONE, SEVERAL  # noqa: E402
 
@@ -64,11 +64,12 @@ REQUESTS = [
     *(Request((7, n), 12, inverse_temperature(1.5), n * 0x123456789ABCDEF) for n in range(4)),
     Request((1,) * 49, 4, 0, 2**64 - 1),
     Request((3,) * 38),
+    *DRAWN,
 ]
 """Prompts of test_chip.py, drawn tokens, a prompt too long, one that meets the last position."""
 
 
-LIMIT = 200_000
+LIMIT = 2_000_000
 """Cycles, many times those that the requests take."""
 WHOLE = ("core", "requests", "sequencer", "store", "program")
 """Modules that are simulated in a whole chip alone."""
@@ -288,11 +289,11 @@ def tell_mutants(count: int, seed: int, *, as_json: bool) -> None:
 
 
 def tell_whole(count: int, seed: int, *, as_json: bool) -> None:
-    """Mutants of the modules in `WHOLE` and of what joins them to arrays, in the small chip of one layer."""
+    """Mutants of the modules in `WHOLE` and of what joins them to arrays, in the small chip."""
     verdicts = list[tuple[Mutant, str]]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        build = build_model(folder, 0, layers=1)
+        build = build_model(folder, 0)
         write_chip(build, folder / "rtl", shape_of(build))
         options = folder / "rtl" / "bench" / "chip.f"
         options.write_text(

@@ -7,15 +7,27 @@ from pathlib import Path
 import hnlpu
 from helpers import write_checkpoint
 from hnlpu.hardwire import Build, open_build
+from hnlpu.numerics import inverse_temperature
 from hnlpu.place import make_target
 from hnlpu.quantize import make_policy
-from hnlpu.rtl.chip import ChipShape, build_chip, chip_shape, write_chip
+from hnlpu.rtl.chip import ChipShape, Request, build_chip, chip_shape, write_chip
 
 SMALL = {
     "layers": 2, "hidden": 32, "intermediate": 32, "heads": 2, "kv_heads": 2, "head_dim": 16,
     "experts": 3, "active": 2, "vocab": 40,
 }  # fmt: skip
 CONTEXT, LANES, SEQUENCES = 40, 16, 3
+TEMPERATURE = 1.5
+DRAWN = [
+    Request(
+        tuple((7 * n + 11 * k) % 40 for k in range(n % 15 + 1)),
+        16,
+        inverse_temperature(TEMPERATURE),
+        n,
+    )
+    for n in range(48)
+]
+"""Random weights hardly mind what attention says, drawn tokens do where there are many."""
 
 
 def build_model(folder: Path, seed: int, **changes: object) -> Build:

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from chips import CONTEXT, LANES, SEQUENCES, build_model, compile_chip, shape_of
+from chips import CONTEXT, DRAWN, LANES, SEQUENCES, TEMPERATURE, build_model, compile_chip, shape_of
 from rtl_arrays import needs
 
 from helpers import run_cli
@@ -51,6 +51,19 @@ def test_more_prompts_than_sequences_give_the_emulators_tokens(
     )  # fmt: skip
     assert found.fault == ""
     assert [len(answer.expected) for answer in found.answers] > [1] * len(PROMPTS)
+
+
+@verilator
+def test_hundreds_of_drawn_tokens_are_the_emulators(build: Build, chip: Path) -> None:
+    model = hardwired(build, numerics="chip")
+    made = simulate_chip(chip, DRAWN, stall=20).tokens
+    for request, found in zip(DRAWN, made, strict=True):
+        new = model.generate(
+            list(request.prompt), max_tokens=len(found), temperature=TEMPERATURE,
+            seed=request.seed, ignore_end=True,
+        )  # fmt: skip
+        assert tuple(token.id for token in new) == found
+    assert sum(map(len, made)) > 300
 
 
 @verilator
