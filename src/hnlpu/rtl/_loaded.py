@@ -36,7 +36,7 @@ from hnlpu.rtl._vectors import LANES, Int64, Vectors
 from hnlpu.rtl._write import verilator_options
 
 ROWS_AT_ONCE = {"taps": 8, "regions": 2}
-"""Rows of metal of a program's silicon, at most: more compile longer and hardly run faster."""
+"""Rows of metal of a program's silicon, at most: more would compile for longer than they save."""
 STALLED_BATCHES = 16
 """Batches that every neuron takes once more, with valid and ready withheld at times."""
 NEURONS_AT_ONCE = 32

