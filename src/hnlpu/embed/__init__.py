@@ -4,6 +4,7 @@ taps      a weight is one via between the trunk of its product and its neuron's 
 regions   a weight is one wire from its input's trunk to a port of a group with its value
 """
 
+from hnlpu.embed._clearance import clearance_nm, largest_space_nm
 from hnlpu.embed._digits import BLOCK, TileDigits, canonical, enter_canonical
 from hnlpu.embed._kind import SCHEMES, ArrayKind, array_kind
 from hnlpu.embed._labels import Label, LabelTable, LayerKey, join_labels, label_table
@@ -36,10 +37,12 @@ __all__ = [
     "TileShape",
     "array_kind",
     "canonical",
+    "clearance_nm",
     "enter_canonical",
     "groups_of",
     "join_labels",
     "label_table",
+    "largest_space_nm",
     "open_scheme",
     "route",
     "tie_count",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +63,11 @@ class Scheme(ABC):
     @abstractmethod
     def size_nm(self, shape: TileShape) -> tuple[int, int]:
         """Width and height of a tile."""
+
+    def origin_y_nm(self, y: float) -> int:
+        """The first height at or above `y` at which a tile may begin: its stubs lie on tracks."""
+        grid = round(self.technology.grid.value)
+        return math.ceil(y / grid - 1e-9) * grid
 
     @abstractmethod
     def base(self, shape: TileShape) -> Layout:

@@ -21,6 +21,7 @@ lie on tracks of their own).
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,13 @@ class Taps(TapsPlan, Scheme):
     def size_nm(self, shape: TileShape) -> tuple[int, int]:
         """Width and height of a tile."""
         return shape.blocks * self.block_cells * self.cell, shape.rows * self.pitch
+
+    def origin_y_nm(self, y: float) -> int:
+        """The first height at or above `y` at which a tile may begin: its stubs lie on tracks."""
+        track = self.technology.stub.track
+        step = round(track.value) if track else self.grid
+        first_stub = self.pitch // 2 - self.stub_width // 2
+        return math.ceil((y + first_stub) / step - 1e-9) * step - first_stub
 
     def transistors(self, columns: int, neurons: int, activation_bits: int = 8) -> float:
         """Transistors a digit of a neuron with `columns` inputs in an array of `neurons`."""

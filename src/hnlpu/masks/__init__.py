@@ -4,17 +4,21 @@ Build ──► tiles ──► OASIS │ GDSII │ via maps │ LEF, DEF, Tcl
 └──► bulk reader │ extractor by geometry │ KLayout ──► verdict
 """
 
+from hnlpu.masks._borders import Border, judge_border, judge_pair, kinds_of_border
 from hnlpu.masks._cells import TileSource, chip_name
-from hnlpu.masks._check import CheckTiles, TileResult, open_masks, tiles_to_extract
+from hnlpu.masks._check import CheckTiles, TileResult, tiles_to_extract
+from hnlpu.masks._chip_check import check_borders, open_masks
 from hnlpu.masks._folder import new_folder
 from hnlpu.masks._judge import Judgement, judge_corner, judge_proof
 from hnlpu.masks._needs import programmable_masks, scheme_needs
 from hnlpu.masks._pool import Workers, open_workers
+from hnlpu.masks._proof import draw_proof
 from hnlpu.masks._record import RECORD, Format, MasksRecord, build_digest
 from hnlpu.masks._write import Job, jobs, write_masks
 
 __all__ = [
     "RECORD",
+    "Border",
     "CheckTiles",
     "Format",
     "Job",
@@ -24,10 +28,15 @@ __all__ = [
     "TileSource",
     "Workers",
     "build_digest",
+    "check_borders",
     "chip_name",
+    "draw_proof",
     "jobs",
+    "judge_border",
     "judge_corner",
+    "judge_pair",
     "judge_proof",
+    "kinds_of_border",
     "new_folder",
     "open_masks",
     "open_workers",

@@ -44,6 +44,7 @@ class TileSource:
         self.build = build
         self._reader = TileReader(build)
         self._schemes: dict[ArrayKind, Scheme] = {}
+        self.base = functools.lru_cache(BASES_KEPT)(self._base)
         self.base_metal = functools.lru_cache(BASES_KEPT)(self._base_metal)
         self.base_nets = functools.lru_cache(BASES_KEPT)(self._base_nets)
         self.require_reach = functools.lru_cache(BASES_KEPT)(self._require_reach)
@@ -55,11 +56,12 @@ class TileSource:
         return self._schemes[kind]
 
     def _base(self, kind: ArrayKind, shape: TileShape) -> Layout:
+        """Fixed metal and pin labels below tiles of a shape."""
         return self.scheme(kind).base(shape)
 
     def _base_metal(self, kind: ArrayKind, shape: TileShape) -> Layout:
         """Every fixed rectangle below tiles of a shape, without labels."""
-        return Layout(rectangles=self._base(kind, shape).flat())
+        return Layout(rectangles=self.base(kind, shape).flat())
 
     def _require_reach(self, kind: ArrayKind, shape: TileShape) -> None:
         """Raise DoesNotFit unless the rules hold for any wires in tiles of a shape."""
@@ -71,7 +73,7 @@ class TileSource:
         """The same after its way through a file, joined to nets for the extractor."""
         scheme = self.scheme(kind)
         name = base_name(scheme, shape)
-        record = cell_record(name, layout_payload(self._base(kind, shape)), compress=False)
+        record = cell_record(name, layout_payload(self.base(kind, shape)), compress=False)
         return Base(scheme.technology, parse_cell(record, name))
 
     @property

@@ -12,8 +12,6 @@ but the names of pins.
 from __future__ import annotations
 
 import contextlib
-import functools
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.embed import Fault, Layout, Regions, Scheme, TileDigits
-from hnlpu.errors import DamagedMasks, DoesNotFit, InvalidInput
-from hnlpu.hardwire import Build, file_sha256
+from hnlpu.errors import DamagedMasks, DoesNotFit
 from hnlpu.masks._cells import (
     TileSource,
     base_name,
@@ -33,15 +30,16 @@ from hnlpu.masks._cells import (
     shared_cells,
     tile_payload,
 )
+from hnlpu.masks._chip_file import ChipFile
+from hnlpu.masks._chip_geometry import Boxes, cell_boxes, joined, layout_boxes
 from hnlpu.masks._decode import decode_regions, decode_taps
 from hnlpu.masks._extract import Base
 from hnlpu.masks._oasis_cell import Cell
 from hnlpu.masks._oasis_read import parse_cell
 from hnlpu.masks._oasis_write import cell_record
-from hnlpu.masks._record import RECORD, MasksRecord, build_digest, read_cells, read_record
 from hnlpu.masks._wires import check_wires
-from hnlpu.masks._write import Job, source_of, tile_places
-from hnlpu.place import Tile, find_tiles
+from hnlpu.masks._write import Job, source_of
+from hnlpu.place import Tile
 from hnlpu.technology import PROGRAMMABLE
 
 PROBLEMS_A_TILE = 5
@@ -52,7 +50,10 @@ EXTRACTED_WHOLE = 2**27
 
 @dataclass(frozen=True)
 class TileResult:
-    """What was found in a tile by the bulk reader, and by the extractor if it was `extracted`."""
+    """What was found in a tile by the bulk reader, and by the extractor if it was `extracted`.
+
+    `boxes` are around its metal, fixed and programmable; empty where it could not be read.
+    """
 
     chip: int
     name: str
@@ -60,6 +61,7 @@ class TileResult:
     problems: tuple[str, ...]
     extracted: bool
     net_problems: tuple[str, ...]
+    boxes: Boxes
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,11 @@ class CheckTiles:
             reader = _Reader(source_of(self.directory, self.digest), self.folder, files)
             for tile in job.tiles:
                 extracted = (tile.chip, tile.name) in self.extract
-                bulk, nets = reader.problems(tile, extracted)
+                bulk, nets, boxes = reader.problems(tile, extracted)
                 results.append(
                     TileResult(
                         tile.chip, tile.name, tile.shape.weights, tuple(bulk[:PROBLEMS_A_TILE]),
-                        extracted, tuple(nets[:PROBLEMS_A_TILE]),
+                        extracted, tuple(nets[:PROBLEMS_A_TILE]), boxes,
                     )
                 )  # fmt: skip
         return results
@@ -97,11 +99,13 @@ class _Reader:
     def __init__(self, source: TileSource, folder: Path | None, open_files: contextlib.ExitStack):
         self._source, self._folder, self._open = source, folder, open_files
         self._shared: dict[Any, dict[str, Cell]] = {}
+        self._base_cells: dict[str, Cell] = {}
         self._bases: dict[str, Base] = {}
-        self._files: dict[int, _ChipFile] = {}
+        self._boxes: dict[str, Boxes] = {}
+        self._files: dict[int, ChipFile] = {}
 
-    def problems(self, tile: Tile, extracted: bool) -> tuple[list[str], list[str]]:
-        """Everything that is wrong with a tile: in its metal's places, and in its nets."""
+    def problems(self, tile: Tile, extracted: bool) -> tuple[list[str], list[str], Boxes]:
+        """What is wrong with a tile in its metal's places and in its nets; boxes around the metal."""
         scheme, digits = self._source.scheme(tile.kind), self._source.read.digits(tile)
         where = f"{chip_name(tile.chip)} {tile.name}"
         try:
@@ -112,10 +116,11 @@ class _Reader:
                 file = self._file(tile.chip)
                 record, shared = file.record(tile.name), file.shared
             cell = read_tile(record, shared, where)
+            fixed = self._fixed_boxes(tile, scheme)
         except DamagedMasks as error:
-            return [str(error)], []
+            return [str(error)], [], {}
         if cell.name != tile.name:
-            return [f"{where}: its place in the file holds tile {cell.name}"], []
+            return [f"{where}: its place in the file holds tile {cell.name}"], [], {}
         found, faults = scheme.read_rows(tile.shape, cell.single, cell.rows)
         problems = [_place(where, tile, fault) for fault in faults[:FAULTS_A_TILE]]
         problems += _differences(where, tile, found, digits.integers(), "says")
@@ -131,27 +136,48 @@ class _Reader:
             layout = self._source.base_metal(tile.kind, tile.shape).merged(_drawn(cell))
             broken = check_wires(scheme.technology, layout)
             problems += [f"{where}: {violation}" for violation in broken[:PROBLEMS_A_TILE]]
-        return problems, self._extract(tile, scheme, cell, digits, where) if extracted else []
+        nets = self._extract(tile, scheme, cell, digits, where) if extracted else []
+        return problems, nets, joined(fixed, cell_boxes(cell))
+
+    def _fixed_boxes(self, tile: Tile, scheme: Scheme) -> Boxes:
+        """Boxes around the fixed metal: that of the file if it has any, else drawn."""
+        name = base_name(scheme, tile.shape)
+        if name not in self._boxes:
+            cell = self._base_cell(tile, name)
+            self._boxes[name] = (
+                layout_boxes(self._source.base(tile.kind, tile.shape))
+                if cell is None
+                else cell_boxes(cell)
+            )
+        return self._boxes[name]
+
+    def _base_cell(self, tile: Tile, name: str) -> Cell | None:
+        """The cell of fixed metal in the tile's file; None where it has none."""
+        if self._folder is None or name not in self._file(tile.chip).cells:
+            return None
+        if name not in self._base_cells:
+            self._base_cells = {name: parse_cell(self._file(tile.chip).record(name), name)}
+        return self._base_cells[name]
 
     def _base(self, tile: Tile, scheme: Scheme) -> Base:
         """Fixed metal: that of the file if it has any, else drawn."""
         name = base_name(scheme, tile.shape)
-        if self._folder is not None and name in self._file(tile.chip).cells:
-            if name not in self._bases:
-                record = self._file(tile.chip).record(name)
-                self._bases = {name: Base(scheme.technology, parse_cell(record, name))}
-            return self._bases[name]
-        return self._source.base_nets(tile.kind, tile.shape)
+        cell = self._base_cell(tile, name)
+        if cell is None:
+            return self._source.base_nets(tile.kind, tile.shape)
+        if name not in self._bases:
+            self._bases = {name: Base(scheme.technology, cell)}
+        return self._bases[name]
 
     def _shared_of(self, scheme: Scheme) -> dict[str, Cell]:
         if scheme.kind not in self._shared:
             self._shared[scheme.kind] = shared_cells(scheme)
         return self._shared[scheme.kind]
 
-    def _file(self, chip: int) -> _ChipFile:
+    def _file(self, chip: int) -> ChipFile:
         if chip not in self._files:
             assert self._folder is not None
-            self._files[chip] = self._open.enter_context(_ChipFile(self._folder, chip))
+            self._files[chip] = self._open.enter_context(ChipFile(self._folder, chip))
         return self._files[chip]
 
     def _extract(
@@ -191,56 +217,6 @@ def _foreign_layers(where: str, scheme: Scheme, cell: Cell) -> Iterator[str]:
 def _drawn(cell: Cell) -> Layout:
     """The shapes of a cell that was read."""
     return Layout(rectangles={layer: np.concatenate(parts) for layer, parts in cell.shapes.items()})
-
-
-class _ChipFile:
-    """The OASIS file of a chip, read cell by cell."""
-
-    def __init__(self, folder: Path, chip: int):
-        self._path = folder / f"{chip_name(chip)}.oas"
-        self.cells = read_cells(folder / f"{chip_name(chip)}.cells.json")
-        try:
-            self._file = self._path.open("rb", buffering=0)
-        except OSError as error:
-            raise self._unreadable(error) from None
-
-    def __enter__(self) -> _ChipFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    @functools.cached_property
-    def shared(self) -> Mapping[str, Cell]:
-        """The cells that tiles place."""
-        return {
-            name: parse_cell(self.record(name), f"{self._path}: {name}")
-            for name in self.cells
-            if name.startswith("scale-")
-        }
-
-    def bases(self) -> set[str]:
-        """Names of the cells of fixed metal."""
-        return {name for name in self.cells if name.startswith("base-")}
-
-    def record(self, name: str) -> bytes:
-        """The bytes of a cell; raises DamagedMasks."""
-        place = self.cells.get(name)
-        if place is None:
-            raise DamagedMasks(f"{self._path}: lacks cell {name}; write the masks again")
-        try:
-            size = os.fstat(self._file.fileno()).st_size
-            if not 0 <= place.offset <= place.offset + place.bytes <= size:
-                raise DamagedMasks(
-                    f"{self._path}: has {size} bytes, cell {name} would lie beyond; "
-                    "write the masks again"
-                )
-            return os.pread(self._file.fileno(), place.bytes, place.offset)
-        except OSError as error:
-            raise self._unreadable(error) from None
-
-    def _unreadable(self, error: OSError) -> DamagedMasks:
-        return DamagedMasks(f"{self._path}: cannot be read ({error.strerror})")
 
 
 def _place(where: str, tile: Tile, fault: Fault) -> str:
@@ -292,72 +268,3 @@ def tiles_to_extract(tiles: Sequence[Tile], seed: int = 0) -> frozenset[tuple[in
             break
         found.add((tiles[n].chip, tiles[n].name))
     return frozenset(found)
-
-
-def open_masks(build: Build, folder: Path) -> tuple[MasksRecord, list[Tile], list[str]]:
-    """The record of a folder of masks, the tiles it must hold, and what is wrong with its files.
-
-    Raises InvalidInput where it is no folder of masks at all, DamagedMasks where its record cannot be
-    trusted: it is altered, of another build, or without OASIS.
-    """
-    if not (folder / RECORD).exists():
-        raise InvalidInput(f"{folder}: no folder that 'hnlpu masks' wrote (it lacks {RECORD})")
-    record = read_record(folder)
-    if record.build != build_digest(build):
-        raise DamagedMasks(
-            f"{folder}: masks of another build than {build.directory}; write them again"
-        )
-    if "oasis" not in record.formats:
-        raise DamagedMasks(f"{folder}: holds no OASIS; write the masks with --format oasis")
-    manifest = build.manifest
-    problems, tiles = [], []
-    for name, file in record.files.items():
-        path = folder / name
-        try:
-            if path.stat().st_size != file.bytes or file_sha256(path) != file.sha256:
-                problems.append(f"{path}: altered (its digest is not that of {RECORD})")
-        except OSError as error:
-            problems.append(f"{path}: cannot be read ({error.strerror})")
-    known_names = {RECORD, *record.files}
-    strangers = (path for path in sorted(folder.iterdir()) if path.name not in known_names)
-    problems += [f"{path}: is not part of the masks" for path in strangers]
-    for chip in record.tiles:
-        if chip >= manifest.placement.chips:
-            problems.append(f"{folder / RECORD}: names chip {chip}, which the build does not have")
-            continue
-        try:
-            cells = read_cells(folder / f"{chip_name(chip)}.cells.json")
-        except DamagedMasks as error:
-            problems.append(str(error))
-            continue
-        known = find_tiles(manifest.placement, manifest.technology.array, [chip])
-        here = [tile for tile in known if tile.name in cells]
-        if len(here) != record.tiles[chip]:
-            problems.append(
-                f"{folder / chip_name(chip)}.oas: has {len(here)} tiles, {RECORD} says "
-                f"{record.tiles[chip]}"
-            )
-        problems += _misplaced(build, folder, chip, here)
-        tiles += here
-    return record, tiles, problems
-
-
-def _misplaced(build: Build, folder: Path, chip: int, tiles: Sequence[Tile]) -> Iterator[str]:
-    """Tiles that do not lie where the placement puts them."""
-    name = chip_name(chip)
-    try:
-        with _ChipFile(folder, chip) as file:
-            top = parse_cell(file.record(name), f"{folder / name}.oas: {name}")
-    except DamagedMasks as error:
-        yield str(error)
-        return
-    wanted = {placed.tile.name: (placed.x, placed.y) for placed in tile_places(build, chip, tiles)}
-    for tile, place in wanted.items():
-        found = top.placements.get(tile)
-        places = [] if found is None else [tuple(at) for at in found.tolist()]
-        if places != [place]:
-            yield f"{folder / name}.oas: tile {tile} lies at {places or 'no place'}, not at {place}"
-    for other in sorted(top.placements.keys() - wanted.keys() - file.bases()):
-        yield f"{folder / name}.oas: cell {other}, which is no tile of the build, is placed"
-    if top.shapes:
-        yield f"{folder / name}.oas: has shapes outside of tiles"

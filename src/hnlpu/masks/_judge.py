@@ -14,7 +14,7 @@ import numpy as np
 from hnlpu.embed import Scheme, TileDigits, TileShape
 from hnlpu.masks._klayout import check_rules, extract_netlist
 from hnlpu.masks._named_weights import weights_of_names
-from hnlpu.masks._proof import proof_tile
+from hnlpu.masks._proof import ProofMetal
 
 CORNER_ROWS, CORNER_BLOCKS = 16, 2
 PROBLEMS_KEPT = 5
@@ -22,9 +22,9 @@ PROBLEMS_KEPT = 5
 
 @dataclass(frozen=True)
 class Judgement:
-    """Digits that KLayout saw and what it found wrong."""
+    """How many digits or shapes KLayout saw, and what it found wrong."""
 
-    digits: int
+    covered: int
     problems: tuple[str, ...]
 
 
@@ -51,10 +51,10 @@ def judge_corner(scheme: Scheme, digits: TileDigits) -> Judgement:
     return Judgement(corner.weights, tuple(problems[:PROBLEMS_KEPT]))
 
 
-def judge_proof(scheme: Scheme) -> Judgement:
+def judge_proof(proof: ProofMetal) -> Judgement:
     """Rules on the proof tile of an array kind; raises ToolMissing without KLayout."""
-    proof, digits = proof_tile(scheme)
-    shape = TileShape(digits.rows, digits.blocks)
-    layout = proof.base(shape).merged(proof.draw(digits))
-    found = [str(violation) for violation in check_rules(scheme.technology, layout)]
-    return Judgement(digits.weights, tuple(found[:PROBLEMS_KEPT]))
+    fixed, drawn = proof.parts
+    found = [
+        str(violation) for violation in check_rules(proof.scheme.technology, fixed.merged(drawn))
+    ]
+    return Judgement(proof.shape.weights, tuple(found[:PROBLEMS_KEPT]))

@@ -19,7 +19,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hnlpu.embed import Layout
 from hnlpu.errors import ToolMissing
@@ -28,6 +28,8 @@ from hnlpu.technology import PIN, Cut, Metal, Technology
 if TYPE_CHECKING:
     import klayout.db as db
 
+Regions: TypeAlias = "dict[int, db.Region]"
+"""Merged shapes by GDS layer."""
 VIOLATIONS_KEPT = 1000
 NM = 0.001  # a database unit, in um
 
@@ -67,7 +69,7 @@ def klayout() -> Any:
 # -- geometry --------------------------------------------------------------------------------
 
 
-def to_regions(layout: Layout) -> dict[int, db.Region]:
+def to_regions(layout: Layout) -> Regions:
     """Shapes of a cell by GDS layer, fixed and programmable together, merged; units are nm."""
     kdb = klayout()
     held = kdb.Layout()
@@ -95,18 +97,26 @@ def to_regions(layout: Layout) -> dict[int, db.Region]:
     return regions
 
 
-def check_rules(technology: Technology, layout: Layout) -> list[Violation]:
-    """Every rule of the technology that the shapes of a cell break."""
-    return [violation for check in _Checks(technology, layout).all() for violation in check]
+def check_rules(
+    technology: Technology, layout: Layout, *, on_die: bool = False, regions: Regions | None = None
+) -> list[Violation]:
+    """Every rule of the technology that the shapes of a cell break.
+
+    Tracks across count from the lowest wire of a cell; where the shapes are `on_die`, from its edge.
+    `regions` are those of the layout, if they are known (`to_regions`).
+    """
+    checks = _Checks(technology, to_regions(layout) if regions is None else regions, on_die)
+    return [violation for check in checks.all() for violation in check]
 
 
 class _Checks:
     """KLayout's DRC operations, with the rules of a technology, on one cell."""
 
-    def __init__(self, technology: Technology, layout: Layout):
+    def __init__(self, technology: Technology, regions: Regions, on_die: bool):
         self._kdb = klayout()
+        self._on_die = on_die
         self._technology = technology
-        self._regions = to_regions(layout)
+        self._regions = regions
 
     def all(self) -> Iterator[Iterator[Violation]]:
         t = self._technology
@@ -140,7 +150,7 @@ class _Checks:
             ends = (pair for pair in pairs.each() if _ends(pair, upright))
             yield from _found(metal, "end space", ends)
         if metal.track and not region.is_empty():
-            tracks = _tracks(kdb, metal, region.bbox(), upright)
+            tracks = _tracks(kdb, metal, region.bbox(), upright, self._on_die)
             yield from _found(metal, "track", region.not_inside(tracks))
 
     def _cut(self, cut: Cut) -> Iterator[Violation]:
@@ -199,17 +209,16 @@ def _ends(pair: db.EdgePair, upright: bool) -> bool:
     return all((edge.dy() if upright else edge.dx()) == 0 for edge in (pair.first, pair.second))
 
 
-def _tracks(kdb: Any, metal: Metal, box: db.Box, upright: bool) -> db.Region:
-    """Strips over `box` where wires may stand; those across count from the lowest wire."""
+def _tracks(kdb: Any, metal: Metal, box: db.Box, upright: bool, on_die: bool) -> db.Region:
+    """Strips over `box` where wires may stand; those across from the lowest wire or the die's edge."""
     assert metal.track is not None
     step, width = round(metal.track.value), round(metal.width.value)
     if upright:
         start = box.left // step * step
         strips = [kdb.Box(x, box.bottom, x + width, box.top) for x in range(start, box.right, step)]
     else:
-        strips = [
-            kdb.Box(box.left, y, box.right, y + width) for y in range(box.bottom, box.top, step)
-        ]
+        start = box.bottom // step * step if on_die else box.bottom
+        strips = [kdb.Box(box.left, y, box.right, y + width) for y in range(start, box.top, step)]
     region: db.Region = kdb.Region(strips)
     return region
 
@@ -217,13 +226,15 @@ def _tracks(kdb: Any, metal: Metal, box: db.Box, upright: bool) -> db.Region:
 # -- netlist ---------------------------------------------------------------------------------
 
 
-def extract_netlist(technology: Technology, layout: Layout) -> NamedNets:
+def extract_netlist(
+    technology: Technology, layout: Layout, *, regions: Regions | None = None
+) -> NamedNets:
     """What hangs together by KLayout's extraction, told by the pin labels on it.
 
-    A label stands on the metal of its layer at its point, or it is bare.
+    A label stands on the metal of its layer at its point, or it is bare.  `regions` as above.
     """
     kdb, t = klayout(), technology
-    regions = to_regions(layout)
+    regions = to_regions(layout) if regions is None else regions
     extraction = kdb.LayoutToNetlist("TOP", NM)
     extraction.threads = 1
     metals, cuts = (t.lower, t.stub, t.upper), (t.lower_cut, t.upper_cut)

@@ -23,7 +23,8 @@ SMALL_CELL = 64
 class Cell:
     """One cell as read: single rectangles and rows of them by layer, labels, and placed cells.
 
-    Cells are placed as rows of rectangles without size.
+    Cells are placed as rows of rectangles without size; a width of 1 marks one that does not stand
+    upright at its own size.
     """
 
     name: str
@@ -57,6 +58,11 @@ class Cell:
         """Where other cells are placed: int32 [n, 2] by name."""
         return {name: rows.rectangles()[:, :2] for name, rows in self.placed.items()}
 
+    @property
+    def turned(self) -> list[str]:
+        """Names of the cells that are placed rotated, mirrored or scaled."""
+        return sorted(name for name, rows in self.placed.items() if rows.heads[:, 2].any())
+
     def all_labels(self) -> LabelTable:
         """The cell's own labels in one table."""
         return join_labels(self.labels)
@@ -77,6 +83,10 @@ def flatten(cells: Mapping[str, Cell], name: str, above: tuple[str, ...] = ()) -
     cell = cells[name]
     if not cell.placed:
         return cell
+    if cell.turned:
+        raise DamagedMasks(
+            f"cell {name} places {cell.turned[0]} rotated, mirrored or scaled; write the masks again"
+        )
     single = {layer: list(found) for layer, found in cell.single.items()}
     rows = {layer: list(found) for layer, found in cell.rows.items()}
     labels = list(cell.labels)

@@ -1,7 +1,6 @@
 """The inner loop of the OASIS reader: records of a cell -> rectangles, rows, labels, placements.
 
-Handles PAD, XYABSOLUTE, XYRELATIVE, PLACEMENT (upright, size 1), TEXT, RECTANGLE and PROPERTY
-(skipped) with all twelve repetitions; stops at any other record for the caller to look at.  What
+Handles PAD, XYABSOLUTE, XYRELATIVE, PLACEMENT, TEXT, RECTANGLE and PROPERTY (skipped) with all twelve repetitions; stops at any other record for the caller to look at.  What
 is repeated at a list of gaps on a grid along x or y (types 5 and 7: most of a mask) stays the row
 that it is.
 """
@@ -202,8 +201,8 @@ def parse(
     Appends to rectangles [n, 4]; runs [n, 3] as layer * 65536 + datatype, first, behind last;
     rows [n, 9] as layer and type as above, x, y, width, height, dx, dy, first and behind last of
     `columns`; labels [n, 5] as layer and type, string's place and length, x, y; placements [n, 10]
-    as name's place and length, and a row of things without size.  A place of -1 means that
-    the length is a reference number.  columns[0] is 0, for what is not repeated.
+    as name's place and length, and a row of things without size; a width of 1 marks a cell that is
+    rotated, mirrored or scaled.  A place of -1 means that the length is a reference number.  columns[0] is 0, for what is not repeated.
     """
     before = np.empty(STATE_SIZE, np.int64)
     while at < len(data):
@@ -226,7 +225,7 @@ def parse(
             continue
         if record == 29:
             continue
-        if record != 17 and record != 19 and record != 20:
+        if record != 17 and record != 18 and record != 19 and record != 20:
             return OTHER_RECORD, first
         for i in range(STATE_SIZE):
             before[i] = state[i]
@@ -242,6 +241,25 @@ def parse(
 
 
 @njit(cache=True, nogil=True)
+def _skip_real(data: Bytes, at: Integer) -> Any:
+    """The position behind a real number (SEMI P39, 7.3); -1 for one of unknown kind."""
+    if at >= len(data):
+        return at + 1
+    kind = data[at]
+    at += 1
+    if kind == 6:
+        return at + 4
+    if kind == 7:
+        return at + 8
+    if kind > 7:
+        return -1
+    for _ in range(2 if kind == 4 or kind == 5 else 1):
+        if at < len(data):
+            _, at = unsigned(data, at)
+    return at
+
+
+@njit(cache=True, nogil=True)
 def _shape(
     data: Bytes, at: Integer, record: Integer, state: Int64, new: Int64, steps: Int64,
     rectangles: Int32, runs: Int64, rows: Int64, columns: Int32, labels: Int64, placements: Int64,
@@ -254,6 +272,7 @@ def _shape(
         return TRUNCATED, at
     info = data[at]
     at += 1
+    turned = np.int64(0)
     if record == 20:
         if info & 1:
             new[LAYER], at = unsigned(data, at)
@@ -266,15 +285,21 @@ def _shape(
         elif info & 128:
             new[HEIGHT] = new[WIDTH]
         x_at, y_at, has_x, has_y, repeated = GX, GY, info & 16, info & 8, info & 4
-    elif record == 17:
+    elif record == 17 or record == 18:
         if info & 7:
-            return UNSUPPORTED, at
+            turned = np.int64(1)
         if info & 128:
             new[CELL_LENGTH], at = unsigned(data, at)
             new[CELL_AT] = -1
             if not info & 64:
                 new[CELL_AT] = at
                 at += new[CELL_LENGTH]
+        if record == 18:
+            for bit in (4, 2):  # magnification and angle
+                if info & bit:
+                    at = _skip_real(data, at)
+                    if at < 0:
+                        return UNSUPPORTED, at
         x_at, y_at, has_x, has_y, repeated = PX, PY, info & 32, info & 16, info & 8
     else:
         if info & 64:
@@ -356,7 +381,7 @@ def _shape(
             rectangles[begin + n, 2] = x + steps[n, 0] + width
             rectangles[begin + n, 3] = y + steps[n, 1] + height
         _note_run(new, runs, count)
-    elif record == 17:
+    elif record == 17 or record == 18:
         count = np.int64(1) if in_row else count
         begin = new[PLACEMENTS]
         if begin + count > len(placements):
@@ -366,7 +391,7 @@ def _shape(
             to[0], to[1] = new[CELL_AT], new[CELL_LENGTH]
             to[2] = x + (0 if in_row else steps[n, 0])
             to[3] = y + (0 if in_row else steps[n, 1])
-            to[4], to[5] = 0, 0
+            to[4], to[5] = turned, 0
             to[6], to[7] = 0 if upright else step, step if upright else 0
             to[8], to[9] = row_first, row_behind
         new[PLACEMENTS] = begin + count

@@ -20,12 +20,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from hnlpu.embed import (
     BLOCK,
+    Layout,
     Regions,
     Scheme,
     Taps,
@@ -56,6 +58,22 @@ def proof_tile(scheme: Scheme) -> tuple[Scheme, TileDigits]:
     full, digits = regions_proof(scheme)
     require_reach(full, TileShape(digits.rows, digits.blocks))
     return full, digits
+
+
+@dataclass(frozen=True)
+class ProofMetal:
+    """The proof tile of an array kind, drawn: its fixed metal, and that which digits decide."""
+
+    scheme: Scheme
+    shape: TileShape
+    parts: tuple[Layout, Layout]
+
+
+def draw_proof(scheme: Scheme) -> ProofMetal:
+    """The metal of the proof tile of an array kind; raises DoesNotFit as `proof_tile` does."""
+    proof, digits = proof_tile(scheme)
+    shape = TileShape(digits.rows, digits.blocks)
+    return ProofMetal(proof, shape, (proof.base(shape), proof.draw(digits)))
 
 
 def require_short_reach(taps: Taps) -> None:

@@ -54,7 +54,7 @@ from hnlpu.masks._record import (
 )
 from hnlpu.masks._tcl import tcl_lines
 from hnlpu.masks._via_map import npy_bytes, via_map
-from hnlpu.place import PlacedTile, Tile, chip_tiles, die_plan
+from hnlpu.place import PlacedTile, Tile, chip_plan
 
 Result = TypeVar("Result")
 
@@ -361,10 +361,6 @@ def oasis_properties(build: Build, digest: str, chip: int) -> dict[str, str]:
 
 def tile_places(build: Build, chip: int, tiles: Sequence[Tile]) -> list[PlacedTile]:
     """The places of some tiles of a chip on its die."""
-    manifest = build.manifest
-    plan = die_plan(
-        manifest.technology, chip,
-        list(chip_tiles(manifest.placement, manifest.technology.array, chip)),
-    )  # fmt: skip
+    plan = chip_plan(build.manifest.placement, build.manifest.technology, chip)
     wanted = {tile.name for tile in tiles}
     return [placed for placed in plan.tiles if placed.tile.name in wanted]

@@ -7,7 +7,8 @@ The cut is the HNLPU paper's (section on mapping), for any model and any number 
 
 from hnlpu.place._cuts import Slice, chip_grid, cut
 from hnlpu.place._facts import PlacementFacts, placement_facts
-from hnlpu.place._floorplan import DiePlan, PlacedTile, die_plan
+from hnlpu.place._floorplan import DiePlan, PlacedBlock, PlacedTile, chip_plan, die_plan
+from hnlpu.place._footprint import footprint_nm, landing_nm
 from hnlpu.place._placement import Embedding, MatrixPlacement, Placement, fewest_chips, place
 from hnlpu.place._target import Target, make_target
 from hnlpu.place._tiles import Array, Tile, array_tiles, chip_arrays, chip_tiles, find_tiles
@@ -17,6 +18,7 @@ __all__ = [
     "DiePlan",
     "Embedding",
     "MatrixPlacement",
+    "PlacedBlock",
     "PlacedTile",
     "Placement",
     "PlacementFacts",
@@ -26,11 +28,14 @@ __all__ = [
     "array_tiles",
     "chip_arrays",
     "chip_grid",
+    "chip_plan",
     "chip_tiles",
     "cut",
     "die_plan",
     "fewest_chips",
     "find_tiles",
+    "footprint_nm",
+    "landing_nm",
     "make_target",
     "place",
     "placement_facts",

@@ -1,23 +1,32 @@
 """Tiles of a chip -> their places on the die, and the blocks beside them.
 
-    +------------------------+
-    | blocks beside arrays   |   as wide as the die, each as high as its area asks
-    +------------------------+
-    | tile tile tile tile t. |
-    | tile tile tile tile t. |   shelves of tiles from the left, in the order data meets them
-    +------------------------+
+    +---------------------------+
+    | blocks beside arrays      |   as wide as the die, each as high as its area asks
+    +---------------------------+
+    |  +------+  +------+       |
+    |  | tile |  | tile |       |   shelves of tiles from the left, in the order data meets them
+    |  +------+  +------+       |
+    |  landing   landing        |   below each tile: drivers and repeaters of its trunks
+    |  +------+  +-----------+  |
+    |  | tile |  | tile      |  |
+    |  +------+  +-----------+  |
+    |  landing   landing        |
+    +---------------------------+
 
-The origin of tiles is the lower left corner of the arrays, in nm.
+Between two tiles, and between a tile and the die's edge or a block, there is at least the clearance
+of the process (`hnlpu.embed.clearance_nm`).  The origin is the lower left corner of the die, in nm.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hnlpu.embed import ArrayKind, Scheme, open_scheme
-from hnlpu.place._tiles import Tile
+from hnlpu.embed import ArrayKind, Scheme, clearance_nm, open_scheme
+from hnlpu.place._footprint import footprint_nm, landing_nm
+from hnlpu.place._placement import Placement
+from hnlpu.place._tiles import Tile, chip_tiles
 from hnlpu.technology import Technology
 
 
@@ -66,44 +75,58 @@ class DiePlan:
         return covered / max(1, self.width * self.array_height)
 
 
+def chip_plan(placement: Placement, technology: Technology, chip: int) -> DiePlan:
+    """The die of a chip of a placement, with all its tiles."""
+    return die_plan(technology, chip, list(chip_tiles(placement, technology.array, chip)))
+
+
 def die_plan(technology: Technology, chip: int, tiles: Sequence[Tile]) -> DiePlan:
     """Place `tiles` on a die of the reticle's proportions, and the blocks of the technology above."""
     schemes: dict[ArrayKind, Scheme] = {}
-    sizes = []
     for tile in tiles:
         if tile.kind not in schemes:
             schemes[tile.kind] = open_scheme(technology, tile.kind)
-        sizes.append(schemes[tile.kind].size_nm(tile.shape))
-    width = _die_width(technology, sizes)
-    placed, array_height = _shelves(tiles, sizes, width, round(technology.grid.value))
+    width = _die_width(technology, [footprint_nm(schemes[t.kind], t.shape) for t in tiles])
+    placed, array_height = _shelves(technology, tiles, schemes, width)
     blocks, y = [], array_height
     for block in technology.die.block:
-        height = round(block.area.value * 1e12 / width)
+        height = _up(block.area.value * 1e12 / width, technology)
         blocks.append(PlacedBlock(block.name, 0, y, width, height))
         y += height
     return DiePlan(chip, width, y, array_height, tuple(placed), tuple(blocks))
 
 
-def _die_width(technology: Technology, sizes: Sequence[tuple[int, int]]) -> int:
+def _up(length_nm: float, technology: Technology) -> int:
+    """Up to the grid."""
+    grid = round(technology.grid.value)
+    return math.ceil(length_nm / grid - 1e-9) * grid
+
+
+def _die_width(technology: Technology, footprints: Sequence[tuple[int, int]]) -> int:
     """The narrower side of a die in the reticle's proportions that has the area needed."""
-    die, grid = technology.die, technology.grid.value
-    area = die.other_area_mm2 * 1e12 + sum(w * h for w, h in sizes) * 1.01
+    die = technology.die
+    area = die.other_area_mm2 * 1e12 + sum(w * h for w, h in footprints) * 1.01
     proportion = die.reticle_width.value / die.reticle_height.value
     width = math.sqrt(area * min(proportion, 1 / proportion))
     limit = min(die.reticle_width.value, die.reticle_height.value) * 1e6
-    least = max((w for w, _ in sizes), default=1)
-    return math.ceil(max(least, min(width, limit)) / grid) * round(grid)
+    least = max((w for w, _ in footprints), default=1) + clearance_nm(technology)[0]
+    return _up(max(least, min(width, limit)), technology)
 
 
 def _shelves(
-    tiles: Sequence[Tile], sizes: Sequence[tuple[int, int]], width: int, grid: int
+    technology: Technology, tiles: Sequence[Tile], schemes: Mapping[ArrayKind, Scheme], width: int
 ) -> tuple[list[PlacedTile], int]:
+    """Tiles from the left, shelf by shelf, and the height of all shelves with what is free above."""
+    dx, dy = clearance_nm(technology)
     placed = []
-    x = y = shelf = 0
-    for tile, (wide, high) in zip(tiles, sizes, strict=True):
-        if x + wide > width:
-            x, y, shelf = 0, y + shelf, 0
+    x, bottom, top = dx, 0, 0
+    for tile in tiles:
+        scheme = schemes[tile.kind]
+        wide, high = scheme.size_nm(tile.shape)
+        if x + wide + dx > width and x > dx:
+            x, bottom = dx, top
+        y = scheme.origin_y_nm(bottom + landing_nm(technology, high))
         placed.append(PlacedTile(tile, x, y, wide, high))
-        x += wide
-        shelf = max(shelf, high)
-    return placed, math.ceil((y + shelf) / grid) * grid
+        x += wide + dx
+        top = max(top, y + high)
+    return placed, _up(top + dy, technology)

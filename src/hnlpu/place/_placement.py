@@ -17,6 +17,7 @@ from hnlpu.checkpoint import Architecture, MatrixShape, matrix_shapes
 from hnlpu.embed import ArrayKind, TileShape, array_kind, open_scheme
 from hnlpu.errors import DoesNotFit
 from hnlpu.place._cuts import Slice, chip_grid, cut, head_groups, most_rows
+from hnlpu.place._footprint import footprint_nm
 from hnlpu.place._target import Target
 from hnlpu.technology import Technology
 
@@ -127,7 +128,7 @@ ArraySize = tuple[ArrayKind, int, int]
 def array_area_mm2(
     placement: Placement, technology: Technology, known: dict[ArraySize, float] | None = None
 ) -> list[float]:
-    """Area of the arrays on each chip: that of their tiles as drawn, landings included.
+    """Area of the arrays on each chip: what their tiles take, clearance and landings with them.
 
     `known` areas of arrays in mm2 need not be found again, and grow.
     """
@@ -141,8 +142,7 @@ def array_area_mm2(
                 if size not in areas:
                     areas[size] = _tiles_mm2(technology, *size)
                 total[part.chip] += areas[size]
-    landing = 1 + technology.array.landing.value / 100
-    return [area * landing for area in total]
+    return total
 
 
 def _tiles_mm2(technology: Technology, kind: ArrayKind, neurons: int, blocks: int) -> float:
@@ -150,7 +150,7 @@ def _tiles_mm2(technology: Technology, kind: ArrayKind, neurons: int, blocks: in
     area = 0
     for high, count in _runs(neurons, tiling.neurons(kind.rows_per_neuron)):
         for wide, times in _runs(blocks, tiling.blocks):
-            width, height = scheme.size_nm(TileShape(high * kind.rows_per_neuron, wide))
+            width, height = footprint_nm(scheme, TileShape(high * kind.rows_per_neuron, wide))
             area += width * height * count * times
     return area * 1e-12
 

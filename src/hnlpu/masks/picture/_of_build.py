@@ -11,7 +11,7 @@ from hnlpu.checkpoint import MatrixShape
 from hnlpu.embed import open_scheme
 from hnlpu.hardwire import Build, TileReader
 from hnlpu.masks.picture._subject import Block, Die, Place, Subject
-from hnlpu.place import DiePlan, PlacedTile, Tile, chip_tiles, die_plan
+from hnlpu.place import DiePlan, PlacedTile, Tile, chip_plan
 
 MOST_RANGES = 4
 
@@ -24,7 +24,7 @@ def subject_of(
     stack = build.stack(shape)
     places = [tile.place_of(n) for n in range(tile.shape.rows)]
     exponents = np.array([stack[member].row_exponents[neuron] for neuron, member, _ in places])
-    plan = _plan(build, tile.chip)
+    plan = chip_plan(build.manifest.placement, technology, tile.chip)
     runs = list(_runs(plan))
     number = next(n for n, run in enumerate(runs) if any(placed.tile == tile for placed in run))
     placed = next(placed for placed in runs[number] if placed.tile == tile)
@@ -40,8 +40,9 @@ def subject_of(
 def distinct_dies(build: Build) -> list[Die]:
     """The dies of a build whose floorplans differ, each named for all chips that have it."""
     alike: dict[tuple[object, ...], tuple[list[int], Die]] = {}
+    manifest = build.manifest
     for chip in range(build.manifest.placement.chips):
-        die = _die(build, _plan(build, chip), "")
+        die = _die(build, chip_plan(manifest.placement, manifest.technology, chip), "")
         drawn = (
             die.width_um, die.height_um,
             *((block.role, *block.corners, block.edges_um) for block in die.blocks),
@@ -50,18 +51,12 @@ def distinct_dies(build: Build) -> list[Die]:
     return [replace(die, name=_chips(chips)) for chips, die in alike.values()]
 
 
-def _plan(build: Build, chip: int) -> DiePlan:
-    manifest = build.manifest
-    tiles = list(chip_tiles(manifest.placement, manifest.technology.array, chip))
-    return die_plan(manifest.technology, chip, tiles)
-
-
 def _die(build: Build, plan: DiePlan, name: str) -> Die:
     """A die with arrays as runs of tiles, in the order of `_runs`, and the blocks above."""
     shapes, rules = build.shapes(), build.manifest.technology.die
     blocks = [
         Block(_array_name(run[0].tile), shapes[run[0].tile.matrix].role, run[0].x / 1e3,
-              run[0].y / 1e3, sum(placed.width for placed in run) / 1e3, run[0].height / 1e3,
+              run[0].y / 1e3, (run[-1].x + run[-1].width - run[0].x) / 1e3, run[0].height / 1e3,
               tuple(placed.x / 1e3 for placed in run[1:]))
         for run in _runs(plan)
     ]  # fmt: skip
@@ -79,7 +74,7 @@ def _runs(plan: DiePlan) -> Iterator[list[PlacedTile]]:
         last = run[-1] if run else None
         if last and not (
             (last.tile.matrix, last.tile.members) == (placed.tile.matrix, placed.tile.members)
-            and (last.x + last.width, last.y) == (placed.x, placed.y)
+            and last.y == placed.y
             and last.height == placed.height
         ):
             yield run
