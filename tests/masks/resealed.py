@@ -48,7 +48,7 @@ def replace_cells(folder: Path, cells: Mapping[str, bytes], chip: int = 0) -> No
 
 def check(build: Build, folder: Path) -> list[Check]:
     """What `verify --masks-from` finds, without KLayout's checks, which look at the build alone."""
-    return list(islice(check_masks(build, folder, 0, 1, None, None), 3))
+    return list(islice(check_masks(build, folder, 0, 1, None, None), 4))
 
 
 def problems(build: Build, folder: Path) -> str:

@@ -14,10 +14,10 @@ from models import GPT_OSS_120B, architecture_of, architectures, embeddings_of, 
 import hnlpu
 from helpers import make_config, random_tensors, write_checkpoint
 from hnlpu.checkpoint import Architecture, matrix_shapes
-from hnlpu.embed import TileShape, open_scheme
+from hnlpu.embed import TileShape, clearance_nm, open_scheme
 from hnlpu.errors import DoesNotFit, InvalidInput
 from hnlpu.hardwire import open_build
-from hnlpu.place import chip_tiles, die_plan, make_target, place, placement_facts
+from hnlpu.place import chip_tiles, die_plan, landing_nm, make_target, place, placement_facts
 from hnlpu.technology import Technology, load_technology
 
 
@@ -36,12 +36,16 @@ def test_nothing_on_a_die_overlaps_or_sticks_out(
     t, grid = target.technology, round(target.technology.grid.value)
     tiles = list(chip_tiles(placement, t.array, chips - 1))
     plan = die_plan(t, chips - 1, tiles)
+    dx, dy = clearance_nm(t)
     assert [placed_.tile for placed_ in plan.tiles] == tiles
     assert [block.name for block in plan.blocks] == [block.name for block in t.die.block]
     for at in plan.tiles:
         assert (at.width, at.height) == open_scheme(t, at.tile.kind).size_nm(at.tile.shape)
         assert at.x % grid == at.y % grid == 0
-        assert at.y + at.height <= plan.array_height
+        assert at.y + at.height + dy <= plan.array_height
+        assert at.y >= landing_nm(t, at.height)
+        scheme_ = open_scheme(t, at.tile.kind)
+        assert scheme_.origin_y_nm(at.y) == at.y
     for block, given_ in zip(plan.blocks, t.die.block, strict=True):
         assert block.y >= plan.array_height
         assert block.width * block.height * 1e-12 == pytest.approx(given_.area.value, rel=0.01)
@@ -55,18 +59,27 @@ def test_nothing_on_a_die_overlaps_or_sticks_out(
         np.maximum(boxes[:, None, :2], boxes[:, :2]),
         np.minimum(boxes[:, None, 2:], boxes[:, 2:]),
     )
-    overlap = (low < high).all(-1)
-    assert not overlap[~np.eye(len(boxes), dtype=bool)].any()
+    # free width or height: blocks may touch, tiles keep their distance to all and to the edge
+    free, tiles_ = low - high, len(plan.tiles)
+    others = ~np.eye(len(boxes), dtype=bool)
+    assert (free >= 0).any(-1)[others].all()
+    assert (free >= (dx, dy)).any(-1)[:tiles_][others[:tiles_]].all()
+    assert (boxes[:tiles_, 0] >= dx).all()
+    assert (boxes[:tiles_, 2] + dx <= plan.width).all()
     assert 0 < plan.array_use <= 1
 
 
 def areas_by_tiles(technology: Technology, tiles: list) -> float:
-    """mm2 of tiles by their outlines, landings beside."""
-    total = 0
+    """mm2 of tiles by their outlines, with clearance at a side and landings below."""
+    total, t = 0, technology
+    metals, cuts = (t.lower, t.stub, t.upper), (t.port_cut, t.lower_cut, t.upper_cut)
+    space = max([(m.end_space or m.space).value for m in metals] + [c.space.value for c in cuts])
+    assert not any(metal.track for metal in metals)
     for tile in tiles:
-        width, height = open_scheme(technology, tile.kind).size_nm(tile.shape)
-        total += width * height
-    return total * 1e-12 * (1 + technology.array.landing.value / 100)
+        width, height = open_scheme(t, tile.kind).size_nm(tile.shape)
+        below = max(space, round(height * t.array.landing.value / 100))
+        total += (width + space) * (height + below)
+    return total * 1e-12
 
 
 @pytest.mark.parametrize("scheme", ["taps", "regions"])

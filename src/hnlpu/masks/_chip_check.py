@@ -8,22 +8,28 @@ borders   no tile comes near another, a block or the die's edge (`hnlpu.masks._c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from hnlpu.embed import Rectangles, largest_space_nm
+import numpy as np
+
+from hnlpu.embed import largest_space_nm
 from hnlpu.errors import DamagedMasks, InvalidInput
 from hnlpu.hardwire import Build, file_sha256
 from hnlpu.masks._cells import TileSource, base_name, chip_name
 from hnlpu.masks._check import TileResult
 from hnlpu.masks._chip_file import ChipFile
-from hnlpu.masks._chip_geometry import Boxes, Die, TileBoxes, chip_problems, near_tiles
+from hnlpu.masks._chip_geometry import Boxes, TileBoxes, chip_problems, near_tiles
 from hnlpu.masks._oasis_cell import Cell
 from hnlpu.masks._oasis_read import parse_cell
 from hnlpu.masks._record import RECORD, MasksRecord, build_digest, read_cells, read_record
 from hnlpu.masks._write import tile_places
 from hnlpu.place import DiePlan, Tile, chip_plan, find_tiles
+from hnlpu.technology import Technology
 
+BASE = "base-"
+"""With it begin the names of cells of fixed metal."""
 NAMED = 3
 """Tiles of a kind of fault that are named one by one."""
 Place = tuple[int, int]
@@ -44,70 +50,100 @@ def open_masks(build: Build, folder: Path) -> tuple[MasksRecord, list[Tile], lis
         )
     if "oasis" not in record.formats:
         raise DamagedMasks(f"{folder}: holds no OASIS; write the masks with --format oasis")
-    manifest = build.manifest
-    problems, tiles = [], []
+    problems, tiles = list(_altered(folder, record)), []
+    for chip in record.tiles:
+        if chip >= build.manifest.placement.chips:
+            problems.append(f"{folder / RECORD}: names chip {chip}, which the build does not have")
+            continue
+        try:
+            here, found = _open_chip(build, folder, chip, record)
+        except DamagedMasks as error:
+            problems.append(str(error))
+            continue
+        tiles += here
+        problems += found
+    return record, tiles, problems
+
+
+def _altered(folder: Path, record: MasksRecord) -> Iterator[str]:
+    """Files that are not those of the record, by their digests."""
     for name, file in record.files.items():
         path = folder / name
         try:
             if path.stat().st_size != file.bytes or file_sha256(path) != file.sha256:
-                problems.append(f"{path}: altered (its digest is not that of {RECORD})")
+                yield f"{path}: altered (its digest is not that of {RECORD})"
         except OSError as error:
-            problems.append(f"{path}: cannot be read ({error.strerror})")
+            yield f"{path}: cannot be read ({error.strerror})"
     known_names = {RECORD, *record.files}
     strangers = (path for path in sorted(folder.iterdir()) if path.name not in known_names)
-    problems += [f"{path}: is not part of the masks" for path in strangers]
-    for chip in record.tiles:
-        if chip >= manifest.placement.chips:
-            problems.append(f"{folder / RECORD}: names chip {chip}, which the build does not have")
-            continue
-        try:
-            cells = read_cells(folder / f"{chip_name(chip)}.cells.json")
-        except DamagedMasks as error:
-            problems.append(str(error))
-            continue
-        known = find_tiles(manifest.placement, manifest.technology.array, [chip])
-        here = [tile for tile in known if tile.name in cells]
-        if len(here) != record.tiles[chip]:
-            absent = ", ".join([tile.name for tile in known if tile.name not in cells][:NAMED])
-            problems.append(
-                f"{folder / chip_name(chip)}.oas: has {len(here)} tiles, {RECORD} says "
-                f"{record.tiles[chip]}" + (f"; absent are {absent}" if absent else "")
-            )
-        problems += _misplaced(build, folder, chip, here, record.with_base)
-        tiles += here
-    return record, tiles, problems
+    yield from (f"{path}: is not part of the masks" for path in strangers)
 
 
-def _top_cell(folder: Path, chip: int) -> tuple[Cell, set[str]]:
-    """The cell that places all others, and the names of the cells of fixed metal."""
-    name = chip_name(chip)
-    with ChipFile(folder, chip) as file:
-        return parse_cell(file.record(name), f"{folder / name}.oas: {name}"), file.bases()
-
-
-def _misplaced(
-    build: Build, folder: Path, chip: int, tiles: Sequence[Tile], with_base: bool
-) -> Iterator[str]:
-    """Tiles, and fixed metal below them, that do not lie where the placement puts them."""
+def _open_chip(
+    build: Build, folder: Path, chip: int, record: MasksRecord
+) -> tuple[list[Tile], list[str]]:
+    """The tiles that a chip's file holds, and what is wrong with their number and places."""
+    manifest, problems = build.manifest, []
+    cells = read_cells(folder / f"{chip_name(chip)}.cells.json")
+    known = find_tiles(manifest.placement, manifest.technology.array, [chip])
+    here = [tile for tile in known if tile.name in cells]
     file = f"{folder / chip_name(chip)}.oas"
+    if len(here) != record.tiles[chip]:
+        absent = ", ".join([tile.name for tile in known if tile.name not in cells][:NAMED])
+        problems.append(
+            f"{file}: has {len(here)} tiles, {RECORD} says {record.tiles[chip]}"
+            + (f"; absent are {absent}" if absent else "")
+        )
     try:
-        top, bases = _top_cell(folder, chip)
+        expected = expected_places(build, chip, here)
+        problems += place_problems(file, top_cell(folder, chip), expected, record.with_base)
     except DamagedMasks as error:
-        yield str(error)
-        return
-    wanted = {placed.tile.name: (placed.x, placed.y) for placed in tile_places(build, chip, tiles)}
-    for tile, place in wanted.items():
+        problems.append(str(error))
+    return here, problems
+
+
+# -- places ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Where cells must lie on a chip: every tile, and the fixed metal below by its cell's name."""
+
+    tiles: Mapping[str, Place]
+    below: Mapping[str, Mapping[Place, str]]
+
+
+def expected_places(build: Build, chip: int, tiles: Sequence[Tile]) -> Expected:
+    """The places of some tiles of a chip."""
+    source = TileSource(build)
+    places = {at.tile.name: (at.x, at.y) for at in tile_places(build, chip, tiles)}
+    below: dict[str, dict[Place, str]] = {}
+    for tile in tiles:
+        name = base_name(source.scheme(tile.kind), tile.shape)
+        below.setdefault(name, {})[places[tile.name]] = tile.name
+    return Expected(places, below)
+
+
+def place_problems(file: str, top: Cell, expected: Expected, with_base: bool) -> Iterator[str]:
+    """What is wrong with the cell that places all others: each once, upright, in its place."""
+    for tile, place in expected.tiles.items():
         places = _places(top, tile)
         if places != [place]:
             yield f"{file}: tile {tile} lies at {places or 'no place'}, not at {place}"
-    yield from (
-        f"{file}: {'tile' if name in wanted else 'cell'} {name} is rotated, mirrored or scaled"
-        for name in top.turned
-    )
-    for other in sorted(top.placements.keys() - wanted.keys() - bases):
+    for name, found in top.turned.items():
+        for x, y in found.tolist():
+            what = "rotated, mirrored or scaled"
+            if name in expected.tiles:
+                yield f"{file}: tile {name} is {what}"
+            else:
+                above = expected.below.get(name, {}).get((x, y))
+                below = f"tile {above}" if above else "no tile"
+                yield f"{file}: cell {name} is {what} at ({x}, {y}), below {below}"
+    bases = {name for name in top.placements if name.startswith(BASE)}
+    for other in sorted(top.placements.keys() - expected.tiles.keys() - bases):
         yield f"{file}: cell {other}, which is no tile of this chip, is placed"
     if with_base or bases:
-        yield from _misplaced_bases(build, file, top, tiles, wanted)
+        yield from _misplaced_bases(file, top, expected)
 
 
 def _places(top: Cell, name: str) -> list[Place]:
@@ -115,23 +151,24 @@ def _places(top: Cell, name: str) -> list[Place]:
     return [] if found is None else [(x, y) for x, y in found.tolist()]
 
 
-def _misplaced_bases(
-    build: Build, file: str, top: Cell, tiles: Sequence[Tile], wanted: dict[str, Place]
-) -> Iterator[str]:
+def _misplaced_bases(file: str, top: Cell, expected: Expected) -> Iterator[str]:
     """Fixed metal that is not below its tiles, once below each, or is below none."""
-    source = TileSource(build)
-    above: dict[str, dict[Place, str]] = {}
-    for tile in tiles:
-        name = base_name(source.scheme(tile.kind), tile.shape)
-        above.setdefault(name, {})[wanted[tile.name]] = tile.name
-    for name in sorted(above.keys() | {n for n in top.placements if n.startswith("base-")}):
-        found, its = Counter(_places(top, name)), above.get(name, {})
-        for place, tile_name in its.items():
+    names = {name for name in top.placements if name.startswith(BASE)}
+    for name in sorted(names | expected.below.keys()):
+        found, its = Counter(_places(top, name)), expected.below.get(name, {})
+        for place, tile in its.items():
             if found[place] != 1:
                 count = "no" if not found[place] else f"{found[place]} times the"
-                yield f"{file}: tile {tile_name} has {count} fixed metal {name} below it"
+                yield f"{file}: tile {tile} has {count} fixed metal {name} below it"
         for place in sorted(found.keys() - its.keys()):
             yield f"{file}: fixed metal {name} lies at {place}, where no tile of its shape is"
+
+
+def top_cell(folder: Path, chip: int) -> Cell:
+    """The cell of a chip that places all others; raises DamagedMasks."""
+    name = chip_name(chip)
+    with ChipFile(folder, chip) as file:
+        return parse_cell(file.record(name), f"{folder / name}.oas: {name}")
 
 
 # -- borders ---------------------------------------------------------------------------------
@@ -159,23 +196,29 @@ def _of_chip(
     build: Build, folder: Path | None, plan: DiePlan, boxes: dict[str, Boxes]
 ) -> Iterator[str]:
     technology, where = build.manifest.technology, chip_name(plan.chip)
-    shapes: dict[int, Rectangles] = {}
-    if folder is None:
-        places = [(at.tile.name, at.x, at.y) for at in plan.tiles]
-    else:
+    top = None
+    if folder is not None:
         try:
-            top, _ = _top_cell(folder, plan.chip)
+            top = top_cell(folder, plan.chip)
         except DamagedMasks:
             return  # told with the files
+    yield from border_problems(technology, plan, boxes, top, where)
+
+
+def border_problems(
+    technology: Technology, plan: DiePlan, boxes: Mapping[str, Boxes], top: Cell | None, where: str
+) -> Iterator[str]:
+    """What is wrong between the tiles of a chip, placed as `top` says, or as planned."""
+    if top is None:
+        places = [(at.tile.name, at.x, at.y) for at in plan.tiles]
+    else:
         places = [(name, x, y) for name in top.placements for x, y in _places(top, name)]
-        shapes = {key[0]: found for key, parts in top.shapes.items() for found in parts}
     placed = [TileBoxes(name, x, y, boxes[name]) for name, x, y in places if name in boxes]
-    die = Die(plan.width, plan.height, plan.blocks)
-    yield from chip_problems(technology, die, placed, where)
-    for layer, rectangles in shapes.items():
-        for x0, y0, x1, y1 in rectangles[:NAMED].tolist():
-            near = near_tiles(placed, (x0, y0, x1, y1), largest_space_nm(technology))
+    yield from chip_problems(technology, plan, placed, where)
+    for (layer, datatype), parts in top.shapes.items() if top else ():
+        for x0, y0, x1, y1 in np.concatenate(parts)[:NAMED].tolist():
+            near = near_tiles(plan, (x0, y0, x1, y1), largest_space_nm(technology))
             yield (
-                f"{where}: a shape on layer {layer} from ({x0}, {y0}) to ({x1}, {y1}) nm is outside "
-                f"of tiles; it is over or beside {', '.join(near[:NAMED]) or 'none'}"
+                f"{where}: has shapes outside of tiles: on layer {layer}/{datatype} from "
+                f"({x0}, {y0}) to ({x1}, {y1}) nm, over or beside {', '.join(near) or 'no tile'}"
             )

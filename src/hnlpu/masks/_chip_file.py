@@ -40,10 +40,6 @@ class ChipFile:
             if name.startswith("scale-")
         }
 
-    def bases(self) -> set[str]:
-        """Names of the cells of fixed metal."""
-        return {name for name in self.cells if name.startswith("base-")}
-
     def record(self, name: str) -> bytes:
         """The bytes of a cell; raises DamagedMasks."""
         place = self.cells.get(name)

@@ -14,7 +14,7 @@ each other.  Where boxes keep their distance, so does the metal in them, whateve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ import numpy.typing as npt
 from hnlpu._njit import njit
 from hnlpu.embed import Layout, Rectangles, largest_space_nm
 from hnlpu.masks._oasis_cell import Cell
-from hnlpu.place import PlacedBlock
+from hnlpu.place import DiePlan
 from hnlpu.technology import PIN, Metal, Technology
 
 Int64 = npt.NDArray[np.int64]
@@ -52,15 +52,6 @@ class TileBoxes:
     def outline(self) -> Box:
         """Around the metal of all layers, on the die."""
         return _join([self.placed(layer) for layer in self.boxes])
-
-
-@dataclass(frozen=True)
-class Die:
-    """Width and height of a die in nm, and the blocks beside its arrays."""
-
-    width: int
-    height: int
-    blocks: tuple[PlacedBlock, ...]
 
 
 # -- boxes -----------------------------------------------------------------------------------
@@ -153,22 +144,27 @@ def gaps(a: Box, b: Box) -> tuple[int, int]:
 
 
 def chip_problems(
-    technology: Technology, die: Die, tiles: Sequence[TileBoxes], where: str
+    technology: Technology, plan: DiePlan, tiles: Sequence[TileBoxes], where: str
 ) -> Iterator[str]:
-    """What is wrong between tiles, and between tiles, blocks and the die's edge, with names."""
+    """What is wrong between tiles, and between tiles, blocks and the die's edge, with names.
+
+    `tiles` are where they were found; the plan has the blocks, the die's size and the outlines.
+    """
     tiles = [tile for tile in tiles if tile.boxes]
-    if not tiles:
-        return
     for layer in technology.layers:
         here = [tile for tile in tiles if layer.gds_layer in tile.boxes]
         space = layer.end_space_nm if isinstance(layer, Metal) else layer.space.value
         yield from _too_near(layer.gds_layer, layer.name, space, here, where)
     yield from _off_tracks(technology, tiles, where)
-    outlines = [tile.outline for tile in tiles]
-    for tile, box in zip(tiles, outlines, strict=True):
-        if box[0] < 0 or box[1] < 0 or box[2] > die.width or box[3] > die.height:
-            yield f"{where}: tile {tile.name} sticks out of the die of {die.width} x {die.height} nm"
-    yield from _blocks(technology, die, tiles, outlines, where)
+    die = 0, 0, plan.width, plan.height
+    for tile in tiles:
+        if not _inside(tile.outline, die):
+            yield f"{where}: tile {tile.name} sticks out of the die of {die[2]} x {die[3]} nm"
+    yield from _block_problems(technology, plan, where)
+
+
+def _inside(box: Box, of: Box) -> bool:
+    return box[0] >= of[0] and box[1] >= of[1] and box[2] <= of[2] and box[3] <= of[3]
 
 
 def _too_near(
@@ -204,26 +200,20 @@ def _off_tracks(technology: Technology, tiles: Sequence[TileBoxes], where: str) 
                 yield f"{where}: tile {tile.name} is off the tracks of {layer.name}"
 
 
-def _blocks(
-    technology: Technology,
-    die: Die,
-    tiles: Sequence[TileBoxes],
-    outlines: Sequence[Box],
-    where: str,
-) -> Iterator[str]:
-    space = largest_space_nm(technology)
-    placed = [(b.name, (b.x, b.y, b.x + b.width, b.y + b.height)) for b in die.blocks]
+def _block_problems(technology: Technology, plan: DiePlan, where: str) -> Iterator[str]:
+    space, die = largest_space_nm(technology), (0, 0, plan.width, plan.height)
+    placed = [(b.name, (b.x, b.y, b.x + b.width, b.y + b.height)) for b in plan.blocks]
     for n, (name, box) in enumerate(placed):
-        if box[0] < 0 or box[1] < 0 or box[2] > die.width or box[3] > die.height:
-            yield f"{where}: block {name} sticks out of the die of {die.width} x {die.height} nm"
+        if not _inside(box, die):
+            yield f"{where}: block {name} sticks out of the die of {die[2]} x {die[3]} nm"
         for other, its in placed[:n]:
             if max(gaps(box, its)) < 0:
                 yield f"{where}: blocks {other} and {name} overlap"
-        near = (t for t, at in zip(tiles, outlines, strict=True) if max(gaps(box, at)) < space)
-        for tile in near:
-            yield f"{where}: block {name} lies over tile {tile.name} or nearer than {space:g} nm"
+        for tile in near_tiles(plan, box, space):
+            yield f"{where}: block {name} lies over tile {tile} or nearer than {space:g} nm"
 
 
-def near_tiles(tiles: Iterable[TileBoxes], box: Box, space: float) -> list[str]:
-    """Names of the tiles that a shape on the die overlaps or comes nearer to than `space`."""
-    return [tile.name for tile in tiles if tile.boxes and max(gaps(tile.outline, box)) < space]
+def near_tiles(plan: DiePlan, box: Box, space: float) -> list[str]:
+    """Names of the planned tiles that a shape on the die overlaps or comes nearer to than `space`."""
+    outlines = ((t.tile.name, (t.x, t.y, t.x + t.width, t.y + t.height)) for t in plan.tiles)
+    return [name for name, outline in outlines if max(gaps(outline, box)) < space]

@@ -58,10 +58,15 @@ class Cell:
         """Where other cells are placed: int32 [n, 2] by name."""
         return {name: rows.rectangles()[:, :2] for name, rows in self.placed.items()}
 
-    @property
-    def turned(self) -> list[str]:
-        """Names of the cells that are placed rotated, mirrored or scaled."""
-        return sorted(name for name, rows in self.placed.items() if rows.heads[:, 2].any())
+    @functools.cached_property
+    def turned(self) -> dict[str, npt.NDArray[np.int32]]:
+        """Where cells are placed rotated, mirrored or scaled: int32 [n, 2] by name."""
+        marked = {name: rows.heads[:, 2] != 0 for name, rows in self.placed.items()}
+        return {
+            name: Rows(self.placed[name].heads[rows], self.placed[name].columns).rectangles()[:, :2]
+            for name, rows in sorted(marked.items())
+            if rows.any()
+        }
 
     def all_labels(self) -> LabelTable:
         """The cell's own labels in one table."""
@@ -84,8 +89,9 @@ def flatten(cells: Mapping[str, Cell], name: str, above: tuple[str, ...] = ()) -
     if not cell.placed:
         return cell
     if cell.turned:
+        turned = next(iter(cell.turned))
         raise DamagedMasks(
-            f"cell {name} places {cell.turned[0]} rotated, mirrored or scaled; write the masks again"
+            f"cell {name} places {turned} rotated, mirrored or scaled; write the masks again"
         )
     single = {layer: list(found) for layer, found in cell.single.items()}
     rows = {layer: list(found) for layer, found in cell.rows.items()}
