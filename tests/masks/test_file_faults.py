@@ -82,7 +82,7 @@ def test_sound_masks_have_no_problem(
     replace_cells(folder, {})
     assert problems(build, folder) == ""
     digits = sum(tile.shape.weights for tile in few(build))
-    assert [done.covered for done in check(build, folder)] == [2, digits, digits]
+    assert [done.covered for done in check(build, folder)] == [2, digits, digits, 3]
 
 
 @pytest.mark.parametrize("name", SCHEMES)
@@ -145,7 +145,7 @@ def test_faults_of_vias_in_files_are_told_with_tile_row_and_input(
     for seed in range(12):
         _, drawn, (row, column) = damaged(taps, digits, PROGRAMMABLE_DAMAGES[damage], seed)
         replace_cells(folder, {ROUTER: cell_record(ROUTER, layout_payload(drawn))})
-        files, bulk, nets = check(build, folder)
+        files, bulk, nets, _ = check(build, folder)
         assert files.passed, "the digests are right"
         for done in (bulk, nets):
             assert not done.passed, done.name
@@ -164,7 +164,7 @@ def test_faults_of_wires_in_files_are_told_with_tile_and_row(
         shapes, row = damaged_regions(scheme, digits, damage, seed)
         drawn = Layout(rectangles=shapes)
         replace_cells(folder, {ROUTER: cell_record(ROUTER, layout_payload(drawn))})
-        files, bulk, nets = check(build, folder)
+        files, bulk, nets, _ = check(build, folder)
         assert files.passed
         assert any(words(tile, row, None) in problem for problem in bulk.problems)
         assert any(f"chip-00 {ROUTER}: row {row} " in problem for problem in nets.problems)
@@ -185,7 +185,7 @@ def test_faults_of_the_base_in_files_are_told_with_tile_and_row(
         fixed = {key: found for key, found in layout.rectangles.items() if key not in own}
         base = Layout(rectangles=fixed, labels=layout.labels)
         replace_cells(folder, {name: cell_record(name, layout_payload(base))})
-        files, bulk, nets = check(build, folder)
+        files, bulk, nets, _ = check(build, folder)
         assert files.passed
         assert bulk.passed, "the bulk reader does not look at fixed metal"
         assert not nets.passed
@@ -244,7 +244,7 @@ def test_cells_that_are_missing_or_too_many_are_told(
     boxes = layout_payload(Layout(rectangles={(90, 1): np.int32([[0, 0, 50, 50]])}))
     for record, expected in (
         (some, f"chip-00.oas: tile {K} lies at no place"),
-        (extra, "chip-00.oas: cell stranger, which is no tile of the build, is placed"),
+        (extra, "chip-00.oas: cell stranger, which is no tile of this chip, is placed"),
         (some + 2 * placement_record(K, *placed[K][0].tolist()), f"tile {K} lies at [("),
         (some + placement_record(K, *placed[K][0].tolist()) + boxes, "has shapes outside of tiles"),
     ):
