@@ -65,7 +65,7 @@ _SPELT = {
 _LENGTHS = re.compile(r"(?<![A-Za-z_µμ])([fpnuµμmck]?m)([23])(?![\w.])")
 _FORM = re.compile(r"[\w%$°€Å²³⁻¹·*/^() .-]{1,60}")
 _POWER = re.compile(r"(?:\^|\*\*)\s*\(?\s*-?\s*(\d+(?:\.\d+)?)")
-_TOKEN = re.compile(r"[^\W\d_][\w°]*|°\w+|€")
+_WORD = re.compile(r"[^\W\d_][\w°]*|°\w+|€")
 
 
 @functools.cache
@@ -128,35 +128,35 @@ def _cased(given: str) -> str:
 
 def _remedy(given: str, wanted: str) -> str:
     """What to write instead of a unit that is not known."""
-    tokens = _TOKEN.findall(given)
-    for token in tokens:
-        if found := re.fullmatch(r"([kKMGTPE]?i?)b", token):
+    words = _WORD.findall(given)
+    for word in words:
+        if found := re.fullmatch(r"([kKMGTPE]?i?)b", word):
             prefix = "k" if found[1] == "K" else found[1]
-            bits, octets = (given.replace(token, prefix + unit, 1) for unit in ("bit", "B"))
+            bits, octets = (given.replace(word, prefix + unit, 1) for unit in ("bit", "B"))
             return f"b may be bits or bytes; write {bits!r} or {octets!r}"
     if near := _cased(given):
         return f"write {near!r}"
-    for token in tokens:
-        if re.fullmatch(r"K(?!i)\w+", token):
-            return f"write {given.replace(token, 'k' + token[1:], 1)!r}; K is kelvin"
-        if re.fullmatch(r"[MG]T", token) and "/s" in given.replace(" ", ""):
+    for word in words:
+        if re.fullmatch(r"K(?!i)\w+", word):
+            return f"write {given.replace(word, 'k' + word[1:], 1)!r}; K is kelvin"
+        if re.fullmatch(r"[MG]T", word) and "/s" in given.replace(" ", ""):
             return "transfers are no data; write GB/s or Gbit/s of the whole link"
-        if re.fullmatch(r"°[CF]|deg[CF]?|[cC]elsius|[fF]ahrenheit", token):
+        if re.fullmatch(r"°[CF]|deg[CF]?|[cC]elsius|[fF]ahrenheit", word):
             return "a scale with a zero of its own is no unit; temperatures are in K"
-        if token == "€" or token.lower() in ("eur", "gbp", "jpy", "cny"):
+        if word == "€" or word.lower() in ("eur", "gbp", "jpy", "cny"):
             return "prices are in USD; convert it"
-        plain = token.removesuffix("s")
+        plain = word.removesuffix("s")
         spelt = _SPELT.get(plain) or _SPELT.get(plain.lower())
-        if spelt and spelt != token:
-            return f"write {given.replace(token, spelt, 1)!r}"
-        if not _known(token):
-            return f"{token!r} is unknown; write {wanted!r} or a multiple of it"
+        if spelt and spelt != word:
+            return f"write {given.replace(word, spelt, 1)!r}"
+        if not _known(word):
+            return f"{word!r} is unknown; write {wanted!r} or a multiple of it"
     return f"write {wanted!r} or a multiple of it"
 
 
-def _known(token: str) -> bool:
+def _known(word: str) -> bool:
     try:
-        _registry().Unit(token)
+        _registry().Unit(word)
     except Exception:
         return False
     return True

@@ -27,8 +27,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler
-from pydantic import ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
@@ -158,7 +164,9 @@ class Unit:
     def __post_init__(self) -> None:
         """Raise TypeError where the bounds would let a slip of 1,000 pass."""
         if not 0 < self.least < self.most < math.inf:
-            raise TypeError(f"bounds {self.least} and {self.most} of a unit are not above 0, in order")
+            raise TypeError(
+                f"bounds {self.least} and {self.most} of a unit are not above 0, in order"
+            )
         if self.most >= _SLIP * self.least and not self.wide:
             raise TypeError(
                 f"{self.least} to {self.most} {self.name} does not notice a value {_SLIP} times off; "
@@ -282,7 +290,11 @@ def read_data(path: Path, schema: type[Table]) -> Table:
         raise InvalidData(
             f"{path}:{line[1]}: is not valid TOML: {what} (column {line[2]})"
         ) from None
-    except (RecursionError, ValueError, OverflowError) as error:  # nested or numbers beyond all bounds
+    except (
+        RecursionError,
+        ValueError,
+        OverflowError,
+    ) as error:  # nested or numbers beyond all bounds
         kind = "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
         raise InvalidData(f"{path}: is not valid TOML: {kind}") from None
     if not values:

@@ -34,7 +34,9 @@ class Link(DataTable):
 class VectorUnit(DataTable):
     """Cached KV heads a cycle: key or value vectors of one position (a position has both)."""
 
-    heads_per_cycle: Annotated[Quantity, Unit("dimensionless", 0.04, 9_900, wide="a multiplier or thousands of heads")]
+    heads_per_cycle: Annotated[
+        Quantity, Unit("dimensionless", 0.04, 9_900, wide="a multiplier or thousands of heads")
+    ]
 
 
 class Buffer(DataTable):

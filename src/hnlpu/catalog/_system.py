@@ -131,7 +131,8 @@ class Claim(DataTable):
     def _ordered(self) -> Claim:
         if not self.low <= self.high <= 100 * self.low:
             raise Contradiction(
-                ("low",), f"{self.low:g} to {self.high:g}; give low, and high at most 100 times that"
+                ("low",),
+                f"{self.low:g} to {self.high:g}; give low, and high at most 100 times that",
             )
         return self
 
@@ -150,8 +151,12 @@ class Published(DataTable):
     cell_embedding_area: Annotated[Quantity, Unit("mm^2", 1_000, 990_000)] | None = None
     operator_cell: Annotated[Quantity, Unit("dimensionless", 0.2, 190)] | None = None
     operator_metal: Annotated[Quantity, Unit("dimensionless", 0.02, 19)] | None = None
-    gross_dies: Annotated[Quantity, Unit("dimensionless", 1, 20_000, whole=True, wide="dies")] | None = None
-    good_dies: Annotated[Quantity, Unit("dimensionless", 1, 20_000, whole=True, wide="dies")] | None = None
+    gross_dies: (
+        Annotated[Quantity, Unit("dimensionless", 1, 20_000, whole=True, wide="dies")] | None
+    ) = None
+    good_dies: (
+        Annotated[Quantity, Unit("dimensionless", 1, 20_000, whole=True, wide="dies")] | None
+    ) = None
     yield_share: Annotated[Quantity, Unit("dimensionless", 0.002, 1)] | None = None
     wafer_a_chip: Annotated[Quantity, Unit("USD", 50, 49_000)] | None = None
 

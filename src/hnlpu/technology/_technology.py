@@ -38,17 +38,71 @@ FIXED, PROGRAMMABLE, PIN = 0, 1, 10
 
 METALS = ("lower", "stub", "upper")
 CUTS = ("port_cut", "lower_cut", "upper_cut")
-STANDS_ON = {"port_cut": ("", "lower"), "lower_cut": ("lower", "stub"), "upper_cut": ("stub", "upper")}
+STANDS_ON = {
+    "port_cut": ("", "lower"),
+    "lower_cut": ("lower", "stub"),
+    "upper_cut": ("stub", "upper"),
+}
 """The metals that a cut joins; the one below the lowest cut is not in the file."""
 LARGEST_CUT = 4
 """A cut is at most so many times as wide as its wire's least width: beyond, one of them is wrong."""
 TRANSISTORS_A_WEIGHT = 0.3, 290
 """What a weight of the die's arrays takes: between a bit of ROM and a multiplier."""
 WORDS = frozenset(
-    "ARRAY BEGINEXT BUSBITCHARS CELL COMPONENTS DESIGN DIEAREA DIRECTION DIVIDERCHAR END ENDEXT FIXED "
-    "FOREIGN GROUPS LAYER LIBRARY MACRO MASK MASTERSLICE NETS NEW NONDEFAULTRULE OBS OVERLAP PIN PINS "
-    "PLACED PORT PROPERTYDEFINITIONS RECT REGIONS ROUTED ROW SCANCHAINS SHAPE SITE SLOTS SPACING "
-    "SPECIALNETS STYLE TAPER TAPERRULE TRACKS TYPE UNITS USE VERSION VIA VIARULE VIAS VIRTUAL WIDTH".split()
+    [
+        "ARRAY",
+        "BEGINEXT",
+        "BUSBITCHARS",
+        "CELL",
+        "COMPONENTS",
+        "DESIGN",
+        "DIEAREA",
+        "DIRECTION",
+        "DIVIDERCHAR",
+        "END",
+        "ENDEXT",
+        "FIXED",
+        "FOREIGN",
+        "GROUPS",
+        "LAYER",
+        "LIBRARY",
+        "MACRO",
+        "MASK",
+        "MASTERSLICE",
+        "NETS",
+        "NEW",
+        "NONDEFAULTRULE",
+        "OBS",
+        "OVERLAP",
+        "PIN",
+        "PINS",
+        "PLACED",
+        "PORT",
+        "PROPERTYDEFINITIONS",
+        "RECT",
+        "REGIONS",
+        "ROUTED",
+        "ROW",
+        "SCANCHAINS",
+        "SHAPE",
+        "SITE",
+        "SLOTS",
+        "SPACING",
+        "SPECIALNETS",
+        "STYLE",
+        "TAPER",
+        "TAPERRULE",
+        "TRACKS",
+        "TYPE",
+        "UNITS",
+        "USE",
+        "VERSION",
+        "VIA",
+        "VIARULE",
+        "VIAS",
+        "VIRTUAL",
+        "WIDTH",
+    ]
 )
 """Words of LEF and DEF that stand where the name of a layer may stand."""
 HALVED = {"size", "height", "track"}
