@@ -28,18 +28,18 @@ Int64 = npt.NDArray[np.int64]
 
 
 class _Sram(DataTable):
-    area: Annotated[Quantity, Unit("um^2/bit", above=0)]
-    read: Annotated[Quantity, Unit("pJ/bit", above=0)]
+    area: Annotated[Quantity, Unit("um^2/bit", 0.005, 4.9)]
+    read: Annotated[Quantity, Unit("pJ/bit", 0.02, 19)]
 
 
 class _Supply(DataTable):
-    voltage: Annotated[Quantity, Unit("V", above=0)]
+    voltage: Annotated[Quantity, Unit("V", 0.1, 10)]
 
 
 class _Capacitance(DataTable):
-    adder_output: Annotated[Quantity, Unit("fF", above=0)]
-    gate_output: Annotated[Quantity, Unit("fF", above=0)]
-    clock: Annotated[Quantity, Unit("fF", above=0)]
+    adder_output: Annotated[Quantity, Unit("fF", 0.02, 19)]
+    gate_output: Annotated[Quantity, Unit("fF", 0.02, 19)]
+    clock: Annotated[Quantity, Unit("fF", 0.02, 19)]
 
 
 class Assumed(DataTable):

@@ -1,12 +1,17 @@
-"""Data files: TOML in which every number has a unit, a source and, where uncertain, bounds.
+"""Data files: TOML in which every number has a unit, a source, bounds and, where uncertain, a range.
 
     [metal.M8]
     pitch = { value = 84, unit = "nm", source = "physical study", low = 80, high = 90 }
 
-A schema is a pydantic model whose fields say the unit that the code computes in:
+A schema is a pydantic model whose fields say the unit that the code computes in and the least and
+the most that the value may be:
 
     class Metal(DataTable):
-        pitch: Annotated[Quantity, Unit("nm", above=0)]
+        name: Identifier
+        pitch: Annotated[Quantity, Unit("nm", 10, 9_000)]
+
+Bounds lie less than 1,000 times apart, so that a value in a wrong unit is out of them; a field that
+has to reach further says why (`wide`).  A number or a text without bounds is no schema: TypeError.
 
 Whatever unit the file uses is converted; one of another dimension is refused, as is an unknown
 key, a number without a source, or a value out of range: always with file, line and key.
@@ -14,28 +19,114 @@ key, a number without a source, or a value out of range: always with file, line 
 
 from __future__ import annotations
 
-import functools
 import math
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+)
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
+from hnlpu._units import factor
 from hnlpu.errors import InvalidData
 
 _KEYS = {"value", "unit", "source", "low", "high", "note"}
 _FILE_LIMIT = 2**22
+_SLIP = 1000
+"""Bounds of a field lie less than this apart: a wrong prefix of a unit is out of them."""
+_DOUBT = 100
+"""A value's low and high are at most this many times from it."""
+
+
+def printable(text: str) -> str:
+    """`text` if it can be shown on one line; raises ValueError."""
+    if not text.strip():
+        raise ValueError("is empty; give a text")
+    if bad := next((c for c in text if not c.isprintable()), ""):
+        raise ValueError(f"holds {bad!r}, which cannot be printed; give text of one line")
+    return text
+
+
+Title = Annotated[str, Field(max_length=200), AfterValidator(printable)]
+"""Free text of one line, for people."""
+SourceText = Annotated[str, Field(max_length=2000), AfterValidator(printable)]
+"""Where a number comes from."""
+
+
+def _identifier(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,31}", text):
+        raise ValueError(
+            f"{text!r} is no name for GDS, LEF, DEF, Verilog and Tcl; give 1 to 32 letters, digits "
+            "and underscores, a letter first"
+        )
+    return text
+
+
+Identifier = Annotated[str, AfterValidator(_identifier)]
+"""A name that goes into files of other tools: GDS, LEF, DEF, Verilog and Tcl all take it."""
+
+
+def _slug(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", text):
+        raise ValueError(
+            f"{text!r} is no name; give 1 to 64 of a-z, 0-9, '.', '_' and '-', a letter or digit first"
+        )
+    return text
+
+
+Slug = Annotated[str, AfterValidator(_slug)]
+"""The name of a model or a system, as in commands and file names."""
 
 
 class DataTable(BaseModel):
-    """Base of all tables of a data file: frozen, and strict about names and types."""
+    """Base of all tables of a data file: frozen, strict about names and types, all fields bounded."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        """Raise TypeError where a field takes any number or any text."""
+        super().__pydantic_init_subclass__(**options)
+        for name, field in cls.model_fields.items():
+            if problem := _unbounded(field.annotation, field.metadata):
+                raise TypeError(f"{cls.__name__}.{name}: {problem}")
+
+
+def _unbounded(annotation: Any, metadata: Sequence[Any]) -> str:
+    """What is wrong with a field's declaration: a kind of value without bounds; empty if nothing."""
+    if get_origin(annotation) is Annotated:
+        inner, *more = get_args(annotation)
+        return _unbounded(inner, [*metadata, *more])
+    flat = list(_flat(metadata))
+    if annotation is Quantity:
+        return "" if any(isinstance(m, Unit) for m in flat) else "a Quantity needs a Unit"
+    if annotation in (int, float):
+        ends = {end for m in flat for end in ("ge", "gt", "le", "lt") if hasattr(m, end)}
+        bounded = ends & {"ge", "gt"} and ends & {"le", "lt"}
+        return "" if bounded else "a number needs a least and a most (Field(ge=..., le=...))"
+    if annotation is str:
+        checked = any(hasattr(m, "pattern") or isinstance(m, AfterValidator) for m in flat)
+        return "" if checked else "a text needs a kind: Identifier, Slug, Title or a pattern"
+    return next(filter(None, (_unbounded(part, ()) for part in get_args(annotation))), "")
+
+
+def _flat(metadata: Sequence[Any]) -> Iterator[Any]:
+    for entry in metadata:
+        if isinstance(entry, FieldInfo):
+            yield from _flat(entry.metadata)
+        else:
+            yield entry
 
 
 @dataclass(frozen=True)
@@ -57,12 +148,30 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Unit:
-    """The unit of a field and the values it may take: at `least`, `above`, at `most`."""
+    """The unit of a field, and the least and the most that its value, low and high may be.
+
+    `zero`: or nothing at all.  `whole`: whole numbers only.  `wide`: why the bounds lie further
+    apart than 1,000 times; such a field is held to others of its table.
+    """
 
     name: str
-    least: float = -math.inf
-    most: float = math.inf
-    above: float = -math.inf
+    least: float
+    most: float
+    zero: bool = False
+    whole: bool = False
+    wide: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise TypeError where the bounds would let a slip of 1,000 pass."""
+        if not 0 < self.least < self.most < math.inf:
+            raise TypeError(
+                f"bounds {self.least} and {self.most} of a unit are not above 0, in order"
+            )
+        if self.most >= _SLIP * self.least and not self.wide:
+            raise TypeError(
+                f"{self.least} to {self.most} {self.name} does not notice a value {_SLIP} times off; "
+                "narrow it, or say in `wide` why it cannot be"
+            )
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -77,44 +186,75 @@ class Unit:
             return given
         if not isinstance(given, dict):
             raise ValueError(
-                f'give a table such as {{ value = 1, unit = "{self.name}", source = "..." }}'
+                f'give a table such as {{ value = 1, unit = "{self.name}", source = "..." }}, '
+                f"not {shown(given)}"
             )
         if unknown := sorted(given.keys() - _KEYS):
             raise ValueError(f"unknown key {unknown[0]!r}; allowed: {', '.join(sorted(_KEYS))}")
         if missing := sorted({"value", "unit", "source"} - given.keys()):
             raise ValueError(f"lacks {missing[0]!r}")
-        source = given["source"]
+        source, note = given["source"], given.get("note", "")
         if not isinstance(source, str) or not source.strip():
-            raise ValueError("source must say where the number comes from")
-        factor = _factor(given["unit"], self.name)
-        value = self._number("value", given["value"], factor)
-        low = self._number("low", given.get("low", given["value"]), factor)
-        high = self._number("high", given.get("high", given["value"]), factor)
+            raise ValueError(f"source must say where the number comes from, not {shown(source)}")
+        if not isinstance(note, str):
+            raise ValueError(f"note must be a text, not {shown(note)}")
+        for key, text in (("source", source), ("note", note)):
+            if not text.isprintable():
+                raise ValueError(f"{key} {shown(text)} is no text of one line")
+        value, low, high = self._numbers(given)
+        return Quantity(value, low, high, self.name, source.strip(), note)
+
+    def _numbers(self, given: dict[str, Any]) -> tuple[float, float, float]:
+        """Value, low and high in this unit."""
+        unit = given["unit"]
+        if not isinstance(unit, str):
+            raise ValueError(f"unit {shown(unit)} is no text; write {self.name!r}")
+        scale = factor(unit, self.name)
+        value, low, high = (
+            self._number(key, given.get(key, given["value"]), scale, unit.strip())
+            for key in ("value", "low", "high")
+        )
         if not low <= value <= high:
             raise ValueError(f"low {low:g}, value {value:g}, high {high:g} are not in order")
-        return Quantity(value, low, high, self.name, source.strip(), str(given.get("note", "")))
+        if low and value > _DOUBT * low:
+            raise ValueError(f"low {low:g} is less than a hundredth of the value {value:g}")
+        if value and high > _DOUBT * value:
+            raise ValueError(f"high {high:g} is more than a hundred times the value {value:g}")
+        return value, low, high
 
-    def _number(self, key: str, given: Any, factor: float) -> float:
-        if (
-            isinstance(given, bool)
-            or not isinstance(given, int | float)
-            or not math.isfinite(given)
-        ):
-            raise ValueError(f"{key} {given!r} is not a finite number")
-        number = given * factor
-        if not self.least <= number <= self.most or number <= self.above:
-            raise ValueError(f"{key} {number:g} {self.name} is out of range ({self._range()})")
+    def _number(self, key: str, given: Any, scale: float, unit: str) -> float:
+        try:
+            number = float(given) * scale if isinstance(given, int | float) else math.nan
+        except OverflowError:
+            number = math.inf
+        if isinstance(given, bool) or not math.isfinite(number):
+            raise ValueError(f"{key} {shown(given)} is not a finite number")
+        said = f"{number:.10g} {self.name}"
+        if unit != self.name:
+            said = f"{given:.10g} {unit} = {said}"
+        if not (self.least <= number <= self.most or (self.zero and number == 0)):
+            raise ValueError(f"{key} {said} is out of range ({self._range()})")
+        if self.whole and number != round(number):
+            raise ValueError(f"{key} {said} is no whole number")
         return number
 
     def _range(self) -> str:
-        parts = []
-        if self.above > -math.inf:
-            parts.append(f"above {self.above:g}")
-        if self.least > -math.inf:
-            parts.append(f"at least {self.least:g}")
-        if self.most < math.inf:
-            parts.append(f"at most {self.most:g}")
-        return ", ".join(parts)
+        zero = "0, or " if self.zero else ""
+        return f"{zero}at least {self.least:g}, at most {self.most:g}"
+
+
+def shown(given: Any) -> str:
+    """A value as an error names it: on one line, and not all of a long one."""
+    if isinstance(given, bool):
+        return str(given).lower()
+    if isinstance(given, int) and abs(given) >= 10**30:
+        return "a number of more than 30 digits"
+    if isinstance(given, dict):
+        return "a table"
+    if isinstance(given, list):
+        return "a list"
+    text = ascii(given) if isinstance(given, str) and not given.isprintable() else repr(given)
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 class Contradiction(ValueError):
@@ -134,65 +274,81 @@ def _dump(quantity: Quantity) -> dict[str, Any]:
     return table | ({"note": quantity.note} if quantity.note else {})
 
 
-@functools.cache
-def _registry() -> Any:
-    import pint
-
-    units: Any = pint.UnitRegistry(cache_folder=None)
-    units.define("USD = [currency] = dollar")
-    # what is counted is a dimension of its own: tokens are no chips, and no bare number
-    for counted in ("transistor", "weight", "token", "operation", "CO2e", "mask", "chip", "die"):
-        units.define(f"{counted} = [{counted}]")
-    return units
-
-
-@functools.cache
-def _factor(given: str, wanted: str) -> float:
-    """What to multiply a number in unit `given` by to have it in `wanted`."""
-    if given == wanted:
-        return 1.0  # as in every manifest, which so needs no registry of units (6 MB) to be read
-    units = _registry()
-    try:
-        return float(units.Quantity(1.0, given).to(wanted).magnitude)
-    except Exception as error:  # pint raises many kinds, some not its own
-        reason = " ".join(str(error).split())
-        raise ValueError(f"unit {given!r} is not one of {wanted} ({reason})") from None
-
-
 Table = TypeVar("Table", bound=DataTable)
 
 
 def read_data(path: Path, schema: type[Table]) -> Table:
     """Read a data file; raises InvalidData naming file, line and key."""
+    text = _text_of(path)
     try:
-        if path.stat().st_size > _FILE_LIMIT:
-            raise InvalidData(
-                f"{path}: {path.stat().st_size} bytes; a data file has a few kilobytes"
-            )
-        text = path.read_bytes().decode("utf-8")
         values = tomllib.loads(text)
-    except OSError as error:
-        raise InvalidData(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise InvalidData(f"{path}: is not UTF-8 text (byte {error.start})") from None
     except tomllib.TOMLDecodeError as error:
-        raise InvalidData(f"{path}: is not valid TOML: {error}") from None
-    except RecursionError:
-        raise InvalidData(f"{path}: is not valid TOML: nested too deeply") from None
+        what, _, place = str(error).rpartition(" (at ")
+        line = re.match(r"line (\d+), column (\d+)", place)
+        if line is None:
+            raise InvalidData(f"{path}: is not valid TOML: {error}") from None
+        raise InvalidData(
+            f"{path}:{line[1]}: is not valid TOML: {what} (column {line[2]})"
+        ) from None
+    except (
+        RecursionError,
+        ValueError,
+        OverflowError,
+    ) as error:  # nested or numbers beyond all bounds
+        kind = "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
+        raise InvalidData(f"{path}: is not valid TOML: {kind}") from None
+    if not values:
+        raise InvalidData(f"{path}:1: holds nothing; copy a file that comes with hnlpu")
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        problem = error.errors()[0]
-        loc = problem["loc"]
-        cause = problem.get("ctx", {}).get("error")
-        if isinstance(cause, Contradiction):
-            loc = (*loc, *cause.path)
-        where = ".".join(str(part) for part in loc)
-        what = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            what = "unknown key"
+        loc, what = _told(error)
+        where = ".".join(part if part.isprintable() else ascii(part) for part in map(str, loc))
         place = f"{path}:{line_of(text, loc)}"
         raise InvalidData(f"{place}: {where + ': ' if where else ''}{what}") from None
+
+
+def _text_of(path: Path) -> str:
+    try:
+        if path.is_dir():
+            raise InvalidData(f"{path}: cannot be read (it is a folder; give a .toml file)")
+        size = path.stat().st_size
+        if not path.is_file():
+            raise InvalidData(f"{path}: cannot be read (it is no regular file)")
+        if size > _FILE_LIMIT:
+            raise InvalidData(f"{path}: {size} bytes; a data file has a few kilobytes")
+        data = path.read_bytes()
+    except OSError as error:
+        raise InvalidData(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError:  # a NUL in the name
+        raise InvalidData(f"{str(path)!r}: cannot be read (no name of a file)") from None
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InvalidData(f"{path}:1: is not UTF-8 text but UTF-16; save it as UTF-8")
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise InvalidData(
+            f"{path}:1: begins with a byte order mark (BOM), which TOML has not; save it as UTF-8 "
+            "without one"
+        )
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InvalidData(f"{path}:{line}: is not UTF-8 text (byte {error.start})") from None
+
+
+def _told(error: ValidationError) -> tuple[tuple[int | str, ...], str]:
+    """The path of the first problem, and what it is."""
+    problem = error.errors(include_url=False)[0]
+    loc = problem["loc"]
+    cause = problem.get("ctx", {}).get("error")
+    what = problem["msg"].removeprefix("Value error, ")
+    if isinstance(cause, Contradiction):
+        return (*loc, *cause.path), what
+    if problem["type"] == "extra_forbidden":
+        return loc, "unknown key"
+    if problem["type"] not in ("missing", "value_error"):
+        what = f"{what}, not {shown(problem['input'])}"
+    return loc, what
 
 
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([^\]]+?)\s*\]\]?\s*(#.*)?$")
@@ -207,7 +363,7 @@ def line_of(text: str, path: Sequence[int | str]) -> int:
     best, deepest = 1, 0
     table: tuple[str, ...] = ()
     seen: dict[tuple[str, ...], int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         key: tuple[str, ...]
         if header := _HEADER.match(line):
             table = key = _split(header[2])

@@ -28,7 +28,6 @@ SYSTEM = "hnlpu-asplos26"
         ("arrival,prefill,decode\n", 1, "header must be"),
         ("arrival_s,prefill,decode\n", None, "no request"),
         ("arrival_s,prefill,decode\n0,5\n", 2, "2 fields"),
-        ("arrival_s,prefill,decode\n0,5,5\n0.5,1,1\n0.25,1,1\n", 4, "before 0.5 of the line above"),
         ("arrival_s,prefill,decode\n-1,5,5\n", 2, "no time in s"),
         ("arrival_s,prefill,decode\nnan,5,5\n", 2, "no time in s"),
         ("arrival_s,prefill,decode\n5 ms,5,5\n", 2, "no time in s"),

@@ -8,17 +8,17 @@ from typing import Annotated
 
 from hnlpu.quantities import DataTable, Quantity, Unit, read_data
 
-Share = Annotated[Quantity, Unit("dimensionless", above=0, most=1)]
-PerBit = Annotated[Quantity, Unit("pJ/bit", above=0)]
-Area = Annotated[Quantity, Unit("mm^2", above=0)]
-Edge = Annotated[Quantity, Unit("mm", above=0)]
+Share = Annotated[Quantity, Unit("dimensionless", 0.01, 1)]
+PerBit = Annotated[Quantity, Unit("pJ/bit", 0.02, 19)]
+Area = Annotated[Quantity, Unit("mm^2", 0.5, 490)]
+Edge = Annotated[Quantity, Unit("mm", 0.1, 99)]
 
 
 class Sram(DataTable):
     """Bit cell, what two ports and macros add, energy of a read."""
 
-    cell: Annotated[Quantity, Unit("um^2/bit", above=0)]
-    port_factor: Annotated[Quantity, Unit("dimensionless", least=1)]
+    cell: Annotated[Quantity, Unit("um^2/bit", 0.005, 4.9)]
+    port_factor: Annotated[Quantity, Unit("dimensionless", 1, 20)]
     efficiency: Share
     read: PerBit
 
@@ -29,14 +29,14 @@ class HbmLimits(DataTable):
     edge: Edge
     phy_area: Area
     energy: PerBit
-    signals: Annotated[Quantity, Unit("dimensionless", above=0)]
+    signals: Annotated[Quantity, Unit("dimensionless", 50, 49_000)]
 
 
 class LinkLimits(DataTable):
     """A x16 link: share of payload, latency, energy, area and die edge."""
 
     payload: Share
-    latency: Annotated[Quantity, Unit("ns", above=0)]
+    latency: Annotated[Quantity, Unit("ns", 1, 990)]
     energy: PerBit
     area: Area
     shoreline: Edge
@@ -45,21 +45,21 @@ class LinkLimits(DataTable):
 class PackageLimits(DataTable):
     """Heat, interposer, bumps."""
 
-    mean_power: Annotated[Quantity, Unit("W/mm^2", above=0)]
-    peak_power: Annotated[Quantity, Unit("W/mm^2", above=0)]
-    interposer: Area
-    micro_bump_pitch: Annotated[Quantity, Unit("um", above=0)]
-    bump_pitch: Annotated[Quantity, Unit("um", above=0)]
-    bump_current: Annotated[Quantity, Unit("A", above=0)]
+    mean_power: Annotated[Quantity, Unit("W/mm^2", 0.02, 19)]
+    peak_power: Annotated[Quantity, Unit("W/mm^2", 0.02, 19)]
+    interposer: Annotated[Quantity, Unit("mm^2", 100, 99_000)]
+    micro_bump_pitch: Annotated[Quantity, Unit("um", 1, 990)]
+    bump_pitch: Annotated[Quantity, Unit("um", 1, 990)]
+    bump_current: Annotated[Quantity, Unit("A", 0.002, 1.9)]
     power_bumps: Share
 
 
 class Limits(DataTable):
     """All limits."""
 
-    wafer_edge: Annotated[Quantity, Unit("mm", least=0)]
-    cell_embedding: Annotated[Quantity, Unit("transistor/weight", above=0)]
-    exponent_range: Annotated[Quantity, Unit("dimensionless", least=0, most=20)]
+    wafer_edge: Annotated[Quantity, Unit("mm", 0.1, 20, zero=True)]
+    cell_embedding: Annotated[Quantity, Unit("transistor/weight", 5, 4_900)]
+    exponent_range: Annotated[Quantity, Unit("dimensionless", 0.1, 20, zero=True)]
     activity: Share
     sram: Sram
     hbm: HbmLimits

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from hnlpu.quantities import Contradiction, DataTable, Quantity, Unit
+from hnlpu._units import factor
+from hnlpu.quantities import Contradiction, DataTable, Quantity, SourceText, Title, Unit
 
 if TYPE_CHECKING:
     from hnlpu.catalog._system import System
 
 YieldModel = Literal["murphy", "poisson", "negative_binomial"]
-Dollars = Annotated[Quantity, Unit("USD", least=0, most=1e9)]
-MillionDollars = Annotated[Quantity, Unit("MUSD", least=0, most=1e6)]
-Share = Annotated[Quantity, Unit("dimensionless", least=0, most=1)]
+MillionDollars = Annotated[
+    Quantity, Unit("MUSD", 0.02, 900, zero=True, wide="a small team with open tools, or 2 nm")
+]
+Share = Annotated[Quantity, Unit("dimensionless", 0.002, 1, zero=True)]
 
 
 class Wafer(DataTable):
@@ -23,38 +25,38 @@ class Wafer(DataTable):
     `whole_dies` rounds the good dies of a wafer to a whole number, as some sources do.
     """
 
-    diameter: Annotated[Quantity, Unit("mm", above=0, most=450)]
-    edge_exclusion: Annotated[Quantity, Unit("mm", least=0, most=20)]
-    price: Annotated[Quantity, Unit("USD", above=0, most=1e9)]
-    defect_density: Annotated[Quantity, Unit("1/cm^2", least=0, most=10)]
+    diameter: Annotated[Quantity, Unit("mm", 25, 450)]
+    edge_exclusion: Annotated[Quantity, Unit("mm", 0.1, 20, zero=True)]
+    price: Annotated[Quantity, Unit("USD", 100, 99_000)]
+    defect_density: Annotated[Quantity, Unit("1/cm^2", 0.005, 4.9, zero=True)]
     yield_model: YieldModel
-    clustering: Annotated[Quantity, Unit("dimensionless", above=0, most=100)]
+    clustering: Annotated[Quantity, Unit("dimensionless", 0.2, 100)]
     whole_dies: bool = False
 
 
 class Assembly(DataTable):
     """From a good die to a module in a system."""
 
-    package_and_test: Annotated[Quantity, Unit("USD", least=0, most=1e9)]
-    hbm: Annotated[Quantity, Unit("USD/GB", least=0, most=1e5)]
-    integration: Annotated[Quantity, Unit("USD/chip", least=0, most=1e7)]
+    package_and_test: Annotated[Quantity, Unit("USD", 50, 49_000)]
+    hbm: Annotated[Quantity, Unit("USD/GB", 0.5, 490)]
+    integration: Annotated[Quantity, Unit("USD/chip", 10, 9_900)]
 
 
 class MaskLayer(DataTable):
     """Masks of one layer or group of layers; programmable ones differ between chips."""
 
-    name: str
+    name: Title
     exposure: Literal["EUV", "DUV"]
     masks: Annotated[int, Field(ge=1, le=200)]
     programmable: bool = False
-    source: Annotated[str, Field(min_length=1)]
+    source: SourceText
 
 
 class Masks(DataTable):
     """A mask set: price of all of it, and what an EUV mask costs in DUV masks."""
 
-    set_price: Annotated[Quantity, Unit("MUSD", above=0, most=1e6)]
-    euv_weight: Annotated[Quantity, Unit("dimensionless", least=1, most=100)]
+    set_price: Annotated[Quantity, Unit("MUSD", 0.06, 59)]
+    euv_weight: Annotated[Quantity, Unit("dimensionless", 1, 50)]
     layer: Annotated[list[MaskLayer], Field(min_length=1)]
 
     def units(self, programmable: bool | None = None) -> float:
@@ -98,32 +100,32 @@ class Ownership(DataTable):
     `respin_time` passes from a model's release to its chips in the rack.
     """
 
-    years: Annotated[Quantity, Unit("year", above=0, most=50)]
-    pue: Annotated[Quantity, Unit("dimensionless", least=1, most=5)]
-    electricity: Annotated[Quantity, Unit("USD/kWh", least=0, most=10)]
-    facility: Annotated[Quantity, Unit("MUSD/MW", least=0, most=1000)]
-    network: Annotated[Quantity, Unit("USD", least=0, most=1e9)]
-    chips_per_network: Annotated[int, Field(ge=1)]
-    grid_carbon: Annotated[Quantity, Unit("kg*CO2e/kWh", least=0, most=5)]
-    module_carbon: Annotated[Quantity, Unit("kg*CO2e", least=0, most=1e7)]
-    mask_carbon: Annotated[Quantity, Unit("kg*CO2e/mask", least=0, most=1e6)] | None = None
+    years: Annotated[Quantity, Unit("year", 0.1, 50)]
+    pue: Annotated[Quantity, Unit("dimensionless", 1, 5)]
+    electricity: Annotated[Quantity, Unit("USD/kWh", 0.005, 4.9, zero=True)]
+    facility: Annotated[Quantity, Unit("MUSD/MW", 0.5, 490, zero=True)]
+    network: Annotated[Quantity, Unit("USD", 1_000, 990_000, zero=True)]
+    chips_per_network: Annotated[int, Field(ge=1, le=999)]
+    grid_carbon: Annotated[Quantity, Unit("kg*CO2e/kWh", 0.002, 1.9, zero=True)]
+    module_carbon: Annotated[Quantity, Unit("kg*CO2e", 0.5, 490)]
+    mask_carbon: Annotated[Quantity, Unit("kg*CO2e/mask", 2, 1_900)] | None = None
     support: Share | None = None
-    licence: Annotated[Quantity, Unit("USD/year", least=0, most=1e7)] | None = None
+    licence: Annotated[Quantity, Unit("USD/year", 50, 49_000)] | None = None
     spares: Share | None = None
     updates: Annotated[int, Field(ge=0, le=100)] = 0
-    respin_time: Annotated[Quantity, Unit("month", above=0, most=120)] | None = None
+    respin_time: Annotated[Quantity, Unit("month", 0.2, 120)] | None = None
 
 
 class Scenario(DataTable):
     """A volume that the source compares: systems, chips of the baseline, spares, rounding."""
 
-    name: str
-    systems: Annotated[int, Field(ge=1)]
-    against: str
-    against_chips: Annotated[int, Field(ge=1)]
-    spares: Annotated[int, Field(ge=0)]
+    name: Title
+    systems: Annotated[int, Field(ge=1, le=10**6)]
+    against: Title
+    against_chips: Annotated[int, Field(ge=1, le=10**7)]
+    spares: Annotated[int, Field(ge=0, le=10**6)]
     power_decimals: Annotated[int, Field(ge=0, le=9)] | None = None
-    source: Annotated[str, Field(min_length=1)]
+    source: SourceText
 
 
 class Range(DataTable):
@@ -133,11 +135,11 @@ class Range(DataTable):
     charts, not the low and high of the source's own tables.
     """
 
-    key: str
-    low: float
-    high: float
-    unit: str
-    source: Annotated[str, Field(min_length=1)]
+    key: Title
+    low: Annotated[float, Field(ge=0, le=1e308)]  # the field of `key` has the bounds
+    high: Annotated[float, Field(ge=0, le=1e308)]
+    unit: Title
+    source: SourceText
 
     def check(self, system: System, path: tuple[int | str, ...]) -> None:
         """Raise Contradiction where `key` leads nowhere or the bounds do not hold its value."""
@@ -156,11 +158,17 @@ class Range(DataTable):
                 (*path, "low"),
                 f"{low:g} to {high:g} {found.unit} does not hold the value {found.value:g}",
             )
+        if found.value > 100 * low or high > 100 * found.value:
+            raise Contradiction(
+                (*path, "low"),
+                f"{low:g} to {high:g} {found.unit} is more than a hundred times from the value "
+                f"{found.value:g}",
+            )
 
     def bounds(self, quantity: Quantity) -> tuple[float, float]:
         """Low and high in the unit of `quantity`."""
-        unit = Unit(quantity.unit)
-        return self._read(unit, self.low), self._read(unit, self.high)
+        scale = factor(self.unit, quantity.unit)
+        return self.low * scale, self.high * scale
 
     def _read(self, unit: Unit, number: float) -> float:
         """`number` in `unit`; raises ValueError where it is of another kind or out of range."""

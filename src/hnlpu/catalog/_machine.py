@@ -10,44 +10,52 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from hnlpu.quantities import Contradiction, DataTable, Quantity, Unit
+from hnlpu.quantities import Contradiction, DataTable, Quantity, Title, Unit
 
 Count = Annotated[int, Field(ge=1, le=2**24)]
-Fraction = Annotated[Quantity, Unit("dimensionless", least=0, most=1)]
+Fraction = Annotated[Quantity, Unit("dimensionless", 0.002, 1, zero=True)]
+_HELD = "from a chip with 2 kB macros to a wafer; held to the rest of the machine"
+
+LINK_BITS = 2, 100_000
+"""Bits that a link carries in a cycle: a serial pin at twice the clock to a wafer's edge."""
+MEMORY_READS = 0.1, 990
+"""Times a second that a memory can be read whole: HBM3 34, HyperRAM 6, DDR5 about 1."""
 
 
 class Link(DataTable):
     """One link between two chips: bandwidth in each direction, latency, bits of what it carries."""
 
-    name: str
-    bandwidth: Annotated[Quantity, Unit("GB/s", above=0, most=1e6)]
-    latency: Annotated[Quantity, Unit("ns", least=0, most=1e6)]
+    name: Title
+    bandwidth: Annotated[Quantity, Unit("GB/s", 0.005, 50_000, wide=_HELD)]
+    latency: Annotated[Quantity, Unit("ns", 0.5, 50_000, wide="wires of a wafer, or a network")]
     value_bits: Annotated[int, Field(ge=1, le=64)]
 
 
 class VectorUnit(DataTable):
     """Cached KV heads a cycle: key or value vectors of one position (a position has both)."""
 
-    heads_per_cycle: Annotated[Quantity, Unit("dimensionless", above=0, most=1e6)]
+    heads_per_cycle: Annotated[
+        Quantity, Unit("dimensionless", 0.04, 9_900, wide="a multiplier or thousands of heads")
+    ]
 
 
 class Buffer(DataTable):
     """On-chip memory for keys and values; one read and one write port a bank."""
 
-    capacity: Annotated[Quantity, Unit("MB", above=0, most=1e6)]
+    capacity: Annotated[Quantity, Unit("MB", 0.001, 1e5, wide=_HELD)]
     banks: Count
-    bank_capacity: Annotated[Quantity, Unit("kB", above=0, most=1e9)]
-    port_bits: Count
-    bandwidth: Annotated[Quantity, Unit("TB/s", above=0, most=1e6)]
-    latency_cycles: Count
+    bank_capacity: Annotated[Quantity, Unit("kB", 0.05, 9_000, wide=_HELD)]
+    port_bits: Annotated[int, Field(ge=1, le=8192)]
+    bandwidth: Annotated[Quantity, Unit("TB/s", 1e-4, 1e5, wide=_HELD)]
+    latency_cycles: Annotated[int, Field(ge=1, le=999)]
 
 
 class Hbm(DataTable):
     """Memory beside a chip: stacks, and capacity and bandwidth of each."""
 
-    stacks: Count
-    capacity: Annotated[Quantity, Unit("GB", above=0, most=1e4)]
-    bandwidth: Annotated[Quantity, Unit("GB/s", above=0, most=1e6)]
+    stacks: Annotated[int, Field(ge=1, le=512)]
+    capacity: Annotated[Quantity, Unit("GB", 0.001, 9_900, wide=_HELD)]
+    bandwidth: Annotated[Quantity, Unit("GB/s", 0.01, 1e5, wide=_HELD)]
 
     @property
     def capacity_gb(self) -> float:
@@ -63,7 +71,7 @@ class Hbm(DataTable):
 class Breakdown(DataTable):
     """Published shares of the time of one token at one context length; `None` is not published."""
 
-    context: Count
+    context: Annotated[int, Field(ge=1, le=2_000_000)]
     communication: Fraction
     projection: Fraction
     attention: Fraction | None = None
@@ -76,7 +84,7 @@ class Machine(DataTable):
     rows: Annotated[int, Field(ge=1, le=256)]
     columns: Annotated[int, Field(ge=1, le=256)]
     stages: Annotated[int, Field(ge=1, le=64)]
-    clock: Annotated[Quantity, Unit("GHz", above=0, most=20)]
+    clock: Annotated[Quantity, Unit("GHz", 0.005, 4.9)]
     activation_bits: Annotated[int, Field(ge=2, le=16)]
     kv_bits: Annotated[int, Field(ge=1, le=32)]
     link: Link
@@ -96,6 +104,7 @@ class Machine(DataTable):
 
     @model_validator(mode="after")
     def _consistent(self) -> Machine:
+        self._check_link_and_memory()
         b = self.buffer
         banks = b.banks * b.bank_capacity.value / 1e3
         if not 0.9 < banks / b.capacity.value < 1.1:
@@ -111,8 +120,32 @@ class Machine(DataTable):
                 f"{b.bandwidth.value:g} TB/s is more than the {ports:g} TB/s of {b.banks} ports "
                 f"of {b.port_bits} bits",
             )
+        if b.bandwidth.value < ports / 100:
+            raise Contradiction(
+                ("buffer", "bandwidth"),
+                f"{b.bandwidth.value:g} TB/s is less than a hundredth of the {ports:g} TB/s of "
+                f"{b.banks} ports of {b.port_bits} bits",
+            )
         for i, point in enumerate(self.breakdown):
             shares = (point.communication, point.projection, point.attention, point.rest)
             if sum(share.value for share in shares if share) > 1.005:
                 raise Contradiction(("breakdown", i), "the shares sum to more than one")
         return self
+
+    def _check_link_and_memory(self) -> None:
+        """What a link carries in a cycle, and how soon a memory is read, lie within orders."""
+        bits = 8 * self.link.bandwidth.value / self.clock.value
+        if not LINK_BITS[0] <= bits <= LINK_BITS[1]:
+            raise Contradiction(
+                ("link", "bandwidth"),
+                f"{self.link.bandwidth.value:g} GB/s is {bits:.3g} bits a cycle of "
+                f"{self.clock.value:g} GHz; links carry {LINK_BITS[0]:,} to {LINK_BITS[1]:,}",
+            )
+        often = self.hbm.bandwidth.value / self.hbm.capacity.value
+        if not MEMORY_READS[0] <= often <= MEMORY_READS[1]:
+            raise Contradiction(
+                ("hbm", "capacity"),
+                f"{self.hbm.capacity.value:g} GB at {self.hbm.bandwidth.value:g} GB/s is read "
+                f"{often:.3g} times a second; memories are {MEMORY_READS[0]:g} to "
+                f"{MEMORY_READS[1]:g} times",
+            )

@@ -21,12 +21,12 @@ from pydantic import Field, ValidationError, model_validator
 
 from hnlpu.checkpoint import Architecture, first_problem
 from hnlpu.errors import InvalidConfig
-from hnlpu.quantities import Contradiction, DataTable, Quantity, Unit
+from hnlpu.quantities import Contradiction, DataTable, Quantity, Slug, SourceText, Title, Unit
 
 Group = Literal["attention", "router", "experts", "shared", "dense", "unembedding", "embedding"]
 Reach = Literal["sliding", "full"]
-Count = Annotated[int, Field(ge=1, le=2**24)]
-Some = Annotated[int, Field(ge=0, le=2**24)]
+Count = Annotated[int, Field(ge=1, le=2**16)]
+Width = Annotated[int, Field(ge=1, le=2**19)]
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Latent(DataTable):
 
     query_rank: Count
     kv_rank: Count
-    rope_dim: Count
-    value_dim: Count
+    rope_dim: Annotated[int, Field(ge=1, le=8192)]
+    value_dim: Annotated[int, Field(ge=1, le=8192)]
 
 
 def _all_positions() -> list[Reach]:
@@ -67,9 +67,9 @@ def _all_positions() -> list[Reach]:
 class Attention(DataTable):
     """Heads; `pattern` repeats over the layers and says which see only the last `window`."""
 
-    heads: Count
-    kv_heads: Count
-    head_dim: Count
+    heads: Annotated[int, Field(ge=1, le=4096)]
+    kv_heads: Annotated[int, Field(ge=1, le=4096)]
+    head_dim: Annotated[int, Field(ge=1, le=8192)]
     window: Count | None = None
     pattern: Annotated[list[Reach], Field(min_length=1)] = Field(default_factory=_all_positions)
     latent: Latent | None = None
@@ -81,33 +81,33 @@ class Experts(DataTable):
     count: Annotated[int, Field(ge=1, le=8192)]
     active: Annotated[int, Field(ge=1, le=64)]
     shared: Annotated[int, Field(ge=0, le=64)] = 0
-    width: Count
-    first_layer: Some = 0
+    width: Width
+    first_layer: Annotated[int, Field(ge=0, le=1024)] = 0
 
 
 class Dense(DataTable):
     """The feed-forward network of layers without experts."""
 
-    width: Count
+    width: Width
 
 
 class WeightFormat(DataTable):
     """How a group is stored: bits a weight, shared scales included."""
 
     format: Annotated[str, Field(pattern=r"^[a-z0-9]+$")]
-    bits: Annotated[Quantity, Unit("bit/weight", above=0, most=64)]
+    bits: Annotated[Quantity, Unit("bit/weight", 0.5, 64)]
 
 
 class ModelShape(DataTable):
     """The architecture of a language model and the weight format of each group."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-    title: str
-    source: Annotated[str, Field(min_length=1)]
+    name: Slug
+    title: Title
+    source: SourceText
     layers: Annotated[int, Field(ge=1, le=1024)]
-    hidden: Count
-    vocabulary: Count
-    positions: Annotated[int, Field(ge=1, le=2**31)]
+    hidden: Annotated[int, Field(ge=1, le=2**20)]
+    vocabulary: Annotated[int, Field(ge=1, le=2**24)]
+    positions: Annotated[int, Field(ge=1, le=4 * 10**7)]
     tied_embedding: bool = False
     attention: Attention
     experts: Experts | None = None

@@ -10,16 +10,38 @@ Every system has a die, power and rates.  Only what is built from scratch has th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from hnlpu.catalog._economy import Ownership, Prices, Range, Scenario
 from hnlpu.catalog._machine import Machine
-from hnlpu.quantities import Contradiction, DataTable, Quantity, Unit
+from hnlpu.quantities import (
+    Contradiction,
+    DataTable,
+    Quantity,
+    Slug,
+    SourceText,
+    Title,
+    Unit,
+)
 
 Kind = Literal["hardwired", "gpu", "wafer", "rom", "neuromorphic"]
 LARGEST_WAFER_MM2 = 70_686  # of a 300 mm wafer
+Density = Unit("transistor/mm^2", 2e5, 9.9e8, wide="180 nm to 2 nm and beyond; held to bits")
+ORDERS: dict[str, tuple[float, float, str]] = {
+    "W/mm2": (0.002, 1.9, "chips take"),
+    "W/mm2 of a block": (0.002, 9, "blocks take"),
+    "times its chips' power": (0.99, 100, "systems take"),
+    "transistors/mm2": (1e5, 9.9e8, "dies have"),
+    "transistors a stored bit": (0.1, 99, "arrays take"),
+    "USD/mm2 of silicon": (0.1, 90, "systems cost"),
+    "tokens/s a user": (0.1, 1e6, "users see"),
+    "times its power over its rate": (0.03, 30, "a published energy is"),
+    "of its price a year": (0.02, 19, "rent is"),
+}
+"""What two numbers of a file say together, from and to, per kind: a slip of 1,000 leaves it."""
 
 
 class Die(DataTable):
@@ -28,34 +50,40 @@ class Die(DataTable):
     `density` is that of the process's dense logic, not of the whole die.
     """
 
-    process: str
-    area: Annotated[Quantity, Unit("mm^2", above=0, most=LARGEST_WAFER_MM2)]
-    reticle: Annotated[Quantity, Unit("mm^2", above=0, most=1e6)] | None = None
-    transistors: Annotated[Quantity, Unit("transistor", above=0, most=1e15)] | None = None
-    density: Annotated[Quantity, Unit("transistor/mm^2", above=0, most=1e10)] | None = None
+    process: Title
+    area: Annotated[
+        Quantity, Unit("mm^2", 1, LARGEST_WAFER_MM2, wide="dies and wafers; held to the power")
+    ]
+    reticle: Annotated[Quantity, Unit("mm^2", 3, 2_900)] | None = None
+    transistors: (
+        Annotated[Quantity, Unit("transistor", 1e5, 1e14, wide="held to the die's area")] | None
+    ) = None
+    density: Annotated[Quantity, Density] | None = None
 
 
 class Block(DataTable):
     """A part of the die with its power when busy; `array` marks the one that holds weights."""
 
-    name: str
-    area: Annotated[Quantity, Unit("mm^2", least=0, most=1e6)]
-    power: Annotated[Quantity, Unit("W", least=0, most=1e8)]
+    name: Title
+    area: Annotated[
+        Quantity, Unit("mm^2", 1e-4, LARGEST_WAFER_MM2, zero=True, wide="blocks sum to the die")
+    ]
+    power: Annotated[Quantity, Unit("W", 1e-6, 1e5, zero=True, wide="held to the block's area")]
     array: bool = False
 
 
 class Array(DataTable):
     """Density of embedded weights, in stored bits."""
 
-    area_per_bit: Annotated[Quantity, Unit("um^2/bit", above=0, most=100)]
+    area_per_bit: Annotated[Quantity, Unit("um^2/bit", 0.003, 15, wide="held to the density")]
 
 
 class Power(DataTable):
     """Power of a chip and of the whole system, and what a system adds to its chips."""
 
-    chip: Annotated[Quantity, Unit("W", above=0, most=1e8)]
-    system: Annotated[Quantity, Unit("W", above=0, most=1e8)]
-    overhead: Annotated[Quantity, Unit("dimensionless", least=1, most=10)] | None = None
+    chip: Annotated[Quantity, Unit("W", 1e-3, 1e6, wide="held to the die's area")]
+    system: Annotated[Quantity, Unit("W", 1e-3, 1e8, wide="held to the chips' power")]
+    overhead: Annotated[Quantity, Unit("dimensionless", 1, 10)] | None = None
 
 
 class Rate(DataTable):
@@ -64,12 +92,12 @@ class Rate(DataTable):
     `counts` says whether prompt tokens are in it; `users` shared the rate (absent: not stated).
     """
 
-    name: str
-    model: str
+    name: Title
+    model: Title
     counts: Literal["processed", "output"]
-    users: Annotated[int, Field(ge=1)] | None = None
-    context: Annotated[int, Field(ge=1)] | None = None
-    tokens: Annotated[Quantity, Unit("token/s", above=0, most=1e12)]
+    users: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    context: Annotated[int, Field(ge=1, le=2_000_000)] | None = None
+    tokens: Annotated[Quantity, Unit("token/s", 0.1, 1e8, wide="one user or a full machine")]
 
     @property
     def per_user(self) -> float | None:
@@ -80,24 +108,33 @@ class Rate(DataTable):
 class Energy(DataTable):
     """A published energy a token."""
 
-    name: str
-    energy: Annotated[Quantity, Unit("J/token", above=0, most=1e6)]
+    name: Title
+    energy: Annotated[Quantity, Unit("J/token", 1e-5, 1e4, wide="ROM or a GPU of one user")]
 
 
 class Floor(DataTable):
     """Energies that a token cannot do without where weights are read: a bit, an operation."""
 
-    read: Annotated[Quantity, Unit("pJ/bit", above=0, most=1e9)]
-    operation: Annotated[Quantity, Unit("pJ/operation", above=0, most=1e9)]
+    read: Annotated[Quantity, Unit("pJ/bit", 0.1, 99)]
+    operation: Annotated[Quantity, Unit("pJ/operation", 0.01, 9)]
 
 
 class Claim(DataTable):
     """A published ratio to a GPU, as low and high."""
 
-    name: str
-    low: Annotated[float, Field(gt=0)]
-    high: Annotated[float, Field(gt=0)]
-    source: Annotated[str, Field(min_length=1)]
+    name: Title
+    low: Annotated[float, Field(gt=0, le=1e6)]
+    high: Annotated[float, Field(gt=0, le=1e6)]
+    source: SourceText
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Claim:
+        if not self.low <= self.high <= 100 * self.low:
+            raise Contradiction(
+                ("low",),
+                f"{self.low:g} to {self.high:g}; give low, and high at most 100 times that",
+            )
+        return self
 
 
 class Published(DataTable):
@@ -107,29 +144,33 @@ class Published(DataTable):
     that of an SRAM which holds the weights.
     """
 
-    power_density: Annotated[Quantity, Unit("W/mm^2", above=0, most=1e4)] | None = None
-    routing_density: Annotated[Quantity, Unit("dimensionless", above=0, most=1)] | None = None
-    wire_capacitance: Annotated[Quantity, Unit("fF", above=0, most=1e6)] | None = None
-    supply: Annotated[Quantity, Unit("V", above=0, most=10)] | None = None
-    cell_embedding_area: Annotated[Quantity, Unit("mm^2", above=0, most=1e6)] | None = None
-    operator_cell: Annotated[Quantity, Unit("dimensionless", above=0, most=1e6)] | None = None
-    operator_metal: Annotated[Quantity, Unit("dimensionless", above=0, most=1e6)] | None = None
-    gross_dies: Annotated[Quantity, Unit("dimensionless", above=0, most=1e6)] | None = None
-    good_dies: Annotated[Quantity, Unit("dimensionless", above=0, most=1e6)] | None = None
-    yield_share: Annotated[Quantity, Unit("dimensionless", above=0, most=1)] | None = None
-    wafer_a_chip: Annotated[Quantity, Unit("USD", above=0, most=1e9)] | None = None
+    power_density: Annotated[Quantity, Unit("W/mm^2", 0.005, 4.9)] | None = None
+    routing_density: Annotated[Quantity, Unit("dimensionless", 0.01, 1)] | None = None
+    wire_capacitance: Annotated[Quantity, Unit("fF", 0.5, 490)] | None = None
+    supply: Annotated[Quantity, Unit("V", 0.1, 10)] | None = None
+    cell_embedding_area: Annotated[Quantity, Unit("mm^2", 1_000, 990_000)] | None = None
+    operator_cell: Annotated[Quantity, Unit("dimensionless", 0.2, 190)] | None = None
+    operator_metal: Annotated[Quantity, Unit("dimensionless", 0.02, 19)] | None = None
+    gross_dies: (
+        Annotated[Quantity, Unit("dimensionless", 1, 20_000, whole=True, wide="dies")] | None
+    ) = None
+    good_dies: (
+        Annotated[Quantity, Unit("dimensionless", 1, 20_000, whole=True, wide="dies")] | None
+    ) = None
+    yield_share: Annotated[Quantity, Unit("dimensionless", 0.002, 1)] | None = None
+    wafer_a_chip: Annotated[Quantity, Unit("USD", 50, 49_000)] | None = None
 
 
 class System(DataTable):
     """A machine; `chips` of it make one system."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-    title: str
+    name: Slug
+    title: Title
     kind: Kind
-    technology: str | None = None
-    model: str | None = None
+    technology: Title | None = None
+    model: Title | None = None
     chips: Annotated[int, Field(ge=1, le=65536)]
-    rack_units: Annotated[Quantity, Unit("dimensionless", above=0, most=1e6)] | None = None
+    rack_units: Annotated[Quantity, Unit("dimensionless", 0.1, 99)] | None = None
     die: Die
     block: list[Block] = Field(default_factory=list)
     array: Array | None = None
@@ -139,11 +180,11 @@ class System(DataTable):
     energy: list[Energy] = Field(default_factory=list)
     floor: Floor | None = None
     claim: list[Claim] = Field(default_factory=list)
-    weight_bits: Annotated[Quantity, Unit("bit/weight", above=0, most=64)] | None = None
-    rom: Annotated[Quantity, Unit("GB", above=0, most=1e9)] | None = None
-    development: Annotated[Quantity, Unit("MUSD", above=0, most=1e6)] | None = None
-    price: Annotated[Quantity, Unit("USD", above=0, most=1e9)] | None = None
-    rent: Annotated[Quantity, Unit("USD/hour", above=0, most=1e6)] | None = None
+    weight_bits: Annotated[Quantity, Unit("bit/weight", 0.5, 64)] | None = None
+    rom: Annotated[Quantity, Unit("GB", 0.1, 99)] | None = None
+    development: Annotated[Quantity, Unit("MUSD", 1, 990)] | None = None
+    price: Annotated[Quantity, Unit("USD", 10, 1e9, wide="held to the silicon")] | None = None
+    rent: Annotated[Quantity, Unit("USD/hour", 0.01, 1e5, wide="held to the price")] | None = None
     prices: Prices | None = None
     ownership: Ownership | None = None
     published_claims: Published | None = None
@@ -185,9 +226,61 @@ class System(DataTable):
                 f"{self.power.system.value:g} W is less than {self.chips} chips of "
                 f"{self.power.chip.value:g} W take",
             )
+        for path, ratio, kind in self._ratios():
+            least, most, who = ORDERS[kind]
+            if not least <= ratio <= most:
+                raise Contradiction(path, f"makes {ratio:.3g} {kind}; {who} {least:g} to {most:g}")
         for i, entry in enumerate(self.range):
             entry.check(self, ("range", i))
+        self._check_counts()
         return self
+
+    def _ratios(self) -> Iterator[tuple[tuple[int | str, ...], float, str]]:
+        """What numbers of the file say together: key, ratio, and which of `ORDERS` holds."""
+        die, power = self.die, self.power
+        yield ("power", "chip"), power.chip.value / die.area.value, "W/mm2"
+        yield (
+            ("power", "system"),
+            power.system.value / self.chips / power.chip.value,
+            "times its chips' power",
+        )
+        if die.transistors:
+            yield ("die", "transistors"), die.transistors.value / die.area.value, "transistors/mm2"
+        for i, rate in enumerate(self.rate):
+            if rate.per_user:
+                yield ("rate", i, "users"), rate.per_user, "tokens/s a user"
+        for i, entry in enumerate(self.energy if self.rate else ()):
+            spent = [power.system.value / rate.tokens.value for rate in self.rate]
+            near = min((entry.energy.value / joules for joules in spent), key=_distance)
+            yield ("energy", i, "energy"), near, "times its power over its rate"
+        for i, block in enumerate(self.block):
+            if block.area.value and block.power.value:
+                density = block.power.value / block.area.value
+                yield ("block", i, "power"), density, "W/mm2 of a block"
+        if self.array and die.density:
+            held = self.array.area_per_bit.value * die.density.value / 1e6
+            yield ("array", "area_per_bit"), held, "transistors a stored bit"
+        if self.price:
+            paid = self.price.value / self.silicon_mm2
+            yield ("price",), paid, "USD/mm2 of silicon"
+            if self.rent:
+                yield ("rent",), self.rent.value * 8766 / self.price.value, "of its price a year"
+
+    def _check_counts(self) -> None:
+        """Spares are at most the systems; good dies at most the dies of a wafer."""
+        for i, scenario in enumerate(self.scenario):
+            if scenario.spares > scenario.systems:
+                raise Contradiction(
+                    ("scenario", i, "spares"),
+                    f"{scenario.spares} are more than the {scenario.systems} systems",
+                )
+        claims = self.published_claims
+        if claims and claims.gross_dies and claims.good_dies:
+            gross, good = claims.gross_dies.value, claims.good_dies.value
+            if not good <= gross <= 500 * good:
+                raise Contradiction(
+                    ("published_claims", "good_dies"), f"{good:g} of {gross:g} dies makes no sense"
+                )
 
     def _check_die(self) -> None:
         area, reticle = self.die.area.value, self.die.reticle
@@ -202,3 +295,8 @@ class System(DataTable):
 
     def _total_block_area(self) -> float:
         return sum(block.area.value for block in self.block)
+
+
+def _distance(ratio: float) -> float:
+    """How many times a ratio is from one."""
+    return max(ratio, 1 / ratio)

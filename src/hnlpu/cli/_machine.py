@@ -33,7 +33,9 @@ def simulate(
     rate: Annotated[
         float | None, typer.Option(help="Requests a second, at random (default: all at once).")
     ] = None,
-    trace: Annotated[Path | None, typer.Option(help="CSV of requests by arrival.")] = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="Requests from a file: our CSV, or a public trace's.")
+    ] = None,
     contention: Annotated[
         str, typer.Option(help="full: tokens compete; none: the paper's sum of latencies.")
     ] = "full",
@@ -61,7 +63,9 @@ def simulate(
     slots = opened.specification.slots
     load = Load(
         context, slots if batch is None else batch,
-        _requests(batch or slots, prefill, decode, requests, rate, trace, seed),
+        _requests(
+            opened.model.positions, batch or slots, prefill, decode, requests, rate, trace, seed
+        ),
     )  # fmt: skip
     windows = opened.windows if sliding is None else sliding
     with waiting("simulating"):
@@ -70,7 +74,7 @@ def simulate(
             contention="none" if contention == "none" else "full",
             sliding=windows, seed=seed, tokens=tokens,
         )  # fmt: skip
-    facts = _facts(opened, load, windows, result)
+    facts = _facts(opened, load, windows, result) | _trace_facts(load.requests)
     if report is not None:
         from hnlpu.report import machine_report
 
@@ -83,7 +87,7 @@ def simulate(
 
 
 def _requests(
-    batch: int, prefill: int | None, decode: int | None, count: int | None,
+    positions: int, batch: int, prefill: int | None, decode: int | None, count: int | None,
     rate: float | None, trace: Path | None, seed: int,
 ) -> Any:  # fmt: skip
     """The requests that options describe; None for a steady state."""
@@ -95,7 +99,7 @@ def _requests(
                 "--trace says when requests come and how long they are; "
                 "leave --prefill, --decode, --requests and --rate out"
             )
-        return read_trace(trace)
+        return read_trace(trace).within(positions)
     if prefill is None and decode is None:
         if count is not None or rate is not None:
             raise InvalidInput("--requests and --rate need --prefill N and --decode M")
@@ -134,6 +138,34 @@ def _facts(opened: Any, load: Any, windows: bool, result: Any) -> dict[str, Any]
     }  # fmt: skip
 
 
+def _trace_facts(requests: Any) -> dict[str, Any]:
+    """What of a trace is simulated; nothing where there is none."""
+    if requests is None or requests.trace is None:
+        return {}
+    found = requests.trace
+    return {
+        "trace": {
+            "kind": found.layout, "rows": found.rows, "requests": len(requests),
+            "left_out_empty": found.empty, "left_out_too_long": found.too_long,
+            "put_in_order": found.late, "unused_columns": list(found.unused),
+            "starts_at_s": found.start,
+        }
+    }  # fmt: skip
+
+
+def _print_trace(facts: dict[str, Any]) -> None:
+    found = facts["trace"]
+    said = [f"trace ({found['kind']}): {found['requests']:,} of {found['rows']:,} requests"]
+    for key, what in (
+        ("left_out_empty", "without prompt or answer left out"),
+        ("left_out_too_long", "longer than the model's positions left out"),
+        ("put_in_order", "put in order of arrival"),
+    ):
+        if found[key]:
+            said.append(f"{found[key]:,} {what}")
+    out.print("; ".join(said))
+
+
 def _print(facts: dict[str, Any]) -> None:
     view = "tokens compete" if facts["contention"] == "full" else "nothing shared"
     where = f"context {facts['context']:,}" if facts["context"] else "requests"
@@ -143,6 +175,8 @@ def _print(facts: dict[str, Any]) -> None:
         f"{facts['model']} on {facts['target']}: {chips}, {where}, "
         f"{facts['kv_bits']}-bit KV, {windows} sliding windows, {view}"
     )
+    if "trace" in facts:
+        _print_trace(facts)
     out.print(
         f"{facts['tokens_per_second']:,.0f} tokens/s "
         f"({facts['tokens_per_second_per_user']:,.1f} for each of {facts['admitted']:,} users; "

@@ -16,7 +16,7 @@ from pydantic import Field
 from hnlpu.catalog import Scenario, System, load_system
 from hnlpu.cost._assumptions import Assumptions, assume, end, owning_of
 from hnlpu.cost._estimate import Estimate, Owned, estimate, own
-from hnlpu.quantities import DataTable, read_data
+from hnlpu.quantities import DataTable, Title, read_data
 
 Printed = Annotated[str, Field(pattern=r"^<?\d+(\.\d+)?$")]
 Range = tuple[float, float]
@@ -28,11 +28,11 @@ class Row(DataTable):
     `odd` rows only come out with a rounding or an assumption that `note` names.
     """
 
-    table: int
-    name: str
-    cells: dict[str, Annotated[list[Printed], Field(min_length=1, max_length=2)]]
-    taken: list[str] = Field(default_factory=list)
-    note: str = ""
+    table: Annotated[int, Field(ge=1, le=5)]
+    name: Title
+    cells: dict[Title, Annotated[list[Printed], Field(min_length=1, max_length=2)]]
+    taken: list[Title] = Field(default_factory=list)
+    note: Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x1f]*$")] = ""
     odd: bool = False
 
 

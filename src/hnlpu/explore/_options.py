@@ -9,12 +9,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hnlpu._paths import absolute
-from hnlpu.quantities import DataTable, Quantity, Unit, read_data
+from hnlpu.quantities import DataTable, Quantity, Slug, SourceText, Title, Unit, read_data
 
 Axis = Literal["column", "row"]
 
 
-Length = Annotated[Quantity, Unit("mm", above=0, most=100)]
+Length = Annotated[Quantity, Unit("mm", 0.05, 49)]
 
 
 class Edge(DataTable):
@@ -27,17 +27,17 @@ class Edge(DataTable):
 class Cooling(DataTable):
     """Power that a die may take for its area, on average."""
 
-    density: Annotated[Quantity, Unit("W/mm^2", above=0, most=100)]
+    density: Annotated[Quantity, Unit("W/mm^2", 0.02, 19)]
 
 
 class DieToDie(DataTable):
     """One module of a link between neighbouring dies; a link may have up to `most_modules`."""
 
-    name: str
-    bandwidth: Annotated[Quantity, Unit("GB/s", above=0, most=1e6)]
-    latency: Annotated[Quantity, Unit("ns", least=0, most=1e6)]
-    area: Annotated[Quantity, Unit("mm^2", above=0, most=1e3)]
-    power: Annotated[Quantity, Unit("W", above=0, most=1e3)]
+    name: Title
+    bandwidth: Annotated[Quantity, Unit("GB/s", 10, 9_900)]
+    latency: Annotated[Quantity, Unit("ns", 1, 990)]
+    area: Annotated[Quantity, Unit("mm^2", 0.02, 19)]
+    power: Annotated[Quantity, Unit("W", 0.05, 49)]
     edge: Length
     most_modules: Annotated[int, Field(ge=1, le=64)]
 
@@ -45,13 +45,13 @@ class DieToDie(DataTable):
 class Package(DataTable):
     """What holds chips; `axes` of the grid lie inside one, with links between neighbours."""
 
-    name: str
-    title: str
+    name: Slug
+    title: Title
     axes: list[Axis]
-    most_chips: Annotated[int, Field(ge=1, le=4096)]
+    most_chips: Annotated[int, Field(ge=1, le=999)]
     most_stacks: Annotated[int, Field(ge=0, le=64)]
-    price: Annotated[Quantity, Unit("USD/chip", least=0, most=1e7)]
-    source: Annotated[str, Field(min_length=1)]
+    price: Annotated[Quantity, Unit("USD/chip", 50, 49_000, zero=True)]
+    source: SourceText
 
     def chips(self, rows: int, columns: int) -> int:
         """Chips of a grid that share one package."""
@@ -61,9 +61,9 @@ class Package(DataTable):
 class Memory(DataTable):
     """One stack."""
 
-    name: str
-    bandwidth: Annotated[Quantity, Unit("GB/s", above=0, most=1e6)]
-    capacity: Annotated[Quantity, Unit("GB", above=0, most=1e4)]
+    name: Title
+    bandwidth: Annotated[Quantity, Unit("GB/s", 20, 19_000)]
+    capacity: Annotated[Quantity, Unit("GB", 1, 990)]
 
 
 class Options(DataTable):

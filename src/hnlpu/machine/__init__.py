@@ -17,9 +17,10 @@ from hnlpu.machine._exchange import layer_exchanges, logit_exchange
 from hnlpu.machine._kv import KvState, kv_state
 from hnlpu.machine._open import Target, chips_needed, open_target, parse_grid
 from hnlpu.machine._published import Calibration, bit_serial_cycles, calibrate, specification
-from hnlpu.machine._requests import Requests, poisson_requests, read_trace, uniform_requests
+from hnlpu.machine._requests import Requests, TraceFacts, poisson_requests, uniform_requests
 from hnlpu.machine._simulate import Contention, Load, Simulation, prefill_time, simulate
 from hnlpu.machine._specification import Collective, Links, Sampling, Specification
+from hnlpu.machine._trace import read_trace
 from hnlpu.machine._work import LayerWork, TokenWork, bank_size, expected_rounds, token_work
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Specification",
     "Target",
     "TokenWork",
+    "TraceFacts",
     "bank_size",
     "bit_serial_cycles",
     "calibrate",

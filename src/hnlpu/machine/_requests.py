@@ -1,38 +1,49 @@
-"""Requests: all at once, at random times, or from a trace file.
-
-A trace is CSV with a header, one request a line, in order of arrival:
-
-    arrival_s,prefill,decode
-    0.000,1024,256
-    0.013,87,1024
-"""
+"""Requests: all at once, at random times, or read from a trace (`_trace`)."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.errors import InvalidData, InvalidInput
+from hnlpu.errors import InvalidInput
 
-COLUMNS = ("arrival_s", "prefill", "decode")
 MOST_TOKENS = 2**31
 MOST_REQUESTS = 2_000_000
-LARGEST_TRACE = 2**27
+
+
+@dataclass(frozen=True)
+class TraceFacts:
+    """What a trace held: its kind, its rows, and how many of them are not simulated as they stand.
+
+    `empty` rows have no prompt or no answer (failed requests), `too_long` ones do not fit the
+    model's positions: both are left out.  `late` ones stood behind a later request and were put in
+    order.  `unused` columns were not read.  `start` is the time, in the trace's own seconds, that
+    arrivals count from.
+    """
+
+    layout: str
+    rows: int
+    empty: int
+    too_long: int
+    late: int
+    unused: tuple[str, ...]
+    start: float
 
 
 @dataclass(frozen=True)
 class Requests:
-    """Requests in order of arrival (seconds): tokens of each prompt, and tokens to generate."""
+    """Requests in order of arrival (seconds): tokens of each prompt, and tokens to generate.
+
+    `trace` says what of a trace file they are.
+    """
 
     arrival: npt.NDArray[np.float64]
     prefill: npt.NDArray[np.int64]
     decode: npt.NDArray[np.int64]
+    trace: TraceFacts | None = None
 
     def __len__(self) -> int:
         """Number of requests."""
@@ -42,6 +53,28 @@ class Requests:
     def tokens(self) -> int:
         """Tokens that pass through the machine: the last one generated is not fed back."""
         return int((self.prefill + self.decode - 1).sum())
+
+    @property
+    def longest(self) -> int:
+        """Positions of the longest prompt with its answer."""
+        return int((self.prefill + self.decode).max())
+
+    def within(self, positions: int) -> Requests:
+        """Those of at most `positions`, prompt and answer together; the others are counted.
+
+        Raises InvalidInput where none is left.
+        """
+        fits = self.prefill + self.decode <= positions
+        if fits.all():
+            return self
+        if not fits.any():
+            raise InvalidInput(
+                f"each of the {len(self):,} requests is longer than the model's {positions:,} positions; "
+                f"the shortest has {int((self.prefill + self.decode).min()):,} with its answer"
+            )
+        left_out = int((~fits).sum())
+        facts = self.trace and replace(self.trace, too_long=self.trace.too_long + left_out)
+        return Requests(self.arrival[fits], self.prefill[fits], self.decode[fits], facts)
 
 
 def uniform_requests(count: int, prefill: int, decode: int) -> Requests:
@@ -69,59 +102,3 @@ def _check(count: int, prefill: int, decode: int) -> None:
     for name, value in (("--prefill", prefill), ("--decode", decode)):
         if not 1 <= value < MOST_TOKENS:
             raise InvalidInput(f"{name} {value}: give 1 to {MOST_TOKENS - 1} tokens")
-
-
-def read_trace(path: Path) -> Requests:
-    """The requests of a trace file; raises InvalidData naming file, line and column."""
-    try:
-        if path.stat().st_size > LARGEST_TRACE:
-            raise InvalidData(f"{path}: larger than {LARGEST_TRACE} bytes; split the trace")
-        text = path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise InvalidData(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise InvalidData(f"{path}: is not UTF-8 text (byte {error.start})") from None
-    lines = csv.reader(io.StringIO(text))
-    header = [name.strip() for name in next(lines, [])]
-    if tuple(header) != COLUMNS:
-        raise InvalidData(f"{path}:1: the header must be {','.join(COLUMNS)}")
-    rows: list[tuple[float, int, int]] = []
-    for fields in lines:
-        if fields:
-            rows.append(_row(f"{path}:{lines.line_num}", fields, rows[-1][0] if rows else 0.0))
-        if len(rows) > MOST_REQUESTS:
-            raise InvalidData(f"{path}: more than {MOST_REQUESTS} requests; split the trace")
-    if not rows:
-        raise InvalidData(f"{path}: holds no request below its header")
-    arrival, prefill, decode = zip(*rows, strict=True)
-    return Requests(
-        np.array(arrival, np.float64), np.array(prefill, np.int64), np.array(decode, np.int64)
-    )
-
-
-def _row(place: str, fields: list[str], before: float) -> tuple[float, int, int]:
-    if len(fields) != len(COLUMNS):
-        raise InvalidData(f"{place}: {len(fields)} fields; allowed: {','.join(COLUMNS)}")
-    try:
-        arrival = float(fields[0])
-    except ValueError:
-        arrival = math.nan
-    if not 0 <= arrival < math.inf:
-        raise InvalidData(f"{place}: arrival_s {fields[0].strip()!r} is no time in s, 0 or later")
-    if arrival < before:
-        raise InvalidData(
-            f"{place}: arrival_s {arrival:g} is before {before:g} of the line above; "
-            "sort the trace by arrival"
-        )
-    counts = []
-    for name, field in zip(COLUMNS[1:], fields[1:], strict=True):
-        try:
-            count = int(field)
-        except ValueError:
-            count = 0
-        if not 1 <= count < MOST_TOKENS:
-            raise InvalidData(
-                f"{place}: {name} {field.strip()!r}; give whole tokens, 1 to {MOST_TOKENS - 1}"
-            )
-        counts.append(count)
-    return arrival, counts[0], counts[1]

@@ -93,10 +93,12 @@ def simulate(
     """Simulate `model` on a machine.
 
     `tokens` bounds how many are simulated (default: enough for a steady state, or all requests).
-    Raises InvalidInput for a load that makes no sense, or that the machine cannot hold at all.
+    Raises InvalidInput for a load that makes no sense, that is longer than the model's positions, or
+    that the machine cannot hold at all.
     """
     work = token_work(model, spec.rows, spec.columns, sliding)
     _check(load, tokens)
+    _check_positions(load, model)
     embedding = model.embedding_weights
     context, batch = _typical(load)
     kv = kv_state(spec, work, embedding, batch, context)
@@ -153,9 +155,18 @@ def _check(load: Load, tokens: int | None) -> None:
         raise InvalidInput(f"--batch {load.batch}: give 1 to {2**20} sequences")
     longest = load.context
     if load.requests is not None:
-        longest = int((load.requests.prefill + load.requests.decode).max())
+        longest = load.requests.longest
     if not 1 <= longest <= 2**24:
         raise InvalidInput(f"--context {longest}: give 1 to {2**24} positions")
+
+
+def _check_positions(load: Load, model: ModelShape) -> None:
+    """A context may be one that no model has yet, to see what it would take; a request may not."""
+    if load.requests is not None and load.requests.longest > model.positions:
+        raise InvalidInput(
+            f"a prompt and its answer have {load.requests.longest:,} tokens, model {model.name} has "
+            f"{model.positions:,} positions; use a shorter --prefill or --decode"
+        )
 
 
 def _typical(load: Load) -> tuple[int, int]:

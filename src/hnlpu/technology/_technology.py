@@ -13,7 +13,7 @@ The embedding uses four neighbouring metals and the cuts between them:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,11 +22,15 @@ from pydantic import Field, model_validator
 
 from hnlpu._paths import absolute
 from hnlpu.errors import InvalidInput
-from hnlpu.quantities import Contradiction, DataTable, Quantity, Unit, read_data
+from hnlpu.quantities import Contradiction, DataTable, Identifier, Quantity, Title, Unit, read_data
 
-Length = Annotated[Quantity, Unit("nm", above=0, most=1e5)]
-Distance = Annotated[Quantity, Unit("nm", least=0, most=1e5)]
-GdsNumber = Annotated[int, Field(ge=0, le=65535)]
+Length = Annotated[Quantity, Unit("nm", 4, 3_900)]
+Enclosure = Annotated[Quantity, Unit("nm", 1, 900, zero=True)]
+Grid = Annotated[Quantity, Unit("nm", 1, 50, whole=True)]
+"""Layouts count in whole nm."""
+GdsNumber = Annotated[int, Field(ge=1, le=32767)]
+"""Two bytes with a sign in GDSII; 0 is what tools write where no layer was given."""
+Transistors = Annotated[Quantity, Unit("transistor", 1, 900)]
 
 FIXED, PROGRAMMABLE, PIN = 0, 1, 10
 """Datatypes of a layer: silicon and fixed metal, metal that carries weights, pin labels."""
@@ -34,6 +38,73 @@ FIXED, PROGRAMMABLE, PIN = 0, 1, 10
 
 METALS = ("lower", "stub", "upper")
 CUTS = ("port_cut", "lower_cut", "upper_cut")
+STANDS_ON = {
+    "port_cut": ("", "lower"),
+    "lower_cut": ("lower", "stub"),
+    "upper_cut": ("stub", "upper"),
+}
+"""The metals that a cut joins; the one below the lowest cut is not in the file."""
+LARGEST_CUT = 4
+"""A cut is at most so many times as wide as its wire's least width: beyond, one of them is wrong."""
+TRANSISTORS_A_WEIGHT = 0.3, 290
+"""What a weight of the die's arrays takes: between a bit of ROM and a multiplier."""
+WORDS = frozenset(
+    [
+        "ARRAY",
+        "BEGINEXT",
+        "BUSBITCHARS",
+        "CELL",
+        "COMPONENTS",
+        "DESIGN",
+        "DIEAREA",
+        "DIRECTION",
+        "DIVIDERCHAR",
+        "END",
+        "ENDEXT",
+        "FIXED",
+        "FOREIGN",
+        "GROUPS",
+        "LAYER",
+        "LIBRARY",
+        "MACRO",
+        "MASK",
+        "MASTERSLICE",
+        "NETS",
+        "NEW",
+        "NONDEFAULTRULE",
+        "OBS",
+        "OVERLAP",
+        "PIN",
+        "PINS",
+        "PLACED",
+        "PORT",
+        "PROPERTYDEFINITIONS",
+        "RECT",
+        "REGIONS",
+        "ROUTED",
+        "ROW",
+        "SCANCHAINS",
+        "SHAPE",
+        "SITE",
+        "SLOTS",
+        "SPACING",
+        "SPECIALNETS",
+        "STYLE",
+        "TAPER",
+        "TAPERRULE",
+        "TRACKS",
+        "TYPE",
+        "UNITS",
+        "USE",
+        "VERSION",
+        "VIA",
+        "VIARULE",
+        "VIAS",
+        "VIRTUAL",
+        "WIDTH",
+    ]
+)
+"""Words of LEF and DEF that stand where the name of a layer may stand."""
 HALVED = {"size", "height", "track"}
 """Lengths whose half must be on grid too, so that centres are."""
 
@@ -46,15 +117,15 @@ class Metal(DataTable):
     edges at multiples of it; that of the stubs counts from the first stub.
     """
 
-    name: str
+    name: Identifier
     gds_layer: GdsNumber
     width: Length
     space: Length
     end_space: Length | None = None
     length: Length
     track: Length | None = None
-    capacitance: Annotated[Quantity, Unit("fF/um", above=0, most=10)]
-    masks: Annotated[list[str], Field(min_length=1)]
+    capacitance: Annotated[Quantity, Unit("fF/um", 0.01, 2)]
+    masks: Annotated[list[Title], Field(min_length=1, max_length=8)]
 
     @property
     def end_space_nm(self) -> float:
@@ -69,16 +140,16 @@ class Cut(DataTable):
     `end_enclosure` on two opposite ones, along the wire.
     """
 
-    name: str
+    name: Identifier
     gds_layer: GdsNumber
     size: Length
     height: Length | None = None
     space: Length
-    enclosure_below: Distance
-    end_enclosure_below: Distance
-    enclosure_above: Distance
-    end_enclosure_above: Distance
-    masks: Annotated[list[str], Field(min_length=1)]
+    enclosure_below: Enclosure
+    end_enclosure_below: Enclosure
+    enclosure_above: Enclosure
+    end_enclosure_above: Enclosure
+    masks: Annotated[list[Title], Field(min_length=1, max_length=8)]
 
     @property
     def size_nm(self) -> tuple[int, int]:
@@ -89,37 +160,42 @@ class Cut(DataTable):
 class Electrical(DataTable):
     """What a trunk's driver sees."""
 
-    port_capacitance: Annotated[Quantity, Unit("fF", above=0, most=100)]
-    largest_load: Annotated[Quantity, Unit("fF", above=0, most=1e5)]
+    port_capacitance: Annotated[Quantity, Unit("fF", 0.02, 19)]
+    largest_load: Annotated[Quantity, Unit("fF", 5, 4_900)]
 
 
 class Silicon(DataTable):
     """Transistors below the metal: density, and how many the parts of a neuron have."""
 
-    density: Annotated[Quantity, Unit("transistor/mm^2", above=0)]
-    full_adder: Annotated[Quantity, Unit("transistor", above=0)]
-    half_adder: Annotated[Quantity, Unit("transistor", above=0)]
-    flip_flop: Annotated[Quantity, Unit("transistor", above=0)]
-    multiplexer: Annotated[Quantity, Unit("transistor", above=0)]
-    exclusive_or: Annotated[Quantity, Unit("transistor", above=0)]
-    selected_port: Annotated[Quantity, Unit("transistor", above=0)]
-    tap_generator: Annotated[Quantity, Unit("transistor", above=0)]
+    density: Annotated[Quantity, Unit("transistor/mm^2", 2e5, 9.9e8, wide="180 nm to 2 nm")]
+    full_adder: Transistors
+    half_adder: Transistors
+    flip_flop: Transistors
+    multiplexer: Transistors
+    exclusive_or: Transistors
+    selected_port: Transistors
+    tap_generator: Annotated[Quantity, Unit("transistor", 50, 49_000)]
 
 
 class DieBlock(DataTable):
     """A part of the die beside the arrays."""
 
-    name: str
-    area: Annotated[Quantity, Unit("mm^2", least=0)]
+    name: Title
+    area: Annotated[
+        Quantity, Unit("mm^2", 0.01, 1_900, wide="a controller or a memory; all on a die")
+    ]
 
 
 class Die(DataTable):
     """Die and reticle, and what stands on the die beside the neuron arrays."""
 
-    area: Annotated[Quantity, Unit("mm^2", above=0)]
-    reticle_width: Annotated[Quantity, Unit("mm", above=0)]
-    reticle_height: Annotated[Quantity, Unit("mm", above=0)]
-    array_area_per_weight: Annotated[Quantity, Unit("um^2/weight", above=0)] | None = None
+    area: Annotated[Quantity, Unit("mm^2", 2, 1_900)]
+    reticle_width: Annotated[Quantity, Unit("mm", 0.5, 50)]
+    reticle_height: Annotated[Quantity, Unit("mm", 0.5, 50)]
+    array_area_per_weight: (
+        Annotated[Quantity, Unit("um^2/weight", 0.005, 70, wide="2 nm to 180 nm; held to density")]
+        | None
+    ) = None
     block: list[DieBlock] = Field(default_factory=list)
 
     @property
@@ -137,7 +213,7 @@ class Tiling(DataTable):
 
     rows: Annotated[int, Field(ge=32, le=4096)]
     blocks: Annotated[int, Field(ge=1, le=1024)]
-    landing: Annotated[Quantity, Unit("percent", least=0, most=100)]
+    landing: Annotated[Quantity, Unit("percent", 0.1, 50, zero=True)]
 
     def neurons(self, rows_per_neuron: int) -> int:
         """Neurons of a tile at most."""
@@ -150,12 +226,12 @@ class Technology(DataTable):
     `schemes` are those whose geometry the rules of the file are enough for.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-    title: str
+    name: Identifier
+    title: Title
     schemes: Annotated[list[Literal["taps", "regions"]], Field(min_length=1)] = Field(
         default=["taps", "regions"]
     )
-    grid: Length
+    grid: Grid
     lower: Metal
     stub: Metal
     upper: Metal
@@ -166,7 +242,7 @@ class Technology(DataTable):
     silicon: Silicon
     array: Tiling
     die: Die
-    mask_set: Annotated[Quantity, Unit("mask", above=0)]
+    mask_set: Annotated[Quantity, Unit("mask", 5, 300, whole=True)]
 
     @property
     def layers(self) -> tuple[Metal | Cut, ...]:
@@ -187,6 +263,11 @@ class Technology(DataTable):
             _check_on_grid(where, length, self.grid.value)
         for key in METALS:
             _check_metal(key, getattr(self, key))
+        for key, (below, above) in STANDS_ON.items():
+            metals = [(name, getattr(self, name)) for name in (below, above) if name]
+            _check_cut(key, getattr(self, key), metals)
+        _check_masks(self)
+        _check_density(self)
         if self.die.area.value > self.die_outline_mm2:
             raise Contradiction(
                 ("die", "area"),
@@ -198,13 +279,48 @@ class Technology(DataTable):
 
 
 def _check_names(technology: Technology) -> None:
-    for key in ("name", "gds_layer"):
-        seen: dict[str | int, str] = {}
-        for layer in (*METALS, *CUTS):
-            value = getattr(getattr(technology, layer), key)
-            if value in seen:
-                raise Contradiction((layer, key), f"{value!r} is that of {seen[value]} too")
-            seen[value] = layer
+    names: dict[str, str] = {}
+    numbers: dict[int, str] = {}
+    for key in (*METALS, *CUTS):
+        layer = getattr(technology, key)
+        name, number = layer.name, layer.gds_layer
+        if name in WORDS:
+            raise Contradiction((key, "name"), f"{name!r} is a word of LEF and DEF; give another")
+        if (other := names.get(name.lower())) is not None:
+            raise Contradiction((key, "name"), f"{name!r} is that of {other} too")
+        if number in numbers:
+            raise Contradiction((key, "gds_layer"), f"{number} is that of {numbers[number]} too")
+        names[name.lower()], numbers[number] = key, key
+
+
+def _check_masks(technology: Technology) -> None:
+    """Every mask of the layers is another one, and there are no more than the set has."""
+    masks: dict[str, str] = {}
+    for key in (*METALS, *CUTS):
+        for n, mask in enumerate(getattr(technology, key).masks):
+            if mask in masks:
+                raise Contradiction((key, "masks", n), f"{mask!r} is a mask of {masks[mask]} too")
+            masks[mask] = key
+    if len(masks) > technology.mask_set.value:
+        raise Contradiction(
+            ("mask_set",),
+            f"{technology.mask_set.value:g} masks, but the six layers have {len(masks)}",
+        )
+
+
+def _check_density(technology: Technology) -> None:
+    """Transistors a weight, by the die's own arrays, are those of some way to hold a weight."""
+    per_weight = technology.die.array_area_per_weight
+    if per_weight is None:
+        return
+    held = per_weight.value * technology.silicon.density.value / 1e6
+    least, most = TRANSISTORS_A_WEIGHT
+    if not least <= held <= most:
+        raise Contradiction(
+            ("die", "array_area_per_weight"),
+            f"{per_weight.value:g} um2 at {technology.silicon.density.value:g} transistors/mm2 are "
+            f"{held:.3g} transistors a weight; arrays have {least:g} to {most:g}",
+        )
 
 
 def _lengths(technology: Technology) -> Iterator[tuple[tuple[str, str], float]]:
@@ -229,6 +345,30 @@ def _check_metal(key: str, metal: Metal) -> None:
         raise Contradiction((key, "track"), "is less than width and space together")
     if metal.end_space and metal.end_space.value < metal.space.value:
         raise Contradiction((key, "end_space"), "is less than space")
+    if metal.length.value < metal.width.value:
+        raise Contradiction(
+            (key, "length"),
+            f"{metal.length.value:g} nm is less than the width of {metal.width.value:g} nm",
+        )
+
+
+def _check_cut(key: str, cut: Cut, metals: Sequence[tuple[str, Metal]]) -> None:
+    """A cut stands on wires of its metals, and its ends reach no less far than its sides."""
+    for side in ("below", "above"):
+        sides, ends = getattr(cut, f"enclosure_{side}"), getattr(cut, f"end_enclosure_{side}")
+        if ends.value < sides.value:
+            raise Contradiction(
+                (key, f"end_enclosure_{side}"),
+                f"{ends.value:g} nm is less than the {sides.value:g} nm of enclosure_{side}, which "
+                "holds on all sides",
+            )
+    for name, metal in metals:
+        if max(cut.size_nm) > LARGEST_CUT * metal.width.value:
+            raise Contradiction(
+                (key, "size" if cut.size_nm[0] >= cut.size_nm[1] else "height"),
+                f"a cut of {max(cut.size_nm)} nm is more than {LARGEST_CUT} times as wide as "
+                f"{name}'s {metal.width.value:g} nm",
+            )
 
 
 def technology_names() -> list[str]:
