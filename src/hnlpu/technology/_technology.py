@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from hnlpu._paths import absolute
 from hnlpu.errors import InvalidInput
@@ -27,6 +27,8 @@ from hnlpu.quantities import Contradiction, DataTable, Quantity, Unit, read_data
 Length = Annotated[Quantity, Unit("nm", above=0, most=1e5)]
 Distance = Annotated[Quantity, Unit("nm", least=0, most=1e5)]
 GdsNumber = Annotated[int, Field(ge=0, le=65535)]
+LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+-]{1,64}$")]
+"""As LEF, OASIS, KLayout's scripts and tables with spaces between columns all take it."""
 
 FIXED, PROGRAMMABLE, PIN = 0, 1, 10
 """Datatypes of a layer: silicon and fixed metal, metal that carries weights, pin labels."""
@@ -38,7 +40,33 @@ HALVED = {"size", "height", "track"}
 """Lengths whose half must be on grid too, so that centres are."""
 
 
-class Metal(DataTable):
+class CutDrawing(DataTable):
+    """Where a process design kit's layout editor has a cut: layer and datatype in its own files."""
+
+    gds_layer: GdsNumber
+    datatype: GdsNumber
+    source: Annotated[str, Field(min_length=1)]
+
+
+class MetalDrawing(CutDrawing):
+    """The same of a metal; `pin` and `label` are the datatypes of its pins' shapes and names."""
+
+    pin: GdsNumber
+    label: GdsNumber
+
+
+class _Layer(DataTable):
+    """What all layers have: written without `drawing` where there is none, as older builds are."""
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = write(self)
+        if values.get("drawing", True) is None:
+            del values["drawing"]
+        return values
+
+
+class Metal(_Layer):
     """One metal layer: rules of width and space, and its wire's load.
 
     `space` holds in all directions, `end_space` (where given) between the end of a wire and the
@@ -46,8 +74,9 @@ class Metal(DataTable):
     edges at multiples of it; that of the stubs counts from the first stub.
     """
 
-    name: str
+    name: LayerName
     gds_layer: GdsNumber
+    drawing: MetalDrawing | None = None
     width: Length
     space: Length
     end_space: Length | None = None
@@ -62,15 +91,16 @@ class Metal(DataTable):
         return (self.end_space or self.space).value
 
 
-class Cut(DataTable):
+class Cut(_Layer):
     """One via layer: size, space, and how far the metals must reach beyond it.
 
     A cut is a square of `size`, or as high as `height` says.  `enclosure` holds on all sides,
     `end_enclosure` on two opposite ones, along the wire.
     """
 
-    name: str
+    name: LayerName
     gds_layer: GdsNumber
+    drawing: CutDrawing | None = None
     size: Length
     height: Length | None = None
     space: Length
@@ -176,6 +206,11 @@ class Technology(DataTable):
         )  # fmt: skip
 
     @property
+    def has_drawing_layers(self) -> bool:
+        """Whether the file says where the process design kit draws every layer."""
+        return self.lower.drawing is not None  # of all layers or of none
+
+    @property
     def die_outline_mm2(self) -> float:
         """The largest die that the reticle prints."""
         return self.die.reticle_width.value * self.die.reticle_height.value
@@ -183,6 +218,7 @@ class Technology(DataTable):
     @model_validator(mode="after")
     def _consistent(self) -> Technology:
         _check_names(self)
+        _check_drawing(self)
         for where, length in _lengths(self):
             _check_on_grid(where, length, self.grid.value)
         for key in METALS:
@@ -205,6 +241,26 @@ def _check_names(technology: Technology) -> None:
             if value in seen:
                 raise Contradiction((layer, key), f"{value!r} is that of {seen[value]} too")
             seen[value] = layer
+
+
+def _check_drawing(technology: Technology) -> None:
+    """Drawing layers are given for all layers or for none, and no two are the same."""
+    given = [key for key in (*METALS, *CUTS) if getattr(technology, key).drawing is not None]
+    missing = [key for key in (*METALS, *CUTS) if key not in given]
+    if given and missing:
+        raise Contradiction(
+            (missing[0],), f"lacks 'drawing', which {given[0]} has: give it for all layers or none"
+        )
+    seen: dict[tuple[int, int], str] = {}
+    for key in given:
+        drawing = getattr(technology, key).drawing
+        for purpose in ("datatype", "pin", "label") if key in METALS else ("datatype",):
+            number = drawing.gds_layer, getattr(drawing, purpose)
+            if number in seen:
+                raise Contradiction(
+                    (key, "drawing", purpose), f"{number[0]}/{number[1]} is {seen[number]} too"
+                )
+            seen[number] = f"{key}.drawing.{purpose}"
 
 
 def _lengths(technology: Technology) -> Iterator[tuple[tuple[str, str], float]]:
