@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,10 @@ import numpy.typing as npt
 
 from hnlpu._njit import njit
 from hnlpu.embed import BLOCK, Layout, Rectangles, Taps, TileDigits
-from hnlpu.masks._oasis_bytes import layout_payload, put_signed, put_unsigned, string
+from hnlpu.masks._layers import LayerMap
+from hnlpu.masks._oasis_bytes import layout_payload, put_signed, put_unsigned, string, unsigned
+from hnlpu.masks._oasis_write import Box
+from hnlpu.quantize import unpack
 from hnlpu.technology import PROGRAMMABLE, Cut
 
 Bytes = npt.NDArray[np.uint8]
@@ -159,8 +163,9 @@ def _vias(
 
 @njit(cache=True, nogil=True)
 def _placements(
-    shifts: Bytes, shift: int, first_x: int, pitch: int, width: int, name: Bytes, out: Bytes
-) -> int:
+    shifts: Bytes, shift: int, first_x: int, pitch: int, width: int, by_number: int, name: Bytes,
+    out: Bytes,
+) -> int:  # fmt: skip
     """Placements of the pattern of `shift`; blocks are `width` apart.  Returns bytes written."""
     rows, blocks = shifts.shape
     at = 0
@@ -174,7 +179,7 @@ def _placements(
         if count == 0:
             continue
         out[at] = 17
-        out[at + 1] = 32 | 16 | (8 if count > 1 else 0) | (0 if begun else 128)
+        out[at + 1] = 32 | 16 | (8 if count > 1 else 0) | (0 if begun else 128 | by_number)
         at += 2
         if not begun:
             for byte in name:
@@ -224,24 +229,94 @@ def pattern_layout(taps: Taps, shift: int) -> Layout:
     return Layout(rectangles=rectangles)
 
 
-def taps_payload(taps: Taps, digits: TileDigits) -> bytes:
-    """The records of a tile's programmable metal."""
+def taps_payload(
+    taps: Taps, digits: TileDigits, layers: LayerMap | None = None,
+    numbers: Mapping[str, int] | None = None,
+) -> bytes:  # fmt: skip
+    """The records of a tile's programmable metal.
+
+    On the schemes' own layers, or those of `layers`; pattern cells by name, or by their `numbers`.
+    """
     plan, pitch = _plan(taps), taps.pitch
     columns, grids = digits.blocks * BLOCK, len(plan.grids)
     out = np.empty((grids, digits.rows * (2 * columns + 32) + 64), np.uint8)
     lists, ends = np.empty((grids, 2 * columns), np.uint8), np.empty(grids, np.int64)
+    written = plan.layers
+    if layers is not None:
+        written = np.array([layers.key((n, d)) for n, d in plan.layers.tolist()], np.int64)
     _vias(
-        digits.codes, plan.grid_of, plan.site_of, plan.grids, plan.layers,
+        digits.codes, plan.grid_of, plan.site_of, plan.grids, written,
         taps.cell, taps.block_cells, pitch, lists, out, ends,
     )  # fmt: skip
     parts = [records[:end].tobytes() for records, end in zip(out, ends.tolist(), strict=True)]
     if taps.scale_stubs:
         room = out.reshape(-1)
         for shift in range(taps.kind.scale_range + 1):
-            name = np.frombuffer(string(pattern_name(taps, shift)), np.uint8)
+            cell = pattern_name(taps, shift)
+            name = string(cell) if numbers is None else unsigned(numbers[cell])
             length = _placements(
                 digits.shifts, shift, BLOCK * taps.cell, pitch,
-                taps.block_cells * taps.cell, name, room,
+                taps.block_cells * taps.cell, 0 if numbers is None else 64,
+                np.frombuffer(name, np.uint8), room,
             )  # fmt: skip
             parts.append(room[:length].tobytes())
     return b"".join(parts)
+
+
+def taps_box(taps: Taps, digits: TileDigits) -> Box:
+    """The box around all vias of a tile, those of pattern cells as well.
+
+    A via's middle lies in its cell and its row, which are wider and higher than any via: what lies
+    outermost is in the first or last row, the first or last two cells, or the last scale cell.
+    """
+    codes, middle = unpack(digits.codes), taps.pitch // 2
+    last_x = ((digits.blocks - 1) * taps.block_cells + BLOCK - 1) * taps.cell
+    last_y = (digits.rows - 1) * taps.pitch + middle
+    sides: list[Sides] = []
+    for n in range(2):
+        sides += _offsets(taps, codes[:, n], n * taps.cell, middle)
+        sides += _offsets(taps, codes[:, -1 - n], last_x - n * taps.cell, middle)
+    sides += _offsets(taps, codes[0], 0, middle, across=False)
+    sides += _offsets(taps, codes[-1], 0, last_y, across=False)
+    if taps.scale_stubs:
+        scale_x = last_x + taps.cell
+        shifts = digits.shifts
+        for of, x, y in (
+            (shifts[:, -1], scale_x, None), (shifts[0], None, middle), (shifts[-1], None, last_y)
+        ):  # fmt: skip
+            for shift in np.unique(of).tolist():
+                sides += _pattern_offsets(taps, shift, x, y)
+    found = np.array(sides, np.float64)
+    low, high = np.nanmin(found[:, :2], 0), np.nanmax(found[:, 2:], 0)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+Sides = tuple[float, float, float, float]
+
+
+def _offsets(
+    taps: Taps, codes: Bytes, x: int, y: int, *, across: bool = True
+) -> Iterator[Sides]:
+    """Sides of the vias of codes in a cell that begins at x, in a row with its middle at y.
+
+    Those across a column of cells say nothing of y, others nothing of x.
+    """
+    nan = math.nan
+    for code in np.unique(codes).tolist():
+        cut = taps.technology.lower_cut if code < 8 else taps.technology.upper_cut
+        wide, high = cut.size_nm
+        left, bottom = x + taps.site_x[code] - wide // 2, y - high // 2
+        yield (left, nan, left + wide, nan) if across else (nan, bottom, nan, bottom + high)
+
+
+def _pattern_offsets(taps: Taps, shift: int, x: int | None, y: int | None) -> Iterator[Sides]:
+    """Sides of the vias of a pattern cell at x and y, of which one may be open."""
+    for rectangles in pattern_layout(taps, shift).rectangles.values():
+        left, bottom, right, top = (
+            *rectangles[:, :2].min(0).tolist(), *rectangles[:, 2:].max(0).tolist(),
+        )  # fmt: skip
+        sides = np.array([left, bottom, right, top], np.float64)
+        sides[[0, 2]] += math.nan if x is None else x
+        sides[[1, 3]] += math.nan if y is None else y
+        a, b, c, d = sides.tolist()
+        yield a, b, c, d
