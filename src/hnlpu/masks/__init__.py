@@ -8,6 +8,7 @@ from hnlpu.masks._cells import TileSource, chip_name
 from hnlpu.masks._check import CheckTiles, TileResult, open_masks, tiles_to_extract
 from hnlpu.masks._folder import new_folder
 from hnlpu.masks._judge import Judgement, judge_corner, judge_proof
+from hnlpu.masks._layers import Layers, choose_layers
 from hnlpu.masks._needs import programmable_masks, scheme_needs
 from hnlpu.masks._pool import Workers, open_workers
 from hnlpu.masks._record import RECORD, Format, MasksRecord, build_digest
@@ -19,12 +20,14 @@ __all__ = [
     "Format",
     "Job",
     "Judgement",
+    "Layers",
     "MasksRecord",
     "TileResult",
     "TileSource",
     "Workers",
     "build_digest",
     "chip_name",
+    "choose_layers",
     "jobs",
     "judge_corner",
     "judge_proof",

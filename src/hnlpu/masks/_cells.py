@@ -29,7 +29,8 @@ from hnlpu.masks._extract import Base
 from hnlpu.masks._layers import LayerMap
 from hnlpu.masks._oasis_bytes import layout_payload
 from hnlpu.masks._oasis_cell import Cell, flatten
-from hnlpu.masks._oasis_read import NO_NAMES, Names, parse_cell
+from hnlpu.masks._oasis_names import NO_NAMES, Names
+from hnlpu.masks._oasis_read import parse_cell
 from hnlpu.masks._oasis_regions import regions_cell, regions_payload
 from hnlpu.masks._oasis_taps import (
     pattern_cells,

@@ -12,9 +12,7 @@ but the names of pins.
 from __future__ import annotations
 
 import contextlib
-import functools
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ import numpy.typing as npt
 
 from hnlpu.embed import Fault, Layout, Regions, Scheme, TileDigits
 from hnlpu.errors import DamagedMasks, DoesNotFit, InvalidInput
-from hnlpu.hardwire import Build, file_sha256
+from hnlpu.hardwire import Build
 from hnlpu.masks._cells import (
     TileSource,
     base_name,
@@ -35,8 +33,9 @@ from hnlpu.masks._cells import (
 )
 from hnlpu.masks._decode import decode_regions, decode_taps
 from hnlpu.masks._extract import Base
+from hnlpu.masks._files import ChipFile, file_problems
+from hnlpu.masks._layers import LayerMap
 from hnlpu.masks._oasis_cell import Cell
-from hnlpu.masks._oasis_read import parse_cell
 from hnlpu.masks._oasis_write import cell_record
 from hnlpu.masks._record import RECORD, MasksRecord, build_digest, read_cells, read_record
 from hnlpu.masks._wires import check_wires
@@ -98,7 +97,8 @@ class _Reader:
         self._source, self._folder, self._open = source, folder, open_files
         self._shared: dict[Any, dict[str, Cell]] = {}
         self._bases: dict[str, Base] = {}
-        self._files: dict[int, _ChipFile] = {}
+        self._files: dict[int, ChipFile] = {}
+        self._map: LayerMap | None = None
 
     def problems(self, tile: Tile, extracted: bool) -> tuple[list[str], list[str]]:
         """Everything that is wrong with a tile: in its metal's places, and in its nets."""
@@ -107,11 +107,9 @@ class _Reader:
         try:
             if self._folder is None:
                 record = cell_record(tile.name, tile_payload(scheme, digits))
-                shared: Mapping[str, Cell] = self._shared_of(scheme)
+                cell = read_tile(record, self._shared_of(scheme), where)
             else:
-                file = self._file(tile.chip)
-                record, shared = file.record(tile.name), file.shared
-            cell = read_tile(record, shared, where)
+                cell = self._file(tile.chip).tile(tile.name, where)
         except DamagedMasks as error:
             return [str(error)], []
         if cell.name != tile.name:
@@ -138,8 +136,7 @@ class _Reader:
         name = base_name(scheme, tile.shape)
         if self._folder is not None and name in self._file(tile.chip).cells:
             if name not in self._bases:
-                record = self._file(tile.chip).record(name)
-                self._bases = {name: Base(scheme.technology, parse_cell(record, name))}
+                self._bases = {name: Base(scheme.technology, self._file(tile.chip).base(name))}
             return self._bases[name]
         return self._source.base_nets(tile.kind, tile.shape)
 
@@ -148,10 +145,13 @@ class _Reader:
             self._shared[scheme.kind] = shared_cells(scheme)
         return self._shared[scheme.kind]
 
-    def _file(self, chip: int) -> _ChipFile:
+    def _file(self, chip: int) -> ChipFile:
         if chip not in self._files:
             assert self._folder is not None
-            self._files[chip] = self._open.enter_context(_ChipFile(self._folder, chip))
+            if self._map is None:
+                technology = self._source.build.manifest.technology
+                self._map = LayerMap(technology, read_record(self._folder).layers)
+            self._files[chip] = self._open.enter_context(ChipFile(self._folder, chip, self._map))
         return self._files[chip]
 
     def _extract(
@@ -191,56 +191,6 @@ def _foreign_layers(where: str, scheme: Scheme, cell: Cell) -> Iterator[str]:
 def _drawn(cell: Cell) -> Layout:
     """The shapes of a cell that was read."""
     return Layout(rectangles={layer: np.concatenate(parts) for layer, parts in cell.shapes.items()})
-
-
-class _ChipFile:
-    """The OASIS file of a chip, read cell by cell."""
-
-    def __init__(self, folder: Path, chip: int):
-        self._path = folder / f"{chip_name(chip)}.oas"
-        self.cells = read_cells(folder / f"{chip_name(chip)}.cells.json")
-        try:
-            self._file = self._path.open("rb", buffering=0)
-        except OSError as error:
-            raise self._unreadable(error) from None
-
-    def __enter__(self) -> _ChipFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    @functools.cached_property
-    def shared(self) -> Mapping[str, Cell]:
-        """The cells that tiles place."""
-        return {
-            name: parse_cell(self.record(name), f"{self._path}: {name}")
-            for name in self.cells
-            if name.startswith("scale-")
-        }
-
-    def bases(self) -> set[str]:
-        """Names of the cells of fixed metal."""
-        return {name for name in self.cells if name.startswith("base-")}
-
-    def record(self, name: str) -> bytes:
-        """The bytes of a cell; raises DamagedMasks."""
-        place = self.cells.get(name)
-        if place is None:
-            raise DamagedMasks(f"{self._path}: lacks cell {name}; write the masks again")
-        try:
-            size = os.fstat(self._file.fileno()).st_size
-            if not 0 <= place.offset <= place.offset + place.bytes <= size:
-                raise DamagedMasks(
-                    f"{self._path}: has {size} bytes, cell {name} would lie beyond; "
-                    "write the masks again"
-                )
-            return os.pread(self._file.fileno(), place.bytes, place.offset)
-        except OSError as error:
-            raise self._unreadable(error) from None
-
-    def _unreadable(self, error: OSError) -> DamagedMasks:
-        return DamagedMasks(f"{self._path}: cannot be read ({error.strerror})")
 
 
 def _place(where: str, tile: Tile, fault: Fault) -> str:
@@ -309,18 +259,9 @@ def open_masks(build: Build, folder: Path) -> tuple[MasksRecord, list[Tile], lis
         )
     if "oasis" not in record.formats:
         raise DamagedMasks(f"{folder}: holds no OASIS; write the masks with --format oasis")
-    manifest = build.manifest
-    problems, tiles = [], []
-    for name, file in record.files.items():
-        path = folder / name
-        try:
-            if path.stat().st_size != file.bytes or file_sha256(path) != file.sha256:
-                problems.append(f"{path}: altered (its digest is not that of {RECORD})")
-        except OSError as error:
-            problems.append(f"{path}: cannot be read ({error.strerror})")
-    known_names = {RECORD, *record.files}
-    strangers = (path for path in sorted(folder.iterdir()) if path.name not in known_names)
-    problems += [f"{path}: is not part of the masks" for path in strangers]
+    manifest, technology = build.manifest, build.manifest.technology
+    tiles: list[Tile] = []
+    problems = list(file_problems(folder, record))
     for chip in record.tiles:
         if chip >= manifest.placement.chips:
             problems.append(f"{folder / RECORD}: names chip {chip}, which the build does not have")
@@ -330,24 +271,26 @@ def open_masks(build: Build, folder: Path) -> tuple[MasksRecord, list[Tile], lis
         except DamagedMasks as error:
             problems.append(str(error))
             continue
-        known = find_tiles(manifest.placement, manifest.technology.array, [chip])
+        known = find_tiles(manifest.placement, technology.array, [chip])
         here = [tile for tile in known if tile.name in cells]
         if len(here) != record.tiles[chip]:
             problems.append(
                 f"{folder / chip_name(chip)}.oas: has {len(here)} tiles, {RECORD} says "
                 f"{record.tiles[chip]}"
             )
-        problems += _misplaced(build, folder, chip, here)
+        problems += _misplaced(build, folder, chip, here, LayerMap(technology, record.layers))
         tiles += here
     return record, tiles, problems
 
 
-def _misplaced(build: Build, folder: Path, chip: int, tiles: Sequence[Tile]) -> Iterator[str]:
+def _misplaced(
+    build: Build, folder: Path, chip: int, tiles: Sequence[Tile], layers: LayerMap
+) -> Iterator[str]:
     """Tiles that do not lie where the placement puts them."""
     name = chip_name(chip)
     try:
-        with _ChipFile(folder, chip) as file:
-            top = parse_cell(file.record(name), f"{folder / name}.oas: {name}")
+        with ChipFile(folder, chip, layers) as file:
+            top = file.cell(name, f"{folder / name}.oas: {name}")
     except DamagedMasks as error:
         yield str(error)
         return

@@ -99,7 +99,9 @@ def placement_record(cell: str | int, x: int, y: int) -> bytes:
     """One cell, by its name or its number in the file's table, placed at (x, y), upright."""
     by_number = isinstance(cell, int)
     name = unsigned(cell) if isinstance(cell, int) else string(cell)
-    return bytes([PLACEMENT, 0b11110000 if by_number else 0b10110000]) + name + signed(x) + signed(y)
+    return (
+        bytes([PLACEMENT, 0b11110000 if by_number else 0b10110000]) + name + signed(x) + signed(y)
+    )
 
 
 def property_record(name: int, *values: bytes, standard: bool = False) -> bytes:

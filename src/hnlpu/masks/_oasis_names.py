@@ -20,7 +20,7 @@ from isal import isal_zlib
 
 from hnlpu._njit import njit
 from hnlpu.errors import DamagedMasks
-from hnlpu.masks._oasis_bytes import CBLOCK, CELLNAME, MAGIC, PROPNAME, PROPERTY, TEXTSTRING
+from hnlpu.masks._oasis_bytes import CBLOCK, CELLNAME, MAGIC, PROPERTY, PROPNAME, TEXTSTRING
 from hnlpu.masks._oasis_numbers import Bytes, Int64, Integer, skip_property, unsigned
 from hnlpu.masks._oasis_stream import Stream
 from hnlpu.masks._oasis_write import END_BYTES, SIGNATURE_BYTES, Box, CellName

@@ -294,9 +294,7 @@ def taps_box(taps: Taps, digits: TileDigits) -> Box:
 Sides = tuple[float, float, float, float]
 
 
-def _offsets(
-    taps: Taps, codes: Bytes, x: int, y: int, *, across: bool = True
-) -> Iterator[Sides]:
+def _offsets(taps: Taps, codes: Bytes, x: int, y: int, *, across: bool = True) -> Iterator[Sides]:
     """Sides of the vias of codes in a cell that begins at x, in a row with its middle at y.
 
     Those across a column of cells say nothing of y, others nothing of x.
@@ -311,12 +309,9 @@ def _offsets(
 
 def _pattern_offsets(taps: Taps, shift: int, x: int | None, y: int | None) -> Iterator[Sides]:
     """Sides of the vias of a pattern cell at x and y, of which one may be open."""
+    nan = math.nan
+    moved = np.array([nan if x is None else x, nan if y is None else y] * 2)
     for rectangles in pattern_layout(taps, shift).rectangles.values():
-        left, bottom, right, top = (
-            *rectangles[:, :2].min(0).tolist(), *rectangles[:, 2:].max(0).tolist(),
-        )  # fmt: skip
-        sides = np.array([left, bottom, right, top], np.float64)
-        sides[[0, 2]] += math.nan if x is None else x
-        sides[[1, 3]] += math.nan if y is None else y
-        a, b, c, d = sides.tolist()
-        yield a, b, c, d
+        low, high = rectangles[:, :2].min(0), rectangles[:, 2:].max(0)
+        left, bottom, right, top = (np.concatenate([low, high]) + moved).tolist()
+        yield left, bottom, right, top
