@@ -11,7 +11,7 @@ value of the record before), then layer, datatype, width, height, x, y and the r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -51,27 +51,15 @@ def string(text: str) -> bytes:
     return unsigned(len(raw)) + raw
 
 
-class TextNumbers:
-    """Strings of labels and the numbers by which records of a file call them, from 0 on."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[bytes, int] = {}
+class Numbering(Protocol):
+    """Gives the numbers [n] of the strings of a table's labels."""
 
     def of(self, table: LabelTable) -> npt.NDArray[np.int64]:
-        """The numbers [n] of the strings of a table's labels; new strings get the next ones."""
-        raw, numbers = table.text.tobytes(), self._numbers
-        ends = table.ends.tolist()
-        strings = (raw[a:b] for a, b in zip([0, *ends], ends, strict=False))
-        found = (numbers.setdefault(text, len(numbers)) for text in strings)
-        return np.fromiter(found, np.int64, len(ends))
-
-    def records(self) -> bytes:
-        """A TEXTSTRING record of each, in order."""
-        head = bytes([TEXTSTRING])
-        return b"".join(head + unsigned(len(text)) + text for text in self._numbers)
+        """As `hnlpu.masks._oasis_texts.TextNumbers` does."""
+        ...
 
 
-def layout_payload(layout: Layout, texts: TextNumbers | None = None) -> bytes:
+def layout_payload(layout: Layout, texts: Numbering | None = None) -> bytes:
     """The records of a cell's grids, rectangles and labels; strings by number where `texts` is given."""
     parts = [_grid_record(grid) for grid in layout.grids]
     for layer, rectangles in sorted(layout.rectangles.items()):
@@ -190,7 +178,7 @@ def _numbered_labels(
     return at
 
 
-def label_records(labels: Sequence[Label], texts: TextNumbers | None = None) -> bytes:
+def label_records(labels: Sequence[Label], texts: Numbering | None = None) -> bytes:
     """One TEXT record a label; its string is its own, or a number of `texts`."""
     if not labels:
         return b""

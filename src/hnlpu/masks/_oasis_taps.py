@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +26,7 @@ from hnlpu._njit import njit
 from hnlpu.embed import BLOCK, Layout, Rectangles, Taps, TileDigits
 from hnlpu.masks._layers import LayerMap
 from hnlpu.masks._oasis_bytes import layout_payload, put_signed, put_unsigned, string, unsigned
-from hnlpu.masks._oasis_write import Box
-from hnlpu.quantize import unpack
+from hnlpu.masks._oasis_write import Box, box_around
 from hnlpu.technology import PROGRAMMABLE, Cut
 
 Bytes = npt.NDArray[np.uint8]
@@ -269,49 +268,70 @@ def taps_box(taps: Taps, digits: TileDigits) -> Box:
     A via's middle lies in its cell and its row, which are wider and higher than any via: what lies
     outermost is in the first or last row, the first or last two cells, or the last scale cell.
     """
-    codes, middle = unpack(digits.codes), taps.pitch // 2
+    plan = _outer_plan(taps)
+    seen = np.zeros((len(_OUTER), 16), np.bool_)
+    shifts = np.zeros((3, taps.kind.scale_range + 1), np.bool_)
+    _mark_outer(digits.codes, digits.shifts, bool(taps.scale_stubs), seen, shifts)
     last_x = ((digits.blocks - 1) * taps.block_cells + BLOCK - 1) * taps.cell
-    last_y = (digits.rows - 1) * taps.pitch + middle
-    sides: list[Sides] = []
-    for n in range(2):
-        sides += _offsets(taps, codes[:, n], n * taps.cell, middle)
-        sides += _offsets(taps, codes[:, -1 - n], last_x - n * taps.cell, middle)
-    sides += _offsets(taps, codes[0], 0, middle, across=False)
-    sides += _offsets(taps, codes[-1], 0, last_y, across=False)
+    first_y, last_y = taps.pitch // 2, (digits.rows - 1) * taps.pitch + taps.pitch // 2
+    left = [plan.codes[seen[n], 0].min() + n * taps.cell for n in range(2)]
+    right = [plan.codes[seen[2 + n], 2].max() + last_x - n * taps.cell for n in range(2)]
+    bottom = [plan.codes[seen[4], 1].min() + first_y]
+    top = [plan.codes[seen[5], 3].max() + last_y]
     if taps.scale_stubs:
-        scale_x = last_x + taps.cell
-        shifts = digits.shifts
-        for of, x, y in (
-            (shifts[:, -1], scale_x, None), (shifts[0], None, middle), (shifts[-1], None, last_y)
-        ):  # fmt: skip
-            for shift in np.unique(of).tolist():
-                sides += _pattern_offsets(taps, shift, x, y)
-    found = np.array(sides, np.float64)
-    low, high = np.nanmin(found[:, :2], 0), np.nanmax(found[:, 2:], 0)
-    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+        right.append(plan.patterns[shifts[0], 2].max() + last_x + taps.cell)
+        bottom.append(plan.patterns[shifts[1], 1].min() + first_y)
+        top.append(plan.patterns[shifts[2], 3].max() + last_y)
+    return int(min(left)), int(min(bottom)), int(max(right)), int(max(top))
 
 
-Sides = tuple[float, float, float, float]
+_OUTER = ("first cell", "second cell", "last cell", "last but one", "first row", "last row")
 
 
-def _offsets(taps: Taps, codes: Bytes, x: int, y: int, *, across: bool = True) -> Iterator[Sides]:
-    """Sides of the vias of codes in a cell that begins at x, in a row with its middle at y.
+@dataclass(frozen=True)
+class _OuterPlan:
+    """Boxes [16, 4] of the codes' vias about a cell's left edge and a row's middle, and of patterns."""
 
-    Those across a column of cells say nothing of y, others nothing of x.
-    """
-    nan = math.nan
-    for code in np.unique(codes).tolist():
-        cut = taps.technology.lower_cut if code < 8 else taps.technology.upper_cut
-        wide, high = cut.size_nm
-        left, bottom = x + taps.site_x[code] - wide // 2, y - high // 2
-        yield (left, nan, left + wide, nan) if across else (nan, bottom, nan, bottom + high)
+    codes: Int64
+    patterns: Int64
 
 
-def _pattern_offsets(taps: Taps, shift: int, x: int | None, y: int | None) -> Iterator[Sides]:
-    """Sides of the vias of a pattern cell at x and y, of which one may be open."""
-    nan = math.nan
-    moved = np.array([nan if x is None else x, nan if y is None else y] * 2)
-    for rectangles in pattern_layout(taps, shift).rectangles.values():
-        low, high = rectangles[:, :2].min(0), rectangles[:, 2:].max(0)
-        left, bottom, right, top = (np.concatenate([low, high]) + moved).tolist()
-        yield left, bottom, right, top
+@functools.lru_cache(maxsize=8)
+def _outer_plan(taps: Taps) -> _OuterPlan:
+    codes = np.zeros((16, 4), np.int64)
+    for code, x in taps.site_x.items():
+        wide, high = (taps.technology.lower_cut if code < 8 else taps.technology.upper_cut).size_nm
+        left, bottom = x - wide // 2, -(high // 2)
+        codes[code] = left, bottom, left + wide, bottom + high
+    patterns = [
+        box_around(pattern_layout(taps, shift).rectangles.values())
+        for shift in range(taps.kind.scale_range + 1)
+        if taps.scale_stubs
+    ]
+    return _OuterPlan(codes, np.array(patterns, np.int64).reshape(-1, 4))
+
+
+@njit(cache=True, nogil=True)
+def _mark_outer(
+    codes: Bytes, shifts: Bytes, scales: bool, seen: npt.NDArray[np.bool_],
+    shifts_seen: npt.NDArray[np.bool_],
+) -> None:  # fmt: skip
+    """Mark the codes of each of `_OUTER`, and the shifts of the last block, first and last row."""
+    rows, blocks, _ = codes.shape
+    for row in range(rows):
+        first, last = codes[row, 0, 0], codes[row, blocks - 1, 15]
+        seen[0, first & 15] = True
+        seen[1, first >> 4] = True
+        seen[2, last >> 4] = True
+        seen[3, last & 15] = True
+        if scales:
+            shifts_seen[0, shifts[row, blocks - 1]] = True
+    for block in range(blocks):
+        for n in range(16):
+            seen[4, codes[0, block, n] & 15] = True
+            seen[4, codes[0, block, n] >> 4] = True
+            seen[5, codes[rows - 1, block, n] & 15] = True
+            seen[5, codes[rows - 1, block, n] >> 4] = True
+        if scales:
+            shifts_seen[1, shifts[0, block]] = True
+            shifts_seen[2, shifts[rows - 1, block]] = True

@@ -33,7 +33,6 @@ from hnlpu.masks._oasis_bytes import (
     PROPNAME,
     PROPSTRING,
     START,
-    TextNumbers,
     layer_name_records,
     property_record,
     signed_value,
@@ -41,6 +40,7 @@ from hnlpu.masks._oasis_bytes import (
     unsigned,
     unsigned_value,
 )
+from hnlpu.masks._oasis_texts import TextNumbers
 
 UNITS_PER_MICRON = 1000
 END_BYTES = 256  # an END record has exactly this size
