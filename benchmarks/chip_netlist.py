@@ -23,6 +23,7 @@ import hnlpu
 from hnlpu.embed import SCHEMES
 from hnlpu.hardwire import open_build
 from hnlpu.masks import open_workers, write_masks
+from hnlpu.masks._layers import LayerMap
 from hnlpu.masks._whole_chip import judge_file
 from hnlpu.place import find_tiles, make_target
 from hnlpu.technology import load_technology, technology_names
@@ -56,8 +57,9 @@ def one(checkpoint: str, technology: str, scheme: str, chips: int) -> int:
         build = open_build(hnlpu.build(checkpoint, Path(folder) / "build", target=target))
         tiles = find_tiles(build.manifest.placement, build.manifest.technology.array)
         out = Path(folder) / "masks"
-        write_masks(build, out, tiles, ["oasis"], open_workers(1), with_base=True)
-        found = [judge_file(build.manifest.technology, file) for file in sorted(out.glob("*.oas"))]
+        write_masks(build, out, tiles, ["oasis"], open_workers(1), with_base=True, layers="mask")
+        layers = LayerMap(build.manifest.technology, "mask")
+        found = [judge_file(layers, file) for file in sorted(out.glob("*.oas"))]
     nets, joined, broken = (
         sum(getattr(chip, name) for chip in found) for name in ("nets", "joined", "violations")
     )

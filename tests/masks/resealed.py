@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+import pytest
+
+from hnlpu.embed import LabelTable
 from hnlpu.hardwire import Build, file_sha256
-from hnlpu.masks._oasis_write import END_BYTES, CellPlace
+from hnlpu.masks._oasis_names import Names, NameTables
+from hnlpu.masks._oasis_write import LayerName, OasisWriter
 from hnlpu.masks._record import MaskFile, encode_cells, encode_record, read_cells, read_record
 from hnlpu.verify import Check
 from hnlpu.verify._masks import check_masks
@@ -32,16 +38,33 @@ def cell(folder: Path, name: str, chip: int = 0) -> bytes:
     return raw[place.offset : place.offset + place.bytes]
 
 
+def names_of(folder: Path, chip: int = 0) -> Names:
+    """What the cells of a chip's file call by number."""
+    with (folder / f"chip-{chip:02d}.oas").open("rb") as file:
+        tables = NameTables(file.fileno(), "file")
+        return Names(tables.cells(), tables.texts())
+
+
 def replace_cells(folder: Path, cells: Mapping[str, bytes], chip: int = 0) -> None:
-    """Write a chip's file anew with other bytes for some of its cells."""
+    """Write a chip's file anew with other bytes for some of its cells, and all that is told of them."""
     path = folder / f"chip-{chip:02d}.oas"
     old, raw = read_cells(path.with_suffix(".cells.json")), path.read_bytes()
-    new, places = bytearray(raw[: min(place.offset for place in old.values())]), {}
+    with path.open("rb") as file:
+        tables = NameTables(file.fileno(), "file")
+        names = {cell.name: cell for cell, _ in tables.places()}
+        texts = tables.texts()
+    rows = [line.split() for line in (folder / "layers.map").read_text().splitlines()[1:]]
+    layers = [LayerName(f"{name}.{what}", int(n), int(d)) for name, what, n, d in rows]
+    new, places = io.BytesIO(), {}
+    writer = OasisWriter(new, {"made": "anew"}, top=f"chip-{chip:02d}", layers=layers)
+    if len(texts.numbers):
+        text, ends = texts.gather(texts.numbers) or pytest.fail("texts are lacking")
+        writer.texts.of(LabelTable(np.zeros((len(ends), 3), np.int64), text, ends))
     for name, place in old.items():
         own = cells.get(name, raw[place.offset : place.offset + place.bytes])
-        places[name] = CellPlace(len(new), len(own))
-        new += own
-    path.write_bytes(new + raw[-END_BYTES:])
+        places[name] = writer.put_cell(own, names[name])
+    writer.end()
+    path.write_bytes(new.getvalue())
     path.with_suffix(".cells.json").write_bytes(encode_cells(places))
     reseal(folder)
 

@@ -8,15 +8,16 @@ import klayout.db as db
 import numpy as np
 import pytest
 from builds import TARGETS, Builds
+from resealed import cell, names_of, replace_cells
 
 from hnlpu.embed import Layout
-from hnlpu.masks import open_workers, write_masks
+from hnlpu.masks import choose_layers, open_workers, write_masks
+from hnlpu.masks._layers import LayerMap
 from hnlpu.masks._oasis_bytes import layout_payload, placement_record
 from hnlpu.masks._oasis_read import parse_cell
 from hnlpu.masks._oasis_write import cell_record
 from hnlpu.masks._whole_chip import judge_file
 from hnlpu.place import chip_plan, find_tiles
-from resealed import cell, replace_cells
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -24,8 +25,17 @@ def test_no_net_of_a_chip_is_in_two_tiles(name: str, builds: Builds, tmp_path: P
     build = builds(name)
     technology, placement = build.manifest.technology, build.manifest.placement
     tiles = [t for t in find_tiles(placement, technology.array, [0]) if "experts" not in t.matrix]
-    write_masks(build, tmp_path / "m", tiles, ["oasis"], open_workers(1), with_base=True)
-    sound = judge_file(technology, tmp_path / "m" / "chip-00.oas")
+    layers = LayerMap(technology, choose_layers(technology, None))
+    write_masks(
+        build,
+        tmp_path / "m",
+        tiles,
+        ["oasis"],
+        open_workers(1),
+        with_base=True,
+        layers=layers.layers,
+    )
+    sound = judge_file(layers, tmp_path / "m" / "chip-00.oas")
     assert sound.nets > 1000
     assert (sound.joined, sound.violations) == (0, 0)
     # a bar of the lower metal from the first tile's trunks to those of the tile above or beside
@@ -40,11 +50,12 @@ def test_no_net_of_a_chip_is_in_two_tiles(name: str, builds: Builds, tmp_path: P
     x0, y0 = max(a.x, b.x), a.y + a.height - width
     x1, y1 = max(x0 + 20 * width, b.x + 20 * width if b.y == a.y else 0), b.y + width
     bar = np.array([[x0, y0, x1, max(y1, y0 + width)]], np.int32)
-    top = parse_cell(cell(tmp_path / "m", "chip-00"), "top")
+    top = parse_cell(cell(tmp_path / "m", "chip-00"), "top", names_of(tmp_path / "m"))
     records = b"".join(
         placement_record(n, *at) for n, found in top.placements.items() for at in found.tolist()
     )
-    records += layout_payload(Layout(rectangles={(technology.lower.gds_layer, 0): bar}))
+    on_lower = layers.key((technology.lower.gds_layer, 0))
+    records += layout_payload(Layout(rectangles={on_lower: bar}))
     replace_cells(tmp_path / "m", {"chip-00": cell_record("chip-00", records)})
     assert db.Layout().read(str(tmp_path / "m" / "chip-00.oas"))
-    assert judge_file(technology, tmp_path / "m" / "chip-00.oas").joined > 0
+    assert judge_file(layers, tmp_path / "m" / "chip-00.oas").joined > 0

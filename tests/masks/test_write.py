@@ -18,13 +18,14 @@ from test_lefdef import by_key, read_by_klayout
 from helpers import snapshot
 from hnlpu.embed import LayerKey, Layout, Taps, open_scheme
 from hnlpu.hardwire import Build, TileReader, file_sha256
-from hnlpu.masks import Format, MasksRecord, open_workers, write_masks
+from hnlpu.masks import Format, Layers, MasksRecord, open_workers, write_masks
 from hnlpu.masks._lef import macro_name
 from hnlpu.masks._names import identifier
 from hnlpu.place import PlacedTile, Tile, chip_tiles, die_plan, find_tiles
 from hnlpu.quantize import TWICE_E2M1, unpack
 from hnlpu.technology import FIXED, PROGRAMMABLE
 
+LAYER_FILES = {"layers.lyp", "layers.map"}
 MANY: tuple[str, ...] = ("taps", "taps on 4 chips", "regions")
 
 
@@ -33,9 +34,13 @@ def tiles_of(build: Build, *patterns: str, chips: tuple[int, ...] = ()) -> list[
 
 
 def write(
-    build: Build, out: Path, tiles: list[Tile], *formats: Format, with_base: bool = False
-) -> MasksRecord:
-    return write_masks(build, out, tiles, formats, open_workers(1), with_base=with_base)
+    build: Build, out: Path, tiles: list[Tile], *formats: Format, with_base: bool = False,
+    layers: Layers | None = None,
+) -> MasksRecord:  # fmt: skip
+    """All on mask layers where nothing else is asked for."""
+    return write_masks(
+        build, out, tiles, formats, open_workers(1), with_base=with_base, layers=layers or "mask"
+    )
 
 
 def places(build: Build, tiles: list[Tile]) -> list[PlacedTile]:
@@ -183,7 +188,7 @@ def test_klayout_opens_def_and_lef_in_silence(name: str, builds: Builds, tmp_pat
     prefix = "chip-00." if build.manifest.placement.chips > 1 else ""
     macro = macro_name(scheme, tile.shape)
     names = {f"{prefix}{tile.name}.def", f"{prefix}{tile.name}.tcl", f"{macro}.lef"}
-    assert record.files.keys() == names
+    assert record.files.keys() == names | LAYER_FILES
     out = tmp_path / "out"
     said, shapes, layout = read_by_klayout(out / f"{macro}.lef", out / f"{prefix}{tile.name}.def")
     assert said == ""
@@ -211,7 +216,8 @@ def test_a_part_of_the_tiles_is_written_as_in_the_whole(
     assert sum(whole.tiles.values()) == len(everything)
     assert part.digits == sum(tile.shape.weights for tile in few)
     file = f"chip-0{chip}"
-    assert part.files.keys() == {f"{file}.oas", f"{file}.cells.json", f"{file}.via-map.npz"}
+    written = {f"{file}.oas", f"{file}.cells.json", f"{file}.via-map.npz", f"{file}.drc"}
+    assert part.files.keys() == written | LAYER_FILES
     cells = [
         json.loads((tmp_path / x / f"{file}.cells.json").read_text()) for x in ("whole", "part")
     ]
@@ -249,8 +255,9 @@ def test_the_record_tells_what_is_in_the_folder(builds: Builds, tmp_path: Path) 
     assert (record.scheme, record.technology) == ("taps", "n5")
     assert record.build == file_sha256(build.directory / "manifest.json")
     assert {name.split(".")[-1] for name in here} == {
-        "oas", "json", "gds", "npz", "def", "lef", "tcl",
+        "oas", "json", "gds", "npz", "def", "lef", "tcl", "lyp", "map", "drc",
     }  # fmt: skip
+    assert record.layers == "mask"
     with zipfile.ZipFile(here["chip-00.via-map.npz"]) as archive:
         assert archive.testzip() is None
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}

@@ -76,7 +76,7 @@ def test_masks_from_files_are_checked_and_damage_ends_with_1(
     options = ("verify", directory, "--masks-from", out, "--workers", "1")
     code, printed, errors = cli(*options)
     assert (code, errors) == (0, "")
-    assert "masks files   passed  2 files" in printed
+    assert "masks files   passed  5 files" in printed
     assert printed.endswith(": sound\n")
     path = out / "chip-00.oas"
     whole = path.read_bytes()

@@ -30,6 +30,13 @@ def masks(
     format: Annotated[  # noqa: A002  the option's name
         list[str] | None, typer.Option(help="oasis (default), gds or via-map; may be repeated.")
     ] = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            help="mask (fixed, programmable, labels) or drawing (the process design kit's own; "
+            "default where the technology has them)."
+        ),
+    ] = None,
     with_base: Annotated[
         bool, typer.Option("--with-base", help="With the fixed layers and pin labels.")
     ] = False,
@@ -49,7 +56,7 @@ def masks(
     """Write the metal that carries the weights, as mask data."""
     from hnlpu._paths import absolute
     from hnlpu.hardwire import open_build
-    from hnlpu.masks import Format, jobs, open_workers, write_masks
+    from hnlpu.masks import Format, choose_layers, jobs, open_workers, write_masks
     from hnlpu.place import find_tiles
 
     build = open_build(directory)
@@ -60,6 +67,7 @@ def masks(
             raise InvalidInput(f"format {name!r} is unknown; choose from oasis, gds, via-map")
     formats += texts
     manifest = build.manifest
+    choose_layers(manifest.technology, layers)  # refused before anything is drawn
     tiles = find_tiles(manifest.placement, manifest.technology.array, chip or (), tile or ())
     target = absolute(output or Path(f"{build.directory}.masks"))
     began = time.monotonic()
@@ -71,8 +79,9 @@ def masks(
         open_workers(workers, ray, len(list(jobs(tiles)))) as drawers,
     ):
         record = write_masks(
-            build, target, tiles, formats, drawers, with_base=with_base, progress=progress
-        )
+            build, target, tiles, formats, drawers,
+            with_base=with_base, layers=layers, progress=progress,
+        )  # fmt: skip
     if png:
         _picture(build, tiles, target, alone=False, json=json)
     seconds = time.monotonic() - began
@@ -81,16 +90,16 @@ def masks(
         print_json(
             {
                 "directory": str(target), "formats": formats, "tiles": len(tiles),
-                "chips": len(record.tiles), "digits": record.digits, "bytes": size,
-                "bytes_per_digit": size / record.digits, "seconds": round(seconds, 3),
+                "chips": len(record.tiles), "layers": record.layers, "digits": record.digits,
+                "bytes": size, "bytes_per_digit": size / record.digits, "seconds": round(seconds, 3),
                 "files": sorted(record.files),
             }
         )  # fmt: skip
         return
     out.print(
         f"{target}: {len(tiles):,} tiles of {len(record.tiles)} chip{'s' * (len(record.tiles) > 1)}, "
-        f"{record.digits:,} digits as {', '.join(formats)}, {size / 1e6:,.1f} MB "
-        f"({size / record.digits:.2f} bytes a digit), in {seconds:.1f} s"
+        f"{record.digits:,} digits as {', '.join(formats)} on {record.layers} layers, "
+        f"{size / 1e6:,.1f} MB ({size / record.digits:.2f} bytes a digit), in {seconds:.1f} s"
     )
 
 

@@ -10,6 +10,7 @@ from hnlpu.masks._check import CheckTiles, TileResult, tiles_to_extract
 from hnlpu.masks._chip_check import check_borders, open_masks
 from hnlpu.masks._folder import new_folder
 from hnlpu.masks._judge import Judgement, judge_corner, judge_proof
+from hnlpu.masks._layers import Layers, choose_layers
 from hnlpu.masks._needs import programmable_masks, scheme_needs
 from hnlpu.masks._pool import Workers, open_workers
 from hnlpu.masks._proof import draw_proof
@@ -23,6 +24,7 @@ __all__ = [
     "Format",
     "Job",
     "Judgement",
+    "Layers",
     "MasksRecord",
     "TileResult",
     "TileSource",
@@ -30,6 +32,7 @@ __all__ = [
     "build_digest",
     "check_borders",
     "chip_name",
+    "choose_layers",
     "draw_proof",
     "jobs",
     "judge_border",

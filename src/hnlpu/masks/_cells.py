@@ -26,15 +26,25 @@ from hnlpu.embed import (
 from hnlpu.errors import DamagedMasks
 from hnlpu.hardwire import Build, TileReader
 from hnlpu.masks._extract import Base
+from hnlpu.masks._layers import LayerMap
 from hnlpu.masks._oasis_bytes import layout_payload
 from hnlpu.masks._oasis_cell import Cell, flatten
+from hnlpu.masks._oasis_names import NO_NAMES, Names
 from hnlpu.masks._oasis_read import parse_cell
-from hnlpu.masks._oasis_regions import regions_payload
-from hnlpu.masks._oasis_taps import pattern_cells, pattern_layout, pattern_name, taps_payload
-from hnlpu.masks._oasis_write import cell_record
+from hnlpu.masks._oasis_regions import regions_cell, regions_payload
+from hnlpu.masks._oasis_taps import (
+    pattern_cells,
+    pattern_layout,
+    pattern_name,
+    taps_box,
+    taps_payload,
+)
+from hnlpu.masks._oasis_write import Box, cell_record
 from hnlpu.masks._proof_regions import require_reach
+from hnlpu.place import chip_tiles
 
 BASES_KEPT = 4
+NUMBERINGS_KEPT = 2
 
 
 class TileSource:
@@ -48,6 +58,7 @@ class TileSource:
         self.base_metal = functools.lru_cache(BASES_KEPT)(self._base_metal)
         self.base_nets = functools.lru_cache(BASES_KEPT)(self._base_nets)
         self.require_reach = functools.lru_cache(BASES_KEPT)(self._require_reach)
+        self.numbers = functools.lru_cache(NUMBERINGS_KEPT)(self._numbers)
 
     def scheme(self, kind: ArrayKind) -> Scheme:
         """The scheme of an array kind in the build's technology."""
@@ -75,6 +86,21 @@ class TileSource:
         name = base_name(scheme, shape)
         record = cell_record(name, layout_payload(self.base(kind, shape)), compress=False)
         return Base(scheme.technology, parse_cell(record, name))
+
+    def _numbers(self, chip: int) -> dict[str, int]:
+        """Number of every cell that a chip's file may hold, by name.
+
+        Which of them are written makes no difference: a tile has the same bytes in any of the files.
+        """
+        manifest = self.build.manifest
+        tiles = list(chip_tiles(manifest.placement, manifest.technology.array, chip))
+        kinds = sorted(manifest.placement.kinds())
+        shapes = sorted({(tile.kind, tile.shape.rows, tile.shape.blocks) for tile in tiles})
+        names = [chip_name(chip)]
+        names += [name for kind in kinds for name in shared_layouts(self.scheme(kind))]
+        names += [base_name(self.scheme(k), TileShape(rows, n)) for k, rows, n in shapes]
+        names += [tile.name for tile in tiles]
+        return {name: number for number, name in enumerate(names)}
 
     @property
     def read(self) -> TileReader:
@@ -105,12 +131,30 @@ def tile_payload(scheme: Scheme, digits: TileDigits) -> bytes:
     return regions_payload(scheme, digits)
 
 
+def tile_cell(
+    scheme: Scheme, digits: TileDigits, layers: LayerMap, numbers: Mapping[str, int]
+) -> tuple[bytes, Box | None]:
+    """The same for a file of these layers and numbers of cells, and the box around it."""
+    if isinstance(scheme, Taps):
+        return taps_payload(scheme, digits, layers, numbers), taps_box(scheme, digits)
+    assert isinstance(scheme, Regions)
+    return regions_cell(scheme, digits, layers)
+
+
 def used_names(scheme: Scheme, digits: TileDigits) -> set[str]:
     """Names of the shared cells that a tile places."""
     if not isinstance(scheme, Taps) or not scheme.scale_stubs:
         return set()
     shifts = np.flatnonzero(np.bincount(digits.shifts.reshape(-1)))
     return {pattern_name(scheme, shift) for shift in shifts.tolist()}
+
+
+def shared_layouts(scheme: Scheme) -> dict[str, Layout]:
+    """The cells that tiles of a kind may place, by name."""
+    if not isinstance(scheme, Taps) or not scheme.scale_stubs:
+        return {}
+    shifts = range(scheme.kind.scale_range + 1)
+    return {pattern_name(scheme, shift): pattern_layout(scheme, shift) for shift in shifts}
 
 
 def shared_payloads(scheme: Scheme) -> dict[str, bytes]:
@@ -126,9 +170,14 @@ def shared_cells(scheme: Scheme) -> dict[str, Cell]:
     }
 
 
-def read_tile(record: bytes, shared: Mapping[str, Cell], where: str) -> Cell:
-    """A tile's cell from its record in a file, with all that it places; raises DamagedMasks."""
-    cell = parse_cell(record, where)
+def read_tile(
+    record: bytes, shared: Mapping[str, Cell], where: str, names: Names = NO_NAMES
+) -> Cell:
+    """A tile's cell from its record in a file, with all that it places; raises DamagedMasks.
+
+    `names` are those of the file that the record is from.
+    """
+    cell = parse_cell(record, where, names)
     try:
         return flatten({**shared, cell.name: cell}, cell.name)
     except DamagedMasks as error:
@@ -144,7 +193,9 @@ __all__ = [
     "pattern_name",
     "read_tile",
     "shared_cells",
+    "shared_layouts",
     "shared_payloads",
+    "tile_cell",
     "tile_payload",
     "used_names",
 ]

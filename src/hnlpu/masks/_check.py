@@ -12,7 +12,7 @@ but the names of pins.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,14 @@ from hnlpu.masks._cells import (
     shared_cells,
     tile_payload,
 )
-from hnlpu.masks._chip_file import ChipFile
 from hnlpu.masks._chip_geometry import Boxes, cell_boxes, joined, layout_boxes
 from hnlpu.masks._decode import decode_regions, decode_taps
 from hnlpu.masks._extract import Base
+from hnlpu.masks._files import ChipFile
+from hnlpu.masks._layers import LayerMap
 from hnlpu.masks._oasis_cell import Cell
-from hnlpu.masks._oasis_read import parse_cell
 from hnlpu.masks._oasis_write import cell_record
+from hnlpu.masks._record import read_record
 from hnlpu.masks._wires import check_wires
 from hnlpu.masks._write import Job, source_of
 from hnlpu.place import Tile
@@ -103,6 +104,7 @@ class _Reader:
         self._bases: dict[str, Base] = {}
         self._boxes: dict[str, Boxes] = {}
         self._files: dict[int, ChipFile] = {}
+        self._map: LayerMap | None = None
 
     def problems(self, tile: Tile, extracted: bool) -> tuple[list[str], list[str], Boxes]:
         """What is wrong with a tile in its metal's places and in its nets; boxes around the metal."""
@@ -111,11 +113,9 @@ class _Reader:
         try:
             if self._folder is None:
                 record = cell_record(tile.name, tile_payload(scheme, digits))
-                shared: Mapping[str, Cell] = self._shared_of(scheme)
+                cell = read_tile(record, self._shared_of(scheme), where)
             else:
-                file = self._file(tile.chip)
-                record, shared = file.record(tile.name), file.shared
-            cell = read_tile(record, shared, where)
+                cell = self._file(tile.chip).tile(tile.name, where)
             fixed = self._fixed_boxes(tile, scheme)
         except DamagedMasks as error:
             return [str(error)], [], {}
@@ -156,7 +156,7 @@ class _Reader:
         if self._folder is None or name not in self._file(tile.chip).cells:
             return None
         if name not in self._base_cells:
-            self._base_cells = {name: parse_cell(self._file(tile.chip).record(name), name)}
+            self._base_cells = {name: self._file(tile.chip).base(name)}
         return self._base_cells[name]
 
     def _base(self, tile: Tile, scheme: Scheme) -> Base:
@@ -177,7 +177,10 @@ class _Reader:
     def _file(self, chip: int) -> ChipFile:
         if chip not in self._files:
             assert self._folder is not None
-            self._files[chip] = self._open.enter_context(ChipFile(self._folder, chip))
+            if self._map is None:
+                technology = self._source.build.manifest.technology
+                self._map = LayerMap(technology, read_record(self._folder).layers)
+            self._files[chip] = self._open.enter_context(ChipFile(self._folder, chip, self._map))
         return self._files[chip]
 
     def _extract(

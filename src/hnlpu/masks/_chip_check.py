@@ -16,13 +16,13 @@ import numpy as np
 
 from hnlpu.embed import largest_space_nm
 from hnlpu.errors import DamagedMasks, InvalidInput
-from hnlpu.hardwire import Build, file_sha256
+from hnlpu.hardwire import Build
 from hnlpu.masks._cells import TileSource, base_name, chip_name
 from hnlpu.masks._check import TileResult
-from hnlpu.masks._chip_file import ChipFile
 from hnlpu.masks._chip_geometry import Boxes, TileBoxes, chip_problems, near_tiles
+from hnlpu.masks._files import ChipFile, file_problems
+from hnlpu.masks._layers import LayerMap
 from hnlpu.masks._oasis_cell import Cell
-from hnlpu.masks._oasis_read import parse_cell
 from hnlpu.masks._record import RECORD, MasksRecord, build_digest, read_cells, read_record
 from hnlpu.masks._write import tile_places
 from hnlpu.place import DiePlan, Tile, chip_plan, find_tiles
@@ -50,7 +50,7 @@ def open_masks(build: Build, folder: Path) -> tuple[MasksRecord, list[Tile], lis
         )
     if "oasis" not in record.formats:
         raise DamagedMasks(f"{folder}: holds no OASIS; write the masks with --format oasis")
-    problems, tiles = list(_altered(folder, record)), []
+    problems, tiles = list(file_problems(folder, record)), []
     for chip in record.tiles:
         if chip >= build.manifest.placement.chips:
             problems.append(f"{folder / RECORD}: names chip {chip}, which the build does not have")
@@ -63,20 +63,6 @@ def open_masks(build: Build, folder: Path) -> tuple[MasksRecord, list[Tile], lis
         tiles += here
         problems += found
     return record, tiles, problems
-
-
-def _altered(folder: Path, record: MasksRecord) -> Iterator[str]:
-    """Files that are not those of the record, by their digests."""
-    for name, file in record.files.items():
-        path = folder / name
-        try:
-            if path.stat().st_size != file.bytes or file_sha256(path) != file.sha256:
-                yield f"{path}: altered (its digest is not that of {RECORD})"
-        except OSError as error:
-            yield f"{path}: cannot be read ({error.strerror})"
-    known_names = {RECORD, *record.files}
-    strangers = (path for path in sorted(folder.iterdir()) if path.name not in known_names)
-    yield from (f"{path}: is not part of the masks" for path in strangers)
 
 
 def _open_chip(
@@ -96,7 +82,8 @@ def _open_chip(
         )
     try:
         expected = expected_places(build, chip, here)
-        problems += place_problems(file, top_cell(folder, chip), expected, record.with_base)
+        top = top_cell(build, folder, chip, record)
+        problems += place_problems(file, top, expected, record.with_base)
     except DamagedMasks as error:
         problems.append(str(error))
     return here, problems
@@ -164,11 +151,11 @@ def _misplaced_bases(file: str, top: Cell, expected: Expected) -> Iterator[str]:
             yield f"{file}: fixed metal {name} lies at {place}, where no tile of its shape is"
 
 
-def top_cell(folder: Path, chip: int) -> Cell:
+def top_cell(build: Build, folder: Path, chip: int, record: MasksRecord) -> Cell:
     """The cell of a chip that places all others; raises DamagedMasks."""
-    name = chip_name(chip)
-    with ChipFile(folder, chip) as file:
-        return parse_cell(file.record(name), f"{folder / name}.oas: {name}")
+    name, layers = chip_name(chip), LayerMap(build.manifest.technology, record.layers)
+    with ChipFile(folder, chip, layers) as file:
+        return file.cell(name, f"{folder / name}.oas: {name}")
 
 
 # -- borders ---------------------------------------------------------------------------------
@@ -199,7 +186,7 @@ def _of_chip(
     top = None
     if folder is not None:
         try:
-            top = top_cell(folder, plan.chip)
+            top = top_cell(build, folder, plan.chip, read_record(folder))
         except DamagedMasks:
             return  # told with the files
     yield from border_problems(technology, plan, boxes, top, where)

@@ -5,8 +5,9 @@
     grid                AREF        60 or so: its rectangle is a cell of its own
     label               TEXT        36 bytes and the text
 
-Cells of vias and of grids' rectangles are made once a file, at its end.  The file has no dates:
-the same layout gives the same bytes.  (GDSII Stream Format Manual, Release 6.0.)
+Cells of vias and of grids' rectangles are made once a file, at its end.  All dates are the first that
+archives know: the same layout gives the same bytes.  A placement may have its cell's full name as
+a property.  (GDSII Stream Format Manual, Release 6.0.)
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.embed import Grid, Label, LayerKey, Layout, Rectangles
+from hnlpu.errors import DoesNotFit
+from hnlpu.masks._layers import LayerMap
 from hnlpu.technology import FIXED, PROGRAMMABLE, Cut, Technology
 
 HEADER, BGNLIB, LIBNAME, UNITS, ENDLIB = 0x0002, 0x0102, 0x0206, 0x0305, 0x0400
@@ -28,20 +31,30 @@ BGNSTR, STRNAME, ENDSTR = 0x0502, 0x0606, 0x0700
 BOUNDARY, SREF, AREF, TEXT, ENDEL = 0x0800, 0x0A00, 0x0B00, 0x0C00, 0x1100
 LAYER, DATATYPE, XY, SNAME, COLROW = 0x0D02, 0x0E02, 0x1003, 0x1206, 0x1302
 TEXTTYPE, STRING = 0x1602, 0x1906
+PROPATTR, PROPVALUE = 0x2B02, 0x2C06
 
 VERSION = 600
+DATE = struct.pack(">6h", 1980, 1, 1, 0, 0, 0)
+MOST_LAYER = 32767
+"""Layers, datatypes and texttypes are signed numbers of 16 bits."""
+MOST_STRING, MOST_PROPERTY = 512, 126
+"""Characters of a text and of a property."""
+FULL_NAME = 1
+"""The attribute that holds the name of a placed cell in other files."""
 MOST_COLUMNS = 32767
 """Columns or rows of one AREF: a signed number of 16 bits."""
-_NAME = re.compile(r"[A-Za-z0-9_?$]+")
-_OWN = re.compile(r"V[0-9]|R[0-9]+_[0-9]+_[0-9]+x[0-9]+")
+_NAME = re.compile(r"[A-Za-z0-9_?$]{1,32}")
+OWN_NAMES = re.compile(r"V[0-9]+|R[0-9]+_[0-9]+_[0-9]+x[0-9]+", re.IGNORECASE)
+"""Names of cells of single rectangles."""
 
 
 class Placement(NamedTuple):
-    """A cell placed upright with its origin at (x, y) nm."""
+    """A cell placed upright with its origin at (x, y) nm, and its name without GDSII's limits."""
 
     cell: str
     x: int
     y: int
+    full_name: str = ""
 
 
 class ShapeCell(NamedTuple):
@@ -62,18 +75,31 @@ class GdsCell:
     shapes: frozenset[ShapeCell]
 
 
+def require_gds_layers(layers: LayerMap) -> None:
+    """Raise DoesNotFit where a layer has a number that GDSII cannot hold."""
+    for layer in layers.named([each.name for each in layers.technology.layers]):
+        if max(layer.key) > MOST_LAYER:
+            raise DoesNotFit(
+                f"technology {layers.technology.name}: {layer.name} is layer {layer.key[0]}/"
+                f"{layer.key[1]}, GDSII has numbers up to {MOST_LAYER}; choose --format oasis"
+            )
+
+
 def gds_cell(
-    technology: Technology, name: str, layout: Layout, placements: Sequence[Placement] = ()
-) -> GdsCell:
+    technology: Technology, name: str, layout: Layout, placements: Sequence[Placement] = (),
+    layers: LayerMap | None = None,
+) -> GdsCell:  # fmt: skip
     """One cell as a file holds it; may run in any process, `GdsWriter` puts it in place.
 
-    Raises ValueError for a name that GDSII does not allow or that belongs to a rectangle's cell.
+    On the layout's own layers, or those of `layers`.  Raises ValueError for a name that GDSII does
+    not allow or that belongs to a rectangle's cell, and for a text that is too long.
     """
-    if not _NAME.fullmatch(name) or _OWN.fullmatch(name):
+    if not _NAME.fullmatch(name) or OWN_NAMES.fullmatch(name):
         raise ValueError(f"GDSII cannot name a cell {name!r}")
-    parts = [_record(BGNSTR, bytes(24)), _record(STRNAME, _text(name))]
+    parts = [_record(BGNSTR, 2 * DATE), _record(STRNAME, _text(name))]
     shapes: set[ShapeCell] = set()
-    vias = _via_cells(technology)
+    vias = _via_cells(technology, layers)
+    layout = layout if layers is None else layers.layout(layout)
     for grid in layout.grids:
         if grid.count == 1:
             parts.append(_boundaries(grid.layer, grid.rectangles()))
@@ -94,7 +120,7 @@ def gds_cell(
             parts.append(_references(via.name, places))
         parts.append(_boundaries(layer, rectangles[~whole]))
     parts += _labels(layout.labels)
-    parts += (_references(cell, np.array([[x, y]])) for cell, x, y in placements)
+    parts += (_placed(placement) for placement in placements)
     parts.append(_record(ENDSTR))
     return GdsCell(name, b"".join(parts), frozenset(shapes))
 
@@ -107,15 +133,15 @@ class GdsWriter:
         self._names: set[str] = set()
         self._shapes: set[ShapeCell] = set()
         file.write(_record(HEADER, struct.pack(">h", VERSION)))
-        file.write(_record(BGNLIB, bytes(24)) + _record(LIBNAME, _text(library)))
+        file.write(_record(BGNLIB, 2 * DATE) + _record(LIBNAME, _text(library)))
         # a unit in user units (micrometres), and in metres
         file.write(_record(UNITS, _real(1e-3) + _real(1e-9)))
 
     def put_cell(self, cell: GdsCell) -> None:
         """Append a cell; ValueError if the file has one of this name."""
-        if cell.name in self._names:
+        if cell.name.casefold() in self._names:
             raise ValueError(f"two cells are named {cell.name!r}")
-        self._names.add(cell.name)
+        self._names.add(cell.name.casefold())
         self._shapes |= cell.shapes
         self._file.write(cell.data)
 
@@ -123,7 +149,8 @@ class GdsWriter:
         """Write the cells of single rectangles and the end."""
         for name, layer, width, height in sorted(self._shapes):
             rectangle = np.array([[0, 0, width, height]], np.int32)
-            head = _record(BGNSTR, bytes(24)) + _record(STRNAME, _text(name))
+            assert _NAME.fullmatch(name)  # coordinates of 32 bits make no longer one
+            head = _record(BGNSTR, 2 * DATE) + _record(STRNAME, _text(name))
             self._file.write(head + _boundaries(layer, rectangle) + _record(ENDSTR))
         self._file.write(_record(ENDLIB))
 
@@ -136,16 +163,16 @@ def write_gds(file: BinaryIO, cells: Iterable[GdsCell], library: str = "HNLPU") 
     writer.end()
 
 
-def _via_cells(technology: Technology) -> dict[LayerKey, ShapeCell]:
+def _via_cells(technology: Technology, layers: LayerMap | None) -> dict[LayerKey, ShapeCell]:
     """The cell of a via for every cut layer, fixed and programmable, with the shortest name."""
     cuts = [layer for layer in technology.layers if isinstance(layer, Cut)]
-    return {
-        (cut.gds_layer, datatype): ShapeCell(
-            f"V{2 * n + datatype}", (cut.gds_layer, datatype), *cut.size_nm
-        )
-        for n, cut in enumerate(cuts)
-        for datatype in (FIXED, PROGRAMMABLE)
-    }
+    found: dict[LayerKey, ShapeCell] = {}
+    for n, cut in enumerate(cuts):
+        for datatype in (FIXED, PROGRAMMABLE):
+            key = cut.gds_layer, datatype
+            key = key if layers is None else layers.key(key)
+            found.setdefault(key, ShapeCell(f"V{2 * n + datatype}", key, *cut.size_nm))
+    return found
 
 
 def _grid_cell(grid: Grid, vias: dict[LayerKey, ShapeCell]) -> ShapeCell:
@@ -183,6 +210,17 @@ def _references(cell: str, places: npt.NDArray[np.integer]) -> bytes:
     return _filled(head, places, _record(ENDEL))
 
 
+def _placed(placement: Placement) -> bytes:
+    """A placement of a cell, with its full name where that is no longer than properties are."""
+    cell, x, y, full_name = placement
+    end = _record(ENDEL)
+    plain = _references(cell, np.array([[x, y]]))
+    if not full_name or len(full_name) > MOST_PROPERTY:
+        return plain
+    told = _record(PROPATTR, struct.pack(">h", FULL_NAME)) + _record(PROPVALUE, _text(full_name))
+    return plain[: -len(end)] + told + end
+
+
 def _boundaries(layer: LayerKey, rectangles: Rectangles) -> bytes:
     """Rectangles int32 [n, 4] as closed polygons of four corners."""
     head = _record(BOUNDARY) + _layer(LAYER, layer[0]) + _layer(DATATYPE, layer[1])
@@ -195,6 +233,8 @@ def _labels(labels: Sequence[Label]) -> Iterator[bytes]:
     for label in labels:
         groups.setdefault((label.layer, len(_text(label.text))), []).append(label)
     for (layer, length), members in sorted(groups.items()):
+        if length > MOST_STRING:
+            raise ValueError(f"GDSII cannot hold a text of {length} characters")
         head = _record(TEXT) + _layer(LAYER, layer[0]) + _layer(TEXTTYPE, layer[1])
         tail = _record(STRING, bytes(length)) + _record(ENDEL)
         places = np.array([label[2:] for label in members])

@@ -8,12 +8,21 @@
     GND, PWR     GND, PWR
 
 Pins translate both ways without loss: a label holds dots and signs and no underscore.
+
+GDSII has names of at most 32 characters.  A cell whose identifier is longer, or another cell's too,
+gets its number in the file's table of cells and as much of the identifier's end as there is room for:
+
+    model.layers.0.mlp.experts.gate_up_proj.e0.n32.b0     c12_experts_gate_up_proj_e0_n32_b0
+
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Mapping
 
+MOST_GDS_CHARACTERS = 32
 _LABEL = re.compile(r"GND|PWR|[a-z][0-9]+(\.[+-]?[0-9]+)*")
 _IDENTIFIER = re.compile(r"GND|PWR|[a-z][0-9]+(_[pm]?[0-9]+)*")
 _TO_IDENTIFIER = str.maketrans({".": "_", "+": "p", "-": "m"})
@@ -42,3 +51,31 @@ def identifier(text: str) -> str:
     """
     plain = _OTHER.sub("_", text)
     return plain if plain[:1].isalpha() else f"n{plain}"
+
+
+def gds_names(numbers: Mapping[str, int], taken: re.Pattern[str]) -> dict[str, str]:
+    """A name for GDSII for every cell of a file, by the cell's name; no two are alike in any case.
+
+    `numbers` are those of all cells that the file may hold, so that a cell's name does not depend on
+    which of them it does hold; what `taken` matches is the file format's own.
+    """
+    plain = {name: identifier(name) for name in numbers}
+    count = Counter(text.casefold() for text in plain.values())
+    found: dict[str, str] = {}
+    for name, text in plain.items():
+        fits = len(text) <= MOST_GDS_CHARACTERS and count[text.casefold()] == 1
+        if not fits or taken.fullmatch(text) or _NUMBERED.match(text):
+            text = _numbered(numbers[name], text)
+        found[name] = text
+    return found
+
+
+_NUMBERED = re.compile(r"c[0-9]+(_|$)", re.IGNORECASE)
+
+
+def _numbered(number: int, text: str) -> str:
+    """c, the number, and the end of the text from the start of a word on."""
+    head = f"c{number}"
+    room = MOST_GDS_CHARACTERS - len(head) - 1
+    tail = text if len(text) <= room else text[-room:].partition("_")[2]
+    return f"{head}_{tail}" if tail else head

@@ -11,18 +11,22 @@ value of the record before), then layer, datatype, width, height, x, y and the r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from hnlpu._njit import njit
-from hnlpu.embed import Grid, Label, LayerKey, Layout, Rectangles, label_table
+from hnlpu.embed import Grid, Label, LabelTable, LayerKey, Layout, Rectangles, label_table
 
 Bytes = npt.NDArray[np.uint8]
 
 MAGIC = b"%SEMI-OASIS\r\n"
-START, END, CELL, PLACEMENT, TEXT, RECTANGLE, PROPERTY, CBLOCK = 1, 2, 14, 17, 19, 20, 28, 34
+START, END, PLACEMENT, TEXT, RECTANGLE, PROPERTY, CBLOCK = 1, 2, 17, 19, 20, 28, 34
+CELL_BY_NUMBER, CELL = 13, 14
+CELLNAME, CELLNAME_NUMBERED, TEXTSTRING, PROPNAME, PROPSTRING = 3, 4, 5, 7, 9
+LAYERNAME, TEXT_LAYERNAME = 11, 12
+UNSIGNED_VALUE, SIGNED_VALUE, A_STRING_NUMBER, N_STRING_NUMBER = 8, 9, 13, 15
 SQUARE, WIDTH, HEIGHT, X, Y, REPETITION, DATATYPE, LAYER = 128, 64, 32, 16, 8, 4, 2, 1
 
 
@@ -47,12 +51,20 @@ def string(text: str) -> bytes:
     return unsigned(len(raw)) + raw
 
 
-def layout_payload(layout: Layout) -> bytes:
-    """The records of a cell's grids, rectangles and labels."""
+class Numbering(Protocol):
+    """Gives the numbers [n] of the strings of a table's labels."""
+
+    def of(self, table: LabelTable) -> npt.NDArray[np.int64]:
+        """As `hnlpu.masks._oasis_texts.TextNumbers` does."""
+        ...
+
+
+def layout_payload(layout: Layout, texts: Numbering | None = None) -> bytes:
+    """The records of a cell's grids, rectangles and labels; strings by number where `texts` is given."""
     parts = [_grid_record(grid) for grid in layout.grids]
     for layer, rectangles in sorted(layout.rectangles.items()):
         parts.append(rectangle_records(layer, rectangles))
-    parts.append(label_records(layout.labels))
+    parts.append(label_records(layout.labels, texts))
     return b"".join(parts)
 
 
@@ -71,14 +83,35 @@ def _grid_record(g: Grid) -> bytes:
     return bytes([RECTANGLE, info]) + fields + repetition
 
 
-def placement_record(cell: str, x: int, y: int) -> bytes:
-    """One cell placed at (x, y), upright."""
-    return bytes([PLACEMENT, 0b10110000]) + string(cell) + signed(x) + signed(y)
+def placement_record(cell: str | int, x: int, y: int) -> bytes:
+    """One cell, by its name or its number in the file's table, placed at (x, y), upright."""
+    by_number = isinstance(cell, int)
+    name = unsigned(cell) if isinstance(cell, int) else string(cell)
+    return (
+        bytes([PLACEMENT, 0b11110000 if by_number else 0b10110000]) + name + signed(x) + signed(y)
+    )
 
 
-def property_record(name: str, value: str) -> bytes:
-    """A property with one string value, of the file or of the record before."""
-    return bytes([PROPERTY, 0b00010100]) + string(name) + unsigned(10) + string(value)
+def property_record(name: int, *values: bytes, standard: bool = False) -> bytes:
+    """A property of the file or of the record before: its name's number, and its values' bytes."""
+    info = len(values) << 4 | 0b0110 | standard
+    return bytes([PROPERTY, info]) + unsigned(name) + b"".join(values)
+
+
+def unsigned_value(value: int) -> bytes:
+    """An unsigned integer as the value of a property."""
+    return unsigned(UNSIGNED_VALUE) + unsigned(value)
+
+
+def signed_value(value: int) -> bytes:
+    """A signed integer as the value of a property."""
+    return unsigned(SIGNED_VALUE) + signed(value)
+
+
+def layer_name_records(name: str, layer: int, datatype: int) -> bytes:
+    """LAYERNAME records of a layer's shapes and of its texts."""
+    interval = string(name) + b"\x03" + unsigned(layer) + b"\x03" + unsigned(datatype)
+    return bytes([LAYERNAME]) + interval + bytes([TEXT_LAYERNAME]) + interval
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -120,11 +153,39 @@ def _labels(
     return at
 
 
-def label_records(labels: Sequence[Label]) -> bytes:
-    """One TEXT record a label."""
+@njit(cache=True, nogil=True)
+def _numbered_labels(
+    numbers: npt.NDArray[np.int64], places: npt.NDArray[np.int64], out: Bytes
+) -> int:
+    at = 0
+    key = x = y = np.int64(-1)
+    for n in range(len(numbers)):
+        # info 0CNXYRTL: a string by its number; what is as before is left out
+        new_x, new_y, new_key = places[n, 1] != x, places[n, 2] != y, places[n, 0] != key
+        if n == 0:
+            new_x = new_y = new_key = True
+        out[at] = 19
+        out[at + 1] = 96 | (16 if new_x else 0) | (8 if new_y else 0) | (3 if new_key else 0)
+        at = put_unsigned(out, at + 2, numbers[n])
+        if new_key:
+            at = put_unsigned(out, at, places[n, 0] >> 16)
+            at = put_unsigned(out, at, places[n, 0] & 65535)
+        if new_x:
+            at = put_signed(out, at, places[n, 1])
+        if new_y:
+            at = put_signed(out, at, places[n, 2])
+        key, x, y = places[n, 0], places[n, 1], places[n, 2]
+    return at
+
+
+def label_records(labels: Sequence[Label], texts: Numbering | None = None) -> bytes:
+    """One TEXT record a label; its string is its own, or a number of `texts`."""
     if not labels:
         return b""
     table = label_table(labels)
+    if texts is not None:
+        out = np.empty(32 * len(labels) + 16, np.uint8)
+        return out[: _numbered_labels(texts.of(table), table.places, out)].tobytes()
     out = np.empty(len(table.text) + 32 * len(labels), np.uint8)
     return out[: _labels(table.text, table.ends, table.places, out)].tobytes()
 

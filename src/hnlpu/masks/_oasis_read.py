@@ -7,7 +7,6 @@ mask of rectangles can hold is accepted; a polygon or a rotated cell is refused,
 from __future__ import annotations
 
 import mmap
-import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,6 +22,9 @@ from hnlpu.errors import DamagedMasks
 from hnlpu.masks import _oasis_parse as p
 from hnlpu.masks._oasis_bytes import MAGIC
 from hnlpu.masks._oasis_cell import MOST_SHAPES, Cell, flatten
+from hnlpu.masks._oasis_names import NO_NAMES, Names, Strings, read_end
+from hnlpu.masks._oasis_stream import Stream
+from hnlpu.masks._oasis_write import SIGNATURE_BYTES
 
 UNCOMPRESSED_LIMIT = 2**28  # of one block; a tile has a few megabytes
 MOST_COLUMNS = 2**22
@@ -31,57 +33,22 @@ MOST_COLUMNS = 2**22
 
 @dataclass
 class _Tables:
-    """Names by reference number, as the file's name records give them."""
+    """Names by reference number, as the file's name records give them, and where END has the tables."""
 
     cells: dict[int, str] = field(default_factory=dict)
     texts: dict[int, str] = field(default_factory=dict)
+    property_names: dict[int, str] = field(default_factory=dict)
+    property_strings: dict[int, str] = field(default_factory=dict)
+    tables_in_end: bool = False
 
+    def of_record(self, record: int) -> dict[int, str]:
+        """The table that a name record, implicit or with a number, belongs to."""
+        tables = (self.cells, self.texts, self.property_names, self.property_strings)
+        return tables[(record - 3) // 2]
 
-class _Stream:
-    """Positions in one run of bytes; every read is checked against its end."""
-
-    def __init__(self, data: bytes | mmap.mmap | memoryview, where: str):
-        self.data = np.frombuffer(data, np.uint8)
-        self.at = 0
-        self.where = where
-
-    def fail(self, what: str) -> DamagedMasks:
-        return DamagedMasks(f"{self.where}: {what} at byte {self.at}; write the masks again")
-
-    def take(self, count: int) -> bytes:
-        if count > len(self.data) - self.at:
-            raise self.fail("is cut short")
-        self.at += count
-        return self.data[self.at - count : self.at].tobytes()
-
-    def unsigned(self) -> int:
-        value, shift = 0, 0
-        while True:
-            byte = self.take(1)[0]
-            value |= (byte & 127) << shift
-            if byte < 128:
-                return value
-            shift += 7
-            if shift > 63:
-                raise self.fail("holds a number that is too large")
-
-    def string(self) -> str:
-        return self.take(self.unsigned()).decode("latin-1")
-
-    def real(self) -> float:
-        kind = self.unsigned()
-        if kind in (0, 1):
-            return float(self.unsigned()) * (-1 if kind else 1)
-        if kind in (2, 3, 4, 5):
-            top = self.unsigned() if kind > 3 else 1
-            if not (below := self.unsigned()):
-                raise self.fail("divides by zero")
-            return top / below * (-1 if kind % 2 else 1)
-        if kind == 6:
-            return float(struct.unpack("<f", self.take(4))[0])
-        if kind == 7:
-            return float(struct.unpack("<d", self.take(8))[0])
-        raise self.fail("holds a number of unknown kind")
+    def names(self) -> Names:
+        """Those of cells and texts for `_Cell.finish`."""
+        return Names(Strings.of(self.cells), Strings.of(self.texts))
 
 
 class _Cell:
@@ -99,10 +66,10 @@ class _Cell:
         self.placements = np.empty((1 << 10, 10), np.int64)
         self.state[p.COLUMNS] = 1  # the first is 0, for what is not repeated
         self.found: list[LabelTable] = []
-        self.referenced: list[tuple[int, int, int, int]] = []
+        self.referenced: list[npt.NDArray[np.int64]] = []
         self.placed: dict[str | int, list[npt.NDArray[np.int64]]] = {}
 
-    def feed(self, stream: _Stream) -> bool:
+    def feed(self, stream: Stream) -> bool:
         """Parse up to the end or another record; True if a record is left to look at."""
         free = len(self.columns) - int(self.state[p.COLUMNS])
         coming = min(len(stream.data) - stream.at, MOST_COLUMNS)
@@ -133,7 +100,7 @@ class _Cell:
                 self._resolve(stream)
                 return bool(why == p.OTHER_RECORD)
 
-    def _grow(self, stream: _Stream) -> None:
+    def _grow(self, stream: Stream) -> None:
         """Make more room: for what is half full, or for all if one record alone needs it."""
         names = ("rectangles", "runs", "rows", "columns", "labels", "placements")
         used = {name: int(self.state[getattr(p, name.upper())]) for name in names}
@@ -146,7 +113,7 @@ class _Cell:
             grown[: used[name]] = array[: used[name]]
             setattr(self, name, grown)
 
-    def _resolve(self, stream: _Stream) -> None:
+    def _resolve(self, stream: Stream) -> None:
         """Turn places of strings into strings, before the bytes they lie in go away."""
         data = stream.data
 
@@ -169,7 +136,9 @@ class _Cell:
             ends = np.cumsum(own[:, 2])
             p.gather(data, own, text)
             self.found.append(LabelTable(own[:, [0, 3, 4]], text, ends))
-        self.referenced += labels[labels[:, 1] == -1][:, [0, 2, 3, 4]].tolist()
+        by_number = labels[labels[:, 1] == -1]
+        if len(by_number):
+            self.referenced.append(by_number)
         found = self.placements[: self.state[p.PLACEMENTS]]
         changes = (found[1:, 0] != found[:-1, 0]) | (found[1:, 1] != found[:-1, 1])
         cuts = np.flatnonzero(changes) + 1
@@ -180,7 +149,7 @@ class _Cell:
         self.state[[p.LABELS, p.PLACEMENTS]] = 0
         self.state[[p.CELL_AT, p.TEXT_AT, p.LIST]] = -2
 
-    def finish(self, name: str, tables: _Tables, where: str) -> Cell:
+    def finish(self, name: str, names: Names, where: str) -> Cell:
         cell = Cell(name)
         for key, first, behind in self.runs[: self.state[p.RUNS]].tolist():
             layer = (key >> 16, key & 65535)
@@ -191,24 +160,21 @@ class _Cell:
             if behind > first:
                 layer = (int(rows[first, 0]) >> 16, int(rows[first, 0]) & 65535)
                 cell.rows.setdefault(layer, []).append(Rows(rows[first:behind, 1:], self.columns))
-
-        def text_of(reference: str | int, names: dict[int, str]) -> str:
-            if isinstance(reference, str):
-                return reference
-            if reference not in names:
-                raise DamagedMasks(f"{where}: cell {name} uses a name that the file lacks")
-            return names[reference]
-
+        lacking = DamagedMasks(
+            f"{where}: cell {name} uses a name that the file lacks; write the masks again"
+        )
         cell.labels = list(self.found)
-        if self.referenced:
-            places = np.array([[k, x, y] for k, _, x, y in self.referenced], np.int64)
-            strings = [text_of(t, tables.texts).encode("latin-1") for _, t, _, _ in self.referenced]
-            ends = np.cumsum([len(raw) for raw in strings], dtype=np.int64)
-            text = np.frombuffer(b"".join(strings), np.uint8)
-            cell.labels.append(LabelTable(places, text, ends))
+        for labels in self.referenced:
+            found = names.texts.gather(labels[:, 2])
+            if found is None:
+                raise lacking
+            cell.labels.append(LabelTable(labels[:, [0, 3, 4]], *found))
         for reference, parts in self.placed.items():
             heads = np.concatenate(parts) if len(parts) > 1 else parts[0]
-            cell.placed[text_of(reference, tables.cells)] = Rows(heads, self.columns)
+            child = reference if isinstance(reference, str) else names.cells.get(reference)
+            if child is None:
+                raise lacking
+            cell.placed[child] = Rows(heads, self.columns)
         return cell
 
 
@@ -235,40 +201,53 @@ def read_oasis(path: Path) -> OasisFile:
 
 
 def parse_oasis(data: bytes, where: str) -> OasisFile:
-    """Read all cells of the bytes of a file named `where`."""
-    stream = _Stream(data, where)
+    """Read all cells of the bytes of a file named `where`, and check its signature if it has one."""
+    stream = Stream(data, where)
     if stream.take(len(MAGIC)) != MAGIC:
         stream.at = 0
         raise stream.fail("is not OASIS")
-    properties: dict[str, str] = {}
+    properties: list[tuple[str | int, str | int]] = []
     tables = _Tables()
     growing: list[tuple[str | int, _Cell]] = []
     for record in _records(stream, tables, properties, growing):
         growing.append((record, _Cell()))  # noqa: PERF401  the walk reads what it has grown
-    cells = {}
+    end = read_end(data[stream.at - 1 :], tables_in_end=tables.tables_in_end, where=where)
+    if (problem := end.signature_problem(data[:-SIGNATURE_BYTES])) is not None:
+        raise DamagedMasks(f"{where}: {problem}; write the masks again")
+    cells, names = {}, tables.names()
     for reference, cell in growing:
         name = reference if isinstance(reference, str) else tables.cells.get(reference)
         if name is None:
             raise DamagedMasks(f"{where}: a cell has no name; write the masks again")
-        cells[name] = cell.finish(name, tables, where)
-    return OasisFile(cells, properties)
+        cells[name] = cell.finish(name, names, where)
+    told = {
+        tables.property_names.get(name, "") if isinstance(name, int) else name:
+        tables.property_strings.get(value, "") if isinstance(value, int) else value
+        for name, value in properties
+    }  # fmt: skip
+    return OasisFile(cells, told)
 
 
-def parse_cell(data: bytes, where: str) -> Cell:
-    """Read one CELL record and all that belongs to it, as `OasisWriter.cell` lays it down."""
-    stream = _Stream(data, where)
+def parse_cell(data: bytes, where: str, names: Names = NO_NAMES) -> Cell:
+    """Read one CELL record and all that belongs to it, as `cell_record` lays it down.
+
+    `names` are those of the file that it is from, for what it calls by number.
+    """
+    stream = Stream(data, where)
     growing: list[tuple[str | int, _Cell]] = []
-    tables = _Tables()
-    for record in _records(stream, tables, {}, growing, started=True):
+    for record in _records(stream, _Tables(), [], growing, started=True):
         growing.append((record, _Cell()))  # noqa: PERF401  the walk reads what it has grown
     if len(growing) != 1:
         raise stream.fail(f"holds {len(growing)} cells where one must be")
-    name = growing[0][0]
-    return growing[0][1].finish(str(name), tables, where)
+    reference, cell = growing[0]
+    name = reference if isinstance(reference, str) else names.cells.get(reference)
+    if name is None:
+        raise stream.fail(f"holds cell number {reference}, which the file has no name for")
+    return cell.finish(name, names, where)
 
 
 def _records(
-    stream: _Stream, tables: _Tables, properties: dict[str, str],
+    stream: Stream, tables: _Tables, properties: list[tuple[str | int, str | int]],
     growing: list[tuple[str | int, _Cell]], *, started: bool = False, packed: bool = False,
 ) -> Iterator[str | int]:  # fmt: skip
     """Walk a file; yields the name or number of each cell, whose records then go to growing[-1]."""
@@ -288,7 +267,7 @@ def _records(
         if record == 34 and packed:
             raise stream.fail("holds a packed block within another")
         if record == 34:
-            inner = _Stream(_inflate(stream), stream.where)
+            inner = Stream(_inflate(stream), stream.where)
             if not growing or growing[-1][1].feed(inner):
                 # names may be packed as well
                 yield from _records(inner, tables, properties, growing, started=True, packed=True)
@@ -299,7 +278,8 @@ def _records(
             unit = stream.real()
             if unit != 1000:
                 raise stream.fail(f"has {unit:g} units a micron where masks have 1000")
-            if stream.unsigned() == 0:
+            tables.tables_in_end = stream.unsigned() != 0
+            if not tables.tables_in_end:
                 for _ in range(12):
                     stream.unsigned()
         elif record == 2:
@@ -311,7 +291,7 @@ def _records(
         raise stream.fail("is cut short")
 
 
-def _inflate(stream: _Stream) -> bytes:
+def _inflate(stream: Stream) -> bytes:
     if stream.unsigned() != 0:
         raise stream.fail("is packed in an unknown way")
     size, packed = stream.unsigned(), stream.unsigned()
@@ -327,7 +307,7 @@ def _inflate(stream: _Stream) -> bytes:
     return data
 
 
-def _name(stream: _Stream, record: int, tables: _Tables) -> None:
+def _name(stream: Stream, record: int, tables: _Tables) -> None:
     """CELLNAME, TEXTSTRING, PROPNAME, PROPSTRING, LAYERNAME, implicit or with a number."""
     if record in (11, 12):
         stream.string()
@@ -340,21 +320,25 @@ def _name(stream: _Stream, record: int, tables: _Tables) -> None:
         stream.at -= 1
         raise stream.fail(f"holds record {record}, which masks of rectangles do not have")
     text = stream.string()
-    table = tables.cells if record in (3, 4) else (tables.texts if record in (5, 6) else {})
+    table = tables.of_record(record)
     table[stream.unsigned() if record in (4, 6, 8, 10) else len(table)] = text
 
 
-def _property(stream: _Stream, properties: dict[str, str]) -> None:
-    """A property of the file: kept if its name and value are strings of its own."""
+def _property(stream: Stream, properties: list[tuple[str | int, str | int]]) -> None:
+    """A property of the file: its strings are kept, its name and they as such or as numbers."""
     info = stream.take(1)[0]
-    name = ""
+    name: str | int = ""
     if info & 4:
-        name = str(stream.unsigned()) if info & 2 else stream.string()
+        name = stream.unsigned() if info & 2 else stream.string()
+    elif properties:
+        name = properties[-1][0]
     count = info >> 4 if not info & 8 else 0
     for _ in range(stream.unsigned() if count == 15 else count):
         kind = stream.unsigned()
         if kind in (10, 11, 12):
-            properties[name] = stream.string()
+            properties.append((name, stream.string()))
+        elif kind in (13, 14, 15):
+            properties.append((name, stream.unsigned()))
         elif kind < 8:
             stream.at -= 1
             stream.real()

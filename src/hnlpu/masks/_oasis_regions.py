@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from hnlpu._njit import njit
 from hnlpu.embed import Rectangles, Regions, TileDigits, TileShape
+from hnlpu.masks._layers import LayerMap
 from hnlpu.masks._oasis_bytes import put_signed, put_unsigned
+from hnlpu.masks._oasis_write import Box, box_around
 from hnlpu.technology import PROGRAMMABLE
 
 Bytes = npt.NDArray[np.uint8]
@@ -21,16 +23,28 @@ ABSOLUTE, RELATIVE = 15, 16
 
 def regions_payload(regions: Regions, digits: TileDigits) -> bytes:
     """The records of a tile's programmable metal; raises DoesNotFit as `draw` does."""
+    return regions_cell(regions, digits)[0]
+
+
+def regions_cell(
+    regions: Regions, digits: TileDigits, layers: LayerMap | None = None
+) -> tuple[bytes, Box | None]:
+    """The same on the layers of `layers`, and the box around it; None where all weights are zero."""
     shape = TileShape(digits.rows, digits.blocks)
-    lower, stub, upper = regions.draw_routes(regions.fitting_routes(digits), shape)
+    found = regions.draw_routes(regions.fitting_routes(digits), shape)
     t, grid = regions.technology, regions.rules.grid
+    keys = [(layer.gds_layer, PROGRAMMABLE) for layer in (t.lower_cut, t.stub, t.upper_cut)]
+    if layers is not None:
+        keys = [layers.key(key) for key in keys]
+    lower, stub, upper = found
     out = np.empty(16 * max(len(lower), len(stub), len(upper)) + 64, np.uint8)
     parts = []
-    for layer, found in ((t.lower_cut, lower), (t.upper_cut, upper)):
-        length = _squares(found, layer.gds_layer, PROGRAMMABLE, grid, out)
+    for key, cuts in ((keys[0], lower), (keys[2], upper)):
+        length = _squares(cuts, *key, grid, out)
         parts.append(out[:length].tobytes())
-    length = _wires(stub, t.stub.gds_layer, PROGRAMMABLE, out)
-    return b"".join([*parts, out[:length].tobytes()])
+    length = _wires(stub, *keys[1], out)
+    payload = b"".join([*parts, out[:length].tobytes()])
+    return payload, box_around(found)
 
 
 @njit(cache=True, nogil=True)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,9 @@ import numpy.typing as npt
 
 from hnlpu._njit import njit
 from hnlpu.embed import BLOCK, Layout, Rectangles, Taps, TileDigits
-from hnlpu.masks._oasis_bytes import layout_payload, put_signed, put_unsigned, string
+from hnlpu.masks._layers import LayerMap
+from hnlpu.masks._oasis_bytes import layout_payload, put_signed, put_unsigned, string, unsigned
+from hnlpu.masks._oasis_write import Box, box_around
 from hnlpu.technology import PROGRAMMABLE, Cut
 
 Bytes = npt.NDArray[np.uint8]
@@ -159,8 +162,9 @@ def _vias(
 
 @njit(cache=True, nogil=True)
 def _placements(
-    shifts: Bytes, shift: int, first_x: int, pitch: int, width: int, name: Bytes, out: Bytes
-) -> int:
+    shifts: Bytes, shift: int, first_x: int, pitch: int, width: int, by_number: int, name: Bytes,
+    out: Bytes,
+) -> int:  # fmt: skip
     """Placements of the pattern of `shift`; blocks are `width` apart.  Returns bytes written."""
     rows, blocks = shifts.shape
     at = 0
@@ -174,7 +178,7 @@ def _placements(
         if count == 0:
             continue
         out[at] = 17
-        out[at + 1] = 32 | 16 | (8 if count > 1 else 0) | (0 if begun else 128)
+        out[at + 1] = 32 | 16 | (8 if count > 1 else 0) | (0 if begun else 128 | by_number)
         at += 2
         if not begun:
             for byte in name:
@@ -224,24 +228,110 @@ def pattern_layout(taps: Taps, shift: int) -> Layout:
     return Layout(rectangles=rectangles)
 
 
-def taps_payload(taps: Taps, digits: TileDigits) -> bytes:
-    """The records of a tile's programmable metal."""
+def taps_payload(
+    taps: Taps, digits: TileDigits, layers: LayerMap | None = None,
+    numbers: Mapping[str, int] | None = None,
+) -> bytes:  # fmt: skip
+    """The records of a tile's programmable metal.
+
+    On the schemes' own layers, or those of `layers`; pattern cells by name, or by their `numbers`.
+    """
     plan, pitch = _plan(taps), taps.pitch
     columns, grids = digits.blocks * BLOCK, len(plan.grids)
     out = np.empty((grids, digits.rows * (2 * columns + 32) + 64), np.uint8)
     lists, ends = np.empty((grids, 2 * columns), np.uint8), np.empty(grids, np.int64)
+    written = plan.layers
+    if layers is not None:
+        written = np.array([layers.key((n, d)) for n, d in plan.layers.tolist()], np.int64)
     _vias(
-        digits.codes, plan.grid_of, plan.site_of, plan.grids, plan.layers,
+        digits.codes, plan.grid_of, plan.site_of, plan.grids, written,
         taps.cell, taps.block_cells, pitch, lists, out, ends,
     )  # fmt: skip
     parts = [records[:end].tobytes() for records, end in zip(out, ends.tolist(), strict=True)]
     if taps.scale_stubs:
         room = out.reshape(-1)
         for shift in range(taps.kind.scale_range + 1):
-            name = np.frombuffer(string(pattern_name(taps, shift)), np.uint8)
+            cell = pattern_name(taps, shift)
+            name = string(cell) if numbers is None else unsigned(numbers[cell])
             length = _placements(
                 digits.shifts, shift, BLOCK * taps.cell, pitch,
-                taps.block_cells * taps.cell, name, room,
+                taps.block_cells * taps.cell, 0 if numbers is None else 64,
+                np.frombuffer(name, np.uint8), room,
             )  # fmt: skip
             parts.append(room[:length].tobytes())
     return b"".join(parts)
+
+
+def taps_box(taps: Taps, digits: TileDigits) -> Box:
+    """The box around all vias of a tile, those of pattern cells as well.
+
+    A via's middle lies in its cell and its row, which are wider and higher than any via: what lies
+    outermost is in the first or last row, the first or last two cells, or the last scale cell.
+    """
+    plan = _outer_plan(taps)
+    seen = np.zeros((len(_OUTER), 16), np.bool_)
+    shifts = np.zeros((3, taps.kind.scale_range + 1), np.bool_)
+    _mark_outer(digits.codes, digits.shifts, bool(taps.scale_stubs), seen, shifts)
+    last_x = ((digits.blocks - 1) * taps.block_cells + BLOCK - 1) * taps.cell
+    first_y, last_y = taps.pitch // 2, (digits.rows - 1) * taps.pitch + taps.pitch // 2
+    left = [plan.codes[seen[n], 0].min() + n * taps.cell for n in range(2)]
+    right = [plan.codes[seen[2 + n], 2].max() + last_x - n * taps.cell for n in range(2)]
+    bottom = [plan.codes[seen[4], 1].min() + first_y]
+    top = [plan.codes[seen[5], 3].max() + last_y]
+    if taps.scale_stubs:
+        right.append(plan.patterns[shifts[0], 2].max() + last_x + taps.cell)
+        bottom.append(plan.patterns[shifts[1], 1].min() + first_y)
+        top.append(plan.patterns[shifts[2], 3].max() + last_y)
+    return int(min(left)), int(min(bottom)), int(max(right)), int(max(top))
+
+
+_OUTER = ("first cell", "second cell", "last cell", "last but one", "first row", "last row")
+
+
+@dataclass(frozen=True)
+class _OuterPlan:
+    """Boxes [16, 4] of the codes' vias about a cell's left edge and a row's middle, and of patterns."""
+
+    codes: Int64
+    patterns: Int64
+
+
+@functools.lru_cache(maxsize=8)
+def _outer_plan(taps: Taps) -> _OuterPlan:
+    codes = np.zeros((16, 4), np.int64)
+    for code, x in taps.site_x.items():
+        wide, high = (taps.technology.lower_cut if code < 8 else taps.technology.upper_cut).size_nm
+        left, bottom = x - wide // 2, -(high // 2)
+        codes[code] = left, bottom, left + wide, bottom + high
+    patterns = [
+        box_around(pattern_layout(taps, shift).rectangles.values())
+        for shift in range(taps.kind.scale_range + 1)
+        if taps.scale_stubs
+    ]
+    return _OuterPlan(codes, np.array(patterns, np.int64).reshape(-1, 4))
+
+
+@njit(cache=True, nogil=True)
+def _mark_outer(
+    codes: Bytes, shifts: Bytes, scales: bool, seen: npt.NDArray[np.bool_],
+    shifts_seen: npt.NDArray[np.bool_],
+) -> None:  # fmt: skip
+    """Mark the codes of each of `_OUTER`, and the shifts of the last block, first and last row."""
+    rows, blocks, _ = codes.shape
+    for row in range(rows):
+        first, last = codes[row, 0, 0], codes[row, blocks - 1, 15]
+        seen[0, first & 15] = True
+        seen[1, first >> 4] = True
+        seen[2, last >> 4] = True
+        seen[3, last & 15] = True
+        if scales:
+            shifts_seen[0, shifts[row, blocks - 1]] = True
+    for block in range(blocks):
+        for n in range(16):
+            seen[4, codes[0, block, n] & 15] = True
+            seen[4, codes[0, block, n] >> 4] = True
+            seen[5, codes[rows - 1, block, n] & 15] = True
+            seen[5, codes[rows - 1, block, n] >> 4] = True
+        if scales:
+            shifts_seen[1, shifts[0, block]] = True
+            shifts_seen[2, shifts[rows - 1, block]] = True

@@ -16,9 +16,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hnlpu.checkpoint import first_problem
 from hnlpu.errors import DamagedMasks
 from hnlpu.hardwire import MANIFEST, Build, canonical_json, file_sha256
+from hnlpu.masks._layers import Layers
 from hnlpu.masks._oasis_write import CellPlace
 
 RECORD = "masks.json"
+SCHEMA_VERSION: Literal[2] = 2
 Format = Literal["oasis", "gds", "via-map", "def", "tcl"]
 _frozen = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,12 +39,13 @@ class MasksRecord(BaseModel):
 
     model_config = _frozen
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     generator: str
     build: str
     technology: str
     scheme: str
     formats: tuple[Format, ...]
+    layers: Layers
     with_base: bool
     tiles: dict[int, int]
     digits: int
@@ -68,6 +71,12 @@ def read_record(folder: Path) -> MasksRecord:
     try:
         raw = path.read_bytes()
         values = json.loads(raw)
+        version = values.get("schema_version")
+        if isinstance(version, int) and version != SCHEMA_VERSION:
+            remedy = "update hnlpu" if version > SCHEMA_VERSION else again
+            raise DamagedMasks(
+                f"{path}: schema version {version}, this hnlpu reads {SCHEMA_VERSION}; {remedy}"
+            )
         values.pop("masks_sha256", None)
         record = MasksRecord.model_validate(values)
         sound = encode_record(record) == raw
@@ -87,6 +96,12 @@ def read_record(folder: Path) -> MasksRecord:
 def encode_cells(cells: dict[str, CellPlace]) -> bytes:
     """Names with offset and bytes, one a line."""
     lines = (f"{json.dumps(name)}: [{p.offset}, {p.bytes}]" for name, p in cells.items())
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
+def encode_names(names: dict[str, str]) -> bytes:
+    """Short names and the cells that they stand for, one a line."""
+    lines = (f"{json.dumps(short)}: {json.dumps(name)}" for short, name in names.items())
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
 
 

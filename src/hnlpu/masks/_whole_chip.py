@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hnlpu.embed import LayerKey
 from hnlpu.masks._klayout import klayout
-from hnlpu.technology import FIXED, PROGRAMMABLE, Cut, Metal, Technology
+from hnlpu.masks._layers import LayerMap
+from hnlpu.technology import FIXED, PROGRAMMABLE, Cut, Metal
 
 if TYPE_CHECKING:
     import klayout.db as db
@@ -30,21 +32,26 @@ class WholeChip:
     violations: int
 
 
-def judge_file(technology: Technology, oasis: Path) -> WholeChip:
-    """KLayout's verdict on a chip's OASIS file, written with its fixed metal.
+def judge_file(layers: LayerMap, oasis: Path) -> WholeChip:
+    """KLayout's verdict on a chip's OASIS file, written on `layers` with its fixed metal.
 
     Raises ToolMissing without KLayout.
     """
     layout = klayout().Layout()
     layout.read(str(oasis))
-    return judge_layout(technology, layout)
+    return judge_layout(layers, layout)
 
 
-def judge_layout(technology: Technology, layout: db.Layout) -> WholeChip:
+def judge_layout(layers: LayerMap, layout: db.Layout) -> WholeChip:
     """The same of a layout whose top cell places tiles and fixed metal; it is changed."""
     _join_tiles(layout)
-    nets, joined = _count_nets(technology, layout)
-    return WholeChip(nets, joined, sum(_violations(technology, layout)))
+    nets, joined = _count_nets(layers, layout)
+    return WholeChip(nets, joined, sum(_violations(layers, layout)))
+
+
+def _keys(layers: LayerMap, layer: Metal | Cut) -> list[LayerKey]:
+    """Numbers of a layer in the file: fixed and programmable shapes may share them."""
+    return sorted({layers.key((layer.gds_layer, kind)) for kind in (FIXED, PROGRAMMABLE)})
 
 
 def _join_tiles(layout: db.Layout) -> None:
@@ -73,21 +80,22 @@ def _places(instance: db.Instance) -> Iterator[tuple[int, int]]:
             )
 
 
-def _count_nets(technology: Technology, layout: db.Layout) -> tuple[int, int]:
+def _count_nets(layers: LayerMap, layout: db.Layout) -> tuple[int, int]:
     """Nets of all tiles and of the chip, and those that are in two tiles."""
-    t, kdb = technology, klayout()
+    t, kdb = layers.technology, klayout()
     top = layout.top_cell()
     extraction = kdb.LayoutToNetlist(kdb.RecursiveShapeIterator(layout, top, []))
     extraction.threads = 1
     held: dict[str, list[Any]] = {}
     for layer in t.layers:
         held[layer.name] = [
-            extraction.make_layer(layout.layer(layer.gds_layer, kind), f"{layer.name} {kind}")
-            for kind in (FIXED, PROGRAMMABLE)
+            extraction.make_layer(layout.layer(*key), f"{layer.name} {n}")
+            for n, key in enumerate(_keys(layers, layer))
         ]
         for region in held[layer.name]:
             extraction.connect(region)
-        extraction.connect(*held[layer.name])
+        for a, b in itertools.combinations(held[layer.name], 2):
+            extraction.connect(a, b)
     for cut, below, above in ((t.lower_cut, t.lower, t.stub), (t.upper_cut, t.stub, t.upper)):
         for via, metal in itertools.product(held[cut.name], (*held[below.name], *held[above.name])):
             extraction.connect(via, metal)
@@ -101,15 +109,12 @@ def _count_nets(technology: Technology, layout: db.Layout) -> tuple[int, int]:
     return nets, joined
 
 
-def _violations(technology: Technology, layout: db.Layout) -> Iterator[int]:
+def _violations(layers: LayerMap, layout: db.Layout) -> Iterator[int]:
     """How often each metal and cut of the merged chip is too narrow or too near to another."""
-    kdb, t = klayout(), technology
-    layers: tuple[Metal | Cut, ...] = t.layers
-    for layer in layers:
-        region = kdb.Region()
-        for kind in (FIXED, PROGRAMMABLE):
-            shapes = layout.top_cell().begin_shapes_rec(layout.layer(layer.gds_layer, kind))
-            region.insert(shapes)
+    for layer in layers.technology.layers:
+        region = klayout().Region()
+        for key in _keys(layers, layer):
+            region.insert(layout.top_cell().begin_shapes_rec(layout.layer(*key)))
         region.merge()
         width = layer.width if isinstance(layer, Metal) else layer.size
         yield region.width_check(round(width.value)).count()

@@ -3,6 +3,9 @@
     chip-00.oas            OASIS: a cell a tile, one that places them all; with the base on request
     chip-00.cells.json     where each cell lies in it
     chip-00.gds            GDSII, the same cells
+    chip-00.names.json     which cell each of its short names stands for
+    chip-00.drc            the technology's rules, for KLayout to check the file beside it
+    layers.lyp layers.map  names of layers, for KLayout and as a table
     chip-00.via-map.npz    arrays of numbers by tile (NumPy's format)
     NAME.def KIND.lef      a tile as DEF, and the neuron array it is routed on
     NAME.tcl               the connection script of a tile
@@ -16,40 +19,61 @@ from __future__ import annotations
 
 import functools
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
+
+import numpy as np
 
 from hnlpu._version import __version__
-from hnlpu.embed import Layout, TileShape
+from hnlpu.embed import Layout, Scheme, TileShape
 from hnlpu.errors import InvalidInput, OutputExists
 from hnlpu.hardwire import Build, Progress, file_sha256, open_build
 from hnlpu.masks._cells import (
     TileSource,
     base_name,
-    base_payload,
     chip_name,
-    shared_payloads,
-    tile_payload,
+    shared_layouts,
+    tile_cell,
     used_names,
 )
 from hnlpu.masks._def import def_lines
+from hnlpu.masks._drc_script import drc_script
 from hnlpu.masks._folder import new_folder
-from hnlpu.masks._gds import GdsCell, GdsWriter, Placement, gds_cell
+from hnlpu.masks._gds import (
+    OWN_NAMES,
+    GdsCell,
+    GdsWriter,
+    Placement,
+    gds_cell,
+    require_gds_layers,
+)
+from hnlpu.masks._layer_files import PROPERTIES, TABLE, layer_properties, layer_table
+from hnlpu.masks._layers import LayerMap, Layers, choose_layers
 from hnlpu.masks._lef import lef_lines, macro_name
-from hnlpu.masks._names import identifier
-from hnlpu.masks._oasis_bytes import placement_record
-from hnlpu.masks._oasis_write import CellPlace, OasisWriter, cell_record
+from hnlpu.masks._names import gds_names
+from hnlpu.masks._oasis_bytes import layout_payload, placement_record
+from hnlpu.masks._oasis_write import (
+    Box,
+    CellName,
+    CellPlace,
+    LayerName,
+    OasisWriter,
+    box_around,
+    cell_record,
+)
 from hnlpu.masks._pool import Workers
 from hnlpu.masks._record import (
     RECORD,
+    SCHEMA_VERSION,
     Format,
     MaskFile,
     MasksRecord,
     build_digest,
     encode_cells,
+    encode_names,
     encode_record,
 )
 from hnlpu.masks._tcl import tcl_lines
@@ -99,41 +123,61 @@ def source_of(directory: Path, digest: str) -> TileSource:
 
 
 @dataclass(frozen=True)
+class OasisTile:
+    """A tile's CELL record, the box around it, and the names of the shared cells that it places."""
+
+    record: bytes
+    box: Box | None
+    shared: set[str]
+
+
+@dataclass(frozen=True)
 class DrawOasis:
-    """A job -> the CELL record of each tile, and the names of the shared cells that it places."""
+    """A job -> the record of each tile for a file with these layers."""
 
     directory: Path
     digest: str
+    layers: Layers
 
-    def __call__(self, job: Job) -> list[tuple[bytes, set[str]]]:
+    def __call__(self, job: Job) -> list[OasisTile]:
         """Runs in any process."""
         source = source_of(self.directory, self.digest)
+        layers = LayerMap(source.build.manifest.technology, self.layers)
         found = []
         for tile in job.tiles:
             scheme, digits = source.scheme(tile.kind), source.read.digits(tile)
-            record = cell_record(tile.name, tile_payload(scheme, digits))
-            found.append((record, used_names(scheme, digits)))
+            numbers = source.numbers(tile.chip)
+            payload, box = tile_cell(scheme, digits, layers, numbers)
+            record = cell_record(numbers[tile.name], payload)
+            found.append(OasisTile(record, box, used_names(scheme, digits)))
         return found
 
 
 @dataclass(frozen=True)
 class DrawGds:
-    """A job -> the GDSII structure of each tile."""
+    """A job -> the GDSII structure of each tile, on these layers."""
 
     directory: Path
     digest: str
+    layers: Layers
 
     def __call__(self, job: Job) -> list[GdsCell]:
         """Runs in any process."""
         source = source_of(self.directory, self.digest)
         technology = source.build.manifest.technology
+        layers = LayerMap(technology, self.layers)
         return [
             gds_cell(
-                technology, identifier(tile.name),
-                source.scheme(tile.kind).draw(source.read.digits(tile)),
+                technology, _gds_names(source, tile.chip)[tile.name],
+                source.scheme(tile.kind).draw(source.read.digits(tile)), layers=layers,
             )
             for tile in job.tiles
         ]  # fmt: skip
+
+
+@functools.lru_cache(maxsize=2)
+def _gds_names(source: TileSource, chip: int) -> dict[str, str]:
+    return gds_names(source.numbers(chip), OWN_NAMES)
 
 
 @dataclass(frozen=True)
@@ -177,36 +221,45 @@ class DrawText:
 
 def write_masks(
     build: Build, out: Path, tiles: Sequence[Tile], formats: Sequence[Format], workers: Workers,
-    *, with_base: bool = False, progress: Progress | None = None,
+    *, with_base: bool = False, layers: str | None = None, progress: Progress | None = None,
 ) -> MasksRecord:  # fmt: skip
     """Write `tiles`, each once, into the new folder `out`; returns what masks.json says.
 
-    Raises OutputExists, OutputFailed, DoesNotFit (a regions row that needs more tracks than there
-    are); then nothing is left.
+    OASIS and GDSII are on the `layers` "mask" or "drawing" (default: as `choose_layers` says).
+    Raises InvalidInput, OutputExists, OutputFailed, DoesNotFit (a regions row that needs more tracks
+    than there are); then nothing is left.
     """
     if not tiles:
         raise InvalidInput("no tile to write")
     if build.directory in (out, *out.parents):
         raise OutputExists(f"{out}: is in the build's own folder; choose another with --output")
+    technology = build.manifest.technology
+    chosen = choose_layers(technology, layers)
+    if "gds" in formats:
+        require_gds_layers(LayerMap(technology, chosen))
     tiles = sorted(dict.fromkeys(tiles), key=lambda tile: tile.chip)  # within a chip as they came
     digits = sum(tile.shape.weights for tile in tiles)
     of_scheme = BYTES_A_DIGIT[build.manifest.placement.scheme]
     needed = digits * sum(of_scheme[name] for name in formats)
     with new_folder(out, needed) as folder:
-        writing = _Writing(build, folder, workers, with_base, progress, digits * len(formats))
+        writing = _Writing(
+            build, folder, workers, with_base, chosen, progress, digits * len(formats)
+        )
         for name in formats:
             writing.write(name, tiles)
+        writing.write_layers(tiles, formats)
         files = {
             path.name: MaskFile(bytes=path.stat().st_size, sha256=file_sha256(path))
             for path in sorted(folder.iterdir())
         }
         record = MasksRecord(
-            schema_version=1,
+            schema_version=SCHEMA_VERSION,
             generator=f"hnlpu {__version__}",
             build=build_digest(build),
-            technology=build.manifest.technology.name,
+            technology=technology.name,
             scheme=build.manifest.placement.scheme,
             formats=tuple(formats),
+            layers=chosen,
             with_base=with_base,
             tiles={
                 chip: sum(1 for _ in group) for chip, group in groupby(tiles, key=lambda t: t.chip)
@@ -222,10 +275,11 @@ class _Writing:
     """One run: the build, where to, who draws, and how far it is."""
 
     def __init__(
-        self, build: Build, folder: Path, workers: Workers, with_base: bool,
+        self, build: Build, folder: Path, workers: Workers, with_base: bool, layers: Layers,
         progress: Progress | None, total: int,
     ):  # fmt: skip
         self._build, self._folder, self._workers = build, folder, workers
+        self._layers = LayerMap(build.manifest.technology, layers)
         self._with_base, self._progress, self._total = with_base, progress, total
         self._done = 0
         self._source = TileSource(build)
@@ -258,44 +312,83 @@ class _Writing:
         """Where the tiles lie on the whole die, whether all are written or not."""
         return tile_places(self._build, chip, tiles)
 
+    def _programmable(self, tiles: Sequence[Tile]) -> tuple[str, ...]:
+        """Names of the layers that weights decide: those of a scheme, whatever the kind of array."""
+        return self._source.scheme(tiles[0].kind).programmable
+
+    def write_layers(self, tiles: Sequence[Tile], formats: Sequence[Format]) -> None:
+        """What tools need to know of the layers, and the rules as a script for every mask file."""
+        programmable = self._programmable(tiles)
+        named = self._layers.named(programmable)
+        (self._folder / PROPERTIES).write_bytes(layer_properties(named))
+        (self._folder / TABLE).write_bytes(layer_table(named))
+        suffix = "oas" if "oasis" in formats else "gds" if "gds" in formats else None
+        for chip in dict.fromkeys(tile.chip for tile in tiles) if suffix else ():
+            script = drc_script(
+                self._layers, f"{chip_name(chip)}.{suffix}",
+                with_base=self._with_base, programmable=programmable,
+            )  # fmt: skip
+            (self._folder / f"{chip_name(chip)}.drc").write_text(script, encoding="ascii")
+
     def _oasis(self, chip: int, tiles: Sequence[Tile]) -> None:
-        cells: dict[str, CellPlace] = {}
         with (self._folder / f"{chip_name(chip)}.oas").open("wb") as file:
-            writer = OasisWriter(file, oasis_properties(self._build, self._digest, chip))
-            for name, payload in self._bases(tiles):
-                cells[name] = writer.put_cell(cell_record(name, payload))
-            used: set[str] = set()
-            for tile, (record, names) in self._drawn(
-                DrawOasis(self._build.directory, self._digest), tiles
-            ):
-                cells[tile.name] = writer.put_cell(record)
-                used |= names
-            for name, payload in self._shared(tiles):
-                if name in used:
-                    cells[name] = writer.put_cell(cell_record(name, payload))
-            top = b"".join(
-                placement_record(name, placed.x, placed.y)
-                for placed in self._places(chip, tiles)
-                for name in self._names(placed.tile)
-            )
-            cells[chip_name(chip)] = writer.put_cell(cell_record(chip_name(chip), top))
-            writer.end()
+            cells = self._oasis_file(file, chip, tiles)
         (self._folder / f"{chip_name(chip)}.cells.json").write_bytes(encode_cells(cells))
 
-    def _shared(self, tiles: Sequence[Tile]) -> Iterator[tuple[str, bytes]]:
+    def _oasis_file(self, file: BinaryIO, chip: int, tiles: Sequence[Tile]) -> dict[str, CellPlace]:
+        """Where each cell lies in it."""
+        top, numbers = chip_name(chip), self._source.numbers(chip)
+        cells: dict[str, CellPlace] = {}
+        boxes: dict[str, Box | None] = {}
+        layers = [
+            LayerName(layer.full_name, *layer.key)
+            for layer in self._layers.named(self._programmable(tiles))
+        ]
+        properties = oasis_properties(self._build, self._digest, chip, self._layers.layers)
+        writer = OasisWriter(file, properties, top=top, layers=layers)
+
+        def put(name: str, record: bytes, box: Box | None) -> None:
+            boxes[name] = box
+            cells[name] = writer.put_cell(record, CellName(name, numbers[name], box))
+
+        def put_layout(name: str, layout: Layout) -> None:
+            found = self._layers.layout(layout)
+            record = cell_record(numbers[name], layout_payload(found, writer.texts))
+            put(name, record, _box_of(found))
+
+        for name, scheme, shape in self._bases(tiles):
+            put_layout(name, scheme.base(shape))
+        used: set[str] = set()
+        draw = DrawOasis(self._build.directory, self._digest, self._layers.layers)
+        for tile, drawn in self._drawn(draw, tiles):
+            put(tile.name, drawn.record, drawn.box)
+            used |= drawn.shared
+        for name, layout in self._shared(tiles):
+            if name in used:
+                put_layout(name, layout)
+        places = [
+            (name, placed.x, placed.y)
+            for placed in self._places(chip, tiles)
+            for name in self._names(placed.tile)
+        ]
+        payload = b"".join(placement_record(numbers[name], x, y) for name, x, y in places)
+        put(top, cell_record(numbers[top], payload), _box_of_placed(places, boxes))
+        writer.end()
+        return cells
+
+    def _shared(self, tiles: Sequence[Tile]) -> Iterator[tuple[str, Layout]]:
         """Cells that tiles may place."""
         for kind in sorted({tile.kind for tile in tiles}):
-            yield from shared_payloads(self._source.scheme(kind)).items()
+            yield from shared_layouts(self._source.scheme(kind)).items()
 
-    def _bases(self, tiles: Sequence[Tile]) -> Iterator[tuple[str, bytes]]:
-        """Fixed metal below the tiles."""
+    def _bases(self, tiles: Sequence[Tile]) -> Iterator[tuple[str, Scheme, TileShape]]:
+        """Fixed metal below the tiles: names, and what to draw it with."""
         if self._with_base:
             for kind, rows, blocks in sorted(
                 {(t.kind, t.shape.rows, t.shape.blocks) for t in tiles}
             ):
-                scheme = self._source.scheme(kind)
-                shape = TileShape(rows, blocks)
-                yield base_name(scheme, shape), base_payload(scheme, shape)
+                scheme, shape = self._source.scheme(kind), TileShape(rows, blocks)
+                yield base_name(scheme, shape), scheme, shape
 
     def _names(self, tile: Tile) -> Iterator[str]:
         yield tile.name
@@ -303,27 +396,31 @@ class _Writing:
             yield base_name(self._source.scheme(tile.kind), tile.shape)
 
     def _gds(self, chip: int, tiles: Sequence[Tile]) -> None:
-        technology = self._build.manifest.technology
+        technology, names = self._build.manifest.technology, _gds_names(self._source, chip)
+        written: dict[str, str] = {}
         with (self._folder / f"{chip_name(chip)}.gds").open("wb") as file:
             writer = GdsWriter(file)
-            if self._with_base:
-                seen = set()
-                for tile in tiles:
-                    scheme = self._source.scheme(tile.kind)
-                    name = identifier(base_name(scheme, tile.shape))
-                    if name not in seen:
-                        seen.add(name)
-                        writer.put_cell(gds_cell(technology, name, scheme.base(tile.shape)))
-            for _, cell in self._drawn(DrawGds(self._build.directory, self._digest), tiles):
+
+            def put(name: str, cell: GdsCell) -> None:
                 writer.put_cell(cell)
+                written[names[name]] = name
+
+            for name, scheme, shape in self._bases(tiles):
+                base = scheme.base(shape)
+                put(name, gds_cell(technology, names[name], base, layers=self._layers))
+            draw = DrawGds(self._build.directory, self._digest, self._layers.layers)
+            for tile, cell in self._drawn(draw, tiles):
+                put(tile.name, cell)
             places = [
-                Placement(identifier(name), placed.x, placed.y)
+                Placement(names[name], placed.x, placed.y, name)
                 for placed in self._places(chip, tiles)
                 for name in self._names(placed.tile)
             ]
-            top = gds_cell(technology, identifier(chip_name(chip)), Layout(), places)
-            writer.put_cell(top)
+            top = chip_name(chip)
+            put(top, gds_cell(technology, names[top], Layout(), places))
             writer.end()
+        path = self._folder / f"{chip_name(chip)}.names.json"
+        path.write_bytes(encode_names(written))
 
     def _via_map(self, chip: int, tiles: Sequence[Tile]) -> None:
         path = self._folder / f"{chip_name(chip)}.via-map.npz"
@@ -348,12 +445,38 @@ class _Writing:
                         file.writelines(lef_lines(scheme, tile.shape))
 
 
-def oasis_properties(build: Build, digest: str, chip: int) -> dict[str, str]:
+def _box_of(layout: Layout) -> Box | None:
+    """The box around a layout's shapes; labels stand on them."""
+    ends = [
+        np.array([
+            [g.x0, g.y0, g.x1, g.y1],
+            [g.x0 + (g.columns - 1) * g.dx, g.y0 + (g.rows - 1) * g.dy,
+             g.x1 + (g.columns - 1) * g.dx, g.y1 + (g.rows - 1) * g.dy],
+        ])
+        for g in layout.grids if g.count
+    ]  # fmt: skip
+    return box_around([*ends, *layout.rectangles.values()])
+
+
+def _box_of_placed(
+    places: Sequence[tuple[str, int, int]], boxes: Mapping[str, Box | None]
+) -> Box | None:
+    """The box around cells at their places."""
+    found = [
+        (box[0] + x, box[1] + y, box[2] + x, box[3] + y)
+        for name, x, y in places
+        if (box := boxes[name]) is not None
+    ]
+    return box_around([np.array(found).reshape(-1, 4)])
+
+
+def oasis_properties(build: Build, digest: str, chip: int, layers: Layers) -> dict[str, str]:
     """What an OASIS file says of itself."""
     manifest = build.manifest
     return {
         "hnlpu_build": digest,
         "hnlpu_chip": f"{chip} of {manifest.placement.chips}",
+        "hnlpu_layers": layers,
         "hnlpu_scheme": manifest.placement.scheme,
         "hnlpu_technology": manifest.technology.name,
     }

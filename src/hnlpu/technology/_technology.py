@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from hnlpu._paths import absolute
 from hnlpu.errors import InvalidInput
@@ -30,6 +30,8 @@ Grid = Annotated[Quantity, Unit("nm", 1, 50, whole=True)]
 """Layouts count in whole nm."""
 GdsNumber = Annotated[int, Field(ge=1, le=32767)]
 """Two bytes with a sign in GDSII; 0 is what tools write where no layer was given."""
+DrawingNumber = Annotated[int, Field(ge=0, le=32767)]
+"""A datatype of a kit: 0 is one."""
 Transistors = Annotated[Quantity, Unit("transistor", 1, 900)]
 
 FIXED, PROGRAMMABLE, PIN = 0, 1, 10
@@ -109,7 +111,33 @@ HALVED = {"size", "height", "track"}
 """Lengths whose half must be on grid too, so that centres are."""
 
 
-class Metal(DataTable):
+class CutDrawing(DataTable):
+    """Where a process design kit's layout editor has a cut: layer and datatype in its own files."""
+
+    gds_layer: GdsNumber
+    datatype: DrawingNumber
+    source: Title
+
+
+class MetalDrawing(CutDrawing):
+    """The same of a metal; `pin` and `label` are the datatypes of its pins' shapes and names."""
+
+    pin: DrawingNumber
+    label: DrawingNumber
+
+
+class _Layer(DataTable):
+    """What all layers have: written without `drawing` where there is none, as older builds are."""
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = write(self)
+        if values.get("drawing", True) is None:
+            del values["drawing"]
+        return values
+
+
+class Metal(_Layer):
     """One metal layer: rules of width and space, and its wire's load.
 
     `space` holds in all directions, `end_space` (where given) between the end of a wire and the
@@ -119,6 +147,7 @@ class Metal(DataTable):
 
     name: Identifier
     gds_layer: GdsNumber
+    drawing: MetalDrawing | None = None
     width: Length
     space: Length
     end_space: Length | None = None
@@ -133,7 +162,7 @@ class Metal(DataTable):
         return (self.end_space or self.space).value
 
 
-class Cut(DataTable):
+class Cut(_Layer):
     """One via layer: size, space, and how far the metals must reach beyond it.
 
     A cut is a square of `size`, or as high as `height` says.  `enclosure` holds on all sides,
@@ -142,6 +171,7 @@ class Cut(DataTable):
 
     name: Identifier
     gds_layer: GdsNumber
+    drawing: CutDrawing | None = None
     size: Length
     height: Length | None = None
     space: Length
@@ -252,6 +282,11 @@ class Technology(DataTable):
         )  # fmt: skip
 
     @property
+    def has_drawing_layers(self) -> bool:
+        """Whether the file says where the process design kit draws every layer."""
+        return self.lower.drawing is not None  # of all layers or of none
+
+    @property
     def die_outline_mm2(self) -> float:
         """The largest die that the reticle prints."""
         return self.die.reticle_width.value * self.die.reticle_height.value
@@ -259,6 +294,7 @@ class Technology(DataTable):
     @model_validator(mode="after")
     def _consistent(self) -> Technology:
         _check_names(self)
+        _check_drawing(self)
         for where, length in _lengths(self):
             _check_on_grid(where, length, self.grid.value)
         for key in METALS:
@@ -321,6 +357,26 @@ def _check_density(technology: Technology) -> None:
             f"{per_weight.value:g} um2 at {technology.silicon.density.value:g} transistors/mm2 are "
             f"{held:.3g} transistors a weight; arrays have {least:g} to {most:g}",
         )
+
+
+def _check_drawing(technology: Technology) -> None:
+    """Drawing layers are given for all layers or for none, and no two are the same."""
+    given = [key for key in (*METALS, *CUTS) if getattr(technology, key).drawing is not None]
+    missing = [key for key in (*METALS, *CUTS) if key not in given]
+    if given and missing:
+        raise Contradiction(
+            (missing[0],), f"lacks 'drawing', which {given[0]} has: give it for all layers or none"
+        )
+    seen: dict[tuple[int, int], str] = {}
+    for key in given:
+        drawing = getattr(technology, key).drawing
+        for purpose in ("datatype", "pin", "label") if key in METALS else ("datatype",):
+            number = drawing.gds_layer, getattr(drawing, purpose)
+            if number in seen:
+                raise Contradiction(
+                    (key, "drawing", purpose), f"{number[0]}/{number[1]} is {seen[number]} too"
+                )
+            seen[number] = f"{key}.drawing.{purpose}"
 
 
 def _lengths(technology: Technology) -> Iterator[tuple[tuple[str, str], float]]:
