@@ -283,20 +283,12 @@ def read_data(path: Path, schema: type[Table]) -> Table:
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        what, _, place = str(error).rpartition(" (at ")
-        line = re.match(r"line (\d+), column (\d+)", place)
-        if line is None:
-            raise InvalidData(f"{path}: is not valid TOML: {error}") from None
-        raise InvalidData(
-            f"{path}:{line[1]}: is not valid TOML: {what} (column {line[2]})"
-        ) from None
-    except (
-        RecursionError,
-        ValueError,
-        OverflowError,
-    ) as error:  # nested or numbers beyond all bounds
-        kind = "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
-        raise InvalidData(f"{path}: is not valid TOML: {kind}") from None
+        line, what = _malformed(text, str(error))
+        raise InvalidData(f"{path}:{line}: is not valid TOML: {what}") from None
+    except RecursionError:
+        raise InvalidData(f"{path}: is not valid TOML: nested too deeply") from None
+    except (ValueError, OverflowError):
+        raise InvalidData(f"{path}: is not valid TOML: a number is too long") from None
     if not values:
         raise InvalidData(f"{path}:1: holds nothing; copy a file that comes with hnlpu")
     try:
@@ -334,6 +326,18 @@ def _text_of(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InvalidData(f"{path}:{line}: is not UTF-8 text (byte {error.start})") from None
+
+
+def _malformed(text: str, said: str) -> tuple[int, str]:
+    """The line of what tomllib stumbles over, and what it is, with the key of that line."""
+    what, _, place = said.rpartition(" (at ")
+    found = re.match(r"line (\d+), column (\d+)", place)
+    if found is None:
+        return text.count("\n") + 1, said
+    line = int(found[1])
+    entry = _ENTRY.match(text.split("\n")[line - 1])
+    key = f" in {entry[1]}" if entry else ""
+    return line, f"{what}{key} (column {found[2]})"
 
 
 def _told(error: ValidationError) -> tuple[tuple[int | str, ...], str]:

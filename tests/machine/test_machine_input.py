@@ -1,6 +1,8 @@
 """What makes no sense is refused with the name of the thing and what is allowed."""
 
 import json
+import re
+import shutil
 
 import pytest
 
@@ -190,6 +192,16 @@ def test_a_build_is_simulated_on_the_chips_that_it_is_placed_on(tiny_build, cli)
     code, _, error = cli("simulate", tiny_build.parent)
     assert code == 2
     assert "not a build" in error
+
+
+@pytest.mark.parametrize("name", ["My Model (v2)", "-", "Über_8B", "x" * 100])
+def test_a_checkpoint_is_simulated_whatever_its_folder_is_called(
+    tiny_checkpoint, tmp_path, cli, name
+):
+    shutil.copytree(tiny_checkpoint, tmp_path / name)
+    code, printed, error = cli("simulate", tmp_path / name, "--context", "64", "--json")
+    assert (code, error) == (0, "")
+    assert re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", json.loads(printed)["model"])
 
 
 def test_a_checkpoint_is_simulated_before_it_is_built(tiny_checkpoint, cli):

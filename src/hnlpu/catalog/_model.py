@@ -13,6 +13,7 @@ A model is matrices in groups, each group stored in one weight format:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -287,6 +288,12 @@ def model_of_architecture(architecture: Architecture, name: str = "checkpoint") 
         raise InvalidConfig(f"config.json of {name}: {first_problem(error)}") from None
 
 
+def _slug_of(name: str) -> str:
+    """The name of a folder as that of a model: any folder may hold one."""
+    plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("._-")
+    return plain[:64] or "checkpoint"
+
+
 def _shape_of(architecture: Architecture, name: str) -> ModelShape:
     a = architecture
     pattern: list[Reach] = [
@@ -294,8 +301,8 @@ def _shape_of(architecture: Architecture, name: str) -> ModelShape:
     ]
     wide, narrow = _format("bf16", 16.0), _format("mxfp4", 4.25)
     return ModelShape(
-        name=name,
-        title=name,
+        name=_slug_of(name),
+        title=(name if name.isprintable() else ascii(name))[:200],
         source="config.json",
         layers=a.num_hidden_layers,
         hidden=a.hidden_size,

@@ -11,7 +11,7 @@ Every system has a die, power and rates.  Only what is built from scratch has th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -229,7 +229,10 @@ class System(DataTable):
         for path, ratio, kind in self._ratios():
             least, most, who = ORDERS[kind]
             if not least <= ratio <= most:
-                raise Contradiction(path, f"makes {ratio:.3g} {kind}; {who} {least:g} to {most:g}")
+                found = _value_at(self, path)
+                raise Contradiction(
+                    path, f"{found} makes {ratio:.3g} {kind}; {who} {least:g} to {most:g}"
+                )
         for i, entry in enumerate(self.range):
             entry.check(self, ("range", i))
         self._check_counts()
@@ -295,6 +298,14 @@ class System(DataTable):
 
     def _total_block_area(self) -> float:
         return sum(block.area.value for block in self.block)
+
+
+def _value_at(table: DataTable, path: tuple[int | str, ...]) -> str:
+    """The number that a path leads to, with its unit, as an error names it."""
+    found: Any = table
+    for part in path:
+        found = found[part] if isinstance(part, int) else getattr(found, part)
+    return f"{found.value:g} {found.unit}" if isinstance(found, Quantity) else str(found)
 
 
 def _distance(ratio: float) -> float:
