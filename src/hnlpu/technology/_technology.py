@@ -27,6 +27,7 @@ from hnlpu.quantities import Contradiction, DataTable, Quantity, Unit, read_data
 Length = Annotated[Quantity, Unit("nm", above=0, most=1e5)]
 Distance = Annotated[Quantity, Unit("nm", least=0, most=1e5)]
 GdsNumber = Annotated[int, Field(ge=0, le=65535)]
+AntennaRatio = Annotated[Quantity, Unit("dimensionless", above=0, most=1e6)]
 
 FIXED, PROGRAMMABLE, PIN = 0, 1, 10
 """Datatypes of a layer: silicon and fixed metal, metal that carries weights, pin labels."""
@@ -44,6 +45,10 @@ class Metal(DataTable):
     `space` holds in all directions, `end_space` (where given) between the end of a wire and the
     metal that faces it.  Where `track` is given, wires lie only on tracks of that pitch, their
     edges at multiples of it; that of the stubs counts from the first stub.
+
+    What routers are told beside the rules, each where the process has a figure: `sheet_resistance`
+    per square, `area_capacitance` of a wire's face (a part of `capacitance`, which the edges make
+    up), `thickness`, and `antenna_ratio`, the most area of a wire's sides per area of gate.
     """
 
     name: str
@@ -54,6 +59,10 @@ class Metal(DataTable):
     length: Length
     track: Length | None = None
     capacitance: Annotated[Quantity, Unit("fF/um", above=0, most=10)]
+    area_capacitance: Annotated[Quantity, Unit("fF/um^2", above=0, most=100)] | None = None
+    sheet_resistance: Annotated[Quantity, Unit("ohm", above=0, most=1e3)] | None = None
+    thickness: Annotated[Quantity, Unit("um", above=0, most=100)] | None = None
+    antenna_ratio: AntennaRatio | None = None
     masks: Annotated[list[str], Field(min_length=1)]
 
     @property
@@ -66,7 +75,8 @@ class Cut(DataTable):
     """One via layer: size, space, and how far the metals must reach beyond it.
 
     A cut is a square of `size`, or as high as `height` says.  `enclosure` holds on all sides,
-    `end_enclosure` on two opposite ones, along the wire.
+    `end_enclosure` on two opposite ones, along the wire.  Where the process has a figure, `resistance`
+    is that of one cut, and `antenna_ratio` the most area of cuts per area of gate.
     """
 
     name: str
@@ -78,6 +88,8 @@ class Cut(DataTable):
     end_enclosure_below: Distance
     enclosure_above: Distance
     end_enclosure_above: Distance
+    resistance: Annotated[Quantity, Unit("ohm", above=0, most=1e6)] | None = None
+    antenna_ratio: AntennaRatio | None = None
     masks: Annotated[list[str], Field(min_length=1)]
 
     @property
@@ -87,10 +99,12 @@ class Cut(DataTable):
 
 
 class Electrical(DataTable):
-    """What a trunk's driver sees."""
+    """What a trunk's driver sees; and for antenna rules the gate of a port, the drain of a driver."""
 
     port_capacitance: Annotated[Quantity, Unit("fF", above=0, most=100)]
     largest_load: Annotated[Quantity, Unit("fF", above=0, most=1e5)]
+    port_gate_area: Annotated[Quantity, Unit("um^2", above=0, most=100)] | None = None
+    driver_diffusion_area: Annotated[Quantity, Unit("um^2", above=0, most=100)] | None = None
 
 
 class Silicon(DataTable):
@@ -229,6 +243,13 @@ def _check_metal(key: str, metal: Metal) -> None:
         raise Contradiction((key, "track"), "is less than width and space together")
     if metal.end_space and metal.end_space.value < metal.space.value:
         raise Contradiction((key, "end_space"), "is less than space")
+    if metal.area_capacitance:
+        face = metal.area_capacitance.value * metal.width.value * 1e-3
+        if face > metal.capacitance.value:
+            raise Contradiction(
+                (key, "area_capacitance"),
+                f"gives a wire of least width {face:g} fF/um, more than capacitance",
+            )
 
 
 def technology_names() -> list[str]:
