@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
+from collections import Counter
 from pathlib import Path
 
 import klayout.db as db
@@ -12,111 +11,309 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from layouts import KINDS, difference, driver_of_sink, random_digits, regions, scheme_of
+from lefdef import as_fixed, by_key, macro_metal, read_by_klayout, write, write_lef
 
-from hnlpu.embed import LayerKey, Layout, Scheme, TileDigits, TileShape
+import regions_tiles
+from hnlpu.embed import LayerKey, Scheme, TileDigits, TileShape
 from hnlpu.masks._def import def_lines
-from hnlpu.masks._lef import lef_lines, macro_name
+from hnlpu.masks._gds import gds_cell, write_gds
+from hnlpu.masks._lef import macro_lef_lines, macro_name
+from hnlpu.masks._lef_technology import (
+    layer_names,
+    routing_pitch,
+    technology_file,
+    technology_lef_lines,
+    via_shapes,
+)
 from hnlpu.masks._names import identifier, pin_identifier, pin_label
-from hnlpu.technology import FIXED
+from hnlpu.technology import Cut, load_technology
 
 SHAPE = TileShape(8, 2)
-READ = """
-import sys
-import klayout.db as db
-options = db.LoadLayoutOptions()
-config = options.lefdef_config
-config.lef_files = sys.argv[1:-1]
-config.read_lef_with_def = False
-options.lefdef_config = config
-layout = db.Layout()
-layout.read(sys.argv[-1], options)
-layout.write(sys.argv[-1] + ".oas")
-"""
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+TILES = [
+    *(("n5", kind) for kind in KINDS), ("sky130", "scales"), ("asap7", "bank"),
+    ("n5", "regions"), ("sky130", "regions"),
+]  # fmt: skip
 
 
-def write(folder: Path, scheme: Scheme, digits: TileDigits) -> tuple[Path, Path]:
-    lef, def_ = folder / "tile.lef", folder / "tile.def"
-    with lef.open("w", encoding="ascii") as file:
-        file.writelines(lef_lines(scheme, TileShape(digits.rows, digits.blocks)))
-    with def_.open("w", encoding="ascii") as file:
-        file.writelines(def_lines(scheme, digits, "model.layers.0/q-proj"))
-    return lef, def_
+def tile_of(technology: str, kind: str) -> tuple[Scheme, TileDigits]:
+    """A tile in a process; `kind` is of taps, or regions."""
+    if kind == "regions":
+        digits = regions_tiles.random_digits(4, 2, 2, seed=1)
+        return regions_tiles.regions_for(digits, technology=technology), digits
+    scheme = scheme_of(kind, technology)
+    return scheme, random_digits(scheme, SHAPE)
 
 
-def read_by_klayout(lef: Path, def_: Path) -> tuple[str, dict[str, db.Region], db.Layout]:
-    """What KLayout said, the shapes by its layer names, and the layout."""
-    command = [sys.executable, "-c", READ, str(lef), str(def_)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    said = done.stdout + done.stderr
-    layout = db.Layout()
-    if done.returncode == 0:
-        layout.read(f"{def_}.oas")
-    shapes = {
-        layout.get_info(index).name: db.Region(layout.top_cell().begin_shapes_rec(index))
-        for index in layout.layer_indexes()
-    }
-    return said, shapes, layout
+def blocks_of(text: str, word: str) -> dict[str, str]:
+    """What stands between `word NAME` and its END, at any indent, by name."""
+    found = re.findall(rf"^( *){word} (\S+)[^\n]*\n(.*?)^\1END \2$", text, re.M | re.S)
+    assert len({name for _, name, _ in found}) == len(found)
+    return {name: body for _, name, body in found}
 
 
-def by_key(scheme: Scheme, shapes: dict[str, db.Region], suffix: str) -> dict[LayerKey, db.Region]:
-    """Regions of KLayout's layers `name + suffix` under the keys of a fixed layer."""
-    found = {}
-    for layer in scheme.technology.layers:
-        here = shapes.get(layer.name + suffix)
-        if here is not None and here.count():
-            found[layer.gds_layer, FIXED] = here
-    return found
+def number(body: str, key: str) -> float | None:
+    """The value of a statement, None without it."""
+    values = re.findall(rf"^ *{key} (\S+) ;$", body, re.M)
+    assert len(values) < 2
+    return float(values[0]) if values else None
 
 
-def as_fixed(layout: Layout) -> dict[LayerKey, db.Region]:
-    return {(layer, FIXED): region for (layer, _), region in regions(layout).items()}
+def section(text: str, name: str) -> list[str]:
+    """The entries of a section of a DEF file, whose number it says."""
+    count, body = re.search(rf"^{name} (\d+) ;\n(.*?)^END {name}$", text, re.M | re.S).groups()
+    entries = [entry.strip() for entry in re.findall(r"^- (.*?);$", body, re.M | re.S)]
+    assert len(entries) == int(count)
+    return entries
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_klayout_reads_it_in_silence_and_finds_the_metal(kind: str, tmp_path: Path) -> None:
-    scheme = scheme_of(kind)
-    digits = random_digits(scheme, SHAPE)
+# -- KLayout --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("technology", "kind"), TILES)
+def test_klayout_reads_it_in_silence_and_finds_the_metal(
+    technology: str, kind: str, tmp_path: Path
+) -> None:
+    scheme, digits = tile_of(technology, kind)
     said, shapes, layout = read_by_klayout(*write(tmp_path, scheme, digits))
     assert said == ""
     assert layout.top_cell().name == "model_layers_0_q_proj"
-    base, drawn = regions(scheme.base(SHAPE)), as_fixed(scheme.draw(digits))
-    assert difference(by_key(scheme, shapes, ".PIN"), base) == {}
+    shape = TileShape(digits.rows, digits.blocks)
+    base, drawn = regions(scheme.base(shape)), as_fixed(scheme.draw(digits))
+    assert difference(macro_metal(scheme, shapes), base) == {}
     routed = by_key(scheme, shapes, "")
-    t = scheme.technology
-    for cut in (t.lower_cut, t.upper_cut):
-        key = cut.gds_layer, FIXED
-        assert (routed[key] ^ drawn[key]).is_empty()
-    for metal in (t.lower, t.stub, t.upper):
-        key = metal.gds_layer, FIXED
-        here = drawn.get(key, db.Region())
+    for layer in scheme.technology.layers[1:]:  # nothing is routed on the lowest cut
+        key = layer.gds_layer, 0
+        here, below = drawn.get(key, db.Region()), base.get(key, db.Region())
+        if isinstance(layer, Cut):
+            assert (routed[key] ^ here).is_empty()
         # a via brings the metal that it needs: nothing that is not there already
-        assert (routed[key] - base[key] - here).is_empty()
-        assert (here - base[key] - routed[key]).is_empty()
+        assert (routed[key] - below - here).is_empty()
+        assert (here - below - routed[key]).is_empty()
+    assert scheme.technology.port_cut.gds_layer not in {layer for layer, _ in routed}
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("VIA8_tie", "VIA8_gone"), ("- array taps", "- array nothing"), ("+ USE SIGNAL ;", "+ USE SIGNAL")],
+    [("VIA8_tie", "VIA8_gone"), ("- array base", "- array nothing"), ("+ USE SIGNAL ;", "+ USE SIGNAL")],
 )  # fmt: skip
 def test_klayout_is_not_silent_about_what_is_wrong(old: str, new: str, tmp_path: Path) -> None:
     scheme = scheme_of("plain")
-    lef, def_ = write(tmp_path, scheme, random_digits(scheme, SHAPE))
+    def_, *lef = write(tmp_path, scheme, random_digits(scheme, SHAPE))
+    assert old in def_.read_text()
     def_.write_text(def_.read_text().replace(old, new, 1))
-    said, _, _ = read_by_klayout(lef, def_)
+    said, _, _ = read_by_klayout(def_, *lef)
     assert said != ""
 
 
+@pytest.mark.parametrize("technology", ["n5", "sky130", "asap7"])
+def test_the_macro_is_the_cell_of_fixed_metal_in_gdsii(technology: str, tmp_path: Path) -> None:
+    """No FOREIGN is needed: a tool that takes macros from GDSII finds this one by its name."""
+    scheme = scheme_of("scales", technology)
+    def_, tech, macro = write(tmp_path, scheme, random_digits(scheme, SHAPE))
+    with (tmp_path / "base.gds").open("wb") as file:
+        cell = gds_cell(scheme.technology, macro_name(scheme, SHAPE), scheme.base(SHAPE), [])
+        write_gds(file, [cell])
+    options = db.LoadLayoutOptions()
+    config = options.lefdef_config
+    config.lef_files, config.read_lef_with_def = [str(tech), str(macro)], False
+    config.macro_layout_files, config.macro_resolution_mode = [str(tmp_path / "base.gds")], 2
+    options.lefdef_config = config
+    layout = db.Layout()
+    layout.read(str(def_), options)
+    array = layout.cell(macro_name(scheme, SHAPE))
+    found: dict[LayerKey, db.Region] = {}
+    for index in layout.layer_indexes():
+        info = layout.get_info(index)
+        here = db.Region(array.begin_shapes_rec(index))
+        if here.count() and not info.name:
+            found[info.layer, info.datatype] = here
+    assert difference(found, regions(scheme.base(SHAPE))) == {}
+
+
+# -- technology LEF -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("technology", ["n5", "sky130", "asap7"])
+def test_layers_have_the_rules_and_figures_of_the_technology(technology: str) -> None:
+    scheme = scheme_of("scales", technology)
+    t = scheme.technology
+    layers = blocks_of("".join(technology_lef_lines(scheme)), "LAYER")
+    assert list(layers) == ["below", *(layer.name for layer in t.layers)]
+    for layer in t.layers:
+        body = layers[layer.name]
+        assert number(body, "SPACING") == layer.space.value / 1000
+        for key, figure in (
+            ("ANTENNAAREARATIO" if isinstance(layer, Cut) else "ANTENNASIDEAREARATIO",
+             layer.antenna_ratio),
+            ("RESISTANCE", layer.resistance) if isinstance(layer, Cut)
+            else ("RESISTANCE RPERSQ", layer.sheet_resistance),
+        ):  # fmt: skip
+            assert number(body, key) == (figure.value if figure else None)
+        if isinstance(layer, Cut):
+            assert number(body, "WIDTH") == layer.size.value / 1000
+            for side in ("below", "above"):
+                lengths = [getattr(layer, f"{end}enclosure_{side}").value for end in ("", "end_")]
+                words = re.search(rf"ENCLOSURE {side.upper()} (\S+) (\S+) ;", body).groups()
+                assert [float(word) for word in words] == [length / 1000 for length in lengths]
+            continue
+        across = layer is t.stub
+        assert f"DIRECTION {'HORIZONTAL' if across else 'VERTICAL'} ;" in body
+        width, least = number(body, "WIDTH"), number(body, "MINWIDTH")
+        assert least == layer.width.value / 1000 <= width
+        assert number(body, "PITCH") >= width + layer.space.value / 1000
+        assert number(body, "AREA") == pytest.approx(
+            layer.width.value * layer.length.value * 1e-6, rel=1e-5
+        )
+        assert ("ENDOFLINE" in body) == bool(layer.end_space)
+        # of a wire of least width, as the technology has it; pF per um from fF per um
+        load = least * number(body, "CAPACITANCE CPERSQDIST")
+        load += 2 * (number(body, "EDGECAPACITANCE") or 0)
+        assert load == pytest.approx(layer.capacitance.value / 1000, rel=1e-4)
+
+
+@pytest.mark.parametrize(("technology", "metal", "pitch"), [
+    ("sky130", "lower", 350),  # (140 + 280) / 2 + 140: via2 is 200 wide, its metal 40 beyond
+    ("sky130", "stub", 630), ("sky130", "upper", 620), ("n5", "lower", 80), ("n5", "upper", 120),
+    ("asap7", "lower", 48), ("asap7", "stub", 64),
+])  # fmt: skip
+def test_a_wire_may_have_a_via_beside_another(technology: str, metal: str, pitch: int) -> None:
+    scheme = scheme_of("plain", technology)
+    assert routing_pitch(scheme, getattr(scheme.technology, metal)) == pitch
+
+
+@pytest.mark.parametrize("technology", ["n5", "sky130", "asap7"])
+def test_vias_have_the_enclosures_and_are_no_narrower_than_wires(technology: str) -> None:
+    scheme = scheme_of("plain", technology)
+    t = scheme.technology
+    for cut, low, high in ((t.lower_cut, t.lower, t.stub), (t.upper_cut, t.stub, t.upper)):
+        below, middle, above = (db.Region(db.Box(*s.box)) for s in via_shapes(t, cut))
+        assert (middle.bbox().width(), middle.bbox().height()) == cut.size_nm
+        assert middle.enclosed_check(below, round(cut.enclosure_below.value)).count() == 0
+        assert middle.enclosed_check(above, round(cut.enclosure_above.value)).count() == 0
+        for metal, region in ((low, below), (high, above)):
+            sizes = region.bbox().width(), region.bbox().height()
+            along, across = sizes if metal is t.stub else sizes[::-1]
+            assert across >= metal.width.value
+            ends = cut.end_enclosure_below if metal is low else cut.end_enclosure_above
+            assert along >= cut.size_nm[metal is not t.stub] + 2 * ends.value
+
+
+def test_what_a_technology_has_no_figure_for_is_left_out(tmp_path: Path) -> None:
+    """A file without the figures for routers is as good as ever."""
+    scheme = scheme_of("scales", "sky130")
+    known = "".join([*technology_lef_lines(scheme), *macro_lef_lines(scheme, SHAPE)])
+    t = scheme.technology
+    none = {"area_capacitance": None, "sheet_resistance": None, "thickness": None}
+    metals = {
+        key: getattr(t, key).model_copy(update=none | {"antenna_ratio": None})
+        for key in ("lower", "stub", "upper")
+    }
+    cuts = {
+        key: getattr(t, key).model_copy(update={"resistance": None, "antenna_ratio": None})
+        for key in ("port_cut", "lower_cut", "upper_cut")
+    }
+    electrical = t.electrical.model_copy(
+        update={"port_gate_area": None, "driver_diffusion_area": None}
+    )
+    bare = type(scheme)(
+        t.model_copy(update=metals | cuts | {"electrical": electrical}), scheme.kind
+    )
+    said, _, _ = read_by_klayout(*write(tmp_path, bare, random_digits(bare, SHAPE)))
+    assert said == ""
+    text = "".join([*technology_lef_lines(bare), *macro_lef_lines(bare, SHAPE)])
+    for word in ("RESISTANCE RPERSQ", "THICKNESS", "EDGECAPACITANCE", "ANTENNAMODEL",
+                 "ANTENNAGATEAREA", "ANTENNADIFFAREA", "SIDEAREA", "RATIO"):  # fmt: skip
+        assert word in known
+        assert word not in text
+
+
+# -- macro LEF ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("technology", "kind"), TILES)
+def test_the_macro_has_every_pin_once_and_its_size(technology: str, kind: str) -> None:
+    scheme, digits = tile_of(technology, kind)
+    shape = TileShape(digits.rows, digits.blocks)
+    text = "".join(macro_lef_lines(scheme, shape))
+    ((name, macro),) = blocks_of(text, "MACRO").items()
+    assert name == macro_name(scheme, shape)
+    width, height = scheme.size_nm(shape)
+    assert f"SIZE {width / 1000:.3f} BY {height / 1000:.3f} ;" in macro
+    assert "CLASS BLOCK ;" in macro
+    assert ("SYMMETRY X Y ;" in macro) == (technology != "asap7")
+    pins = blocks_of(macro, "PIN")
+    assert {pin_label(pin) for pin in pins} == {label.text for label in scheme.base(shape).labels}
+    for pin, body in pins.items():
+        assert NAME.fullmatch(pin)  # what Verilog takes without an escape
+        direction = "INOUT" if pin in ("GND", "PWR") else "OUTPUT" if pin[0] in "xc" else "INPUT"
+        use = {"GND": "GROUND", "PWR": "POWER"}.get(pin, "SIGNAL")
+        assert f"DIRECTION {direction} ;" in body
+        assert f"USE {use} ;" in body
+
+
+@pytest.mark.parametrize(("technology", "kind"), TILES)
+def test_areas_for_antenna_rules_are_those_of_the_metal(technology: str, kind: str) -> None:
+    """KLayout merges the shapes of each pin's ports, and measures."""
+    scheme, digits = tile_of(technology, kind)
+    t, shape = scheme.technology, TileShape(digits.rows, digits.blocks)
+    metals = {metal.name: metal for metal in (t.lower, t.stub, t.upper)}
+    cuts = {cut.name: regions(scheme.base(shape)).get((cut.gds_layer, 0), db.Region())
+            for cut in (t.port_cut, t.lower_cut, t.upper_cut)}  # fmt: skip
+    lower_and_stub = {t.port_cut.name: t.lower.name, t.lower_cut.name: t.stub.name}
+    checked = Counter()
+    for pin, body in blocks_of("".join(macro_lef_lines(scheme, shape)), "PIN").items():
+        found = {
+            (key, layer): float(value)
+            for key, value, layer in re.findall(r"(ANTENNA\w+) (\S+) LAYER (\S+) ;", body)
+        }
+        if pin in ("GND", "PWR"):
+            assert "ANTENNA" not in body
+            continue
+        drawn = port_regions(body)
+        wanted = {}
+        for layer, region in drawn.items():
+            wanted["ANTENNAPARTIALMETALAREA", layer] = region.area() * 1e-6
+            thickness = metals[layer].thickness
+            if thickness:
+                side = region.perimeter() * 1e-3 * thickness.value
+                wanted["ANTENNAPARTIALMETALSIDEAREA", layer] = side
+        for cut, above in lower_and_stub.items():
+            area = (cuts[cut] & drawn.get(above, db.Region())).area()
+            if area:
+                wanted["ANTENNAPARTIALCUTAREA", cut] = area * 1e-6
+        assert found == pytest.approx(wanted, rel=1e-5)
+        silicon = t.electrical.driver_diffusion_area, t.electrical.port_gate_area
+        area = "ANTENNADIFFAREA" if pin[0] in "xc" else "ANTENNAGATEAREA"
+        assert number(body, area) == silicon[pin[0] not in "xc"].value
+        checked[pin[0]] += 1
+    assert set(checked) == {*"xcpq"} if kind in ("scales", "bank") else {*checked} >= {*"xp"}
+
+
+def port_regions(body: str) -> dict[str, db.Region]:
+    """Merged shapes of a pin by layer, in nm, as its text has them."""
+    found: dict[str, db.Region] = {}
+    layer = ""
+    for words in (line.split() for line in body.splitlines()):
+        if words[0] == "LAYER":
+            layer = words[1]
+        elif words[0] == "RECT":
+            box = db.Box(*(round(float(word) * 1000) for word in words[1:5]))
+            found.setdefault(layer, db.Region()).insert(box)
+    return {name: region.merged() for name, region in found.items()}
+
+
+# -- DEF ------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_nets_of_the_def_say_the_digits(kind: str, tmp_path: Path) -> None:
+def test_nets_of_the_def_say_the_digits(kind: str) -> None:
     scheme = scheme_of(kind)
     digits = random_digits(scheme, SHAPE)
-    _, def_ = write(tmp_path, scheme, digits)
-    text = def_.read_text()
-    section = text[text.index("\nNETS ") : text.index("\nEND NETS")]
+    text = "".join(def_lines(scheme, digits, "tile"))
     found: dict[str, str] = {}
-    nets = re.findall(r"^- (\S+)\n(.*?) ;$", section, re.MULTILINE | re.DOTALL)
-    assert int(re.match(r"\nNETS (\d+) ;", section)[1]) == len(nets)
-    for net, body in nets:
+    for entry in [*section(text, "SPECIALNETS"), *section(text, "NETS")]:
+        net, body = entry.split(None, 1)
         pins = re.findall(r"\( array (\S+) \)", body)
         assert pins[0] == net
         for pin in pins[1:]:
@@ -127,19 +324,57 @@ def test_nets_of_the_def_say_the_digits(kind: str, tmp_path: Path) -> None:
     assert found == {pin_identifier(a): pin_identifier(b) for a, b in wanted.items()}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_macro_has_every_pin_once_and_its_size(kind: str) -> None:
-    scheme = scheme_of(kind)
-    text = "".join(lef_lines(scheme, SHAPE))
-    pins = re.findall(r"^  PIN (\S+)$", text, re.MULTILINE)
-    assert len(pins) == len(set(pins))
-    assert {pin_label(pin) for pin in pins} == {label.text for label in scheme.base(SHAPE).labels}
-    for pin in pins:
-        assert re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", pin)  # what Verilog takes without an escape
-    width, height = scheme.size_nm(SHAPE)
-    assert f"SIZE {width / 1000:.3f} BY {height / 1000:.3f} ;" in text
-    assert f"\nMACRO {macro_name(scheme, SHAPE)}\n" in text
-    assert f"\nEND {macro_name(scheme, SHAPE)}\n" in text
+@pytest.mark.parametrize(("technology", "kind"), TILES)
+def test_supplies_are_special_and_trunks_end_in_pins(technology: str, kind: str) -> None:
+    scheme, digits = tile_of(technology, kind)
+    shape = TileShape(digits.rows, digits.blocks)
+    _, height = scheme.size_nm(shape)
+    text = "".join(def_lines(scheme, digits, "tile"))
+    special = {entry.split()[0]: entry for entry in section(text, "SPECIALNETS")}
+    assert special.keys() == {"GND", "PWR"}
+    nets = {entry.split()[0]: entry for entry in section(text, "NETS")}
+    assert not nets.keys() & special.keys()
+    at_edge = Counter(pin_identifier(x.text) for x in scheme.base(shape).labels if x.y == 0)
+    pins = {entry.split()[0]: entry for entry in section(text, "PINS")}
+    assert pins.keys() == at_edge.keys() & (nets.keys() | special.keys())
+    for pin, entry in pins.items():
+        assert f"+ NET {pin} " in entry
+        assert f"( PIN {pin} )" in (nets | special)[pin]
+        y = [int(y) for y in re.findall(r"\+ FIXED \( \d+ (\d+) \) N", entry)]
+        assert y == [0, height] * at_edge[pin]
+    for name, entry in special.items():
+        assert entry.count("+ SHAPE STRIPE") == at_edge[name]
+        assert f"+ USE {'POWER' if name == 'PWR' else 'GROUND'}" in entry
+
+
+@pytest.mark.parametrize(("technology", "kind"), TILES)
+def test_every_via_and_trunk_is_on_tracks_of_both_directions(technology: str, kind: str) -> None:
+    scheme, digits = tile_of(technology, kind)
+    t = scheme.technology
+    text = "".join(def_lines(scheme, digits, "tile"))
+    places: dict[tuple[str, str], set[int]] = {}
+    lines = re.findall(r"^TRACKS ([XY]) (\d+) DO (\d+) STEP (\d+) LAYER (\S+) ;$", text, re.M)
+    for axis, start, count, step, layer in lines:
+        here = range(int(start), int(start) + int(count) * int(step), int(step))
+        places.setdefault((axis, layer), set()).update(here)
+    assert places.keys() == {(a, m.name) for a in "XY" for m in (t.lower, t.stub, t.upper)}
+    vias = re.findall(r"(\S+) (?:0 )?\( (\d+) (\d+) \) (\S+)_tie", text)
+    assert len(vias) >= digits.weights // 2
+    for metal, x, y, _ in vias:
+        assert int(x) in places["X", metal]
+        assert int(y) in places["Y", metal]
+        assert int(y) in places["Y", t.stub.name]
+    for metal, x in re.findall(r"LAYER (\S+) \( \S+ \S+ \) \( \S+ \S+ \) \+ FIXED \( (\d+)", text):
+        assert int(x) in places["X", metal]
+
+
+@pytest.mark.parametrize(("technology", "kind"), TILES)
+def test_nothing_else_may_be_placed_or_routed_in_a_tile(technology: str, kind: str) -> None:
+    scheme, digits = tile_of(technology, kind)
+    text = "".join(def_lines(scheme, digits, "tile"))
+    (area,) = re.findall(r"^DIEAREA \( 0 0 \) \( (\d+ \d+) \) ;$", text, re.M)
+    what = ["PLACEMENT", *(f"LAYER {layer.name}" for layer in scheme.technology.layers)]
+    assert section(text, "BLOCKAGES") == [f"{word} RECT ( 0 0 ) ( {area} )" for word in what]
 
 
 def test_the_same_digits_give_the_same_text(tmp_path: Path) -> None:
@@ -147,6 +382,32 @@ def test_the_same_digits_give_the_same_text(tmp_path: Path) -> None:
     digits = random_digits(scheme, SHAPE)
     first = [path.read_bytes() for path in write(tmp_path, scheme, digits)]
     assert first == [path.read_bytes() for path in write(tmp_path, scheme, digits)]
+
+
+# -- names ----------------------------------------------------------------------------------------
+
+
+def test_layers_of_any_names_have_legal_ones(tmp_path: Path) -> None:
+    t = load_technology("n5")
+    odd = {"port_cut": "below", "lower": "8.M", "lower_cut": "V-8", "stub": "V 8", "upper": "V_8"}
+    renamed = t.model_copy(
+        update={key: getattr(t, key).model_copy(update={"name": name}) for key, name in odd.items()}
+    )
+    scheme = type(scheme_of("scales"))(renamed, scheme_of("scales").kind)
+    names = layer_names(renamed)
+    assert len(set(names.values())) == 6
+    assert all(NAME.fullmatch(name) for name in names.values())
+    said, _, _ = read_by_klayout(*write(tmp_path, scheme, random_digits(scheme, SHAPE)))
+    assert said == ""
+    tech, macro = (path.read_text() for path in write_lef(tmp_path, scheme, SHAPE))
+    assert blocks_of(tech, "LAYER").keys() == {*names.values(), "below_"}
+    used = set(re.findall(r"^ +LAYER (\S+) ;$", tech + macro, re.M))
+    assert used <= {*names.values()}
+
+
+def test_no_macro_has_the_name_of_the_technology_file() -> None:
+    assert technology_file(load_technology("n5")) == "n5.tech.lef"
+    assert "." not in macro_name(scheme_of("bank"), SHAPE)
 
 
 labels = st.from_regex(
@@ -168,4 +429,4 @@ def test_what_is_no_pin_has_no_name(label: str) -> None:
 
 @given(st.text(min_size=1))
 def test_any_name_of_a_design_becomes_legal(text: str) -> None:
-    assert re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", identifier(text))
+    assert NAME.fullmatch(identifier(text))

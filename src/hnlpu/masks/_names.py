@@ -13,6 +13,7 @@ Pins translate both ways without loss: a label holds dots and signs and no under
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _LABEL = re.compile(r"GND|PWR|[a-z][0-9]+(\.[+-]?[0-9]+)*")
 _IDENTIFIER = re.compile(r"GND|PWR|[a-z][0-9]+(_[pm]?[0-9]+)*")
@@ -42,3 +43,15 @@ def identifier(text: str) -> str:
     """
     plain = _OTHER.sub("_", text)
     return plain if plain[:1].isalpha() else f"n{plain}"
+
+
+def identifiers(names: Iterable[str]) -> dict[str, str]:
+    """Each name and its `identifier`; where two would be one, later ones get underscores behind."""
+    found: dict[str, str] = {}
+    for name in names:
+        if name not in found:
+            plain = identifier(name)
+            while plain in found.values():
+                plain += "_"
+            found[name] = plain
+    return found

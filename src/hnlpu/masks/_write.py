@@ -5,6 +5,7 @@
     chip-00.gds            GDSII, the same cells
     chip-00.via-map.npz    arrays of numbers by tile (NumPy's format)
     NAME.def KIND.lef      a tile as DEF, and the neuron array it is routed on
+    n5.tech.lef            layers, rules and vias of both
     NAME.tcl               the connection script of a tile
     masks.json             of which build they are, and the digests of all files
 
@@ -38,7 +39,8 @@ from hnlpu.masks._cells import (
 from hnlpu.masks._def import def_lines
 from hnlpu.masks._folder import new_folder
 from hnlpu.masks._gds import GdsCell, GdsWriter, Placement, gds_cell
-from hnlpu.masks._lef import lef_lines, macro_name
+from hnlpu.masks._lef import macro_lef_lines, macro_name
+from hnlpu.masks._lef_technology import technology_file, technology_lef_lines
 from hnlpu.masks._names import identifier
 from hnlpu.masks._oasis_bytes import placement_record
 from hnlpu.masks._oasis_write import CellPlace, OasisWriter, cell_record
@@ -342,10 +344,15 @@ class _Writing:
         if name == "def":
             for tile in tiles:
                 scheme = self._source.scheme(tile.kind)
-                path = self._folder / f"{macro_name(scheme, tile.shape)}.lef"
-                if not path.exists():
-                    with path.open("w", encoding="ascii") as file:
-                        file.writelines(lef_lines(scheme, tile.shape))
+                self._once(technology_file(scheme.technology), technology_lef_lines(scheme))
+                macro = f"{macro_name(scheme, tile.shape)}.lef"
+                self._once(macro, macro_lef_lines(scheme, tile.shape))
+
+    def _once(self, name: str, lines: Iterator[str]) -> None:
+        """A text file that many tiles share."""
+        if not (self._folder / name).exists():
+            with (self._folder / name).open("w", encoding="ascii") as file:
+                file.writelines(lines)
 
 
 def oasis_properties(build: Build, digest: str, chip: int) -> dict[str, str]:
