@@ -7,13 +7,20 @@ import sys
 from pathlib import Path
 
 import klayout.db as db
-from layouts import regions
+from layouts import KINDS, random_digits, regions, scheme_of
 
+import regions_tiles
 from hnlpu.embed import LayerKey, Layout, Scheme, TileDigits, TileShape
 from hnlpu.masks._def import def_lines
 from hnlpu.masks._lef import macro_lef_lines
 from hnlpu.masks._lef_technology import technology_lef_lines
 from hnlpu.technology import FIXED
+
+SHAPE = TileShape(8, 2)
+TILES = [
+    *(("n5", kind) for kind in KINDS), ("sky130", "scales"), ("asap7", "bank"),
+    ("n5", "regions"), ("sky130", "regions"),
+]  # fmt: skip
 
 READ = """
 import sys
@@ -27,6 +34,15 @@ layout = db.Layout()
 layout.read(sys.argv[1], options)
 layout.write(sys.argv[1] + ".oas")
 """
+
+
+def tile_of(technology: str, kind: str) -> tuple[Scheme, TileDigits]:
+    """A tile in a process; `kind` is of taps, or regions."""
+    if kind == "regions":
+        digits = regions_tiles.random_digits(4, 2, 2, seed=1)
+        return regions_tiles.regions_for(digits, technology=technology), digits
+    scheme = scheme_of(kind, technology)
+    return scheme, random_digits(scheme, SHAPE)
 
 
 def write_lef(folder: Path, scheme: Scheme, shape: TileShape) -> tuple[Path, Path]:

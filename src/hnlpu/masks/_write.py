@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hnlpu._version import __version__
-from hnlpu.embed import Layout, TileShape
+from hnlpu.embed import BLOCK, Layout, TileShape
 from hnlpu.errors import InvalidInput, OutputExists
 from hnlpu.hardwire import Build, Progress, file_sha256, open_build
 from hnlpu.masks._cells import (
@@ -66,6 +66,8 @@ BYTES_A_DIGIT: dict[str, dict[Format, float]] = {
     "regions": {"oasis": 10.5, "gds": 420, "via-map": 7, "def": 330, "tcl": 28},
 }
 """About what a digit takes at most, to refuse before the disk is full."""
+LEF_BYTES_A_DIGIT, DEF_BYTES_AN_INPUT = 1800, 3000
+"""And a digit of a macro's LEF, which tiles of a kind and shape share; a tile's pins in DEF."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,10 @@ def write_masks(
     digits = sum(tile.shape.weights for tile in tiles)
     of_scheme = BYTES_A_DIGIT[build.manifest.placement.scheme]
     needed = digits * sum(of_scheme[name] for name in formats)
+    if "def" in formats:
+        macros = {(tile.kind, tile.shape) for tile in tiles}
+        needed += LEF_BYTES_A_DIGIT * sum(shape.weights for _, shape in macros)
+        needed += DEF_BYTES_AN_INPUT * sum(tile.shape.blocks * BLOCK for tile in tiles)
     with new_folder(out, needed) as folder:
         writing = _Writing(build, folder, workers, with_base, progress, digits * len(formats))
         for name in formats:
