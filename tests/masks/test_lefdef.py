@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+import tempfile
 from collections import Counter
 from pathlib import Path
 
 import klayout.db as db
 import pytest
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from layouts import difference, random_digits, regions, scheme_of
 from lefdef import (
@@ -22,8 +24,10 @@ from lefdef import (
     write,
     write_lef,
 )
+from test_random_processes import processes
 
-from hnlpu.embed import LayerKey, TileShape
+import regions_tiles
+from hnlpu.embed import ArrayKind, LayerKey, TileShape, open_scheme, tracks_needed
 from hnlpu.masks._gds import gds_cell, write_gds
 from hnlpu.masks._lef import macro_lef_lines, macro_name
 from hnlpu.masks._lef_technology import (
@@ -34,7 +38,7 @@ from hnlpu.masks._lef_technology import (
     via_shapes,
 )
 from hnlpu.masks._names import identifier, pin_identifier, pin_label
-from hnlpu.technology import Cut, load_technology
+from hnlpu.technology import Cut, Technology, load_technology
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -77,6 +81,27 @@ def test_klayout_reads_it_in_silence_and_finds_the_metal(
         assert (routed[key] - below - here).is_empty()
         assert (here - below - routed[key]).is_empty()
     assert scheme.technology.port_cut.gds_layer not in {layer for layer, _ in routed}
+
+
+@given(processes(), st.sampled_from([0, 2, 8]), st.booleans())
+@settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.generate], derandomize=True)
+def test_klayout_finds_the_metal_whatever_the_rules_of_the_process(
+    technology: Technology, scale_range: int, routed: bool
+) -> None:
+    """Above all: vias bring no metal that is not drawn, however wide the wires of a process are."""
+    digits = regions_tiles.random_digits(2, 2, scale_range, seed=3)
+    kind = ArrayKind("regions" if routed else "taps", 1, 8, scale_range, 4 if routed else 0)
+    if routed:
+        kind = dataclasses.replace(kind, tracks=tracks_needed(technology, kind, digits))
+    scheme = open_scheme(technology, kind)
+    with tempfile.TemporaryDirectory() as folder:
+        said, shapes, _ = read_by_klayout(*write(Path(folder), scheme, digits))
+    assert said == ""
+    base, drawn = regions(scheme.base(TileShape(2, 2))), as_fixed(scheme.draw(digits))
+    assert difference(macro_metal(scheme, shapes), base) == {}
+    both = {key: base.get(key, db.Region()) + drawn.get(key, db.Region()) for key in base | drawn}
+    for key, found in by_key(scheme, shapes, "").items():
+        assert (found - both[key]).is_empty()
 
 
 @pytest.mark.parametrize(
