@@ -10,7 +10,7 @@ import klayout.db as db
 import numpy as np
 import pytest
 from layouts import difference, read_regions, regions
-from test_lefdef import by_key, read_by_klayout, write
+from lefdef import by_key, macro_metal, read_by_klayout, write
 
 from hnlpu.embed import Layout, Regions, TileDigits, TileShape
 from hnlpu.errors import DoesNotFit
@@ -285,7 +285,7 @@ def test_klayout_reads_lef_and_def_in_silence_and_finds_the_metal(
     assert said == ""
     base = regions(scheme.base(shape_of(digits)))
     drawn = {(layer, FIXED): of for (layer, _), of in regions(scheme.draw(digits)).items()}
-    assert difference(by_key(scheme, shapes, ".PIN"), base) == {}
+    assert difference(macro_metal(scheme, shapes), base) == {}
     routed = by_key(scheme, shapes, "")
     t = scheme.technology
     assert routed.keys() == {

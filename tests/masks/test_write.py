@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from builds import TARGETS, Builds
 from layouts import difference, read_regions, regions
-from test_lefdef import by_key, read_by_klayout
+from lefdef import by_key, macro_metal, read_by_klayout
 
 from helpers import snapshot
 from hnlpu.embed import LayerKey, Layout, Taps, open_scheme
@@ -187,14 +187,17 @@ def test_klayout_opens_def_and_lef_in_silence(name: str, builds: Builds, tmp_pat
     scheme = open_scheme(build.manifest.technology, tile.kind)
     prefix = "chip-00." if build.manifest.placement.chips > 1 else ""
     macro = macro_name(scheme, tile.shape)
-    names = {f"{prefix}{tile.name}.def", f"{prefix}{tile.name}.tcl", f"{macro}.lef"}
+    lef = [f"{build.manifest.technology.name}.tech.lef", f"{macro}.lef"]
+    names = {f"{prefix}{tile.name}.def", f"{prefix}{tile.name}.tcl", *lef}
     assert record.files.keys() == names | LAYER_FILES
     out = tmp_path / "out"
-    said, shapes, layout = read_by_klayout(out / f"{macro}.lef", out / f"{prefix}{tile.name}.def")
+    said, shapes, layout = read_by_klayout(
+        out / f"{prefix}{tile.name}.def", *(out / name for name in lef)
+    )
     assert said == ""
     assert layout.top_cell().name == identifier(tile.name)
     drawn = regions(metal(build, tile, with_base=False))
-    routed, pins = by_key(scheme, shapes, ""), by_key(scheme, shapes, ".PIN")
+    routed, pins = by_key(scheme, shapes, ""), macro_metal(scheme, shapes)
     for (layer, _), here in drawn.items():
         assert (here - routed[layer, FIXED] - pins.get((layer, FIXED), db.Region())).is_empty()
     base = regions(scheme.base(tile.shape))

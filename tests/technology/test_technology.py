@@ -89,6 +89,18 @@ SIZE = 'size = { value = 40, unit = "nm", source = "own rule: as wide as the nar
          "lower.track: is less than width and space together"),
         (WIDTH, WIDTH + '\nend_space = { value = 30, unit = "nm", source = "x" }', "end_space",
          "lower.end_space: is less than space"),
+        ("sheet_resistance = { value = 0.4", "sheet_resistance = { value = 0", "value = 0, unit",
+         "lower.sheet_resistance: value 0 ohm is out of range"),
+        ("thickness = { value = 0.08", "thickness = { value = -1", "value = -1",
+         "lower.thickness: value -1 um is out of range"),
+        ("resistance = { value = 8,", "resistance = { value = 8e9,", "8e9",
+         "port_cut.resistance: value 8000000000 ohm is out of range"),
+        ("port_gate_area = { value = 0.003", "port_gate_area = { value = 0", "port_gate_area",
+         "electrical.port_gate_area: value 0 um^2 is out of range"),
+        (WIDTH, WIDTH + '\nantenna_ratio = { value = 0, unit = "dimensionless", source = "x" }',
+         "antenna_ratio", "lower.antenna_ratio: value 0 dimensionless is out of range"),
+        (WIDTH, WIDTH + '\narea_capacitance = { value = 6, unit = "fF/um^2", source = "x" }',
+         "area_capacitance", "lower.area_capacitance: gives a wire of least width 0.24 fF/um"),
         ("[lower]", "[lower", "[lower", "is not valid TOML"),
     ],
 )  # fmt: skip
@@ -120,6 +132,27 @@ def test_every_value_has_a_source_and_every_wire_a_metal_that_can_hold_its_vias(
         (technology.upper_cut, taps.upper_width),
     ):
         assert cut.size_nm[0] <= width
+
+
+def test_what_routers_are_told_is_as_published() -> None:
+    """SKY130 by its PDK; ASAP7's resistances are those of OpenROAD's wires, per um."""
+    sky130, asap7 = load_technology("sky130"), load_technology("asap7")
+    metals, cuts = ("lower", "stub", "upper"), ("port_cut", "lower_cut", "upper_cut")
+    squares = {
+        name: [getattr(load_technology(name), metal).sheet_resistance.value for metal in metals]
+        for name in ("sky130", "asap7")
+    }
+    assert squares["sky130"] == [0.125, 0.047, 0.047]
+    per_um = [
+        square / getattr(asap7, metal).width.value * 1000
+        for square, metal in zip(squares["asap7"], metals, strict=True)
+    ]
+    assert per_um == pytest.approx([18.99, 11.88, 12.51], rel=2e-3)
+    assert [getattr(sky130, cut).resistance.value for cut in cuts] == [4.5, 3.41, 3.41]
+    assert [getattr(asap7, cut).resistance.value for cut in cuts] == [11.8, 11.8, 8.2]
+    assert {getattr(sky130, metal).antenna_ratio.value for metal in metals} == {400}
+    for name in ("n5", "asap7"):  # no public figure
+        assert not any(getattr(load_technology(name), layer).antenna_ratio for layer in metals)
 
 
 def test_n5_cells_are_as_published() -> None:

@@ -1,163 +1,96 @@
-"""Process and fixed metal -> LEF: the embedding's layers and vias, and the neuron array as a macro.
+"""Fixed metal -> macro LEF: the neuron array of a tile, as a block for place and route.
 
-    LAYER VIA7 M8 VIA8 M9 VIA9 M10      width, space, enclosures of the technology
-    VIA   VIA8_tie VIA9_tie             what the routing of a DEF places
     MACRO                               a tile: every pin label with the fixed metal that hangs on it
+      PIN p4_17  INPUT                  a port listens: gate
+      PIN x3_p2  OUTPUT                 a trunk drives: drain
+      OBS                               fixed cuts, and metal on which no label lies
 
-Pins are the arrays' own: trunks drive, ports listen.  (LEF/DEF 5.8 Language Reference.)
+Pins are the arrays' own.  Areas for antenna rules are of the metal that is drawn, the embedding's
+layers and no other.  (LEF/DEF 5.8 Language Reference.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from hnlpu.embed import Label, Rectangles, Scheme, TileShape
+from hnlpu.masks._cells import base_name
 from hnlpu.masks._connectivity import Fabric
+from hnlpu.masks._lef_technology import Shape, header_lines, layer_names, um, um_box
 from hnlpu.masks._names import identifier, pin_identifier
-from hnlpu.masks._nets import wire_width
-from hnlpu.technology import FIXED, Cut, Metal, Technology
+from hnlpu.technology import FIXED, Technology
 
-VERSION = "5.8"
-UNITS_PER_MICRON = 1000
+SUPPLIES = {"GND": "GROUND", "PWR": "POWER"}
+"""The pins that are no signals, and what LEF and DEF call their use."""
 _DRIVERS = frozenset("xc")
 
 
-class Shape(NamedTuple):
-    """A rectangle on a layer, in nm."""
-
-    layer: str
-    box: Sequence[int]
-
-
 def macro_name(scheme: Scheme, shape: TileShape) -> str:
-    """The name of a tile of this shape as LEF and DEF have it."""
-    return identifier(f"{scheme.kind.name}_{shape.rows}x{shape.blocks * 32}")
+    """The macro's name: that of the same metal's cell in GDSII, so no FOREIGN need say it."""
+    return identifier(base_name(scheme, shape))
 
 
-def via_name(cut: Cut) -> str:
-    """The name of the via of a cut layer."""
-    return f"{identifier(cut.name)}_tie"
-
-
-def lef_lines(scheme: Scheme, shape: TileShape) -> Iterator[str]:
-    """The whole file, line by line: layers and vias, and the macro of a tile of `shape`."""
-    yield from technology_lines(scheme)
-    yield from macro_lines(scheme, shape)
+def macro_lef_lines(scheme: Scheme, shape: TileShape) -> Iterator[str]:
+    """The whole file, line by line: the macro of a tile of `shape`."""
+    yield from header_lines()
+    yield from _macro(scheme, shape)
     yield "END LIBRARY\n"
 
 
-def technology_lines(scheme: Scheme) -> Iterator[str]:
-    """Units, layers with their rules, and vias."""
-    t = scheme.technology
-    yield f"VERSION {VERSION} ;\n"
-    yield 'BUSBITCHARS "[]" ;\n'
-    yield 'DIVIDERCHAR "/" ;\n'
-    yield f"UNITS\n  DATABASE MICRONS {UNITS_PER_MICRON} ;\nEND UNITS\n"
-    yield f"MANUFACTURINGGRID {_um(t.grid.value)} ;\n"
-    for layer in t.layers:
-        yield f"LAYER {layer.name}\n"
-        if isinstance(layer, Metal):
-            yield from _metal(
-                layer, vertical=layer is not t.stub, width=_width(scheme, layer), grid=t.grid.value
-            )
-        else:
-            yield from _cut(layer)
-        yield f"END {layer.name}\n"
-    for cut in (t.lower_cut, t.upper_cut):
-        yield f"VIA {via_name(cut)} DEFAULT\n"
-        for name, box in via_shapes(t, cut):
-            yield f"  LAYER {name} ;\n    RECT {_box(box)} ;\n"
-        yield f"END {via_name(cut)}\n"
-
-
-def _width(scheme: Scheme, layer: Metal) -> float:
-    """Width of routed wires: the stub layer's as the scheme draws it, else the least."""
-    drawn = wire_width(scheme) if layer is scheme.technology.stub else 0
-    return max(drawn, layer.width.value)
-
-
-def _metal(layer: Metal, *, vertical: bool, width: float, grid: float) -> Iterator[str]:
-    area_um2 = layer.width.value * layer.length.value * 1e-6
-    # LEF counts load by area, in pF/um2; the technology by length of a wire of least width
-    per_area = layer.capacitance.value * 1e-3 / (layer.width.value * 1e-3)
-    yield "  TYPE ROUTING ;\n"
-    yield f"  DIRECTION {'VERTICAL' if vertical else 'HORIZONTAL'} ;\n"
-    pitch = layer.track.value if layer.track else width + layer.space.value
-    yield f"  PITCH {_um(pitch)} ;\n"
-    yield f"  WIDTH {_um(width)} ;\n"
-    yield f"  MINWIDTH {_um(layer.width.value)} ;\n"
-    yield f"  SPACING {_um(layer.space.value)} ;\n"
-    if layer.end_space:
-        end = (
-            f"ENDOFLINE {_um(width + grid)} WITHIN 0.000"  # of edges no longer than a wire is wide
-        )
-        yield f"  SPACING {_um(layer.end_space.value)} {end} ;\n"
-    yield f"  AREA {area_um2:.6g} ;\n"
-    yield f"  CAPACITANCE CPERSQDIST {per_area:.6g} ;\n"
-
-
-def _cut(layer: Cut) -> Iterator[str]:
-    yield "  TYPE CUT ;\n"
-    yield f"  SPACING {_um(layer.space.value)} ;\n"
-    yield f"  WIDTH {_um(layer.size.value)} ;\n"
-    below = layer.enclosure_below, layer.end_enclosure_below
-    above = layer.enclosure_above, layer.end_enclosure_above
-    yield f"  ENCLOSURE BELOW {_um(below[0].value)} {_um(below[1].value)} ;\n"
-    yield f"  ENCLOSURE ABOVE {_um(above[0].value)} {_um(above[1].value)} ;\n"
-
-
-def via_shapes(technology: Technology, cut: Cut) -> list[Shape]:
-    """A via about its centre: the cut, and the least metal that it needs below and above."""
-    t = technology
-    below = round(cut.enclosure_below.value), round(cut.end_enclosure_below.value)
-    above = round(cut.enclosure_above.value), round(cut.end_enclosure_above.value)
-    # the stubs' metal lies across, the others upright: a wire reaches on along itself
-    if cut is t.lower_cut:
-        names, below_xy, above_xy = (t.lower.name, t.stub.name), below, above[::-1]
-    else:
-        names, below_xy, above_xy = (t.stub.name, t.upper.name), below[::-1], above
-    width, height = cut.size_nm
-    x0, y0 = -(width // 2), -(height // 2)
-
-    def grown(x: int, y: int) -> list[int]:
-        return [x0 - x, y0 - y, x0 + width + x, y0 + height + y]
-
-    return [
-        Shape(names[0], grown(*below_xy)),
-        Shape(cut.name, grown(0, 0)),
-        Shape(names[1], grown(*above_xy)),
-    ]
-
-
-def macro_lines(scheme: Scheme, shape: TileShape) -> Iterator[str]:
-    """The neuron array: a pin for every label, and metal without one as obstructions."""
-    name = macro_name(scheme, shape)
+def _macro(scheme: Scheme, shape: TileShape) -> Iterator[str]:
+    name, technology = macro_name(scheme, shape), scheme.technology
     width, height = scheme.size_nm(shape)
-    yield f"MACRO {name}\n  CLASS BLOCK ;\n  ORIGIN 0 0 ;\n"
-    yield f"  SIZE {_um(width)} BY {_um(height)} ;\n"
+    yield f"MACRO {name}\n  CLASS BLOCK ;\n"
+    yield f"  ORIGIN 0.000 0.000 ;\n  SIZE {um(width)} BY {um(height)} ;\n"
+    if not any(metal.track for metal in (technology.lower, technology.stub, technology.upper)):
+        yield "  SYMMETRY X Y ;\n"  # mirrored wires would leave their tracks
     pins = _Pins(scheme, shape)
     for label in pins.labels:
-        yield f"  PIN {pin_identifier(label)}\n"
-        if label in ("GND", "PWR"):
-            use = "GROUND" if label == "GND" else "POWER"
+        pin = pin_identifier(label)
+        yield f"  PIN {pin}\n"
+        if use := SUPPLIES.get(label):
             yield f"    DIRECTION INOUT ;\n    USE {use} ;\n"
         else:
             direction = "OUTPUT" if label[0] in _DRIVERS else "INPUT"
             yield f"    DIRECTION {direction} ;\n    USE SIGNAL ;\n"
+            yield from _antenna(technology, pins, label)
         for port in pins.ports(label):
             yield "    PORT\n"
             yield from _shapes(port, "      ")
             yield "    END\n"
-        yield f"  END {pin_identifier(label)}\n"
-    if rest := pins.unlabelled():
+        yield f"  END {pin}\n"
+    if rest := pins.obstructions():
         yield "  OBS\n"
         yield from _shapes(rest, "    ")
         yield "  END\n"
     yield f"END {name}\n"
+
+
+def _antenna(technology: Technology, pins: _Pins, label: str) -> Iterator[str]:
+    """Areas in um2 of a pin's metal, sides and cuts by layer, and of the gate or drain below it."""
+    electrical = technology.electrical
+    thickness = {
+        metal.name: metal.thickness.value
+        for metal in (technology.lower, technology.stub, technology.upper)
+        if metal.thickness
+    }
+    for layer, (area, perimeter) in pins.metal(label).items():
+        name = pins.names[layer]
+        yield f"    ANTENNAPARTIALMETALAREA {area * 1e-6:.6g} LAYER {name} ;\n"
+        if layer in thickness:
+            side = perimeter * 1e-3 * thickness[layer]
+            yield f"    ANTENNAPARTIALMETALSIDEAREA {side:.6g} LAYER {name} ;\n"
+    for layer, area in pins.cuts(label).items():
+        yield f"    ANTENNAPARTIALCUTAREA {area * 1e-6:.6g} LAYER {pins.names[layer]} ;\n"
+    drives = label[0] in _DRIVERS
+    silicon = electrical.driver_diffusion_area if drives else electrical.port_gate_area
+    if silicon and drives:
+        yield f"    ANTENNADIFFAREA {silicon.value:g} ;\n"
+    elif silicon:
+        yield f"    ANTENNAMODEL OXIDE1 ;\n    ANTENNAGATEAREA {silicon.value:g} ;\n"
 
 
 def _shapes(shapes: Sequence[Shape], indent: str) -> Iterator[str]:
@@ -166,11 +99,14 @@ def _shapes(shapes: Sequence[Shape], indent: str) -> Iterator[str]:
         if shape.layer != layer:
             layer = shape.layer
             yield f"{indent}LAYER {layer} ;\n"
-        yield f"{indent}  RECT {_box(shape.box)} ;\n"
+        yield f"{indent}  RECT {um_box(shape.box)} ;\n"
 
 
 class _Pins:
-    """Fixed metal of a tile by pin: every net of it with one label is a port of that pin."""
+    """Fixed metal of a tile by pin: every net of it with one label is a port of that pin.
+
+    Rectangles of one net and layer do not overlap: an area is the sum of theirs.
+    """
 
     def __init__(self, scheme: Scheme, shape: TileShape):
         t = scheme.technology
@@ -178,7 +114,8 @@ class _Pins:
         flat = layout.flat()
         metals, cuts = (t.lower, t.stub, t.upper), (t.port_cut, t.lower_cut, t.upper_cut)
         none = np.empty((0, 4), np.int32)
-        self._names = [layer.name for layer in (*metals, *cuts)]
+        self.names = layer_names(t)
+        self._layer_names = [layer.name for layer in (*metals, *cuts)]
         boxes = [flat.get((layer.gds_layer, FIXED), none) for layer in (*metals, *cuts)]
         level = {metal.gds_layer: n for n, metal in enumerate(metals)}
         # a cut belongs to the metal above it
@@ -205,21 +142,52 @@ class _Pins:
         return sorted(self._nets, key=_natural)
 
     def ports(self, label: str) -> Iterator[list[Shape]]:
-        """Shapes of every piece of a pin."""
+        """Shapes of metal of every piece of a pin."""
         for net in self._nets[label]:
-            yield self._shapes_of(net)
+            yield [self._shape(n) for n in self._of(net) if self._layers[n] < _METALS]
 
-    def unlabelled(self) -> list[Shape]:
-        """Metal on which no label lies."""
+    def obstructions(self) -> list[Shape]:
+        """All cuts, and metal on which no label lies; layer by layer."""
         named = {net for known in self._nets.values() for net in known}
-        rest = (net for net in range(len(self._ends) - 1) if net not in named)
-        return [shape for net in rest for shape in self._shapes_of(net)]
-
-    def _shapes_of(self, net: int) -> list[Shape]:
-        return [
-            Shape(self._names[self._layers[n]], self._boxes[n])
-            for n in range(self._ends[net], self._ends[net + 1])
+        found = [
+            n
+            for net in range(len(self._ends) - 1)
+            for n in self._of(net)
+            if self._layers[n] >= _METALS or net not in named
         ]
+        return [self._shape(n) for n in sorted(found, key=lambda n: self._layers[n])]
+
+    def metal(self, label: str) -> dict[str, tuple[int, int]]:
+        """Area in nm2 and perimeter in nm of a pin's metal, by layer."""
+        found: dict[str, tuple[int, int]] = {}
+        for layer, (x0, y0, x1, y1) in self._drawn(label, metal=True):
+            area, perimeter = found.get(layer, (0, 0))
+            width, height = x1 - x0, y1 - y0
+            found[layer] = area + width * height, perimeter + 2 * (width + height)
+        return found
+
+    def cuts(self, label: str) -> dict[str, int]:
+        """Area in nm2 of a pin's cuts, by layer."""
+        found: dict[str, int] = {}
+        for layer, (x0, y0, x1, y1) in self._drawn(label, metal=False):
+            found[layer] = found.get(layer, 0) + (x1 - x0) * (y1 - y0)
+        return found
+
+    def _drawn(self, label: str, *, metal: bool) -> Iterator[tuple[str, list[int]]]:
+        for net in self._nets[label]:
+            for n in self._of(net):
+                if (self._layers[n] < _METALS) == metal:
+                    yield self._layer_names[self._layers[n]], self._boxes[n]
+
+    def _of(self, net: int) -> range:
+        return range(self._ends[net], self._ends[net + 1])
+
+    def _shape(self, n: int) -> Shape:
+        return Shape(self.names[self._layer_names[self._layers[n]]], self._boxes[n])
+
+
+_METALS = 3
+"""Layers of `_Pins` before its cuts."""
 
 
 def _by_label(labels: Sequence[Label], nets: Sequence[int]) -> dict[str, list[int]]:
@@ -236,15 +204,6 @@ def _centres(boxes: Rectangles) -> npt.NDArray[np.int64]:
 
 def _natural(label: str) -> tuple[str, list[int]]:
     """Sorts x2 before x10."""
-    letters = label[:1] if label not in ("GND", "PWR") else f"~{label}"
+    letters = label[:1] if label not in SUPPLIES else f"~{label}"
     numbers = [] if len(letters) > 1 else [int(part) for part in label[1:].split(".")]
     return letters, numbers
-
-
-def _um(nm: float) -> str:
-    return f"{nm / 1000:.3f}"
-
-
-def _box(box: Sequence[int]) -> str:
-    x0, y0, x1, y1 = box
-    return f"{x0 / 1000:.3f} {y0 / 1000:.3f} {x1 / 1000:.3f} {y1 / 1000:.3f}"

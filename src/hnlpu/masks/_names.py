@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 MOST_GDS_CHARACTERS = 32
 _LABEL = re.compile(r"GND|PWR|[a-z][0-9]+(\.[+-]?[0-9]+)*")
@@ -79,3 +79,15 @@ def _numbered(number: int, text: str) -> str:
     room = MOST_GDS_CHARACTERS - len(head) - 1
     tail = text if len(text) <= room else text[-room:].partition("_")[2]
     return f"{head}_{tail}" if tail else head
+
+
+def identifiers(names: Iterable[str]) -> dict[str, str]:
+    """Each name and its `identifier`; where two would be one, later ones get underscores behind."""
+    found: dict[str, str] = {}
+    for name in names:
+        if name not in found:
+            plain = identifier(name)
+            while plain in found.values():
+                plain += "_"
+            found[name] = plain
+    return found

@@ -2,9 +2,9 @@
 
     hnlpu_connect x3_p2 x3_p2 p0_3 p5_3        net, the trunk that drives it, its ports
 
-The tool has the LEF loaded and an instance of the array in its design; the script finds out whether
-it is OpenROAD or Innovus by the commands that there are.  It can be sourced again: a pin that is on
-its net stays there.
+The tool has both LEF files loaded, the technology's first, and an instance of the array in its
+design; the script finds out whether it is OpenROAD or Innovus by the commands that there are.  It can
+be sourced again: a pin that is on its net stays there.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if {[llength [info commands ::odb::dbITerm_connect]]} {
         if {$db_net eq "NULL"} { set db_net [odb::dbNet_create $block $hnlpu_prefix$net] }
         foreach pin $args {
             set term [$instance findITerm $pin]
-            if {$term eq "NULL"} { error "hnlpu: $hnlpu_instance has no pin $pin; load this tile's LEF" }
+            if {$term eq "NULL"} { error "hnlpu: $hnlpu_instance has no pin $pin; load this tile's LEF files" }
             odb::dbITerm_connect $term $db_net
         }
     }

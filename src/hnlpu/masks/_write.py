@@ -8,6 +8,7 @@
     layers.lyp layers.map  names of layers, for KLayout and as a table
     chip-00.via-map.npz    arrays of numbers by tile (NumPy's format)
     NAME.def KIND.lef      a tile as DEF, and the neuron array it is routed on
+    n5.tech.lef            layers, rules and vias of both
     NAME.tcl               the connection script of a tile
     masks.json             of which build they are, and the digests of all files
 
@@ -28,7 +29,7 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 
 from hnlpu._version import __version__
-from hnlpu.embed import Layout, Scheme, TileShape
+from hnlpu.embed import BLOCK, Layout, Scheme, TileShape
 from hnlpu.errors import InvalidInput, OutputExists
 from hnlpu.hardwire import Build, Progress, file_sha256, open_build
 from hnlpu.masks._cells import (
@@ -52,7 +53,8 @@ from hnlpu.masks._gds import (
 )
 from hnlpu.masks._layer_files import PROPERTIES, TABLE, layer_properties, layer_table
 from hnlpu.masks._layers import LayerMap, Layers, choose_layers
-from hnlpu.masks._lef import lef_lines, macro_name
+from hnlpu.masks._lef import macro_lef_lines, macro_name
+from hnlpu.masks._lef_technology import technology_file, technology_lef_lines
 from hnlpu.masks._names import gds_names
 from hnlpu.masks._oasis_bytes import layout_payload, placement_record
 from hnlpu.masks._oasis_write import (
@@ -88,6 +90,8 @@ BYTES_A_DIGIT: dict[str, dict[Format, float]] = {
     "regions": {"oasis": 10.5, "gds": 420, "via-map": 7, "def": 330, "tcl": 28},
 }
 """About what a digit takes at most, to refuse before the disk is full."""
+LEF_BYTES_A_DIGIT, DEF_BYTES_AN_INPUT = 1800, 3000
+"""And a digit of a macro's LEF, which tiles of a kind and shape share; a tile's pins in DEF."""
 
 
 @dataclass(frozen=True)
@@ -241,6 +245,10 @@ def write_masks(
     digits = sum(tile.shape.weights for tile in tiles)
     of_scheme = BYTES_A_DIGIT[build.manifest.placement.scheme]
     needed = digits * sum(of_scheme[name] for name in formats)
+    if "def" in formats:
+        macros = {(tile.kind, tile.shape) for tile in tiles}
+        needed += LEF_BYTES_A_DIGIT * sum(shape.weights for _, shape in macros)
+        needed += DEF_BYTES_AN_INPUT * sum(tile.shape.blocks * BLOCK for tile in tiles)
     with new_folder(out, needed) as folder:
         writing = _Writing(
             build, folder, workers, with_base, chosen, progress, digits * len(formats)
@@ -439,10 +447,15 @@ class _Writing:
         if name == "def":
             for tile in tiles:
                 scheme = self._source.scheme(tile.kind)
-                path = self._folder / f"{macro_name(scheme, tile.shape)}.lef"
-                if not path.exists():
-                    with path.open("w", encoding="ascii") as file:
-                        file.writelines(lef_lines(scheme, tile.shape))
+                self._once(technology_file(scheme.technology), technology_lef_lines(scheme))
+                macro = f"{macro_name(scheme, tile.shape)}.lef"
+                self._once(macro, macro_lef_lines(scheme, tile.shape))
+
+    def _once(self, name: str, lines: Iterator[str]) -> None:
+        """A text file that many tiles share."""
+        if not (self._folder / name).exists():
+            with (self._folder / name).open("w", encoding="ascii") as file:
+                file.writelines(lines)
 
 
 def _box_of(layout: Layout) -> Box | None:

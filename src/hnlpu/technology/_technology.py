@@ -143,6 +143,10 @@ class Metal(_Layer):
     `space` holds in all directions, `end_space` (where given) between the end of a wire and the
     metal that faces it.  Where `track` is given, wires lie only on tracks of that pitch, their
     edges at multiples of it; that of the stubs counts from the first stub.
+
+    What routers are told beside the rules, each where the process has a figure: `sheet_resistance`
+    per square, `area_capacitance` of a wire's face (a part of `capacitance`, which the edges make
+    up), `thickness`, and `antenna_ratio`, the most area of a wire's sides per area of gate.
     """
 
     name: Identifier
@@ -154,6 +158,10 @@ class Metal(_Layer):
     length: Length
     track: Length | None = None
     capacitance: Annotated[Quantity, Unit("fF/um", 0.01, 2)]
+    area_capacitance: Annotated[Quantity, Unit("fF/um^2", 0.007, 6.9)] | None = None
+    sheet_resistance: Annotated[Quantity, Unit("ohm", 0.02, 19)] | None = None
+    thickness: Annotated[Quantity, Unit("um", 0.02, 9)] | None = None
+    antenna_ratio: Annotated[Quantity, Unit("dimensionless", 10, 9_000)] | None = None
     masks: Annotated[list[Title], Field(min_length=1, max_length=8)]
 
     @property
@@ -166,7 +174,8 @@ class Cut(_Layer):
     """One via layer: size, space, and how far the metals must reach beyond it.
 
     A cut is a square of `size`, or as high as `height` says.  `enclosure` holds on all sides,
-    `end_enclosure` on two opposite ones, along the wire.
+    `end_enclosure` on two opposite ones, along the wire.  Where the process has a figure, `resistance`
+    is that of one cut, and `antenna_ratio` the most area of cuts per area of gate.
     """
 
     name: Identifier
@@ -179,6 +188,8 @@ class Cut(_Layer):
     end_enclosure_below: Enclosure
     enclosure_above: Enclosure
     end_enclosure_above: Enclosure
+    resistance: Annotated[Quantity, Unit("ohm", 0.5, 490)] | None = None
+    antenna_ratio: Annotated[Quantity, Unit("dimensionless", 0.5, 490)] | None = None
     masks: Annotated[list[Title], Field(min_length=1, max_length=8)]
 
     @property
@@ -188,10 +199,15 @@ class Cut(_Layer):
 
 
 class Electrical(DataTable):
-    """What a trunk's driver sees."""
+    """What a trunk's driver sees; and for antenna rules the gate of a port, the drain of a driver."""
 
     port_capacitance: Annotated[Quantity, Unit("fF", 0.02, 19)]
     largest_load: Annotated[Quantity, Unit("fF", 5, 4_900)]
+    port_gate_area: Annotated[Quantity, Unit("um^2", 0.001, 0.9)] | None = None
+    driver_diffusion_area: (
+        Annotated[Quantity, Unit("um^2", 0.0005, 4.9, wide="fins at 5 nm, wide drains at 130 nm")]
+        | None
+    ) = None
 
 
 class Silicon(DataTable):
@@ -406,6 +422,13 @@ def _check_metal(key: str, metal: Metal) -> None:
             (key, "length"),
             f"{metal.length.value:g} nm is less than the width of {metal.width.value:g} nm",
         )
+    if metal.area_capacitance:
+        face = metal.area_capacitance.value * metal.width.value * 1e-3
+        if face > metal.capacitance.value:
+            raise Contradiction(
+                (key, "area_capacitance"),
+                f"gives a wire of least width {face:g} fF/um, more than capacitance",
+            )
 
 
 def _check_cut(key: str, cut: Cut, metals: Sequence[tuple[str, Metal]]) -> None:
