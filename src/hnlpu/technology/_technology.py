@@ -23,6 +23,7 @@ from pydantic import Field, model_validator
 from hnlpu._paths import absolute
 from hnlpu.errors import InvalidInput
 from hnlpu.quantities import Contradiction, DataTable, Quantity, Unit, read_data
+from hnlpu.technology._lithography import Lithography
 
 Length = Annotated[Quantity, Unit("nm", above=0, most=1e5)]
 Distance = Annotated[Quantity, Unit("nm", least=0, most=1e5)]
@@ -147,7 +148,8 @@ class Tiling(DataTable):
 class Technology(DataTable):
     """A process; lengths in nm are whole multiples of `grid`.
 
-    `schemes` are those whose geometry the rules of the file are enough for.
+    `schemes` are those whose geometry the rules of the file are enough for.  Without `lithography`
+    a layer is taken to have the masks that it names.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
@@ -167,6 +169,7 @@ class Technology(DataTable):
     array: Tiling
     die: Die
     mask_set: Annotated[Quantity, Unit("mask", above=0)]
+    lithography: Lithography | None = None
 
     @property
     def layers(self) -> tuple[Metal | Cut, ...]:
