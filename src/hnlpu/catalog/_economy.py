@@ -41,13 +41,32 @@ class Assembly(DataTable):
 
 
 class MaskLayer(DataTable):
-    """Masks of one layer or group of layers; programmable ones differ between chips."""
+    """Masks of one layer or group of layers; programmable ones differ between chips.
+
+    `masks` are those that the source counts.  `feature` and `half_pitches` say what they print, so that
+    exposures can be counted beside: cuts on a grid (across, along), or lines of one half pitch.
+    """
 
     name: str
     exposure: Literal["EUV", "DUV"]
     masks: Annotated[int, Field(ge=1, le=200)]
     programmable: bool = False
+    feature: Literal["cuts", "lines"] | None = None
+    half_pitches: list[Annotated[Quantity, Unit("nm", above=0, most=1e5)]] = Field(
+        default_factory=list
+    )
     source: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> MaskLayer:
+        wanted = {"cuts": 2, "lines": 1, None: 0}[self.feature]
+        if len(self.half_pitches) != wanted:
+            raise Contradiction(
+                ("half_pitches",),
+                f"{self.feature or 'a layer without feature'} has {wanted}, not "
+                f"{len(self.half_pitches)}",
+            )
+        return self
 
 
 class Masks(DataTable):

@@ -8,7 +8,7 @@ from hnlpu.masks._cells import TileSource, chip_name
 from hnlpu.masks._check import CheckTiles, TileResult, open_masks, tiles_to_extract
 from hnlpu.masks._folder import new_folder
 from hnlpu.masks._judge import Judgement, judge_corner, judge_proof
-from hnlpu.masks._needs import programmable_masks, scheme_needs
+from hnlpu.masks._needs import mask_needs, scheme_needs
 from hnlpu.masks._pool import Workers, open_workers
 from hnlpu.masks._record import RECORD, Format, MasksRecord, build_digest
 from hnlpu.masks._write import Job, jobs, write_masks
@@ -26,12 +26,12 @@ __all__ = [
     "build_digest",
     "chip_name",
     "jobs",
+    "mask_needs",
     "judge_corner",
     "judge_proof",
     "new_folder",
     "open_masks",
     "open_workers",
-    "programmable_masks",
     "scheme_needs",
     "tiles_to_extract",
     "write_masks",
