@@ -23,6 +23,7 @@ from hnlpu.cost._estimate import (
     spare_systems,
 )
 from hnlpu.cost._masks import MaskPrice, mask_bill, mask_count, mask_shares
+from hnlpu.cost._printing import MaskPlan, layer_way, mask_plans, plan_estimate
 from hnlpu.cost._rate import RateBound, rate_bound
 from hnlpu.cost._reproduction import Cell, Row, reported_rows, reproduce
 from hnlpu.cost._sizing import (
@@ -54,6 +55,7 @@ __all__ = [
     "Doubt",
     "EnergyRow",
     "Estimate",
+    "MaskPlan",
     "MaskPrice",
     "Owned",
     "Owning",
@@ -85,12 +87,15 @@ __all__ = [
     "estimate",
     "good_dies",
     "gross_dies",
+    "layer_way",
     "mask_bill",
     "mask_count",
+    "mask_plans",
     "mask_shares",
     "own",
     "own_bought",
     "owning_of",
+    "plan_estimate",
     "rate_bound",
     "rates_of",
     "reported_rows",

@@ -8,6 +8,7 @@ from hnlpu.embed._digits import BLOCK, TileDigits, canonical, enter_canonical
 from hnlpu.embed._exposures import (
     Colouring,
     CutGrid,
+    Limit,
     Pitches,
     Way,
     WireGrid,
@@ -48,6 +49,7 @@ __all__ = [
     "LayerExposures",
     "LayerKey",
     "Layout",
+    "Limit",
     "MasksNeeded",
     "Pitches",
     "Rectangles",

@@ -71,9 +71,15 @@ def _taps_grids(taps: Taps) -> dict[str, CutGrid | WireGrid]:
         upper.append((start + stub.ground, False, BLOCK + j))
     grids: dict[str, CutGrid | WireGrid] = {}
     for cut, columns in ((taps.technology.lower_cut, lower), (taps.technology.upper_cut, upper)):
-        x, fixed, stubs = zip(*sorted(columns), strict=True)
-        width = taps.block_cells * taps.cell
-        grids[cut.name] = CutGrid(x, width, fixed, stubs, (0,), taps.pitch)
+        columns.sort()
+        grids[cut.name] = CutGrid(
+            x=tuple(x for x, _, _ in columns),
+            width=taps.block_cells * taps.cell,
+            fixed=tuple(fixed for _, fixed, _ in columns),
+            stub=tuple(stub for _, _, stub in columns),
+            y=(0,),
+            height=taps.pitch,
+        )
     return grids
 
 

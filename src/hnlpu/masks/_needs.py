@@ -37,9 +37,7 @@ def scheme_needs(build: Build) -> dict[str, dict[str, Any]]:
         width, height = scheme.size_nm(tile.shape)
         found[kind.name] = {
             "tile": tile.name,
-            "programmable_masks": programmable_masks(
-                manifest.technology, scheme, tile.shape
-            ),
+            "programmable_masks": programmable_masks(manifest.technology, scheme, tile.shape),
             "area_um2_per_digit": width * height * 1e-6 / tile.shape.weights,
             "transistors_per_digit": _transistors(build, scheme, tile),
             **scheme.needs(source.read.digits(tile)),
