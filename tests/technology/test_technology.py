@@ -89,6 +89,24 @@ SIZE = 'size = { value = 40, unit = "nm", source = "own rule: as wide as the nar
          "lower.track: is less than width and space together"),
         (WIDTH, WIDTH + '\nend_space = { value = 30, unit = "nm", source = "x" }', "end_space",
          "lower.end_space: is less than space"),
+        ("least_k1_cuts = { value = 0.38", "least_k1_cuts = { value = 0.2", "value = 0.2,",
+         "lithography.least_k1_cuts: value 0.2 dimensionless is out of range"),
+        ("low = 0.35, high = 0.4,", "low = 0.24, high = 0.4,", "low = 0.24",
+         "lithography.least_k1_cuts: low 0.24 dimensionless is out of range"),
+        ("low = 0.28, high = 0.35,", "low = 0.28, high = 1.1,", "high = 1.1",
+         "lithography.least_k1_lines: high 1.1 dimensionless is out of range"),
+        ("wavelength = { value = 13.5", "wavelength = { value = 4.9", "value = 4.9",
+         "lithography.scanner.2.wavelength: value 4.9 nm is out of range"),
+        ("wavelength = { value = 193", "wavelength = { value = 501", "value = 501",
+         "lithography.scanner.0.wavelength: value 501 nm is out of range"),
+        ("aperture = { value = 1.35", "aperture = { value = 1.41", "value = 1.41",
+         "lithography.scanner.1.aperture: value 1.41 dimensionless is out of range"),
+        ("aperture = { value = 0.93", "aperture = { value = 0.05", "value = 0.05",
+         "lithography.scanner.0.aperture: value 0.05 dimensionless is out of range"),
+        ("aperture = { value = 0.33", "aperture = { value = 0.61", "value = 0.61",
+         "lithography.scanner.2.aperture: 0.61 is out of range at 13.5 nm (at most 0.6)"),
+        ('name = "ArF dry"', 'name = "EUV" #', 'name = "EUV"\n',
+         "lithography.scanner.2.name: 'EUV' is there twice"),
         ("[lower]", "[lower", "[lower", "is not valid TOML"),
     ],
 )  # fmt: skip
@@ -97,7 +115,7 @@ def test_a_mistake_is_named_with_its_line(
 ) -> None:
     path = changed(tmp_path, old, new)
     lines = Path(path).read_text().splitlines()
-    line = next(n for n, text in enumerate(lines, 1) if at in text)
+    line = next(n for n, text in enumerate(lines, 1) if at in f"{text}\n")
     with pytest.raises(InvalidData) as raised:
         load_technology(path)
     message = str(raised.value)
@@ -120,6 +138,28 @@ def test_every_value_has_a_source_and_every_wire_a_metal_that_can_hold_its_vias(
         (technology.upper_cut, taps.upper_width),
     ):
         assert cut.size_nm[0] <= width
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scanners_and_least_k1_have_sources_and_bounds(name: str) -> None:
+    lithography = load_technology(name).lithography
+    assert lithography
+    for least in (lithography.least_k1_lines, lithography.least_k1_cuts):
+        assert 0.25 < least.low < least.value < least.high < 0.5
+        assert len(least.source) > 20
+    # what ends in two directions is harder to print than lines
+    assert lithography.least_k1_cuts.value > lithography.least_k1_lines.value
+    for scanner in lithography.scanner:
+        for key in ("wavelength", "aperture", "mask_weight"):
+            assert len(getattr(scanner, key).source) > 3, (scanner.name, key)
+
+
+def test_a_file_may_leave_lithography_out(tmp_path: Path) -> None:
+    text = text_of("n5")
+    start, end = text.index("[lithography]"), text.index("[electrical]")
+    path = tmp_path / "mine.toml"
+    path.write_text(text[:start] + text[end:])
+    assert load_technology(str(path)).lithography is None
 
 
 def test_n5_cells_are_as_published() -> None:

@@ -59,13 +59,13 @@ class MaskLayer(DataTable):
 
     @model_validator(mode="after")
     def _consistent(self) -> MaskLayer:
-        wanted = {"cuts": 2, "lines": 1, None: 0}[self.feature]
+        wanted, words = {
+            "cuts": (2, "cuts have two, across and along"),
+            "lines": (1, "lines have one"),
+            None: (0, "only a layer with a feature has any"),
+        }[self.feature]
         if len(self.half_pitches) != wanted:
-            raise Contradiction(
-                ("half_pitches",),
-                f"{self.feature or 'a layer without feature'} has {wanted}, not "
-                f"{len(self.half_pitches)}",
-            )
+            raise Contradiction(("half_pitches",), f"{len(self.half_pitches)} given; {words}")
         return self
 
 
