@@ -220,6 +220,12 @@ def test_no_two_cuts_of_a_mask_are_too_near_in_any_grid(
                 assert found.mask(acolumn, arow) != found.mask(bcolumn, brow)
 
 
+def test_a_grid_that_is_far_too_fine_has_no_way_and_takes_no_time() -> None:
+    grid = CutGrid((0,), 2, (False,), (0,), (0,), 2)
+    assert grid.conflicts(10_000) is None
+    assert [way.scanner for way in cut_ways(lithography(), grid)] == []
+
+
 def test_a_colouring_has_no_more_masks_than_a_conflict_asks_for() -> None:
     assert colouring_of([]) == Colouring(1, 0, 0)
     assert colouring_of([(1, 0)]).masks == 2  # type: ignore[union-attr]  # found

@@ -52,7 +52,7 @@ class MaskLayer(DataTable):
     masks: Annotated[int, Field(ge=1, le=200)]
     programmable: bool = False
     feature: Literal["cuts", "lines"] | None = None
-    half_pitches: list[Annotated[Quantity, Unit("nm", above=0, most=1e5)]] = Field(
+    half_pitches: list[Annotated[Quantity, Unit("nm", least=1, most=1e5)]] = Field(
         default_factory=list
     )
     source: Annotated[str, Field(min_length=1)]

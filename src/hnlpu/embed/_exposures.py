@@ -21,6 +21,8 @@ from hnlpu.technology import Cut, Lithography, Metal, Scanner
 
 MOST_MASKS = 12
 """Beyond so many masks a scanner is taken not to print a layer."""
+MOST_STEPS = 64
+"""Places in a row or column that one exposure may be too coarse for: beyond, no masks are counted."""
 NUMBERS = ("no", "single", "double", "triple", "quadruple")
 _TOUCH = 1e-6
 
@@ -92,14 +94,19 @@ class CutGrid:
             math.hypot(self._apart_x(1), self._apart_y(1)),
         )
 
-    def conflicts(self, limit_nm: float) -> frozenset[Step]:
-        """Steps (columns, tracks) between cuts that may both be there, nearer than the limit."""
+    def conflicts(self, limit_nm: float) -> frozenset[Step] | None:
+        """Steps (columns, tracks) between cuts that may both be there, nearer than the limit.
+
+        None where the grid is finer than that by more than `MOST_STEPS` places.
+        """
         found: set[Step] = set()
         if not self.x:
             return frozenset()
         near = limit_nm - _TOUCH
         columns = _while_below(self._apart_x, near)
         tracks = _while_below(self._apart_y, near)
+        if max(len(columns), len(tracks)) > MOST_STEPS:
+            return None
         for di, dj in itertools.product([0, *columns], [0, *tracks]):
             if di == dj == 0:
                 continue
@@ -189,12 +196,16 @@ class Way:
         return self.programmable * self.mask_weight, total * self.mask_weight
 
 
-def colouring_of(steps: Iterable[Step]) -> Colouring | None:
+def colouring_of(steps: Iterable[Step] | None) -> Colouring | None:
     """A colouring with the fewest masks that sets no conflict on one; None beyond `MOST_MASKS`.
+
+    `steps` are those of conflicts, None where there are too many to tell.
 
     Every cut's mask follows from its column and track alone.  Other colourings, made for the weights at
     hand, may do with fewer masks from three on; one mask is enough if and only if there is no conflict.
     """
+    if steps is None:
+        return None
     steps = list(steps)
     for masks in range(1, MOST_MASKS + 1):
         for across, along in itertools.product(range(masks), repeat=2):
@@ -322,8 +333,9 @@ def worst_of(found: Sequence[Sequence[Way]]) -> tuple[Way, ...]:
 
 
 def _while_below(distance: Callable[[int], float], limit: float) -> list[int]:
-    """Steps from 1 whose distance, which grows with the step, is below the limit."""
-    return list(itertools.takewhile(lambda step: distance(step) < limit, itertools.count(1)))
+    """Steps from 1 whose distance, which grows with the step, is below the limit; not many too many."""
+    steps = range(1, MOST_STEPS + 2)
+    return list(itertools.takewhile(lambda step: distance(step) < limit, steps))
 
 
 def _least(distance: Callable[[int], float], bound: Callable[[int], float]) -> float:
