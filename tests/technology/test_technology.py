@@ -89,7 +89,7 @@ SIZE = 'size = { value = 40, unit = "nm", source = "own rule: as wide as the nar
          "lower.track: is less than width and space together"),
         (WIDTH, WIDTH + '\nend_space = { value = 30, unit = "nm", source = "x" }', "end_space",
          "lower.end_space: is less than space"),
-        ("least_k1_cuts = { value = 0.38", "least_k1_cuts = { value = 0.2", "value = 0.2,",
+        ("least_k1_cuts = { value = 0.38", "least_k1_cuts = { value = 0.2", "least_k1_cuts",
          "lithography.least_k1_cuts: value 0.2 dimensionless is out of range"),
         ("low = 0.35, high = 0.4,", "low = 0.24, high = 0.4,", "low = 0.24",
          "lithography.least_k1_cuts: low 0.24 dimensionless is out of range"),

@@ -22,8 +22,8 @@ from hnlpu.cost._estimate import (
     own,
     spare_systems,
 )
-from hnlpu.cost._masks import MaskPrice, mask_bill, mask_count, mask_shares
 from hnlpu.cost._mask_plans import MaskPlan, layer_way, mask_plans, plan_estimate
+from hnlpu.cost._masks import MaskPrice, mask_bill, mask_count, mask_shares
 from hnlpu.cost._rate import RateBound, rate_bound
 from hnlpu.cost._reproduction import Cell, Row, reported_rows, reproduce
 from hnlpu.cost._sizing import (

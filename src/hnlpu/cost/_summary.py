@@ -11,8 +11,8 @@ from hnlpu.cost._assumptions import Assumptions, assume, end
 from hnlpu.cost._baselines import Comparison, compare, own_bought
 from hnlpu.cost._doubts import Band, Swing, bands, tornado
 from hnlpu.cost._estimate import Estimate, Owned, chips_needed, cost_per_mtoken, estimate
-from hnlpu.cost._masks import mask_bill
 from hnlpu.cost._mask_plans import MaskPlan, mask_plans, plan_estimate
+from hnlpu.cost._masks import mask_bill
 from hnlpu.cost._sizing import Subject
 from hnlpu.cost._wafer import die_yield, gross_dies
 from hnlpu.errors import InvalidInput

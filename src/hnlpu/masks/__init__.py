@@ -4,6 +4,7 @@ Build ──► tiles ──► OASIS │ GDSII │ via maps │ LEF, DEF, Tcl
 └──► bulk reader │ extractor by geometry │ KLayout ──► verdict
 """
 
+from hnlpu.embed import programmable_masks
 from hnlpu.masks._cells import TileSource, chip_name
 from hnlpu.masks._check import CheckTiles, TileResult, open_masks, tiles_to_extract
 from hnlpu.masks._folder import new_folder
@@ -32,6 +33,7 @@ __all__ = [
     "new_folder",
     "open_masks",
     "open_workers",
+    "programmable_masks",
     "scheme_needs",
     "tiles_to_extract",
     "write_masks",
