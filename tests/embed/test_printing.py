@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -373,3 +374,12 @@ def test_the_height_of_a_row_is_that_of_the_kind() -> None:
     assert wide.height == scheme.row_pitch_nm(shape)
     near = replace(wide, height=wide.height + 40)
     assert near.pitches().along == wide.pitches().along + 40
+
+
+def test_the_readme_says_what_is_computed() -> None:
+    def taps(technology: str) -> int:
+        return masks_needed([(Taps(load_technology(technology), DENSE), None)]).programmable
+
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    n5, sky130 = taps("n5"), taps("sky130")
+    assert f"{n5} programmable masks at 5 nm and {sky130} at 130 nm" in readme
