@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any
 
-from hnlpu.embed import ArrayKind, Taps, TileShape
+from hnlpu.embed import ArrayKind, Taps, TileShape, programmable_masks
 from hnlpu.embed._kind import SCALE_RANGES
 from hnlpu.masks._klayout import check_rules, extract_netlist
 from hnlpu.masks._named_weights import weights_of_names
@@ -41,7 +41,7 @@ def measure(taps: Taps) -> dict[str, Any]:
         "million_weights_per_die":
             (t.die.area.value - t.die.other_area_mm2) / (taps.area_um2() * digits),
         "use": {name: layer["use"] for name, layer in use.items()},
-        "masks": [mask for cut in (t.lower_cut, t.upper_cut) for mask in cut.masks],
+        "masks": programmable_masks(t, taps),
     }  # fmt: skip
 
 

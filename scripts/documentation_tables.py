@@ -26,6 +26,8 @@ from hnlpu.cost import (
     energy_rows,
     estimate,
     mask_bill,
+    mask_plans,
+    plan_estimate,
     rate_bound,
     tornado,
     tornado_svg,
@@ -60,6 +62,7 @@ def cost_tables() -> dict[str, list[str]]:
     """Markers of docs/cost.md and what stands between them."""
     return {
         "masks": _masks(),
+        "exposures": _exposures(),
         "models": _models(),
         "doubts": _doubts(),
         "baselines": _baselines(),
@@ -78,6 +81,32 @@ def _masks() -> list[str]:
              f"{_n(p.low_musd)} to {_n(p.high_musd)}")
         for p in mask_bill(SYSTEM.prices.masks)
     ]  # fmt: skip
+    return lines
+
+
+def _exposures() -> list[str]:
+    """Masks as stated and as scanners print them, and what the paper's machine costs with each."""
+    names = {
+        "stated": "the paper's ten, as published",
+        "exposures": "the same layers, exposures counted",
+        "taps": "taps", "regions": "regions",
+    }  # fmt: skip
+    lines = _head(
+        "masks",
+        "differ between chips",
+        "all masks, M$",
+        "masks and design, M$",
+        "re-spin, M$",
+        "which",
+    )
+    a = assume(SYSTEM)
+    base = estimate(a, SYSTEM.chips)
+    for plan in mask_plans(SYSTEM, MODEL, SYSTEM.chips):
+        e = plan_estimate(plan, SYSTEM, a, base)
+        low, value, high = plan.programmable
+        count = f"{value} ({low} to {high})" if low < high else str(value)
+        prices = (_n(float(x)) for x in (e.masks_musd, e.nre_musd, e.respin_musd))
+        lines.append(_row(names[plan.name], count, *prices, plan.what))
     return lines
 
 

@@ -367,6 +367,8 @@ def line_of(text: str, path: Sequence[int | str]) -> int:
     best, deepest = 1, 0
     table: tuple[str, ...] = ()
     seen: dict[tuple[str, ...], int] = {}
+    of_list: tuple[str, ...] = ()
+    item = -1
     for number, line in enumerate(text.split("\n"), 1):
         key: tuple[str, ...]
         if header := _HEADER.match(line):
@@ -375,7 +377,11 @@ def line_of(text: str, path: Sequence[int | str]) -> int:
                 seen[key] = seen.get(key, -1) + 1
                 table = key = (*key, str(seen[key]))
         elif entry := _ENTRY.match(line):
-            key = (*table, *_split(entry[1]))
+            of_list = key = (*table, *_split(entry[1]))
+            item = -1
+        elif line.lstrip().startswith("{"):  # an entry of a list of several lines
+            item += 1
+            key = (*of_list, str(item))
         else:
             continue
         if len(key) > deepest and wanted[: len(key)] == key:

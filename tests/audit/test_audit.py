@@ -48,6 +48,21 @@ def test_transistors_a_weight(published: Audit) -> None:
     assert cells.verdict == "fails"
 
 
+def test_masks_of_the_paper_are_not_one_exposure_each(published: Audit) -> None:
+    fine = find(published, "masks", "one exposure of vias and cuts at 40 nm")
+    assert fine.claimed == pytest.approx(40 * 1.35 / 193)
+    assert (fine.low, fine.computed, fine.high, fine.verdict) == (0.35, 0.38, 0.4, "fails")
+    assert find(published, "masks", "one exposure of vias and cuts at 60 nm").verdict == "holds"
+    mandrels = find(published, "masks", "one exposure of mandrels at 80 nm")
+    assert mandrels.claimed == pytest.approx(2 * fine.claimed)
+    stated = find(published, "masks", "programmable masks, the stated layers")
+    assert (stated.computed, stated.claimed, stated.verdict) == (17, 10, "fails")
+    assert find(published, "masks", "programmable masks, taps").computed == 4
+    assert find(published, "masks", "programmable masks, regions").computed == 8
+    price = find(published, "masks", "price of a re-spin, by exposures")
+    assert price.computed - price.claimed == pytest.approx(16 * 7 * 22.5 / 130)
+
+
 def test_wire_a_weight(published: Audit) -> None:
     claim = find(published, "wires", "a wire of its own")
     area = 573.16e6 / (MODEL.hardwired_weights / 16)

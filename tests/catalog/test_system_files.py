@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,29 @@ def test_the_paper_s_machine() -> None:
     assert rate
     assert rate.per_user == pytest.approx(1157, abs=0.5)
     assert system.published("qwq-32b") is None
+
+
+def test_what_the_paper_s_masks_print_is_what_its_technology_has() -> None:
+    system, technology = load_system("hnlpu-asplos26"), load_technology("n5")
+    assert system.prices
+    assert technology.lithography
+    masks = system.prices.masks
+    extreme = next(s for s in technology.lithography.scanner if s.name == "EUV")
+    assert extreme.mask_weight.value == masks.euv_weight.value
+    halves = {layer.name.partition(" ")[0]: layer.half_pitches for layer in masks.layer}
+    for metal in (technology.lower, technology.stub, technology.upper):
+        (half,) = halves[metal.name]
+        assert half.value == metal.width.value == metal.space.value
+    for layer in masks.layer:
+        assert bool(layer.feature) == layer.programmable
+
+
+def test_a_layer_with_too_few_half_pitches_is_named(tmp_path: Path) -> None:
+    text = (resources.files("hnlpu.catalog") / "systems" / "hnlpu-asplos26.toml").read_text()
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace('feature = "cuts"', 'feature = "lines"', 1))
+    with pytest.raises(InvalidData, match=r"half_pitches: 2 given; lines have one"):
+        load_system(str(path))
 
 
 def test_die_and_masks_are_those_of_its_technology() -> None:

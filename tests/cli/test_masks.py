@@ -169,12 +169,21 @@ def test_place_tells_where_all_lies(cli: Cli, tiny_build: Path) -> None:
     assert sum(tile["name"].startswith("lm_head") for tile in facts["tiles"]) == 1
     for kind, needs in facts["needs"].items():
         assert kind.startswith("taps-")
-        assert needs["programmable_masks"] == ["VIA8", "VIA9"]
+        assert needs["programmable_masks"] == ["VIA8 A", "VIA8 B", "VIA9"]
         assert needs["ports_per_weight"] == 1
         assert set(needs["tracks"]) == {"M8", "M9", "M10"}
         assert needs["transistors_per_digit"] > 20
+    masks = facts["masks"]
+    assert masks["programmable_masks"] == ["VIA8 A", "VIA8 B", "VIA9"]
+    assert (masks["stated"], masks["low"], masks["high"]) == (["VIA8", "VIA9"], 3, 3)
+    assert [layer["layer"] for layer in masks["layers"]] == ["VIA8", "VIA9"]
+    for layer in masks["layers"]:
+        assert {way["scanner"] for way in layer["ways"]} == {"ArF dry", "ArF immersion", "EUV"}
+        costs = [way["programmable"] for way in layer["ways"] if way["scanner"] != "EUV"]
+        assert costs == sorted(costs)
     code, printed, errors = cli("place", tiny_build)
     assert (code, errors) == (0, "")
+    assert "3 differ between models: VIA8 A, VIA8 B, VIA9\n" in printed
     assert "technology         n5, scheme taps" in printed
     assert "verdict            fits: " in printed
     code, printed, errors = cli("place", tiny_build, "--tiles")

@@ -101,6 +101,24 @@ SIZE = 'size = { value = 40, unit = "nm", source = "own rule: as wide as the nar
          "antenna_ratio", "lower.antenna_ratio: value 0 dimensionless is out of range"),
         (WIDTH, WIDTH + '\narea_capacitance = { value = 6, unit = "fF/um^2", source = "x" }',
          "area_capacitance", "lower.area_capacitance: gives a wire of least width 0.24 fF/um"),
+        ("least_k1_cuts = { value = 0.38", "least_k1_cuts = { value = 0.2", "least_k1_cuts",
+         "lithography.least_k1_cuts: value 0.2 dimensionless is out of range"),
+        ("low = 0.35, high = 0.4,", "low = 0.24, high = 0.4,", "low = 0.24",
+         "lithography.least_k1_cuts: low 0.24 dimensionless is out of range"),
+        ("low = 0.28, high = 0.35,", "low = 0.28, high = 1.1,", "high = 1.1",
+         "lithography.least_k1_lines: high 1.1 dimensionless is out of range"),
+        ("wavelength = { value = 13.5", "wavelength = { value = 4.9", "value = 4.9",
+         "lithography.scanner.2.wavelength: value 4.9 nm is out of range"),
+        ("wavelength = { value = 193", "wavelength = { value = 501", "value = 501",
+         "lithography.scanner.0.wavelength: value 501 nm is out of range"),
+        ("aperture = { value = 1.35", "aperture = { value = 1.41", "value = 1.41",
+         "lithography.scanner.1.aperture: value 1.41 dimensionless is out of range"),
+        ("aperture = { value = 0.93", "aperture = { value = 0.05", "value = 0.05",
+         "lithography.scanner.0.aperture: value 0.05 dimensionless is out of range"),
+        ("aperture = { value = 0.33", "aperture = { value = 0.61", "value = 0.61",
+         "lithography.scanner.2.aperture: 0.61 is out of range at 13.5 nm (at most 0.6)"),
+        ('name = "ArF dry"', 'name = "EUV" #', 'name = "EUV"\n',
+         "lithography.scanner.2.name: 'EUV' is there twice"),
         ("[lower]", "[lower", "[lower", "is not valid TOML"),
     ],
 )  # fmt: skip
@@ -109,7 +127,7 @@ def test_a_mistake_is_named_with_its_line(
 ) -> None:
     path = changed(tmp_path, old, new)
     lines = Path(path).read_text().splitlines()
-    line = next(n for n, text in enumerate(lines, 1) if at in text)
+    line = next(n for n, text in enumerate(lines, 1) if at in f"{text}\n")
     with pytest.raises(InvalidData) as raised:
         load_technology(path)
     message = str(raised.value)
@@ -153,6 +171,28 @@ def test_what_routers_are_told_is_as_published() -> None:
     assert {getattr(sky130, metal).antenna_ratio.value for metal in metals} == {400}
     for name in ("n5", "asap7"):  # no public figure
         assert not any(getattr(load_technology(name), layer).antenna_ratio for layer in metals)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scanners_and_least_k1_have_sources_and_bounds(name: str) -> None:
+    lithography = load_technology(name).lithography
+    assert lithography
+    for least in (lithography.least_k1_lines, lithography.least_k1_cuts):
+        assert 0.25 < least.low < least.value < least.high < 0.5
+        assert len(least.source) > 20
+    # what ends in two directions is harder to print than lines
+    assert lithography.least_k1_cuts.value > lithography.least_k1_lines.value
+    for scanner in lithography.scanner:
+        for key in ("wavelength", "aperture", "mask_weight"):
+            assert len(getattr(scanner, key).source) > 3, (scanner.name, key)
+
+
+def test_a_file_may_leave_lithography_out(tmp_path: Path) -> None:
+    text = text_of("n5")
+    start, end = text.index("[lithography]"), text.index("[electrical]")
+    path = tmp_path / "mine.toml"
+    path.write_text(text[:start] + text[end:])
+    assert load_technology(str(path)).lithography is None
 
 
 def test_n5_cells_are_as_published() -> None:

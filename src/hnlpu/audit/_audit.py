@@ -9,6 +9,7 @@ from typing import get_args
 
 from hnlpu.audit._case import Case, make_case
 from hnlpu.audit._claim import Claim, Verdict
+from hnlpu.audit._masks import mask_claims
 from hnlpu.audit._memory import longest_context, memory_claims
 from hnlpu.audit._package import package_claims
 from hnlpu.audit._power import power_claims
@@ -74,6 +75,7 @@ def audit(
     case = replace(make_case(system, model, context, rate, sliding, bits), digits=digits)
     claims = (
         *silicon_claims(case),
+        *mask_claims(case),
         *power_claims(case),
         *package_claims(case),
         *memory_claims(case),

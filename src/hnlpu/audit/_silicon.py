@@ -13,7 +13,6 @@ from hnlpu.embed import (
     BLOCK,
     ArrayKind,
     Regions,
-    Scheme,
     Taps,
     TileDigits,
     TileShape,
@@ -36,7 +35,6 @@ def silicon_claims(case: Case) -> Iterator[Claim]:
         yield from _operator(case)
     yield from _area(case)
     yield from _wires(case)
-    yield from _masks(case)
 
 
 def _die(case: Case) -> Iterator[Claim]:
@@ -296,17 +294,3 @@ def _wire_across(case: Case, um2_a_weight: float, share: float) -> Claim:
 def _pitch(metal: Metal) -> float:
     """Width and space in um."""
     return (metal.width.value + metal.space.value) / 1e3
-
-
-def _masks(case: Case) -> Iterator[Claim]:
-    there = sum(layer.masks for layer in case.prices.masks.layer if layer.programmable)
-    schemes: dict[str, Scheme] = {"taps": Taps(case.technology, ArrayKind("taps", 1, 1, 2))}
-    if "regions" in case.technology.schemes:
-        schemes["regions"] = Regions(case.technology, ArrayKind("regions", 1, 1, 2, GROUP, 0))
-    for name, scheme in schemes.items():
-        layers = [x for x in case.technology.layers if x.name in scheme.programmable]
-        masks = [mask for layer in layers for mask in layer.masks]
-        yield need(
-            "masks", f"programmable masks, {name}", float(len(masks)), there, "masks a chip",
-            ", ".join(masks), "fewer masks change with the model than the paper pays for",
-        )  # fmt: skip

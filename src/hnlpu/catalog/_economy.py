@@ -43,13 +43,30 @@ class Assembly(DataTable):
 
 
 class MaskLayer(DataTable):
-    """Masks of one layer or group of layers; programmable ones differ between chips."""
+    """Masks of one layer or group of layers; programmable ones differ between chips.
+
+    `masks` are those that the source counts.  `feature` and `half_pitches` say what they print, so that
+    exposures can be counted beside: cuts on a grid (across, along), or lines of one half pitch.
+    """
 
     name: Title
     exposure: Literal["EUV", "DUV"]
     masks: Annotated[int, Field(ge=1, le=200)]
     programmable: bool = False
+    feature: Literal["cuts", "lines"] | None = None
+    half_pitches: list[Annotated[Quantity, Unit("nm", 5, 2_000)]] = Field(default_factory=list)
     source: SourceText
+
+    @model_validator(mode="after")
+    def _consistent(self) -> MaskLayer:
+        wanted, words = {
+            "cuts": (2, "cuts have two, across and along"),
+            "lines": (1, "lines have one"),
+            None: (0, "only a layer with a feature has any"),
+        }[self.feature]
+        if len(self.half_pitches) != wanted:
+            raise Contradiction(("half_pitches",), f"{len(self.half_pitches)} given; {words}")
+        return self
 
 
 class Masks(DataTable):

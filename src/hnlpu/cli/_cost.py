@@ -242,6 +242,8 @@ def _print_cost(c: Costing, facts: dict[str, Any]) -> None:
                 band.low, band.median, band.high)  # fmt: skip
         table.add_row("$ a million tokens", *(_figures(float(n or 0), 3) for n in ends))
     out.print(table)
+    for plan in facts["mask_plans"]:
+        out.print(_plan_words(plan))
     rate = c.plan.tokens_per_second
     if rate is None:
         out.print("no rate is known for this model here; give --tokens-per-second")
@@ -269,6 +271,16 @@ def _print_cost(c: Costing, facts: dict[str, Any]) -> None:
     if c.tornado:
         top = ", ".join(s.doubt.key for s in c.tornado[:3])
         out.print(f"what matters most: {top}")
+
+
+def _plan_words(plan: dict[str, Any]) -> str:
+    count = plan["programmable_masks"]
+    doubt = f" ({count['low']} to {count['high']})" if count["low"] < count["high"] else ""
+    names = {"stated": "masks as stated", "exposures": "the same layers as exposures"}
+    return (
+        f"{names.get(plan['name'], 'our ' + plan['name'])}: {count['value']}{doubt} a chip; masks and "
+        f"design {plan['nre_musd']['value']:.4g} M$, a re-spin {plan['respin_musd']['value']:.4g} M$"
+    )
 
 
 def _print_bought(facts: dict[str, Any]) -> None:

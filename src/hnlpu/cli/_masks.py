@@ -123,7 +123,7 @@ def place(
 ) -> None:
     """Where every weight lies: chips, arrays and tiles, areas, and whether they fit."""
     from hnlpu.hardwire import open_build
-    from hnlpu.masks import scheme_needs
+    from hnlpu.masks import mask_needs, scheme_needs
     from hnlpu.place import find_tiles, placement_facts
 
     build = open_build(directory)
@@ -131,9 +131,10 @@ def place(
     embeddings = {name: record.embedding for name, record in manifest.matrices.items()}
     facts = placement_facts(build.architecture, embeddings, manifest.placement, manifest.technology)
     needs = scheme_needs(build)
+    printed = mask_needs(build)
     found = find_tiles(manifest.placement, manifest.technology.array)
     if json:
-        values: dict[str, Any] = {**facts.as_dict(), "needs": needs}
+        values: dict[str, Any] = {**facts.as_dict(), "masks": printed, "needs": needs}
         if tiles:
             values["tiles"] = [
                 {"chip": t.chip, "name": t.name, "kind": t.kind.name, "members": t.members,
@@ -161,8 +162,28 @@ def place(
     out.print(f"transistors        {facts.transistors_per_digit:.1f} a digit")
     out.print(f"fullest chip       {facts.array_area_mm2:,.2f} mm2 of arrays")
     out.print(f"verdict            {facts.verdict()}")
-    for line in _needs_lines(needs):
+    for line in (*_mask_lines(printed), *_needs_lines(needs)):
         out.print(line)
+
+
+def _mask_lines(masks: dict[str, Any]) -> list[str]:
+    names, low, high = masks["programmable_masks"], masks["low"], masks["high"]
+    doubt = "" if low == high else f" ({low} to {high} by the least k1)"
+    told = [f"{len(names)} differ between models{doubt}: {', '.join(names)}"]
+    if not masks["layers"]:
+        told[0] += "; as the technology states, which names no scanners"
+    for layer in masks["layers"]:
+        pitch = layer["pitch_nm"]
+        ways = (
+            f"{way['scanner']} k1 {way['k1']:.2f} {way['method']}, {way['programmable']} + "
+            f"{way['shared']} shared"
+            for way in layer["ways"]
+        )
+        told.append(
+            f"{layer['layer']} {pitch['across']:g} nm across, {pitch['along']:g} along, "
+            f"{pitch['diagonal']:.0f} diagonal: {'; or '.join(ways)}"
+        )
+    return [f"{'masks' if n == 0 else '':<18} {text}" for n, text in enumerate(told)]
 
 
 def _needs_lines(needs: dict[str, Any]) -> list[str]:

@@ -22,6 +22,7 @@ from hnlpu.cost._estimate import (
     own,
     spare_systems,
 )
+from hnlpu.cost._mask_plans import MaskPlan, layer_way, mask_plans, plan_estimate
 from hnlpu.cost._masks import MaskPrice, mask_bill, mask_count, mask_shares
 from hnlpu.cost._rate import RateBound, rate_bound
 from hnlpu.cost._reproduction import Cell, Row, reported_rows, reproduce
@@ -54,6 +55,7 @@ __all__ = [
     "Doubt",
     "EnergyRow",
     "Estimate",
+    "MaskPlan",
     "MaskPrice",
     "Owned",
     "Owning",
@@ -85,12 +87,15 @@ __all__ = [
     "estimate",
     "good_dies",
     "gross_dies",
+    "layer_way",
     "mask_bill",
     "mask_count",
+    "mask_plans",
     "mask_shares",
     "own",
     "own_bought",
     "owning_of",
+    "plan_estimate",
     "rate_bound",
     "rates_of",
     "reported_rows",

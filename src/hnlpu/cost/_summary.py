@@ -11,6 +11,7 @@ from hnlpu.cost._assumptions import Assumptions, assume, end
 from hnlpu.cost._baselines import Comparison, compare, own_bought
 from hnlpu.cost._doubts import Band, Swing, bands, tornado
 from hnlpu.cost._estimate import Estimate, Owned, chips_needed, cost_per_mtoken, estimate
+from hnlpu.cost._mask_plans import MaskPlan, mask_plans, plan_estimate
 from hnlpu.cost._masks import mask_bill
 from hnlpu.cost._sizing import Subject
 from hnlpu.cost._wafer import die_yield, gross_dies
@@ -144,6 +145,7 @@ def facts(c: Costing, gpu: System) -> dict[str, Any]:
         "system_musd": ends("system_musd"),
         "masks_musd": ends("masks_musd"),
         "mask_layers": _mask_facts(c.system),
+        "mask_plans": _plan_facts(c),
         "shared_masks_musd": ends("shared_masks_musd"),
         "chip_masks_musd": ends("chip_masks_musd"),
         "design_musd": ends("design_musd"),
@@ -267,6 +269,32 @@ def _wafer_facts(system: System) -> dict[str, Any]:
 def _mask_facts(system: System) -> list[dict[str, Any]]:
     assert system.prices
     return [vars(layer) for layer in mask_bill(system.prices.masks)]
+
+
+def _plan_facts(c: Costing) -> list[dict[str, Any]]:
+    """Masks as published, and as scanners print them, each with what it makes of the price."""
+    plans = mask_plans(c.system, c.subject.shape, int(c.value.chips))
+    return [_priced(c, plan) for plan in plans]
+
+
+def _priced(c: Costing, plan: MaskPlan) -> dict[str, Any]:
+    estimates = {
+        "low": plan_estimate(plan, c.system, assume(c.system, end("low")), c.low),
+        "value": plan_estimate(plan, c.system, assume(c.system, end("value")), c.value),
+        "high": plan_estimate(plan, c.system, assume(c.system, end("high")), c.high),
+    }
+
+    def ends(name: str) -> dict[str, float]:
+        return {which: float(getattr(e, name)) for which, e in estimates.items()}
+
+    return {
+        "name": plan.name,
+        "programmable_masks": dict(
+            zip(("low", "value", "high"), plan.programmable, strict=True)
+        ),
+        "what": plan.what,
+        **{name: ends(name) for name in ("masks_musd", "nre_musd", "respin_musd")},
+    }  # fmt: skip
 
 
 def _comparison_facts(row: Comparison, gpu: System) -> dict[str, Any]:

@@ -6,9 +6,30 @@ regions   a weight is one wire from its input's trunk to a port of a group with 
 
 from hnlpu.embed._clearance import clearance_nm, largest_space_nm
 from hnlpu.embed._digits import BLOCK, TileDigits, canonical, enter_canonical
+from hnlpu.embed._exposures import (
+    Colouring,
+    CutGrid,
+    Limit,
+    Pitches,
+    Way,
+    WireGrid,
+    cheapest_first,
+    colouring_of,
+    cut_ways,
+    line_cuts,
+    wire_ways,
+)
 from hnlpu.embed._kind import SCHEMES, ArrayKind, array_kind
 from hnlpu.embed._labels import Label, LabelTable, LayerKey, join_labels, label_table
 from hnlpu.embed._layout import Grid, Layout, Rectangles, Rows, Shapes
+from hnlpu.embed._printing import (
+    LayerExposures,
+    MasksNeeded,
+    layer_exposures,
+    masks_needed,
+    programmable_masks,
+    scheme_grids,
+)
 from hnlpu.embed._regions import Regions, tracks_needed
 from hnlpu.embed._regions_route import NO_PORT, Routes, route
 from hnlpu.embed._regions_values import groups_of, tie_count
@@ -20,12 +41,18 @@ __all__ = [
     "NO_PORT",
     "SCHEMES",
     "ArrayKind",
+    "Colouring",
+    "CutGrid",
     "Fault",
     "Grid",
     "Label",
     "LabelTable",
+    "LayerExposures",
     "LayerKey",
     "Layout",
+    "Limit",
+    "MasksNeeded",
+    "Pitches",
     "Rectangles",
     "Regions",
     "Routes",
@@ -35,16 +62,27 @@ __all__ = [
     "Taps",
     "TileDigits",
     "TileShape",
+    "Way",
+    "WireGrid",
     "array_kind",
     "canonical",
+    "cheapest_first",
     "clearance_nm",
+    "colouring_of",
+    "cut_ways",
     "enter_canonical",
     "groups_of",
     "join_labels",
     "label_table",
     "largest_space_nm",
+    "layer_exposures",
+    "line_cuts",
+    "masks_needed",
     "open_scheme",
+    "programmable_masks",
     "route",
+    "scheme_grids",
     "tie_count",
     "tracks_needed",
+    "wire_ways",
 ]

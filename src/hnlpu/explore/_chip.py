@@ -22,12 +22,18 @@ VECTOR, BUFFER, LINKS, PHY = "VEX", "attention buffer", "interconnect engine", "
 
 @dataclass(frozen=True)
 class Chip:
-    """A design's chip.  `blocks` are mm2; `violations` say what of it cannot be built."""
+    """A design's chip.  `blocks` are mm2; `violations` say what of it cannot be built.
+
+    `masks` differ between chips; `mask_units` is their price in DUV masks, `shared_mask_units` that of all
+    others of the set.
+    """
 
     blocks: Mapping[str, float]
     idle_w: float
     array_j_per_token: float
     masks: int
+    mask_units: float
+    shared_mask_units: float
     hbm_gb: float
     package_usd: float
     specification: Specification
@@ -108,8 +114,8 @@ def make_chip(
         "columns": design.columns / model.attention.kv_heads - 1,
     }
     return Chip(
-        blocks, idle, _array_energy(system), arrays.masks, design.stacks * memory.capacity.value,
-        package.price.value, spec, violations,
+        blocks, idle, _array_energy(system), arrays.masks, arrays.mask_units, arrays.shared_units,
+        design.stacks * memory.capacity.value, package.price.value, spec, violations,
     )  # fmt: skip
 
 

@@ -27,7 +27,8 @@ class Bill:
 def price(system: System, chip: Chip, system_w: float, systems: int = 1, respins: int = 0) -> Bill:
     """What `systems` machines of this chip cost under the system's own assumptions.
 
-    Each chip needs its own programmable masks; all other masks of the set are shared.
+    Each chip needs its own programmable masks; all other masks of the set are shared.  A mask has the
+    price that it has in the system's set.
     """
     assert system.prices
     chips = chip.specification.chips
@@ -36,9 +37,8 @@ def price(system: System, chip: Chip, system_w: float, systems: int = 1, respins
         die_mm2=chip.area_mm2, array_mm2=chip.blocks["neuron arrays"],
         chip_kw=system_w / chips / 1e3, hbm_gb=chip.hbm_gb,
     )  # fmt: skip
-    total = float(a.shared_masks_musd + a.chip_masks_musd)
-    of_chip = total * chip.masks / system.prices.masks.units()
-    a = _with_masks(a, total - of_chip, of_chip, chip)
+    mask_musd = float(a.shared_masks_musd + a.chip_masks_musd) / system.prices.masks.units()
+    a = _with_masks(a, mask_musd * chip.shared_mask_units, mask_musd * chip.mask_units, chip)
     e = estimate(a, chips, systems, respins)
     return Bill(
         tco_musd=float(e.tco_musd),

@@ -4,6 +4,7 @@ Build ──► tiles ──► OASIS │ GDSII │ via maps │ LEF, DEF, Tcl
 └──► bulk reader │ extractor by geometry │ KLayout ──► verdict
 """
 
+from hnlpu.embed import programmable_masks
 from hnlpu.masks._borders import Border, judge_border, judge_pair, kinds_of_border
 from hnlpu.masks._cells import TileSource, chip_name
 from hnlpu.masks._check import CheckTiles, TileResult, tiles_to_extract
@@ -11,7 +12,7 @@ from hnlpu.masks._chip_check import check_borders, open_masks
 from hnlpu.masks._folder import new_folder
 from hnlpu.masks._judge import Judgement, judge_corner, judge_proof
 from hnlpu.masks._layers import Layers, choose_layers
-from hnlpu.masks._needs import programmable_masks, scheme_needs
+from hnlpu.masks._needs import mask_needs, scheme_needs
 from hnlpu.masks._pool import Workers, open_workers
 from hnlpu.masks._proof import draw_proof
 from hnlpu.masks._record import RECORD, Format, MasksRecord, build_digest
@@ -40,6 +41,7 @@ __all__ = [
     "judge_pair",
     "judge_proof",
     "kinds_of_border",
+    "mask_needs",
     "new_folder",
     "open_masks",
     "open_workers",

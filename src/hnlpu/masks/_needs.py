@@ -1,20 +1,22 @@
-"""What the scheme of a build needs of its technology, by array kind."""
+"""What the scheme of a build needs of its technology, by array kind; masks of its chips."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from hnlpu.embed import BLOCK, Scheme
+from hnlpu.embed import (
+    BLOCK,
+    LayerExposures,
+    Scheme,
+    TileShape,
+    Way,
+    layer_exposures,
+    masks_needed,
+    programmable_masks,
+)
 from hnlpu.hardwire import Build
 from hnlpu.masks._cells import TileSource
 from hnlpu.place import Tile, chip_arrays, find_tiles
-from hnlpu.technology import Technology
-
-
-def programmable_masks(technology: Technology, scheme: Scheme) -> list[str]:
-    """Names of the masks that differ between models."""
-    layers = (layer for layer in technology.layers if layer.name in scheme.programmable)
-    return [mask for layer in layers for mask in layer.masks]
 
 
 def scheme_needs(build: Build) -> dict[str, dict[str, Any]]:
@@ -35,12 +37,59 @@ def scheme_needs(build: Build) -> dict[str, dict[str, Any]]:
         width, height = scheme.size_nm(tile.shape)
         found[kind.name] = {
             "tile": tile.name,
-            "programmable_masks": programmable_masks(manifest.technology, scheme),
+            "programmable_masks": programmable_masks(manifest.technology, scheme, tile.shape),
             "area_um2_per_digit": width * height * 1e-6 / tile.shape.weights,
             "transistors_per_digit": _transistors(build, scheme, tile),
             **scheme.needs(source.read.digits(tile)),
         }
     return found
+
+
+def mask_needs(build: Build) -> dict[str, Any]:
+    """Masks that print any weights of a build's chips, and why so many: pitches, k1, ways to print.
+
+    One set serves all array kinds, so the neediest decides.  `low` and `high` are the programmable masks
+    at the ends of the least k1.  `layers` is empty where the technology names no scanners: the masks are
+    then those that it states.  Raises DoesNotFit where no scanner prints a layer.
+    """
+    manifest = build.manifest
+    source = TileSource(build)
+    tiles = find_tiles(manifest.placement, manifest.technology.array)
+    found = sorted({(tile.kind, tile.shape.rows, tile.shape.blocks) for tile in tiles})
+    schemes = [(source.scheme(kind), TileShape(rows, blocks)) for kind, rows, blocks in found]
+    low, value, high = (masks_needed(schemes, limit) for limit in ("low", "value", "high"))
+    layers = layer_exposures(schemes) if manifest.technology.lithography else ()
+    names = [mask for layer in layers for mask in layer.masks]
+    stated = programmable_masks(
+        manifest.technology.model_copy(update={"lithography": None}), schemes[0][0]
+    )
+    return {
+        "programmable_masks": names or stated,
+        "shared_masks": value.shared,
+        "stated": stated,
+        "low": low.programmable,
+        "high": high.programmable,
+        "layers": [_layer_facts(layer) for layer in layers],
+    }
+
+
+def _layer_facts(layer: LayerExposures) -> dict[str, Any]:
+    pitches = layer.pitches
+    return {
+        "layer": layer.layer,
+        "pitch_nm": {
+            "across": pitches.across, "along": pitches.along, "diagonal": pitches.diagonal
+        },
+        "ways": [_way_facts(way) for way in layer.ways],
+    }  # fmt: skip
+
+
+def _way_facts(way: Way) -> dict[str, Any]:
+    return {
+        "scanner": way.scanner, "method": way.method, "k1": way.k1,
+        "least_pitch_nm": way.least_pitch_nm, "programmable": way.programmable,
+        "shared": way.shared, "duv_masks": (way.programmable + way.shared) * way.mask_weight,
+    }  # fmt: skip
 
 
 def _transistors(build: Build, scheme: Scheme, tile: Tile) -> float:

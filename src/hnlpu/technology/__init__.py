@@ -4,6 +4,7 @@ One TOML file a process, each value with unit and source.  Add a process by addi
 or give the path of one.
 """
 
+from hnlpu.technology._lithography import Lithography, Scanner
 from hnlpu.technology._technology import (
     FIXED,
     PIN,
@@ -26,7 +27,9 @@ __all__ = [
     "Cut",
     "Die",
     "Electrical",
+    "Lithography",
     "Metal",
+    "Scanner",
     "Silicon",
     "Technology",
     "Tiling",

@@ -23,6 +23,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from hnlpu._paths import absolute
 from hnlpu.errors import InvalidInput
 from hnlpu.quantities import Contradiction, DataTable, Identifier, Quantity, Title, Unit, read_data
+from hnlpu.technology._lithography import Lithography
 
 Length = Annotated[Quantity, Unit("nm", 4, 3_900)]
 Enclosure = Annotated[Quantity, Unit("nm", 1, 900, zero=True)]
@@ -269,7 +270,8 @@ class Tiling(DataTable):
 class Technology(DataTable):
     """A process; lengths in nm are whole multiples of `grid`.
 
-    `schemes` are those whose geometry the rules of the file are enough for.
+    `schemes` are those whose geometry the rules of the file are enough for.  Without `lithography`
+    a layer is taken to have the masks that it names.
     """
 
     name: Identifier
@@ -289,6 +291,7 @@ class Technology(DataTable):
     array: Tiling
     die: Die
     mask_set: Annotated[Quantity, Unit("mask", 5, 300, whole=True)]
+    lithography: Lithography | None = None
 
     @property
     def layers(self) -> tuple[Metal | Cut, ...]:
