@@ -83,7 +83,7 @@ sys.path[:] = json.loads(sys.argv[1])
 m = importlib.import_module(sys.argv[2])
 exec(sys.argv[3])
 top = sys.modules[sys.argv[2].split(".")[0]]
-print(json.dumps([str(getattr(top, "__version__", "")), str(getattr(top, "__file__", ""))]))
+print(json.dumps([str(vars(top).get("__version__") or ""), str(getattr(top, "__file__", ""))]))
 """
 
 
@@ -136,7 +136,7 @@ def _imported(name: str, remedy: str) -> Finding:
         found = importlib.import_module(module)
     except Exception as error:
         return Finding(name, False, True, f"{version}: {_first(error)}", remedy, state="broken")
-    said = str(getattr(found, "__version__", "") or version)
+    said = str(vars(found).get("__version__") or version)
     return Finding(name, True, True, said, path=str(getattr(found, "__file__", "")))
 
 

