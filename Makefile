@@ -8,6 +8,9 @@ MODEL  := checkpoints/stdlib-8m
 DEMO   := demo
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# what a shell or pip.conf sets for other work; an index or a proxy of the user's stays
+export PIP_USER := 0
+unexport PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONPATH PYTHONHOME PYTHONSTARTUP
 # two torch threads on two shared cores nearly stop each other
 TESTING := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
@@ -56,7 +59,7 @@ format: $(VENV)/.installed-test
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "hnlpu needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 demo"; exit 2; }
+	  { echo "hnlpu needs Python 3.11 or newer; $(PYTHON) is: $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 demo"; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "python could not make a virtual environment; on Debian: apt-get install python3-venv"; rm -rf $(VENV); exit 2; }
 

@@ -8,6 +8,7 @@ and `hnlpu doctor` says so.
 from __future__ import annotations
 
 import importlib.util
+import sys
 import sysconfig
 from pathlib import Path
 from types import ModuleType
@@ -15,8 +16,13 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+PACKAGE = "src/hnlpu"
 COMPILE = "src/hnlpu/kernels/_compile.py"
 ZIG = "ziglang>=0.13"
+
+
+def _is_ours(name: str) -> bool:
+    return name.split(".")[0] == "hnlpu"
 
 
 class KernelsBuildHook(BuildHookInterface[Any]):
@@ -28,7 +34,19 @@ class KernelsBuildHook(BuildHookInterface[Any]):
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        # its neighbours, without hnlpu's own __init__
+        folder = ModuleType("hnlpu")
+        folder.__path__ = [str(Path(self.root) / PACKAGE)]
+        before = {name: found for name, found in sys.modules.items() if _is_ours(name)}
+        for name in before:
+            del sys.modules[name]
+        sys.modules["hnlpu"] = folder
+        try:
+            spec.loader.exec_module(module)
+        finally:
+            for name in [name for name in sys.modules if _is_ours(name)]:
+                del sys.modules[name]
+            sys.modules.update(before)
         return module
 
     def dependencies(self) -> list[str]:

@@ -52,9 +52,8 @@ from hnlpu.rtl import (  # noqa: E402
     Coverage,
     merge_coverage,
     read_coverage,
-    require_simulator,
 )
-from hnlpu.rtl._tools import run_tool  # noqa: E402
+from hnlpu.rtl._tools import run_verilator  # noqa: E402
 from hnlpu.rtl.chip import ChipRun, Request, build_chip, simulate_chip, write_chip  # noqa: E402
 from hnlpu.rtl.chip._write import bench_options  # noqa: E402
 from mutation import edits  # noqa: E402
@@ -111,7 +110,7 @@ def coverage_of_chip(folder: Path) -> Coverage:
     uncounted = "".join(f'coverage_off -file "{path.parent.name}/{path.name}"\n' for path in others)
     (chip / "bench" / "silicon.vlt").write_text(f"`verilator_config\n{uncounted}")
     (chip / "bench" / "coverage.f").write_text("".join(f"{line}\n" for line in options))
-    built = run_tool([require_simulator(), "-f", "bench/coverage.f"], chip, 3000)
+    built = run_verilator(["-f", "bench/coverage.f"], chip, 3000)
     assert built is not None
     assert built.returncode == 0, built.stderr
     found = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import hnlpu
+from decoys import BROKEN, write_decoys
 from helpers import environment, run_cli, write_checkpoint
 
 TOKENS = "5,6,7,8"
@@ -225,6 +227,37 @@ def test_doctor_says_no_where_something_needed_is_missing(monkeypatch, cli):
     assert code == 1
     assert "missing   numba" in printed
     assert "install: pip install 'numba" in printed
+
+
+def test_doctor_tells_what_is_there_and_broken(monkeypatch, cli, tmp_path):
+    pytest.importorskip("gdstk")
+    from hnlpu.cli import _doctor
+
+    work = {
+        "klayout": "raise RuntimeError('no such symbol')",
+        "gdstk": "import os; os.abort()",
+    }
+    optional = [dataclasses.replace(one, work=work[one.name])
+                for one in _doctor._OPTIONAL if one.name in work]  # fmt: skip
+    monkeypatch.setattr(_doctor, "_OPTIONAL", optional)
+    write_decoys(tmp_path, BROKEN, "g++", "cc", "chromium")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CXX", str(tmp_path / "g++"))
+    code, printed, errors = cli("doctor", "--json")
+    assert (code, errors) == (0, "")
+    findings = {finding["name"]: finding for finding in json.loads(printed)}
+    for name, said in {
+        "klayout": "RuntimeError: no such symbol",
+        "gdstk": "ends with -6",
+        "C++ compiler": f"CXX={tmp_path}/g++: does not compile (a decoy of g++)",
+        "browser": f"{tmp_path}/chromium: a decoy of chromium",
+    }.items():
+        assert findings[name]["state"] == "broken", name
+        assert findings[name]["ok"] is False
+        assert said in findings[name]["detail"]
+    assert findings["make"]["state"] == "missing"
+    _, printed, _ = cli("doctor")
+    assert f"broken    browser           {tmp_path}/chromium: a decoy of chromium" in printed
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["build", "--help"], ["score", "--help"]])

@@ -385,3 +385,11 @@ def test_without_klayout_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyP
         ToolMissing, match=r"^KLayout's Python module is missing .*: pip install klayout$"
     ):
         klayout()
+
+
+def test_an_old_klayout_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    import klayout as package
+
+    monkeypatch.setattr(package, "__version__", "0.28.17")
+    with pytest.raises(ToolMissing, match=r"is 0\.28\.17, and 0\.29 is the least: pip install"):
+        klayout()

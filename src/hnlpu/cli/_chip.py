@@ -67,7 +67,7 @@ def chip(
     from hnlpu._paths import absolute
     from hnlpu.errors import InvalidInput, OutputExists
     from hnlpu.hardwire import open_build
-    from hnlpu.rtl import require_simulator
+    from hnlpu.rtl import require_simulator, require_yosys
     from hnlpu.rtl.chip import build_chip, chip_shape, write_chip
     from hnlpu.verify import check_chip
 
@@ -81,6 +81,8 @@ def chip(
         raise OutputExists(f"{trace}: exists already; give another name to --trace")
     if simulate:
         require_simulator()
+    if synth:
+        require_yosys()
     build = open_build(directory)
     target = absolute(output or Path(f"{build.directory}.chip"))
     shape = chip_shape(build, sequences=sequences, context=context, lanes=lanes)

@@ -68,7 +68,7 @@ def rtl(
     from hnlpu._paths import absolute
     from hnlpu.errors import InvalidInput
     from hnlpu.hardwire import open_build
-    from hnlpu.rtl import Library, find_units, write_rtl
+    from hnlpu.rtl import Library, find_units, require_simulator, require_yosys, write_rtl
     from hnlpu.rtl import simulate as run_bench
 
     if (simulate or coverage) and not vectors:
@@ -76,6 +76,11 @@ def rtl(
     if liberty and not synth:
         raise InvalidInput("--liberty maps what --synth counts; give --synth, too")
     library = Library(liberty) if liberty else None
+    # said before anything is written
+    if simulate or coverage:
+        require_simulator()
+    if synth:
+        require_yosys()
     build = open_build(directory)
     target = absolute(output or Path(f"{build.directory}.rtl"))
     units = find_units(build, tiles=tile or (), matrices=matrix or (), neurons=neurons, fold=fold)

@@ -1,19 +1,20 @@
 """C source -> shared library, with the system's compiler or with zig's from PyPI.
 
-Runs at install (`hatch_build.py` loads this file by its path, so it may import
-nothing of hnlpu) and by `python -m hnlpu.kernels`.
+Runs at install (`hatch_build.py` loads this file by its path, so of hnlpu it may import what imports
+the standard library alone) and by `python -m hnlpu.kernels`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import platform
-import shutil
-import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+
+from hnlpu._compilers import find_compiler, find_zig
+from hnlpu._programs import ask, clean_environment
 
 FOLDER = Path(__file__).parent
 LIBRARY = FOLDER / "_kernels.so"
@@ -49,20 +50,15 @@ def can_compile() -> bool:
 
 
 def system_compiler() -> list[str] | None:
-    """The command of a C compiler on the path: CC if it is set, else cc, gcc or clang."""
-    for name in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
-        words = name.split()
-        if words and shutil.which(words[0]):
-            return words
-    return None
+    """The command of a C compiler that works: CC if it is set, else cc, gcc or clang of PATH."""
+    found = find_compiler("c", zig=False).compiler
+    return None if found is None else list(found.command)
 
 
 def zig_compiler() -> list[str] | None:
     """The command of zig's C compiler, where the wheel `ziglang` is installed."""
-    if importlib.util.find_spec("ziglang") is None:
-        return None
-    # zig compiles for this very processor unless told otherwise; a wheel travels
-    return [sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline"]
+    found = find_zig("c").compiler
+    return None if found is None else list(found.command)
 
 
 def compile_library(to: Path = LIBRARY) -> str:
@@ -73,7 +69,7 @@ def compile_library(to: Path = LIBRARY) -> str:
     if not can_compile():
         raise CannotCompile("the source needs POSIX threads")
     commands = [c for c in (system_compiler(), zig_compiler()) if c is not None]
-    problems = []
+    problems = [] if commands else list(find_compiler("c").problems)
     for command in commands:
         aside = to.with_name(f".{to.name}.{os.getpid()}")
         source = f'-DSOURCE_DIGEST="{digest()}"'
@@ -87,17 +83,21 @@ def compile_library(to: Path = LIBRARY) -> str:
             *LIBRARIES,
         ]
         try:
-            done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS)
-            if done.returncode == 0:
+            code, said = ask(words, _environment(command), FOLDER, SECONDS)
+            if code == 0 and aside.is_file():
                 aside.replace(to)
-                return "ziglang" if "ziglang" in command else Path(command[0]).name
-            problems.append(
-                f"{command[0]}: {(done.stderr.strip() or 'no message').splitlines()[0]}"
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            problems.append(f"{command[0]}: {error}")
+                return "ziglang" if Path(command[0]).stem == "zig" else Path(command[0]).name
+            problems.append(f"{command[0]}: {(said or 'no message').splitlines()[0]}")
         finally:
             aside.unlink(missing_ok=True)
-    raise CannotCompile(
-        "; ".join(problems) or "no C compiler found; pip install ziglang brings one"
-    )
+    if not commands:
+        problems.append("no C compiler that works; pip install ziglang brings one")
+    raise CannotCompile("; ".join(problems))
+
+
+def _environment(command: list[str]) -> Mapping[str, str]:
+    """What a compiler of this file's sees."""
+    for search in (find_compiler("c", zig=False), find_zig("c")):
+        if search.compiler is not None and list(search.compiler.command) == command:
+            return search.compiler.environment
+    return clean_environment([Path(command[0]).parent])

@@ -17,6 +17,8 @@ The metal below the lowest cut belongs to the silicon and is not drawn: its encl
 from __future__ import annotations
 
 import importlib
+import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 Regions: TypeAlias = "dict[int, db.Region]"
 """Merged shapes by GDS layer."""
 VIOLATIONS_KEPT = 1000
+LEAST = 0, 29
+"""Version of KLayout."""
 NM = 0.001  # a database unit, in um
 
 
@@ -57,13 +61,21 @@ class NamedNets:
 
 
 def klayout() -> Any:
-    """The module `klayout.db`; raises ToolMissing where it is not installed."""
+    """The module `klayout.db`; raises ToolMissing where it is not installed, or too old."""
     try:
-        return importlib.import_module("klayout.db")
+        found = importlib.import_module("klayout.db")
     except ImportError as error:
         raise ToolMissing(
             f"KLayout's Python module is missing ({error}): pip install klayout"
         ) from None
+    version = str(getattr(sys.modules.get("klayout"), "__version__", ""))
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    if numbers is not None and (int(numbers[1]), int(numbers[2])) < LEAST:
+        raise ToolMissing(
+            f"KLayout's Python module at {found.__file__} is {version}, and "
+            f"{'.'.join(map(str, LEAST))} is the least: pip install --upgrade klayout"
+        )
+    return found
 
 
 # -- geometry --------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from hnlpu.rtl._coverage import TYPES as COVERAGE_TYPES
 from hnlpu.rtl._coverage import Coverage, cover, read_coverage
 from hnlpu.rtl._coverage import merge as merge_coverage
 from hnlpu.rtl._design import Unit, find_units, identifier, sample_units, top
+from hnlpu.rtl._examine import ToolState, examine_tools
 from hnlpu.rtl._folded_shape import FoldedShape
 from hnlpu.rtl._loaded import Program, Programs, simulate_loaded
 from hnlpu.rtl._mapping import Library, Mapped, MappedBlock, map_cells
@@ -23,6 +24,7 @@ from hnlpu.rtl._scheme import Part, array_shape, silicon, tile_wiring
 from hnlpu.rtl._shape import ArrayShape
 from hnlpu.rtl._simulate import Simulation, simulate
 from hnlpu.rtl._synthesize import Block, Synthesis, count_parts, synthesize
+from hnlpu.rtl._tools import require_yosys
 from hnlpu.rtl._vectors import LANES, Batches, Vectors, make_batches, make_vectors
 from hnlpu.rtl._wiring import wiring
 from hnlpu.rtl._write import Written, file_list, write_rtl
@@ -45,6 +47,7 @@ __all__ = [
     "RegionsShape",
     "Simulation",
     "Synthesis",
+    "ToolState",
     "Unit",
     "Vectors",
     "Verdict",
@@ -53,6 +56,7 @@ __all__ = [
     "array_shape",
     "count_parts",
     "cover",
+    "examine_tools",
     "file_list",
     "find_units",
     "identifier",
@@ -64,6 +68,7 @@ __all__ = [
     "read_coverage",
     "read_metal",
     "require_simulator",
+    "require_yosys",
     "sample_units",
     "silicon",
     "simulate",

@@ -16,10 +16,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hnlpu._programs import first_line
 from hnlpu.errors import ToolFailed
 from hnlpu.rtl._compiler import require_simulator, verilate
 from hnlpu.rtl._design import Unit
-from hnlpu.rtl._simulate import STALLS, first_line
+from hnlpu.rtl._simulate import STALLS
 from hnlpu.rtl._tools import run_tool
 from hnlpu.rtl._write import bench_options
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hnlpu._programs import first_line
 from hnlpu.errors import ToolFailed
 from hnlpu.place import Tile
 from hnlpu.rtl._compiler import require_simulator, verilate
@@ -30,7 +31,7 @@ from hnlpu.rtl._metal import FIRST_WORD, Int32, Metal, read_metal
 from hnlpu.rtl._modules import Bus, array_name
 from hnlpu.rtl._scheme import scheme_of, silicon
 from hnlpu.rtl._shape import ArrayShape
-from hnlpu.rtl._simulate import Simulation, first_line
+from hnlpu.rtl._simulate import Simulation
 from hnlpu.rtl._tools import run_tool
 from hnlpu.rtl._vectors import LANES, Int64, Vectors
 from hnlpu.rtl._write import verilator_options

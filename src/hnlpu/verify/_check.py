@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 PROBLEMS_KEPT = 20
+Outcome = Literal["passed", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
 class Check:
-    """How many items a check covered and what it found wrong; `skipped` says what was left out."""
+    """How many items a check covered and what it found wrong; `skipped` says what was left out.
+
+    A check that covered nothing has not passed: it was skipped.
+    """
 
     name: str
     covered: int
@@ -19,9 +24,16 @@ class Check:
     skipped: str | None = None
 
     @property
+    def outcome(self) -> Outcome:
+        """What the check came to; of one that left out a part and covered another, what that says."""
+        if self.problems:
+            return "failed"
+        return "passed" if self.covered else "skipped"
+
+    @property
     def passed(self) -> bool:
-        """Whether nothing was wrong."""
-        return not self.problems
+        """Whether it ran and nothing was wrong."""
+        return self.outcome == "passed"
 
 
 def collect(name: str, unit: str, found: Iterable[tuple[int, str | None]]) -> Check:

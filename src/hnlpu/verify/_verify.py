@@ -53,8 +53,13 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed."""
-        return all(check.passed for check in self.checks)
+        """Whether no check failed; `skipped` names those that did not run."""
+        return all(check.outcome != "failed" for check in self.checks)
+
+    @property
+    def skipped(self) -> list[str]:
+        """Names of the checks that did not run."""
+        return [check.name for check in self.checks if check.outcome == "skipped"]
 
     @property
     def problems(self) -> list[str]:
@@ -79,7 +84,7 @@ def verify(
     """Check a build directory; see the module's head for what is checked.
 
     The checkpoint is found by the build's log, or given.  Without one `source`
-    and `kept tensors` are left out, and `weights` says why it compared nothing.
+    and `kept tensors` are skipped, and `weights` says why it compared nothing.
     With `masks` the metal is drawn and read back, with `masks_from` read from a folder that
     `hnlpu masks` wrote, by `workers` processes or on the Ray cluster at `ray`.  With `rtl` a neuron of
     every shape is simulated, with `rtl_all` every neuron; raises ToolMissing without Verilator, a C++
@@ -112,6 +117,8 @@ def verify(
         checks = [files]
         if model is not None:
             checks.append(collect("source", "files", _check_source(build, model, pool)))
+        else:
+            checks.append(Check("source", 0, "files", (), why_not))
         same = model
         if model is not None and model.architecture != build.architecture:
             same, why_not = None, "the checkpoint is of another architecture"
@@ -119,6 +126,8 @@ def verify(
         if same is not None:
             kept = ((1, problem) for _, problem in check_kept(build, same))
             checks.append(collect("kept tensors", "tensors", kept))
+        else:
+            checks.append(Check("kept tensors", 0, "tensors", (), why_not))
         random = np.random.default_rng(seed)
         sums = (check_samples(build, s, samples, random) for s in build.shapes().values())
         checks.append(collect("arithmetic", "sums", sums))

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hnlpu._programs import first_line
 from hnlpu.errors import InvalidInput, ToolFailed
 from hnlpu.rtl._compiler import require_simulator, verilate
-from hnlpu.rtl._simulate import first_line
 from hnlpu.rtl._tools import run_tool
 
 MOST_REQUESTS = 256
