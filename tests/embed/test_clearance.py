@@ -39,3 +39,13 @@ def test_the_clearance_is_no_less_than_any_space(name: str) -> None:
     for metal, step in ((t.lower, dx), (t.upper, dx), (t.stub, dy)):
         if metal.track:
             assert step % metal.track.value == 0
+
+
+@pytest.mark.parametrize("name", ["n5", "sky130", "asap7"])
+def test_cuts_of_two_tiles_may_be_on_one_mask(name: str) -> None:
+    """Least distance of one exposure, 2 k1 wavelength / NA, of the scanner that needs the most."""
+    t = load_technology(name)
+    assert t.lithography
+    k1 = t.lithography.least_k1_cuts.value
+    most = max(2 * k1 * s.wavelength.value / s.aperture.value for s in t.lithography.scanner)
+    assert min(clearance_nm(t)) >= most

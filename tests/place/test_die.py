@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,9 @@ def areas_by_tiles(technology: Technology, tiles: list) -> float:
     total, t = 0, technology
     metals, cuts = (t.lower, t.stub, t.upper), (t.port_cut, t.lower_cut, t.upper_cut)
     space = max([(m.end_space or m.space).value for m in metals] + [c.space.value for c in cuts])
+    assert t.lithography
+    k1, dry = t.lithography.least_k1_cuts.value, t.lithography.scanner[0]
+    space = max(space, math.ceil(2 * k1 * dry.wavelength.value / dry.aperture.value))
     assert not any(metal.track for metal in metals)
     for tile in tiles:
         width, height = open_scheme(t, tile.kind).size_nm(tile.shape)

@@ -4,7 +4,7 @@ taps      a weight is one via between the trunk of its product and its neuron's 
 regions   a weight is one wire from its input's trunk to a port of a group with its value
 """
 
-from hnlpu.embed._clearance import clearance_nm, largest_space_nm
+from hnlpu.embed._clearance import clearance_nm, largest_space_nm, one_exposure_nm
 from hnlpu.embed._digits import BLOCK, TileDigits, canonical, enter_canonical
 from hnlpu.embed._exposures import (
     Colouring,
@@ -78,6 +78,7 @@ __all__ = [
     "layer_exposures",
     "line_cuts",
     "masks_needed",
+    "one_exposure_nm",
     "open_scheme",
     "programmable_masks",
     "route",

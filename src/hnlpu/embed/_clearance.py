@@ -31,13 +31,23 @@ def largest_space_nm(technology: Technology) -> float:
     return max(*metals, *cuts)
 
 
+def one_exposure_nm(technology: Technology) -> float:
+    """From one cut to the next at which any scanner of the process prints both at once; 0 if unknown."""
+    litho = technology.lithography
+    if litho is None:
+        return 0.0
+    return max(s.least_pitch_nm(litho.least_k1_cuts.value) for s in litho.scanner)
+
+
 def clearance_nm(technology: Technology) -> tuple[int, int]:
     """Least free width and height between a tile and anything else on the die.
 
-    The largest space of all rules, up to the grid and to the tracks of the metals that have them.
+    The largest space of all rules, and what one exposure asks for between cuts, up to the grid and to
+    the tracks of the metals that have them.
     """
     t = technology
-    grid, space = round(t.grid.value), largest_space_nm(technology)
+    grid = round(t.grid.value)
+    space = max(largest_space_nm(technology), one_exposure_nm(technology))
     upright = [round(metal.track.value) for metal in (t.lower, t.upper) if metal.track]
     across = round(t.stub.track.value) if t.stub.track else grid
     steps = math.lcm(grid, *upright), math.lcm(grid, across)
