@@ -261,7 +261,8 @@ def open_masks(build: Build, folder: Path) -> tuple[MasksRecord, list[Tile], lis
         raise DamagedMasks(f"{folder}: holds no OASIS; write the masks with --format oasis")
     manifest, technology = build.manifest, build.manifest.technology
     tiles: list[Tile] = []
-    problems = list(file_problems(folder, record))
+    layers = LayerMap(technology, record.layers)
+    problems = list(file_problems(folder, record, layers))
     for chip in record.tiles:
         if chip >= manifest.placement.chips:
             problems.append(f"{folder / RECORD}: names chip {chip}, which the build does not have")
@@ -278,7 +279,7 @@ def open_masks(build: Build, folder: Path) -> tuple[MasksRecord, list[Tile], lis
                 f"{folder / chip_name(chip)}.oas: has {len(here)} tiles, {RECORD} says "
                 f"{record.tiles[chip]}"
             )
-        problems += _misplaced(build, folder, chip, here, LayerMap(technology, record.layers))
+        problems += _misplaced(build, folder, chip, here, layers)
         tiles += here
     return record, tiles, problems
 
