@@ -116,7 +116,7 @@ DRAWN = 'drawing = { gds_layer = 70, datatype = 20, pin = 16, label = 5, source 
         (DRAWN, DRAWN.replace("label = 5", "label = 16"), "70/16 is stub.drawing.pin too"),
         (DRAWN, DRAWN.replace("pin = 16, ", ""), "stub.drawing.pin: Field required"),
         (DRAWN, "# ", "stub: lacks 'drawing', which lower has: give it for all layers or none"),
-        (DRAWN, DRAWN.replace('"SKY130 PDK', '"" #'), "stub.drawing.source: String should have"),
+        (DRAWN, DRAWN.replace('"SKY130 PDK', '"" } #'), "stub.drawing.source: String should have"),
         ('name = "met3"', 'name = "metal 3"', "stub.name: String should match pattern"),
         ('name = "via2"', 'name = "via\\"2"', "lower_cut.name: String should match pattern"),
     ],
