@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import io
+import json
+import re
+import struct
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import gdstk
 import klayout.db as db
 import numpy as np
 import pytest
+from builds import Builds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layouts import KINDS, difference, random_digits, read_regions, regions, scheme_of
 
 from hnlpu.embed import Grid, Label, Layout, TileShape
-from hnlpu.masks._gds import MOST_COLUMNS, Placement, gds_cell, write_gds
+from hnlpu.errors import DoesNotFit
+from hnlpu.masks import open_workers, write_masks
+from hnlpu.masks._gds import (
+    MOST_COLUMNS,
+    OWN_NAMES,
+    Placement,
+    gds_cell,
+    require_gds_layers,
+    write_gds,
+)
+from hnlpu.masks._layers import LayerMap
+from hnlpu.masks._names import gds_names
+from hnlpu.place import find_tiles
 from hnlpu.technology import load_technology
 
 N5 = load_technology("n5")
@@ -166,7 +183,7 @@ def test_the_same_layout_gives_the_same_bytes() -> None:
     assert written(("tile", tile, [])) == written(("tile", tile, []))
 
 
-@pytest.mark.parametrize("name", ["", "a-b", "a.b", "V3", "R80_0_40x52", "tilé"])
+@pytest.mark.parametrize("name", ["", "a-b", "a.b", "V3", "R80_0_40x52", "tilé", "x" * 33])
 def test_names_that_gdsii_cannot_hold_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="cannot name a cell"):
         gds_cell(N5, name, Layout())
@@ -175,3 +192,114 @@ def test_names_that_gdsii_cannot_hold_are_refused(name: str) -> None:
 def test_two_cells_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="two cells are named 'tile'"):
         written(("tile", Layout(), []), ("tile", Layout(), []))
+
+
+# -- names and limits ------------------------------------------------------------------------
+
+STRICT = re.compile(r"[A-Za-z0-9_?$]{1,32}")
+words = st.text("abAB01._- ", min_size=1, max_size=70)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.lists(words, unique=True, max_size=40))
+def test_any_names_become_names_of_gdsii(names: list[str]) -> None:
+    numbers = {name: n for n, name in enumerate(names)}
+    found = gds_names(numbers, OWN_NAMES)
+    assert found.keys() == numbers.keys()
+    assert all(
+        STRICT.fullmatch(short) and not OWN_NAMES.fullmatch(short) for short in found.values()
+    )
+    assert len({short.casefold() for short in found.values()}) == len(names)
+    assert gds_names(dict(reversed(numbers.items())), OWN_NAMES) == found
+
+
+def test_short_names_stay_and_long_ones_keep_their_end() -> None:
+    long = "model.layers.0.mlp.experts.gate_up_proj.e0.n32.b0"
+    numbers = {"chip-00": 0, "base-taps-d1-b8-r2-256x32": 7, long: 12, "V3": 13, "c12_x": 14}
+    assert gds_names(numbers, OWN_NAMES) == {
+        "chip-00": "chip_00", "base-taps-d1-b8-r2-256x32": "base_taps_d1_b8_r2_256x32",
+        long: "c12_gate_up_proj_e0_n32_b0", "V3": "c13_V3", "c12_x": "c14_c12_x",
+    }  # fmt: skip
+
+
+def records(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Kind and payload of every record, by the format's own lengths."""
+    at = 0
+    while at < len(data):
+        size, kind = struct.unpack_from(">HH", data, at)
+        assert size >= 4
+        assert size % 2 == 0
+        yield kind, data[at + 4 : at + size]
+        at += size
+    assert at == len(data)
+
+
+@pytest.mark.parametrize("name", ["taps", "taps in sky130", "taps in asap7", "regions"])
+def test_files_keep_the_limits_of_the_format(name: str, builds: Builds, tmp_path: Path) -> None:
+    """Record by record, as a strict reader of the GDSII manual has it."""
+    build = builds(name)
+    tiles = find_tiles(
+        build.manifest.placement, build.manifest.technology.array, [0], ["*router*", "*experts*"]
+    )  # fmt: skip
+    write_masks(build, tmp_path / "m", tiles, ["gds"], open_workers(1), with_base=True)
+    structures, placed, told = set(), set(), {}
+    last = ""
+    for kind, payload in records((tmp_path / "m/chip-00.gds").read_bytes()):
+        text = payload.rstrip(b"\0").decode("ascii", "replace")
+        if kind in (0x0606, 0x1206):  # STRNAME, SNAME
+            assert STRICT.fullmatch(text), text
+            if kind == 0x0606:
+                assert text not in structures
+            (structures if kind == 0x0606 else placed).add(text)
+            last = text
+        elif kind in (0x0D02, 0x0E02, 0x1602):  # LAYER, DATATYPE, TEXTTYPE
+            assert struct.unpack(">h", payload)[0] >= 0
+        elif kind == 0x1906:
+            assert len(text) <= 512
+        elif kind == 0x1003:
+            assert len(payload) <= 8 * 200
+        elif kind == 0x1302:
+            assert all(1 <= n <= 32767 for n in struct.unpack(">2h", payload))
+        elif kind in (0x0102, 0x0502):
+            year, month, day, *_ = struct.unpack(">12h", payload)
+            assert year >= 1970
+            assert 1 <= month <= 12
+            assert 1 <= day <= 31
+        elif kind == 0x2C06:
+            assert len(text) <= 126
+            told[last] = text
+    assert placed <= structures
+    names = json.loads((tmp_path / "m/chip-00.names.json").read_text())
+    assert {tile.name for tile in tiles} <= set(names.values())
+    assert names.keys() == {s for s in structures if not OWN_NAMES.fullmatch(s)}
+    assert told == {short: names[short] for short in told}
+    assert set(told.values()) >= {tile.name for tile in tiles}
+
+
+def test_names_do_not_depend_on_what_else_is_written(builds: Builds, tmp_path: Path) -> None:
+    build = builds("taps")
+    found = []
+    for n, patterns in enumerate((["*router*", "*experts*"], ["*router*"])):
+        tiles = find_tiles(
+            build.manifest.placement, build.manifest.technology.array, [0], patterns
+        )  # fmt: skip
+        write_masks(build, tmp_path / str(n), tiles, ["gds"], open_workers(1))
+        found.append(json.loads((tmp_path / str(n) / "chip-00.names.json").read_text()))
+    assert found[1].items() <= found[0].items()
+
+
+def test_layers_beyond_the_format_are_refused_before_anything_is_written(
+    builds: Builds, tmp_path: Path
+) -> None:
+    technology = N5.model_copy(update={"upper": N5.upper.model_copy(update={"gds_layer": 40000})})
+    with pytest.raises(
+        DoesNotFit, match=r"n5: M10 is layer 40000/0, GDSII has numbers up to 32767"
+    ):
+        require_gds_layers(LayerMap(technology, "mask"))
+    require_gds_layers(LayerMap(N5, "mask"))
+
+
+def test_a_text_beyond_the_format_is_refused() -> None:
+    label = Label((80, 10), "x" * 513, 0, 0)
+    with pytest.raises(ValueError, match="cannot hold a text of 514 characters"):
+        gds_cell(N5, "tile", Layout(labels=[label]))

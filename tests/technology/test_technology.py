@@ -136,6 +136,38 @@ def test_a_mistake_is_named_with_its_line(
     assert message.startswith(f"{path}:{line}: ") or "TOML" in says, message
 
 
+DRAWN = 'drawing = { gds_layer = 70, datatype = 20, pin = 16, label = 5, source = "SKY130 PDK'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (DRAWN, DRAWN.replace("20", "44"), "70/44 is stub.drawing.datatype too"),
+        (DRAWN, DRAWN.replace("label = 5", "label = 16"), "70/16 is stub.drawing.pin too"),
+        (DRAWN, DRAWN.replace("pin = 16, ", ""), "stub.drawing.pin: Field required"),
+        (DRAWN, "# ", "stub: lacks 'drawing', which lower has: give it for all layers or none"),
+        (DRAWN, DRAWN.replace('"SKY130 PDK', '"" } #'), "stub.drawing.source: String should have"),
+        ('name = "met3"', 'name = "metal 3"', "stub.name: String should match pattern"),
+        ('name = "via2"', 'name = "via\\"2"', "lower_cut.name: String should match pattern"),
+    ],
+)
+def test_drawing_layers_that_make_no_sense_are_told(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    path = changed(tmp_path, old, new, "sky130")
+    with pytest.raises(InvalidData) as raised:
+        load_technology(path)
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_technology_without_drawing_layers_is_written_as_ever() -> None:
+    """Manifests of builds from before have no such key, and their digests hold."""
+    assert "drawing" not in load_technology("n5").model_dump(mode="json")["lower"]
+    sky = load_technology("sky130")
+    assert type(sky).model_validate(sky.model_dump(mode="json")) == sky
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_value_has_a_source_and_every_wire_a_metal_that_can_hold_its_vias(name: str) -> None:
     technology = load_technology(name)

@@ -50,7 +50,8 @@ def open_masks(build: Build, folder: Path) -> tuple[MasksRecord, list[Tile], lis
         )
     if "oasis" not in record.formats:
         raise DamagedMasks(f"{folder}: holds no OASIS; write the masks with --format oasis")
-    problems, tiles = list(file_problems(folder, record)), []
+    layers = LayerMap(build.manifest.technology, record.layers)
+    problems, tiles = list(file_problems(folder, record, layers)), []
     for chip in record.tiles:
         if chip >= build.manifest.placement.chips:
             problems.append(f"{folder / RECORD}: names chip {chip}, which the build does not have")

@@ -41,10 +41,10 @@ def digests(path: Path) -> tuple[str, int]:
     return digest.hexdigest(), crc
 
 
-def file_problems(folder: Path, record: MasksRecord) -> Iterator[str]:
-    """What is wrong with the files of a folder, as far as it can be told without a build."""
+def file_problems(folder: Path, record: MasksRecord, layers: LayerMap) -> Iterator[str]:
+    """What is wrong with the files of a folder, whose layers must be those of `layers`."""
     for name, file in record.files.items():
-        yield from _problems_of(folder / name, file)
+        yield from _problems_of(folder / name, file, layers)
     known = {RECORD, *record.files}
     for script in [name for name in record.files if name.endswith(".drc")]:
         stem = script.removesuffix(".drc")
@@ -54,19 +54,19 @@ def file_problems(folder: Path, record: MasksRecord) -> Iterator[str]:
             yield f"{path}: is not part of the masks"
 
 
-def _problems_of(path: Path, file: MaskFile) -> Iterator[str]:
+def _problems_of(path: Path, file: MaskFile, layers: LayerMap) -> Iterator[str]:
     try:
         digest, crc = digests(path)
         if path.stat().st_size != file.bytes or digest != file.sha256:
             yield f"{path}: altered (its digest is not that of {RECORD})"
         if path.suffix == ".oas":
-            yield from _oasis_problems(path, crc)
+            yield from _oasis_problems(path, crc, layers)
     except OSError as error:
         yield f"{path}: cannot be read ({error.strerror})"
 
 
-def _oasis_problems(path: Path, crc: int) -> Iterator[str]:
-    """A signature that is not that of the bytes, and tables that say other than cells.json."""
+def _oasis_problems(path: Path, crc: int, layers: LayerMap) -> Iterator[str]:
+    """A signature that is not that of the bytes, tables that say other than cells.json and masks.json."""
     places = path.with_suffix(".cells.json")
     try:
         with path.open("rb", buffering=0) as file:
@@ -74,10 +74,17 @@ def _oasis_problems(path: Path, crc: int) -> Iterator[str]:
             if (problem := tables.end.crc_problem(crc)) is not None:
                 yield f"{path}: {problem}; write the masks again"
             own = {cell.name: offset for cell, offset in tables.places()}
+            strangers = sorted(set(tables.layers()) - layers.keys)
         told = {name: place.offset for name, place in read_cells(places).items()}
     except DamagedMasks as error:
         yield str(error)
         return
+    if strangers:
+        layer, datatype = strangers[0]
+        yield (
+            f"{path}: names layer {layer}/{datatype}, which is none of the {layers.layers} layers "
+            f"of {RECORD}; write the masks again"
+        )
     for name in sorted(own.keys() | told.keys()):
         if own.get(name) != told.get(name):
             where = [str(of.get(name, "nowhere")) for of in (own, told)]

@@ -85,6 +85,11 @@ class LayerMap:
         return self._written[layer]
 
     @property
+    def keys(self) -> set[LayerKey]:
+        """Numbers of all layers that a file may have."""
+        return {*self._written.values(), *self.pin_keys}
+
+    @property
     def pin_keys(self) -> set[LayerKey]:
         """Numbers of layers that only say again where pins are."""
         return {key for key, _ in self._pins.values()}

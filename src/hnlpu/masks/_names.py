@@ -12,7 +12,7 @@ Pins translate both ways without loss: a label holds dots and signs and no under
 GDSII has names of at most 32 characters.  A cell whose identifier is longer, or another cell's too,
 gets its number in the file's table of cells and as much of the identifier's end as there is room for:
 
-    model.layers.0.mlp.experts.gate_up_proj.e0.n32.b0     c12_experts_gate_up_proj_e0_n32_b0
+    model.layers.0.mlp.experts.gate_up_proj.e0.n32.b0     c12_gate_up_proj_e0_n32_b0
 
 """
 

@@ -19,8 +19,18 @@ import numpy.typing as npt
 from isal import isal_zlib
 
 from hnlpu._njit import njit
+from hnlpu.embed import LayerKey
 from hnlpu.errors import DamagedMasks
-from hnlpu.masks._oasis_bytes import CBLOCK, CELLNAME, MAGIC, PROPERTY, PROPNAME, TEXTSTRING
+from hnlpu.masks._oasis_bytes import (
+    CBLOCK,
+    CELLNAME,
+    LAYERNAME,
+    MAGIC,
+    PROPERTY,
+    PROPNAME,
+    TEXT_LAYERNAME,
+    TEXTSTRING,
+)
 from hnlpu.masks._oasis_numbers import Bytes, Int64, Integer, skip_property, unsigned
 from hnlpu.masks._oasis_stream import Stream
 from hnlpu.masks._oasis_write import END_BYTES, SIGNATURE_BYTES, Box, CellName
@@ -230,6 +240,21 @@ class NameTables:
             if record == CELLNAME + 1:
                 cell = text, stream.unsigned()
             told = {}
+
+    def layers(self) -> Iterator[LayerKey]:
+        """Numbers of the layers that have a name."""
+        stream = Stream(self._table(4), self._where)
+        while stream.at < len(stream.data):
+            record = int(stream.take(1)[0])
+            if record not in (LAYERNAME, TEXT_LAYERNAME):
+                return
+            stream.string()
+            numbers = []
+            for _ in range(2):
+                if stream.unsigned() != 3:
+                    raise stream.fail("names a range of layers")
+                numbers.append(stream.unsigned())
+            yield numbers[0], numbers[1]
 
     def _place(
         self, stream: Stream, cell: tuple[str, int], told: Mapping[str, list[int]]

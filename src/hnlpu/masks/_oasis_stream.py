@@ -30,16 +30,16 @@ class Stream:
         return self.data[self.at - count : self.at].tobytes()
 
     def unsigned(self) -> int:
-        """An unsigned integer."""
+        """An unsigned integer, which zeros may make as long as they like."""
         value, shift = 0, 0
         while True:
             byte = self.take(1)[0]
-            value |= (byte & 127) << shift
+            value |= (byte & 127) << min(shift, 64)
+            if value >> 63:
+                raise self.fail("holds a number that is too large")
             if byte < 128:
                 return value
             shift += 7
-            if shift > 63:
-                raise self.fail("holds a number that is too large")
 
     def signed(self) -> int:
         """A signed integer."""

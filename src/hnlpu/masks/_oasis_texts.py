@@ -50,7 +50,7 @@ class TextNumbers:
         self._ends = _grown(self._ends, self._count + strings + 1)
         least = 2 * (self._count + strings)
         if len(self._slots) < least:
-            self._slots = np.full(1 << least.bit_length(), -1, np.int64)
+            self._slots = np.full(2 << least.bit_length(), -1, np.int64)
             _enter_all(self._text, self._ends, self._slots, self._count)
 
 
@@ -68,6 +68,18 @@ def _hash(text: Bytes, first: Any, behind: Any) -> Any:
     for i in range(first, behind):
         value = (value ^ np.uint64(text[i])) * np.uint64(1099511628211)
     return value
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _same(given: Bytes, first: Any, behind: Any, text: Bytes, ends: Int64, known: Any) -> Any:
+    """Whether a given string is one of those known."""
+    begin = ends[known]
+    if ends[known + 1] - begin != behind - first:
+        return False
+    for i in range(behind - first):  # noqa: SIM110  NumPy would build an array
+        if text[begin + i] != given[first + i]:
+            return False
+    return True
 
 
 @njit(cache=True, nogil=True)
@@ -88,29 +100,23 @@ def _number(
 ) -> int:  # fmt: skip
     """Fill `numbers`, add what is new; returns how many strings there are then."""
     mask = np.uint64(len(slots) - 1)
-    first = 0
+    first, known = 0, np.int64(-1)
     for n in range(len(given_ends)):
         behind = given_ends[n]
-        slot = _hash(given, first, behind) & mask
-        while True:
+        known += 1  # most strings follow each other as they did in the table before
+        if known >= count or not _same(given, first, behind, text, ends, known):
+            slot = _hash(given, first, behind) & mask
             known = slots[slot]
+            while known >= 0 and not _same(given, first, behind, text, ends, known):
+                slot = (slot + np.uint64(1)) & mask
+                known = slots[slot]
             if known < 0:
                 begin = ends[count]
                 for i in range(first, behind):
                     text[begin + i - first] = given[i]
                 ends[count + 1] = begin + behind - first
-                slots[slot] = known = count
+                slots[slot] = known = np.int64(count)
                 count += 1
-                break
-            begin = ends[known]
-            same = ends[known + 1] - begin == behind - first
-            for i in range(behind - first):
-                if not same:
-                    break
-                same = text[begin + i] == given[first + i]
-            if same:
-                break
-            slot = (slot + np.uint64(1)) & mask
         numbers[n] = known
         first = behind
     return count
