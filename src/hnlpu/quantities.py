@@ -33,7 +33,9 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    model_serializer,
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
@@ -93,6 +95,16 @@ class DataTable(BaseModel):
     """Base of all tables of a data file: frozen, strict about names and types, all fields bounded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without fields that were not given and have no value: a new field changes no old text."""
+        values: dict[str, Any] = write(self)
+        return {
+            name: value
+            for name, value in values.items()
+            if value is not None or name in self.model_fields_set
+        }
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:

@@ -392,3 +392,23 @@ def test_faults_are_found_in_a_folder_that_was_sealed_again(
     found = "\n".join(p for done in check(subject.build, here) for p in done.problems)
     for tile in tiles:
         assert re.search(rf"\b{re.escape(tile)}\b", found), (tile, found)
+
+
+def test_a_stray_shape_in_the_fixed_metal_is_found(
+    subjects: Callable[[str, str], Subject], tmp_path: Path
+) -> None:
+    """One that touches nothing, hence joins no nets, in any place of the cell and beyond its outline."""
+    subject = subjects("taps", "n5")
+    build, chance = subject.build, random.Random(7)
+    at = chance.choice(subject.plans[0].tiles)
+    scheme = TileSource(build).scheme(at.tile.kind)
+    name = f"base-{at.tile.kind.name}-{at.tile.shape.rows}x{at.tile.shape.blocks}"
+    fixed = scheme.base(at.tile.shape)
+    for place in ((at.width // 2, at.height // 2), (-300, 10), (at.width + 10, at.height)):
+        here = shutil.copytree(subject.folder, tmp_path / str(place[0]))
+        stray = np.array([[*place, place[0] + 1, place[1] + 1]], np.int32)
+        spoilt = fixed.merged(Layout(rectangles={(80, 0): stray}))
+        layout = Layout(spoilt.grids, spoilt.rectangles)
+        replace_cells(here, {name: cell_record(name, layout_payload(layout))})
+        found = "\n".join(p for done in check(build, here) for p in done.problems)
+        assert f": the fixed metal below, {name}, has " in found

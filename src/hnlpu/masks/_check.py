@@ -20,7 +20,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.embed import Fault, Layout, Regions, Scheme, TileDigits
+from hnlpu.embed import (
+    Fault,
+    LayerKey,
+    Layout,
+    Rectangles,
+    Regions,
+    Scheme,
+    Shapes,
+    TileDigits,
+)
 from hnlpu.errors import DamagedMasks, DoesNotFit
 from hnlpu.masks._cells import (
     TileSource,
@@ -44,6 +53,8 @@ from hnlpu.place import Tile
 from hnlpu.technology import PROGRAMMABLE
 
 PROBLEMS_A_TILE = 5
+MIXING = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93)
+"""Odd factors that spread the bits of a corner over 64 (those of SplitMix64 and its kin)."""
 FAULTS_A_TILE = 3  # of them, before digits that differ, which tell the input as well
 EXTRACTED_WHOLE = 2**27
 """A model of up to so many digits is extracted whole, of a larger one a sample of a quarter of it."""
@@ -103,6 +114,7 @@ class _Reader:
         self._base_cells: dict[str, Cell] = {}
         self._bases: dict[str, Base] = {}
         self._boxes: dict[str, Boxes] = {}
+        self._compared: set[str] = set()
         self._files: dict[int, ChipFile] = {}
         self._map: LayerMap | None = None
 
@@ -136,6 +148,7 @@ class _Reader:
             layout = self._source.base_metal(tile.kind, tile.shape).merged(_drawn(cell))
             broken = check_wires(scheme.technology, layout)
             problems += [f"{where}: {violation}" for violation in broken[:PROBLEMS_A_TILE]]
+        problems += self._fixed_differs(tile, scheme, where)
         nets = self._extract(tile, scheme, cell, digits, where) if extracted else []
         return problems, nets, joined(fixed, cell_boxes(cell))
 
@@ -150,6 +163,20 @@ class _Reader:
                 else cell_boxes(cell)
             )
         return self._boxes[name]
+
+    def _fixed_differs(self, tile: Tile, scheme: Scheme, where: str) -> Iterator[str]:
+        """Layers of the file's fixed metal that have other shapes than are drawn, told once a cell."""
+        name = base_name(scheme, tile.shape)
+        cell = self._base_cell(tile, name)
+        if cell is None or name in self._compared:
+            return
+        self._compared.add(name)
+        drawn = self._source.base_metal(tile.kind, tile.shape)
+        for layer, found, wanted in _differing(cell.shapes, drawn.shapes()):
+            yield (
+                f"{where}: the fixed metal below, {name}, has {found} shapes on layer "
+                f"{layer[0]}/{layer[1]} that are not the {wanted} of its kind"
+            )
 
     def _base_cell(self, tile: Tile, name: str) -> Cell | None:
         """The cell of fixed metal in the tile's file; None where it has none."""
@@ -215,6 +242,26 @@ def _foreign_layers(where: str, scheme: Scheme, cell: Cell) -> Iterator[str]:
     own = {(t.gds_layer, PROGRAMMABLE) for t in layers if t.name in scheme.programmable}
     for layer, datatype in sorted(cell.layers - own):
         yield f"{where}: has shapes on layer {layer}/{datatype}, where no weight has any"
+
+
+def _differing(found: Shapes, wanted: Shapes) -> Iterator[tuple[LayerKey, int, int]]:
+    """Layers whose rectangles are not the same, in any order, and how many each side has."""
+    for layer in sorted(found.keys() | wanted.keys()):
+        sums = [_sum_of(shapes.get(layer, [])) for shapes in (found, wanted)]
+        if sums[0] != sums[1]:
+            yield layer, sums[0][0], sums[1][0]
+
+
+def _sum_of(parts: Sequence[Rectangles]) -> tuple[int, int]:
+    """Number of rectangles, and a sum of their hashes: equal for the same ones in any order."""
+    total = 0
+    for part in parts:
+        mixed = np.zeros(len(part), np.uint64)
+        for column, odd in zip(part.T, MIXING, strict=True):
+            mixed = (mixed ^ column.astype(np.uint64)) * np.uint64(odd)
+            mixed ^= mixed >> np.uint64(29)
+        total += int(mixed.sum(dtype=np.uint64))
+    return sum(len(part) for part in parts), total % 2**64
 
 
 def _drawn(cell: Cell) -> Layout:

@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from hnlpu._paths import absolute
 from hnlpu.errors import InvalidInput
@@ -127,18 +127,7 @@ class MetalDrawing(CutDrawing):
     label: DrawingNumber
 
 
-class _Layer(DataTable):
-    """What all layers have: written without `drawing` where there is none, as older builds are."""
-
-    @model_serializer(mode="wrap")
-    def _without_nothing(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = write(self)
-        if values.get("drawing", True) is None:
-            del values["drawing"]
-        return values
-
-
-class Metal(_Layer):
+class Metal(DataTable):
     """One metal layer: rules of width and space, and its wire's load.
 
     `space` holds in all directions, `end_space` (where given) between the end of a wire and the
@@ -171,7 +160,7 @@ class Metal(_Layer):
         return (self.end_space or self.space).value
 
 
-class Cut(_Layer):
+class Cut(DataTable):
     """One via layer: size, space, and how far the metals must reach beyond it.
 
     A cut is a square of `size`, or as high as `height` says.  `enclosure` holds on all sides,
