@@ -9,7 +9,8 @@ is there to confirm: `benchmarks/chip_netlist.py`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,10 @@ from hnlpu.technology import FIXED, PROGRAMMABLE, Cut, Metal
 
 if TYPE_CHECKING:
     import klayout.db as db
+
+
+TILES_AT_ONCE = 64
+"""More are taken two shelves at a time, so that their nets fit in memory."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,39 @@ def judge_file(layers: LayerMap, oasis: Path) -> WholeChip:
 
 
 def judge_layout(layers: LayerMap, layout: db.Layout) -> WholeChip:
-    """The same of a layout whose top cell places tiles and fixed metal; it is changed."""
-    _join_tiles(layout)
-    nets, joined = _count_nets(layers, layout)
-    return WholeChip(nets, joined, sum(_violations(layers, layout)))
+    """The same of a layout whose top cell places tiles and fixed metal; it is changed.
+
+    A chip of many tiles is taken two shelves at a time, each with the next: all neighbours meet.
+    """
+    kdb, top = klayout(), layout.top_cell()
+    nets: dict[str, int] = {}
+    joined = violations = 0
+    for group in _groups(_join_tiles(layout)):
+        top.clear_insts()
+        for tile in group:
+            place = kdb.Trans(tile.x, tile.y)
+            top.insert(kdb.CellInstArray(tile.cell.cell_index(), place))
+        counted, both = _count_nets(layers, layout, top)
+        nets |= counted
+        joined += both
+        violations += sum(_violations(layers, layout, top))
+    return WholeChip(sum(nets.values()), joined, violations)
+
+
+def _groups(tiles: Sequence[_Tile]) -> Iterator[list[_Tile]]:
+    """All tiles if they are few, else each shelf with the one above it."""
+    if len(tiles) <= TILES_AT_ONCE:
+        yield list(tiles)
+        return
+    shelves: list[list[_Tile]] = []
+    lowest_top = -math.inf
+    for tile in sorted(tiles, key=lambda tile: tile.y):
+        if tile.y >= lowest_top:
+            shelves.append([])
+            lowest_top = math.inf
+        lowest_top = min(lowest_top, tile.top)
+        shelves[-1].append(tile)
+    yield from (a + b for a, b in itertools.pairwise(shelves))
 
 
 def _keys(layers: LayerMap, layer: Metal | Cut) -> list[LayerKey]:
@@ -54,19 +88,33 @@ def _keys(layers: LayerMap, layer: Metal | Cut) -> list[LayerKey]:
     return sorted({layers.key((layer.gds_layer, kind)) for kind in (FIXED, PROGRAMMABLE)})
 
 
-def _join_tiles(layout: db.Layout) -> None:
-    """Put each tile and the fixed metal below it into a cell, without labels."""
+@dataclass(frozen=True)
+class _Tile:
+    """A cell with a tile and the fixed metal below it, and where it stands."""
+
+    cell: db.Cell
+    x: int
+    y: int
+
+    @property
+    def top(self) -> int:
+        return self.y + int(self.cell.bbox().top)
+
+
+def _join_tiles(layout: db.Layout) -> list[_Tile]:
+    """Each tile and the fixed metal below it as one cell; shapes outside of tiles stay on top."""
     kdb, top = klayout(), layout.top_cell()
     parts: dict[tuple[int, int], list[db.Cell]] = {}
     for instance in top.each_inst():
         for x, y in _places(instance):
             parts.setdefault((x, y), []).append(instance.cell)
-    top.clear_insts()
+    found = []
     for number, ((x, y), cells) in enumerate(sorted(parts.items())):
         tile = layout.create_cell(f"tile-{number}")
         for cell in cells:
             tile.insert(kdb.CellInstArray(cell.cell_index(), kdb.Trans()))
-        top.insert(kdb.CellInstArray(tile.cell_index(), kdb.Trans(x, y)))
+        found.append(_Tile(tile, x, y))
+    return found
 
 
 def _places(instance: db.Instance) -> Iterator[tuple[int, int]]:
@@ -80,10 +128,9 @@ def _places(instance: db.Instance) -> Iterator[tuple[int, int]]:
             )
 
 
-def _count_nets(layers: LayerMap, layout: db.Layout) -> tuple[int, int]:
-    """Nets of all tiles and of the chip, and those that are in two tiles."""
+def _count_nets(layers: LayerMap, layout: db.Layout, top: db.Cell) -> tuple[dict[str, int], int]:
+    """Nets by cell, and how many are in two tiles."""
     t, kdb = layers.technology, klayout()
-    top = layout.top_cell()
     extraction = kdb.LayoutToNetlist(kdb.RecursiveShapeIterator(layout, top, []))
     extraction.threads = 1
     held: dict[str, list[Any]] = {}
@@ -100,21 +147,19 @@ def _count_nets(layers: LayerMap, layout: db.Layout) -> tuple[int, int]:
         for via, metal in itertools.product(held[cut.name], (*held[below.name], *held[above.name])):
             extraction.connect(via, metal)
     extraction.extract_netlist()
-    nets = joined = 0
-    for circuit in extraction.netlist().each_circuit():
-        own = circuit.name == top.name
-        for net in circuit.each_net():
-            nets += 1
-            joined += own and net.subcircuit_pin_count() > 1
-    return nets, joined
+    netlist = extraction.netlist()
+    nets = {circuit.name: sum(1 for _ in circuit.each_net()) for circuit in netlist.each_circuit()}
+    chip = netlist.circuit_by_name(top.name)
+    ends = (net.subcircuit_pin_count() for net in chip.each_net()) if chip else ()
+    return nets, sum(count > 1 for count in ends)
 
 
-def _violations(layers: LayerMap, layout: db.Layout) -> Iterator[int]:
+def _violations(layers: LayerMap, layout: db.Layout, top: db.Cell) -> Iterator[int]:
     """How often each metal and cut of the merged chip is too narrow or too near to another."""
     for layer in layers.technology.layers:
         region = klayout().Region()
         for key in _keys(layers, layer):
-            region.insert(layout.top_cell().begin_shapes_rec(layout.layer(*key)))
+            region.insert(top.begin_shapes_rec(layout.layer(*key)))
         region.merge()
         width = layer.width if isinstance(layer, Metal) else layer.size
         yield region.width_check(round(width.value)).count()
