@@ -17,7 +17,9 @@ from hnlpu.masks import _check, tiles_to_extract
 from hnlpu.place import find_tiles, make_target
 from hnlpu.verify._masks import check_masks
 
-NAMES = ["masks", "mask nets", "mask rules", "mask proof"]
+NAMES = [
+    "masks", "mask nets", "mask chip", "mask rules", "mask borders", "mask proof", "mask pairs",
+]  # fmt: skip
 Cli = Callable[..., tuple[int, str, str]]
 
 
@@ -55,14 +57,19 @@ def test_sound_builds_pass(scheme: str, small: Callable[[str], Path], cli: Cli) 
     facts = json.loads(printed)
     assert facts["passed"]
     checks = {check["name"]: check for check in facts["checks"]}
-    assert list(checks)[-4:] == NAMES
+    assert list(checks)[-len(NAMES) :] == NAMES
     for name in NAMES:
         assert checks[name]["passed"]
         assert checks[name]["problems"] == []
         assert checks[name]["skipped"] is None
-        assert checks[name]["unit"] == "digits"
+        units = {"mask chip": "tiles", "mask borders": "shapes", "mask pairs": "shapes"}
+        assert checks[name]["unit"] == units.get(name, "digits")
     for name in NAMES[:2]:
         assert checks[name]["covered"] == digits_of(build)
+    assert checks["mask chip"]["covered"] == len(find_tiles(
+        build.manifest.placement, build.manifest.technology.array
+    ))  # fmt: skip
+    assert min(checks[name]["covered"] for name in ("mask borders", "mask pairs")) > 1000
     assert checks["mask rules"]["covered"] > 32 * len(kinds)
     assert checks["mask proof"]["covered"] > 1000
     assert snapshot(directory) == before
@@ -141,8 +148,8 @@ def test_without_klayout_the_rest_is_checked(
     assert (code, errors) == (0, "")
     told = json.loads(printed)
     checks = {check["name"]: check for check in told["checks"]}
-    assert told["skipped"] == NAMES[2:]
-    for name in NAMES[2:]:
+    assert told["skipped"] == NAMES[3:]
+    for name in NAMES[3:]:
         assert checks[name]["outcome"] == "skipped"
         assert checks[name]["passed"] is False
         assert checks[name]["covered"] == 0
@@ -153,7 +160,7 @@ def test_without_klayout_the_rest_is_checked(
         assert checks[name]["skipped"] is None
     _, printed, _ = cli("verify", small(scheme), "--masks", "--workers", "1")
     lines = printed.splitlines()
-    for name in NAMES[2:]:
+    for name in NAMES[3:]:
         [line] = [line for line in lines if line.startswith(name)]
         assert line.split()[2] == "skipped"
-    assert lines[-1].endswith("sound; skipped: mask rules, mask proof")
+    assert lines[-1].endswith("sound; skipped: " + ", ".join(NAMES[3:]))

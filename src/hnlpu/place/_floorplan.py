@@ -86,14 +86,24 @@ def die_plan(technology: Technology, chip: int, tiles: Sequence[Tile]) -> DiePla
     for tile in tiles:
         if tile.kind not in schemes:
             schemes[tile.kind] = open_scheme(technology, tile.kind)
-    width = _die_width(technology, [footprint_nm(schemes[t.kind], t.shape) for t in tiles])
-    placed, array_height = _shelves(technology, tiles, schemes, width)
-    blocks, y = [], array_height
+    longer = max(technology.die.reticle_width.value, technology.die.reticle_height.value) * 1e6
+    for width in _die_widths(technology, [footprint_nm(schemes[t.kind], t.shape) for t in tiles]):
+        placed, array_height = _shelves(technology, tiles, schemes, width)
+        blocks = _blocks(technology, width, array_height)
+        height = blocks[-1].y + blocks[-1].height if blocks else array_height
+        if height <= longer:
+            break
+    return DiePlan(chip, width, height, array_height, tuple(placed), tuple(blocks))
+
+
+def _blocks(technology: Technology, width: int, bottom: int) -> list[PlacedBlock]:
+    """The blocks beside the arrays, one above the other."""
+    blocks, y = [], bottom
     for block in technology.die.block:
         height = _up(block.area.value * 1e12 / width, technology)
         blocks.append(PlacedBlock(block.name, 0, y, width, height))
         y += height
-    return DiePlan(chip, width, y, array_height, tuple(placed), tuple(blocks))
+    return blocks
 
 
 def _up(length_nm: float, technology: Technology) -> int:
@@ -102,15 +112,19 @@ def _up(length_nm: float, technology: Technology) -> int:
     return math.ceil(length_nm / grid - 1e-9) * grid
 
 
-def _die_width(technology: Technology, footprints: Sequence[tuple[int, int]]) -> int:
-    """The narrower side of a die in the reticle's proportions that has the area needed."""
+def _die_widths(technology: Technology, footprints: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The narrower side of a die: in the reticle's proportions, or as wide as the reticle.
+
+    Shelves have gaps, so a die with the area needed may come out higher than the reticle.
+    """
     die = technology.die
     area = die.other_area_mm2 * 1e12 + sum(w * h for w, h in footprints) * 1.01
     proportion = die.reticle_width.value / die.reticle_height.value
     width = math.sqrt(area * min(proportion, 1 / proportion))
     limit = min(die.reticle_width.value, die.reticle_height.value) * 1e6
     least = max((w for w, _ in footprints), default=1) + clearance_nm(technology)[0]
-    return _up(max(least, min(width, limit)), technology)
+    narrow = max(least, min(width, limit))
+    return _up(narrow, technology), _up(max(narrow, limit), technology)
 
 
 def _shelves(
