@@ -1,0 +1,179 @@
+"""A network run as it is written, in `float` numerics: the definition that every faster form meets.
+
+    tokens, states ─► regions of steps, each for all positions of a piece or one by one ─► outputs
+
+States are values: a run takes some and gives new ones, so that saving is keeping, and restoring or
+rewinding is running on from what was kept.  How a sequence is cut into pieces changes no bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hnlpu.emulate._float_steps import Constants, run_step
+from hnlpu.errors import InvalidInput
+from hnlpu.network import Append, Network, Replace, Ring, State, check, ops, regions
+
+Array = npt.NDArray[Any]
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class States:
+    """What a network keeps after `position` positions: entries [kept, ...] of every state."""
+
+    position: int
+    entries: Mapping[str, Array]
+
+
+class Interpreter:
+    """A network over its constants; holds no state of any sequence.
+
+    Raises MalformedNetwork.
+    """
+
+    def __init__(self, network: Network, constants: Constants):
+        check(network)
+        self.network = network
+        self._constants = constants
+        self._regions = regions(network)
+        self._parameters = {p.name: constants.parameter(p.name) for p in network.parameters}
+
+    def start(self) -> States:
+        """The states of an empty sequence."""
+        entries = {state.name: _initial(state) for state in self.network.states}
+        return States(0, MappingProxyType(entries))
+
+    def run(
+        self, inputs: Sequence[int] | Mapping[str, Array], states: States
+    ) -> tuple[tuple[Array, ...], States]:
+        """Outputs [n, ...] at n more positions, and the states behind them.
+
+        `inputs` are tokens [n], or [n, ...] by the inputs' names.  Raises InvalidInput.
+        """
+        given = self._given(inputs, states.position)
+        count = len(next(iter(given.values())))
+        piece = _Piece(self, states, given, count)
+        for region in self._regions:
+            steps = self.network.steps[region.start : region.stop]
+            if region.serial:
+                for position in range(count):
+                    for step in steps:
+                        piece.run(step, position)
+            else:
+                for step in steps:
+                    for position in range(count):
+                        piece.run(step, position)
+        outputs = tuple(
+            np.stack([piece.values[position][name] for position in range(count)])
+            for name in self.network.outputs
+        )
+        return outputs, piece.states()
+
+    def _given(self, inputs: Sequence[int] | Mapping[str, Array], start: int) -> dict[str, Array]:
+        """Inputs [n, ...] by name, positions among them."""
+        by_name = dict(inputs) if isinstance(inputs, Mapping) else {}
+        for given in self.network.inputs:
+            if given.carries == "token" and not isinstance(inputs, Mapping):
+                by_name[given.name] = np.asarray(inputs, np.int64)
+        lengths = {len(values) for values in by_name.values()}
+        if len(lengths) != 1 or not min(lengths):
+            raise InvalidInput("give at least one position, and as many of every input")
+        for given in self.network.inputs:
+            if given.carries == "position":
+                by_name[given.name] = np.arange(start, start + max(lengths))
+            elif given.name not in by_name:
+                raise InvalidInput(f"the network takes an input {given.name}, which is not given")
+        return by_name
+
+
+def _initial(state: State) -> Array:
+    kept = {Append: 0, Replace: 1}.get(type(state.keeps))
+    if kept is None:
+        assert isinstance(state.keeps, Ring)
+        kept = state.keeps.length
+    return np.full((kept, *state.shape), state.initial, np.float32)
+
+
+class _Piece:
+    """The values of a piece of positions while its steps run."""
+
+    def __init__(self, of: Interpreter, states: States, given: dict[str, Array], count: int):
+        self._constants, self._before, self._count = of._constants, states, count
+        self.values: list[Values] = [
+            of._parameters | {name: values[n] for name, values in given.items()}
+            for n in range(count)
+        ]
+        self._states = of.network.declared().states
+        self._entries = {
+            name: np.concatenate([kept, np.empty((count, *kept.shape[1:]), np.float32)])
+            for name, kept in states.entries.items()
+        }
+
+    def run(self, step: ops.Step, position: int) -> None:
+        """One step at one position of the piece."""
+        values = self.values[position]
+        match step.op:
+            case ops.Read(name, when):
+                results: tuple[Any, ...] = (self._read(name, when, position),)
+            case ops.Write(name):
+                kept = len(self._before.entries[name])
+                self._entries[name][kept + position] = values[str(step.args[0])]
+                results = ()
+            case op:
+                results = _results(op, _taken(step, values), self._constants, values)
+        values.update(zip(step.outs, results, strict=True))
+
+    def _read(self, name: str, when: str, position: int) -> Array:
+        end = len(self._before.entries[name]) + position + (when == "after")
+        entries: Array = self._entries[name]
+        match self._states[name].keeps:
+            case Replace():
+                return np.asarray(entries[end - 1])
+            case Ring(length):
+                return entries[end - length : end]
+            case Append(window):
+                return entries[max(0, end - window) if window else 0 : end]
+
+    def states(self) -> States:
+        """What is kept behind the piece."""
+        kept = {}
+        for name, entries in self._entries.items():
+            match self._states[name].keeps:
+                case Replace():
+                    most = 1
+                case Ring(length):
+                    most = length
+                case Append(window):
+                    most = window or len(entries)
+            kept[name] = entries[max(0, len(entries) - most) :].copy()
+        return States(self._before.position + self._count, MappingProxyType(kept))
+
+
+def _taken(step: ops.Step, values: Values) -> list[Any]:
+    return [values[arg] if isinstance(arg, str) else arg for arg in step.args]
+
+
+def _results(op: ops.Op, args: list[Any], constants: Constants, outer: Values) -> tuple[Any, ...]:
+    if not isinstance(op, ops.Repeat):
+        return run_step(op, args, constants)
+    for _ in range(op.ticks):
+        values = outer | dict(zip(op.inputs, args, strict=True))
+        for step in op.body:
+            values.update(
+                zip(
+                    step.outs,
+                    _results(step.op, _taken(step, values), constants, values),
+                    strict=True,
+                )
+            )
+        args = [*(values[name] for name in op.outputs), *args[len(op.outputs) :]]
+        if op.until and values[op.until]:
+            break
+    return tuple(args[: len(op.outputs)])

@@ -1,0 +1,59 @@
+"""What a family is, and how one is found.
+
+A file of this folder without an underscore holds one `FAMILY`.  `model_type` is looked for among
+those that the families name.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Generic, TypeVar
+
+from hnlpu.errors import UnsupportedArchitecture
+from hnlpu.families._config import Config
+from hnlpu.network import Network
+
+Of = TypeVar("Of", bound=Config)
+
+
+@dataclass(frozen=True)
+class Family(Generic[Of]):
+    """Models of one kind: the values of `model_type`, what a config holds, and its network."""
+
+    model_types: tuple[str, ...]
+    config: type[Of]
+    network: Callable[[Of], Network]
+
+    def read(self, values: Mapping[str, Any]) -> Network:
+        """The network of a config; raises InvalidConfig or UnsupportedArchitecture."""
+        return self.network(self.config.read(values))
+
+
+def families() -> dict[str, Family[Any]]:
+    """All families by the model types that they name."""
+    package = __name__.rpartition(".")[0]
+    folder = import_module(package).__path__
+    found: dict[str, Family[Any]] = {}
+    for module in pkgutil.iter_modules(folder):
+        if not module.name.startswith("_"):
+            family: Family[Any] = import_module(f"{package}.{module.name}").FAMILY
+            found.update(dict.fromkeys(family.model_types, family))
+    return found
+
+
+def find_family(model_type: object) -> Family[Any]:
+    """The family that names `model_type`; raises UnsupportedArchitecture."""
+    known = families()
+    if not isinstance(model_type, str) or model_type not in known:
+        raise UnsupportedArchitecture(
+            f"model_type is {model_type!r}; supported: {', '.join(sorted(known))}"
+        )
+    return known[model_type]
+
+
+def network_of(values: Mapping[str, Any]) -> Network:
+    """The network of a config.json; raises InvalidConfig or UnsupportedArchitecture."""
+    return find_family(values.get("model_type")).read(values)
