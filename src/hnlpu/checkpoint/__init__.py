@@ -12,7 +12,6 @@ from hnlpu.checkpoint._model import (
     finite,
     layer_prefix,
     matrix_shapes,
-    network_of,
     read_model,
     vector_shapes,
 )
@@ -44,7 +43,6 @@ __all__ = [
     "layer_prefix",
     "locate",
     "matrix_shapes",
-    "network_of",
     "read_architecture",
     "read_header",
     "read_model",

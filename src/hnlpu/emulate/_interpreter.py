@@ -8,7 +8,7 @@ rewinding is running on from what was kept.  How a sequence is cut into pieces c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +22,8 @@ from hnlpu.network import Append, Network, Replace, Ring, State, check, ops, reg
 
 Array = npt.NDArray[Any]
 Values = dict[str, Any]
+Watch = Callable[[ops.Step, int, tuple[Any, ...]], None]
+"""Told of every step, its position in the piece, and what it defined: a recorder."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +53,19 @@ class Interpreter:
         return States(0, MappingProxyType(entries))
 
     def run(
-        self, inputs: Sequence[int] | Mapping[str, Array], states: States
+        self,
+        inputs: Sequence[int] | Mapping[str, Array],
+        states: States,
+        watch: Watch | None = None,
     ) -> tuple[tuple[Array, ...], States]:
         """Outputs [n, ...] at n more positions, and the states behind them.
 
-        `inputs` are tokens [n], or [n, ...] by the inputs' names.  Raises InvalidInput.
+        `inputs` are tokens [n], or [n, ...] by the inputs' names; `watch` sees every step.  Raises
+        InvalidInput.
         """
         given = self._given(inputs, states.position)
         count = len(next(iter(given.values())))
-        piece = _Piece(self, states, given, count)
+        piece = _Piece(self, states, given, count, watch)
         for region in self._regions:
             steps = self.network.steps[region.start : region.stop]
             if region.serial:
@@ -104,8 +110,12 @@ def _initial(state: State) -> Array:
 class _Piece:
     """The values of a piece of positions while its steps run."""
 
-    def __init__(self, of: Interpreter, states: States, given: dict[str, Array], count: int):
+    def __init__(
+        self, of: Interpreter, states: States, given: dict[str, Array], count: int,
+        watch: Watch | None,
+    ):  # fmt: skip
         self._constants, self._before, self._count = of._constants, states, count
+        self._watch = watch
         self.values: list[Values] = [
             of._parameters | {name: values[n] for name, values in given.items()}
             for n in range(count)
@@ -129,6 +139,8 @@ class _Piece:
             case op:
                 results = _results(op, _taken(step, values), self._constants, values)
         values.update(zip(step.outs, results, strict=True))
+        if self._watch is not None:
+            self._watch(step, position, results)
 
     def _read(self, name: str, when: str, position: int) -> Array:
         end = len(self._before.entries[name]) + position + (when == "after")

@@ -108,11 +108,27 @@ def plain_frequencies(theta: float, head_dim: int) -> npt.NDArray[np.float64]:
     return frequencies
 
 
-def rope_values(values: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]:
+_KEYS = {
+    "default": set[str](),
+    "linear": {"factor"},
+    "llama3": {
+        "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings",
+    },
+    "yarn": {
+        "factor", "beta_fast", "beta_slow", "truncate", "original_max_position_embeddings",
+        "attention_factor",
+    },
+}  # fmt: skip
+"""Keys of rope parameters by their kind, beside kind and theta."""
+
+
+def rope_values(
+    values: dict[str, Any], default: dict[str, Any], kinds: tuple[str, ...]
+) -> dict[str, Any]:
     """The rope parameters of a config of either generation, taken out of `values`.
 
     `rope_scaling` with a theta beside it, or transformers 5's `rope_parameters` with theta inside;
-    `default` where there are neither.  Raises ValueError.
+    `default` where there are neither.  Raises ValueError for what is not one of `kinds`.
     """
     theta, older = values.pop("rope_theta", None), values.pop("rope_scaling", None)
     given = values.pop("rope_parameters", older)
@@ -124,11 +140,14 @@ def rope_values(values: dict[str, Any], default: dict[str, Any]) -> dict[str, An
     kind = rope.pop("type", "default")
     rope.setdefault("rope_type", kind)
     rope.setdefault("rope_theta", theta if theta is not None else default["rope_theta"])
-    if "mscale" in rope or "mscale_all_dim" in rope:
-        raise ValueError("rope parameters with mscale are not supported")
+    kind = rope["rope_type"]
+    if kind not in kinds:
+        raise ValueError(f"rope_type {kind!r} is not supported; supported: {', '.join(kinds)}")
     if rope.pop("partial_rotary_factor", 1.0) != 1.0:
         raise ValueError("partial rotary embeddings are not supported")
+    for key in sorted(set(rope) - _KEYS[kind] - {"rope_type", "rope_theta"}):
+        raise ValueError(f"rope parameters with {key} are not supported for rope_type {kind}")
     for key in ("factor", "original_max_position_embeddings"):
-        if rope["rope_type"] == "yarn" and key not in rope:
+        if kind == "yarn" and key not in rope:
             raise ValueError(f"the rope parameters lack {key}, which YaRN needs")
     return rope

@@ -6,17 +6,19 @@ declaration or the span that breaks it.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from hnlpu.errors import MalformedNetwork
 from hnlpu.network._declare import Append, Matrix, Ring
 from hnlpu.network._form import Network, Span
 from hnlpu.network._infer import op_name, step_types
-from hnlpu.network._source import BLOCK, source_shape
+from hnlpu.network._source import BLOCK, Source, all_leaves, leaf_tensors, source_shape
 from hnlpu.network._types import Positions, ValueType
 from hnlpu.network.ops import (
+    Arg,
     FromSums,
     Lookup,
     Project,
@@ -45,10 +47,14 @@ def check(network: Network) -> dict[str, ValueType]:
         with _at(f"state {state.name}"):
             _check_shape(state.shape)
             _check_keeps(state.keeps)
+            _refuse(not math.isfinite(state.initial), "number", f"starts from {state.initial}")
+    _check_tensors(network)
     _check_cuts(network.matrices)
     values = _check_steps(network)
     _check_states(network)
-    _check_use(network, values)
+    _check_sums(network.steps)
+    _check_use(network)
+    _check_blocks(network)
     _check_spans(network)
     return values
 
@@ -147,6 +153,19 @@ def _check_matrix(matrix: Matrix) -> None:
     _refuse(in_runs and not alone, "cut", "a bank of members is not cut by heads")
 
 
+def _check_tensors(network: Network) -> None:
+    """A tensor of the checkpoint has one shape, whoever takes it."""
+    sources: list[Source] = [p.source for p in network.parameters]
+    for matrix in network.matrices:
+        sources += [matrix.source, *([matrix.bias] if matrix.bias is not None else [])]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for leaf in (leaf for source in sources for leaf in all_leaves(source)):
+        for name, shape in leaf_tensors(leaf).items():
+            known = shapes.setdefault(name, shape)
+            text = f"tensor {name} is taken as {list(known)} and as {list(shape)}"
+            _refuse(known != shape, "tensor", text)
+
+
 def _check_cuts(matrices: Iterable[Matrix]) -> None:
     """Matrices cut together have as many runs."""
     runs: dict[str, tuple[str, int]] = {}
@@ -228,11 +247,27 @@ def _check_states(network: Network) -> None:
                 )  # fmt: skip
 
 
-def _check_use(network: Network, values: dict[str, ValueType]) -> None:
+def _check_sums(steps: Iterable[Step]) -> None:
+    """Sums go back to reals by the matrix and the members that made them."""
+    made: dict[str, tuple[str, tuple[Arg, ...]]] = {}
+    for number, step in enumerate(steps):
+        match step.op:
+            case Project(matrix=name):
+                made[step.outs[0]] = name, step.args[1:]
+            case FromSums(matrix=name):
+                with _at(place_of(number, step)):
+                    of, members = made.get(str(step.args[0]), ("no projection beside it", ()))
+                    _refuse(of != name, "sums", f"sums are of {of}, not of {name}")
+                    same = members == step.args[1:]
+                    _refuse(not same, "sums", "its sums are of members that were chosen otherwise")
+            case Repeat(body=body):
+                with _at(place_of(number, step)):
+                    _check_sums(body)
+
+
+def _check_use(network: Network) -> None:
     """Everything that is declared is used, and so is something of every step."""
-    used: set[str] = set(network.outputs)
-    read: set[str] = set()
-    projected: set[str] = set()
+    used, projected, read = set(network.outputs), set[str](), set[str]()
     for step in _all_steps(network.steps):
         used.update(arg for arg in step.args if isinstance(arg, str))
         match step.op:
@@ -242,28 +277,19 @@ def _check_use(network: Network, values: dict[str, ValueType]) -> None:
                 used.add(name)
             case Read(state=name):
                 read.add(name)
-            case Repeat(outputs=outputs, until=until):
-                used.update(outputs)
-                used.update({until} if until else ())
-    unused: Callable[[str, str], None] = lambda what, name: _refuse(  # noqa: E731  two lines less
-        True, "unused", f"{what} {name}: nothing uses it"
+    places = (
+        *((f"matrix {x.name}", x.name in projected) for x in network.matrices),
+        *((f"parameter {x.name}", x.name in used) for x in network.parameters),
+        *((f"state {x.name}", x.name in read) for x in network.states),
+        *((f"input {x.name}", x.name in used) for x in network.inputs),
+        *(
+            (place_of(number, step), bool(used.intersection(step.outs)))
+            for number, step in enumerate(network.steps)
+            if step.outs
+        ),
     )
-    for matrix in network.matrices:
-        if matrix.name not in projected:
-            unused("matrix", matrix.name)
-    for parameter in network.parameters:
-        if parameter.name not in used:
-            unused("parameter", parameter.name)
-    for state in network.states:
-        if state.name not in read:
-            unused("state", state.name)
-    for given in network.inputs:
-        if given.name not in used:
-            unused("input", given.name)
-    for number, step in enumerate(network.steps):
-        if step.outs and not used.intersection(step.outs):
-            unused(place_of(number, step), "and what it defines")
-    _check_sums(network, values)
+    for place, is_used in places:
+        _refuse(not is_used, "unused", f"{place}: nothing uses it")
 
 
 def _all_steps(steps: Iterable[Step]) -> Iterator[Step]:
@@ -273,19 +299,32 @@ def _all_steps(steps: Iterable[Step]) -> Iterator[Step]:
             yield from _all_steps(step.op.body)
 
 
-def _check_sums(network: Network, values: dict[str, ValueType]) -> None:
-    """Sums go back to reals by the matrix and the members that made them."""
-    made: dict[str, tuple[str, tuple[object, ...]]] = {}
+def _check_blocks(network: Network) -> None:
+    """Steps of a block stand together, and what is declared of a block is used there alone."""
+    known = network.declared()
+    of: dict[str, int | None] = {}
+    for things in (known.matrices, known.parameters, known.states):
+        of.update({name: thing.block for name, thing in things.items()})
+    left: set[int] = set()
+    before: int | None = None
     for number, step in enumerate(network.steps):
-        match step.op:
-            case Project(matrix=name):
-                made[step.outs[0]] = name, step.args[1:]
-            case FromSums(matrix=name):
-                with _at(place_of(number, step)):
-                    of, members = made[str(step.args[0])]
-                    _refuse(of != name, "sums", f"are of {of}, not of {name}")
-                    same = members == step.args[1:]
-                    _refuse(not same, "sums", "are of members that were chosen otherwise")
+        with _at(place_of(number, step)):
+            if before is not None and step.block != before:
+                left.add(before)
+            _refuse(step.block in left, "block", f"block {step.block} has ended before")
+            before = step.block
+            for inner in _all_steps([step]):
+                for name in _constants(inner):
+                    foreign = of.get(name) not in (None, step.block)
+                    _refuse(foreign, "block", f"{name} is of block {of.get(name)}")
+
+
+def _constants(step: Step) -> Iterator[str]:
+    """Names of what a step takes, among them those of matrices, parameters and states."""
+    yield from (arg for arg in step.args if isinstance(arg, str))
+    match step.op:
+        case Project(matrix=name) | Lookup(table=name) | Read(state=name) | Write(state=name):
+            yield name
 
 
 def _check_spans(network: Network) -> None:

@@ -105,6 +105,8 @@ def source_shape(source: Source) -> Sizes:
                 )
             return source.shape
         case Given():
+            if not all(map(math.isfinite, source.values)):
+                raise MalformedNetwork("number", "numbers that a family gives must be finite")
             if math.prod(source.shape) != len(source.values):
                 raise MalformedNetwork(
                     "source", f"{len(source.values)} numbers do not make {list(source.shape)}"
@@ -163,6 +165,20 @@ def leaf_tensors(leaf: Tensor | Mxfp4 | Given) -> dict[str, Sizes]:
             return {}
         case _:
             assert_never(leaf)
+
+
+def all_leaves(source: Source) -> Iterator[Tensor | Mxfp4 | Given]:
+    """The leaves of a source, of every alternative."""
+    match source:
+        case Tensor() | Mxfp4() | Given():
+            yield source
+        case Slice() | Transpose() | Reshaped():
+            yield from all_leaves(source.of)
+        case Stack() | Either():
+            for part in source.of:
+                yield from all_leaves(part)
+        case _:
+            assert_never(source)
 
 
 def chosen_leaves(source: Source, there: Callable[[str], bool]) -> Iterator[Tensor | Mxfp4 | Given]:

@@ -103,7 +103,7 @@ def _one_of(value: Any, choices: tuple[Any, ...], place: str) -> Any:
     }
     if isinstance(value, dict):
         name = value.get("is", next(iter(classes), None) if len(classes) == 1 else None)
-        if name in classes:
+        if isinstance(name, str) and name in classes:
             return _object(value, classes[name], place)
         raise InvalidData(f"{place}: {name!r} is none of {', '.join(sorted(classes))}")
     for hint in choices:  # exact ones first: 1 is a length, not the number 1.0

@@ -12,7 +12,7 @@ from hnlpu.network.ops import Dot
 
 
 def norm(x: Value, weight: Value, eps: float) -> Value:
-    """RMSNorm of x [..., n] with weights [n]."""
+    """RMSNorm of x [..., n] with weights [n] or [..., n]."""
     with x.builder.span("norm", eps=eps):
         return x * _kept((_squares(x) / x.sizes[-1] + eps).inverse_root()) * weight
 
