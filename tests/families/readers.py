@@ -79,6 +79,8 @@ class GruModel(torch.nn.Module):
 
 def _gru(config: dict[str, Any]) -> Sample:
     model = GruModel(config).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, 0.0, 0.4)
     tensors = {name: np.asarray(value) for name, value in model.state_dict().items()}
     if config["tie_word_embeddings"]:
         del tensors["lm_head.weight"]
@@ -157,13 +159,12 @@ def _qwen3_moe(random: Random) -> dict[str, Any]:
 def _gpt_oss(random: Random) -> dict[str, Any]:
     experts = int(random.integers(1, 6))
     layers = int(random.integers(1, 4))
-    config = _decoder(random) | {
+    return _decoder(random) | {
         "num_local_experts": experts, "num_experts_per_tok": int(random.integers(1, experts + 1)),
         "intermediate_size": 32 * int(random.integers(1, 4)), "hidden_size": 32 * experts, "num_hidden_layers": layers,
         "sliding_window": 5, "rope_parameters": ROPES[-1],
         "layer_types": [("full_attention", "sliding_attention")[n % 2] for n in range(layers)],
     }  # fmt: skip
-    return config
 
 
 def _mamba2(random: Random) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from samples import every_operation, networks
 
 from hnlpu.errors import MalformedNetwork
 from hnlpu.network import (
@@ -35,6 +34,7 @@ from hnlpu.network import (
     check,
     ops,
 )
+from network_samples import every_operation, networks
 
 Break = Callable[[Network, st.DataObject], Network]
 KINDS: dict[str, tuple[str, Break]] = {}

@@ -58,7 +58,7 @@ def network(c: Gru) -> Network:
         with b.block(layer):
             inputs, hidden = (
                 b.matrix(_gates(f"gru.{{}}_{of}_l{layer}", 3 * c.hidden_size, columns, c.bias))
-                for of, columns in (("ih", *x.sizes), ("hh", c.hidden_size))
+                for of, columns in (("ih", x.sizes[0]), ("hh", c.hidden_size))
             )
             x = gru(x, inputs, hidden)
     tied = "embedding" if c.tie_word_embeddings else None
