@@ -15,6 +15,7 @@ from hnlpu.network._declare import (
     Role,
     State,
 )
+from hnlpu.network._extract import extract
 from hnlpu.network._form import Network, Span, span_ends
 from hnlpu.network._infer import op_name
 from hnlpu.network._schedule import Region, regions
@@ -75,6 +76,7 @@ __all__ = [
     "check",
     "chosen_leaves",
     "dump",
+    "extract",
     "leaf_tensors",
     "load",
     "op_name",

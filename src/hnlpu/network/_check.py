@@ -328,11 +328,12 @@ def _constants(step: Step) -> Iterator[str]:
 
 
 def _check_spans(network: Network) -> None:
-    """Spans nest: each lies within steps, within or beside every other."""
+    """Spans nest: each lies within steps, within or beside every other, outer ones first."""
     names: set[str] = set()
-    order = sorted(network.spans, key=lambda span: (span.start, -span.stop))
+    in_order = sorted(network.spans, key=lambda span: (span.start, -span.stop))
+    _refuse(in_order != list(network.spans), "span", "spans are not listed as they begin")
     open_spans: list[Span] = []
-    for span in order:
+    for span in network.spans:
         with _at(f"span {span.name} ({span.composite})"):
             _refuse(not _LEGAL.fullmatch(span.name), "name", f"{span.name!r} is no legal name")
             _refuse(span.name in names, "redefined", "the name is given to two spans")

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from hnlpu.errors import MalformedNetwork
 from hnlpu.network._check import check, place_of
@@ -175,7 +176,8 @@ class Builder:
         names = tuple(arg.name if isinstance(arg, Value) else float(arg) for arg in args)
         count = len(op.sizes) if isinstance(op, Split) else outs
         count = 1 if count is None else count
-        step = Step(op, names, tuple(self._unique(op_name(op)) for _ in range(count)), self._block)
+        called = op.function if isinstance(op, Table) else op_name(op)
+        step = Step(op, names, tuple(self._unique(called) for _ in range(count)), self._block)
         try:
             types = step_types(step, self._types, self._declared)
         except MalformedNetwork as error:
@@ -194,9 +196,9 @@ class Builder:
         """Entries of a parameter by their numbers."""
         return self.step(Lookup(table.name), numbers)
 
-    def read(self, state: State, when: str = "after") -> Value:
+    def read(self, state: State, when: Literal["before", "after"] = "after") -> Value:
         """What a state holds before or after this position's write."""
-        return self.step(Read(state.name, "before" if when == "before" else "after"))
+        return self.step(Read(state.name, when))
 
     def write(self, state: State, value: Value) -> None:
         """The entry of a state for this position."""
@@ -223,13 +225,13 @@ class Builder:
     @contextmanager
     def span(self, composite: str, **options: int | float | str | bool) -> Iterator[None]:
         """Steps of a composite, called with these options."""
-        start, name = len(self._steps), self._unique(composite)
+        number, start, name = len(self._spans), len(self._steps), self._unique(composite)
+        span = Span(composite, name, start, start, tuple(sorted(options.items())))
+        self._spans.append(span)  # outer ones stand before inner ones
         outer, self._scope = self._scope, [name]
         yield
         self._scope = outer
-        self._spans.append(
-            Span(composite, name, start, len(self._steps), tuple(sorted(options.items())))
-        )
+        self._spans[number] = replace(span, stop=len(self._steps))
 
     def finish(self, *outputs: Value) -> Network:
         """The network that gives these values; raises MalformedNetwork."""
@@ -241,15 +243,19 @@ class Builder:
             parameters=tuple(self._parameters.values()),
             states=tuple(self._states.values()),
             steps=tuple(self._steps),
-            spans=tuple(sorted(self._spans, key=lambda span: (span.start, -span.stop))),
+            spans=tuple(self._spans),
         )
         check(network)
         return network
 
     def _unique(self, name: str) -> str:
-        path = ".".join([*self._scope, name])
-        self._count[path] += 1
-        return path if self._count[path] == 1 else f"{path}_{self._count[path]}"
+        """`name` within the block and spans, with a number from the second of its kind on."""
+        path = unique = ".".join([*self._scope, name])
+        while self._count[unique] or unique in self._types or unique in self._matrices:
+            self._count[path] += 1
+            unique = f"{path}_{self._count[path]}"
+        self._count[unique] += 1
+        return unique
 
 
 def _expect_new(name: str, known: Iterable[str]) -> None:
