@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
 
 from hnlpu.emulate._float_steps import Constants, run_step
 from hnlpu.errors import InvalidInput
-from hnlpu.network import Append, Network, Replace, Ring, State, check, ops, regions
+from hnlpu.network import Append, Keeps, Network, Replace, Ring, State, check, ops, regions
 
 Array = npt.NDArray[Any]
 Values = dict[str, Any]
@@ -100,11 +100,21 @@ class Interpreter:
 
 
 def _initial(state: State) -> Array:
-    kept = {Append: 0, Replace: 1}.get(type(state.keeps))
-    if kept is None:
-        assert isinstance(state.keeps, Ring)
-        kept = state.keeps.length
-    return np.full((kept, *state.shape), state.initial, np.float32)
+    kept = 0 if isinstance(state.keeps, Append) else _most(state.keeps)
+    return np.full((kept or 0, *state.shape), state.initial, np.float32)
+
+
+def _most(keeps: Keeps) -> int | None:
+    """Entries that the next position may read, None for all."""
+    match keeps:
+        case Replace():
+            return 1
+        case Ring(length):
+            return length
+        case Append(window):
+            return window
+        case _:
+            assert_never(keeps)
 
 
 class _Piece:
@@ -144,27 +154,17 @@ class _Piece:
 
     def _read(self, name: str, when: str, position: int) -> Array:
         end = len(self._before.entries[name]) + position + (when == "after")
-        entries: Array = self._entries[name]
-        match self._states[name].keeps:
-            case Replace():
-                return np.asarray(entries[end - 1])
-            case Ring(length):
-                return entries[end - length : end]
-            case Append(window):
-                return entries[max(0, end - window) if window else 0 : end]
+        entries, keeps = self._entries[name], self._states[name].keeps
+        most = _most(keeps)
+        read = entries[0 if most is None else max(0, end - most) : end]
+        return np.asarray(read[0]) if isinstance(keeps, Replace) else read
 
     def states(self) -> States:
         """What is kept behind the piece."""
         kept = {}
         for name, entries in self._entries.items():
-            match self._states[name].keeps:
-                case Replace():
-                    most = 1
-                case Ring(length):
-                    most = length
-                case Append(window):
-                    most = window or len(entries)
-            kept[name] = entries[max(0, len(entries) - most) :].copy()
+            most = _most(self._states[name].keeps)
+            kept[name] = entries[0 if most is None else max(0, len(entries) - most) :].copy()
         return States(self._before.position + self._count, MappingProxyType(kept))
 
 

@@ -6,7 +6,7 @@ A family's config is a subclass of `Config` whose fields have the names of the f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -25,7 +25,6 @@ HARMLESS: dict[str, str] = {
     "eos_token_id": "ends a text: no step of the network",
     "id2label": "names of classes: training only",
     "initializer_range": "first values: training only",
-    "is_encoder_decoder": "false for every model that predicts the next token",
     "label2id": "names of classes: training only",
     "max_length": "how long another library lets it talk",
     "model_type": "found the family",
@@ -56,6 +55,7 @@ class Config(BaseModel):
     hidden_size: int = Field(ge=1, le=SIZE_LIMIT)
     num_hidden_layers: int = Field(ge=1, le=1024)
     tie_word_embeddings: bool = False
+    is_encoder_decoder: Literal[False] = False
     max_position_embeddings: int | None = Field(None, ge=1, le=2**31)
 
     @classmethod

@@ -25,7 +25,6 @@ class Mamba2(Config):
         "chunk_size": "how another library cuts a sequence",
         "rescale_prenorm_residual": "first values: training only",
         "residual_in_fp32": "residuals are no coarser than float32 here",
-        "rms_norm": "the norm is RMSNorm",
         "time_step_floor": "first values: training only",
         "time_step_max": "first values: training only",
         "time_step_min": "first values: training only",
@@ -42,6 +41,7 @@ class Mamba2(Config):
     use_bias: bool = False
     use_conv_bias: bool = True
     hidden_act: Literal["silu"] = "silu"
+    rms_norm: Literal[True] = True
     time_step_limit: tuple[float, float | None] = (0.0, None)
 
     @classmethod

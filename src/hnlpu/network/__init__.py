@@ -17,7 +17,7 @@ from hnlpu.network._declare import (
 )
 from hnlpu.network._extract import extract
 from hnlpu.network._form import Network, Span, span_ends
-from hnlpu.network._infer import op_name
+from hnlpu.network._infer import class_name, op_name
 from hnlpu.network._schedule import Region, regions
 from hnlpu.network._source import (
     BLOCK,
@@ -75,6 +75,7 @@ __all__ = [
     "ValueType",
     "check",
     "chosen_leaves",
+    "class_name",
     "dump",
     "extract",
     "leaf_tensors",

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from hnlpu.errors import MalformedNetwork
 from hnlpu.network._declare import Append, Matrix, Ring
 from hnlpu.network._form import Network, Span
-from hnlpu.network._infer import op_name, step_types
+from hnlpu.network._infer import all_steps, op_name, step_types, taken_by
 from hnlpu.network._source import BLOCK, Source, all_leaves, leaf_tensors, source_shape
 from hnlpu.network._types import Positions, ValueType
 from hnlpu.network.ops import (
@@ -30,7 +30,7 @@ from hnlpu.network.ops import (
     Write,
 )
 
-_LEGAL = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_LEGAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def check(network: Network) -> dict[str, ValueType]:
@@ -268,7 +268,7 @@ def _check_sums(steps: Iterable[Step]) -> None:
 def _check_use(network: Network) -> None:
     """Everything that is declared is used, and so is something of every step."""
     used, projected, read = set(network.outputs), set[str](), set[str]()
-    for step in _all_steps(network.steps):
+    for step in all_steps(network.steps):
         used.update(arg for arg in step.args if isinstance(arg, str))
         match step.op:
             case Project(matrix=name):
@@ -292,13 +292,6 @@ def _check_use(network: Network) -> None:
         _refuse(not is_used, "unused", f"{place}: nothing uses it")
 
 
-def _all_steps(steps: Iterable[Step]) -> Iterator[Step]:
-    for step in steps:
-        yield step
-        if isinstance(step.op, Repeat):
-            yield from _all_steps(step.op.body)
-
-
 def _check_blocks(network: Network) -> None:
     """Steps of a block stand together, and what is declared of a block is used there alone."""
     known = network.declared()
@@ -313,18 +306,9 @@ def _check_blocks(network: Network) -> None:
                 left.add(before)
             _refuse(step.block in left, "block", f"block {step.block} has ended before")
             before = step.block
-            for inner in _all_steps([step]):
-                for name in _constants(inner):
-                    foreign = of.get(name) not in (None, step.block)
-                    _refuse(foreign, "block", f"{name} is of block {of.get(name)}")
-
-
-def _constants(step: Step) -> Iterator[str]:
-    """Names of what a step takes, among them those of matrices, parameters and states."""
-    yield from (arg for arg in step.args if isinstance(arg, str))
-    match step.op:
-        case Project(matrix=name) | Lookup(table=name) | Read(state=name) | Write(state=name):
-            yield name
+            for name in taken_by(step):
+                foreign = of.get(name) not in (None, step.block)
+                _refuse(foreign, "block", f"{name} is of block {of.get(name)}")
 
 
 def _check_spans(network: Network) -> None:

@@ -68,6 +68,9 @@ class Value:
     def __add__(self, other: Value | float) -> Value:
         return self.builder.step(Add(), self, other)
 
+    def __radd__(self, other: float) -> Value:
+        return self + other
+
     def __sub__(self, other: Value | float) -> Value:
         return self.builder.step(Sub(), self, other)
 
@@ -76,6 +79,9 @@ class Value:
 
     def __mul__(self, other: Value | float) -> Value:
         return self.builder.step(Mul(), self, other)
+
+    def __rmul__(self, other: float) -> Value:
+        return self * other
 
     def __truediv__(self, other: Value | float) -> Value:
         return self.builder.step(Divide(), self, other)

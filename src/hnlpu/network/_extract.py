@@ -7,7 +7,7 @@ from dataclasses import replace
 from hnlpu.network._check import check
 from hnlpu.network._declare import Input
 from hnlpu.network._form import Network, Span, span_ends
-from hnlpu.network.ops import Lookup, Project, Read, Step, Write
+from hnlpu.network._infer import taken_by
 
 
 def extract(network: Network, span: Span) -> Network:
@@ -25,7 +25,7 @@ def extract(network: Network, span: Span) -> Network:
         if name not in parameters
     )
     steps = network.steps[span.start : span.stop]
-    used = {name for step in steps for name in _constants(step)} | set(taken)
+    used = {name for step in steps for name in taken_by(step)}
     inner = (s for s in network.spans if span.start <= s.start and s.stop <= span.stop)
     part = Network(
         network.family,
@@ -40,11 +40,3 @@ def extract(network: Network, span: Span) -> Network:
     )
     check(part)
     return part
-
-
-def _constants(step: Step) -> tuple[str, ...]:
-    match step.op:
-        case Project(matrix=name) | Lookup(table=name) | Read(state=name) | Write(state=name):
-            return (name,)
-        case _:
-            return ()

@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from hnlpu.errors import MalformedNetwork
 from hnlpu.network._declare import Declared
 from hnlpu.network._types import ValueType, shape_text
-from hnlpu.network.ops import Arg, Op, Read, Repeat, Step, Write
+from hnlpu.network.ops import Arg, Lookup, Op, Project, Read, Repeat, Step, Write
 
 
 def op_name(op: Op) -> str:
     """What messages and the text form call an operation."""
-    name = type(op).__name__
-    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+    return class_name(type(op))
+
+
+def class_name(of: type) -> str:
+    """The same of a class."""
+    return "".join("_" + c.lower() if c.isupper() else c for c in of.__name__).lstrip("_")
 
 
 def out_types(op: Op, args: tuple[ValueType, ...], known: Declared) -> tuple[ValueType, ...]:
     """Types of what a step gives; raises MalformedNetwork."""
     return _repeat_types(op, args, known) if isinstance(op, Repeat) else op.types(args, known)
+
+
+def all_steps(steps: Iterable[Step]) -> Iterator[Step]:
+    """Steps and those within them."""
+    for step in steps:
+        yield step
+        if isinstance(step.op, Repeat):
+            yield from all_steps(step.op.body)
+
+
+def taken_by(step: Step) -> Iterator[str]:
+    """Names of what a step takes: values, and the matrix, parameter or state that it names."""
+    for each in all_steps([step]):
+        yield from (arg for arg in each.args if isinstance(arg, str))
+        match each.op:
+            case Project(matrix=name) | Lookup(table=name) | Read(state=name) | Write(state=name):
+                yield name
 
 
 def step_types(step: Step, values: Mapping[str, ValueType], known: Declared) -> list[ValueType]:
