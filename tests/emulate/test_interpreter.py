@@ -130,9 +130,11 @@ class AsConstants:
         source = self._network.parameters[name].source
         if isinstance(source, Given):
             return np.array(source.values, np.float32)
-        if name == "model.embed_tokens.weight":
-            return self._weights.embed(np.arange(self._network.parameters[name].shape[0]))
         return self._weights.vector(name)
+
+    def rows(self, name: str, numbers: np.ndarray) -> np.ndarray:
+        assert name == "model.embed_tokens.weight"
+        return self._weights.embed(numbers.reshape(1))[0]
 
 
 SHAPES: list[dict[str, Any]] = [

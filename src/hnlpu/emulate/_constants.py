@@ -64,3 +64,7 @@ class FloatConstants:
     def parameter(self, name: str) -> Float32:
         """A parameter in its shape."""
         return self._parameters[name]
+
+    def rows(self, name: str, numbers: npt.NDArray[Any]) -> Float32:
+        """Entries of a parameter by their numbers [...]: [..., rest of its shape]."""
+        return np.asarray(self._parameters[name][numbers])

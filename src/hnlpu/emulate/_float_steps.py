@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, assert_never
 
 import numpy as np
@@ -40,29 +41,45 @@ class Constants(Protocol):
         """A parameter in its shape."""
         ...
 
+    def rows(self, name: str, numbers: Array) -> Float32:
+        """Entries of a parameter by their numbers [...]: [..., rest of its shape]."""
+        ...
 
+
+@dataclass(frozen=True)
 class Digits:
-    """Quantised activations of shape [..., n], prepared once for all matrices that share them."""
+    """Quantised activations of shape [*rows, n]: rows `first`, first + 1, ... of `prepared`."""
 
-    def __init__(self, x: Array, constants: Constants):
-        self.rows = x.shape[:-1]
-        self.prepared = constants.prepare(np.ascontiguousarray(x.reshape(-1, x.shape[-1])))
+    prepared: Activations
+    first: int
+    rows: tuple[int, ...]
 
     def taken(self, rows: tuple[int, ...]) -> Array:
         """Numbers of the prepared rows that rows of this shape come from, flat."""
-        count = math.prod(self.rows)
-        return np.broadcast_to(np.arange(count).reshape(self.rows), rows).ravel()
+        own = np.arange(self.first, self.first + math.prod(self.rows)).reshape(self.rows)
+        return np.broadcast_to(own, rows).ravel()
+
+
+def run_many(op: ops.Op, args: list[list[Any]], constants: Constants) -> list[tuple[Any, ...]]:
+    """`run_step` at several positions; what passes wires does so for all of them together."""
+    match op:
+        case ops.Quantize():
+            return _quantize(args, constants)
+        case ops.Project() if len({id(at[0].prepared) for at in args}) == 1:
+            return _project(op, args, constants)
+        case _:
+            return [run_step(op, at, constants) for at in args]
 
 
 def run_step(op: ops.Op, args: list[Any], constants: Constants) -> tuple[Any, ...]:
     """Values that a step defines.  State and repetition are the interpreter's."""
     match op:
         case ops.Project():
-            return (_project(op, args, constants),)
+            return _project(op, [args], constants)[0]
         case ops.Lookup(table):
-            return (constants.parameter(table)[args[0]],)
+            return (constants.rows(table, np.asarray(args[0])),)
         case ops.Quantize():
-            return (Digits(args[0], constants),)
+            return _quantize([args], constants)[0]
         case ops.FromSums():
             return (args[0],)  # `project` has scaled them and added the bias
         case ops.Add():
@@ -209,16 +226,35 @@ def _window(op: ops.Window, x: Array) -> Array:
     return x.reshape(*x.shape[: len(op.sizes)], -1)
 
 
-def _project(op: ops.Project, args: list[Any], constants: Constants) -> Array:
-    digits: Digits = args[0]
-    if op.members == "one":
-        y = constants.project(op.matrix, digits.prepared)
-        return y.reshape(*digits.rows, -1)
-    numbers = np.asarray(args[1]) if op.members == "chosen" else np.arange(digits.rows[-1])
-    rows = np.broadcast_shapes(digits.rows, numbers.shape)
-    members, taken = np.broadcast_to(numbers, rows).ravel(), digits.taken(rows)
-    made = [
-        constants.project(op.matrix, digits.prepared.take(taken[n : n + 1]), int(member))
-        for n, member in enumerate(members)
+def _quantize(args: list[list[Any]], constants: Constants) -> list[tuple[Digits]]:
+    flat = [np.reshape(x, (-1, np.shape(x)[-1])) for (x,) in args]
+    prepared = constants.prepare(np.concatenate(flat))
+    starts = np.cumsum([0, *(len(rows) for rows in flat)]).tolist()
+    return [
+        (Digits(prepared, start, np.shape(x)[:-1]),)
+        for start, (x,) in zip(starts, args, strict=False)
     ]
-    return np.concatenate(made).reshape(*rows, -1)
+
+
+def _project(op: ops.Project, args: list[list[Any]], constants: Constants) -> list[tuple[Array]]:
+    """All rows of all positions, those of one member together."""
+    shapes, taken, members = [], [], []
+    for digits, *chosen in args:
+        numbers = np.zeros((), np.int64)
+        if op.members != "one":
+            numbers = np.asarray(chosen[0]) if chosen else np.arange(digits.rows[-1])
+        shapes.append(np.broadcast_shapes(digits.rows, numbers.shape))
+        taken.append(digits.taken(shapes[-1]))
+        members.append(np.broadcast_to(numbers, shapes[-1]).ravel())
+    rows, of, prepared = np.concatenate(taken), np.concatenate(members), args[0][0].prepared
+    order = np.argsort(of, kind="stable")
+    present, starts = np.unique(of[order], return_index=True)
+    made = [
+        constants.project(op.matrix, prepared.take(rows[places]), int(member))
+        for member, places in zip(present, np.split(order, starts[1:]), strict=True)
+    ]
+    y = np.empty((len(rows), made[0].shape[1]), np.float32)
+    y[order] = np.concatenate(made)
+    ends = np.cumsum([len(part) for part in taken])[:-1]
+    pieces = zip(np.split(y, ends), shapes, strict=True)
+    return [(piece.reshape(*shape, -1),) for piece, shape in pieces]

@@ -16,9 +16,20 @@ from typing import Any, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.emulate._float_steps import Constants, run_step
+from hnlpu.emulate._float_steps import Constants, run_many, run_step
 from hnlpu.errors import InvalidInput
-from hnlpu.network import Append, Keeps, Network, Replace, Ring, State, check, ops, regions
+from hnlpu.network import (
+    Append,
+    Keeps,
+    Network,
+    Replace,
+    Ring,
+    State,
+    all_steps,
+    check,
+    ops,
+    regions,
+)
 
 Array = npt.NDArray[Any]
 Values = dict[str, Any]
@@ -45,7 +56,10 @@ class Interpreter:
         self.network = network
         self._constants = constants
         self._regions = regions(network)
-        self._parameters = {p.name: constants.parameter(p.name) for p in network.parameters}
+        read = {arg for step in all_steps(network.steps) for arg in step.args}
+        self._parameters = {
+            p.name: constants.parameter(p.name) for p in network.parameters if p.name in read
+        }
 
     def start(self) -> States:
         """The states of an empty sequence."""
@@ -74,8 +88,7 @@ class Interpreter:
                         piece.run(step, position)
             else:
                 for step in steps:
-                    for position in range(count):
-                        piece.run(step, position)
+                    piece.run_all(step)
         outputs = tuple(
             np.stack([piece.values[position][name] for position in range(count)])
             for name in self.network.outputs
@@ -136,6 +149,16 @@ class _Piece:
             for name, kept in states.entries.items()
         }
 
+    def run_all(self, step: ops.Step) -> None:
+        """One step at all positions of the piece."""
+        if isinstance(step.op, ops.Read | ops.Write | ops.Repeat):
+            for position in range(self._count):
+                self.run(step, position)
+            return
+        args = [_taken(step, values) for values in self.values]
+        for position, results in enumerate(run_many(step.op, args, self._constants)):
+            self._define(step, position, results)
+
     def run(self, step: ops.Step, position: int) -> None:
         """One step at one position of the piece."""
         values = self.values[position]
@@ -148,7 +171,10 @@ class _Piece:
                 results = ()
             case op:
                 results = _results(op, _taken(step, values), self._constants, values)
-        values.update(zip(step.outs, results, strict=True))
+        self._define(step, position, results)
+
+    def _define(self, step: ops.Step, position: int, results: tuple[Any, ...]) -> None:
+        self.values[position].update(zip(step.outs, results, strict=True))
         if self._watch is not None:
             self._watch(step, position, results)
 

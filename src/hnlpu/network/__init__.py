@@ -17,7 +17,7 @@ from hnlpu.network._declare import (
 )
 from hnlpu.network._extract import extract
 from hnlpu.network._form import Network, Span, span_ends
-from hnlpu.network._infer import class_name, op_name
+from hnlpu.network._infer import all_steps, class_name, op_name
 from hnlpu.network._schedule import Region, regions
 from hnlpu.network._source import (
     BLOCK,
@@ -73,6 +73,7 @@ __all__ = [
     "Transpose",
     "Value",
     "ValueType",
+    "all_steps",
     "check",
     "chosen_leaves",
     "class_name",
