@@ -134,7 +134,7 @@ class AsConstants:
 
     def rows(self, name: str, numbers: np.ndarray) -> np.ndarray:
         assert name == "model.embed_tokens.weight"
-        return self._weights.embed(numbers.reshape(1))[0]
+        return self._weights.embed(numbers.ravel()).reshape(*numbers.shape, -1)
 
 
 SHAPES: list[dict[str, Any]] = [

@@ -1,12 +1,12 @@
-"""What each operation of a network does in `float` numerics, one position at a time.
+"""What each operation of a network does in `float` numerics, at one position or at many.
 
 Stated order of operations:
 
 - a real is float32, a wide float64; every product, sum and quotient rounds once;
 - a wide rounds to float32 where it meets a real; a written number rounds to what it meets;
-- a function (exp, sigmoid, 1 / sqrt, ...) is taken in float64 with its scale, then rounded once;
+- a function (exp, sigmoid, 1 / sqrt, ...) is NumPy's in float64 with its scale, then rounded once;
 - sums run in index order, products of a `dot` rounded before they are added unless it is wide;
-- nothing is fused or re-associated.
+- nothing is fused or re-associated, so that positions done together have the bits of each alone.
 """
 
 from __future__ import annotations
@@ -54,69 +54,65 @@ class Digits:
     first: int
     rows: tuple[int, ...]
 
-    def taken(self, rows: tuple[int, ...]) -> Array:
-        """Numbers of the prepared rows that rows of this shape come from, flat."""
-        own = np.arange(self.first, self.first + math.prod(self.rows)).reshape(self.rows)
-        return np.broadcast_to(own, rows).ravel()
+    def at(self, position: int) -> Digits:
+        """Those of one entry of the first axis; of the only one where there is one."""
+        position = position if self.rows[0] > 1 else 0
+        each = math.prod(self.rows[1:])
+        return Digits(self.prepared, self.first + position * each, self.rows[1:])
+
+    def numbers(self) -> Array:
+        """Numbers of the prepared rows: [*rows]."""
+        return np.arange(self.first, self.first + math.prod(self.rows)).reshape(self.rows)
 
 
-def run_many(op: ops.Op, args: list[list[Any]], constants: Constants) -> list[tuple[Any, ...]]:
-    """`run_step` at several positions; what passes wires does so for all of them together."""
-    match op:
-        case ops.Quantize():
-            return _quantize(args, constants)
-        case ops.Project() if len({id(at[0].prepared) for at in args}) == 1:
-            return _project(op, args, constants)
-        case _:
-            return [run_step(op, at, constants) for at in args]
+def run_step(op: ops.Op, args: list[Any], constants: Constants, lead: int = 0) -> tuple[Any, ...]:
+    """Values that a step defines.  State and repetition are the interpreter's.
 
-
-def run_step(op: ops.Op, args: list[Any], constants: Constants) -> tuple[Any, ...]:
-    """Values that a step defines.  State and repetition are the interpreter's."""
+    With `lead` 1 every value has an axis of positions in front, of length 1 where it is the same
+    at all of them; numbers have none.
+    """
     match op:
         case ops.Project():
-            return _project(op, [args], constants)[0]
+            return (_project(op, args, constants, lead),)
         case ops.Lookup(table):
             return (constants.rows(table, np.asarray(args[0])),)
         case ops.Quantize():
-            return _quantize([args], constants)[0]
+            return (_quantize(args[0], constants),)
         case ops.FromSums():
             return (args[0],)  # `project` has scaled them and added the bias
         case ops.Add():
-            return (_arithmetic(np.add, args),)
+            return (_arithmetic(np.add, args, lead),)
         case ops.Sub():
-            return (_arithmetic(np.subtract, args),)
+            return (_arithmetic(np.subtract, args, lead),)
         case ops.Mul():
-            return (_arithmetic(np.multiply, args),)
+            return (_arithmetic(np.multiply, args, lead),)
         case ops.Divide():
-            return (_arithmetic(np.divide, args),)
+            return (_arithmetic(np.divide, args, lead),)
         case ops.Minimum():
-            return (_arithmetic(np.minimum, args),)
+            return (_arithmetic(np.minimum, args, lead),)
         case ops.Maximum():
-            return (_arithmetic(np.maximum, args),)
+            return (_arithmetic(np.maximum, args, lead),)
         case ops.Shift(bits):
             return (np.ldexp(args[0], bits),)
         case ops.Compare(relation):
-            compare: dict[str, Any] = {
-                "less": np.less, "less_equal": np.less_equal, "equal": np.equal,
-            }  # fmt: skip
-            return (_arithmetic(compare[relation], args),)
+            return (_arithmetic(_RELATIONS[relation], args, lead),)
         case ops.Where():
-            return (np.where(args[0], *_alike(args[1:])),)
+            truth, *sides = _aligned_ranks(args, lead)
+            return (np.where(truth, *_alike(sides)),)
         case ops.Table(function, scale, coefficients):
             return (_table(function, scale, coefficients, args[0]),)
         case ops.InverseRoot():
             return (_real(1.0 / np.sqrt(np.asarray(args[0], np.float64))),)
         case ops.Sum(axis, keep, wide):
-            x = np.asarray(args[0], np.float64 if wide else np.float32)
+            x, axis = np.asarray(args[0], np.float64 if wide else np.float32), _behind(axis, lead)
             total = np.take(np.cumsum(x, axis), -1, axis)
             return (np.expand_dims(total, axis) if keep else total,)
         case ops.Max(axis, keep):
-            return (np.max(args[0], axis, keepdims=keep),)
+            return (np.max(args[0], _behind(axis, lead), keepdims=keep),)
         case ops.Dot(axes, wide):
-            return (_dot(axes, args[0], args[1], np.float64 if wide else np.float32),)
+            return (_dot(axes, args[0], args[1], np.float64 if wide else np.float32, lead),)
         case ops.Outer(axes):
-            return (np.multiply(*_aligned(axes, *args)),)
+            return (np.multiply(*_sides(axes, args[0], args[1], lead)[0]),)
         case ops.TopK(k):
             order = np.argsort(-args[0], axis=-1, kind="stable")[..., :k]
             return np.take_along_axis(args[0], order, -1), order
@@ -124,21 +120,31 @@ def run_step(op: ops.Op, args: list[Any], constants: Constants) -> tuple[Any, ..
             return (np.argmax(args[0], axis=-1),)
         case ops.Reshape(shape):
             lengths = [length if isinstance(length, int) else -1 for length in shape]
-            return (args[0].reshape(lengths),)
+            return (args[0].reshape(*args[0].shape[:lead], *lengths),)
         case ops.Permute(order):
-            return (args[0].transpose(order),)
+            return (args[0].transpose(*range(lead), *(axis + lead for axis in order)),)
         case ops.Split(sizes, axis):
-            return tuple(_split(args[0], sizes, axis))
+            return _split(args[0], sizes, _behind(axis, lead))
         case ops.Concat(axis):
-            return (np.concatenate(args, axis),)
+            return (np.concatenate(_as_long(args, lead), _behind(axis, lead)),)
         case ops.Gather(axis):
-            return (np.take(args[0], args[1], axis),)
+            return (_gather(args[0], args[1], axis, lead),)
         case ops.Window():
-            return (_window(op, args[0]),)
+            return (_window(op, args[0], lead),)
         case ops.Read() | ops.Write() | ops.Repeat():
             raise AssertionError("the interpreter's own")
         case _:
             assert_never(op)
+
+
+_RELATIONS: dict[str, Callable[..., Any]] = {
+    "less": np.less, "less_equal": np.less_equal, "equal": np.equal,
+}  # fmt: skip
+
+
+def _behind(axis: int, lead: int) -> int:
+    """An axis of a value, counted with the axis of positions in front."""
+    return axis if axis < 0 else axis + lead
 
 
 def _real(x: Any) -> Array:
@@ -153,8 +159,29 @@ def _alike(args: list[Any]) -> list[Any]:
     return [np.asarray(arg, kind) for arg in args]
 
 
-def _arithmetic(function: Callable[..., Any], args: list[Any]) -> Array:
-    return np.asarray(function(*_alike(args)))
+def _aligned_ranks(args: list[Any], lead: int) -> list[Any]:
+    """Arguments with as many axes each, ones put in behind that of positions."""
+    if not lead:
+        return args
+    most = max(arg.ndim for arg in args if type(arg) is not float)
+    return [
+        arg
+        if type(arg) is float or arg.ndim == most
+        else arg.reshape(arg.shape[0], *[1] * (most - arg.ndim), *arg.shape[1:])
+        for arg in args
+    ]
+
+
+def _arithmetic(function: Callable[..., Any], args: list[Any], lead: int) -> Array:
+    return np.asarray(function(*_alike(_aligned_ranks(args, lead))))
+
+
+def _as_long(args: list[Any], lead: int) -> list[Array]:
+    """Values with the same number of positions each."""
+    if not lead:
+        return args
+    count = max(len(arg) for arg in args)
+    return [np.broadcast_to(arg, (count, *arg.shape[1:])) for arg in args]
 
 
 def _table(function: ops.Function, scale: float, coefficients: tuple[float, ...], x: Any) -> Array:
@@ -186,75 +213,82 @@ def _table(function: ops.Function, scale: float, coefficients: tuple[float, ...]
     return _real(y * scale)
 
 
-def _aligned(axes: str, a: Array, b: Array) -> tuple[Array, Array]:
-    """Both sides with an axis for every letter: those of the result, then the others."""
+def _sides(axes: str, a: Array, b: Array, lead: int) -> tuple[tuple[Array, Array], int]:
+    """Both sides with an axis for every letter, those of the result first; how many these are."""
     left, _, result = axes.partition("->")
     first, second = left.split(",")
+    front = "*" * lead
+    first, second, result = front + first, front + second, front + result
     letters = result + "".join(letter for letter in first if letter not in result)
     sides = []
     for names, x in ((first, a), (second, b)):
         there = [letter for letter in letters if letter in names]
         x = x.transpose([names.index(letter) for letter in there])
-        index = tuple(slice(None) if letter in names else None for letter in letters)
-        sides.append(x[index])
-    return sides[0], sides[1]
+        sides.append(x[tuple(slice(None) if letter in names else None for letter in letters)])
+    return (sides[0], sides[1]), len(result)
 
 
-def _dot(axes: str, a: Array, b: Array, kind: type[np.floating[Any]]) -> Array:
-    result = axes.partition("->")[2]
-    a, b = _aligned(axes, a, b)
+def _dot(axes: str, a: Array, b: Array, kind: type[np.floating[Any]], lead: int) -> Array:
+    (a, b), kept = _sides(axes, a, b, lead)
     products = np.multiply(a.astype(kind, copy=False), b.astype(kind, copy=False))
-    flat = products.reshape(*products.shape[: len(result)], -1)
+    flat = products.reshape(*products.shape[:kept], -1)
     return np.asarray(np.cumsum(flat, -1)[..., -1])
 
 
-def _split(x: Array, sizes: tuple[Dim, ...], axis: int) -> list[Array]:
+def _split(x: Array, sizes: tuple[Dim, ...], axis: int) -> tuple[Array, ...]:
     known = sum(size for size in sizes if isinstance(size, int))
-    lengths = [size if isinstance(size, int) else x.shape[axis] - known for size in sizes]
-    return np.split(x, np.cumsum(lengths)[:-1].tolist(), axis)
+    x, pieces, start = np.moveaxis(x, axis, 0), [], 0
+    for size in sizes:
+        stop = start + (size if isinstance(size, int) else len(x) - known)
+        pieces.append(np.moveaxis(x[start:stop], 0, axis))
+        start = stop
+    return tuple(pieces)
 
 
-def _window(op: ops.Window, x: Array) -> Array:
-    x = np.pad(x, (*op.pads, (0, 0)))
-    for axis, (size, stride, dilation) in enumerate(
+def _gather(x: Array, numbers: Array, axis: int, lead: int) -> Array:
+    if not lead:
+        return np.take(x, numbers, axis)
+    pairs = zip(*_as_long([x, numbers], lead), strict=True)
+    return np.stack([np.take(each, chosen, axis) for each, chosen in pairs])
+
+
+def _window(op: ops.Window, x: Array, lead: int) -> Array:
+    x = np.pad(x, (*[(0, 0)] * lead, *op.pads, (0, 0)))
+    count = len(op.sizes)
+    for n, (size, stride, dilation) in enumerate(
         zip(op.sizes, op.strides, op.dilations, strict=True)
     ):
-        count = (x.shape[axis] - dilation * (size - 1) - 1) // stride + 1
-        places = np.arange(count)[:, None] * stride + np.arange(size) * dilation
+        axis = lead + n
+        windows = (x.shape[axis] - dilation * (size - 1) - 1) // stride + 1
+        places = np.arange(windows)[:, None] * stride + np.arange(size) * dilation
         x = np.take(x, places, axis)  # the window's places follow their window
-        x = np.moveaxis(x, axis + 1, len(op.sizes) + axis)
-    return x.reshape(*x.shape[: len(op.sizes)], -1)
+        x = np.moveaxis(x, axis + 1, lead + count + n)
+    return x.reshape(*x.shape[: lead + count], -1)
 
 
-def _quantize(args: list[list[Any]], constants: Constants) -> list[tuple[Digits]]:
-    flat = [np.reshape(x, (-1, np.shape(x)[-1])) for (x,) in args]
-    prepared = constants.prepare(np.concatenate(flat))
-    starts = np.cumsum([0, *(len(rows) for rows in flat)]).tolist()
-    return [
-        (Digits(prepared, start, np.shape(x)[:-1]),)
-        for start, (x,) in zip(starts, args, strict=False)
-    ]
+def _quantize(x: Array, constants: Constants) -> Digits:
+    flat = np.ascontiguousarray(x.reshape(-1, x.shape[-1]))
+    return Digits(constants.prepare(flat), 0, x.shape[:-1])
 
 
-def _project(op: ops.Project, args: list[list[Any]], constants: Constants) -> list[tuple[Array]]:
-    """All rows of all positions, those of one member together."""
-    shapes, taken, members = [], [], []
-    for digits, *chosen in args:
-        numbers = np.zeros((), np.int64)
-        if op.members != "one":
-            numbers = np.asarray(chosen[0]) if chosen else np.arange(digits.rows[-1])
-        shapes.append(np.broadcast_shapes(digits.rows, numbers.shape))
-        taken.append(digits.taken(shapes[-1]))
-        members.append(np.broadcast_to(numbers, shapes[-1]).ravel())
-    rows, of, prepared = np.concatenate(taken), np.concatenate(members), args[0][0].prepared
-    order = np.argsort(of, kind="stable")
-    present, starts = np.unique(of[order], return_index=True)
+def _project(op: ops.Project, args: list[Any], constants: Constants, lead: int) -> Array:
+    """All rows of digits, those of one member together."""
+    digits: Digits = args[0]
+    rows = digits.numbers()
+    if op.members == "one":
+        y = constants.project(op.matrix, digits.prepared.take(rows.ravel()))
+        return y.reshape(*digits.rows, -1)
+    numbers = np.asarray(args[1]) if op.members == "chosen" else np.arange(digits.rows[-1])
+    if op.members == "chosen":
+        rows, numbers = _aligned_ranks([rows, numbers], lead)
+    rows, numbers = np.broadcast_arrays(rows, numbers)
+    flat = numbers.ravel()
+    order = np.argsort(flat, kind="stable")
+    members, starts = np.unique(flat[order], return_index=True)
     made = [
-        constants.project(op.matrix, prepared.take(rows[places]), int(member))
-        for member, places in zip(present, np.split(order, starts[1:]), strict=True)
+        constants.project(op.matrix, digits.prepared.take(rows.ravel()[places]), int(member))
+        for member, places in zip(members, np.split(order, starts[1:]), strict=True)
     ]
-    y = np.empty((len(rows), made[0].shape[1]), np.float32)
+    y = np.empty((len(flat), made[0].shape[1]), np.float32)
     y[order] = np.concatenate(made)
-    ends = np.cumsum([len(part) for part in taken])[:-1]
-    pieces = zip(np.split(y, ends), shapes, strict=True)
-    return [(piece.reshape(*shape, -1),) for piece, shape in pieces]
+    return y.reshape(*rows.shape, -1)

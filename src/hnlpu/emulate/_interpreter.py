@@ -16,7 +16,7 @@ from typing import Any, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.emulate._float_steps import Constants, run_many, run_step
+from hnlpu.emulate._float_steps import Constants, Digits, run_step
 from hnlpu.errors import InvalidInput
 from hnlpu.network import (
     Append,
@@ -34,7 +34,7 @@ from hnlpu.network import (
 Array = npt.NDArray[Any]
 Values = dict[str, Any]
 Watch = Callable[[ops.Step, int, tuple[Any, ...]], None]
-"""Told of every step, its position in the piece, and what it defined: a recorder."""
+"""Told of every step at every position of a piece, and of what it defined: a recorder."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +83,11 @@ class Interpreter:
         for region in self._regions:
             steps = self.network.steps[region.start : region.stop]
             if region.serial:
-                for position in range(count):
-                    for step in steps:
-                        piece.run(step, position)
+                piece.run_in_turn(steps)
             else:
                 for step in steps:
-                    piece.run_all(step)
-        outputs = tuple(
-            np.stack([piece.values[position][name] for position in range(count)])
-            for name in self.network.outputs
-        )
+                    piece.run_together(step)
+        outputs = tuple(piece.output(name) for name in self.network.outputs)
         return outputs, piece.states()
 
     def _given(self, inputs: Sequence[int] | Mapping[str, Array], start: int) -> dict[str, Array]:
@@ -131,7 +126,11 @@ def _most(keeps: Keeps) -> int | None:
 
 
 class _Piece:
-    """The values of a piece of positions while its steps run."""
+    """The values of a piece of positions while its steps run.
+
+    A column holds a value at all positions: an array [n, ...], [1, ...] where it is the same at all
+    of them, or a list where shapes differ, as those of what attention reads do.
+    """
 
     def __init__(
         self, of: Interpreter, states: States, given: dict[str, Array], count: int,
@@ -139,44 +138,62 @@ class _Piece:
     ):  # fmt: skip
         self._constants, self._before, self._count = of._constants, states, count
         self._watch = watch
-        self.values: list[Values] = [
-            of._parameters | {name: values[n] for name, values in given.items()}
-            for n in range(count)
-        ]
+        self._columns: Values = {name: np.asarray(x)[None] for name, x in of._parameters.items()}
+        self._columns |= given
         self._states = of.network.declared().states
         self._entries = {
             name: np.concatenate([kept, np.empty((count, *kept.shape[1:]), np.float32)])
             for name, kept in states.entries.items()
         }
 
-    def run_all(self, step: ops.Step) -> None:
-        """One step at all positions of the piece."""
-        if isinstance(step.op, ops.Read | ops.Write | ops.Repeat):
-            for position in range(self._count):
-                self.run(step, position)
-            return
-        args = [_taken(step, values) for values in self.values]
-        for position, results in enumerate(run_many(step.op, args, self._constants)):
-            self._define(step, position, results)
+    def output(self, name: str) -> Array:
+        """A value [n, ...] at all positions."""
+        column = np.asarray(self._columns[name])
+        return np.array(np.broadcast_to(column, (self._count, *column.shape[1:])))
 
-    def run(self, step: ops.Step, position: int) -> None:
-        """One step at one position of the piece."""
-        values = self.values[position]
+    def run_together(self, step: ops.Step) -> None:
+        """One step at all positions."""
+        args = [self._columns[arg] if isinstance(arg, str) else arg for arg in step.args]
+        apart = isinstance(step.op, ops.Read | ops.Write | ops.Repeat)
+        if apart or any(isinstance(arg, list) for arg in args):
+            self.run_in_turn((step,))
+            return
+        results = run_step(step.op, args, self._constants, lead=1)
+        self._columns.update(zip(step.outs, results, strict=True))
+        if self._watch is not None:
+            for position in range(self._count):
+                self._watch(step, position, tuple(_at(column, position) for column in results))
+
+    def run_in_turn(self, steps: Sequence[ops.Step]) -> None:
+        """Steps position by position."""
+        made: dict[str, list[Any]] = {name: [] for step in steps for name in step.outs}
+        outside = {
+            arg: self._columns[arg]
+            for step in all_steps(steps)
+            for arg in step.args
+            if isinstance(arg, str) and arg in self._columns
+        }
+        for position in range(self._count):
+            values = {name: _at(column, position) for name, column in outside.items()}
+            for step in steps:
+                results = self._run(step, position, values)
+                values.update(zip(step.outs, results, strict=True))
+                if self._watch is not None:
+                    self._watch(step, position, results)
+            for name, column in made.items():
+                column.append(values[name])
+        self._columns |= {name: _joined(column) for name, column in made.items()}
+
+    def _run(self, step: ops.Step, position: int, values: Values) -> tuple[Any, ...]:
         match step.op:
             case ops.Read(name, when):
-                results: tuple[Any, ...] = (self._read(name, when, position),)
+                return (self._read(name, when, position),)
             case ops.Write(name):
                 kept = len(self._before.entries[name])
                 self._entries[name][kept + position] = values[str(step.args[0])]
-                results = ()
+                return ()
             case op:
-                results = _results(op, _taken(step, values), self._constants, values)
-        self._define(step, position, results)
-
-    def _define(self, step: ops.Step, position: int, results: tuple[Any, ...]) -> None:
-        self.values[position].update(zip(step.outs, results, strict=True))
-        if self._watch is not None:
-            self._watch(step, position, results)
+                return _results(op, _taken(step, values), self._constants, values)
 
     def _read(self, name: str, when: str, position: int) -> Array:
         end = len(self._before.entries[name]) + position + (when == "after")
@@ -194,6 +211,19 @@ class _Piece:
         return States(self._before.position + self._count, MappingProxyType(kept))
 
 
+def _at(column: Any, position: int) -> Any:
+    """A column's value at a position."""
+    if isinstance(column, Digits):
+        return column.at(position)
+    return column[0] if not isinstance(column, list) and len(column) == 1 else column[position]
+
+
+def _joined(column: list[Any]) -> Any:
+    """Values at all positions as an array, where they have one shape."""
+    alike = len({np.shape(value) for value in column}) == 1
+    return np.stack(column) if alike and not isinstance(column[0], Digits) else column
+
+
 def _taken(step: ops.Step, values: Values) -> list[Any]:
     return [values[arg] if isinstance(arg, str) else arg for arg in step.args]
 
@@ -204,13 +234,8 @@ def _results(op: ops.Op, args: list[Any], constants: Constants, outer: Values) -
     for _ in range(op.ticks):
         values = outer | dict(zip(op.inputs, args, strict=True))
         for step in op.body:
-            values.update(
-                zip(
-                    step.outs,
-                    _results(step.op, _taken(step, values), constants, values),
-                    strict=True,
-                )
-            )
+            results = _results(step.op, _taken(step, values), constants, values)
+            values.update(zip(step.outs, results, strict=True))
         args = [*(values[name] for name in op.outputs), *args[len(op.outputs) :]]
         if op.until and values[op.until]:
             break
