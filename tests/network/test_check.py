@@ -293,7 +293,7 @@ any_step("reshape to another size", "reshape", ops.Reshape, lambda step: ops.Res
 any_step("reshape to no entries", "shape", ops.Reshape, lambda step: ops.Reshape((0, 3)))
 any_step("permuted along one axis twice", "permute", ops.Permute, lambda step: ops.Permute((0, 0)))
 any_step("pieces that are not all", "split", ops.Split, lambda step: ops.Split((1, 10**6)))
-any_step("piece of no size", "shape", ops.Split, lambda step: {"op": ops.Split((0, 5))})
+any_step("piece of no size", "split", ops.Split, lambda step: {"op": ops.Split((0, 5))})
 any_step("pieces that do not join", "concat", ops.Concat, lambda step: {"args": ("table", "token")})
 any_step("nothing to join", "arguments", ops.Concat, lambda step: {"args": ()})
 any_step(

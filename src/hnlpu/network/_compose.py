@@ -22,6 +22,7 @@ from hnlpu.network._check import check, place_of
 from hnlpu.network._declare import Append, Declared, Input, Keeps, Matrix, Parameter, State
 from hnlpu.network._form import Network, Span
 from hnlpu.network._infer import op_name, step_types
+from hnlpu.network._rules import at
 from hnlpu.network._source import Source
 from hnlpu.network._types import Dim, Shape, ValueType
 from hnlpu.network.ops import (
@@ -184,11 +185,8 @@ class Builder:
         count = 1 if count is None else count
         called = op.function if isinstance(op, Table) else op_name(op)
         step = Step(op, names, tuple(self._unique(called) for _ in range(count)), self._block)
-        try:
+        with at(place_of(len(self._steps), step)):
             types = step_types(step, self._types, self._declared)
-        except MalformedNetwork as error:
-            place = place_of(len(self._steps), step)
-            raise MalformedNetwork(error.rule, f"{place}: {error}") from None
         self._types.update(zip(step.outs, types, strict=True))
         self._steps.append(step)
         return tuple(Value(name, type_, self) for name, type_ in zip(step.outs, types, strict=True))

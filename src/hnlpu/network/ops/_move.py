@@ -34,6 +34,8 @@ class Reshape:
     def types(self, args: tuple[ValueType, ...], known: Declared) -> tuple[ValueType, ...]:
         """`shape`."""
         (x,) = _movable(args, 1)
+        if any(isinstance(dim, int) and dim < 1 for dim in self.shape):
+            raise MalformedNetwork("shape", f"{shape_text(self.shape)} has an axis without entries")
         if known_size(x.shape) != known_size(self.shape):
             raise MalformedNetwork(
                 "reshape", f"{shape_text(x.shape)} does not reshape to {shape_text(self.shape)}"
