@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,20 @@ def test_a_build_gives_the_bits_of_the_layers_spelt_out(
     runs = Interpreter(network, AsConstants(network, weights))
     (logits,), _ = runs.run(tokens, runs.start())
     assert logits.tobytes() == expected.tobytes()
+
+
+def test_a_trained_model_gives_the_bits_of_the_layers_spelt_out(tmp_path: Path) -> None:
+    folder = Path(__file__).parents[2] / "checkpoints" / "stdlib-140k"
+    build(folder, tmp_path / "build")
+    network = network_of(json.loads((folder / "config.json").read_text()))
+    weights = HardwiredWeights(open_build(tmp_path / "build"))
+    spelt = Transformer(weights)  # in C, where it could be compiled
+    tokens = np.random.default_rng(1).integers(0, weights.architecture.vocab_size, 50)
+    expected = spelt.logits(spelt.forward(tokens, spelt.new_cache()))
+    runs = Interpreter(network, AsConstants(network, weights))
+    (first,), states = runs.run(tokens[:33], runs.start())
+    (second,), _ = runs.run(tokens[33:], states)
+    assert np.concatenate([first, second]).tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("packed", [True, False])

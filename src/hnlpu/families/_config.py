@@ -25,6 +25,7 @@ HARMLESS: dict[str, str] = {
     "eos_token_id": "ends a text: no step of the network",
     "id2label": "names of classes: training only",
     "initializer_range": "first values: training only",
+    "is_llama_config": "what the file is",
     "label2id": "names of classes: training only",
     "max_length": "how long another library lets it talk",
     "model_type": "found the family",
@@ -39,6 +40,7 @@ HARMLESS: dict[str, str] = {
     "return_dict": "how another library returns values",
     "router_aux_loss_coef": "a loss: training only",
     "torch_dtype": "the tensors say their own",
+    "transformers.js_config": "how another library loads it",
     "transformers_version": "who wrote the file",
     "use_cache": "how another library keeps keys and values",
 }

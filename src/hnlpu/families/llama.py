@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from hnlpu.families._decoder import DecoderConfig, decoder
@@ -14,6 +16,7 @@ class Llama(DecoderConfig):
     """config.json of Llama; of Mistral too, which has a window."""
 
     mlp_bias: bool = False
+    rope_interleaved: Literal[False] = False
     sliding_window: int | None = Field(None, ge=1, le=2**31)
 
     def window(self, layer: int) -> int | None:
