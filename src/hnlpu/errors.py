@@ -25,6 +25,14 @@ class InvalidConfig(HnlpuError):
     """config.json is missing a value, or holds one that makes no sense."""
 
 
+class MalformedNetwork(HnlpuError):
+    """A network breaks a rule of the form; `rule` is the rule's name."""
+
+    def __init__(self, rule: str, message: str):
+        super().__init__(message)
+        self.rule = rule
+
+
 class DamagedCheckpoint(HnlpuError):
     """A checkpoint file cannot be read as what it claims to be."""
 

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "src" / "hnlpu"
 
 def order() -> list[str]:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    chain = re.search(r"^    checkpoint ─►[^\n]*\n(?:      ─►[^\n]*\n)*", text, re.M)
+    chain = re.search(r"^    network ─►[^\n]*\n(?:      ─►[^\n]*\n)*", text, re.M)
     assert chain
     return re.findall(r"\w+", chain[0])
 

@@ -1,6 +1,6 @@
 """Reading checkpoints: a folder or a Hub id becomes a `Model`."""
 
-from hnlpu.checkpoint._config import BLOCK, Architecture, Rope, first_problem, read_architecture
+from hnlpu.checkpoint._config import Architecture, first_problem, read_architecture
 from hnlpu.checkpoint._hub import locate
 from hnlpu.checkpoint._model import (
     EMBEDDING,
@@ -9,7 +9,6 @@ from hnlpu.checkpoint._model import (
     Matrix,
     MatrixShape,
     Model,
-    Role,
     finite,
     layer_prefix,
     matrix_shapes,
@@ -22,6 +21,8 @@ from hnlpu.checkpoint._tensors import (
     bfloat16_to_float32,
     read_header,
 )
+from hnlpu.families import Rope
+from hnlpu.network import BLOCK, Role
 
 __all__ = [
     "BLOCK",

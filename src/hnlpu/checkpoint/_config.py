@@ -8,67 +8,20 @@ Both generations of the file are read: the original one (`rope_theta`,
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hnlpu.errors import CheckpointNotFound, InvalidConfig, UnsupportedArchitecture
+from hnlpu.families import SIZE_LIMIT, Rope
+from hnlpu.network import BLOCK
 
-BLOCK = 32  # consecutive inputs of a row that share one scale (OCP Microscaling v1.0, 5.2)
 SUPPORTED = ("gpt_oss",)
 SIZE_OF_FILE_LIMIT = 2**20
-SIZE_LIMIT = 2**24  # no dimension of a real model comes near; keeps arithmetic on sizes sane
 
 LayerType = Literal["sliding_attention", "full_attention"]
 _frozen = ConfigDict(frozen=True, extra="ignore")
-
-
-class Rope(BaseModel):
-    """Rotary position embedding, plain (`rope_type` "default") or YaRN (arXiv 2309.00071)."""
-
-    model_config = _frozen
-
-    rope_type: Literal["default", "yarn"] = "yarn"
-    rope_theta: float = Field(150000.0, gt=1, le=1e12)
-    factor: float = Field(32.0, ge=1, le=1e6)
-    beta_fast: float = Field(32.0, ge=1e-6, le=1e6)
-    beta_slow: float = Field(1.0, ge=1e-6, le=1e6)
-    truncate: bool = True
-    original_max_position_embeddings: int = Field(4096, ge=1, le=2**31)
-    attention_factor: float | None = Field(None, gt=0, le=1e6)
-
-    def frequencies(self, head_dim: int) -> tuple[npt.NDArray[np.float32], float]:
-        """Angle per position of each of the head_dim / 2 pairs, and the factor on cos and sin.
-
-        YaRN blends each frequency between itself (it turns more than
-        `beta_fast` times within the original context) and itself divided by
-        `factor` (fewer than `beta_slow` turns), linearly in the index.
-        """
-        half = head_dim // 2
-        plain = self.rope_theta ** -(np.arange(half, dtype=np.float64) / half)
-        if self.rope_type == "default":
-            return plain.astype(np.float32), 1.0
-        low, high = self._index_of(self.beta_fast, half), self._index_of(self.beta_slow, half)
-        if self.truncate:
-            low, high = math.floor(low), math.ceil(high)
-        low, high = max(low, 0), min(high, head_dim - 1)
-        if low == high:
-            high += 0.001  # a step instead of a ramp, without dividing by zero
-        ramp = np.clip((np.arange(half) - low) / (high - low), 0, 1)
-        blended = plain * (1 - ramp) + plain / self.factor * ramp
-        factor = self.attention_factor
-        if factor is None:
-            factor = 0.1 * math.log(self.factor) + 1 if self.factor > 1 else 1.0
-        return blended.astype(np.float32), factor
-
-    def _index_of(self, turns: float, half: int) -> float:
-        """Index of the pair that turns `turns` times within the original context."""
-        wavelength = self.original_max_position_embeddings / (turns * 2 * math.pi)
-        return half * math.log(wavelength) / math.log(self.rope_theta)
 
 
 class Architecture(BaseModel):

@@ -12,17 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.checkpoint._config import BLOCK, Architecture, read_architecture
+from hnlpu.checkpoint._config import Architecture, read_architecture
 from hnlpu.checkpoint._tensors import StoredTensor, bfloat16_to_float32, read_index
 from hnlpu.errors import CheckpointNotFound, NotFinite, TensorMismatch
+from hnlpu.families import gpt_oss
+from hnlpu.network import BLOCK, Network, Role, Tensor
 
-Role = Literal["attention", "router", "experts", "unembedding"]
 Float32 = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 
@@ -56,45 +57,24 @@ class MatrixShape:
         return self.count * self.rows * self.columns
 
 
+@lru_cache(maxsize=8)
+def _network(a: Architecture) -> Network:
+    """The network of an architecture."""
+    known = {name: getattr(a, name) for name in gpt_oss.GptOss.model_fields if hasattr(a, name)}
+    return gpt_oss.network(gpt_oss.GptOss.model_validate(known))
+
+
 def matrix_shapes(a: Architecture) -> Iterator[MatrixShape]:
     """Every matrix that is hardwired, in the order in which data meets them."""
-    for layer in range(a.num_hidden_layers):
-        attention = layer_prefix(layer) + ".self_attn."
-        for name, rows, columns in (
-            ("q_proj", a.attention_width, a.hidden_size),
-            ("k_proj", a.key_value_width, a.hidden_size),
-            ("v_proj", a.key_value_width, a.hidden_size),
-            ("o_proj", a.hidden_size, a.attention_width),
-        ):
-            yield MatrixShape(
-                attention + name, "attention", 1, rows, columns, a.attention_bias, layer
-            )
-        mlp = layer_prefix(layer) + ".mlp."
-        experts = a.num_local_experts
-        yield MatrixShape(mlp + "router", "router", 1, experts, a.hidden_size, True, layer)
-        yield MatrixShape(
-            mlp + "experts.gate_up_proj", "experts", experts, 2 * a.intermediate_size,
-            a.hidden_size, True, layer,
-        )  # fmt: skip
-        yield MatrixShape(
-            mlp + "experts.down_proj", "experts", experts, a.hidden_size,
-            a.intermediate_size, True, layer,
-        )  # fmt: skip
-    yield MatrixShape(UNEMBEDDING, "unembedding", 1, a.vocab_size, a.hidden_size, False, None)
+    for m in _network(a).matrices:
+        yield MatrixShape(m.name, m.role, m.count, m.rows, m.columns, m.bias is not None, m.block)
 
 
 def vector_shapes(a: Architecture) -> dict[str, tuple[int, ...]]:
-    """Tensors that stay bfloat16 in memory, except the matrices' biases."""
-    shapes: dict[str, tuple[int, ...]] = {
-        EMBEDDING: (a.vocab_size, a.hidden_size),
-        FINAL_NORM: (a.hidden_size,),
-    }
-    for layer in range(a.num_hidden_layers):
-        prefix = layer_prefix(layer)
-        shapes[f"{prefix}.input_layernorm.weight"] = (a.hidden_size,)
-        shapes[f"{prefix}.post_attention_layernorm.weight"] = (a.hidden_size,)
-        shapes[f"{prefix}.self_attn.sinks"] = (a.num_attention_heads,)
-    return shapes
+    """Tensors that stay bfloat16 in memory, except the matrices' biases; those of no layer first."""
+    stored = [p for p in _network(a).parameters if isinstance(p.source, Tensor)]
+    stored.sort(key=lambda p: p.block is not None)
+    return {p.name: p.shape for p in stored}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ from hnlpu.emulate import _vector_unit as vector_unit
 from hnlpu.emulate._cache import ChipCache, KeyValueCache
 from hnlpu.emulate._chip_transformer import ChipTransformer
 from hnlpu.emulate._chip_weights import ChipWeights
+from hnlpu.emulate._constants import FloatConstants
 from hnlpu.emulate._experts import mixture_of_experts
+from hnlpu.emulate._interpreter import Interpreter, States
 from hnlpu.emulate._language_model import (
     LanguageModel,
     Numerics,
@@ -36,14 +38,17 @@ __all__ = [
     "ChipTransformer",
     "ChipWeights",
     "CompiledLayers",
+    "FloatConstants",
     "FloatWeights",
     "HardwiredWeights",
+    "Interpreter",
     "KeyValueCache",
     "LanguageModel",
     "Network",
     "Numerics",
     "PlainLayers",
     "Score",
+    "States",
     "Token",
     "Tokenizer",
     "Transformer",
