@@ -12,7 +12,7 @@ from hnlpu.checkpoint import Architecture, matrix_shapes, vector_shapes
 from hnlpu.errors import InvalidConfig, UnsupportedArchitecture
 from hnlpu.families import network_of
 from hnlpu.network import Mxfp4, Network, Tensor, chosen_leaves, leaf_tensors
-from place.models import architectures
+from models import architectures
 
 Row = tuple[str, str, int, int, int, bool, int | None]
 
