@@ -32,8 +32,8 @@ demo-serve: demo $(VENV)/.installed-serve
 
 # tests of the RTL compile C++ for minutes: they run beside all others, and what they say comes last
 test: $(VENV)/.installed-test
-	@$(TESTING) $(BIN)/python -m pytest tests/rtl > $(VENV)/rtl.log 2>&1 & beside=$$!; \
-	$(TESTING) $(BIN)/python -m pytest --ignore tests/rtl; others=$$?; \
+	@$(TESTING) $(BIN)/python -m pytest tests/silicon/rtl > $(VENV)/rtl.log 2>&1 & beside=$$!; \
+	$(TESTING) $(BIN)/python -m pytest --ignore tests/silicon/rtl; others=$$?; \
 	wait $$beside; rtl=$$?; cat $(VENV)/rtl.log; exit $$((others ? others : rtl))
 
 # hours: train the bundled model anew, export it, and measure it beside compressors
@@ -64,7 +64,7 @@ $(VENV)/bin/python:
 	  { echo "python could not make a virtual environment; on Debian: apt-get install python3-venv"; rm -rf $(VENV); exit 2; }
 
 # the C kernels are compiled at install: anew where they have changed
-$(VENV)/.installed: pyproject.toml hatch_build.py $(wildcard src/hnlpu/kernels/*.[ch]) | $(VENV)/bin/python
+$(VENV)/.installed: pyproject.toml hatch_build.py $(wildcard src/hnlpu/run/kernels/*.[ch]) | $(VENV)/bin/python
 	@echo "installing hnlpu into $(VENV) ..."
 	@$(BIN)/pip install --quiet --editable '.[masks,rtl]'
 	@touch $@

@@ -17,7 +17,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PACKAGE = "src/hnlpu"
-COMPILE = "src/hnlpu/kernels/_compile.py"
+COMPILE = "src/hnlpu/run/kernels/_compile.py"
 ZIG = "ziglang>=0.13"
 
 
@@ -71,4 +71,4 @@ class KernelsBuildHook(BuildHookInterface[Any]):
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["tag"] = f"py3-none-{platform}"
         if version != "editable":
-            build_data["force_include"][str(compile_.LIBRARY)] = "hnlpu/kernels/_kernels.so"
+            build_data["force_include"][str(compile_.LIBRARY)] = "hnlpu/run/kernels/_kernels.so"

@@ -15,11 +15,11 @@ from typing import Annotated
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.embed import BLOCK, Taps
+from hnlpu.arithmetic.mx import BLOCK, TWICE_E2M1
 from hnlpu.quantities import DataTable, Quantity, Unit, read_data
-from hnlpu.quantize import TWICE_E2M1
-from hnlpu.rtl import ArrayShape, FoldedShape, Synthesis
-from hnlpu.technology import Technology
+from hnlpu.silicon.embed import Taps
+from hnlpu.silicon.rtl import ArrayShape, FoldedShape, Synthesis
+from hnlpu.silicon.technology import Technology
 from netlists import Bits, Netlist, UInt64, integers, lanes, toggled
 
 SAMPLED = 3

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hnlpu.emulate import open_language_model
-from hnlpu.engine import Engine, Request
+from hnlpu.run.emulate import open_language_model
+from hnlpu.run.engine import Engine, Request
 
 
 def main() -> None:

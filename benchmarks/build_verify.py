@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hnlpu.hardwire import Build, machine, open_build
+from hnlpu.silicon.hardwire import Build, machine, open_build
 from synthetic import add_size_options, config_of, write_checkpoint
 
 TARGET_RATE = 300e6  # weights/s

@@ -20,13 +20,13 @@ import time
 from pathlib import Path
 
 import hnlpu
-from hnlpu.embed import SCHEMES
-from hnlpu.hardwire import open_build
-from hnlpu.masks import open_workers, write_masks
-from hnlpu.masks._layers import LayerMap
-from hnlpu.masks._whole_chip import judge_file
-from hnlpu.place import find_tiles, make_target
-from hnlpu.technology import load_technology, technology_names
+from hnlpu.silicon.embed import SCHEMES
+from hnlpu.silicon.hardwire import open_build
+from hnlpu.silicon.masks import open_workers, write_masks
+from hnlpu.silicon.masks._layers import LayerMap
+from hnlpu.silicon.masks._whole_chip import judge_file
+from hnlpu.silicon.place import find_tiles, make_target
+from hnlpu.silicon.technology import load_technology, technology_names
 
 
 def main() -> int:

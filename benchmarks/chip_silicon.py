@@ -5,8 +5,8 @@ python benchmarks/chip_silicon.py coverage           # a whole chip's core too (
 python benchmarks/chip_silicon.py mutation           # random edits of parts
 python benchmarks/chip_silicon.py mutation --whole   # of what is simulated in a whole chip alone (an hour)
 
-Parts are simulated as tests/rtl/test_chip_parts.py does, the whole as tests/rtl/test_chip.py does: the
-small chip of tests/rtl/chips.py.
+Parts are simulated as tests/silicon/rtl/test_chip_parts.py does, the whole as tests/silicon/rtl/test_chip.py does: the
+small chip of tests/silicon/rtl/chips.py.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "rtl")]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "silicon" / "rtl")]
 
 from chip_parts import (  # noqa: E402
     SILICON,
@@ -46,16 +46,16 @@ from chips import DRAWN, build_model, shape_of  # noqa: E402
 from test_chip import PROMPTS  # noqa: E402
 from test_chip_parts import ONE, SEVERAL  # noqa: E402
 
+from hnlpu.arithmetic.fixed_point import inverse_temperature  # noqa: E402
 from hnlpu.errors import ToolFailed  # noqa: E402
-from hnlpu.numerics import inverse_temperature  # noqa: E402
-from hnlpu.rtl import (  # noqa: E402
+from hnlpu.silicon.rtl import (  # noqa: E402
     Coverage,
     merge_coverage,
     read_coverage,
 )
-from hnlpu.rtl._tools import run_verilator  # noqa: E402
-from hnlpu.rtl.chip import ChipRun, Request, build_chip, simulate_chip, write_chip  # noqa: E402
-from hnlpu.rtl.chip._write import bench_options  # noqa: E402
+from hnlpu.silicon.rtl._tools import run_verilator  # noqa: E402
+from hnlpu.silicon.rtl.chip import ChipRun, Request, build_chip, simulate_chip, write_chip  # noqa: E402
+from hnlpu.silicon.rtl.chip._write import bench_options  # noqa: E402
 from mutation import edits  # noqa: E402
 
 REQUESTS = [

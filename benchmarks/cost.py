@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hnlpu.audit import audit
-from hnlpu.catalog import load_model, load_system
-from hnlpu.cost import Demand, assume, bands, buyers_map, estimate, reproduce
+from hnlpu.system.audit import audit
+from hnlpu.system.catalog import load_model, load_system
+from hnlpu.system.cost import Demand, assume, bands, buyers_map, estimate, reproduce
 
 POINTS = 10_000
 RUNS = 7

@@ -31,10 +31,10 @@ from typing import Any
 
 import numpy as np
 
-from hnlpu.emulate import open_language_model
-from hnlpu.hardwire import machine, open_build
-from hnlpu.kernels import load
-from hnlpu.kernels._compile import system_compiler, zig_compiler
+from hnlpu.run.emulate import open_language_model
+from hnlpu.run.kernels import load
+from hnlpu.run.kernels._compile import system_compiler, zig_compiler
+from hnlpu.silicon.hardwire import machine, open_build
 from synthetic import GPT_OSS_20B, write_checkpoint
 
 HERE = Path(__file__).parent

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from hnlpu.emulate import LanguageModel, open_language_model
+from hnlpu.run.emulate import LanguageModel, open_language_model
 
 
 def one_run(model: LanguageModel, prompt: list[int], tokens: int) -> tuple[float, float]:

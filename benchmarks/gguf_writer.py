@@ -17,9 +17,9 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.checkpoint import EMBEDDING, FINAL_NORM, UNEMBEDDING, layer_prefix
-from hnlpu.hardwire import Build, HardwiredMatrix
-from hnlpu.quantize import unpack
+from hnlpu.arithmetic.mx import unpack
+from hnlpu.model.checkpoint import EMBEDDING, FINAL_NORM, UNEMBEDDING, layer_prefix
+from hnlpu.silicon.hardwire import Build, HardwiredMatrix
 
 ALIGNMENT = 32
 F32, BF16, MXFP4 = 0, 30, 39  # ggml_type

@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hnlpu.emulate import HardwiredWeights
-from hnlpu.engine._device import INTERPRETER, load_gpu_model, open_device
-from hnlpu.engine._forward import Turns
-from hnlpu.engine._pages import PAGE
 from hnlpu.errors import HnlpuError
-from hnlpu.hardwire import Build, build, open_build
+from hnlpu.run.emulate import HardwiredWeights
+from hnlpu.run.engine._device import INTERPRETER, load_gpu_model, open_device
+from hnlpu.run.engine._forward import Turns
+from hnlpu.run.engine._pages import PAGE
+from hnlpu.silicon.hardwire import Build, build, open_build
 from synthetic import add_size_options, config_of, write_checkpoint
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def ours(opened: Build, device: torch.device, options: argparse.Namespace) -> li
     """Seconds of one decode step, from token ids to logits, by batch."""
     import torch
 
-    from hnlpu.kernels.gpu import Cache, Inputs, Places, Steps, unembed
+    from hnlpu.run.kernels.gpu import Cache, Inputs, Places, Steps, unembed
 
     a = opened.architecture
     model = load_gpu_model(HardwiredWeights(opened), device)

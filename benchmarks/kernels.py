@@ -4,7 +4,7 @@ The emulator's ways to sum are compared by weights multiplied per second
 (tokens x rows x columns / time) over numbers of tokens.  For each pair of a way
 for few tokens and a way for many, the first number of tokens at which the
 latter wins is one more than `few_tokens` in kernels.c (by planes of
-activations: two at 12 bits, one at 8) or `hnlpu.emulate._projection.FEW_TOKENS`
+activations: two at 12 bits, one at 8) or `hnlpu.run.emulate._projection.FEW_TOKENS`
 should be.  The golden model in plain Python stands beside them.
 
     python benchmarks/kernels.py
@@ -23,10 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from hnlpu.emulate import one_blas_thread, ways_to_sum
-from hnlpu.hardwire import Digit, HardwiredMatrix, golden, row_facts
-from hnlpu.kernels import load
-from hnlpu.quantize import quantize_digits, unpack
+from hnlpu.arithmetic import golden
+from hnlpu.arithmetic.mx import quantize_digits, unpack
+from hnlpu.run.emulate import one_blas_thread, ways_to_sum
+from hnlpu.run.kernels import load
+from hnlpu.silicon.hardwire import Digit, HardwiredMatrix, row_facts
 
 SHAPES = ((1024, 1024), (2880, 2880))  # rows, columns
 TOKENS = (1, 2, 4, 8, 12, 16, 32, 64, 256)

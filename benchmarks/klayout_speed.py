@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from hnlpu.embed import ArrayKind, Taps, TileShape, canonical
-from hnlpu.masks._klayout import check_rules, extract_netlist
-from hnlpu.masks._named_weights import weights_of_names
-from hnlpu.masks._wires import check_wires
-from hnlpu.technology import load_technology
+from hnlpu.silicon.embed import ArrayKind, Taps, TileShape, canonical
+from hnlpu.silicon.masks._klayout import check_rules, extract_netlist
+from hnlpu.silicon.masks._named_weights import weights_of_names
+from hnlpu.silicon.masks._wires import check_wires
+from hnlpu.silicon.technology import load_technology
 
 SHAPE = TileShape(64, 4)
 KINDS = (ArrayKind("taps", 1, 1, 0), ArrayKind("taps", 1, 1, 2), ArrayKind("taps", 1, 8, 2))

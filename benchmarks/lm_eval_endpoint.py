@@ -22,7 +22,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hnlpu.emulate import open_language_model
+from hnlpu.run.emulate import open_language_model
 
 ROOT = Path(__file__).parents[1]
 CONTEXT = 1024

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hnlpu.emulate import open_language_model
+from hnlpu.run.emulate import open_language_model
 
 PROMPTS = (
     "import os\n\n\nclass Queue:\n", "def add(a, b):\n", "# The list of\n", "for i in range(10):\n",

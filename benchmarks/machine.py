@@ -12,16 +12,16 @@ import resource
 import time
 from dataclasses import replace
 
-from hnlpu.catalog import load_model, load_system
-from hnlpu.explore import load_options, make_problem, search
-from hnlpu.machine import (
+from hnlpu.system.catalog import load_model, load_system
+from hnlpu.system.explore import load_options, make_problem, search
+from hnlpu.system.machine import (
     kv_state,
     largest_demand,
     specification,
     token_costs,
     token_work,
 )
-from hnlpu.machine._run import run_decode
+from hnlpu.system.machine._run import run_decode
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from hnlpu.embed import (
+from hnlpu.silicon.embed import (
     ArrayKind,
     Regions,
     Scheme,
@@ -42,20 +42,26 @@ from hnlpu.embed import (
     open_scheme,
     tracks_needed,
 )
-from hnlpu.hardwire import build, open_build
-from hnlpu.masks import TileSource
-from hnlpu.masks._cells import base_name, base_payload, read_tile, shared_cells, tile_payload
-from hnlpu.masks._decode import decode_taps
-from hnlpu.masks._def import def_lines
-from hnlpu.masks._extract import Base
-from hnlpu.masks._gds import gds_cell
-from hnlpu.masks._oasis_cell import Cell
-from hnlpu.masks._oasis_read import parse_cell
-from hnlpu.masks._oasis_write import cell_record
-from hnlpu.masks._tcl import tcl_lines
-from hnlpu.masks._via_map import npy_bytes, via_map, via_sites
-from hnlpu.place import find_tiles
-from hnlpu.technology import load_technology
+from hnlpu.silicon.hardwire import build, open_build
+from hnlpu.silicon.masks import TileSource
+from hnlpu.silicon.masks._cells import (
+    base_name,
+    base_payload,
+    read_tile,
+    shared_cells,
+    tile_payload,
+)
+from hnlpu.silicon.masks._decode import decode_taps
+from hnlpu.silicon.masks._def import def_lines
+from hnlpu.silicon.masks._extract import Base
+from hnlpu.silicon.masks._gds import gds_cell
+from hnlpu.silicon.masks._oasis_cell import Cell
+from hnlpu.silicon.masks._oasis_read import parse_cell
+from hnlpu.silicon.masks._oasis_write import cell_record
+from hnlpu.silicon.masks._tcl import tcl_lines
+from hnlpu.silicon.masks._via_map import npy_bytes, via_map, via_sites
+from hnlpu.silicon.place import find_tiles
+from hnlpu.silicon.technology import load_technology
 from masks_chip import add_chip_options, chip_run, show_chip
 from masks_product import product_rows, show_product
 from regions import RANGES, digits_of

@@ -25,13 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from hnlpu.embed import Taps, TileDigits, TileShape, canonical
-from hnlpu.masks._cells import base_payload, read_tile, shared_cells, tile_payload
-from hnlpu.masks._decode import decode_taps
-from hnlpu.masks._extract import Base
-from hnlpu.masks._oasis_read import parse_cell
-from hnlpu.masks._oasis_write import OasisWriter, cell_record
-from hnlpu.masks._via_map import via_sites
+from hnlpu.silicon.embed import Taps, TileDigits, TileShape, canonical
+from hnlpu.silicon.masks._cells import base_payload, read_tile, shared_cells, tile_payload
+from hnlpu.silicon.masks._decode import decode_taps
+from hnlpu.silicon.masks._extract import Base
+from hnlpu.silicon.masks._oasis_read import parse_cell
+from hnlpu.silicon.masks._oasis_write import OasisWriter, cell_record
+from hnlpu.silicon.masks._via_map import via_sites
 from regions import digits_of
 
 TILES_A_FILE = 256

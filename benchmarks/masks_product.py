@@ -17,9 +17,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hnlpu.hardwire import Build, build, open_build
-from hnlpu.masks import CheckTiles, build_digest, jobs, open_masks, open_workers, write_masks
-from hnlpu.place import find_tiles
+from hnlpu.silicon.hardwire import Build, build, open_build
+from hnlpu.silicon.masks import (
+    CheckTiles,
+    build_digest,
+    jobs,
+    open_masks,
+    open_workers,
+    write_masks,
+)
+from hnlpu.silicon.place import find_tiles
 from synthetic import GPT_OSS_20B, write_checkpoint
 
 LARGE = GPT_OSS_20B | {

@@ -26,10 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hnlpu.embed import ArrayKind, TileDigits, tracks_needed
-from hnlpu.place import Array, Tile
-from hnlpu.quantize import pack
-from hnlpu.rtl import (
+from hnlpu.arithmetic.mx import pack
+from hnlpu.silicon.embed import ArrayKind, TileDigits, tracks_needed
+from hnlpu.silicon.place import Array, Tile
+from hnlpu.silicon.rtl import (
     Unit,
     array_shape,
     file_list,
@@ -39,10 +39,10 @@ from hnlpu.rtl import (
     tile_wiring,
     top,
 )
-from hnlpu.rtl._simulate import STALLS
-from hnlpu.rtl._tools import find_tool
-from hnlpu.rtl._write import bench_options
-from hnlpu.technology import load_technology
+from hnlpu.silicon.rtl._simulate import STALLS
+from hnlpu.silicon.rtl._tools import find_tool
+from hnlpu.silicon.rtl._write import bench_options
+from hnlpu.silicon.technology import load_technology
 
 KINDS = {
     "taps": ArrayKind("taps", 1, 1, 2),
@@ -227,7 +227,7 @@ def draw(designs: list[Design], count: int, seed: int) -> list[Mutant]:
 
 
 class Checker:
-    """Simulates mutants as `hnlpu.rtl.simulate` does; Verilator's own library is compiled once."""
+    """Simulates mutants as `rtl.simulate` does; Verilator's own library is compiled once."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -311,9 +311,9 @@ class Checker:
 
 def find_bench() -> Path:
     """Folder of the benches of hnlpu."""
-    import hnlpu.rtl
+    import hnlpu.silicon.rtl
 
-    return Path(hnlpu.rtl.__file__).parent / "bench"
+    return Path(hnlpu.silicon.rtl.__file__).parent / "bench"
 
 
 def equivalent(mutant: Mutant, folder: Path) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.rtl._adders import add_columns
+from hnlpu.silicon.rtl._adders import add_columns
 
 UInt64 = npt.NDArray[np.uint64]
 Bits = list[str]

@@ -24,14 +24,14 @@ import numpy as np
 from numba import njit
 
 import hnlpu
-from hnlpu import numerics
-from hnlpu.numerics._functions import inverse_root, sine
+from hnlpu.arithmetic import fixed_point
+from hnlpu.arithmetic.fixed_point._functions import inverse_root, sine
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 import corpus
 
-ONE = 1 << numerics.FRACTION
-UNIT = 1 << numerics.UNIT_FRACTION
+ONE = 1 << fixed_point.FRACTION
+UNIT = 1 << fixed_point.UNIT_FRACTION
 KINDS = ("float", "chip")
 
 
@@ -64,16 +64,16 @@ def _each(function: Any, inputs: Any) -> Any:
 
 def values(random: np.random.Generator, *shape: int, spread: float = 1.0) -> Any:
     """Normal numbers as values."""
-    return numerics.to_fixed(spread * random.standard_normal(shape))
+    return fixed_point.to_fixed(spread * random.standard_normal(shape))
 
 
 def scalar_errors(random: np.random.Generator) -> Iterator[tuple[str, str, float, str]]:
     """(function, inputs, largest error, its unit) of the functions of one value."""
     u = np.arange((1 << 22) + 1)
-    found = _each(numerics.exponential, u)
+    found = _each(fixed_point.exponential, u)
     yield "exponential", "all of 0 to 64", np.abs(found / UNIT - np.exp(-u / ONE)).max(), "1"
     z = np.arange(-(1 << 20), (1 << 20) + 1)
-    found = _each(numerics.sigmoid, z)
+    found = _each(fixed_point.sigmoid, z)
     yield (
         "sigmoid",
         "all of -16 to 16",
@@ -81,7 +81,7 @@ def scalar_errors(random: np.random.Generator) -> Iterator[tuple[str, str, float
         "1",
     )
     angles = random.integers(0, 1 << 32, 2_000_000)
-    table = numerics.sine_table(1.0)
+    table = fixed_point.sine_table(1.0)
     found = np.array([sine(int(angle), table) for angle in angles[:200_000]])
     exact = np.sin(angles[:200_000] / 2.0**31 * math.pi)
     yield "sine", "200,000 angles", np.abs(found / UNIT - exact).max(), "1"
@@ -95,13 +95,15 @@ def vector_errors(random: np.random.Generator) -> Iterator[tuple[str, str, float
     n, eps = 2880, 1e-5
     for spread in (0.05, 1.0, 100.0):
         x, w = values(random, 200, n, spread=spread), np.abs(random.standard_normal(n)) + 0.5
-        found = numerics.norm(x, numerics.norm_weights(w), numerics.norm_epsilon(eps, n))
+        found = fixed_point.norm(x, fixed_point.norm_weights(w), fixed_point.norm_epsilon(eps, n))
         wide = x / ONE
         exact = wide / np.sqrt((wide**2).mean(1, keepdims=True) + eps) * w
         yield "norm", f"2880 values, spread {spread:g}", np.abs(found / ONE - exact).max(), "2^-16"
     frequencies = (150_000.0 ** -(np.arange(32) / 32)).astype(np.float32)
     positions = random.integers(0, 131_072, 500)
-    turned = numerics.rotations(positions, numerics.turns(frequencies), numerics.sine_table(1.0))
+    turned = fixed_point.rotations(
+        positions, fixed_point.turns(frequencies), fixed_point.sine_table(1.0)
+    )
     angles = positions[:, None] * frequencies.astype(np.float64)
     error = np.abs(turned / UNIT - [np.cos(angles), np.sin(angles)])
     near = positions < 4096
@@ -110,7 +112,7 @@ def vector_errors(random: np.random.Generator) -> Iterator[tuple[str, str, float
     x = values(random, 500, 8, 64, spread=4.0)
     exact = x[..., :32] + 1j * x[..., 32:]
     exact = exact / ONE * (turned[0] + 1j * turned[1])[:, None] / UNIT
-    numerics.rotate(x, turned)
+    fixed_point.rotate(x, turned)
     error = np.maximum(
         np.abs(x[..., :32] / ONE - exact.real), np.abs(x[..., 32:] / ONE - exact.imag)
     )
@@ -120,16 +122,16 @@ def vector_errors(random: np.random.Generator) -> Iterator[tuple[str, str, float
     x = values(random, 500, 2 * n, spread=4.0)
     gate, up = np.minimum(x[:, ::2] / ONE, 7), np.clip(x[:, 1::2] / ONE, -7, 7)
     exact = (up + 1) * gate / (1 + np.exp(-1.702 * gate))
-    found = numerics.swiglu(x, int(numerics.to_fixed(np.array(1.702))), 7 * ONE)
+    found = fixed_point.swiglu(x, int(fixed_point.to_fixed(np.array(1.702))), 7 * ONE)
     yield "swiglu", "values of spread 4", np.abs(found / ONE - exact).max(), "2^-16"
     logits = values(random, 5000, 32, spread=2.0)
-    chosen, shares = numerics.route(logits, 4)
+    chosen, shares = fixed_point.route(logits, 4)
     exact = np.exp(np.take_along_axis(logits, chosen, 1) / ONE)
     exact /= exact.sum(1, keepdims=True)
     yield "route", "4 of 32 logits of spread 2", np.abs(shares / UNIT - exact).max(), "1"
     outputs, x = values(random, 500, 4, n), values(random, 500, n)
     exact = x + (outputs * shares[:500, :, None] / UNIT).sum(1)
-    numerics.mix(x, outputs, shares[:500])
+    fixed_point.mix(x, outputs, shares[:500])
     yield "mix", "4 experts, given shares", np.abs(x - exact).max() / ONE, "2^-16"
 
 
@@ -138,9 +140,9 @@ def attention_error(random: np.random.Generator, context: int) -> float:
     heads, groups, size = 8, 2, 64
     q, sinks = values(random, 8, heads, size, spread=2.0), values(random, heads)
     k, v = (values(random, groups, context, size, spread=1.5) for _ in range(2))
-    found = numerics.attend(
-        numerics.to_keys(q, numerics.query_factor(size)), numerics.to_keys(k, ONE),
-        numerics.to_keys(v, ONE), context - 8, 0, sinks,
+    found = fixed_point.attend(
+        fixed_point.to_keys(q, fixed_point.query_factor(size)), fixed_point.to_keys(k, ONE),
+        fixed_point.to_keys(v, ONE), context - 8, 0, sinks,
     )  # fmt: skip
     largest = 0.0
     for token in range(8):

@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from activity import SAMPLED, Energy, Int64, accumulated, read_assumed, serial, taps_energy
-from hnlpu.embed import ArrayKind, Regions, Taps, TileDigits, tracks_needed
-from hnlpu.embed._regions_values import values_of_words
-from hnlpu.quantize import TWICE_E2M1, pack, quantize_mxfp4, unpack
-from hnlpu.rtl import Part, array_shape, count_parts, synthesize
-from hnlpu.rtl._modules import part
-from hnlpu.technology import load_technology
+from hnlpu.arithmetic.mx import TWICE_E2M1, pack, quantize_mxfp4, unpack
+from hnlpu.silicon.embed import ArrayKind, Regions, Taps, TileDigits, tracks_needed
+from hnlpu.silicon.embed._regions_values import values_of_words
+from hnlpu.silicon.rtl import Part, array_shape, count_parts, synthesize
+from hnlpu.silicon.rtl._modules import part
+from hnlpu.silicon.technology import load_technology
 from netlists import Bits, Netlist, integers, lanes, toggled
 
 INPUTS, OUTPUTS, BITS = 1024, 128, 8
@@ -194,7 +194,7 @@ def mac_array(twice: Int64, vectors: Int64, energy: Energy) -> Way:
 
 
 def taps(codes: npt.NDArray[np.uint8], vectors: Int64, energy: Energy) -> Way:
-    """The taps array of hnlpu.rtl."""
+    """The taps array of hnlpu.silicon.rtl."""
     shape = array_shape(ArrayKind("taps", 1, 1, 0), OUTPUTS, (INPUTS // 32,), BITS)
     found = synthesize(shape, N5.silicon)
     shifts = np.zeros((OUTPUTS, INPUTS // 32), np.int64)
@@ -205,7 +205,7 @@ def taps(codes: npt.NDArray[np.uint8], vectors: Int64, energy: Energy) -> Way:
 
 
 def regions(codes: npt.NDArray[np.uint8], twice: Int64, vectors: Int64, energy: Energy) -> Way:
-    """The regions array of hnlpu.rtl, its metal as routed."""
+    """The regions array of hnlpu.silicon.rtl, its metal as routed."""
     kind = ArrayKind("regions", 1, 1, 0, GROUP)
     digits = TileDigits(
         pack(codes).reshape(OUTPUTS, -1, 16), np.zeros((OUTPUTS, INPUTS // 32), np.uint8)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import argparse
 
-from hnlpu.checkpoint import Architecture, matrix_shapes
-from hnlpu.place import Embedding, make_target, place, placement_facts
+from hnlpu.model.checkpoint import Architecture, matrix_shapes
+from hnlpu.silicon.place import Embedding, make_target, place, placement_facts
 
 GPT_OSS_120B = {
     "vocab_size": 201_088, "hidden_size": 2880, "intermediate_size": 2880,

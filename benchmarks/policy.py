@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 import hnlpu
-from hnlpu.hardwire import open_build
+from hnlpu.silicon.hardwire import open_build
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 import corpus

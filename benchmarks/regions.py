@@ -19,17 +19,17 @@ from typing import Any
 
 import numpy as np
 
-from hnlpu.embed import ArrayKind, Regions, TileDigits, TileShape, canonical, tracks_needed
-from hnlpu.embed._kind import DEFAULT_GROUP
-from hnlpu.masks._klayout import check_rules, extract_netlist
-from hnlpu.masks._named_weights import weights_of_names
-from hnlpu.masks._oasis_read import parse_cell
-from hnlpu.masks._oasis_regions import regions_payload
-from hnlpu.masks._oasis_write import cell_record
-from hnlpu.masks._proof import proof_tile
-from hnlpu.masks._wires import check_wires
-from hnlpu.quantize import quantize_mxfp4, zero_blocks
-from hnlpu.technology import Technology, load_technology
+from hnlpu.arithmetic.mx import quantize_mxfp4, zero_blocks
+from hnlpu.silicon.embed import ArrayKind, Regions, TileDigits, TileShape, canonical, tracks_needed
+from hnlpu.silicon.embed._kind import DEFAULT_GROUP
+from hnlpu.silicon.masks._klayout import check_rules, extract_netlist
+from hnlpu.silicon.masks._named_weights import weights_of_names
+from hnlpu.silicon.masks._oasis_read import parse_cell
+from hnlpu.silicon.masks._oasis_regions import regions_payload
+from hnlpu.silicon.masks._oasis_write import cell_record
+from hnlpu.silicon.masks._proof import proof_tile
+from hnlpu.silicon.masks._wires import check_wires
+from hnlpu.silicon.technology import Technology, load_technology
 
 WEIGHTS: dict[str, Callable[[np.random.Generator, tuple[int, int]], Any]] = {
     "Gaussian": lambda random, shape: random.standard_normal(shape),

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hnlpu.embed import ArrayKind, Regions, Taps, TileDigits, tracks_needed
-from hnlpu.rtl import ArrayShape, Library, array_shape, map_cells, synthesize, tile_wiring
-from hnlpu.technology import load_technology
+from hnlpu.silicon.embed import ArrayKind, Regions, Taps, TileDigits, tracks_needed
+from hnlpu.silicon.rtl import ArrayShape, Library, array_shape, map_cells, synthesize, tile_wiring
+from hnlpu.silicon.technology import load_technology
 from sharing import sharing
 
 ROWS, BLOCKS = 256, 32

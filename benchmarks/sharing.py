@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from activity import Energy, read_assumed, taps_energy
-from hnlpu.embed import BLOCK, ArrayKind, Taps
-from hnlpu.quantize import quantize_mxfp4, unpack
-from hnlpu.rtl import array_shape, synthesize
-from hnlpu.technology import load_technology
+from hnlpu.arithmetic.mx import BLOCK, quantize_mxfp4, unpack
+from hnlpu.silicon.embed import ArrayKind, Taps
+from hnlpu.silicon.rtl import array_shape, synthesize
+from hnlpu.silicon.technology import load_technology
 
 NEURONS, BLOCKS, BITS, REACH = 1024, 32, 8, 2
 PAPER = 10.8

@@ -29,8 +29,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.checkpoint import BLOCK, Architecture, matrix_shapes, read_architecture, vector_shapes
-from hnlpu.hardwire._writer import SafetensorsWriter
+from hnlpu.arithmetic.mx import BLOCK
+from hnlpu.model.checkpoint import Architecture, matrix_shapes, read_architecture, vector_shapes
+from hnlpu.silicon.hardwire._writer import SafetensorsWriter
 
 Tensors = dict[str, tuple[str, tuple[int, ...]]]
 

@@ -12,13 +12,13 @@ import sys
 import time
 from typing import Any
 
-from hnlpu.embed import ArrayKind, Taps, TileShape, programmable_masks
-from hnlpu.embed._kind import SCALE_RANGES
-from hnlpu.masks._klayout import check_rules, extract_netlist
-from hnlpu.masks._named_weights import weights_of_names
-from hnlpu.masks._proof import proof_tile
-from hnlpu.masks._wires import check_wires
-from hnlpu.technology import load_technology, technology_names
+from hnlpu.silicon.embed import ArrayKind, Taps, TileShape, programmable_masks
+from hnlpu.silicon.embed._kind import SCALE_RANGES
+from hnlpu.silicon.masks._klayout import check_rules, extract_netlist
+from hnlpu.silicon.masks._named_weights import weights_of_names
+from hnlpu.silicon.masks._proof import proof_tile
+from hnlpu.silicon.masks._wires import check_wires
+from hnlpu.silicon.technology import load_technology, technology_names
 
 KINDS = (
     ArrayKind("taps", 1, 1, 0), ArrayKind("taps", 1, 1, 2), ArrayKind("taps", 1, 1, 8),

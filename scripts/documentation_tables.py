@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hnlpu.audit import audit
-from hnlpu.catalog import load_model, load_system, model_names
-from hnlpu.cost import (
+from hnlpu.system.audit import audit
+from hnlpu.system.catalog import load_model, load_system, model_names
+from hnlpu.system.cost import (
     Assumptions,
     Bar,
     BuyersMap,

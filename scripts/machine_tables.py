@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hnlpu.catalog import load_model, load_system
-from hnlpu.machine import (
+from hnlpu.system.catalog import load_model, load_system
+from hnlpu.system.machine import (
     RESOURCES,
     Load,
     Simulation,

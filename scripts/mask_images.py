@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 import hnlpu
-from hnlpu.embed import (
+from hnlpu.arithmetic.mx import TWICE_E2M1
+from hnlpu.silicon.embed import (
     ArrayKind,
     Label,
     Scheme,
@@ -27,11 +28,10 @@ from hnlpu.embed import (
     open_scheme,
     tracks_needed,
 )
-from hnlpu.hardwire import open_build
-from hnlpu.masks.picture import Detail, Spot, Tag, detail_svg, draw_png, subject_of
-from hnlpu.place import find_tiles
-from hnlpu.quantize import TWICE_E2M1
-from hnlpu.technology import FIXED, PROGRAMMABLE, load_technology
+from hnlpu.silicon.hardwire import open_build
+from hnlpu.silicon.masks.picture import Detail, Spot, Tag, detail_svg, draw_png, subject_of
+from hnlpu.silicon.place import find_tiles
+from hnlpu.silicon.technology import FIXED, PROGRAMMABLE, load_technology
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, assert_never, get_args
 
-from hnlpu.families import network_of
-from hnlpu.network import (
+from hnlpu.model.families import network_of
+from hnlpu.model.network import (
     Append,
     Network,
     Replace,
@@ -22,7 +22,7 @@ from hnlpu.network import (
     ops,
     regions,
 )
-from hnlpu.network.ops import Op
+from hnlpu.model.network.ops import Op
 
 PAGE = Path(__file__).parents[1] / "docs" / "networks.md"
 MODELS: dict[str, dict[str, Any]] = {

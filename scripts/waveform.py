@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hnlpu.hardwire import open_build
-from hnlpu.report._svg import element, join, line, text
-from hnlpu.rtl.chip import Op, Program, chip_shape, make_program
+from hnlpu.insight.report._svg import element, join, line, text
+from hnlpu.silicon.hardwire import open_build
+from hnlpu.silicon.rtl.chip import Op, Program, chip_shape, make_program
 
 WIDTH, LEFT, ROW, TOP = 1180, 150, 22, 46
 COLOURS = {

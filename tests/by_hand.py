@@ -1,6 +1,6 @@
 """docs/vector-unit.md again, from its text alone: whole numbers of any size and exact fractions.
 
-Slow on purpose and without a line of `hnlpu.numerics`: no width can overflow here, so a
+Slow on purpose and without a line of `fixed_point`: no width can overflow here, so a
 difference is an overflow there, or one of the two reads the specification wrongly.
 Tables come from 50 digits of `decimal`, not from float64.
 """

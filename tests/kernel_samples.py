@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hnlpu.hardwire import Digit, HardwiredMatrix, row_facts
+from hnlpu.silicon.hardwire import Digit, HardwiredMatrix, row_facts
 
 
 def random_matrix(random, rows, blocks, digits, spread, bias=False):

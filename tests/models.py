@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from helpers import make_config
-from hnlpu.checkpoint import Architecture, matrix_shapes
-from hnlpu.place import Embedding, Placement, Target, make_target, place
+from hnlpu.model.checkpoint import Architecture, matrix_shapes
+from hnlpu.silicon.place import Embedding, Placement, Target, make_target, place
 
 GPT_OSS_120B: dict[str, Any] = {
     "hidden": 2880, "intermediate": 2880, "layers": 36, "heads": 64, "kv_heads": 8, "head_dim": 64,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from hnlpu.network import (
+from hnlpu.model.network import (
     Append,
     Builder,
     Cut,
@@ -22,7 +22,7 @@ from hnlpu.network import (
     Value,
     ops,
 )
-from hnlpu.network.composites import attend, causal_conv, dense, dense_all, norm, route
+from hnlpu.model.network.composites import attend, causal_conv, dense, dense_all, norm, route
 
 
 def tensor_matrix(name: str, rows: int, columns: int, **of: object) -> Matrix:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hnlpu.embed import LayerKey, Rectangles, Regions, TileDigits, TileShape
-from hnlpu.technology import PROGRAMMABLE
+from hnlpu.silicon.embed import LayerKey, Rectangles, Regions, TileDigits, TileShape
+from hnlpu.silicon.technology import PROGRAMMABLE
 
 Drawn = dict[LayerKey, Rectangles]
 Damage = Callable[[Regions, TileShape, Drawn, np.random.Generator], int]

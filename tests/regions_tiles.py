@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from hnlpu.embed import (
+from hnlpu.arithmetic.mx import pack, quantize_mxfp4, zero_blocks
+from hnlpu.silicon.embed import (
     ArrayKind,
     Layout,
     Regions,
@@ -16,8 +17,7 @@ from hnlpu.embed import (
     canonical,
     tracks_needed,
 )
-from hnlpu.quantize import pack, quantize_mxfp4, zero_blocks
-from hnlpu.technology import load_technology
+from hnlpu.silicon.technology import load_technology
 
 CODES = np.array([code for code in range(16) if code != 8], np.uint8)
 

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from hnlpu.kernels import load
+from hnlpu.run.kernels import load
 
 SCRIPT = """
 import sys
 import hnlpu
-from hnlpu.engine import Engine, Request
+from hnlpu.run.engine import Engine, Request
 model = hnlpu.open(sys.argv[1])
 tokens = [t.id for t in model.generate([1, 2, 3], max_tokens=3, ignore_end=True)]
 (result,) = Engine(model).run([Request((1, 2, 3), max_tokens=3, ignore_end=True)])
@@ -18,7 +18,7 @@ assert list(result.tokens) == tokens
 model.score([1, 2, 3])
 print("numba" in sys.modules)
 assert "pint" not in sys.modules  # a registry of units, 6 MB
-from hnlpu.emulate import ways_to_sum, vector_unit
+from hnlpu.run.emulate import ways_to_sum, vector_unit
 import numpy as np
 vector_unit.rms_norm(np.ones((1, 4), np.float32), np.ones(4, np.float32), 1e-5)
 print("numba" in sys.modules)
@@ -35,8 +35,8 @@ def test_a_model_in_c_runs_without_numba(tiny_build):
 
 def test_functions_and_folders_of_one_name_stay_apart():
     import hnlpu
-    import hnlpu.report
-    import hnlpu.verify
+    import hnlpu.insight.report
+    import hnlpu.insight.verify
 
     assert callable(hnlpu.report)
     assert callable(hnlpu.verify)

@@ -27,8 +27,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import hnlpu
-from hnlpu.emulate import LanguageModel, open_language_model
-from hnlpu.engine import Engine, Request, read_adapter
+from hnlpu.run.emulate import LanguageModel, open_language_model
+from hnlpu.run.engine import Engine, Request, read_adapter
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
 WINDOW = 256  # tokens that are learnt from, or scored, together

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hnlpu.quantize import quantize_mxfp4
+from hnlpu.arithmetic.mx import quantize_mxfp4
 from model import Shape, mxfp4_grid
 from vocabulary import END_OF_TEXT, PADDING
 

@@ -16,8 +16,8 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.api.registry import register_model
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
-from hnlpu.emulate import open_language_model
-from hnlpu.engine import Engine, Limits, Request, Sampling, likelihoods
+from hnlpu.run.emulate import open_language_model
+from hnlpu.run.engine import Engine, Limits, Request, Sampling, likelihoods
 
 LONGEST_ANSWER = 256  # tokens, where a task does not say
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from typer.main import get_command
 
+from hnlpu.arithmetic import golden
+from hnlpu.arithmetic.mx import pack
 from hnlpu.cli._app import app
-from hnlpu.emulate import integer_sums, quantize_activations
-from hnlpu.hardwire import Digit, HardwiredMatrix, golden, row_facts
-from hnlpu.quantize import pack
+from hnlpu.run.emulate import integer_sums, quantize_activations
+from hnlpu.silicon.hardwire import Digit, HardwiredMatrix, row_facts
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

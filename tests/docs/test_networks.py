@@ -11,8 +11,8 @@ from typing import Any, get_args
 import pytest
 
 from hnlpu.errors import MalformedNetwork
-from hnlpu.network import check, composites, ops
-from hnlpu.network._check import place_of
+from hnlpu.model.network import check, composites, ops
+from hnlpu.model.network._check import place_of
 from network_samples import every_operation
 
 ROOT = Path(__file__).parents[2]

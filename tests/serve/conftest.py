@@ -15,7 +15,7 @@ import pytest
 import requests
 
 import hnlpu
-from hnlpu.emulate import LanguageModel, open_language_model
+from hnlpu.run.emulate import LanguageModel, open_language_model
 
 ROOT = Path(__file__).parents[2]
 

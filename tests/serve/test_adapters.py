@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from hnlpu.engine import Engine, Request, read_adapter
+from hnlpu.run.engine import Engine, Request, read_adapter
 
 RANK = 2
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import hnlpu
 from helpers import write_checkpoint
-from hnlpu.emulate import open_language_model
 from hnlpu.errors import InvalidInput
+from hnlpu.run.emulate import open_language_model
 from hnlpu.serve._chat import ChatTemplate
 from hnlpu.serve._harmony import MARKS, HarmonyAnswer
 

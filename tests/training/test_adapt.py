@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from helpers import write_checkpoint, write_tokenizer
-from hnlpu.emulate import open_language_model
-from hnlpu.engine import Engine, Request, read_adapter
+from hnlpu.run.emulate import open_language_model
+from hnlpu.run.engine import Engine, Request, read_adapter
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import hnlpu
-from hnlpu.hardwire import open_build
+from hnlpu.silicon.hardwire import open_build
 
 torch = pytest.importorskip("torch")
 

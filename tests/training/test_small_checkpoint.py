@@ -9,7 +9,7 @@ import pytest
 
 import corpus
 import hnlpu
-from hnlpu.hardwire import open_build
+from hnlpu.silicon.hardwire import open_build
 
 SMALL = Path(__file__).parents[2] / "checkpoints" / "stdlib-140k"
 

@@ -25,8 +25,8 @@ def check(
     json: Json = False,
 ) -> None:
     """Whether an adapter fits a build, and its field-programmable neurons the budget."""
-    from hnlpu.engine import read_adapter
-    from hnlpu.hardwire import open_build
+    from hnlpu.run.engine import read_adapter
+    from hnlpu.silicon.hardwire import open_build
 
     if not 0 < budget <= 1:
         raise InvalidInput(f"--budget {budget}: must be above 0 and at most 1")

@@ -102,10 +102,10 @@ def build(
     json: Json = False,
 ) -> None:
     """Hardwire a checkpoint into a build directory."""
-    from hnlpu.hardwire import build as do_build
-    from hnlpu.hardwire import open_build, peak_memory_mb
-    from hnlpu.place import make_target
-    from hnlpu.quantize import make_policy
+    from hnlpu.model.policy import make_policy
+    from hnlpu.silicon.hardwire import build as do_build
+    from hnlpu.silicon.hardwire import open_build, peak_memory_mb
+    from hnlpu.silicon.place import make_target
 
     target = make_target(technology, scheme, chips, bank, group)
     policy = make_policy(
@@ -174,7 +174,7 @@ def verify(
     json: Json = False,
 ) -> None:
     """Prove a build: its files, every weight, its arithmetic and, on request, its metal."""
-    from hnlpu.verify import verify as do_verify
+    from hnlpu.insight.verify import verify as do_verify
 
     with progress_bar("verifying") as progress:
         result = do_verify(
@@ -230,7 +230,7 @@ def generate(
     json: Json = False,
 ) -> None:
     """Let the model continue a prompt."""
-    from hnlpu.emulate import open_language_model
+    from hnlpu.run.emulate import open_language_model
 
     if (prompt is None) == (tokens is None):
         raise InvalidInput("give either --prompt TEXT or --tokens 1,2,3")
@@ -286,7 +286,7 @@ def score(
     json: Json = False,
 ) -> None:
     """Log-probabilities and perplexity of a text under the model."""
-    from hnlpu.emulate import open_language_model
+    from hnlpu.run.emulate import open_language_model
 
     if sum(x is not None for x in (text, tokens, file)) != 1:
         raise InvalidInput("give one of --text TEXT, --tokens 1,2,3 or --file PATH")
@@ -336,7 +336,7 @@ def _adapted(model: Any, adapter: Path | None, device: str) -> Any:
     """The model, with the adapter or on the device that is asked for: all generate and score."""
     if adapter is None and device == "cpu":
         return model
-    from hnlpu.engine import Adapted
+    from hnlpu.run.engine import Adapted
 
     return Adapted(model, adapter, device)
 
@@ -381,7 +381,7 @@ def report(
     json: Json = False,
 ) -> None:
     """Write a self-contained HTML page about a build."""
-    from hnlpu.report import report as do_report
+    from hnlpu.insight.report import report as do_report
 
     passage = None if text is None else read_text(text)
     with waiting("measuring and drawing"):

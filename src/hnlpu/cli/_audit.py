@@ -12,7 +12,7 @@ from hnlpu.cli._cost import ModelOption, SubjectArgument, SystemOption, open_sub
 from hnlpu.cli._output import out, print_json, waiting
 
 if TYPE_CHECKING:
-    from hnlpu.audit import Audit
+    from hnlpu.system.audit import Audit
 
 
 @app.command()
@@ -36,9 +36,9 @@ def audit(
     json: Json = False,
 ) -> None:
     """Claims of a hardwired design: computed, claimed, margin and verdict."""
-    from hnlpu.audit import audit as do_audit
-    from hnlpu.catalog import resized, system_names
-    from hnlpu.cost import assume, chips_needed
+    from hnlpu.system.audit import audit as do_audit
+    from hnlpu.system.catalog import resized, system_names
+    from hnlpu.system.cost import assume, chips_needed
 
     machine, what = open_subject(subject, model, system, None)
     if fit or (subject not in system_names() and not subject.endswith(".toml")):

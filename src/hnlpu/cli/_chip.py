@@ -66,10 +66,10 @@ def chip(
     """Write a build as one chip in SystemVerilog: token ids in, token ids out."""
     from hnlpu._paths import absolute
     from hnlpu.errors import InvalidInput, OutputExists
-    from hnlpu.hardwire import open_build
-    from hnlpu.rtl import require_simulator, require_yosys
-    from hnlpu.rtl.chip import build_chip, chip_shape, write_chip
-    from hnlpu.verify import check_chip
+    from hnlpu.insight.verify import check_chip
+    from hnlpu.silicon.hardwire import open_build
+    from hnlpu.silicon.rtl import require_simulator, require_yosys
+    from hnlpu.silicon.rtl.chip import build_chip, chip_shape, write_chip
 
     if simulate and not prompt:
         raise InvalidInput("--simulate needs something to go on with; give --prompt TEXT")
@@ -130,7 +130,7 @@ def chip(
 
 def _synthesize(target: Path, technology: Any, *, json: bool) -> list[dict[str, Any]]:
     """Count the units of the chip's core."""
-    from hnlpu.rtl.chip import synthesize_chip
+    from hnlpu.silicon.rtl.chip import synthesize_chip
 
     with waiting("synthesising the chip's core"):
         found = synthesize_chip(target, technology)
@@ -147,7 +147,7 @@ def _synthesize(target: Path, technology: Any, *, json: bool) -> list[dict[str, 
 
 
 def _tell(found: Any, build: Any) -> None:
-    from hnlpu.emulate import hardwired
+    from hnlpu.run.emulate import hardwired
 
     model = hardwired(build)
     for answer in found.answers:

@@ -15,8 +15,8 @@ from hnlpu.cli._output import out, print_json, waiting
 from hnlpu.errors import InvalidInput, OutputFailed
 
 if TYPE_CHECKING:
-    from hnlpu.catalog import System
-    from hnlpu.cost import Costing, Plan, Subject
+    from hnlpu.system.catalog import System
+    from hnlpu.system.cost import Costing, Plan, Subject
 
 SubjectArgument = Annotated[
     str,
@@ -64,9 +64,9 @@ def cost(
     json: Json = False,
 ) -> None:
     """Silicon, masks, design, ownership and carbon of a hardwired system."""
-    from hnlpu.catalog import load_system
-    from hnlpu.cost import Plan, bought_facts, cost_facts, tornado_svg
-    from hnlpu.cost import cost as do_cost
+    from hnlpu.system.catalog import load_system
+    from hnlpu.system.cost import Plan, bought_facts, cost_facts, tornado_svg
+    from hnlpu.system.cost import cost as do_cost
 
     if not 1 <= context <= 2**24:
         raise InvalidInput(f"--context {context}: give 1 to {2**24}")
@@ -111,8 +111,8 @@ def open_subject(
 
     Raises InvalidInput where they contradict each other.
     """
-    from hnlpu.catalog import load_model, load_system, system_names
-    from hnlpu.cost import subject_of_directory, subject_of_model
+    from hnlpu.system.catalog import load_model, load_system, system_names
+    from hnlpu.system.cost import subject_of_directory, subject_of_model
 
     if subject in system_names() or subject.endswith(".toml"):
         machine = load_system(subject)
@@ -135,7 +135,7 @@ def open_subject(
 
 def with_rate(plan: Plan, machine: System, what: Subject, context: int) -> Plan:
     """The plan with the rate that is given, or published for this model, or else its bound."""
-    from hnlpu.cost import assume, chips_needed, rate_bound
+    from hnlpu.system.cost import assume, chips_needed, rate_bound
 
     if plan.tokens_per_second is not None:
         return replace(plan, rate_source="given")
@@ -163,7 +163,7 @@ def _buyers(
     """From which volume hardwiring pays at the rival's best rate; None without rate or rent."""
     import numpy as np
 
-    from hnlpu.cost import Demand, buyers_map, buyers_svg
+    from hnlpu.system.cost import Demand, buyers_map, buyers_svg
 
     rates = [rate for rate in rival.rate if rate.model == c.subject.shape.name]
     dollars = rent if rent is not None else rival.rent.value if rival.rent else None

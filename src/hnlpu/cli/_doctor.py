@@ -153,9 +153,9 @@ def _kernels() -> Iterator[Finding]:
     try:
         import numpy as np
 
-        from hnlpu.emulate import ways_to_sum
-        from hnlpu.hardwire import Digit, HardwiredMatrix, row_facts
-        from hnlpu.kernels import load
+        from hnlpu.run.emulate import ways_to_sum
+        from hnlpu.run.kernels import load
+        from hnlpu.silicon.hardwire import Digit, HardwiredMatrix, row_facts
 
         random = np.random.default_rng(0)
         digit = Digit(
@@ -169,7 +169,7 @@ def _kernels() -> Iterator[Finding]:
             right = bool(np.array_equal(way(matrix, x), expected))
             yield Finding(
                 f"kernel: {name}", right, True, "exact" if right else "gives wrong sums",
-                "python -m hnlpu.kernels", state="ok" if right else "broken",
+                "python -m hnlpu.run.kernels", state="ok" if right else "broken",
             )  # fmt: skip
     except Exception as error:
         yield Finding(
@@ -183,7 +183,7 @@ def _kernels() -> Iterator[Finding]:
         "C kernels", library is not None, False,
         f"instruction sets {', '.join(library.instructions)}" if library
         else f"none, Numba's stand in (slower): {reason}",
-        "python -m hnlpu.kernels", state="ok" if library is not None else "missing",
+        "python -m hnlpu.run.kernels", state="ok" if library is not None else "missing",
     )  # fmt: skip
 
 
@@ -195,7 +195,7 @@ def _gpu() -> Finding:
             name, False, False, "need torch and triton: for --device cuda", remedy, state="missing"
         )
     try:
-        words = [sys.executable, "-m", "hnlpu.kernels.try_gpu"]
+        words = [sys.executable, "-m", "hnlpu.run.kernels.try_gpu"]
         done = subprocess.run(words, capture_output=True, text=True, timeout=120)
     except (OSError, subprocess.TimeoutExpired) as error:
         return Finding(name, False, False, f"do not run: {error}", remedy, state="broken")
@@ -244,7 +244,7 @@ def _package(of: _Package) -> Finding:
 def _tools() -> Iterator[Finding]:
     """Programs of others, each run on a line of work."""
     from hnlpu._compilers import find_compiler
-    from hnlpu.rtl import examine_tools
+    from hnlpu.silicon.rtl import examine_tools
 
     for tool in examine_tools():
         if tool.problem:

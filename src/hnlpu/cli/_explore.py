@@ -45,9 +45,9 @@ def explore(
     json: Json = False,
 ) -> None:
     """Search for a machine that beats the published one, and say why it does."""
-    from hnlpu.catalog import load_model, load_system
-    from hnlpu.explore import load_options, make_problem, parse_objectives
-    from hnlpu.explore import search as do_search
+    from hnlpu.system.catalog import load_model, load_system
+    from hnlpu.system.explore import load_options, make_problem, parse_objectives
+    from hnlpu.system.explore import search as do_search
 
     if contention not in ("none", "full"):
         raise InvalidInput(f"--contention {contention!r}: choose from none, full")
@@ -68,7 +68,7 @@ def explore(
     with waiting("explaining"):
         facts = _facts(found)
     if report is not None:
-        from hnlpu.report import explore_report
+        from hnlpu.insight.report import explore_report
 
         facts["report"] = str(explore_report(found, report))
     if json:
@@ -90,7 +90,7 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
 
 
 def _facts(found: Any) -> dict[str, Any]:
-    from hnlpu.explore import best, best_per_precision, explain
+    from hnlpu.system.explore import best, best_per_precision, explain
 
     winner = best(found)
     facts: dict[str, Any] = {
@@ -144,7 +144,7 @@ def _score(found: Any, score: Any) -> dict[str, Any]:
 
 
 def _candidate(found: Any, candidate: Any) -> dict[str, Any]:
-    from hnlpu.explore import OBJECTIVES, least_gain
+    from hnlpu.system.explore import OBJECTIVES, least_gain
 
     return _score(found, candidate.score) | {
         "gains": {name: least_gain(found, candidate, name) for name in OBJECTIVES}

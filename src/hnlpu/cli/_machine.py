@@ -50,8 +50,8 @@ def simulate(
     json: Json = False,
 ) -> None:
     """How fast a model runs on a machine, what it uses and what limits it."""
-    from hnlpu.machine import Load, open_target, parse_grid
-    from hnlpu.machine import simulate as do_simulate
+    from hnlpu.system.machine import Load, open_target, parse_grid
+    from hnlpu.system.machine import simulate as do_simulate
 
     if contention not in CONTENTIONS:
         raise InvalidInput(f"--contention {contention!r}: choose from {', '.join(CONTENTIONS)}")
@@ -76,7 +76,7 @@ def simulate(
         )  # fmt: skip
     facts = _facts(opened, load, windows, result) | _trace_facts(load.requests)
     if report is not None:
-        from hnlpu.report import machine_report
+        from hnlpu.insight.report import machine_report
 
         with waiting("drawing"):
             facts["report"] = str(machine_report(opened, load, windows, result, report))
@@ -91,7 +91,7 @@ def _requests(
     rate: float | None, trace: Path | None, seed: int,
 ) -> Any:  # fmt: skip
     """The requests that options describe; None for a steady state."""
-    from hnlpu.machine import poisson_requests, read_trace, uniform_requests
+    from hnlpu.system.machine import poisson_requests, read_trace, uniform_requests
 
     if trace is not None:
         if (prefill, decode, count, rate) != (None, None, None, None):

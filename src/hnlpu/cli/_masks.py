@@ -55,9 +55,9 @@ def masks(
 ) -> None:
     """Write the metal that carries the weights, as mask data."""
     from hnlpu._paths import absolute
-    from hnlpu.hardwire import open_build
-    from hnlpu.masks import Format, choose_layers, jobs, open_workers, write_masks
-    from hnlpu.place import find_tiles
+    from hnlpu.silicon.hardwire import open_build
+    from hnlpu.silicon.masks import Format, choose_layers, jobs, open_workers, write_masks
+    from hnlpu.silicon.place import find_tiles
 
     build = open_build(directory)
     texts = ["def"] * def_ + ["tcl"] * tcl
@@ -104,7 +104,7 @@ def masks(
 
 
 def _picture(build: Any, tiles: Any, target: Path, *, alone: bool, json: bool) -> None:
-    from hnlpu.report import write_picture
+    from hnlpu.insight.report import write_picture
 
     path = target if alone and target.suffix == ".png" else Path(f"{target}.png")
     with waiting("drawing"):
@@ -122,9 +122,9 @@ def place(
     json: Json = False,
 ) -> None:
     """Where every weight lies: chips, arrays and tiles, areas, and whether they fit."""
-    from hnlpu.hardwire import open_build
-    from hnlpu.masks import mask_needs, scheme_needs
-    from hnlpu.place import find_tiles, placement_facts
+    from hnlpu.silicon.hardwire import open_build
+    from hnlpu.silicon.masks import mask_needs, scheme_needs
+    from hnlpu.silicon.place import find_tiles, placement_facts
 
     build = open_build(directory)
     manifest = build.manifest

@@ -67,9 +67,9 @@ def rtl(
     """Write neuron arrays as SystemVerilog: silicon that no weight changes, and wiring."""
     from hnlpu._paths import absolute
     from hnlpu.errors import InvalidInput
-    from hnlpu.hardwire import open_build
-    from hnlpu.rtl import Library, find_units, require_simulator, require_yosys, write_rtl
-    from hnlpu.rtl import simulate as run_bench
+    from hnlpu.silicon.hardwire import open_build
+    from hnlpu.silicon.rtl import Library, find_units, require_simulator, require_yosys, write_rtl
+    from hnlpu.silicon.rtl import simulate as run_bench
 
     if (simulate or coverage) and not vectors:
         raise InvalidInput("--simulate and --coverage need vectors; give --vectors 64 or more")
@@ -119,7 +119,7 @@ def rtl(
 
 def _cover(target: Path, units: Any, *, json: bool) -> dict[str, Any]:
     """Covered and all points of silicon by type, of one array of every shape together."""
-    from hnlpu.rtl import COVERAGE_TYPES, cover, merge_coverage
+    from hnlpu.silicon.rtl import COVERAGE_TYPES, cover, merge_coverage
 
     found = []
     for unit in {unit.shape: unit for unit in reversed(units)}.values():
@@ -137,8 +137,8 @@ def _cover(target: Path, units: Any, *, json: bool) -> dict[str, Any]:
 
 def _synthesize(build: Any, units: Any, *, json: bool) -> list[dict[str, Any]]:
     """Count every distinct shape of the units, beside the scheme's own estimate."""
-    from hnlpu.embed import open_scheme
-    from hnlpu.rtl import synthesize
+    from hnlpu.silicon.embed import open_scheme
+    from hnlpu.silicon.rtl import synthesize
 
     technology, facts = build.manifest.technology, []
     for shape in dict.fromkeys(unit.shape for unit in units):
@@ -177,7 +177,7 @@ def _synthesize(build: Any, units: Any, *, json: bool) -> list[dict[str, Any]]:
 
 def _map(library: Any, units: Any, *, json: bool) -> list[dict[str, Any]]:
     """Map every distinct shape of the units onto the cells of a library."""
-    from hnlpu.rtl import map_cells
+    from hnlpu.silicon.rtl import map_cells
 
     facts = []
     for shape in dict.fromkeys(unit.shape for unit in units):

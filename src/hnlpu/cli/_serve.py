@@ -51,7 +51,7 @@ def serve(
 ) -> None:
     """Serve a build behind OpenAI's API, with a page to talk to it."""
     try:
-        from hnlpu.engine import Limits
+        from hnlpu.run.engine import Limits
         from hnlpu.serve import Settings
         from hnlpu.serve import serve as do_serve
     except ModuleNotFoundError as error:

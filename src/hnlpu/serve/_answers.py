@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hnlpu.emulate import Tokenizer
-from hnlpu.engine import Result, TokenScore
 from hnlpu.errors import HnlpuError
+from hnlpu.run.emulate import Tokenizer
+from hnlpu.run.engine import Result, TokenScore
 from hnlpu.serve._errors import as_api_error
 
 UNREADABLE = "�"

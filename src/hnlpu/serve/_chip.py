@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hnlpu.errors import HnlpuError
-from hnlpu.machine import Load, open_target, simulate
+from hnlpu.system.machine import Load, open_target, simulate
 
 
 def chip_facts(build: Path, context: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
-from hnlpu.engine import TokenScore, Update
+from hnlpu.run.engine import TokenScore, Update
 from hnlpu.serve._answers import check_finished, completion_logprobs, failure, usage
 from hnlpu.serve._context import Context
 from hnlpu.serve._prompts import Encoded, encode_prompts

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from llguidance import LLMatcher, LLTokenizer
 from llguidance.numpy import fill_next_token_bitmask
 
-from hnlpu.emulate import LanguageModel
 from hnlpu.errors import InvalidInput
+from hnlpu.run.emulate import LanguageModel
 
 SCHEMA_LIMIT = 2**16  # characters
 

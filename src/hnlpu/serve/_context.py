@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hnlpu.emulate import LanguageModel
+from hnlpu.run.emulate import LanguageModel
 from hnlpu.serve._answers import TokenTexts
 from hnlpu.serve._chat import ChatTemplate
 from hnlpu.serve._errors import ApiError

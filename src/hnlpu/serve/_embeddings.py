@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
-from hnlpu.engine import Request
+from hnlpu.run.engine import Request
 from hnlpu.serve._answers import check_finished, usage
 from hnlpu.serve._context import Context
 from hnlpu.serve._prompts import encode_prompts

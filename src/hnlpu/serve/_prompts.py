@@ -7,9 +7,9 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from hnlpu.emulate import LanguageModel
-from hnlpu.engine import Request, Sampling
 from hnlpu.errors import InvalidInput
+from hnlpu.run.emulate import LanguageModel
+from hnlpu.run.engine import Request, Sampling
 from hnlpu.serve._constraint import Constraints, Matched
 from hnlpu.serve._errors import ApiError
 from hnlpu.serve._schema import ChatRequest, CompletionRequest, Controls

@@ -15,10 +15,10 @@ import uvicorn
 
 from hnlpu._paths import absolute
 from hnlpu.errors import DamagedBuild, InvalidInput, NotABuild
-from hnlpu.hardwire import MANIFEST, Build, file_sha256, open_build
 from hnlpu.serve._app import create_app
 from hnlpu.serve._service import Service
 from hnlpu.serve._settings import Settings
+from hnlpu.silicon.hardwire import MANIFEST, Build, file_sha256, open_build
 
 BACKLOG = 512
 

@@ -13,8 +13,9 @@ from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 
 from hnlpu._version import __version__
-from hnlpu.emulate import hardwired
-from hnlpu.engine import (
+from hnlpu.errors import HnlpuError, InvalidInput
+from hnlpu.run.emulate import hardwired
+from hnlpu.run.engine import (
     Adapter,
     Engine,
     Request,
@@ -25,10 +26,9 @@ from hnlpu.engine import (
     collect,
     read_adapter,
 )
-from hnlpu.errors import HnlpuError, InvalidInput
-from hnlpu.hardwire import Build
 from hnlpu.serve._metrics import Metrics
 from hnlpu.serve._settings import Settings
+from hnlpu.silicon.hardwire import Build
 
 
 class Service:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hnlpu.engine import Limits
 from hnlpu.errors import InvalidInput
+from hnlpu.run.engine import Limits
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,137 @@
+"""One self-contained HTML page about a build: what it is, how it differs, how it speaks.
+
+Build ──► _facts (counts)  ──┐
+     └──► _measure (runs)  ──┴──► _page (jinja2, with _charts and _drawings as inline SVG)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hnlpu._paths import absolute
+from hnlpu.errors import InvalidInput, OutputFailed
+from hnlpu.insight.report._facts import examine
+from hnlpu.insight.report._masks_page import masks_section, write_picture
+from hnlpu.insight.report._measure import Stopwatch, measure_quality, measure_speech
+from hnlpu.insight.report._page import render
+from hnlpu.silicon.hardwire import open_build
+
+if TYPE_CHECKING:
+    from hnlpu.system.explore import Search
+    from hnlpu.system.machine import Load, Simulation, Target
+
+
+def report(
+    directory: str | Path,
+    output: str | Path | None = None,
+    *,
+    checkpoint: str | Path | None = None,
+    text: str | None = None,
+    prompt: str | None = None,
+) -> Path:
+    """Write an HTML page about the build at `directory` and return its path.
+
+    The page opens offline, from one file (default: DIR.report.html beside the
+    build).  With `text` it compares the perplexity of the hardwired model with
+    that of the float one, read from `checkpoint` or where the build's log says
+    it is; `prompt` (default "def ") is continued by the hardwired model.
+
+    Raises NotABuild or DamagedBuild; InvalidInput for an output inside the
+    build; OutputFailed where it cannot be written; for a `checkpoint` that was
+    given, the errors of reading one.
+    """
+    clock = Stopwatch()
+    build = open_build(directory)
+    path = _output_path(build.directory, output)
+    with _reserved(path) as aside:
+        with clock.step("reading the build"):
+            facts = examine(build)
+        folder = None if checkpoint is None else absolute(checkpoint)
+        quality = measure_quality(build, facts.log, folder, text, clock)
+        speech = measure_speech(build, prompt, clock)
+        with clock.step("drawing the metal"):
+            metal = masks_section(build)
+        page = render(facts, quality, speech, metal, clock.steps)
+        _publish(page, aside, path)
+    return path
+
+
+def machine_report(
+    target: Target, load: Load, sliding: bool, result: Simulation, output: str | Path
+) -> Path:
+    """Write an HTML page about a simulated machine; raises OutputFailed.
+
+    It simulates the machine over context lengths too, and prices it where it is a whole system.
+    """
+    from hnlpu.insight.report._machine_page import (
+        render_machine,  # the page of a build needs no simulator
+    )
+
+    path = absolute(output)
+    with _reserved(path) as aside:
+        _publish(render_machine(target, load, sliding, result), aside, path)
+    return path
+
+
+def explore_report(found: Search, output: str | Path) -> Path:
+    """Write an HTML page about a search for a machine; raises OutputFailed."""
+    from hnlpu.insight.report._explore_page import render_search
+
+    path = absolute(output)
+    with _reserved(path) as aside:
+        _publish(render_search(found), aside, path)
+    return path
+
+
+def _output_path(build: Path, output: str | Path | None) -> Path:
+    if output is None:
+        return build.with_name(build.name + ".report.html")
+    path = absolute(output)
+    if path.is_dir():
+        raise OutputFailed(f"{path}: is a folder; give the name of the HTML file to write")
+    if path.is_relative_to(build):
+        raise InvalidInput(
+            f"{path}: lies inside the build, which holds only its own files; choose another place"
+        )
+    return path
+
+
+@contextlib.contextmanager
+def _reserved(path: Path) -> Iterator[Path]:
+    """An empty file beside `path`, gone when the block ends.
+
+    Made first, so that a place that cannot be written is known before minutes
+    of measuring.  Raises OutputFailed.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(b"")
+    except OSError as error:
+        raise OutputFailed(
+            f"{path}: cannot be written ({error.strerror}); choose another place with --output"
+        ) from None
+    try:
+        yield aside
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _publish(page: str, aside: Path, path: Path) -> None:
+    """Write the page aside, then put it in its place; raises OutputFailed."""
+    try:
+        # a file name that is not UTF-8 must not cost the page
+        aside.write_bytes(page.encode("utf-8", "replace"))
+        aside.replace(path)
+    except OSError as error:
+        raise OutputFailed(
+            f"{path}: cannot be written ({error.strerror}); free some space or choose another "
+            "place with --output"
+        ) from None
+
+
+__all__ = ["explore_report", "machine_report", "report", "write_picture"]

@@ -1,0 +1,122 @@
+"""A chip in simulation against the emulator in chip numerics: the same tokens, or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hnlpu.arithmetic.fixed_point import inverse_temperature
+from hnlpu.errors import InvalidInput
+from hnlpu.run.emulate import LanguageModel, hardwired
+from hnlpu.silicon.hardwire import Build
+from hnlpu.silicon.rtl.chip import ChipRun, ChipShape, Request, simulate_chip
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One prompt's tokens: those of the emulator, and those of the chip in every run."""
+
+    prompt: tuple[int, ...]
+    expected: tuple[int, ...]
+    found: tuple[tuple[int, ...], ...]
+
+    @property
+    def equal(self) -> bool:
+        """Whether every run gave the emulator's tokens."""
+        return all(tokens == self.expected for tokens in self.found)
+
+
+@dataclass(frozen=True)
+class ChipCheck:
+    """Answers of all prompts, and the runs by percent of stalls."""
+
+    answers: tuple[Answer, ...]
+    runs: tuple[tuple[int, ChipRun], ...]
+
+    @property
+    def fault(self) -> str:
+        """The first difference; empty where there is none."""
+        for n, answer in enumerate(self.answers):
+            for (stall, _), tokens in zip(self.runs, answer.found, strict=True):
+                if tokens == answer.expected:
+                    continue
+                pairs = zip(tokens, answer.expected, strict=False)
+                same = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
+                at = min(len(tokens), len(answer.expected)) if same is None else same
+                return (
+                    f"prompt {n}, with {stall} % stalls: token {at} differs from the emulator's "
+                    f"({list(tokens[at : at + 1])} instead of {list(answer.expected[at : at + 1])})"
+                )
+        return ""
+
+
+def check_chip(
+    build: Build,
+    folder: str | Path,
+    shape: ChipShape,
+    prompts: Sequence[str | Sequence[int]],
+    *,
+    max_tokens: int = 64,
+    temperature: float = 0.0,
+    seed: int = 0,
+    stalls: Sequence[int] = (0,),
+    trace: Path | None = None,
+) -> ChipCheck:
+    """Run prompts through the compiled chip of `folder`, all at once, and through the emulator.
+
+    Prompt n has seed `seed` + n; the last run writes waveforms to `trace`.  Raises InvalidInput for what the chip cannot be asked, ToolFailed
+    where it does not end.
+    """
+    if max_tokens < 1:
+        raise InvalidInput(f"max tokens {max_tokens}: a chip makes at least one")
+    model = hardwired(build, numerics="chip")
+    encoded = [tuple(int(t) for t in model.encode(prompt)) for prompt in prompts]
+    for n, ids in enumerate(encoded):
+        if not 0 < len(ids) <= shape.context:
+            raise InvalidInput(
+                f"prompt {n} has {len(ids)} tokens: a chip of --context {shape.context} takes 1 to "
+                f"{shape.context}"
+            )
+    requests = [
+        Request(
+            ids,
+            max_tokens if max_tokens < shape.context else 0,
+            inverse_temperature(temperature),
+            seed + n,
+        )
+        for n, ids in enumerate(encoded)
+    ]
+    runs = tuple(
+        (stall, simulate_chip(folder, requests, stall=stall, trace=trace)) for stall in stalls
+    )
+    expected = [
+        _expected(model, shape, ids, max_tokens, temperature, seed + n)
+        for n, ids in enumerate(encoded)
+    ]
+    answers = tuple(
+        Answer(ids, want, tuple(run.tokens[n] for _, run in runs))
+        for n, (ids, want) in enumerate(zip(encoded, expected, strict=True))
+    )
+    return ChipCheck(answers, runs)
+
+
+def _expected(
+    model: LanguageModel,
+    shape: ChipShape,
+    prompt: Sequence[int],
+    most: int,
+    temperature: float,
+    seed: int,
+) -> tuple[int, ...]:
+    """What the chip must answer: with its end of text, and no more than it has positions for."""
+    room = shape.context - len(prompt) + 1
+    ends = model.transformer.architecture.eos_token_ids
+    tokens: list[int] = []
+    for token in model.generate(
+        prompt, max_tokens=min(most, room), temperature=temperature, seed=seed, ignore_end=True
+    ):
+        tokens.append(token.id)
+        if token.id in ends:
+            break
+    return tuple(tokens)

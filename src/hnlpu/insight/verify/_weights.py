@@ -1,0 +1,241 @@
+"""Every hardwired weight, decoded and held against the checkpoint's value.
+
+Independent of what wrote and what runs the build: values come from a table of
+16 reals and a power of two, not from the integers that the emulator uses; and
+a weight that was rounded must be the nearest value that its digit can express.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from hnlpu._njit import njit
+from hnlpu.arithmetic import golden
+from hnlpu.arithmetic.mx import dequantize
+from hnlpu.model.checkpoint import Matrix, MatrixShape, Model, StoredTensor
+from hnlpu.silicon.hardwire import (
+    Build,
+    Digit,
+    HardwiredMatrix,
+    MatrixRecord,
+    Tally,
+    row_facts,
+    tiles,
+)
+
+PACKED_TILE = 2**24
+DENSE_TILE = 2**21
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+UInt8 = npt.NDArray[np.uint8]
+
+E2M1: Float64 = np.array(
+    [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0]
+)
+"""The standard's table (OCP Microscaling v1.0, table 5)."""
+
+
+METAL: Float64 = np.array(
+    [sign * odd * 2**shift for sign in (1, -1) for odd, shift in golden.ODD_AND_SHIFT], float
+)
+"""Integer weight of each code at its row's exponent, from odd part and shift."""
+POWER: Float64 = np.ldexp(np.ones(1024), np.arange(-512, 512))
+"""2^k at index k + 512."""
+
+
+@njit(cache=True, nogil=True)
+def _first_difference(
+    codes: UInt8, exponents: UInt8, row_exponents: UInt8,
+    stored: UInt8, scales: UInt8, metal: Float64, table: Float64, power: Float64,
+) -> int:  # fmt: skip
+    """Flat position of the first weight whose metal and checkpoint differ, or -1.
+
+    The metal's value is integer * 2^(b - 128) with the integer built from odd
+    part and shifts; the checkpoint's is table[code] * 2^(scale - 127).  Where
+    all 16 codes mean the same on both sides, equal bytes are equal weights;
+    any other block is decoded weight by weight.
+    """
+    rows, blocks = exponents.shape
+    for row in range(rows):
+        base = np.int64(row_exponents[row])
+        for block in range(blocks):
+            step = power[np.int64(exponents[row, block]) - base + 512] * power[base - 128 + 512]
+            scale = power[np.int64(scales[row, block]) - 127 + 512]
+            same = True
+            for code in range(16):
+                same &= metal[code] * step == table[code] * scale
+            for j in range(16):
+                same &= codes[row, block, j] == stored[row, block, j]
+            if same:
+                continue
+            for i in range(32):
+                ours = (codes[row, block, i // 2] >> (4 * (i % 2))) & 15
+                theirs = (stored[row, block, i // 2] >> (4 * (i % 2))) & 15
+                if metal[ours] * step != table[theirs] * scale:
+                    return int((row * blocks + block) * 32 + i)
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _first_not_nearest(
+    values: Float64, codes: UInt8, exponents: UInt8, table: Float64, power: Float64
+) -> int:
+    """Subtract the digit from `values` [rows, columns]; flat position of the first not nearest."""
+    rows, blocks = exponents.shape
+    digit, least = np.empty(32), np.empty(32)
+    found = -1
+    for row in range(rows):
+        for block in range(blocks):
+            scale = power[np.int64(exponents[row, block]) - 127 + 512]
+            value = values[row, 32 * block : 32 * block + 32]
+            for j in range(16):
+                byte = codes[row, block, j]
+                digit[2 * j] = table[byte & 15] * scale
+                digit[2 * j + 1] = table[byte >> 4] * scale
+            least[:] = np.inf
+            for code in range(8):  # the nearest of all has the value's own sign
+                magnitude = table[code] * scale
+                for i in range(32):
+                    least[i] = min(least[i], abs(abs(value[i]) - magnitude))
+            worse = False
+            for i in range(32):
+                value[i] -= digit[i]
+                worse |= abs(value[i]) > least[i]
+            if worse and found < 0:
+                found = int((row * blocks + block) * 32 + np.argmax(np.abs(value) > least))
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _first_bad_exponent(values: Float64, exponents: UInt8, lowest: Int64) -> int:
+    """Number of the first block of `values` whose exponent the quantiser may not choose, or -1.
+
+    It may choose the standard's, floor(log2(max)) - 2, or a neighbour of it
+    (OCP Microscaling v1.0, 6.3); or its row's lowest, where those lie below.
+    """
+    rows, blocks = exponents.shape
+    for row in range(rows):
+        for block in range(blocks):
+            largest = np.max(np.abs(values[row, 32 * block : 32 * block + 32]))
+            if largest > 0.0:
+                standard = int(np.floor(np.log2(largest))) - 2 + 127
+                exponent = np.int64(exponents[row, block])
+                least = max(standard - 1, lowest[row])
+                if not least <= exponent <= max(standard + 1, lowest[row]):
+                    return int(row * blocks + block)
+    return -1
+
+
+def check_matrix(
+    build: Build, matrix: Matrix | None, shape: MatrixShape
+) -> Iterator[tuple[int, str | None]]:
+    """(weights checked, problem or None) for every piece of one matrix.
+
+    Without `matrix`, only what follows from the build itself is checked: row
+    exponents, and everything that the manifest counts.
+    """
+    policy, record = build.manifest.policy, build.manifest.matrices[shape.name]
+    native = record.format == "native"
+    tally = Tally(len(record.digits))
+    sound = True
+    for index, rows in tiles(shape, PACKED_TILE if native else DENSE_TILE):
+        metal = build.matrix(shape, index).part(rows)
+        facts = row_facts(metal.digits)
+        problem, weights, error = None, None, None
+        if not np.array_equal(facts.row_exponents, metal.row_exponents):
+            row = int(np.argmax(facts.row_exponents != metal.row_exponents))
+            problem = f"row {row}: the row exponent is not the smallest of its blocks"
+        elif matrix is not None and native and matrix.is_mxfp4 and not policy.requantize:
+            problem = _compare_native(metal, *matrix.packed(index, rows))
+        elif matrix is not None:
+            weights = (
+                dequantize(*matrix.packed(index, rows))
+                if matrix.is_mxfp4
+                else matrix.dense(index, rows)
+            )
+            error = weights.astype(np.float64)
+            problem = _compare_rounded(error, metal.digits, None if native else policy.max_spread)
+        tally.add(metal.digits, facts, weights, error)
+        if problem is not None:
+            sound = False
+            where = f"{shape.name}" + (f" expert {index}" if shape.role == "experts" else "")
+            problem = f"{build.directory / record.file}: {where}, rows from {rows.start}: {problem}"
+        yield (rows.stop - rows.start) * shape.columns, problem
+    if sound:
+        counted = tally.record(shape, record.format, record.file, policy)
+        for field in _miscounted(record, counted, matrix is not None):
+            yield (
+                0,
+                f"{build.directory}: {shape.name}: the recorded {field} is not what was counted",
+            )
+        if counted.spread > policy.max_spread:
+            yield (
+                0,
+                f"{build.directory}: {shape.name}: exponents spread by more than the policy says",
+            )
+
+
+def _miscounted(record: MatrixRecord, counted: MatrixRecord, compared: bool) -> Iterator[str]:
+    """Fields of `record` that differ from what was counted; errors only if weights were compared."""
+    for field in ("digits", "zeros", "spread", "accumulator_bits"):
+        if getattr(record, field) != getattr(counted, field):
+            yield field
+    for field in ("relative_error", "largest_error") if compared else ():
+        # the builder's error passed through float32 on its way
+        if not math.isclose(getattr(record, field), getattr(counted, field), rel_tol=1e-6):
+            yield field
+
+
+def _compare_native(metal: HardwiredMatrix, codes: UInt8, scales: UInt8) -> str | None:
+    (digit,) = metal.digits
+    position = _first_difference(
+        digit.codes, digit.exponents, metal.row_exponents, codes, scales, METAL, E2M1, POWER
+    )
+    return None if position < 0 else _at(position, metal) + "differs from the checkpoint"
+
+
+def _compare_rounded(values: Float64, digits: tuple[Digit, ...], spread: int | None) -> str | None:
+    """Take the digits off `values`; the first thing that a quantiser would not have done.
+
+    With `spread` the exponents are judged too, given the range that a row may
+    span; without it they are the checkpoint's own.
+    """
+    lowest = np.zeros(len(values), np.int64)
+    for number, digit in enumerate(digits):
+        if spread is not None:
+            if number == 0:
+                used = np.where((digit.codes & 0x77).any(axis=-1), digit.exponents, 0)
+                lowest = np.maximum(used.max(axis=1).astype(np.int64) - spread, 0)
+            bad = _first_bad_exponent(values, digit.exponents, lowest)
+            if bad >= 0:
+                row, block = divmod(bad, digit.exponents.shape[1])
+                return f"row {row} block {block}: digit {number} has an exponent that does not fit"
+        position = _first_not_nearest(values, digit.codes, digit.exponents, E2M1, POWER)
+        if position >= 0:
+            row, column = divmod(position, values.shape[1])
+            return f"row {row} column {column}: digit {number} is not the nearest"
+    return None
+
+
+def _at(position: int, metal: HardwiredMatrix) -> str:
+    row, column = divmod(position, metal.columns)
+    return f"row {row} column {column} "
+
+
+def check_kept(build: Build, model: Model) -> Iterator[tuple[str, str | None]]:
+    """(name, problem or None) for every tensor that must be the checkpoint's bytes."""
+    for name, tensor in model.vectors.items():
+        yield name, _same(build, tensor, build.tensors[name])
+    for name, matrix in model.matrices.items():
+        if matrix.bias_tensor is not None:
+            yield name, _same(build, matrix.bias_tensor, build.tensors[f"{name}.bias"])
+
+
+def _same(build: Build, stored: StoredTensor, kept: StoredTensor) -> str | None:
+    if all(np.array_equal(stored.map()[rows], kept.map()[rows]) for rows in stored.pieces()):
+        return None
+    return f"{build.directory}: {kept.name} differs from the checkpoint"

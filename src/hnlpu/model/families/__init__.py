@@ -1,0 +1,29 @@
+"""Families of models: a config becomes a `Network`.
+
+One file per family; `model_type` of the config finds it, and nothing else names a family.
+"""
+
+from hnlpu.model.families._config import SIZE_LIMIT, Config
+from hnlpu.model.families._decoder import DecoderConfig, decoder
+from hnlpu.model.families._family import Family, families, find_family, network_of, open_family
+from hnlpu.model.families._parts import embed, gated, linear, unembed, weights
+from hnlpu.model.families._rope import Llama3Rope, Rope
+
+__all__ = [
+    "SIZE_LIMIT",
+    "Config",
+    "DecoderConfig",
+    "Family",
+    "Llama3Rope",
+    "Rope",
+    "decoder",
+    "embed",
+    "families",
+    "find_family",
+    "gated",
+    "linear",
+    "network_of",
+    "open_family",
+    "unembed",
+    "weights",
+]

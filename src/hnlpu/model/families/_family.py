@@ -1,0 +1,80 @@
+"""What a family is, and how one is found by the `model_type`s that it names.
+
+A file of this folder without an underscore holds one `FAMILY`; so does a file that a user gives,
+and an installed package may name one as an entry point of the group `hnlpu.families`.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+import runpy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from hnlpu.errors import InvalidInput, UnsupportedArchitecture
+from hnlpu.model.families._config import Config
+from hnlpu.model.network import Network
+
+GROUP = "hnlpu.families"
+Of = TypeVar("Of", bound=Config)
+
+
+@dataclass(frozen=True)
+class Family(Generic[Of]):
+    """Models of one kind: the values of `model_type`, what a config holds, and its network."""
+
+    model_types: tuple[str, ...]
+    config: type[Of]
+    network: Callable[[Of], Network]
+
+    def read(self, values: Mapping[str, Any]) -> Network:
+        """The network of a config; raises InvalidConfig or UnsupportedArchitecture."""
+        return self.network(self.config.read(values))
+
+
+def open_family(path: Path) -> Family[Any]:
+    """The `FAMILY` of a Python file, which is run; raises InvalidInput."""
+    try:
+        found = runpy.run_path(str(path)).get("FAMILY")
+    except Exception as error:  # whatever a user's file raises
+        raise InvalidInput(f"{path}: cannot be run ({type(error).__name__}: {error})") from error
+    if not isinstance(found, Family):
+        raise InvalidInput(f"{path}: has no FAMILY, which hnlpu.model.families.Family makes")
+    return found
+
+
+def families() -> dict[str, Family[Any]]:
+    """All families by the model types that they name."""
+    package = __name__.rpartition(".")[0]
+    folder = import_module(package).__path__
+    found: dict[str, Family[Any]] = {}
+    for module in pkgutil.iter_modules(folder):
+        if not module.name.startswith("_"):
+            family: Family[Any] = import_module(f"{package}.{module.name}").FAMILY
+            found.update(dict.fromkeys(family.model_types, family))
+    for entry in entry_points(group=GROUP):
+        family = entry.load()
+        if not isinstance(family, Family):
+            raise InvalidInput(f"entry point {entry.name} of {GROUP}: {entry.value} is no Family")
+        for model_type in family.model_types:
+            found.setdefault(model_type, family)  # ours are not replaced in silence
+    return found
+
+
+def find_family(model_type: object) -> Family[Any]:
+    """The family that names `model_type`; raises UnsupportedArchitecture."""
+    known = families()
+    if not isinstance(model_type, str) or model_type not in known:
+        raise UnsupportedArchitecture(
+            f"model_type is {model_type!r}; supported: {', '.join(sorted(known))}"
+        )
+    return known[model_type]
+
+
+def network_of(values: Mapping[str, Any]) -> Network:
+    """The network of a config.json; raises InvalidConfig or UnsupportedArchitecture."""
+    return find_family(values.get("model_type")).read(values)

@@ -1,0 +1,36 @@
+"""Llama 2 and 3, Mistral, and the many models of their shape."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from hnlpu.model.families._decoder import DecoderConfig, decoder
+from hnlpu.model.families._family import Family
+from hnlpu.model.families._parts import gated
+from hnlpu.model.network import Network, Value
+
+
+class Llama(DecoderConfig):
+    """config.json of Llama; of Mistral too, which has a window."""
+
+    mlp_bias: bool = False
+    rope_interleaved: Literal[False] = False
+    sliding_window: int | None = Field(None, ge=1, le=2**31)
+
+    def window(self, layer: int) -> int | None:
+        """Positions that a layer attends to, None for all."""
+        return self.sliding_window
+
+
+def network(c: Llama) -> Network:
+    """The network of a config."""
+
+    def feed_forward(h: Value, prefix: str, layer: int) -> Value:
+        return gated(h, prefix, c.intermediate_size, bias=c.mlp_bias)
+
+    return decoder("llama", c, feed_forward, output_bias=c.attention_bias)
+
+
+FAMILY = Family(("llama", "mistral"), Llama, network)

@@ -1,0 +1,130 @@
+"""Mamba-2 (arXiv 2405.21060): a convolution and a state space instead of attention.
+
+x ─► norm ─► in ─┬ z ───────────────────────────► silu ─► * ─► norm ─► out ─► +
+├ x B C ─► convolution ─► silu ─► scan ──┘
+└ dt ─► softplus ─────────────────┘
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from hnlpu.model.families._config import SIZE_LIMIT, Config
+from hnlpu.model.families._family import Family
+from hnlpu.model.families._parts import embed, linear, unembed, weights
+from hnlpu.model.network import Builder, Cut, Network, Reshaped, Tensor, Value, ops
+from hnlpu.model.network.composites import causal_conv, dense, norm, silu, ssm_scan
+
+
+class Mamba2(Config):
+    """config.json of Mamba-2."""
+
+    harmless: ClassVar[dict[str, str]] = {
+        "chunk_size": "how another library cuts a sequence",
+        "rescale_prenorm_residual": "first values: training only",
+        "residual_in_fp32": "residuals are no coarser than float32 here",
+        "time_step_floor": "first values: training only",
+        "time_step_max": "first values: training only",
+        "time_step_min": "first values: training only",
+        "time_step_rank": "of Mamba's first version",
+    }
+
+    num_heads: int = Field(ge=1, le=SIZE_LIMIT)
+    head_dim: int = Field(ge=1, le=SIZE_LIMIT)
+    state_size: int = Field(ge=1, le=SIZE_LIMIT)
+    n_groups: int = Field(8, ge=1)
+    expand: float = Field(2, gt=0, le=64)
+    conv_kernel: int = Field(4, ge=1, le=64)
+    layer_norm_epsilon: float = Field(1e-5, gt=0, lt=1)
+    use_bias: bool = False
+    use_conv_bias: bool = True
+    hidden_act: Literal["silu"] = "silu"
+    rms_norm: Literal[True] = True
+    time_step_limit: tuple[float, float | None] = (0.0, None)
+
+    @classmethod
+    def normalise(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """An upper limit of infinity, in any of its spellings, is none."""
+        limit = values.get("time_step_limit")
+        if isinstance(limit, (list, tuple)) and len(limit) == 2:
+            ends = [end.get("__float__") if isinstance(end, dict) else end for end in limit]
+            no_end = ends[1] in (None, float("inf"), "inf", "Infinity")
+            values["time_step_limit"] = (ends[0], None if no_end else ends[1])
+        return values
+
+    @model_validator(mode="after")
+    def _widths_agree(self) -> Self:
+        if int(self.expand * self.hidden_size) != self.inner:
+            raise ValueError(
+                f"expand * hidden_size is {self.expand * self.hidden_size}, num_heads * head_dim "
+                f"is {self.inner}"
+            )
+        if self.num_heads % self.n_groups:
+            raise ValueError(
+                f"num_heads {self.num_heads} is not a multiple of n_groups {self.n_groups}"
+            )
+        return self
+
+    @property
+    def inner(self) -> int:
+        """Width of all heads together."""
+        return self.num_heads * self.head_dim
+
+
+def network(c: Mamba2) -> Network:
+    """The network of a config."""
+    b = Builder("mamba2", context=c.max_position_embeddings)
+    x = embed(b, "backbone.embeddings", c.vocab_size, c.hidden_size)
+    for layer in range(c.num_hidden_layers):
+        prefix = f"backbone.layers.{layer}."
+        with b.block(layer):
+            weight = weights(b, prefix + "norm", c.hidden_size)
+            x = x + _mixer(norm(x, weight, c.layer_norm_epsilon), prefix + "mixer.", c)
+    x = norm(x, weights(b, "backbone.norm_f", c.hidden_size), c.layer_norm_epsilon)
+    tied = "backbone.embeddings" if c.tie_word_embeddings else None
+    return b.finish(unembed(x, c.vocab_size, tied=tied))
+
+
+def _mixer(h: Value, prefix: str, c: Mamba2) -> Value:
+    b, inner, heads, shared = h.builder, c.inner, c.num_heads, c.n_groups * c.state_size
+    into, out = (
+        b.matrix(linear(prefix + name, rows, columns, "mixer", Cut("rows"), bias=c.use_bias))
+        for name, rows, columns in (
+            ("in_proj", 2 * inner + 2 * shared + heads, c.hidden_size),
+            ("out_proj", c.hidden_size, inner),
+        )
+    )
+
+    def vector(name: str) -> Value:
+        return b.parameter(prefix + name, (heads,), Tensor(prefix + name, (heads,)))
+
+    gate, mixed, dt = dense(h, into).split(inner, inner + 2 * shared, heads)
+    x, b_in, c_out = silu(_convolved(mixed, prefix + "conv1d", c)).split(inner, shared, shared)
+    dt = (dt + vector("dt_bias")).table("softplus")
+    least, most = c.time_step_limit
+    dt = b.step(ops.Maximum(), dt, least) if least > 0 else dt
+    dt = b.step(ops.Minimum(), dt, most) if most is not None else dt
+    groups = (c.n_groups, c.state_size)
+    y = ssm_scan(
+        x.reshape(heads, c.head_dim), dt, vector("A_log").table("exp", -1.0),
+        b_in.reshape(*groups), c_out.reshape(*groups), vector("D"),
+    )  # fmt: skip
+    y = (y.reshape(inner) * silu(gate)).reshape(c.n_groups, inner // c.n_groups)
+    weight = weights(b, prefix + "norm", inner).reshape(c.n_groups, inner // c.n_groups)
+    return dense(norm(y, weight, c.layer_norm_epsilon).reshape(inner), out)
+
+
+def _convolved(x: Value, name: str, c: Mamba2) -> Value:
+    b, (channels,) = x.builder, x.sizes
+    kernel = Tensor(f"{name}.weight", (channels, 1, c.conv_kernel))
+    shape = (channels, c.conv_kernel)
+    weight = b.parameter(f"{name}.weight", shape, Reshaped(kernel, shape))
+    bias = None
+    if c.use_conv_bias:
+        bias = b.parameter(f"{name}.bias", (channels,), Tensor(f"{name}.bias", (channels,)))
+    return causal_conv(x, weight, bias)
+
+
+FAMILY = Family(("mamba2",), Mamba2, network)

@@ -1,0 +1,43 @@
+"""Composites: parts of networks, each defined by the steps that it expands into.
+
+Each is a function of values that writes its steps inside a named span.  A consumer may do a span at
+once where its result equals that of the steps.
+"""
+
+from hnlpu.model.network.composites._attend import attend
+from hnlpu.model.network.composites._causal_conv import causal_conv
+from hnlpu.model.network.composites._delta_rule import delta_rule
+from hnlpu.model.network.composites._dense import dense, dense_all
+from hnlpu.model.network.composites._glu import clamped_swiglu, glu, silu
+from hnlpu.model.network.composites._gru import gru
+from hnlpu.model.network.composites._moe import moe, route
+from hnlpu.model.network.composites._norm import layer_norm, norm, unit_norm
+from hnlpu.model.network.composites._retention import linear_attention, retention
+from hnlpu.model.network.composites._rope import rope, turns
+from hnlpu.model.network.composites._softmax import softmax
+from hnlpu.model.network.composites._ssm_scan import ssm_scan
+from hnlpu.model.network.composites._wkv import wkv
+
+__all__ = [
+    "attend",
+    "causal_conv",
+    "clamped_swiglu",
+    "delta_rule",
+    "dense",
+    "dense_all",
+    "glu",
+    "gru",
+    "layer_norm",
+    "linear_attention",
+    "moe",
+    "norm",
+    "retention",
+    "rope",
+    "route",
+    "silu",
+    "softmax",
+    "ssm_scan",
+    "turns",
+    "unit_norm",
+    "wkv",
+]

@@ -1,0 +1,82 @@
+"""The emulator: a build (or a checkpoint, in float32) that generates and scores."""
+
+from hnlpu.run.emulate import _vector_unit as vector_unit
+from hnlpu.run.emulate._cache import ChipCache, KeyValueCache
+from hnlpu.run.emulate._chip_transformer import ChipTransformer
+from hnlpu.run.emulate._chip_weights import ChipWeights
+from hnlpu.run.emulate._constants import FloatConstants
+from hnlpu.run.emulate._experts import mixture_of_experts
+from hnlpu.run.emulate._interpreter import Interpreter, States
+from hnlpu.run.emulate._language_model import (
+    LanguageModel,
+    Numerics,
+    Score,
+    Token,
+    chip_tokens,
+    float_model,
+    hardwired,
+    open_language_model,
+    score_windows,
+)
+from hnlpu.run.emulate._layers import CompiledLayers, PlainLayers, compiled_layers
+from hnlpu.run.emulate._network import Network
+from hnlpu.run.emulate._projection import (
+    integer_sums,
+    project,
+    quantize_activations,
+    ways_to_sum,
+)
+from hnlpu.run.emulate._sampling import (
+    best_tokens,
+    draw,
+    log_softmax,
+    ranked,
+    sample,
+    softmax_weights,
+)
+from hnlpu.run.emulate._threads import one_blas_thread
+from hnlpu.run.emulate._tokenizer import Tokenizer
+from hnlpu.run.emulate._transformer import Transformer
+from hnlpu.run.emulate._weights import Activations, FloatWeights, HardwiredWeights, Weights
+
+__all__ = [
+    "Activations",
+    "ChipCache",
+    "ChipTransformer",
+    "ChipWeights",
+    "CompiledLayers",
+    "FloatConstants",
+    "FloatWeights",
+    "HardwiredWeights",
+    "Interpreter",
+    "KeyValueCache",
+    "LanguageModel",
+    "Network",
+    "Numerics",
+    "PlainLayers",
+    "Score",
+    "States",
+    "Token",
+    "Tokenizer",
+    "Transformer",
+    "Weights",
+    "best_tokens",
+    "chip_tokens",
+    "compiled_layers",
+    "draw",
+    "float_model",
+    "hardwired",
+    "integer_sums",
+    "log_softmax",
+    "mixture_of_experts",
+    "one_blas_thread",
+    "open_language_model",
+    "project",
+    "quantize_activations",
+    "ranked",
+    "sample",
+    "score_windows",
+    "softmax_weights",
+    "vector_unit",
+    "ways_to_sum",
+]

@@ -1,0 +1,67 @@
+"""Keys and values of one sequence, all layers, in either kind of numerics; both grow as needed."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hnlpu.run.kernels import Pages
+
+POSITIONS_AT_ONCE = 64  # a capacity is a multiple of this
+
+
+def _zeros(shape: list[int], kind: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Zeros in a mapping of their own where the system has it: a heap would keep its gaps."""
+    size = math.prod(shape) * kind.itemsize
+    if size == 0 or not hasattr(mmap, "MAP_ANONYMOUS"):
+        return np.zeros(shape, kind)
+    mapped = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return np.frombuffer(mapped, kind).reshape(shape)
+
+
+def _grown(array: npt.NDArray[Any], axis: int, positions: int) -> npt.NDArray[Any]:
+    """A copy with room for `positions` along `axis`, zeros behind what was there."""
+    shape = list(array.shape)
+    shape[axis] = positions
+    larger = _zeros(shape, array.dtype)
+    larger[(slice(None),) * axis + (slice(array.shape[axis]),)] = array
+    return larger
+
+
+class KeyValueCache:
+    """Float32 keys [layers, kv heads, d, capacity] and values [layers, kv heads, capacity, d]."""
+
+    key_axis = 3
+    kind: np.dtype[Any] = np.dtype(np.float32)
+
+    def __init__(self, layers: int, heads: int, size: int):
+        self.length = 0
+        keys = [layers, heads, size]
+        keys.insert(self.key_axis, 0)
+        self.keys: npt.NDArray[Any] = np.zeros(keys, self.kind)
+        self.values: npt.NDArray[Any] = np.zeros((layers, heads, 0, size), self.kind)
+
+    def reserve(self, positions: int) -> None:
+        """Make room for `positions` in all, and by a quarter at least where there is too little."""
+        capacity = self.values.shape[2]
+        if positions > capacity:
+            larger = max(positions, capacity + capacity // 4)
+            larger += -larger % POSITIONS_AT_ONCE
+            self.keys = _grown(self.keys, self.key_axis, larger)
+            self.values = _grown(self.values, 2, larger)
+
+    def pages(self) -> Pages:
+        """The cache as one long page."""
+        one = np.zeros((1, 1), np.int64)
+        return Pages(self.keys[:, None], self.values[:, None], one)
+
+
+class ChipCache(KeyValueCache):
+    """Int32 keys and values [layers, kv heads, capacity, d] of 24 bits (`fixed_point`)."""
+
+    key_axis = 2
+    kind = np.dtype(np.int32)

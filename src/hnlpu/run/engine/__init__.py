@@ -1,0 +1,36 @@
+"""The engine: many requests on one hardwired model at once, each as if it were alone."""
+
+from hnlpu.run.engine._adapted import Adapted
+from hnlpu.run.engine._adapter import Adapter, read_adapter
+from hnlpu.run.engine._engine import Counters, Engine, Limits
+from hnlpu.run.engine._request import (
+    Constraint,
+    Request,
+    Result,
+    Sampling,
+    TokenScore,
+    Update,
+    collect,
+)
+from hnlpu.run.engine._runner import Runner, Snapshot
+from hnlpu.run.engine._scoring import Likelihood, likelihoods
+
+__all__ = [
+    "Adapted",
+    "Adapter",
+    "Constraint",
+    "Counters",
+    "Engine",
+    "Likelihood",
+    "Limits",
+    "Request",
+    "Result",
+    "Runner",
+    "Sampling",
+    "Snapshot",
+    "TokenScore",
+    "Update",
+    "collect",
+    "likelihoods",
+    "read_adapter",
+]

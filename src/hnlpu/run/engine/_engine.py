@@ -1,0 +1,335 @@
+"""Continuous batching: requests come and go between steps, each step runs all that are here.
+
+    submit ─► waiting ─► running ─► updates
+                 ▲          │ one step: decode rows first, then chunks of prompts
+                 └──────────┘ out of pages: the youngest waits again
+
+What a request gets never depends on who runs beside it, on how its prompt was
+cut into chunks, or on whether pages were computed, reused or computed again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hnlpu.errors import HnlpuError, InvalidInput, NotFinite
+from hnlpu.run.emulate import LanguageModel, Transformer, one_blas_thread
+from hnlpu.run.engine._adapter import Adapter
+from hnlpu.run.engine._device import CPU, DeviceTransformer
+from hnlpu.run.engine._forward import AdapterRows, BatchedTransformer, Rows
+from hnlpu.run.engine._pages import PAGE, PagePool, page_bytes
+from hnlpu.run.engine._request import Request, Result, Update, collect
+from hnlpu.run.engine._sequence import Sequence
+
+Int64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Sizes of an engine.
+
+    `context` is the longest prompt with its answer in tokens (default: the
+    model's position limit, or what the cache holds if that is less);
+    `sequences` run at once, `rows` tokens at most in one step, `cache_bytes`
+    go to keys and values.
+    """
+
+    context: int | None = None
+    sequences: int = 256
+    rows: int = 512
+    cache_bytes: int = 2**30
+
+    def check(self) -> None:
+        """Raises InvalidInput."""
+        for name in ("context", "sequences", "rows", "cache_bytes"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InvalidInput(f"{name} {value}: must be at least 1")
+
+
+@dataclass
+class Counters:
+    """What an engine has done so far."""
+
+    steps: int = 0
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    new_tokens: int = 0
+    rows: int = 0
+    preemptions: int = 0
+
+
+class Engine:
+    """Runs requests against a model, a step at a time; for one thread (see `Runner` for more).
+
+    `adapters` are those that requests may name.  `device` is where the layers
+    run: cpu, cuda, cuda:N, or interpreter (see `open_device`).
+
+    Raises InvalidInput for limits that make no sense, a model in float32,
+    whose sums would depend on the batch, or a device that is not there;
+    ToolMissing where it needs torch and triton.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        limits: Limits | None = None,
+        adapters: Mapping[str, Adapter] | None = None,
+        device: str = CPU,
+    ):
+        self.adapters = dict(adapters or {})
+        self._roots = {name: -1 - i for i, name in enumerate(self.adapters)}
+        self.limits = limits or Limits()
+        self.limits.check()
+        transformer = model.transformer
+        if not isinstance(transformer, Transformer):
+            raise InvalidInput(
+                f"{model.directory}: the engine computes in float numerics; leave out chip numerics"
+            )
+        probe = transformer.weights.prepare(np.zeros((1, 1), np.float32))
+        if probe.values is not None:
+            raise InvalidInput(
+                f"{model.directory}: float sums depend on the batch; give a build "
+                "(hnlpu build makes one) with integer activations"
+            )
+        self.model = model
+        architecture = transformer.architecture
+        longest = min(self.limits.context or 2**31, architecture.max_position_embeddings)
+        # more than all sequences at full length can fill is of no use
+        useful = self.limits.sequences * -(-longest // PAGE)
+        pages = min(useful, self.limits.cache_bytes // page_bytes(architecture))
+        if pages < 1:
+            raise InvalidInput(
+                f"cache of {self.limits.cache_bytes} bytes: a page of {PAGE} tokens has "
+                f"{page_bytes(architecture)}; give more"
+            )
+        if adapters and device != CPU:
+            raise InvalidInput(
+                f"--device {device}: adapters run beside the wires on the CPU; leave one out"
+            )
+        self.pool = PagePool(architecture, pages, storage=device == CPU)
+        self._transformer: BatchedTransformer | DeviceTransformer = (
+            BatchedTransformer(transformer)
+            if device == CPU
+            else DeviceTransformer(transformer, device, pages)
+        )
+        self.context = min(longest, PAGE * pages)
+        self.counters = Counters()
+        self._ids = itertools.count()
+        self._waiting: deque[Sequence] = deque()
+        self._running: list[Sequence] = []
+        self._sequences: dict[int, Sequence] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for their first step or, preempted, for another."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """Requests that take part in the next step."""
+        return len(self._running)
+
+    @property
+    def busy(self) -> bool:
+        """Whether `step` has anything to do."""
+        return bool(self._sequences)
+
+    def check(self, request: Request) -> None:
+        """Raises InvalidInput for a request that this engine cannot serve."""
+        self.model.transformer.check_tokens(request.prompt)
+        request.check(self.model.vocab_size, self.context)
+        if request.adapter is not None and request.adapter not in self.adapters:
+            raise InvalidInput(f"adapter {request.adapter!r} is not loaded")
+
+    def submit(self, request: Request, ident: int | None = None) -> int:
+        """Take in a request; the number that its updates carry.  Raises InvalidInput.
+
+        `ident` gives it a number of the caller's, who then must number them all.
+        """
+        self.check(request)
+        ends = self.model.transformer.architecture.eos_token_ids
+        ident = next(self._ids) if ident is None else ident
+        sequence = Sequence(ident, request, self.model.tokenizer, ends)
+        self._sequences[ident] = sequence
+        self._waiting.append(sequence)
+        return ident
+
+    def cancel(self, ident: int) -> None:
+        """End a request at the next step; one that has ended already is left alone."""
+        if ident in self._sequences:
+            self._sequences[ident].cancelled = True
+
+    def step(self) -> list[Update]:
+        """Run every request that has room one step further; what is new."""
+        updates = [self._end(s.end("cancelled")) for s in self._all() if s.cancelled]
+        plan = self._plan()
+        if not plan:
+            return updates
+        self.counters.steps += 1
+        # apart, so that who has no adapter runs as fast as without any
+        plain = [part for part in plan if part[0].request.adapter is None]
+        adapted = [part for part in plan if part[0].request.adapter is not None]
+        with one_blas_thread():
+            for together in (plain, adapted):
+                updates += self._run_or_tell(together)
+        return updates
+
+    def abandon(self, error: HnlpuError) -> list[Update]:
+        """End every request with `error`."""
+        return [self._end(s.end("error", error)) for s in self._all()]
+
+    def run(self, requests: Iterable[Request]) -> list[Result]:
+        """Serve requests to the end; results in their order."""
+        told: dict[int, list[Update]] = {self.submit(request): [] for request in requests}
+        while self.busy:
+            for update in self.step():
+                told[update.request].append(update)
+        return [collect(updates) for updates in told.values()]
+
+    def _all(self) -> list[Sequence]:
+        return list(self._sequences.values())
+
+    def _end(self, update: Update) -> Update:
+        """Forget the request that `update` ends."""
+        sequence = self._sequences.pop(update.request)
+        sequence.drop_pages(self.pool)
+        if sequence in self._running:
+            self._running.remove(sequence)
+        else:
+            self._waiting.remove(sequence)
+        return update
+
+    def _plan(self) -> list[tuple[Sequence, int]]:
+        """Who runs how many tokens in this step, with pages for them."""
+        budget = self.limits.rows
+        plan: list[tuple[Sequence, int]] = []
+        # a token of a running answer comes before a piece of a prompt; no more run than there
+        # are rows, so each has one in every step
+        for sequence in sorted(self._running, key=lambda s: s.pending > 1):
+            if budget == 0:
+                break
+            if sequence not in self._running:
+                continue  # preempted for one of the others
+            count = min(sequence.pending, budget)
+            if self._reserve(sequence, count, plan):
+                plan.append((sequence, count))
+                budget -= count
+        while budget and self._waiting and len(self._running) < self.limits.sequences:
+            sequence = self._waiting[0]
+            saved = sequence.reuse(self.pool, self._root(sequence))
+            if sequence.pending > PAGE * self.pool.available:
+                sequence.drop_pages(self.pool)
+                break
+            count = min(sequence.pending, budget)
+            sequence.reserve(self.pool, count)
+            self._running.append(self._waiting.popleft())
+            self.counters.reused_tokens += saved
+            plan.append((sequence, count))
+            budget -= count
+        return plan
+
+    def _root(self, sequence: Sequence) -> int:
+        """The serial that the first page is filed under: pages depend on the adapter."""
+        name = sequence.request.adapter
+        return 0 if name is None else self._roots[name]
+
+    def _reserve(self, sequence: Sequence, count: int, plan: list[tuple[Sequence, int]]) -> bool:
+        """Get pages for `count` tokens, from the youngest if there are none; False: not now."""
+        while not sequence.reserve(self.pool, count):
+            planned = {id(s) for s, _ in plan}
+            youngest = next((s for s in reversed(self._running) if id(s) not in planned), sequence)
+            youngest.drop_pages(self.pool)
+            self._running.remove(youngest)
+            self._waiting.appendleft(youngest)
+            self.counters.preemptions += 1
+            if youngest is sequence:
+                return False
+        return True
+
+    def _run_or_tell(self, plan: list[tuple[Sequence, int]]) -> list[Update]:
+        """`_run`, and who made the model overflow is told so."""
+        if not plan:
+            return []
+        try:
+            return self._run(plan)
+        except NotFinite as error:
+            if len(plan) == 1:
+                return [self._end(plan[0][0].end("error", error))]
+        # whose? each alone gives the same bits
+        return [update for part in plan for update in self._run_or_tell([part])]
+
+    def _run(self, plan: list[tuple[Sequence, int]]) -> list[Update]:
+        rows, wanted, spans = _lay_out(plan, self.adapters)
+        hidden, fired = self._transformer.forward(rows, self.pool, wanted)
+        scored = [i for s, _, span in spans if s.request.pooling is None for i in span]
+        logits = np.empty((len(wanted), self.model.vocab_size if scored else 0), np.float32)
+        names = [
+            s.request.adapter for s, _, span in spans if s.request.pooling is None for _ in span
+        ]
+        adapters = _rows_of(names, self.adapters)
+        for first, part in self._transformer.logits_in_pieces(hidden[scored], adapters):
+            logits[scored[first : first + len(part)]] = part
+        self.counters.rows += len(rows.tokens)
+        updates: list[Update] = []
+        ends = itertools.accumulate(count for _, count in plan)
+        for (sequence, count, span), end in zip(spans, ends, strict=True):
+            start = sequence.computed + count - len(span)
+            before = sequence.computed
+            sequence.advance(self.pool, count)
+            prompt = len(sequence.request.prompt)
+            self.counters.prompt_tokens += max(0, min(sequence.computed, prompt) - before)
+            if not span:
+                continue
+            chosen = fired[:, end - 1].copy()
+            mine = slice(span.start, span.stop)
+            try:
+                update = sequence.take_rows(start, hidden[mine], logits[mine], chosen)
+            except HnlpuError as error:  # a constraint that nothing fits
+                update = sequence.end("error", error)
+            if update is None:
+                continue
+            self.counters.new_tokens += update.token is not None
+            updates.append(update if update.reason is None else self._end(update))
+        return updates
+
+
+def _rows_of(names: list[str | None], adapters: Mapping[str, Adapter]) -> AdapterRows:
+    """The rows that each adapter changes, given the name of each row's."""
+    used = sorted({name for name in names if name is not None})
+    return [
+        (adapters[name], np.array([row for row, of in enumerate(names) if of == name], np.int64))
+        for name in used
+    ]
+
+
+def _lay_out(
+    plan: list[tuple[Sequence, int]], adapters: Mapping[str, Adapter]
+) -> tuple[Rows, Int64, list[tuple[Sequence, int, range]]]:
+    """The rows of a plan, which are wanted, and which of the wanted belong to whom."""
+    tokens, positions, sequences = [], [], []
+    wanted: list[int] = []
+    spans: list[tuple[Sequence, int, range]] = []
+    tables = np.zeros((len(plan), max(len(s.pages) for s, _ in plan)), np.int64)
+    row = 0
+    for i, (sequence, count) in enumerate(plan):
+        start = sequence.computed
+        tokens.append(sequence.tokens[start : start + count])
+        positions.append(np.arange(start, start + count))
+        sequences.append(np.full(count, i))
+        tables[i, : len(sequence.pages)] = sequence.pages
+        first = len(wanted)
+        wanted += [row + j for j in sequence.wanted(count)]
+        spans.append((sequence, count, range(first, len(wanted))))
+        row += count
+    owners = np.concatenate(sequences)
+    names = [s.request.adapter for s, count in plan for _ in range(count)]
+    changed = _rows_of(names, adapters)
+    rows = Rows(np.concatenate(tokens), np.concatenate(positions), owners, tables, changed)
+    return rows, np.array(wanted, np.int64), spans

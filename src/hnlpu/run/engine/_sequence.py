@@ -1,0 +1,177 @@
+"""One request under way: its tokens, its pages, and what each new token means for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from hnlpu.errors import HnlpuError
+from hnlpu.run.emulate import Tokenizer, best_tokens, log_softmax
+from hnlpu.run.engine._pages import PAGE, PagePool
+from hnlpu.run.engine._request import Reason, Request, TokenScore, Update
+from hnlpu.run.engine._sampler import Sampler
+from hnlpu.run.engine._stop_text import StopText
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+
+
+class Sequence:
+    """The state of one request inside the engine.
+
+    `tokens` are the prompt and what followed; keys and values of the first
+    `computed` of them lie in `pages`.
+    """
+
+    def __init__(self, ident: int, request: Request, tokenizer: Tokenizer, ends: tuple[int, ...]):
+        self.ident = ident
+        self.request = request
+        self.tokens = np.array(request.prompt, np.int64)
+        self.computed = 0
+        self.pages: list[int] = []
+        self.cancelled = False
+        self._filed = 0
+        self._serial = 0
+        self._sampler = Sampler(request.sampling, request.constraint)
+        self._stop = StopText(request.stop)
+        self._ends = frozenset(request.stop_tokens) | frozenset(() if request.ignore_end else ends)
+        self._decode: Callable[[int], str] | None = (
+            tokenizer.decoder() if tokenizer.usable else None
+        )
+        self._new = 0
+        self._scores: list[TokenScore] = []
+        self._scored = 1  # prompt tokens whose score is known or that have none
+        self._sum: npt.NDArray[np.float64] | None = None
+        self._prompt_told = not request.score_prompt
+
+    @property
+    def pending(self) -> int:
+        """Tokens that have yet to run through the layers."""
+        return len(self.tokens) - self.computed
+
+    @property
+    def needs_every_row(self) -> bool:
+        """Whether hidden states of the whole prompt are wanted, so that none may be reused."""
+        request = self.request
+        return request.score_prompt or request.pooling == "mean"
+
+    def wanted(self, count: int) -> range:
+        """Of the next `count` rows, those whose hidden states are wanted."""
+        end = self.computed + count
+        if self.needs_every_row and self.computed < len(self.request.prompt):
+            return range(count)
+        return range(count - 1, count) if end == len(self.tokens) else range(0)
+
+    def reuse(self, pool: PagePool, root: int) -> int:
+        """Take over filed pages that the tokens begin with; how many tokens that saves."""
+        self._serial = root
+        if not self.needs_every_row:
+            self.pages, self._serial = pool.find(root, self.tokens)
+        self.computed = PAGE * len(self.pages)
+        self._filed = len(self.pages)
+        return self.computed
+
+    def reserve(self, pool: PagePool, count: int) -> bool:
+        """Get pages for the next `count` tokens; False, with what there was, if none are left."""
+        while PAGE * len(self.pages) < self.computed + count:
+            page = pool.take()
+            if page is None:
+                return False
+            self.pages.append(page)
+        return True
+
+    def drop_pages(self, pool: PagePool) -> None:
+        """Give all pages back; the tokens must be computed or found again."""
+        pool.release(self.pages)
+        self.pages, self.computed, self._filed = [], 0, 0
+        self._sum = None
+
+    def advance(self, pool: PagePool, count: int) -> None:
+        """Note that `count` more tokens are computed, and file the pages they fill."""
+        self.computed += count
+        while PAGE * (self._filed + 1) <= self.computed:
+            start = PAGE * self._filed
+            page, tokens = self.pages[self._filed], self.tokens[start : start + PAGE]
+            self._serial = pool.file(page, self._serial, tokens)
+            self._filed += 1
+
+    def take_rows(
+        self, start: int, hidden: Float32, logits: Float32, experts: Int64 | None
+    ) -> Update | None:
+        """What follows from the wanted rows, the first at position `start`.
+
+        `hidden` and `logits` are [wanted, ...] (`logits` empty for an
+        embedding), `experts` [layers, active] of the last row.
+        """
+        if self.request.pooling is not None:
+            return self._pool(hidden)
+        if self.request.score_prompt and self._scored < len(self.request.prompt):
+            self._score_prompt(start, logits)
+        if self.computed < len(self.tokens):
+            return None
+        return self._next(logits[-1], experts)
+
+    def end(self, reason: Reason, error: HnlpuError | None = None) -> Update:
+        """The last update of a request that ends for a reason of the engine's."""
+        return Update(self.ident, text=self._stop.rest(), reason=reason, error=error)
+
+    def _pool(self, hidden: Float32) -> Update | None:
+        done = self.computed == len(self.tokens)
+        if self.request.pooling == "last":
+            return Update(self.ident, embedding=hidden[-1].copy(), reason="stop") if done else None
+        if self._sum is None:
+            self._sum = np.zeros(hidden.shape[1], np.float64)
+        for row in hidden:  # in order, so that chunks of any length give the same sum
+            self._sum += row
+        if not done:
+            return None
+        mean = (self._sum / len(self.tokens)).astype(np.float32)
+        return Update(self.ident, embedding=mean, reason="stop")
+
+    def _score_prompt(self, start: int, logits: Float32) -> None:
+        prompt, top = self.request.prompt, self.request.top_logprobs or 0
+        first = self._scored - 1 - start  # after a preemption some rows come again
+        targets = prompt[self._scored : start + len(logits) + 1]
+        for row, token in zip(logits[first:], targets, strict=False):
+            self._scores.append(_score(row, token, top))
+        self._scored += len(targets)
+
+    def _next(self, logits: Float32, experts: Int64 | None) -> Update:
+        request = self.request
+        told, self._prompt_told = self._prompt_told, True
+        prompt_scores = None if told else tuple(self._scores)
+        if request.max_tokens == 0:
+            return Update(self.ident, prompt_scores=prompt_scores, reason="length")
+        token = self._sampler.take(logits)
+        score = None
+        if request.top_logprobs is not None:
+            score = _score(logits, token, request.top_logprobs)
+        self.tokens = np.append(self.tokens, token)
+        self._new += 1
+        text, reason, stopped_by = self._meaning(token)
+        return Update(
+            self.ident, token, text, score, experts if request.trace_experts else None,
+            prompt_scores, reason=reason, stopped_by=stopped_by,
+        )  # fmt: skip
+
+    def _meaning(self, token: int) -> tuple[str, Reason | None, int | str | None]:
+        """Text that `token` releases, and whether and by what it ends the request."""
+        if token in self._ends:
+            return self._stop.rest(), "stop", token
+        piece = self._decode(token) if self._decode else ""
+        text, met = self._stop.push(piece)
+        if met is not None:
+            return text, "stop", met
+        if self._sampler.finished:
+            return text + self._stop.rest(), "stop", None
+        if self._new == self.request.max_tokens:
+            return text + self._stop.rest(), "length", None
+        return text, None, None
+
+
+def _score(logits: Float32, token: int, top: int) -> TokenScore:
+    log_p = log_softmax(logits[None])
+    best = best_tokens(log_p, top)[0] if top else []
+    return TokenScore(token, float(log_p[0, token]), tuple(best))

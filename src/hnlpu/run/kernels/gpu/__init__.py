@@ -1,0 +1,47 @@
+"""The emulator's arithmetic as Triton kernels, which its interpreter also runs on a CPU.
+
+torch and triton are the extra `hnlpu[gpu]`; nothing imports this folder but
+those who ask for a device.
+"""
+
+from hnlpu.run.kernels.gpu._attention import Places, attend
+from hnlpu.run.kernels.gpu._layers import (
+    Cache,
+    GpuLayer,
+    GpuModel,
+    Inputs,
+    Outputs,
+    run_layers,
+    unembed,
+)
+from hnlpu.run.kernels.gpu._project import (
+    GpuStack,
+    Integers,
+    Meeting,
+    Spread,
+    gpu_project,
+    meet_experts,
+    meet_one,
+)
+from hnlpu.run.kernels.gpu._steps import Recording, Steps
+
+__all__ = [
+    "Cache",
+    "GpuLayer",
+    "GpuModel",
+    "GpuStack",
+    "Inputs",
+    "Integers",
+    "Meeting",
+    "Outputs",
+    "Places",
+    "Recording",
+    "Spread",
+    "Steps",
+    "attend",
+    "gpu_project",
+    "meet_experts",
+    "meet_one",
+    "run_layers",
+    "unembed",
+]

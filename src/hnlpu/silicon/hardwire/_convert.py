@@ -1,0 +1,166 @@
+"""One matrix of a checkpoint -> digits in a file, a few rows at a time, and its record.
+
+Matrix ──tiles──► digits ──► row facts ──► file
+                    └──► statistics ──► MatrixRecord
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from hnlpu.arithmetic.mx import BLOCK, BYTES_PER_BLOCK, dequantize, quantize_digits
+from hnlpu.errors import ExponentSpread, NotFinite
+from hnlpu.model.checkpoint import Matrix, MatrixShape
+from hnlpu.model.policy import Policy
+from hnlpu.silicon.hardwire._manifest import MatrixRecord
+from hnlpu.silicon.hardwire._matrix import LARGEST_SUM_BITS, Digit, RowFacts, row_facts
+from hnlpu.silicon.hardwire._tally import Tally, sum_bits
+from hnlpu.silicon.hardwire._writer import SafetensorsWriter
+
+DENSE_TILE = 2**22  # weights quantised at a time: 32 MB as float64
+PACKED_TILE = 2**25  # weights inspected at a time: 16 MB of codes
+
+Layout = dict[str, tuple[str, tuple[int, ...]]]
+
+
+def codes_name(matrix: str, digit: int) -> str:
+    """Name of the tensor of packed codes in a build."""
+    return f"{matrix}.digit{digit}.codes"
+
+
+def exponents_name(matrix: str, digit: int) -> str:
+    """Name of the tensor of block exponents in a build."""
+    return f"{matrix}.digit{digit}.exponents"
+
+
+def row_exponents_name(matrix: str) -> str:
+    """Name of the tensor of row exponents in a build."""
+    return f"{matrix}.row_exponents"
+
+
+def bias_name(matrix: str) -> str:
+    """Name of the bias tensor in a build."""
+    return f"{matrix}.bias"
+
+
+def stacked(shape: MatrixShape) -> tuple[int, ...]:
+    """Leading dimension of a matrix's tensors: the experts, or nothing."""
+    return (shape.count,) if shape.role == "experts" else ()
+
+
+def matrix_layout(shape: MatrixShape, digits: int) -> Layout:
+    """Names, dtypes and shapes of a matrix's tensors in a build."""
+    lead, rows, blocks = stacked(shape), shape.rows, shape.columns // BLOCK
+    layout: Layout = {}
+    for d in range(digits):
+        layout[codes_name(shape.name, d)] = ("U8", (*lead, rows, blocks, BYTES_PER_BLOCK))
+        layout[exponents_name(shape.name, d)] = ("U8", (*lead, rows, blocks))
+    layout[row_exponents_name(shape.name)] = ("U8", (*lead, rows))
+    if shape.has_bias:
+        layout[bias_name(shape.name)] = ("BF16", (*lead, rows))
+    return layout
+
+
+def tiles(shape: MatrixShape, weights: int) -> Iterator[tuple[int, slice]]:
+    """Every (index, rows) of a stack in pieces of at most about `weights` weights."""
+    step = max(1, weights // shape.columns)
+    for index in range(shape.count):
+        for start in range(0, shape.rows, step):
+            yield index, slice(start, min(start + step, shape.rows))
+
+
+def stored_format(matrix: Matrix, policy: Policy) -> str:
+    """The format that `policy` gives this matrix: native, mxfp4 or mxfp4x2.
+
+    For `auto` the matrix is read until a row is found that one digit cannot
+    reproduce.
+    """
+    if matrix.is_mxfp4:
+        return "native"
+    wanted = policy.format_of(matrix.shape.role)
+    if wanted != "auto":
+        return wanted
+    for index, rows in tiles(matrix.shape, DENSE_TILE // 4):
+        if quantize_digits(matrix.dense(index, rows), 1, policy.max_spread)[1].any():
+            return "mxfp4x2"
+    return "mxfp4"
+
+
+def digits_of(
+    matrix: Matrix, fmt: str, policy: Policy, index: int, rows: slice
+) -> tuple[tuple[Digit, ...], npt.NDArray[np.float32] | None, npt.NDArray[np.float32] | None]:
+    """Digits of some rows; for quantised ones also the weights and the error (else None)."""
+    if fmt == "native":
+        codes, exponents = matrix.packed(index, rows)
+        digit = Digit(codes, exponents)
+        if not policy.requantize:
+            return (digit,), None, None
+        weights = dequantize(codes, exponents)
+        if not np.isfinite(weights).all():
+            raise NotFinite(
+                f"{matrix.tensors[1].file}: {matrix.shape.name} holds weights beyond float32, "
+                "which cannot be rounded; build without --requantize"
+            )
+        too_wide = row_facts((digit,)).spreads > policy.max_spread
+        if too_wide.any():
+            codes, exponents = codes.copy(), exponents.copy()
+            ((codes[too_wide], exponents[too_wide]),), _ = quantize_digits(
+                weights[too_wide], 1, policy.max_spread
+            )
+        return (Digit(codes, exponents),), weights, weights - dequantize(codes, exponents)
+    weights = matrix.dense(index, rows)
+    count = 2 if fmt == "mxfp4x2" else 1
+    found, error = quantize_digits(weights, count, policy.max_spread)
+    return tuple(Digit(c, e) for c, e in found), weights, error
+
+
+def convert(
+    matrix: Matrix, fmt: str, policy: Policy, writer: SafetensorsWriter, file: str
+) -> MatrixRecord:
+    """Write all digits of `matrix` and return its record.
+
+    Raises ExponentSpread where a row needs more range than the policy allows,
+    NotFinite for NaN or infinity.
+    """
+    shape = matrix.shape
+    blocks = shape.columns // BLOCK
+    tally = Tally(2 if fmt == "mxfp4x2" else 1)
+    for index, rows in tiles(shape, PACKED_TILE if fmt == "native" else DENSE_TILE):
+        digits, weights, error = digits_of(matrix, fmt, policy, index, rows)
+        facts = row_facts(digits)
+        _check_rows(shape, facts, policy, index, rows)
+        first = index * shape.rows + rows.start
+        for d, digit in enumerate(digits):
+            at = first * blocks
+            writer.put(codes_name(shape.name, d), digit.codes, at * BYTES_PER_BLOCK)
+            writer.put(exponents_name(shape.name, d), digit.exponents, at)
+        writer.put(row_exponents_name(shape.name), facts.row_exponents, first)
+        tally.add(digits, facts, weights, error)
+    if matrix.bias_tensor is not None:
+        matrix.bias()  # raises NotFinite
+        writer.put(bias_name(shape.name), matrix.bias_tensor.map())
+    return tally.record(shape, fmt, file, policy)
+
+
+def _check_rows(
+    shape: MatrixShape, facts: RowFacts, policy: Policy, index: int, rows: slice
+) -> None:
+    def where(row: int) -> str:
+        expert = f"expert {index}, " if shape.role == "experts" else ""
+        return f"{shape.name}: {expert}row {rows.start + row}"
+
+    worst = int(np.argmax(facts.spreads))
+    if facts.spreads[worst] > policy.max_spread:
+        raise ExponentSpread(
+            f"{where(worst)} has block exponents that span {facts.spreads[worst]}, more than the "
+            f"{policy.max_spread} allowed; build with --requantize to round the small blocks"
+        )
+    widest = int(np.argmax(facts.magnitudes))
+    if sum_bits(int(facts.magnitudes[widest]), policy.activation_bits) > LARGEST_SUM_BITS:
+        raise ExponentSpread(
+            f"{where(widest)} needs an accumulator of more than {LARGEST_SUM_BITS} bits; "
+            "use fewer activation bits or --requantize with a smaller --max-spread"
+        )

@@ -1,0 +1,52 @@
+"""A build's metal as mask data: drawn, written in the formats of the field, read back and judged.
+
+Build ──► tiles ──► OASIS │ GDSII │ via maps │ LEF, DEF, Tcl
+└──► bulk reader │ extractor by geometry │ KLayout ──► verdict
+"""
+
+from hnlpu.silicon.embed import programmable_masks
+from hnlpu.silicon.masks._borders import Border, judge_border, judge_pair, kinds_of_border
+from hnlpu.silicon.masks._cells import TileSource, chip_name
+from hnlpu.silicon.masks._check import CheckTiles, TileResult, tiles_to_extract
+from hnlpu.silicon.masks._chip_check import check_borders, open_masks
+from hnlpu.silicon.masks._folder import new_folder
+from hnlpu.silicon.masks._judge import Judgement, judge_corner, judge_proof
+from hnlpu.silicon.masks._layers import Layers, choose_layers
+from hnlpu.silicon.masks._needs import mask_needs, scheme_needs
+from hnlpu.silicon.masks._pool import Workers, open_workers
+from hnlpu.silicon.masks._proof import draw_proof
+from hnlpu.silicon.masks._record import RECORD, Format, MasksRecord, build_digest
+from hnlpu.silicon.masks._write import Job, jobs, write_masks
+
+__all__ = [
+    "RECORD",
+    "Border",
+    "CheckTiles",
+    "Format",
+    "Job",
+    "Judgement",
+    "Layers",
+    "MasksRecord",
+    "TileResult",
+    "TileSource",
+    "Workers",
+    "build_digest",
+    "check_borders",
+    "chip_name",
+    "choose_layers",
+    "draw_proof",
+    "jobs",
+    "judge_border",
+    "judge_corner",
+    "judge_pair",
+    "judge_proof",
+    "kinds_of_border",
+    "mask_needs",
+    "new_folder",
+    "open_masks",
+    "open_workers",
+    "programmable_masks",
+    "scheme_needs",
+    "tiles_to_extract",
+    "write_masks",
+]

@@ -1,0 +1,166 @@
+"""A whole chip as its mask file has it -> KLayout's own netlist and spaces, with no help of ours.
+
+Every tile and the fixed metal below it become a cell of their own, for KLayout to extract once: a
+net that goes on from one tile to another, whatever joins them, shows in the chip's own circuit.
+Thousands of times slower than what judges a build every day (`masks._chip_check`), which it
+is there to confirm: `benchmarks/chip_netlist.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hnlpu.silicon.embed import LayerKey
+from hnlpu.silicon.masks._klayout import klayout
+from hnlpu.silicon.masks._layers import LayerMap
+from hnlpu.silicon.technology import FIXED, PROGRAMMABLE, Cut, Metal
+
+if TYPE_CHECKING:
+    import klayout.db as db
+
+
+TILES_AT_ONCE = 64
+"""More are taken two shelves at a time, so that their nets fit in memory."""
+
+
+@dataclass(frozen=True)
+class WholeChip:
+    """Nets that KLayout found, those of them that are in two tiles, and rules that are broken."""
+
+    nets: int
+    joined: int
+    violations: int
+
+
+def judge_file(layers: LayerMap, oasis: Path) -> WholeChip:
+    """KLayout's verdict on a chip's OASIS file, written on `layers` with its fixed metal.
+
+    Raises ToolMissing without KLayout.
+    """
+    layout = klayout().Layout()
+    layout.read(str(oasis))
+    return judge_layout(layers, layout)
+
+
+def judge_layout(layers: LayerMap, layout: db.Layout) -> WholeChip:
+    """The same of a layout whose top cell places tiles and fixed metal; it is changed.
+
+    A chip of many tiles is taken two shelves at a time, each with the next: all neighbours meet.
+    """
+    kdb, top = klayout(), layout.top_cell()
+    nets: dict[str, int] = {}
+    joined = violations = 0
+    for group in _groups(_join_tiles(layout)):
+        top.clear_insts()
+        for tile in group:
+            place = kdb.Trans(tile.x, tile.y)
+            top.insert(kdb.CellInstArray(tile.cell.cell_index(), place))
+        counted, both = _count_nets(layers, layout, top)
+        nets |= counted
+        joined += both
+        violations += sum(_violations(layers, layout, top))
+    return WholeChip(sum(nets.values()), joined, violations)
+
+
+def _groups(tiles: Sequence[_Tile]) -> Iterator[list[_Tile]]:
+    """All tiles if they are few, else each shelf with the one above it."""
+    if len(tiles) <= TILES_AT_ONCE:
+        yield list(tiles)
+        return
+    shelves: list[list[_Tile]] = []
+    lowest_top = -math.inf
+    for tile in sorted(tiles, key=lambda tile: tile.y):
+        if tile.y >= lowest_top:
+            shelves.append([])
+            lowest_top = math.inf
+        lowest_top = min(lowest_top, tile.top)
+        shelves[-1].append(tile)
+    yield from (a + b for a, b in itertools.pairwise(shelves))
+
+
+def _keys(layers: LayerMap, layer: Metal | Cut) -> list[LayerKey]:
+    """Numbers of a layer in the file: fixed and programmable shapes may share them."""
+    return sorted({layers.key((layer.gds_layer, kind)) for kind in (FIXED, PROGRAMMABLE)})
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """A cell with a tile and the fixed metal below it, and where it stands."""
+
+    cell: db.Cell
+    x: int
+    y: int
+
+    @property
+    def top(self) -> int:
+        return self.y + int(self.cell.bbox().top)
+
+
+def _join_tiles(layout: db.Layout) -> list[_Tile]:
+    """Each tile and the fixed metal below it as one cell; shapes outside of tiles stay on top."""
+    kdb, top = klayout(), layout.top_cell()
+    parts: dict[tuple[int, int], list[db.Cell]] = {}
+    for instance in top.each_inst():
+        for x, y in _places(instance):
+            parts.setdefault((x, y), []).append(instance.cell)
+    found = []
+    for number, ((x, y), cells) in enumerate(sorted(parts.items())):
+        tile = layout.create_cell(f"tile-{number}")
+        for cell in cells:
+            tile.insert(kdb.CellInstArray(cell.cell_index(), kdb.Trans()))
+        found.append(_Tile(tile, x, y))
+    return found
+
+
+def _places(instance: db.Instance) -> Iterator[tuple[int, int]]:
+    """Where an instance, or each of an array of them, stands."""
+    at = instance.trans.disp
+    for i in range(max(1, instance.na)):
+        for k in range(max(1, instance.nb)):
+            yield (
+                at.x + i * instance.a.x + k * instance.b.x,
+                at.y + i * instance.a.y + k * instance.b.y,
+            )
+
+
+def _count_nets(layers: LayerMap, layout: db.Layout, top: db.Cell) -> tuple[dict[str, int], int]:
+    """Nets by cell, and how many are in two tiles."""
+    t, kdb = layers.technology, klayout()
+    extraction = kdb.LayoutToNetlist(kdb.RecursiveShapeIterator(layout, top, []))
+    extraction.threads = 1
+    held: dict[str, list[Any]] = {}
+    for layer in t.layers:
+        held[layer.name] = [
+            extraction.make_layer(layout.layer(*key), f"{layer.name} {n}")
+            for n, key in enumerate(_keys(layers, layer))
+        ]
+        for region in held[layer.name]:
+            extraction.connect(region)
+        for a, b in itertools.combinations(held[layer.name], 2):
+            extraction.connect(a, b)
+    for cut, below, above in ((t.lower_cut, t.lower, t.stub), (t.upper_cut, t.stub, t.upper)):
+        for via, metal in itertools.product(held[cut.name], (*held[below.name], *held[above.name])):
+            extraction.connect(via, metal)
+    extraction.extract_netlist()
+    netlist = extraction.netlist()
+    nets = {circuit.name: sum(1 for _ in circuit.each_net()) for circuit in netlist.each_circuit()}
+    chip = netlist.circuit_by_name(top.name)
+    ends = (net.subcircuit_pin_count() for net in chip.each_net()) if chip else ()
+    return nets, sum(count > 1 for count in ends)
+
+
+def _violations(layers: LayerMap, layout: db.Layout, top: db.Cell) -> Iterator[int]:
+    """How often each metal and cut of the merged chip is too narrow or too near to another."""
+    for layer in layers.technology.layers:
+        region = klayout().Region()
+        for key in _keys(layers, layer):
+            region.insert(top.begin_shapes_rec(layout.layer(*key)))
+        region.merge()
+        width = layer.width if isinstance(layer, Metal) else layer.size
+        yield region.width_check(round(width.value)).count()
+        yield region.space_check(round(layer.space.value)).count()

@@ -1,0 +1,216 @@
+"""Shapes and a target -> `Placement`: which slice of which matrix lies on which chip.
+
+It depends on shapes, digits and spreads, which the manifest has, never on weights; except that
+the regions scheme needs as many wiring tracks as its busiest row of a matrix.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from hnlpu.errors import DoesNotFit
+from hnlpu.model.checkpoint import Architecture, MatrixShape, matrix_shapes
+from hnlpu.silicon.embed import ArrayKind, TileShape, array_kind, open_scheme
+from hnlpu.silicon.place._cuts import Slice, chip_grid, cut, head_groups, most_rows
+from hnlpu.silicon.place._footprint import footprint_nm
+from hnlpu.silicon.place._target import Target
+from hnlpu.silicon.technology import Technology
+
+MOST_OBLONG = 4
+"""Longer side of a grid over its shorter, at most, where we choose: collectives run along both."""
+_frozen = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What arrays of a matrix must take: digits a weight, spread of exponents, wiring tracks."""
+
+    digits: int
+    spread: int
+    tracks: int = 0
+
+
+class MatrixPlacement(BaseModel):
+    """The slices of one stack of matrices, and what its arrays have in common."""
+
+    model_config = _frozen
+
+    name: str
+    digits: int
+    scale_range: int
+    tracks: int
+    slices: tuple[Slice, ...]
+
+
+class Placement(BaseModel):
+    """All matrices, in the order in which data meets them, on a grid of chips numbered row by row."""
+
+    model_config = _frozen
+
+    scheme: Literal["taps", "regions"]
+    grid: tuple[int, int]
+    bank: int
+    group: int
+    matrices: tuple[MatrixPlacement, ...]
+
+    @property
+    def chips(self) -> int:
+        """Number of chips."""
+        return self.grid[0] * self.grid[1]
+
+    def kind(self, placed: MatrixPlacement, members: int) -> ArrayKind:
+        """The kind of an array of a matrix that `members` of its stack share."""
+        return ArrayKind(
+            self.scheme, placed.digits, members, placed.scale_range, self.group, placed.tracks
+        )
+
+    def kinds(self) -> set[ArrayKind]:
+        """Every kind of array there is."""
+        return {
+            self.kind(placed, members)
+            for placed in self.matrices
+            for part in placed.slices
+            for members in {b - a for a, b in banks(part, self.bank)}
+        }
+
+
+def banks(part: Slice, bank: int) -> Iterator[tuple[int, int]]:
+    """Members of a slice that share arrays, `bank` at a time."""
+    first, behind = part.members
+    for member in range(first, behind, bank):
+        yield member, min(member + bank, behind)
+
+
+def place(
+    architecture: Architecture, embeddings: Mapping[str, Embedding], target: Target
+) -> Placement:
+    """Place a model; with `target.chips` None on as few chips as hold it.
+
+    Raises DoesNotFit where the chips make no grid, or no number of them is enough.
+    """
+    chips = target.chips or fewest_chips(architecture, embeddings, target)
+    return _place(list(matrix_shapes(architecture)), architecture, embeddings, target, chips)
+
+
+def _place(
+    shapes: Sequence[MatrixShape], architecture: Architecture,
+    embeddings: Mapping[str, Embedding], target: Target, chips: int,
+) -> Placement:  # fmt: skip
+    grid = chip_grid(architecture, chips)
+    matrices = []
+    for shape in shapes:
+        of = embeddings[shape.name]
+        kind = array_kind(target.scheme, of.digits, 1, of.spread, target.group)
+        matrices.append(
+            MatrixPlacement(
+                name=shape.name,
+                digits=of.digits,
+                scale_range=kind.scale_range,
+                tracks=of.tracks,
+                slices=tuple(cut(shape, architecture, grid)),
+            )
+        )
+    return Placement.model_validate(
+        {"scheme": target.scheme, "grid": grid, "bank": target.bank, "group": target.group,
+         "matrices": matrices}
+    )  # fmt: skip
+
+
+ArraySize = tuple[ArrayKind, int, int]
+"""Kind, neurons and blocks of an array."""
+
+
+def array_area_mm2(
+    placement: Placement, technology: Technology, known: dict[ArraySize, float] | None = None
+) -> list[float]:
+    """Area of the arrays on each chip: what their tiles take, clearance and landings with them.
+
+    `known` areas of arrays in mm2 need not be found again, and grow.
+    """
+    areas = {} if known is None else known
+    total = [0.0] * placement.chips
+    for placed in placement.matrices:
+        for part in placed.slices:
+            neurons, blocks = (b - a for a, b in (part.neurons, part.blocks))
+            for first, behind in banks(part, placement.bank):
+                size = placement.kind(placed, behind - first), neurons, blocks
+                if size not in areas:
+                    areas[size] = _tiles_mm2(technology, *size)
+                total[part.chip] += areas[size]
+    return total
+
+
+def _tiles_mm2(technology: Technology, kind: ArrayKind, neurons: int, blocks: int) -> float:
+    scheme, tiling = open_scheme(technology, kind), technology.array
+    area = 0
+    for high, count in _runs(neurons, tiling.neurons(kind.rows_per_neuron)):
+        for wide, times in _runs(blocks, tiling.blocks):
+            width, height = footprint_nm(scheme, TileShape(high * kind.rows_per_neuron, wide))
+            area += width * height * count * times
+    return area * 1e-12
+
+
+def _runs(total: int, most: int) -> Iterator[tuple[int, int]]:
+    """Lengths of the runs of at most `most` that make up `total`, and how many there are of each."""
+    whole, rest = divmod(total, most)
+    yield from ((length, count) for length, count in ((most, whole), (rest, 1)) if length and count)
+
+
+def fewest_chips(
+    architecture: Architecture, embeddings: Mapping[str, Embedding], target: Target,
+    area_per_weight_um2: float | None = None,
+) -> int:  # fmt: skip
+    """The fewest chips whose arrays fit beside the other blocks of a die.
+
+    By the scheme's own area, or by `area_per_weight_um2` for every weight.  Raises DoesNotFit
+    where the model cannot be cut into as many parts as it needs.
+    """
+    t = target.technology
+    room = t.die.area.value - t.die.other_area_mm2
+    shapes = list(matrix_shapes(architecture))
+    known: dict[ArraySize, float] = {}
+
+    def fullest(chips: int) -> float:
+        placement = _place(shapes, architecture, embeddings, target, chips)
+        if area_per_weight_um2 is None:
+            return max(array_area_mm2(placement, t, known))
+        return max(weights_by_chip(placement)) * area_per_weight_um2 * 1e-6
+
+    area = fullest(1)
+    # in parts it takes no less than all on one chip
+    for chips in range(max(1, math.ceil(area / room)), _most_chips(architecture) + 1):
+        if _is_compact(architecture, chips):
+            area = fullest(chips)
+            if area <= room:
+                return chips
+    raise DoesNotFit(
+        f"technology {t.name}: arrays of {area:.4g} mm2 do not fit the {room:.4g} mm2 that a die "
+        "has for them, however many chips; choose another technology, or build for a number of "
+        "dies all the same with --chips"
+    )
+
+
+def _most_chips(architecture: Architecture) -> int:
+    return head_groups(architecture) * most_rows(architecture)
+
+
+def _is_compact(architecture: Architecture, chips: int) -> bool:
+    try:
+        rows, columns = chip_grid(architecture, chips)
+    except DoesNotFit:
+        return False
+    return max(rows, columns) <= MOST_OBLONG * min(rows, columns)
+
+
+def weights_by_chip(placement: Placement) -> list[int]:
+    """Weights on each chip; copies count."""
+    total = [0] * placement.chips
+    for placed in placement.matrices:
+        for part in placed.slices:
+            total[part.chip] += part.weights
+    return total

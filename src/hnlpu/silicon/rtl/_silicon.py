@@ -1,0 +1,161 @@
+"""`ArrayShape` -> SystemVerilog of a taps array's silicon: files by name, the same for any weights.
+
+    array ─┬─ control, bank register
+           ├─ a tap generator per input       ──► trunk ──► metal ──► p
+           └─ a neuron: bank selection ── counts of 32 ──► c ──► metal ──► q
+                        ── second tree ── accumulator ──► y
+
+Parts with parameters lie in `silicon/` of this package; counters and trees, whose adders depend
+on how many bits they add, are written here.
+"""
+
+from __future__ import annotations
+
+from hnlpu.arithmetic.mx import BLOCK
+from hnlpu.silicon.rtl._modules import (
+    Bus,
+    Tree,
+    accumulator,
+    array_module,
+    array_name,
+    control_of,
+    count_module,
+    neuron_module,
+    part,
+    selected,
+    tree_module,
+)
+from hnlpu.silicon.rtl._shape import COUNT_BITS, ArrayShape
+
+TRUNKS = 14
+"""Products that an input offers, in the order of codes 1 to 7 and 9 to 15."""
+
+
+def taps_silicon(shape: ArrayShape) -> dict[str, str]:
+    """Text of every module of an array by file name, each file after those that it needs."""
+    parts = ["full_adder", "half_adder", "tap_generator", "accumulator", "control"]
+    if shape.kind.bank > 1:
+        parts += ["bank_select", "bank_register"]
+    texts = {f"hnlpu_{name}.sv": part(f"hnlpu_{name}") for name in parts}
+    tree = _tree(shape) if shape.column_bits else None
+    for name, text in (
+        count_module(counted(shape)),
+        *([(tree.name, tree.text)] if tree else []),
+        _neuron(shape, tree),
+        (array_name(shape), _array(shape)),
+    ):
+        texts[f"{name}.sv"] = text
+    return texts
+
+
+def taps_buses(shape: ArrayShape) -> tuple[Bus, ...]:
+    """Counts and columns where blocks have scales, trunks, ports."""
+    rows = shape.rows
+    scales = (
+        Bus("c", True, rows, True, lambda blocks: blocks, COUNT_BITS),
+        Bus("q", False, rows, True, lambda blocks: blocks, shape.column_bits),
+    )
+    return (
+        *(scales if shape.column_bits else ()),
+        Bus("trunk", True, TRUNKS, False, lambda blocks: BLOCK * blocks),
+        Bus("p", False, rows, True, lambda blocks: BLOCK * blocks),
+    )
+
+
+def counted(shape: ArrayShape) -> int:
+    """Ports that are counted together: of a block, or all where blocks have no scales."""
+    return BLOCK if shape.column_bits else BLOCK * shape.entries
+
+
+def tree_name(shape: ArrayShape) -> str:
+    """Module that adds the counts of a neuron's blocks."""
+    return f"hnlpu_tree_{shape.entries}x{shape.column_bits}_{shape.sum_bits}"
+
+
+def _tree(shape: ArrayShape) -> Tree:
+    return tree_module(
+        tree_name(shape), shape.entries, shape.column_bits, shape.sum_bits, shape.largest_sum,
+        f"Second tree: the sum of {shape.entries} counts, each at the column of its block's exponent.",
+        f"a count of at most {BLOCK} times 2^shift",
+    )  # fmt: skip
+
+
+def _neuron(shape: ArrayShape, tree: Tree | None) -> tuple[str, str]:
+    kind, tiles = shape.kind, (shape.blocks,)
+    pins = ",\n".join(
+        bus.port(kind.rows_per_neuron, tiles, silicon=True)
+        for bus in taps_buses(shape)
+        if bus.by_row
+    )
+    header = f"""\
+// Neuron: {kind.digits} digit(s) a weight, {kind.bank} member(s), {shape.blocks} blocks of {BLOCK} inputs.
+//
+//     p -> active member -> count of every {BLOCK} ports -> c -> metal -> q -> active member
+//       -> second tree -> accumulator -> y
+//
+// Latency  y is complete after the step with `last`: {shape.steps} steps a product
+// Numbers  p: one bit of a product each; c: counts, {COUNT_BITS} bits, unsigned
+//          q: counts times 2^shift, {shape.column_bits} bits, unsigned (none: blocks have no scales)
+//          y: {shape.total_bits} bits, two's complement, in units of the row
+// Rows of metal are member * {kind.digits} + digit."""
+    body = selected("port", "p", kind, shape.blocks, BLOCK, f"[place*{BLOCK}+:{BLOCK}]")
+    body += _scaled_sum(shape, tree) if tree else _plain_sum(shape)
+    body += accumulator(
+        {"SUM_BITS": shape.sum_bits, "HIGH_BITS": shape.high_bits, "STEPS": shape.steps}
+    )
+    return neuron_module(shape, header, f"{pins},\n", body)
+
+
+def _plain_sum(shape: ArrayShape) -> str:
+    """One count over all ports."""
+    ports = ", ".join(f"port_{digit}" for digit in reversed(range(shape.kind.digits)))
+    return f"""
+  logic [{shape.sum_bits - 1}:0][LANES-1:0] sum;
+  hnlpu_count_{counted(shape)} #(.LANES(LANES)) count (.ports({{{ports}}}), .total(sum));
+"""
+
+
+def _scaled_sum(shape: ArrayShape, tree: Tree) -> str:
+    """Counts of blocks out to the scale cells; what comes back goes into the second tree."""
+    kind, blocks = shape.kind, shape.blocks
+    text = (
+        f"\n  logic [{kind.digits - 1}:0][{blocks - 1}:0][{COUNT_BITS - 1}:0][LANES-1:0] counts;\n"
+    )
+    for digit in range(kind.digits):
+        text += f"""\
+  for (genvar block = 0; block < {blocks}; block++) begin : g_count_{digit}
+    hnlpu_count_{counted(shape)} #(.LANES(LANES)) count (
+        .ports(port_{digit}[block*{BLOCK}+:{BLOCK}]),
+        .total(counts[{digit}][block])
+    );
+  end
+"""
+    text += f"  assign c = {{{kind.bank}{{counts}}}};\n\n"
+    text += selected("column", "q", kind, blocks, shape.column_bits, "[place]")
+    entries = ", ".join(f"column_{digit}" for digit in reversed(range(kind.digits)))
+    text += f"\n  logic [{shape.sum_bits - 1}:0][LANES-1:0] sum;\n"
+    return text + tree.instance(f"{{{entries}}}")
+
+
+def _array(shape: ArrayShape) -> str:
+    kind = shape.kind
+    notes = f"""\
+//          trunk: 14 products, by product, then input; see hnlpu_tap_generator.sv
+//          p, c, q: by row of metal, (neuron * {kind.bank} + member) * {kind.digits} + digit"""
+    stage = f"""\
+  // one generator an input: each has lanes of its own
+  hnlpu_tap_generator #(
+      .LANES({shape.inputs} * LANES),
+      .ACTIVATION_BITS({shape.activation_bits})
+  ) tap_generators (
+      .clk(clk),
+      .load(load),
+      .step(step),
+      .x(x),
+      .tap(trunk)
+  );
+"""
+    return array_module(
+        array_name(shape), shape, (shape.blocks,), taps_buses(shape), notes, stage,
+        control_of("hnlpu_control", {"STEPS": shape.steps}, {}),
+    )  # fmt: skip

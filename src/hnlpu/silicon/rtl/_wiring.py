@@ -1,0 +1,111 @@
+"""`TileDigits` -> SystemVerilog of a tile's metal: connections and ties, nothing else.
+
+Every net is one that `hnlpu masks` draws, by the same names:
+
+    x17.+3  is trunk[2][17], named x17_p3     p4.17  is p[4][17]
+    c4.0.5  is c[4][0][5]                     q4.0.3 is q[4][0][3]
+
+Ports of a block are one concatenation, its first input last; all names are made equally long, so that
+a row's text is a look-up of its codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from hnlpu.arithmetic.mx import BLOCK, TWICE_E2M1, unpack
+from hnlpu.silicon.embed import TileDigits
+from hnlpu.silicon.rtl._shape import COUNT_BITS
+
+
+def trunk_number(code: int) -> int:
+    """Place of a non-zero code's trunk among the 14 of an input: codes 1 to 7, then 9 to 15."""
+    return code - 1 if code < 8 else code - 2
+
+
+def wiring(name: str, digits: TileDigits, scale_range: int) -> Iterator[bytes]:
+    """Text of module `name` in pieces: every port on its trunk, every column on its count bit."""
+    inputs = digits.blocks * BLOCK
+    codes = unpack(digits.codes)
+    yield _head(name, digits, scale_range).encode()
+    yield _trunks(codes).encode()
+    names, columns = _names(inputs), np.arange(inputs).reshape(-1, BLOCK)[:, ::-1]
+    scales = [_columns(shift, scale_range) for shift in range(scale_range + 1)]
+    for row in range(digits.rows):
+        ports = names[columns, codes[row].reshape(-1, BLOCK)[:, ::-1]]
+        for block, of_block in enumerate(ports):
+            yield b"  assign p[%d][%d:%d] = {\n%s\n  };\n" % (
+                row, BLOCK * block + BLOCK - 1, BLOCK * block, of_block.tobytes().rstrip(b", \n"),
+            )  # fmt: skip
+        if scale_range:
+            yield "".join(
+                f"  assign q[{row}][{block}] = {scales[shift].format(f'c[{row}][{block}]')};\n"
+                for block, shift in enumerate(digits.shifts[row].tolist())
+            ).encode()
+    yield b"endmodule\n"
+
+
+def _head(name: str, digits: TileDigits, scale_range: int) -> str:
+    inputs, rows = digits.blocks * BLOCK, digits.rows
+    scales = ""
+    if scale_range:
+        of_rows = f"[{rows - 1}:0][{digits.blocks - 1}:0]"
+        scales = (
+            f"    input  logic {of_rows}[{COUNT_BITS - 1}:0][LANES-1:0] c,\n"
+            f"    output logic {of_rows}[{COUNT_BITS + scale_range - 1}:0][LANES-1:0] q,\n"
+        )
+    return f"""\
+// Metal of one tile: {rows} rows by {inputs} inputs.  Connections and ties only: this is the weights.
+//
+// Latency  none
+// Numbers  as of the array that it lies on
+module {name} #(
+    parameter int LANES = 1
+) (
+    input  logic [13:0][{inputs - 1}:0][LANES-1:0] trunk,
+{scales}    output logic [{rows - 1}:0][{inputs - 1}:0][LANES-1:0] p
+);
+"""
+
+
+def _trunks(codes: npt.NDArray[np.uint8]) -> str:
+    """A name for every trunk that a port hangs on; the others end unused."""
+    inputs = codes.shape[1]
+    used = np.zeros((inputs, 16), bool)
+    used[np.arange(inputs), codes] = True
+    named = "".join(
+        f"  logic [LANES-1:0] {_name(column, code)};\n"
+        f"  assign {_name(column, code)} = trunk[{trunk_number(code)}][{column}];\n"
+        for column, code in np.argwhere(used).tolist()
+        if code & 7
+    )
+    ground = "  localparam logic [LANES-1:0] GND = '0;\n"
+    return f"""\
+{ground}  logic [13:0][{inputs - 1}:0][LANES-1:0] unused_trunk;
+  assign unused_trunk = trunk;  // where no via is, a trunk passes by
+{named}"""
+
+
+def _name(column: int, code: int) -> str:
+    twice = int(TWICE_E2M1[code])
+    return f"x{column}_{'m' if twice < 0 else 'p'}{abs(twice)}"
+
+
+def _names(inputs: int) -> npt.NDArray[np.bytes_]:
+    """Text of every trunk [inputs, codes] with its comma, all of one length, eight a line."""
+    names = [[_name(n, code) if code & 7 else "GND" for code in range(16)] for n in range(inputs)]
+    width = max(len(name) for row in names for name in row) + 1
+    texts = [
+        [f"{name + ',':<{width}}{' ' if n % 8 else chr(10)}" for name in row]
+        for n, row in enumerate(names)
+    ]
+    return np.array(texts, f"S{width + 1}")
+
+
+def _columns(shift: int, scale_range: int) -> str:
+    """What the columns of a block take, the highest first, with {} for its count."""
+    parts = ["GND"] * (scale_range - shift) + ["{}"] + ["GND"] * shift
+    return "{{" + ", ".join(parts) + "}}"

@@ -1,0 +1,29 @@
+"""A build as one chip in SystemVerilog: token ids in, token ids out, no software.
+
+Build ──► ChipShape ──► program, tables, core: silicon
+                 └────► stored words, tiles' metal: wiring ──► chip ──► Verilator ──► tokens
+"""
+
+from hnlpu.silicon.rtl.chip._program import Instruction, Op, Operand, Program, make_program
+from hnlpu.silicon.rtl.chip._shape import ChipShape, chip_shape
+from hnlpu.silicon.rtl.chip._simulate import ChipRun, Request, build_chip, simulate_chip
+from hnlpu.silicon.rtl.chip._synthesize import ChipUnit, synthesize_chip
+from hnlpu.silicon.rtl.chip._write import WrittenChip, write_chip
+
+__all__ = [
+    "ChipRun",
+    "ChipShape",
+    "ChipUnit",
+    "Instruction",
+    "Op",
+    "Operand",
+    "Program",
+    "Request",
+    "WrittenChip",
+    "build_chip",
+    "chip_shape",
+    "make_program",
+    "simulate_chip",
+    "synthesize_chip",
+    "write_chip",
+]

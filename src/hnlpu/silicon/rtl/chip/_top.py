@@ -1,0 +1,229 @@
+"""The chip's top module: core, program, stored parameters, and every array with its metal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hnlpu.silicon.rtl._design import Unit
+from hnlpu.silicon.rtl.chip._program import Program
+from hnlpu.silicon.rtl.chip._shape import ChipShape, ceil_log2
+from hnlpu.silicon.rtl.chip._stored import SHIFT_BITS, VALUE_BITS, word_bits
+from hnlpu.silicon.rtl.chip._tables import place_bits
+
+TAG_BITS = 8
+
+
+def chip_top(shape: ChipShape, program: Program, units: Mapping[str, Unit]) -> str:
+    """Text of module `chip`; `units` has the array of every matrix."""
+    a = shape.architecture
+    token, place = ceil_log2(a.vocab_size), ceil_log2(shape.context)
+    ends = a.eos_token_ids or (0xFFFFFFFF,)
+    end_words = ", ".join(f"32'd{end}" for end in reversed(ends))
+    groups, bits, width = len(program.groups), word_bits(shape), shape.width
+    member = ceil_log2(a.num_local_experts)
+    layer = ceil_log2(a.num_hidden_layers)
+    beat_bits = {
+        "embedding": ceil_log2(shape.hidden_beats), "parameter": ceil_log2(len(program.parameters)),
+        "row": ceil_log2(len(program.row_places)), "sum": ceil_log2(len(program.reads)),
+    }  # fmt: skip
+    parameters = {
+        "WIDTH": width, "BEATS": shape.registers, "HIDDEN": a.hidden_size, "HEAD_DIM": a.head_dim,
+        "HEADS": a.num_attention_heads, "KEY_HEADS": a.num_key_value_heads,
+        "LAYERS": a.num_hidden_layers, "EXPERTS": a.num_local_experts,
+        "RANKS": a.num_experts_per_tok, "VOCABULARY": a.vocab_size, "CONTEXT": shape.context,
+        "SEQUENCES": shape.sequences, "TAG_BITS": TAG_BITS, "ENDS": len(ends),
+        "END_TOKENS": f"{{{end_words}}}", "ACTIVATION_BITS": shape.activation_bits,
+        "ACTIVATION_BEATS": shape.activation_beats, "SUM_BITS": shape.sum_bits, "GROUPS": groups,
+        "PLACE_BITS": place_bits(program), "EMBEDDING_BITS": beat_bits["embedding"],
+        "PARAMETER_BITS": beat_bits["parameter"], "ROW_BITS": beat_bits["row"],
+        "SUM_BEAT_BITS": beat_bits["sum"], "EPSILON": f"64'd{shape.epsilon}",
+    }  # fmt: skip
+    given = ",\n".join(f"      .{name}({value})" for name, value in parameters.items())
+    stores = "".join(
+        _store(name, words, bits[name], at)
+        for name, words, at in (
+            ("embedding", a.vocab_size * shape.hidden_beats, _embedding_place(shape)),
+            ("parameters", len(program.parameters), "parameter_beat"),
+            ("rows", len(program.row_places), "row_beat"),
+            ("sinks", a.num_hidden_layers, "layer"),
+        )
+    )
+    return f"""\
+// Chip: token ids in, token ids out.  {a.num_hidden_layers} layers, {sum(u.shape.weights for u in units.values()):,} weights in metal.
+//
+// Latency  see hnlpu_core.sv
+// Numbers  see hnlpu_requests.sv
+module chip (
+    input  logic clk,
+    input  logic rst,
+    input  logic in_valid,
+    output logic in_ready,
+    input  logic [{token - 1}:0] in_token,
+    input  logic in_last,
+    input  logic [{TAG_BITS - 1}:0] in_tag,
+    input  logic [63:0] in_seed,
+    input  logic [30:0] in_inverse,
+    input  logic [{place}:0] in_most,
+    output logic out_valid,
+    input  logic out_ready,
+    output logic [{token - 1}:0] out_token,
+    output logic [{TAG_BITS - 1}:0] out_tag,
+    output logic out_last,
+    output logic out_refused
+);
+  logic [{place_bits(program) - 1}:0] place;
+  hnlpu_chip_pkg::instruction_t instruction;
+  logic [{token - 1}:0] token;
+  logic [{beat_bits["embedding"] - 1}:0] embedding_beat;
+  logic [{beat_bits["parameter"] - 1}:0] parameter_beat;
+  logic [{beat_bits["row"] - 1}:0] row_beat;
+  logic [{layer - 1}:0] layer;
+  logic [{beat_bits["sum"] - 1}:0] sum_beat;
+  logic [{shape.activation_beats - 1}:0][{width - 1}:0][{shape.activation_bits - 1}:0] activations;
+  logic [{groups - 1}:0] issue;
+  logic [{groups - 1}:0] done;
+  logic [{groups - 1}:0] free;
+  logic [{member - 1}:0] member;
+  logic [{width - 1}:0][{shape.sum_bits - 1}:0] sums;
+{stores}
+  hnlpu_program stored_program (
+      .place(place),
+      .instruction(instruction)
+  );
+
+  hnlpu_core #(
+{given}
+  ) core (
+      .clk(clk),
+      .rst(rst),
+      .in_valid(in_valid),
+      .in_ready(in_ready),
+      .in_token(in_token),
+      .in_last(in_last),
+      .in_tag(in_tag),
+      .in_seed(in_seed),
+      .in_inverse(in_inverse),
+      .in_most(in_most),
+      .out_valid(out_valid),
+      .out_ready(out_ready),
+      .out_token(out_token),
+      .out_tag(out_tag),
+      .out_last(out_last),
+      .out_refused(out_refused),
+      .place(place),
+      .instruction(instruction),
+      .token(token),
+      .embedding_beat(embedding_beat),
+      .embedding(embedding_word),
+      .parameter_beat(parameter_beat),
+      .parameters(parameters_word),
+      .layer(layer),
+      .sinks(sinks_word),
+      .row_beat(row_beat),
+      .row_shifts(rows_word[{width * SHIFT_BITS - 1}:0]),
+      .row_biases(rows_word[{width * (SHIFT_BITS + VALUE_BITS) - 1}:{width * SHIFT_BITS}]),
+      .activations(activations),
+      .issue(issue),
+      .member(member),
+      .done(done),
+      .free(free),
+      .sum_beat(sum_beat),
+      .sums(sums)
+  );
+{_arrays(shape, program, units)}{_sums(shape, program, units)}endmodule
+"""
+
+
+def _embedding_place(shape: ChipShape) -> str:
+    bits = ceil_log2(shape.architecture.vocab_size * shape.hidden_beats)
+    return f"{bits}'(token) * {bits}'d{shape.hidden_beats} + {bits}'(embedding_beat)"
+
+
+def _store(name: str, words: int, bits: int, place: str) -> str:
+    return f"""
+  logic [{words - 1}:0][{bits - 1}:0] {name}_words;
+  logic [{bits - 1}:0] {name}_word;
+  stored_{name} stored_{name} (.words({name}_words));
+  hnlpu_store #(
+      .WORDS({words}),
+      .BITS({bits})
+  ) {name}_store (
+      .place({place}),
+      .words({name}_words),
+      .word({name}_word)
+  );
+"""
+
+
+def _arrays(shape: ChipShape, program: Program, units: Mapping[str, Unit]) -> str:
+    """Every array: its activations by bit, then input, and its sums."""
+    bits, inputs = shape.activation_bits, shape.activation_beats * shape.width
+    member_bits = ceil_log2(shape.architecture.num_local_experts)
+    text = f"""
+  // activations by bit, then input
+  logic [{bits - 1}:0][{inputs - 1}:0] planes;
+  for (genvar n = 0; n < {bits}; n++) begin : g_plane
+    for (genvar input_n = 0; input_n < {inputs}; input_n++) begin : g_input
+      assign planes[n][input_n] = activations[input_n/{shape.width}][input_n%{shape.width}][n];
+    end
+  end
+"""
+    for group, matrices in enumerate(program.groups):
+        ends = []
+        for matrix in matrices:
+            unit = units[matrix]
+            one, name = unit.shape, unit.name
+            x, y = f"x_{name}", f"y_{name}"
+            chosen = _cast("member", member_bits, one.member_bits)
+            member = f"\n      .member({chosen})," if one.kind.bank > 1 else ""
+            text += f"""
+  logic [{one.activation_bits - 1}:0][{one.inputs - 1}:0] {x};
+  logic [{one.neurons - 1}:0][{one.total_bits - 1}:0] {y};
+  logic ready_{name};
+  logic valid_{name};
+  for (genvar n = 0; n < {one.activation_bits}; n++) begin : g_{x}
+    assign {x}[n] = planes[n][{one.inputs - 1}:0];
+  end
+  top_{name} array_{name} (
+      .clk(clk),
+      .rst(rst),
+      .in_valid(issue[{group}]),
+      .in_ready(ready_{name}),{member}
+      .x({x}),
+      .out_valid(valid_{name}),
+      .out_ready(free[{group}]),
+      .y({y})
+  );
+`ifndef SYNTHESIS
+  always_ff @(posedge clk) begin
+    if (!rst && issue[{group}]) assert (ready_{name}) else $error("an array is asked too early");
+  end
+`endif
+"""
+            ends.append(f"valid_{name}")
+        text += f"  assign done[{group}] = {' && '.join(ends)};\n"
+    return text
+
+
+def _sums(shape: ChipShape, program: Program, units: Mapping[str, Unit]) -> str:
+    """Beats of sums: lanes without a row are zero."""
+    text = f"\n  logic [{len(program.reads) - 1}:0][{shape.width - 1}:0][{shape.sum_bits - 1}:0] beats;\n"
+    for place, read in enumerate(program.reads):
+        unit = units[read.matrix]
+        row = f"y_{unit.name}[{read.first}+{read.step}*n]"
+        wide = _cast(f"$signed({row})", unit.shape.total_bits, shape.sum_bits)
+        text += f"""\
+  for (genvar n = 0; n < {shape.width}; n++) begin : g_beat_{place}
+    if (n < {read.count}) begin : g_row
+      assign beats[{place}][n] = {wide};
+    end else begin : g_none
+      assign beats[{place}][n] = '0;
+    end
+  end
+"""
+    return f"{text}  assign sums = beats[sum_beat];\n"
+
+
+def _cast(text: str, bits: int, to: int) -> str:
+    """An expression of `bits` bits as one of `to` bits."""
+    return text if bits == to else f"{to}'({text})"

@@ -1,0 +1,88 @@
+"""Models and systems as data: what there is to hardwire, and what runs it at what price.
+
+One TOML file each, under `models/` and `systems/`, each value with unit and source.  Add one by
+adding a file there, or give the path of one.
+"""
+
+from hnlpu.system.catalog._economy import (
+    Assembly,
+    Design,
+    MaskLayer,
+    Masks,
+    Ownership,
+    Prices,
+    Range,
+    Scenario,
+    Wafer,
+    find_quantity,
+)
+from hnlpu.system.catalog._load import load_model, load_system, model_names, system_names
+from hnlpu.system.catalog._machine import Breakdown, Buffer, Hbm, Link, Machine, VectorUnit
+from hnlpu.system.catalog._model import (
+    Attention,
+    Dense,
+    Experts,
+    Group,
+    Latent,
+    ModelShape,
+    ShapedMatrix,
+    WeightFormat,
+    model_of_architecture,
+)
+from hnlpu.system.catalog._resize import near_square, resized
+from hnlpu.system.catalog._system import (
+    Array,
+    Block,
+    Claim,
+    Die,
+    Energy,
+    Floor,
+    Power,
+    Published,
+    Rate,
+    System,
+)
+
+__all__ = [
+    "Array",
+    "Assembly",
+    "Attention",
+    "Block",
+    "Breakdown",
+    "Buffer",
+    "Claim",
+    "Dense",
+    "Design",
+    "Die",
+    "Energy",
+    "Experts",
+    "Floor",
+    "Group",
+    "Hbm",
+    "Latent",
+    "Link",
+    "Machine",
+    "MaskLayer",
+    "Masks",
+    "ModelShape",
+    "Ownership",
+    "Power",
+    "Prices",
+    "Published",
+    "Range",
+    "Rate",
+    "Scenario",
+    "ShapedMatrix",
+    "System",
+    "VectorUnit",
+    "Wafer",
+    "WeightFormat",
+    "find_quantity",
+    "load_model",
+    "load_system",
+    "model_names",
+    "model_of_architecture",
+    "near_square",
+    "resized",
+    "system_names",
+]

@@ -1,0 +1,317 @@
+"""A system, what it runs and how often it is built -> every figure of `hnlpu cost`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hnlpu.errors import InvalidInput
+from hnlpu.system.catalog import System
+from hnlpu.system.cost._assumptions import Assumptions, assume, end
+from hnlpu.system.cost._baselines import Comparison, compare, own_bought
+from hnlpu.system.cost._doubts import Band, Swing, bands, tornado
+from hnlpu.system.cost._estimate import Estimate, Owned, chips_needed, cost_per_mtoken, estimate
+from hnlpu.system.cost._mask_plans import MaskPlan, mask_plans, plan_estimate
+from hnlpu.system.cost._masks import mask_bill
+from hnlpu.system.cost._sizing import Subject
+from hnlpu.system.cost._wafer import die_yield, gross_dies
+
+LOW_VOLUME_DECIMALS = 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How often a system is built, re-spun and used.
+
+    `tokens_per_second` is what one system processes, None where nobody knows; `rate_source` says
+    who does.  `paper_rounding` rounds the facility's megawatts to three decimals.
+    """
+
+    systems: int = 1
+    respins: int = 0
+    tokens_per_second: float | None = None
+    rate_source: str = "none known"
+    users: int | None = None
+    output_share: float = 0.5
+    utilisation: float = 1.0
+    paper_rounding: bool = False
+
+    def check(self) -> None:
+        """Raise InvalidInput for numbers that make no sense."""
+        for name, least, most in (("systems", 1, 10**6), ("respins", 0, 1000)):
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise InvalidInput(f"--{name} {value}: give {least} to {most:,}")
+        for name in ("utilisation", "output_share"):
+            value = getattr(self, name)
+            if not 0 < value <= 1:
+                option = name.replace("_", "-")
+                raise InvalidInput(f"--{option} {value:g}: give a share above 0, at most 1")
+        if self.tokens_per_second is not None and not 0 < self.tokens_per_second < 1e15:
+            raise InvalidInput(
+                f"--tokens-per-second {self.tokens_per_second:g}: give a rate above 0"
+            )
+
+
+@dataclass(frozen=True)
+class Costing:
+    """Estimates at the source's low, value and high, and what doubts make of them."""
+
+    subject: Subject
+    system: System
+    plan: Plan
+    low: Estimate
+    value: Estimate
+    high: Estimate
+    bands: Mapping[str, Band]
+    tornado: list[Swing]
+
+    def usd_per_mtoken(self, which: Estimate) -> float | None:
+        """Dollars a million processed tokens; None without a rate."""
+        if self.plan.tokens_per_second is None:
+            return None
+        return float(which.usd_per_mtoken(self.plan.tokens_per_second, self.plan.utilisation))
+
+    def comparisons(self, gpu: System) -> list[Comparison]:
+        """Beside GPUs at each of their published rates on the same model."""
+        if self.plan.tokens_per_second is None:
+            return []
+        return compare(
+            self.value, self.plan.tokens_per_second, gpu, self.plan.output_share,
+            self.subject.shape.name, self.plan.utilisation,
+        )  # fmt: skip
+
+
+def cost(
+    system: System, subject: Subject, plan: Plan, trials: int = 2000, seed: int = 0
+) -> Costing:
+    """What `plan.systems` of `system`, sized for `subject`, take.
+
+    Raises InvalidInput for a plan that makes no sense and for a system that is not built.
+    """
+    plan.check()
+
+    def at(a: Assumptions) -> Estimate:
+        decimals = LOW_VOLUME_DECIMALS if plan.paper_rounding else None
+        chips = chips_needed(subject.bits, a)
+        return estimate(a, chips, plan.systems, plan.respins, power_decimals=decimals)
+
+    def outcome(a: Assumptions) -> dict[str, Any]:
+        e = at(a)
+        results = {
+            "masks_musd": e.masks_musd,
+            "nre_musd": e.nre_musd,
+            "first_build_musd": e.first_build_musd,
+            "respin_musd": e.respin_musd,
+            "tco_musd": e.tco_musd,
+            "tco2e": e.tco2e,
+            "tco2e_with_masks": e.tco2e_with_masks,
+        }
+        if plan.tokens_per_second is not None:
+            results["usd_per_mtoken"] = e.usd_per_mtoken(plan.tokens_per_second, plan.utilisation)
+        return results
+
+    low, value, high = (at(assume(system, end(e))) for e in ("low", "value", "high"))
+    return Costing(
+        subject, system, plan, low, value, high,
+        bands(system, outcome, trials, seed), tornado(system, outcome, "tco_musd"),
+    )  # fmt: skip
+
+
+def facts(c: Costing, gpu: System) -> dict[str, Any]:
+    """The JSON document of `hnlpu cost` for a system that is built."""
+    v, plan = c.value, c.plan
+
+    def ends(name: str) -> dict[str, float]:
+        return {"low": float(getattr(c.low, name)), "high": float(getattr(c.high, name))}
+
+    per_token = {"low": c.usd_per_mtoken(c.low), "high": c.usd_per_mtoken(c.high)}
+    one = c.usd_per_mtoken(v)
+    return {
+        "system": c.system.name,
+        "model": c.subject.shape.name,
+        "weights": c.subject.shape.hardwired_weights,
+        "weight_bits": c.subject.bits,
+        "weights_counted": c.subject.counted,
+        "chips": int(v.chips),
+        "die_mm2": c.system.die.area.value,
+        "area_mm2": float(v.area_mm2),
+        "power_w": float(v.power_w),
+        "systems": plan.systems,
+        "respins": plan.respins,
+        **_wafer_facts(c.system),
+        "chip_usd": ends("chip_usd"),
+        "system_musd": ends("system_musd"),
+        "masks_musd": ends("masks_musd"),
+        "mask_layers": _mask_facts(c.system),
+        "mask_plans": _plan_facts(c),
+        "shared_masks_musd": ends("shared_masks_musd"),
+        "chip_masks_musd": ends("chip_masks_musd"),
+        "design_musd": ends("design_musd"),
+        "nre_musd": ends("nre_musd"),
+        "first_build_musd": ends("first_build_musd"),
+        "respin_musd": float(v.respin_musd),
+        "capex_musd": float(v.owned.capex_musd),
+        "electricity_musd": float(v.owned.electricity_musd),
+        "maintenance_musd": float(v.owned.maintenance_musd),
+        "facility_mw": float(v.owned.facility_mw),
+        "years": float(v.years),
+        "tco_musd": float(v.tco_musd),
+        "tokens_per_second": plan.tokens_per_second,
+        "tokens_per_second_per_user": (
+            plan.tokens_per_second / plan.users if plan.tokens_per_second and plan.users else None
+        ),
+        "rate_source": plan.rate_source,
+        "usd_per_mtoken": one,
+        "usd_per_moutput_token": None if one is None else one / plan.output_share,
+        "tco2e": float(v.tco2e),
+        "carbon_t": {
+            "operation": float(v.owned.operation_t),
+            "modules": float(v.owned.modules_t),
+            "respun_modules": float(v.respin_modules_t),
+            "masks_not_in_tco2e": float(v.masks_t),
+        },
+        "ranges": {
+            "respin_musd": ends("respin_musd"),
+            "tco_musd": ends("tco_musd"),
+            "usd_per_mtoken": per_token,
+            "tco2e": ends("tco2e"),
+        },
+        "bands": {name: vars(band) for name, band in c.bands.items()},
+        "tornado_tco_musd": [
+            {
+                "key": s.doubt.key, "low": s.doubt.low, "high": s.doubt.high, "unit": s.doubt.unit,
+                "at_low": s.at_low, "at_high": s.at_high, "source": s.doubt.source,
+            }
+            for s in c.tornado
+        ],
+        "against": [_comparison_facts(row, gpu) for row in c.comparisons(gpu)],
+    }  # fmt: skip
+
+
+def bought_facts(system: System, model: str, plan: Plan) -> dict[str, Any]:
+    """The same document for systems that are bought: no masks, no design, no re-spins.
+
+    Raises InvalidInput for a system without price or ownership in its file.
+    """
+    plan.check()
+    low, value, high = (own_bought(system, plan.systems, e) for e in ("low", "value", "high"))
+    rates = [
+        {
+            "name": rate.name,
+            "counts": rate.counts,
+            "tokens_per_second": rate.tokens.value,
+            "tokens_per_second_per_user": rate.per_user,
+            "usd_per_mtoken": _bought_usd(value, system, rate.tokens.value, plan),
+            "source": rate.tokens.source,
+        }
+        for rate in system.rate
+        if rate.model == model
+    ]
+    best = max(rates, key=lambda row: float(row["tokens_per_second"] or 0), default=None)
+    rate = plan.tokens_per_second or (best["tokens_per_second"] if best else None)
+    nothing = {"low": 0.0, "high": 0.0}
+    return {
+        "system": system.name,
+        "model": model,
+        "chips": system.chips,
+        "die_mm2": system.die.area.value,
+        "area_mm2": system.silicon_mm2,
+        "power_w": system.power.system.value,
+        "systems": plan.systems,
+        "respins": plan.respins,
+        "masks_musd": nothing,
+        "nre_musd": nothing,
+        "respin_musd": 0.0,
+        "capex_musd": float(value.capex_musd),
+        "electricity_musd": float(value.electricity_musd),
+        "maintenance_musd": float(value.maintenance_musd),
+        "facility_mw": float(value.facility_mw),
+        "tco_musd": float(value.tco_musd),
+        "tokens_per_second": rate,
+        "rate_source": (
+            plan.rate_source
+            if plan.tokens_per_second
+            else best["name"] if best else "none known"
+        ),
+        "usd_per_mtoken": None if rate is None else _bought_usd(value, system, float(rate), plan),
+        "tco2e": float(value.tco2e),
+        "ranges": {"tco_musd": {"low": float(low.tco_musd), "high": float(high.tco_musd)}},
+        "rates": rates,
+    }  # fmt: skip
+
+
+def _bought_usd(owned: Owned, system: System, rate: float, plan: Plan) -> float:
+    assert system.ownership
+    years = system.ownership.years.value
+    return float(cost_per_mtoken(owned.tco_musd, rate * plan.systems, years, plan.utilisation))
+
+
+def _wafer_facts(system: System) -> dict[str, Any]:
+    """Dies of a wafer, and the yield by each model beside the one that the system's file chooses."""
+    assert system.prices
+    wafer, area = system.prices.wafer, system.die.area.value
+    defects, alpha = wafer.defect_density.value, wafer.clustering.value
+    return {
+        "gross_dies_per_wafer": float(
+            gross_dies(area, wafer.diameter.value, wafer.edge_exclusion.value)
+        ),
+        "yield_model": wafer.yield_model,
+        "yields": {
+            name: float(die_yield(name, area, defects, alpha))
+            for name in ("murphy", "poisson", "negative_binomial")
+        },
+        "good_dies_per_wafer": float(assume(system).dies_per_wafer_good),
+    }
+
+
+def _mask_facts(system: System) -> list[dict[str, Any]]:
+    assert system.prices
+    return [vars(layer) for layer in mask_bill(system.prices.masks)]
+
+
+def _plan_facts(c: Costing) -> list[dict[str, Any]]:
+    """Masks as published, and as scanners print them, each with what it makes of the price."""
+    plans = mask_plans(c.system, c.subject.shape, int(c.value.chips))
+    return [_priced(c, plan) for plan in plans]
+
+
+def _priced(c: Costing, plan: MaskPlan) -> dict[str, Any]:
+    estimates = {
+        "low": plan_estimate(plan, c.system, assume(c.system, end("low")), c.low),
+        "value": plan_estimate(plan, c.system, assume(c.system, end("value")), c.value),
+        "high": plan_estimate(plan, c.system, assume(c.system, end("high")), c.high),
+    }
+
+    def ends(name: str) -> dict[str, float]:
+        return {which: float(getattr(e, name)) for which, e in estimates.items()}
+
+    return {
+        "name": plan.name,
+        "programmable_masks": dict(
+            zip(("low", "value", "high"), plan.programmable, strict=True)
+        ),
+        "what": plan.what,
+        **{name: ends(name) for name in ("masks_musd", "nre_musd", "respin_musd")},
+    }  # fmt: skip
+
+
+def _comparison_facts(row: Comparison, gpu: System) -> dict[str, Any]:
+    return {
+        "system": gpu.name,
+        "rate": row.rate.name,
+        "source": row.rate.source,
+        "output_tokens_per_second": row.rate.output,
+        "processed_tokens_per_second": row.rate.processed,
+        "users": row.rate.users,
+        "output_tokens_per_second_per_user": row.rate.output_per_user,
+        "gpus_for_same_output": row.gpus,
+        "gpus_as_published": row.gpus_as_published,
+        "tco_musd": row.tco_musd,
+        "tco_ratio": row.tco_ratio,
+        "tco_ratio_as_published": row.tco_ratio_as_published,
+        "usd_per_moutput_token": row.usd_per_mtoken,
+        "energy_ratio": row.energy_ratio,
+        "carbon_ratio": row.carbon_ratio,
+    }

@@ -1,0 +1,60 @@
+"""A search over machines for one model: what to build, and why it beats what was published.
+
+Design ──► _chip (area, power, Specification) ──► machine.simulate ──► _price (cost) ──► Score
+Optuna or Ray ──► Designs ──► Scores ──► Pareto front ──► _why
+"""
+
+from hnlpu.system.explore._chip import Chip, make_chip, published_design
+from hnlpu.system.explore._design import Design, choices
+from hnlpu.system.explore._evaluate import Point, Problem, Score, evaluate, make_problem
+from hnlpu.system.explore._options import Options, load_options
+from hnlpu.system.explore._price import Bill, price
+from hnlpu.system.explore._search import (
+    OBJECTIVES,
+    Candidate,
+    Search,
+    gain,
+    pareto_front,
+    parse_objectives,
+    search,
+)
+from hnlpu.system.explore._why import (
+    Reason,
+    best,
+    best_per_precision,
+    changed_fields,
+    demands,
+    explain,
+    least_gain,
+)
+
+__all__ = [
+    "OBJECTIVES",
+    "Bill",
+    "Candidate",
+    "Chip",
+    "Design",
+    "Options",
+    "Point",
+    "Problem",
+    "Reason",
+    "Score",
+    "Search",
+    "best",
+    "best_per_precision",
+    "changed_fields",
+    "choices",
+    "demands",
+    "evaluate",
+    "explain",
+    "gain",
+    "least_gain",
+    "load_options",
+    "make_chip",
+    "make_problem",
+    "pareto_front",
+    "parse_objectives",
+    "price",
+    "published_design",
+    "search",
+]

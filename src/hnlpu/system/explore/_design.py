@@ -1,0 +1,81 @@
+"""`Design`: one point of the search, and the ranges that its fields may take."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from hnlpu.system.explore._options import Options
+from hnlpu.system.machine import Collective, Sampling
+
+Arrays = Literal["published", "taps", "regions"]
+"""Neuron arrays as dense and as slow as the system's publication says, or as our layouts are."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """A machine to be priced and simulated.
+
+    `modules` are those of a link between neighbours in a package; `vector_units` and `buffer_mb`
+    those of a chip, in units of the system's vector unit and in MB.  `experts_per_bank` experts
+    share their ports, and every port is used in `fold` phases of a pass.  `stages` tokens are in
+    flight for each layer.
+    """
+
+    rows: int
+    columns: int
+    package: str
+    modules: int
+    collective: Collective
+    sampling: Sampling
+    vector_units: int
+    buffer_mb: int
+    memory: str
+    stacks: int
+    kv_bits: int
+    arrays: Arrays
+    experts_per_bank: int
+    fold: int
+    stages: int
+
+    @property
+    def chips(self) -> int:
+        """Chips of the grid."""
+        return self.rows * self.columns
+
+    def values(self) -> dict[str, Any]:
+        """Its fields."""
+        return asdict(self)
+
+
+def canonical(design: Design, reference: Design, options: Options) -> Design:
+    """`design` with those fields at the reference's value that change nothing in it."""
+    same: dict[str, Any] = {}
+    if design.arrays == "published":
+        same |= {"experts_per_bank": reference.experts_per_bank, "fold": reference.fold}
+    if not options.find_package(design.package).axes:
+        same["modules"] = reference.modules
+    return replace(design, **same)
+
+
+def choices(options: Options, kv_bits: tuple[int, ...]) -> dict[str, list[Any]]:
+    """What the search may choose for each field of a `Design`."""
+    stacks = max(package.most_stacks for package in options.package)
+    modules = [n for n in (1, 2, 4, 8) if n <= options.die_to_die.most_modules]
+    return {
+        "rows": [1, 2, 3, 4, 5, 6, 8],
+        "columns": [1, 2, 4, 8],
+        "package": [package.name for package in options.package],
+        "modules": modules,
+        "collective": ["direct", "scatter", "ring"],
+        "sampling": ["gather", "candidates"],
+        "vector_units": [1, 2, 3, 4, 5, 6, 8],
+        "buffer_mb": [16, 32, 64, 96, 128, 192, 256, 320],
+        "memory": [memory.name for memory in options.memory],
+        "stacks": list(range(1, stacks + 1)),
+        "kv_bits": list(kv_bits),
+        "arrays": ["published", "taps", "regions"],
+        "experts_per_bank": [1, 2, 4, 8],
+        "fold": [1, 2, 4, 8],
+        "stages": [1, 2, 3, 4, 6, 8, 12, 16],
+    }

@@ -1,0 +1,142 @@
+"""A design -> `Score`: rates at each context under full contention, joules, dollars, latency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hnlpu.errors import InvalidInput
+from hnlpu.system.catalog import ModelShape, System
+from hnlpu.system.explore._chip import Chip, base_specification, make_chip
+from hnlpu.system.explore._design import Design
+from hnlpu.system.explore._options import Options
+from hnlpu.system.explore._price import Bill, price
+from hnlpu.system.machine import (
+    Contention,
+    Load,
+    Simulation,
+    Specification,
+    kv_state,
+    simulate,
+    token_work,
+)
+
+SECONDS_PER_YEAR = 365 * 86400
+TOKENS_PER_SLOT = 12
+FEWEST_TOKENS = 1500
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What all designs of a search have in common."""
+
+    system: System
+    model: ModelShape
+    options: Options
+    base: Specification
+    contexts: tuple[int, ...]
+    sliding: bool
+    contention: Contention = "full"
+    systems: int = 1
+    respins: int = 0
+
+
+@dataclass(frozen=True)
+class Point:
+    """A design at one context."""
+
+    context: int
+    simulation: Simulation
+    power_w: float
+    bill: Bill
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Of one machine."""
+        return self.simulation.tokens_per_second
+
+    @property
+    def tokens_per_usd(self) -> float:
+        """Tokens of the years of owning for a dollar of it, always busy."""
+        seconds = self.bill.years * SECONDS_PER_YEAR
+        tokens = self.bill.systems * self.tokens_per_second * seconds
+        return tokens / (self.bill.tco_musd * 1e6)
+
+    @property
+    def tokens_per_joule(self) -> float:
+        """Tokens for a joule of the machine, before cooling."""
+        return self.tokens_per_second / self.power_w
+
+    @property
+    def latency(self) -> float:
+        """Seconds from one token of a user to the next."""
+        return self.simulation.interval
+
+
+@dataclass(frozen=True)
+class Score:
+    """A design that was simulated, or why it was not."""
+
+    design: Design
+    chip: Chip
+    points: tuple[Point, ...]
+    violations: Mapping[str, float]
+
+    @property
+    def feasible(self) -> bool:
+        """Whether it can be built and holds its sequences."""
+        return bool(self.points)
+
+
+def make_problem(
+    system: System, model: ModelShape, options: Options, contexts: Sequence[int], *,
+    sliding: bool, contention: Contention = "full", systems: int = 1, respins: int = 0,
+) -> Problem:  # fmt: skip
+    """Check and gather what the designs of a search share; raises InvalidInput."""
+    if not contexts or not all(1 <= context <= 2**24 for context in contexts):
+        raise InvalidInput(f"--context {list(contexts)}: give 1 to {2**24} positions")
+    if not 1 <= systems <= 10**6:
+        raise InvalidInput(f"--systems {systems}: give 1 to 1000000")
+    if not 0 <= respins <= 100:
+        raise InvalidInput(f"--respins {respins}: give 0 to 100")
+    return Problem(
+        system, model, options, base_specification(system), tuple(contexts), sliding,
+        contention, systems, respins,
+    )  # fmt: skip
+
+
+def evaluate(problem: Problem, design: Design, *, force: bool = False, seed: int = 0) -> Score:
+    """Build, simulate and price a design; with `force`, even one that cannot be built."""
+    chip = make_chip(problem.system, problem.model, problem.options, design, problem.base)
+    violations = dict(chip.violations)
+    if not force and max(violations.values()) > 0:
+        return Score(design, chip, (), violations)
+    spec = chip.specification
+    work = token_work(problem.model, spec.rows, spec.columns, problem.sliding)
+    embedding = problem.model.embedding_weights
+    points = []
+    for context in problem.contexts:
+        kv = kv_state(spec, work, embedding, spec.slots, context)
+        violations[f"KV at {context}"] = kv.bytes / kv.capacity_bytes - 1
+        if kv.fits or force:
+            points.append(_point(problem, chip, context, seed))
+    if points:
+        hottest = max(chip.power_w(p.tokens_per_second) for p in points) / chip.area_mm2
+        violations["cooling"] = hottest / problem.options.cooling.density.value - 1
+    if not force and max(violations.values()) > 0:
+        points = []
+    return Score(design, chip, tuple(points), violations)
+
+
+def _point(problem: Problem, chip: Chip, context: int, seed: int) -> Point:
+    spec = chip.specification
+    result = simulate(
+        spec, problem.model, Load(context, spec.slots),
+        contention=problem.contention, sliding=problem.sliding, seed=seed,
+        tokens=max(FEWEST_TOKENS, TOKENS_PER_SLOT * spec.slots),
+    )  # fmt: skip
+    assert problem.system.power.overhead
+    watts = chip.power_w(result.tokens_per_second) * spec.chips
+    watts *= problem.system.power.overhead.value
+    bill = price(problem.system, chip, watts, problem.systems, problem.respins)
+    return Point(context, result, watts, bill)

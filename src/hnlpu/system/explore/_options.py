@@ -1,0 +1,92 @@
+"""options.toml -> `Options`: packages, links between their chips, and memories to choose from."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hnlpu._paths import absolute
+from hnlpu.quantities import DataTable, Quantity, Slug, SourceText, Title, Unit, read_data
+
+Axis = Literal["column", "row"]
+
+
+Length = Annotated[Quantity, Unit("mm", 0.05, 49)]
+
+
+class Edge(DataTable):
+    """Die edge that a link of the system takes, and a stack."""
+
+    link: Length
+    stack: Length
+
+
+class Cooling(DataTable):
+    """Power that a die may take for its area, on average."""
+
+    density: Annotated[Quantity, Unit("W/mm^2", 0.02, 19)]
+
+
+class DieToDie(DataTable):
+    """One module of a link between neighbouring dies; a link may have up to `most_modules`."""
+
+    name: Title
+    bandwidth: Annotated[Quantity, Unit("GB/s", 10, 9_900)]
+    latency: Annotated[Quantity, Unit("ns", 1, 990)]
+    area: Annotated[Quantity, Unit("mm^2", 0.02, 19)]
+    power: Annotated[Quantity, Unit("W", 0.05, 49)]
+    edge: Length
+    most_modules: Annotated[int, Field(ge=1, le=64)]
+
+
+class Package(DataTable):
+    """What holds chips; `axes` of the grid lie inside one, with links between neighbours."""
+
+    name: Slug
+    title: Title
+    axes: list[Axis]
+    most_chips: Annotated[int, Field(ge=1, le=999)]
+    most_stacks: Annotated[int, Field(ge=0, le=64)]
+    price: Annotated[Quantity, Unit("USD/chip", 50, 49_000, zero=True)]
+    source: SourceText
+
+    def chips(self, rows: int, columns: int) -> int:
+        """Chips of a grid that share one package."""
+        return (rows if "column" in self.axes else 1) * (columns if "row" in self.axes else 1)
+
+
+class Memory(DataTable):
+    """One stack."""
+
+    name: Title
+    bandwidth: Annotated[Quantity, Unit("GB/s", 20, 19_000)]
+    capacity: Annotated[Quantity, Unit("GB", 1, 990)]
+
+
+class Options(DataTable):
+    """All of it."""
+
+    edge: Edge
+    cooling: Cooling
+    die_to_die: DieToDie
+    package: Annotated[list[Package], Field(min_length=1)]
+    memory: Annotated[list[Memory], Field(min_length=1)]
+
+    def find_package(self, name: str) -> Package:
+        """The package of a name that designs use."""
+        return next(package for package in self.package if package.name == name)
+
+    def find_memory(self, name: str) -> Memory:
+        """The memory of a name that designs use."""
+        return next(memory for memory in self.memory if memory.name == name)
+
+
+def load_options(path: str | Path | None = None) -> Options:
+    """The options that come with hnlpu, or those of a file; raises InvalidData."""
+    if path is not None:
+        return read_data(absolute(path), Options)
+    with resources.as_file(resources.files("hnlpu.system.explore") / "options.toml") as own:
+        return read_data(own, Options)

@@ -1,0 +1,65 @@
+"""A model on a grid of hardwired chips: how fast, what it uses, what limits it.
+
+System, ModelShape ──► Specification, TokenWork ──► _analytic   one token's latencies and demands
+                                               └──► _program ──► _engine   tokens that compete
+"""
+
+from hnlpu.system.machine._analytic import (
+    PARTS,
+    RESOURCES,
+    Latency,
+    largest_demand,
+    token_costs,
+    token_demand,
+    token_latency,
+)
+from hnlpu.system.machine._exchange import layer_exchanges, logit_exchange
+from hnlpu.system.machine._kv import KvState, kv_state
+from hnlpu.system.machine._open import Target, chips_needed, open_target, parse_grid
+from hnlpu.system.machine._published import Calibration, bit_serial_cycles, calibrate, specification
+from hnlpu.system.machine._requests import Requests, TraceFacts, poisson_requests, uniform_requests
+from hnlpu.system.machine._simulate import Contention, Load, Simulation, prefill_time, simulate
+from hnlpu.system.machine._specification import Collective, Links, Sampling, Specification
+from hnlpu.system.machine._trace import read_trace
+from hnlpu.system.machine._work import LayerWork, TokenWork, bank_size, expected_rounds, token_work
+
+__all__ = [
+    "PARTS",
+    "RESOURCES",
+    "Calibration",
+    "Collective",
+    "Contention",
+    "KvState",
+    "Latency",
+    "LayerWork",
+    "Links",
+    "Load",
+    "Requests",
+    "Sampling",
+    "Simulation",
+    "Specification",
+    "Target",
+    "TokenWork",
+    "TraceFacts",
+    "bank_size",
+    "bit_serial_cycles",
+    "calibrate",
+    "chips_needed",
+    "expected_rounds",
+    "kv_state",
+    "largest_demand",
+    "layer_exchanges",
+    "logit_exchange",
+    "open_target",
+    "parse_grid",
+    "poisson_requests",
+    "prefill_time",
+    "read_trace",
+    "simulate",
+    "specification",
+    "token_costs",
+    "token_demand",
+    "token_latency",
+    "token_work",
+    "uniform_requests",
+]

@@ -1,0 +1,169 @@
+"""Names and folders -> what to simulate: a specification and a model.
+
+A build directory is simulated on the chips that it is placed on, with the paper's links, memories and
+vector units, at what their numbers say by themselves (nothing fitted to another model).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hnlpu.errors import DoesNotFit, InvalidInput
+from hnlpu.model.checkpoint import Architecture, read_architecture
+from hnlpu.silicon.hardwire import MANIFEST, read_manifest
+from hnlpu.silicon.place import chip_grid
+from hnlpu.system.catalog import ModelShape, System, load_model, load_system, model_of_architecture
+from hnlpu.system.machine._published import bit_serial_cycles, specification
+from hnlpu.system.machine._specification import Specification
+
+OWN_SYSTEM = "hnlpu-asplos26"
+CONFIG = "config.json"
+DIGIT_BITS = 4.25  # an MXFP4 digit and its share of the block's scale
+SLACK = 1.002  # the paper's arrays are exactly as large as its model, to four figures
+KV_BITS = (4, 8, 16)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A machine and the model on it; `windows` says whether sliding windows are on by default."""
+
+    name: str
+    specification: Specification
+    model: ModelShape
+    system: System
+    windows: bool
+
+
+def open_target(
+    what: str,
+    model: str | None = None,
+    *,
+    kv_bits: int | None = None,
+    grid: tuple[int, int] | None = None,
+) -> Target:
+    """The target named by a system, a system's file, a build directory or a checkpoint folder.
+
+    Raises InvalidInput for unknown names, DoesNotFit where the chips hold less than the model.
+    """
+    if kv_bits is not None and kv_bits not in KV_BITS:
+        raise InvalidInput(f"--kv-bits {kv_bits}: choose from {', '.join(map(str, KV_BITS))}")
+    folder = Path(what)
+    if folder.is_dir():
+        return _open_folder(folder, model, kv_bits, grid)
+    system = load_system(what)
+    name = model or system.model
+    if name is None:
+        raise InvalidInput(f"system {system.name} names no model; give --model")
+    shape = load_model(name)
+    spec = specification(system, kv_bits=kv_bits)
+    assert system.machine
+    rows, columns = grid or (spec.rows, spec.columns)
+    bits = shape.hardwired_bits()
+    _check_capacity(system, shape.name, bits, rows * columns)
+    spec = replace(spec, rows=rows, columns=columns, slots=system.machine.slots(shape.layers))
+    # a publication that gives shares of time for a model counts every layer as full attention
+    return Target(system.name, spec, shape, system, windows=not system.machine.breakdown)
+
+
+def parse_grid(text: str) -> tuple[int, int]:
+    """Rows and columns of "4x8"; raises InvalidInput."""
+    found = re.fullmatch(r"(\d{1,3})x(\d{1,3})", text.strip())
+    rows, columns = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not (1 <= rows <= 256 and 1 <= columns <= 256):
+        raise InvalidInput(f"--grid {text!r}: give rows x columns, 1x1 to 256x256, as in 4x8")
+    return rows, columns
+
+
+def chips_needed(system: System, bits: float) -> int:
+    """Chips whose arrays hold `bits` of stored weights."""
+    assert system.array
+    per_chip = system.array_area_mm2 * 1e6 / system.array.area_per_bit.value
+    return max(1, math.ceil(bits / per_chip / SLACK))
+
+
+def _check_capacity(system: System, name: str, bits: float, chips: int) -> None:
+    needed = chips_needed(system, bits)
+    if needed > chips:
+        raise DoesNotFit(
+            f"{name} needs {needed} chips of {system.name} ({bits / 1e9:,.0f} Gbit of weights, "
+            f"{system.array_area_mm2:g} mm2 of arrays a chip), the grid has {chips}; "
+            f"give a larger one, as in --grid {_grid_for(needed)}"
+        )
+
+
+def _grid_for(chips: int) -> str:
+    rows = max(1, 2 ** round(math.log2(math.sqrt(chips))))
+    return f"{rows}x{-(-chips // rows)}"
+
+
+def _open_folder(
+    folder: Path, model: str | None, kv_bits: int | None, grid: tuple[int, int] | None
+) -> Target:
+    if model is not None:
+        raise InvalidInput(f"{folder}: a folder is its own model; leave --model out")
+    if (folder / CONFIG).exists() and not (folder / MANIFEST).exists():
+        return _open_checkpoint(folder, kv_bits, grid)
+    return _open_build(folder, kv_bits, grid)
+
+
+def _open_build(folder: Path, kv_bits: int | None, grid: tuple[int, int] | None) -> Target:
+    manifest = read_manifest(folder)
+    placement = manifest.placement
+    if grid is not None and grid != placement.grid:
+        raise InvalidInput(
+            f"--grid {grid[0]}x{grid[1]}: {folder} is placed on {placement.grid[0]} x "
+            f"{placement.grid[1]} chips; build it again with --chips {grid[0] * grid[1]}"
+        )
+    shape = model_of_architecture(manifest.architecture, folder.resolve().name)
+    return _own_machine(
+        folder, shape, placement.grid, placement.bank, manifest.policy.activation_bits, kv_bits
+    )
+
+
+def _open_checkpoint(folder: Path, kv_bits: int | None, grid: tuple[int, int] | None) -> Target:
+    """A checkpoint as `hnlpu build` would place it by bits alone: one digit a weight, or two."""
+    architecture = read_architecture(folder)
+    shape = model_of_architecture(architecture, folder.resolve().name)
+    system = load_system(OWN_SYSTEM)
+    assert system.machine
+    digits = sum(
+        count * (1 if shape.formats[group].bits.value <= DIGIT_BITS else 2)
+        for group, count in shape.weights().items()
+    )
+    bits = digits * DIGIT_BITS
+    if grid is None:
+        chips = chips_needed(system, bits)
+        grid = next(g for g in _grids(architecture, chips))
+    _check_capacity(system, shape.name, bits, grid[0] * grid[1])
+    return _own_machine(folder, shape, grid, 0, system.machine.activation_bits, kv_bits)
+
+
+def _grids(architecture: Architecture, chips: int) -> Iterator[tuple[int, int]]:
+    """Grids of `chips` chips or more, the fewest first, that the model can be cut over."""
+    for more in range(chips, 2 * chips + 8):
+        with contextlib.suppress(DoesNotFit):
+            yield chip_grid(architecture, more)
+    raise DoesNotFit(f"no grid of {chips} to {2 * chips + 7} chips can share this model's heads")
+
+
+def _own_machine(
+    folder: Path, shape: ModelShape, grid: tuple[int, int], bank: int, activation_bits: int,
+    kv_bits: int | None,
+) -> Target:  # fmt: skip
+    """Chips with the links, memories and vector units of `OWN_SYSTEM`, and arrays of our own."""
+    system = load_system(OWN_SYSTEM)
+    assert system.machine
+    spec = replace(
+        specification(system.model_copy(update={"model": None}), kv_bits=kv_bits),
+        rows=grid[0],
+        columns=grid[1],
+        slots=system.machine.slots(shape.layers),
+        pass_cycles=bit_serial_cycles(activation_bits, shape.hidden),
+        experts_per_bank=bank,
+    )
+    return Target(str(folder), spec, shape, system, windows=True)

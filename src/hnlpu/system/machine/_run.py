@@ -1,0 +1,212 @@
+"""One event simulation: a program and requests -> `Counts`, what happened in seconds and shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hnlpu.errors import InvalidInput
+from hnlpu.system.machine import _engine as engine
+from hnlpu.system.machine._kv import sequence_bytes
+from hnlpu.system.machine._program import (
+    ARRAYS,
+    BUFFER,
+    COLUMN_LINKS,
+    COMMUNICATION,
+    ENTRY,
+    HBM,
+    NONLINEAR,
+    PICOSECONDS,
+    PROJECTION,
+    ROW_LINKS,
+    VECTOR_UNIT,
+    Integers,
+    Program,
+    token_program,
+)
+from hnlpu.system.machine._requests import Requests
+from hnlpu.system.machine._specification import Specification
+from hnlpu.system.machine._work import TokenWork
+
+ROUTES = 4096
+"""Drawn choices of experts that tokens are dealt from."""
+
+ENDLESS = 2**40
+STEADY_TOKENS = 300_000
+"""Tokens that a steady state is measured over where that is between 8 and 60 of each sequence."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The measured part of a run.  Seconds; rates a second; shares of a token's time."""
+
+    processed: int
+    outputs: int
+    tokens: int
+    finished: int
+    span: float
+    processed_rate: float
+    output_rate: float
+    latency: float
+    latency_p50: float
+    latency_p99: float
+    ttft: float
+    ttft_p99: float
+    breakdown: Mapping[str, float]
+    waiting: Mapping[str, float]
+    utilisation: Mapping[str, float]
+    in_flight: int
+    idle_share: float
+    peak_kv_bytes: float
+    record: Integers
+
+
+def run_decode(
+    spec: Specification, work: TokenWork, context: int, batch: int, seed: int,
+    tokens: int | None = None, record: int = 0,
+) -> Counts:  # fmt: skip
+    """`batch` sequences that each generate with `context` positions for ever."""
+    warm = 8 * batch
+    most = tokens or warm + max(4000, batch * min(60, max(8, STEADY_TOKENS // batch)))
+    requests = Requests(
+        np.zeros(batch), np.zeros(batch, np.int64), np.full(batch, ENDLESS, np.int64)
+    )
+    start = np.full(batch, context - 1, np.int64)
+    return _run(
+        spec, work, requests, start, 0, batch, np.inf, seed, most, min(warm, most // 4), record
+    )
+
+
+def run_requests(
+    spec: Specification, work: TokenWork, requests: Requests, most_active: int,
+    kv_capacity: float, seed: int, tokens: int | None = None, record: int = 0,
+) -> Counts:  # fmt: skip
+    """Requests from their arrival to their last token; all of them are measured."""
+    start = np.zeros(len(requests), np.int64)
+    limit = engine.horizon(spec.slots) / PICOSECONDS
+    if requests.arrival[-1] > 0.9 * limit:
+        raise InvalidInput(
+            f"the last request arrives at {requests.arrival[-1]:g} s; at most {0.9 * limit:.0f} s "
+            f"can be simulated with {spec.slots} slots"
+        )
+    most = min(tokens or ENDLESS, requests.tokens)
+    return _run(spec, work, requests, start, 1, most_active, kv_capacity, seed, most, 0, record)
+
+
+def draw_routes(program: Program, experts: int, active: int, seed: int) -> Integers:
+    """[ROUTES, active + 1]: banks of the experts that a token picks, and the rounds they take."""
+    if not experts:
+        return np.zeros((1, 1), np.int64)
+    random = np.random.default_rng(seed)
+    picks = np.argsort(random.random((ROUTES, experts)), axis=1)[:, :active]
+    banks = np.sort(picks // program.bank, axis=1)
+    rounds = (banks[:, :, None] == banks[:, None, :]).sum(axis=2).max(axis=1)
+    return np.column_stack([banks, rounds]).astype(np.int64)
+
+
+def _run(
+    spec: Specification, work: TokenWork, requests: Requests, start: Integers, growth: int,
+    most_active: int, kv_limit: float, seed: int, most: int, warm: int, record_size: int,
+) -> Counts:  # fmt: skip
+    program = token_program(spec, work)
+    routed = next((kind for kind in work.kinds if kind.experts), None)
+    routes = draw_routes(
+        program, routed.experts if routed else 0, routed.active if routed else 0, seed
+    )
+    slots = min(spec.slots, most_active) if growth == 0 else spec.slots
+    counters = np.zeros(len(engine.COUNTERS), np.int64)
+    busy = np.zeros(program.resources + 1, np.int64)
+    waited, served = np.zeros_like(busy), np.zeros(4, np.int64)
+    histogram = np.zeros(engine.HISTOGRAM, np.int64)
+    first = np.full(len(requests), -1, np.int64)
+    finish = first.copy()
+    record = np.zeros((record_size, 3), np.int64)
+    full, windowed = sequence_bytes(spec, work, 1)
+    window = next((kind.window for kind in work.kinds if kind.window is not None), 0)
+    arrival = np.rint(requests.arrival * PICOSECONDS).astype(np.int64)
+    engine.run(
+        program.table, program.positional, program.body, program.rows, program.hbm_latency,
+        np.zeros(program.resources, np.int64), np.zeros((max(1, program.banked), program.banks), np.int64), routes,
+        arrival, start, requests.prefill, requests.decode, growth,
+        slots, most_active, float(kv_limit), spec.chips * spec.buffer_bytes, full, windowed,
+        window or 0, most, warm, engine.horizon(slots), engine.slot_bits(slots),
+        counters, busy, waited, served, histogram, first, finish, record,
+    )  # fmt: skip
+    if counters[engine.END] >= engine.horizon(slots):
+        raise InvalidInput(
+            f"the run passes {engine.horizon(slots) / PICOSECONDS:.0f} s of machine time; "
+            "simulate fewer tokens"
+        )
+    span = int(counters[engine.END] - counters[engine.FROM]) or 1
+    done = first >= 0
+    ttft = (first[done] - arrival[done]) / PICOSECONDS
+    return Counts(
+        processed=int(counters[engine.M_PROCESSED]),
+        outputs=int(counters[engine.M_OUTPUTS]),
+        tokens=int(counters[engine.PROCESSED]),
+        finished=int(counters[engine.FINISHED]),
+        span=span / PICOSECONDS,
+        processed_rate=counters[engine.M_PROCESSED] * PICOSECONDS / span,
+        output_rate=counters[engine.M_OUTPUTS] * PICOSECONDS / span,
+        latency=counters[engine.LATENCY_SUM] / max(1, counters[engine.LATENCY_COUNT]) / PICOSECONDS,
+        latency_p50=_quantile(histogram, 0.5),
+        latency_p99=_quantile(histogram, 0.99),
+        ttft=float(ttft.mean()) if len(ttft) else np.inf,
+        ttft_p99=float(np.quantile(ttft, 0.99)) if len(ttft) else np.inf,
+        **_shares(program, counters, busy, waited, served, span),
+        in_flight=slots,
+        idle_share=1 - _own_times(counters, waited, served).sum() / (span * slots),
+        peak_kv_bytes=float(counters[engine.PEAK_KV]),
+        record=record[: counters[engine.PROCESSED]],
+    )
+
+
+def _shares(
+    program: Program, counters: Integers, busy: Integers, waited: Integers, served: Integers,
+    span: int,
+) -> dict[str, dict[str, float]]:  # fmt: skip
+    """Breakdown of the tokens' time, waiting by resource, and use of each resource."""
+    own = _own_times(counters, waited, served)
+    total = own.sum() or 1.0
+    parts = ("communication", "projection", "nonlinear", "attention", "stall", "waiting")
+    names = {
+        "vector unit": waited[VECTOR_UNIT], "column links": waited[COLUMN_LINKS],
+        "row links": waited[ROW_LINKS], "neuron arrays": waited[ARRAYS:-1].sum(),
+        "expert banks": waited[-1], "HBM": waited[HBM],
+    }  # fmt: skip
+    banks = max(1, program.banked * program.banks)
+    return {
+        "breakdown": {part: float(x / total) for part, x in zip(parts, own, strict=True)},
+        "waiting": {name: float(x / total) for name, x in names.items()},
+        "utilisation": {
+            "vector unit": float(busy[VECTOR_UNIT] / span),
+            "column links": float(busy[COLUMN_LINKS] / span),
+            "row links": float(busy[ROW_LINKS] / span),
+            "HBM": float(busy[HBM] / span),
+            "attention buffer": float(busy[BUFFER] / span),
+            "neuron arrays": float(busy[ARRAYS:-1].max() / span),
+            "expert banks": float(busy[-1] / span / banks),
+        },
+    }
+
+
+def _own_times(counters: Integers, waited: Integers, served: Integers) -> Integers:
+    """The tokens' time by what it went into: the parts of a breakdown, then waiting."""
+    return np.array(
+        [
+            served[COMMUNICATION], served[PROJECTION], served[NONLINEAR] + served[ENTRY],
+            counters[engine.ATTENTION_TIME], counters[engine.STALL], waited.sum(),
+        ]
+    )  # fmt: skip
+
+
+def _quantile(histogram: npt.NDArray[np.int64], share: float) -> float:
+    """Seconds below which `share` of the latencies lie, to one bin (2 %)."""
+    total = histogram.sum()
+    if not total:
+        return np.inf
+    bin_ = int(np.searchsorted(np.cumsum(histogram), share * total))
+    return float(2 ** ((bin_ + 0.5) / 32) / PICOSECONDS)

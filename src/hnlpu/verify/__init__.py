@@ -1,7 +1,0 @@
-"""Proof that a build is whole, is the checkpoint, and computes exactly."""
-
-from hnlpu.verify._check import Check
-from hnlpu.verify._chip import Answer, ChipCheck, check_chip
-from hnlpu.verify._verify import Verification, verify
-
-__all__ = ["Answer", "Check", "ChipCheck", "Verification", "check_chip", "verify"]

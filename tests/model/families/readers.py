@@ -1,0 +1,202 @@
+"""Random small models of every family, each with an independent reader of its checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file
+from transformers import AutoConfig, AutoModelForCausalLM
+
+Random = np.random.Generator
+Tensors = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A model: its config.json, its tensors in float32, and what another program says of it."""
+
+    config: dict[str, Any]
+    tensors: Tensors
+    logits: Callable[[np.ndarray], np.ndarray]
+    """Tokens [n] to logits [n, vocabulary]."""
+
+
+def sample(family: str, seed: int, folder: Path) -> Sample:
+    """A random model of a family; seeds vary shapes and switches of the config."""
+    random = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    config = CONFIGS[family](random)
+    return _gru(config) if family == "gru" else _of_transformers(family, config, folder)
+
+
+def _of_transformers(family: str, config: dict[str, Any], folder: Path) -> Sample:
+    settings = AutoConfig.for_model(family, **config)
+    settings._attn_implementation = "eager"
+    settings._experts_implementation = "eager"  # the other one takes widths of 16 bytes alone
+    model = AutoModelForCausalLM.from_config(settings).float().eval()
+    for name, parameter in model.named_parameters():
+        with torch.no_grad():
+            if "A_log" in name or "dt_bias" in name:
+                parameter.uniform_(-1.0, 1.0)
+            elif "norm" in name or name.endswith(".D"):
+                parameter.normal_(1.0, 0.3)
+            else:
+                spread = 1.0 if "embed" in name or "sinks" in name else 0.15
+                parameter.normal_(0.0, spread)
+    model.save_pretrained(folder)
+    tensors = load_file(folder / "model.safetensors")
+
+    def logits(tokens: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return np.asarray(model(torch.tensor(tokens)[None], use_cache=False).logits[0])
+
+    return Sample(json.loads((folder / "config.json").read_text()), tensors, logits)
+
+
+class GruModel(torch.nn.Module):
+    """The module that `hnlpu.model.families.gru` describes."""
+
+    def __init__(self, c: dict[str, Any]):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(c["vocab_size"], c["embedding_size"])
+        self.gru = torch.nn.GRU(
+            c["embedding_size"], c["hidden_size"], c["num_hidden_layers"], c["bias"],
+            batch_first=True,
+        )  # fmt: skip
+        self.lm_head = torch.nn.Linear(c["hidden_size"], c["vocab_size"], c["head_bias"])
+        if c["tie_word_embeddings"]:
+            self.lm_head.weight = self.embedding.weight
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.lm_head(self.gru(self.embedding(tokens))[0])
+
+
+def _gru(config: dict[str, Any]) -> Sample:
+    model = GruModel(config).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, 0.0, 0.4)
+    tensors = {name: np.asarray(value) for name, value in model.state_dict().items()}
+    if config["tie_word_embeddings"]:
+        del tensors["lm_head.weight"]
+
+    def logits(tokens: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return np.asarray(model(torch.tensor(tokens)[None])[0])
+
+    return Sample({"model_type": "gru", **config}, tensors, logits)
+
+
+def _decoder(random: Random) -> dict[str, Any]:
+    kv_heads, head_dim = int(random.integers(1, 4)), int(random.choice([8, 16, 20]))
+    heads = kv_heads * int(random.integers(1, 4))
+    return {
+        "vocab_size": int(random.integers(30, 90)),
+        "hidden_size": heads * int(random.integers(8, 16)),
+        "intermediate_size": int(random.integers(20, 90)),
+        "num_hidden_layers": int(random.integers(1, 4)),
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "head_dim": head_dim,
+        "rms_norm_eps": float(random.choice([1e-6, 1e-5])),
+        "attention_bias": bool(random.integers(2)),
+        "tie_word_embeddings": bool(random.integers(2)),
+        "max_position_embeddings": 256,
+        "rope_parameters": ROPES[int(random.integers(len(ROPES)))],
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+        "pad_token_id": None,
+    }  # fmt: skip
+
+
+ROPES: list[dict[str, Any]] = [
+    {"rope_type": "default", "rope_theta": 10000.0},
+    {"rope_type": "linear", "rope_theta": 10000.0, "factor": 3.0},
+    {
+        "rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0, "original_max_position_embeddings": 32,
+    },
+    {
+        "rope_type": "yarn", "rope_theta": 1000.0, "factor": 4.0,
+        "original_max_position_embeddings": 64,
+    },
+]  # fmt: skip
+
+
+def _llama(random: Random) -> dict[str, Any]:
+    return _decoder(random) | {"mlp_bias": bool(random.integers(2))}
+
+
+def _mistral(random: Random) -> dict[str, Any]:
+    config = _decoder(random) | {"sliding_window": int(random.choice([3, 8]))}
+    del config["attention_bias"]
+    return config
+
+
+def _qwen3(random: Random) -> dict[str, Any]:
+    return _decoder(random) | {
+        "use_sliding_window": bool(random.integers(2)), "sliding_window": 5, "max_window_layers": 1,
+    }  # fmt: skip
+
+
+def _qwen3_moe(random: Random) -> dict[str, Any]:
+    experts = int(random.integers(2, 6))
+    return _decoder(random) | {
+        "num_experts": experts, "num_experts_per_tok": int(random.integers(1, experts + 1)),
+        "moe_intermediate_size": int(random.integers(8, 50)), "num_hidden_layers": 3,
+        "norm_topk_prob": bool(random.integers(2)),
+        "decoder_sparse_step": int(random.integers(1, 3)),
+        "mlp_only_layers": [0] if random.integers(2) else [],
+        "use_sliding_window": bool(random.integers(2)), "sliding_window": 6,
+    }  # fmt: skip
+
+
+def _gpt_oss(random: Random) -> dict[str, Any]:
+    experts = int(random.integers(1, 6))
+    layers = int(random.integers(1, 4))
+    return _decoder(random) | {
+        "num_local_experts": experts, "num_experts_per_tok": int(random.integers(1, experts + 1)),
+        "intermediate_size": 32 * int(random.integers(1, 4)), "hidden_size": 32 * experts, "num_hidden_layers": layers,
+        "sliding_window": 5, "rope_parameters": ROPES[-1],
+        "layer_types": [("full_attention", "sliding_attention")[n % 2] for n in range(layers)],
+    }  # fmt: skip
+
+
+def _mamba2(random: Random) -> dict[str, Any]:
+    groups = int(random.integers(1, 4))
+    heads, head_dim = groups * int(random.integers(1, 4)), 2 * int(random.integers(2, 8))
+    return {
+        "vocab_size": int(random.integers(30, 90)), "hidden_size": heads * head_dim // 2,
+        "expand": 2, "num_heads": heads, "head_dim": head_dim, "n_groups": groups,
+        "state_size": int(random.integers(3, 17)), "conv_kernel": int(random.integers(2, 5)),
+        "num_hidden_layers": int(random.integers(1, 4)), "chunk_size": 8,
+        "use_bias": bool(random.integers(2)), "use_conv_bias": bool(random.integers(2)),
+        "tie_word_embeddings": bool(random.integers(2)), "layer_norm_epsilon": 1e-5,
+        "time_step_limit": (0.0, float("inf")) if random.integers(2) else (0.3, 1.0),
+    }  # fmt: skip
+
+
+def _gru_config(random: Random) -> dict[str, Any]:
+    hidden, tied = int(random.integers(5, 80)), bool(random.integers(2))
+    return {
+        "vocab_size": int(random.integers(30, 90)), "hidden_size": hidden,
+        "embedding_size": hidden if tied else int(random.integers(3, 70)),
+        "num_hidden_layers": int(random.integers(1, 4)), "bias": bool(random.integers(2)),
+        "head_bias": bool(random.integers(2)), "tie_word_embeddings": tied,
+    }  # fmt: skip
+
+
+CONFIGS: dict[str, Callable[[Random], dict[str, Any]]] = {
+    "gpt_oss": _gpt_oss,
+    "llama": _llama,
+    "mistral": _mistral,
+    "qwen3": _qwen3,
+    "qwen3_moe": _qwen3_moe,
+    "mamba2": _mamba2,
+    "gru": _gru_config,
+}

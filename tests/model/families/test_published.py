@@ -1,0 +1,109 @@
+"""config.json of published models, key by key, and the number of parameters that they are known for."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from hnlpu.errors import UnsupportedArchitecture
+from hnlpu.model.families import network_of
+from hnlpu.model.network import check, chosen_leaves, leaf_tensors
+
+COMMON = {
+    "attention_dropout": 0.0, "initializer_range": 0.02, "torch_dtype": "bfloat16",
+    "transformers_version": "4.51.0", "use_cache": True, "hidden_act": "silu",
+}  # fmt: skip
+YARN = {
+    "rope_type": "yarn", "factor": 32.0, "original_max_position_embeddings": 4096, "beta_fast": 32.0,
+    "beta_slow": 1.0, "truncate": False,
+}  # fmt: skip
+LLAMA3 = {
+    "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192, "rope_type": "llama3",
+}  # fmt: skip
+MODELS: dict[str, tuple[int, dict[str, Any]]] = {
+    "gpt-oss-20b": (20_914_757_184, {
+        "architectures": ["GptOssForCausalLM"], "attention_bias": True, "eos_token_id": 200002,
+        "experts_per_token": 4, "head_dim": 64, "hidden_size": 2880, "initial_context_length": 4096,
+        "intermediate_size": 2880, "max_position_embeddings": 131072, "model_type": "gpt_oss",
+        "num_attention_heads": 64, "num_experts_per_tok": 4, "num_hidden_layers": 24,
+        "num_key_value_heads": 8, "num_local_experts": 32, "output_router_logits": False,
+        "pad_token_id": 199999, "quantization_config": {"quant_method": "mxfp4"},
+        "rms_norm_eps": 1e-05, "rope_scaling": YARN, "rope_theta": 150000,
+        "router_aux_loss_coef": 0.9, "sliding_window": 128, "swiglu_limit": 7.0,
+        "tie_word_embeddings": False, "vocab_size": 201088,
+    }),
+    "Llama-3.1-8B": (8_030_261_248, {
+        "architectures": ["LlamaForCausalLM"], "attention_bias": False, "bos_token_id": 128000,
+        "eos_token_id": [128001, 128008, 128009], "hidden_size": 4096, "intermediate_size": 14336,
+        "max_position_embeddings": 131072, "mlp_bias": False, "model_type": "llama",
+        "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": 8,
+        "pretraining_tp": 1, "rms_norm_eps": 1e-05, "rope_scaling": LLAMA3, "rope_theta": 500000.0,
+        "tie_word_embeddings": False, "vocab_size": 128256,
+    }),
+    "Mistral-7B-v0.1": (7_241_732_096, {
+        "architectures": ["MistralForCausalLM"], "bos_token_id": 1, "eos_token_id": 2,
+        "hidden_size": 4096, "intermediate_size": 14336, "max_position_embeddings": 32768,
+        "model_type": "mistral", "num_attention_heads": 32, "num_hidden_layers": 32,
+        "num_key_value_heads": 8, "rms_norm_eps": 1e-05, "rope_theta": 10000.0,
+        "sliding_window": 4096, "tie_word_embeddings": False, "vocab_size": 32000,
+    }),
+    "Qwen3-0.6B": (596_049_920, {
+        "architectures": ["Qwen3ForCausalLM"], "attention_bias": False, "bos_token_id": 151643,
+        "eos_token_id": 151645, "head_dim": 128, "hidden_size": 1024, "intermediate_size": 3072,
+        "max_position_embeddings": 40960, "max_window_layers": 28, "model_type": "qwen3",
+        "num_attention_heads": 16, "num_hidden_layers": 28, "num_key_value_heads": 8,
+        "rms_norm_eps": 1e-06, "rope_scaling": None, "rope_theta": 1000000, "sliding_window": None,
+        "tie_word_embeddings": True, "use_sliding_window": False, "vocab_size": 151936,
+    }),
+    "Qwen3-30B-A3B": (30_532_122_624, {
+        "architectures": ["Qwen3MoeForCausalLM"], "attention_bias": False, "bos_token_id": 151643,
+        "decoder_sparse_step": 1, "eos_token_id": 151645, "head_dim": 128, "hidden_size": 2048,
+        "intermediate_size": 6144, "max_position_embeddings": 40960, "max_window_layers": 48,
+        "mlp_only_layers": [], "model_type": "qwen3_moe", "moe_intermediate_size": 768,
+        "norm_topk_prob": True, "num_attention_heads": 32, "num_experts": 128,
+        "num_experts_per_tok": 8, "num_hidden_layers": 48, "num_key_value_heads": 4,
+        "output_router_logits": False, "rms_norm_eps": 1e-06, "rope_scaling": None,
+        "rope_theta": 1000000.0, "router_aux_loss_coef": 0.001, "sliding_window": None,
+        "tie_word_embeddings": False, "use_sliding_window": False, "vocab_size": 151936,
+    }),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_published_models_have_their_number_of_parameters(name: str) -> None:
+    expected, config = MODELS[name]
+    network = network_of(COMMON | config)
+    sources = [p.source for p in network.parameters] + [m.source for m in network.matrices]
+    sources += [m.bias for m in network.matrices if m.bias is not None]
+    tied = config["tie_word_embeddings"]
+    sizes: dict[str, int] = {}
+    for source in sources:
+        # as plain tensors: packed ones do not count numbers
+        for leaf in chosen_leaves(
+            source,
+            lambda t: not t.endswith(("_blocks", "_scales")) and not (tied and "lm_head" in t),
+        ):
+            sizes |= {name: math.prod(shape) for name, shape in leaf_tensors(leaf).items()}
+    assert sum(sizes.values()) == expected
+    assert check(network)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("Llama-3.1-8B", {"rope_interleaved": True}, "rope_interleaved is True"),
+        ("Llama-3.1-8B", {"is_encoder_decoder": True}, "is_encoder_decoder is True"),
+        ("Llama-3.1-8B", {"hidden_act": "gelu_new"}, "hidden_act is 'gelu_new'"),
+        ("Llama-3.1-8B", {"attention_multiplier": 0.5}, "attention_multiplier = 0.5"),
+        ("Mistral-7B-v0.1", {"layer_types": ["full_attention"] * 32}, "layer_types"),
+        ("Qwen3-0.6B", {"qk_norm": False}, "qk_norm = False"),
+    ],
+)
+def test_what_would_change_the_answer_is_refused(
+    name: str, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UnsupportedArchitecture, match=words):
+        network_of(COMMON | MODELS[name][1] | changes)

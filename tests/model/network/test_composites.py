@@ -1,0 +1,320 @@
+"""Composites against definitions that share nothing with them: closed forms, torch, transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers.models.qwen3_next.modeling_qwen3_next import torch_chunk_gated_delta_rule
+
+from hnlpu.model.network import Builder, Given, Input, Value, check, extract
+from hnlpu.model.network.composites import (
+    attend,
+    causal_conv,
+    clamped_swiglu,
+    delta_rule,
+    layer_norm,
+    linear_attention,
+    norm,
+    retention,
+    rope,
+    route,
+    softmax,
+    ssm_scan,
+    turns,
+    unit_norm,
+    wkv,
+)
+from hnlpu.run.emulate import FloatConstants, Interpreter
+
+Array = np.ndarray
+Arrays = Mapping[str, Array]
+CLOSE = {"rtol": 2e-4, "atol": 2e-5}
+
+
+def run(write: Callable[..., Value], data: Arrays, constants: Arrays | None = None) -> Array:
+    """Outputs [n, ...] of a composite over inputs [n, ...]; `constants` become parameters."""
+    b = Builder("composite")
+    values = {
+        name: b.input(Input(name, "data", array.shape[1:], "real")) for name, array in data.items()
+    }
+    for name, array in (constants or {}).items():
+        numbers = Given(tuple(map(float, array.ravel())), array.shape)
+        values[name] = b.parameter(name, array.shape, numbers)
+    network = b.finish(write(**values) * 1.0)
+    runs = Interpreter(network, FloatConstants(network, {}))
+    inputs = {name: array.astype(np.float32) for name, array in data.items()}
+    (whole,), _ = runs.run(inputs, runs.start())
+    states, pieces = runs.start(), []
+    for half in np.array_split(np.arange(len(whole)), 3):
+        if len(half):
+            (piece,), states = runs.run({k: v[half] for k, v in inputs.items()}, states)
+            pieces.append(piece)
+    assert np.concatenate(pieces).tobytes() == whole.tobytes()
+    return whole
+
+
+def normal(random: np.random.Generator, *shape: int) -> Array:
+    return random.normal(size=shape).astype(np.float32)
+
+
+SIZES = st.integers(1, 5)
+POSITIONS = st.integers(1, 12)
+SEEDS = st.integers(0, 2**32 - 1)
+few = settings(max_examples=12, deadline=None)
+
+
+# attention, of all positions and of a window
+
+
+@few
+@given(SEEDS, POSITIONS, SIZES, st.integers(1, 3), SIZES, st.integers(1, 6), st.sampled_from([None, 2, 5]),
+       st.booleans(), st.sampled_from([None, 3.0]))  # fmt: skip
+def test_attend(
+    seed: int, n: int, kv: int, group: int, d: int, width: int, window: int | None, sinks: bool,
+    softcap: float | None,
+) -> None:  # fmt: skip
+    random = np.random.default_rng(seed)
+    q, k, v = (
+        normal(random, n, kv * group, d),
+        normal(random, n, kv, d),
+        normal(random, n, kv, width),
+    )
+    sink = normal(random, kv * group)
+
+    def write(q: Value, k: Value, v: Value, sink: Value | None = None) -> Value:
+        return attend(q, k, v, scale=0.7, window=window, sink=sink, softcap=softcap)
+
+    y = run(write, {"q": q, "k": k, "v": v}, {"sink": sink} if sinks else None)
+    scores = 0.7 * torch.einsum(
+        "ihd,jhd->hij", torch.tensor(q), torch.tensor(k).repeat_interleave(group, 1)
+    )
+    if softcap:
+        scores = softcap * torch.tanh(scores / softcap)
+    i, j = torch.arange(n)[:, None], torch.arange(n)
+    hidden = (j > i) | (i - j >= (window or n))
+    scores = scores.masked_fill(hidden, -torch.inf)
+    if sinks:
+        scores = torch.cat([scores, torch.tensor(sink)[:, None, None].expand(-1, n, 1)], -1)
+    shares = scores.softmax(-1)[..., :n]
+    mixed = torch.einsum("hij,jhd->ihd", shares, torch.tensor(v).repeat_interleave(group, 1))
+    np.testing.assert_allclose(y, mixed.reshape(n, -1), **CLOSE)
+
+
+# memories of fixed size, each against its closed form over all pairs of positions
+
+
+def decays(random: np.random.Generator, *shape: int) -> Array:
+    return random.uniform(0.3, 1.0, shape).astype(np.float32)
+
+
+@few
+@given(SEEDS, POSITIONS, SIZES, SIZES, SIZES)
+def test_retention(seed: int, n: int, heads: int, key: int, width: int) -> None:
+    random = np.random.default_rng(seed)
+    q, k, v = (
+        normal(random, n, heads, key),
+        normal(random, n, heads, key),
+        normal(random, n, heads, width),
+    )
+    decay = decays(random, heads)
+    y = run(retention, {"q": q, "k": k, "v": v}, {"decay": decay})
+    age = np.arange(n)[:, None] - np.arange(n)
+    fade = np.where(age >= 0, decay[:, None, None] ** np.maximum(age, 0), 0)
+    expected = np.einsum("ihk,jhk,hij,jhv->ihv", q, k, fade, v)
+    np.testing.assert_allclose(y, expected, **CLOSE)
+
+
+@few
+@given(SEEDS, POSITIONS, SIZES, SIZES, SIZES)
+def test_linear_attention(seed: int, n: int, heads: int, key: int, width: int) -> None:
+    random = np.random.default_rng(seed)
+    q, k, v = (
+        normal(random, n, heads, key),
+        normal(random, n, heads, key),
+        normal(random, n, heads, width),
+    )
+    y = run(linear_attention, {"q": q, "k": k, "v": v})
+    f, g = (torch.nn.functional.elu(torch.tensor(x)).double().numpy() + 1 for x in (q, k))
+    scores = np.einsum("ihk,jhk->hij", f, g) * np.tri(n)
+    expected = np.einsum("hij,jhv->ihv", scores / scores.sum(-1, keepdims=True), v)
+    np.testing.assert_allclose(y, expected, **CLOSE)
+
+
+@few
+@given(SEEDS, POSITIONS, SIZES, SIZES, SIZES)
+def test_wkv(seed: int, n: int, heads: int, key: int, width: int) -> None:
+    random = np.random.default_rng(seed)
+    r, k, v = (
+        normal(random, n, heads, key),
+        normal(random, n, heads, key),
+        normal(random, n, heads, width),
+    )
+    decay, bonus = decays(random, n, heads, key), normal(random, heads, key)
+    y = run(wkv, {"r": r, "k": k, "v": v, "decay": decay}, {"bonus": bonus})
+    expected = np.zeros((n, heads, width))
+    for i in range(n):
+        for j in range(i + 1):
+            # the entry of j fades at every position between the two
+            weight = bonus if i == j else np.prod(decay[j + 1 : i].astype(np.float64), axis=0)
+            expected[i] += np.einsum("hk,hk,hk,hv->hv", r[i], weight, k[j], v[j])
+    np.testing.assert_allclose(y, expected, **CLOSE)
+
+
+@few
+@given(SEEDS, POSITIONS, st.integers(1, 3), st.integers(1, 3), SIZES, SIZES)
+def test_ssm_scan(seed: int, n: int, groups: int, each: int, p: int, size: int) -> None:
+    random = np.random.default_rng(seed)
+    heads = groups * each
+    x, dt = normal(random, n, heads, p), decays(random, n, heads)
+    b_in, c_out = normal(random, n, groups, size), normal(random, n, groups, size)
+    a, skip = -decays(random, heads), normal(random, heads)
+
+    def write(x: Value, dt: Value, b: Value, c: Value, a: Value, skip: Value) -> Value:
+        return ssm_scan(x, dt, a, b, c, skip)
+
+    y = run(write, {"x": x, "dt": dt, "b": b_in, "c": c_out}, {"a": a, "skip": skip})
+    # the paper's quadratic form: a mask of decays times C B^T
+    total = np.cumsum(dt.astype(np.float64) * a, axis=0)
+    fade = np.exp(total[:, None] - total[None]) * np.tri(n)[..., None]
+    bh, ch = (np.repeat(z, each, axis=1) for z in (b_in, c_out))
+    expected = np.einsum("ihn,jhn,ijh,jh,jhp->ihp", ch, bh, fade, dt, x) + skip[:, None] * x
+    np.testing.assert_allclose(y, expected, **CLOSE)
+
+
+@few
+@given(SEEDS, POSITIONS, SIZES, st.integers(2, 6), SIZES)
+def test_delta_rule(seed: int, n: int, heads: int, key: int, width: int) -> None:
+    random = np.random.default_rng(seed)
+    q, k, v = (
+        normal(random, n, heads, key),
+        normal(random, n, heads, key),
+        normal(random, n, heads, width),
+    )
+    beta, decay = random.uniform(size=(n, heads)).astype(np.float32), decays(random, n, heads)
+
+    def write(q: Value, k: Value, v: Value, beta: Value, decay: Value) -> Value:
+        return delta_rule(q * key**-0.5, unit_norm(k, 1e-6), v, beta, decay)
+
+    y = run(write, {"q": q, "k": k, "v": v, "beta": beta, "decay": decay})
+    length = k / np.sqrt((k * k).sum(-1, keepdims=True) + 1e-6)
+    parts = (torch.tensor(x)[None] for x in (q, length, v, np.log(decay), beta))
+    expected, _ = torch_chunk_gated_delta_rule(*parts, chunk_size=4)
+    np.testing.assert_allclose(y, expected[0], **CLOSE)
+
+
+@few
+@given(SEEDS, POSITIONS, SIZES, st.integers(1, 5), st.booleans())
+def test_causal_conv(seed: int, n: int, channels: int, length: int, biased: bool) -> None:
+    random = np.random.default_rng(seed)
+    x, weight, bias = (
+        normal(random, n, channels),
+        normal(random, channels, length),
+        normal(random, channels),
+    )
+    constants = {"weight": weight} | ({"bias": bias} if biased else {})
+    y = run(causal_conv, {"x": x}, constants)
+    padded = torch.nn.functional.pad(torch.tensor(x).T[None], (length - 1, 0))
+    weights, biases = torch.tensor(weight)[:, None], torch.tensor(bias) if biased else None
+    expected = torch.nn.functional.conv1d(padded, weights, biases, groups=channels)
+    np.testing.assert_allclose(y, expected[0].T, **CLOSE)
+
+
+# what a position does with itself
+
+
+@few
+@given(SEEDS, st.lists(SIZES, min_size=0, max_size=2), st.integers(1, 40))
+def test_norms(seed: int, rows: list[int], n: int) -> None:
+    random = np.random.default_rng(seed)
+    x, weight, bias = normal(random, 3, *rows, n), normal(random, n), normal(random, n)
+    t, w, b = (torch.tensor(v) for v in (x, weight, bias))
+    functional = torch.nn.functional
+    y = run(lambda x, weight: norm(x, weight, 1e-2), {"x": x}, {"weight": weight})
+    np.testing.assert_allclose(y, functional.rms_norm(t, (n,), w, 1e-2), **CLOSE)
+    y = run(
+        lambda x, weight, bias: layer_norm(x, weight, bias, 1e-2), {"x": x},
+        {"weight": weight, "bias": bias},
+    )  # fmt: skip
+    np.testing.assert_allclose(y, functional.layer_norm(t, (n,), w, b, 1e-2), **CLOSE)
+    y = run(lambda x: unit_norm(x, 1e-6), {"x": x})
+    np.testing.assert_allclose(y, t / (t.square().sum(-1, keepdim=True) + 1e-6).sqrt(), **CLOSE)
+
+
+@few
+@given(SEEDS, SIZES, st.integers(1, 9), st.booleans())
+def test_softmax(seed: int, rows: int, n: int, sinks: bool) -> None:
+    random = np.random.default_rng(seed)
+    x, sink = 20 * normal(random, 2, rows, n), normal(random, rows, 1)
+    y = run(softmax, {"x": x}, {"sink": sink} if sinks else None)
+    whole = np.concatenate([x, np.broadcast_to(sink, (2, rows, 1))], -1) if sinks else x
+    np.testing.assert_allclose(y, torch.tensor(whole).softmax(-1)[..., :n], **CLOSE)
+
+
+@few
+@given(SEEDS, SIZES, st.integers(1, 4), st.integers(0, 3))
+def test_rope_turns_pairs_and_leaves_the_rest(seed: int, heads: int, pairs: int, rest: int) -> None:
+    random = np.random.default_rng(seed)
+    x, frequencies = normal(random, 9, heads, 2 * pairs + rest), decays(random, pairs)
+
+    def write(x: Value, frequencies: Value) -> Value:
+        return rope(x, turns(x.builder.position(), frequencies, 1.5))
+
+    y = run(write, {"x": x}, {"frequencies": frequencies})
+    turn = 1.5 * np.exp(1j * np.arange(9)[:, None, None] * frequencies)
+    turned = (x[..., :pairs] + 1j * x[..., pairs : 2 * pairs]) * turn
+    expected = np.concatenate([turned.real, turned.imag, x[..., 2 * pairs :]], -1)
+    np.testing.assert_allclose(y, expected, **CLOSE)
+
+
+@few
+@given(SEEDS, st.integers(1, 9), st.data(), st.booleans(), st.booleans())
+def test_route(seed: int, experts: int, data: st.DataObject, first: bool, normalise: bool) -> None:
+    logits = normal(np.random.default_rng(seed), 4, experts)
+    k = data.draw(st.integers(1, experts))
+    y = run(lambda x: route(x, k, share_first=first, normalise=normalise)[0], {"x": logits})
+    shares = torch.tensor(logits).softmax(-1).topk(k).values
+    if normalise or not first:
+        shares = shares / shares.sum(-1, keepdim=True)
+    np.testing.assert_allclose(y, shares, **CLOSE)
+
+
+def test_clamped_swiglu_interleaves() -> None:
+    x = 6 * normal(np.random.default_rng(0), 3, 2, 20)
+    gate, up = np.minimum(x[..., ::2], 7), np.clip(x[..., 1::2], -7, 7)
+    y = run(lambda x: clamped_swiglu(x, 1.702, 7.0), {"x": x})
+    np.testing.assert_allclose(y, (up + 1) * gate / (1 + np.exp(-1.702 * gate)), **CLOSE)
+
+
+# spans
+
+
+def test_a_span_stands_alone() -> None:
+    random = np.random.default_rng(4)
+    b = Builder("two")
+    x = b.input(Input("x", "data", (2, 3), "real"))
+    decay = b.parameter("decay", (2,), Given((0.5, 0.9), (2,)))
+    kept = retention(x * 2.0, x + 1.0, x, decay)
+    network = b.finish(softmax(kept) - x)
+    by_name = {span.composite: span for span in network.spans}
+    parts = {name: extract(network, span) for name, span in by_name.items()}
+    assert [x.name for x in parts["retention"].inputs] == ["add", "x", "mul"]
+    assert check(parts["softmax"])
+    data = {"x": normal(random, 6, 2, 3)}
+    seen: dict[str, list[Array]] = {}
+
+    def watch(step: object, position: int, results: tuple[Array, ...]) -> None:
+        for name, value in zip(step.outs, results, strict=True):  # type: ignore[attr-defined]
+            seen.setdefault(name, []).append(value)
+
+    runs = Interpreter(network, FloatConstants(network, {}))
+    runs.run(data, runs.start(), watch)
+    seen["x"] = list(data["x"])
+    for part in parts.values():
+        alone = Interpreter(part, FloatConstants(part, {}))
+        outputs, _ = alone.run({x.name: np.stack(seen[x.name]) for x in part.inputs}, alone.start())
+        for name, output in zip(part.outputs, outputs, strict=True):
+            assert output.tobytes() == np.stack(seen[name]).tobytes()

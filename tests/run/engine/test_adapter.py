@@ -1,0 +1,236 @@
+"""LoRA beside the wires: read as PEFT writes it, computed as stated, per request."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from helpers import bfloat16, write_safetensors
+from hnlpu.errors import DamagedAdapter, InvalidInput
+from hnlpu.run.engine import Engine, Limits, Request, Sampling, read_adapter
+
+SHAPES = {"q_proj": (128, 64), "k_proj": (64, 64), "v_proj": (64, 64), "o_proj": (64, 128)}
+RANK = 4
+
+
+def tensors(seed=0, *, scale=0.5, projections=tuple(SHAPES), layers=2):
+    random = np.random.default_rng(seed)
+    found = {}
+    for layer in range(layers):
+        for name in projections:
+            rows, columns = SHAPES[name]
+            prefix = f"base_model.model.model.layers.{layer}.self_attn.{name}."
+            found[prefix + "lora_A.weight"] = scale * random.standard_normal((RANK, columns))
+            found[prefix + "lora_B.weight"] = scale * random.standard_normal((rows, RANK))
+    return {name: value.astype(np.float32) for name, value in found.items()}
+
+
+def write(folder, values, **config):
+    folder.mkdir(parents=True)
+    settings = {"peft_type": "LORA", "r": RANK, "lora_alpha": 8, "bias": "none"} | config
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    save_file(values, folder / "adapter_model.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def architecture(model):
+    return model.transformer.architecture
+
+
+@pytest.fixture(scope="module")
+def adapters(tmp_path_factory, architecture):
+    folder = tmp_path_factory.mktemp("adapters")
+    one = write(folder / "one", tensors(1))
+    two = write(folder / "two", tensors(2, projections=("q_proj", "v_proj")), use_rslora=True)
+    return {name: read_adapter(path, architecture) for name, path in (("one", one), ("two", two))}
+
+
+def requests(names):
+    return [
+        Request(
+            (5, 6, 7, 8, *range(9, 9 + i % 5)),
+            max_tokens=12,
+            sampling=Sampling(temperature=0.7, seed=i),
+            top_logprobs=1,
+            score_prompt=True,
+            adapter=name,
+        )
+        for i, name in enumerate(names)
+    ]
+
+
+def test_each_request_gets_its_own_adapter_in_any_company(model, adapters):
+    names = ["one", None, "two", "one", None, "two", "two", None]
+    engine = Engine(model, Limits(rows=11), adapters)
+    results = engine.run(requests(names))
+    for request, result in zip(requests(names), results, strict=True):
+        assert Engine(model, adapters=adapters).run([request])[0] == result
+        if request.adapter is None:
+            assert Engine(model).run([request])[0] == result
+        else:
+            plain = Request(**vars(request) | {"adapter": None})
+            assert Engine(model).run([plain])[0].prompt_scores != result.prompt_scores
+
+
+def test_pages_of_one_adapter_are_not_reused_for_another(model, adapters):
+    prompt = tuple(np.random.default_rng(3).integers(3, 97, 64).tolist())
+    engine = Engine(model, adapters=adapters)
+    for name in (None, "one", "two", None, "one"):
+        request = Request(prompt, max_tokens=5, adapter=name, top_logprobs=0)
+        assert engine.run([request])[0] == Engine(model, adapters=adapters).run([request])[0]
+    assert engine.counters.reused_tokens == 2 * 48
+
+
+def test_the_side_channel_is_what_is_stated(model, adapters, monkeypatch):
+    """Against a float64 sum of scaling * B (A x), within float32's rounding."""
+    from hnlpu.run.engine import _forward
+
+    seen = []
+    original = _forward.add_low_rank
+
+    def watched(y, x, name, used):
+        before = y.copy()
+        after = original(y, x, name, used)
+        seen.append((name, before, x.copy(), after.copy()))
+        return after
+
+    monkeypatch.setattr(_forward, "add_low_rank", watched)
+    Engine(model, adapters=adapters).run([Request((5, 6, 7), max_tokens=1, adapter="one")])
+    assert [name.rsplit(".", 1)[1] for name, *_ in seen[:4]] == list(SHAPES)
+    assert seen[-1][0] == "lm_head"
+    for name, before, x, after in seen:
+        if name not in adapters["one"].parts:
+            assert np.array_equal(before, after)
+            continue
+        part = adapters["one"].parts[name]
+        wide = 2.0 * (x.astype(np.float64) @ part.down[0].astype(np.float64)) @ part.up[0]
+        np.testing.assert_allclose(after - before, wide, rtol=1e-4, atol=1e-4)
+
+
+def test_an_adapter_of_zeros_changes_no_bit(model, architecture, tmp_path):
+    zeros = {name: np.zeros_like(value) for name, value in tensors().items()}
+    nothing = read_adapter(write(tmp_path / "zeros", zeros), architecture)
+    (request,) = requests(["zeros"])
+    plain = Request(**vars(request) | {"adapter": None})
+    (changed,) = Engine(model, adapters={"zeros": nothing}).run([request])
+    assert changed == Engine(model).run([plain])[0]
+
+
+@pytest.mark.parametrize("kind", ["F16", "BF16"])
+def test_half_precision_is_read_exactly(architecture, tmp_path, kind):
+    values = tensors()
+    if kind == "F16":
+        halves = {name: value.astype(np.float16) for name, value in values.items()}
+        folder = write(tmp_path / "half", halves)
+        expected = {name: value.astype(np.float32) for name, value in halves.items()}
+    else:
+        folder = write(tmp_path / "half", values)
+        raw = {name: bfloat16(value) for name, value in values.items()}
+        write_safetensors(folder / "adapter_model.safetensors", raw)
+        expected = {n: (r.astype(np.uint32) << 16).view(np.float32) for n, r in raw.items()}
+    adapter = read_adapter(folder, architecture)
+    for name, part in adapter.parts.items():
+        prefix = f"base_model.model.{name}."
+        assert np.array_equal(part.down[0].T, expected[prefix + "lora_A.weight"])
+        assert np.array_equal(part.up[0].T, expected[prefix + "lora_B.weight"])
+
+
+def test_what_it_needs_is_counted(adapters):
+    one = adapters["one"]
+    assert one.weights == 2 * RANK * sum(rows + columns for rows, columns in SHAPES.values())
+    assert one.neurons == 2 * sum(rows + RANK for rows, _ in SHAPES.values())
+    assert one.scaling == 8 / RANK
+    assert adapters["two"].scaling == 8 / RANK**0.5
+
+
+def damaged(change):
+    """Tensors with one change."""
+    values = tensors()
+    change(values)
+    return values
+
+
+FIRST = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
+
+
+@pytest.mark.parametrize(
+    ("values", "config", "words"),
+    [
+        (tensors(), {"peft_type": "IA3"}, "peft_type"),
+        (tensors(), {"r": 0}, "r is 0"),
+        (tensors(), {"r": 8}, "r = 8"),
+        (tensors(), {"lora_alpha": None}, "lora_alpha"),
+        (tensors(), {"use_dora": True}, "use_dora"),
+        (tensors(), {"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        (tensors(), {"bias": "all"}, "bias"),
+        (tensors(layers=3), {}, "the model has no model.layers.2"),
+        (damaged(lambda v: v.pop(FIRST)), {}, "lacks lora_A"),
+        (damaged(lambda v: v.update({FIRST: v[FIRST][:, :32].copy()})), {}, "the model needs"),
+        (damaged(lambda v: v.update({FIRST: v[FIRST][0].copy()})), {}, "the model needs"),
+        (damaged(lambda v: v.update({FIRST: np.full_like(v[FIRST], np.nan)})), {}, "NaN"),
+        (damaged(lambda v: v.update({FIRST: v[FIRST].astype(np.int32)})), {}, "I32"),
+        (damaged(lambda v: v.update({"lm_head.lora_A.weight": v[FIRST]})), {}, "lm_head"),
+        ({}, {}, "no tensors"),
+    ],
+    ids=range(15),
+)
+def test_what_does_not_fit_is_refused_by_name(architecture, tmp_path, values, config, words):
+    with pytest.raises(DamagedAdapter, match=words):
+        read_adapter(write(tmp_path / "bad", values, **config), architecture)
+
+
+def test_missing_and_cut_files_are_refused(architecture, tmp_path):
+    folder = write(tmp_path / "cut", tensors())
+    path = folder / "adapter_model.safetensors"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(DamagedAdapter, match=r"adapter_model\.safetensors"):
+        read_adapter(folder, architecture)
+    (folder / "adapter_config.json").write_text("{")
+    with pytest.raises(DamagedAdapter, match="JSON"):
+        read_adapter(folder, architecture)
+    (folder / "adapter_config.json").unlink()
+    with pytest.raises(DamagedAdapter, match="missing"):
+        read_adapter(folder, architecture)
+
+
+def test_an_adapter_that_is_not_loaded_is_refused(model):
+    with pytest.raises(InvalidInput, match="not loaded"):
+        Engine(model).submit(Request((1,), adapter="zebra"))
+
+
+def test_generate_and_score_with_an_adapter(cli, model, adapters, tmp_path):
+    """The command line against requests of the engine; an adapter of zeros against no adapter."""
+    directory, folder = model.directory, adapters["one"].directory
+    engine = Engine(model, adapters=adapters)
+    prompt = model.encode("def f(x):").tolist()
+    sampling = Sampling(temperature=0.6, seed=2)
+    request = Request(tuple(prompt), max_tokens=20, sampling=sampling, adapter="one")
+    (expected,) = engine.run([request])
+    options = ("--max-tokens", "20", "--temperature", "0.6", "--seed", "2", "--json")
+    code, out, _ = cli(
+        "generate", directory, "--prompt", "def f(x):", "--adapter", folder, *options
+    )
+    assert code == 0
+    ended = expected.reason == "stop"
+    assert json.loads(out)["tokens"] == list(expected.tokens[: len(expected.tokens) - ended])
+    assert json.loads(out)["text"] == expected.text
+    zeros = {name: np.zeros_like(value) for name, value in tensors().items()}
+    nothing = write(tmp_path / "zeros", zeros)
+    text = "import os, sys, and much more than that\n" * 4
+    for extra in ((), ("--context", "32", "--top", "2")):
+        plain, changed = (
+            json.loads(cli("score", directory, "--text", text, "--json", *extra, *more)[1])
+            for more in ((), ("--adapter", nothing))
+        )
+        assert plain | {"seconds": 0} == changed | {"seconds": 0}
+
+
+@pytest.mark.parametrize("command", ["generate", "score"])
+def test_float_models_take_no_adapter(cli, tiny_checkpoint, adapters, command):
+    code, out, err = cli(
+        command, tiny_checkpoint, "--tokens", "1,2", "--adapter", adapters["one"].directory
+    )
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "float sums depend on the batch" in err

@@ -1,0 +1,136 @@
+"""The C kernels' integers: every instruction set, both ways, against the weights' definition."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+
+from hnlpu.run.emulate import _projection as projection
+from hnlpu.run.emulate import integer_sums, project, ways_to_sum
+from hnlpu.run.kernels import NotForKernels, load
+from hnlpu.silicon.hardwire import Digit, HardwiredMatrix
+from kernel_samples import random_activations, random_matrix
+
+LIBRARY, REASON = load()
+pytestmark = pytest.mark.skipif(LIBRARY is None, reason=REASON)
+SETS = LIBRARY.instructions if LIBRARY else ()
+BOTH = [(name, way) for name in SETS for way in (1, 2)]
+
+
+def sums(matrix, x, name, way):
+    return LIBRARY.sums(matrix, x, instructions=SETS.index(name), way=way)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_any_shape_any_spread_any_width(seed):
+    random = np.random.default_rng(seed)
+    rows, blocks = int(random.integers(1, 140)), int(random.integers(1, 12))
+    spread = int(random.choice([0, 5, 10, 11, 12, 20]))
+    matrix = random_matrix(random, rows, blocks, int(random.integers(1, 3)), spread)
+    tokens = int(random.choice([1, 2, 3, 4, 5, 7, 12, 13, 31]))
+    x = random_activations(random, tokens, matrix.columns, int(random.integers(2, 17)))
+    expected = x.astype(np.int64) @ matrix.integers().T
+    for name, way in BOTH:
+        assert np.array_equal(sums(matrix, x, name, way), expected), (name, way)
+
+
+@pytest.mark.parametrize(("name", "way"), BOTH)
+@pytest.mark.parametrize("spread", [0, 10, 11, 20])
+def test_the_largest_sums_do_not_overflow(name, way, spread):
+    codes = np.full((33, 90, 16), 0xFF, np.uint8)  # -12 twice a byte
+    exponents = np.full((33, 90), 100 + spread, np.uint8)
+    exponents[:, 0] = 100
+    matrix = HardwiredMatrix((Digit(codes, exponents),) * 2, np.full(33, 100, np.uint8), None)
+    x = np.full((13, matrix.columns), -(2**15), np.int32)
+    whole = 2 * 12 * 2**15 * 32 * (1 + 89 * 2**spread)
+    assert (sums(matrix, x, name, way) == whole).all()
+
+
+@pytest.mark.parametrize(("name", "way"), BOTH)
+@pytest.mark.parametrize("value", [-32768, -32641, -129, -128, 127, 128, 32639, 32640, 32767])
+def test_planes_of_bytes_hold_every_activation(name, way, value):
+    matrix = random_matrix(np.random.default_rng(1), 5, 3, 1, 4)
+    x = np.full((1, 96), value, np.int32)
+    assert np.array_equal(sums(matrix, x, name, way), x.astype(np.int64) @ matrix.integers().T)
+
+
+def test_all_are_entered_for_those_who_compare():
+    entered = [name for name in ways_to_sum() if name.startswith("C ")]
+    assert len(entered) == 2 * len(SETS)
+    assert "portable" in SETS
+
+
+@pytest.mark.parametrize("value", [2**15, -(2**15) - 1, 2**20])
+def test_wider_activations_are_left_to_numba(value):
+    matrix = random_matrix(np.random.default_rng(2), 4, 2, 1, 3)
+    x = np.full((1, 64), value, np.int32)
+    with pytest.raises(NotForKernels):
+        LIBRARY.sums(matrix, x)
+    assert np.array_equal(integer_sums(matrix, x), x.astype(np.int64) @ matrix.integers().T)
+
+
+def test_a_spread_beyond_any_build_is_not_computed_wrongly():
+    codes = np.full((1, 2, 16), 0x11, np.uint8)
+    matrix = HardwiredMatrix(
+        (Digit(codes, np.array([[10, 40]], np.uint8)),), np.array([10], np.uint8), None
+    )
+    x = np.ones((8, 64), np.int32)
+    with pytest.raises(NotForKernels):
+        LIBRARY.sums(matrix, x, way=2)
+    assert (integer_sums(matrix, x) == 32 + (32 << 30)).all()
+
+
+@pytest.mark.parametrize("tokens", [1, 6, 9])
+def test_floats_are_those_of_the_numba_kernels(tokens, monkeypatch):
+    random = np.random.default_rng(tokens)
+    matrix = random_matrix(random, 70, 5, 2, 15, bias=True)
+    x = random_activations(random, tokens, 160, 12)
+    scales = random.integers(-40, 20, tokens).astype(np.int32)
+    found = project(matrix, x, scales)
+    monkeypatch.setattr(projection, "load", lambda: (None, "not here"))
+    assert np.array_equal(found.view(np.int32), project(matrix, x, scales).view(np.int32))
+
+
+def test_callers_on_many_threads_do_not_meet():
+    random = np.random.default_rng(3)
+    matrix = random_matrix(random, 500, 8, 1, 5)
+    inputs = [random_activations(random, tokens, 256, 12) for tokens in (1, 2, 9, 30)]
+    expected = [x.astype(np.int64) @ matrix.integers().T for x in inputs]
+    wrong = []
+
+    def work(i):
+        wrong.extend(
+            i for _ in range(40) if not np.array_equal(LIBRARY.sums(matrix, inputs[i]), expected[i])
+        )
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_number_of_threads_changes_nothing(threads):
+    random = np.random.default_rng(4)
+    matrix = random_matrix(random, 700, 4, 1, 5)
+    x = random_activations(random, 3, 128, 12)
+    try:
+        LIBRARY.set_threads(threads)
+        assert np.array_equal(LIBRARY.sums(matrix, x), x.astype(np.int64) @ matrix.integers().T)
+    finally:
+        LIBRARY.set_threads(len(os.sched_getaffinity(0)))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_starts_its_own_helpers():
+    random = np.random.default_rng(5)
+    matrix = random_matrix(random, 700, 4, 1, 5)
+    x = random_activations(random, 1, 128, 12)
+    expected = LIBRARY.sums(matrix, x)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if np.array_equal(LIBRARY.sums(matrix, x), expected) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
