@@ -5,6 +5,7 @@ A family's config is a subclass of `Config` whose fields have the names of the f
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
@@ -68,7 +69,7 @@ class Config(BaseModel):
         try:
             return cls.model_validate(given)
         except ValidationError as error:
-            raise _first_problem(error, str(values.get("model_type"))) from None
+            raise _first_problem(error, brief(values.get("model_type"))) from None
 
     @classmethod
     def normalise(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -76,15 +77,20 @@ class Config(BaseModel):
         return values
 
 
+def brief(value: object) -> str:
+    """A value as Python writes it, cut where it is long."""
+    return reprlib.repr(value)
+
+
 def _first_problem(error: ValidationError, family: str) -> InvalidConfig | UnsupportedArchitecture:
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return UnsupportedArchitecture(
-            f"config.json: {where} = {problem['input']!r} is no key that {family} is known to have; "
+            f"config.json: {where} = {brief(problem['input'])} is no key that {family} is known to have; "
             "what it changes cannot be told"
         )
     text = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "literal_error":
-        return UnsupportedArchitecture(f"config.json: {where} is {problem['input']!r}; {text}")
+        return UnsupportedArchitecture(f"config.json: {where} is {brief(problem['input'])}; {text}")
     return InvalidConfig(f"config.json: {where}: {text}" if where else f"config.json: {text}")

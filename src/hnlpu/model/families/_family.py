@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from hnlpu.errors import InvalidInput, UnsupportedArchitecture
-from hnlpu.model.families._config import Config
+from hnlpu.model.families._config import Config, brief
 from hnlpu.model.network import Network
 
 GROUP = "hnlpu.families"
@@ -70,7 +70,7 @@ def find_family(model_type: object) -> Family[Any]:
     known = families()
     if not isinstance(model_type, str) or model_type not in known:
         raise UnsupportedArchitecture(
-            f"model_type is {model_type!r}; supported: {', '.join(sorted(known))}"
+            f"model_type is {brief(model_type)}; supported: {', '.join(sorted(known))}"
         )
     return known[model_type]
 

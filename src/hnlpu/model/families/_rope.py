@@ -9,6 +9,7 @@ yarn       the same with other bounds, and a factor on cos and sin     arXiv 230
 from __future__ import annotations
 
 import math
+import reprlib
 from typing import Any, Literal
 
 import numpy as np
@@ -142,7 +143,9 @@ def rope_values(
     rope.setdefault("rope_theta", theta if theta is not None else default["rope_theta"])
     kind = rope["rope_type"]
     if kind not in kinds:
-        raise ValueError(f"rope_type {kind!r} is not supported; supported: {', '.join(kinds)}")
+        raise ValueError(
+            f"rope_type {reprlib.repr(kind)} is not supported; supported: {', '.join(kinds)}"
+        )
     if rope.pop("partial_rotary_factor", 1.0) != 1.0:
         raise ValueError("partial rotary embeddings are not supported")
     for key in sorted(set(rope) - _KEYS[kind] - {"rope_type", "rope_theta"}):

@@ -1,0 +1,88 @@
+"""Whatever stands in a config, the answer is a checked network or one line that names what is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers import make_config
+from hnlpu.errors import HnlpuError
+from hnlpu.model.families import network_of
+from hnlpu.model.network import check
+
+DECODER = {
+    "vocab_size": 30, "hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "rms_norm_eps": 1e-6,
+    "attention_bias": True, "tie_word_embeddings": False, "max_position_embeddings": 64,
+    "rope_parameters": {
+        "rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0, "original_max_position_embeddings": 32,
+    },
+}  # fmt: skip
+CONFIGS: dict[str, dict[str, Any]] = {
+    "gpt_oss": make_config(),
+    "gpt_oss, newer": make_config(new_config=True),
+    "llama": DECODER | {"model_type": "llama", "mlp_bias": True, "sliding_window": 4},
+    "qwen3": DECODER | {
+        "model_type": "qwen3", "use_sliding_window": True, "sliding_window": 4,
+        "max_window_layers": 1, "layer_types": ["full_attention", "sliding_attention"],
+    },
+    "qwen3_moe": DECODER | {
+        "model_type": "qwen3_moe", "num_experts": 3, "num_experts_per_tok": 2,
+        "moe_intermediate_size": 16, "norm_topk_prob": True, "decoder_sparse_step": 1,
+        "mlp_only_layers": [1], "use_sliding_window": True, "sliding_window": 4,
+    },
+    "mamba2": {
+        "model_type": "mamba2", "vocab_size": 30, "hidden_size": 32, "num_hidden_layers": 2,
+        "num_heads": 8, "head_dim": 8, "state_size": 4, "n_groups": 2, "expand": 2,
+        "conv_kernel": 3, "layer_norm_epsilon": 1e-5, "use_bias": True, "use_conv_bias": True,
+        "time_step_limit": [0.1, 1.0],
+    },
+    "gru": {
+        "model_type": "gru", "vocab_size": 30, "hidden_size": 32, "embedding_size": 16,
+        "num_hidden_layers": 2, "bias": True, "head_bias": True, "tie_word_embeddings": False,
+    },
+}  # fmt: skip
+NAN, INFINITY = float("nan"), float("inf")
+JUNK: list[Any] = [
+    None, True, False, 0, 1, -1, 2, 3, 7, 10**30, -(10**400), 0.0, 0.5, -2.5, 1e300, NAN, INFINITY,
+    -INFINITY, "", "x", "32", [], [1], [[1]], ["x", None], [NAN, INFINITY], {}, {"x": 1},
+    {"rope_type": "yarn"}, {"rope_type": ["yarn"]}, {"rope_type": "linear", "factor": NAN}, (1, 2),
+]  # fmt: skip
+
+
+def paths(config: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Keys, and keys within objects."""
+    found: list[tuple[str, ...]] = []
+    for key, value in config.items():
+        found.append((key,))
+        if isinstance(value, dict):
+            found += [(key, inner) for inner in value]
+    return found
+
+
+@settings(max_examples=250, deadline=None)
+@pytest.mark.parametrize("name", CONFIGS)
+@given(data=st.data())
+def test_any_value_is_read_or_refused_in_a_line(name: str, data: st.DataObject) -> None:
+    config = CONFIGS[name]
+    changed: dict[str, Any] = {k: dict(v) if isinstance(v, dict) else v for k, v in config.items()}
+    for _ in range(data.draw(st.integers(1, 2))):
+        *outer, key = data.draw(st.sampled_from(paths(config)))
+        holder = changed
+        for part in outer:
+            holder = holder[part] if isinstance(holder.get(part), dict) else {}
+        if data.draw(st.booleans()):
+            holder.pop(key, None)
+        else:
+            holder[key] = data.draw(st.sampled_from(JUNK))
+    said = ""
+    try:
+        check(network_of(changed))
+    except HnlpuError as error:
+        said = str(error)
+    assert "\n" not in said
+    assert len(said) < 400
