@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from readers import CONFIGS, Sample, sample
 
-from hnlpu.emulate import FloatConstants, Interpreter, States
+from hnlpu.emulate import FUSED, FloatConstants, Interpreter, States
 from hnlpu.errors import InvalidConfig, UnsupportedArchitecture
 from hnlpu.families import families, network_of
 from hnlpu.network import chosen_leaves, dump, leaf_tensors, load
@@ -94,6 +94,22 @@ def test_any_split_gives_the_same_bits(family: str, tmp_path: Path) -> None:
             said += more
         assert said == whole
         assert bits(states) == bits(end)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_spans_done_at_once_have_the_bits_of_their_steps(family: str, tmp_path: Path) -> None:
+    model = sample(family, 4, tmp_path)
+    network = network_of(model.config)
+    constants = FloatConstants(network, model.tensors)
+    expanded, fused = Interpreter(network, constants), Interpreter(network, constants, FUSED)
+    tokens = tokens_for(model, 15)
+    whole, end = after(expanded, tokens, expanded.start())
+    states, said = fused.start(), b""
+    for piece in np.split(tokens, [4, 5, 12]):
+        more, states = after(fused, piece, states)
+        said += more
+    assert said == whole
+    assert bits(states) == bits(end)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

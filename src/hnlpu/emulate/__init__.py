@@ -6,7 +6,8 @@ from hnlpu.emulate._chip_transformer import ChipTransformer
 from hnlpu.emulate._chip_weights import ChipWeights
 from hnlpu.emulate._constants import FloatConstants
 from hnlpu.emulate._experts import mixture_of_experts
-from hnlpu.emulate._interpreter import Interpreter, States
+from hnlpu.emulate._fused import FUSED
+from hnlpu.emulate._interpreter import Interpreter
 from hnlpu.emulate._language_model import (
     LanguageModel,
     Numerics,
@@ -27,12 +28,14 @@ from hnlpu.emulate._projection import (
     ways_to_sum,
 )
 from hnlpu.emulate._sampling import best_tokens, draw, log_softmax, ranked, sample, softmax_weights
+from hnlpu.emulate._states import States
 from hnlpu.emulate._threads import one_blas_thread
 from hnlpu.emulate._tokenizer import Tokenizer
 from hnlpu.emulate._transformer import Transformer
 from hnlpu.emulate._weights import Activations, FloatWeights, HardwiredWeights, Weights
 
 __all__ = [
+    "FUSED",
     "Activations",
     "ChipCache",
     "ChipTransformer",
