@@ -22,6 +22,13 @@ TOLERANCE = 1e-3
 FAMILIES = list(CONFIGS)
 
 
+ATTENTION = {"attend", "norm", "rope"}
+AT_ONCE = {
+    "gpt_oss": {*ATTENTION, "clamped_swiglu", "route"}, "llama": ATTENTION, "mistral": ATTENTION,
+    "qwen3": ATTENTION, "qwen3_moe": ATTENTION, "mamba2": {"norm"}, "gru": set(),
+}  # fmt: skip
+
+
 def opened(of: Sample) -> Interpreter:
     network = network_of(of.config)
     return Interpreter(network, FloatConstants(network, of.tensors))
@@ -102,6 +109,8 @@ def test_spans_done_at_once_have_the_bits_of_their_steps(family: str, tmp_path: 
     network = network_of(model.config)
     constants = FloatConstants(network, model.tensors)
     expanded, fused = Interpreter(network, constants), Interpreter(network, constants, FUSED)
+    done = {item.part.spans[0].composite for item in fused._plan if item.part is not None}
+    assert done == AT_ONCE[family]
     tokens = tokens_for(model, 15)
     whole, end = after(expanded, tokens, expanded.start())
     states, said = fused.start(), b""

@@ -79,6 +79,13 @@ def _route(part: Network, span: Span, constants: Constants) -> Run | None:
     return _pointwise(part, compute)
 
 
+def _heads(part: Network) -> int:
+    """Query heads of an attention."""
+    heads = part.inputs[-1].shape[0]
+    assert isinstance(heads, int)
+    return heads
+
+
 def _attend(part: Network, span: Span, constants: Constants) -> Run | None:
     keys, values = part.states
     q, size = part.inputs[-1].name, keys.shape[-1]
@@ -86,7 +93,7 @@ def _attend(part: Network, span: Span, constants: Constants) -> Run | None:
         return None
     if float(span.option("scale")) != 1.0 / math.sqrt(size):
         return None
-    sinks = np.full(part.inputs[-1].shape[0], -np.inf, np.float32)  # of no weight
+    sinks = np.full(_heads(part), -np.inf, np.float32)  # of no weight
     if span.option("sink"):
         sinks = constants.parameter(part.parameters[0].name)
     window = int(span.option("window"))

@@ -109,9 +109,7 @@ class Interpreter:
 
 @dataclass(frozen=True)
 class _Item:
-    """Steps that run one after the other: as one `Run` of their `part`, position by position, or
-    (a single one) at all positions together.
-    """
+    """Steps that a `run` of their `part` does, that go position by position, or a single one."""
 
     steps: tuple[ops.Step, ...]
     in_turn: bool = False
