@@ -16,10 +16,17 @@ from readers import CONFIGS, Sample, sample
 from hnlpu.errors import InvalidConfig, UnsupportedArchitecture
 from hnlpu.model.families import families, network_of
 from hnlpu.model.network import chosen_leaves, dump, leaf_tensors, load
-from hnlpu.run.emulate import FloatConstants, Interpreter, States
+from hnlpu.run.emulate import FUSED, FloatConstants, Interpreter, States
 
 TOLERANCE = 1e-3
 FAMILIES = list(CONFIGS)
+
+
+ATTENTION = {"attend", "norm", "rope"}
+AT_ONCE = {
+    "gpt_oss": {*ATTENTION, "clamped_swiglu", "route"}, "llama": ATTENTION, "mistral": ATTENTION,
+    "qwen3": ATTENTION, "qwen3_moe": ATTENTION, "mamba2": {"norm"}, "gru": set(),
+}  # fmt: skip
 
 
 def opened(of: Sample) -> Interpreter:
@@ -94,6 +101,24 @@ def test_any_split_gives_the_same_bits(family: str, tmp_path: Path) -> None:
             said += more
         assert said == whole
         assert bits(states) == bits(end)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_spans_done_at_once_have_the_bits_of_their_steps(family: str, tmp_path: Path) -> None:
+    model = sample(family, 4, tmp_path)
+    network = network_of(model.config)
+    constants = FloatConstants(network, model.tensors)
+    expanded, fused = Interpreter(network, constants), Interpreter(network, constants, FUSED)
+    done = {item.part.spans[0].composite for item in fused._plan if item.part is not None}
+    assert done == AT_ONCE[family]
+    tokens = tokens_for(model, 15)
+    whole, end = after(expanded, tokens, expanded.start())
+    states, said = fused.start(), b""
+    for piece in np.split(tokens, [4, 5, 12]):
+        more, states = after(fused, piece, states)
+        said += more
+    assert said == whole
+    assert bits(states) == bits(end)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from hnlpu.model.network._check import check
 from hnlpu.model.network._declare import Input
 from hnlpu.model.network._form import Network, Span, span_ends
 from hnlpu.model.network._infer import taken_by
+from hnlpu.model.network._types import ValueType
 
 
-def extract(network: Network, span: Span) -> Network:
+def extract(network: Network, span: Span, types: Mapping[str, ValueType] | None = None) -> Network:
     """A checked network of a span's steps, with what it takes as inputs of data.
 
-    Tokens and positions that it takes stay what they are.  Raises MalformedNetwork where it takes
+    Tokens and positions that it takes stay what they are.  `types` are those that `check` has given,
+    if it has.  Raises MalformedNetwork where it takes
     or gives what cannot come from outside (digits, sums, wides).
     """
-    types, (taken, given) = check(network), span_ends(network, span)
+    types = check(network) if types is None else types
+    taken, given = span_ends(network, span)
     parameters = {p.name for p in network.parameters}
     known = {x.name: x for x in network.inputs}
     inputs = tuple(

@@ -6,7 +6,8 @@ from hnlpu.run.emulate._chip_transformer import ChipTransformer
 from hnlpu.run.emulate._chip_weights import ChipWeights
 from hnlpu.run.emulate._constants import FloatConstants
 from hnlpu.run.emulate._experts import mixture_of_experts
-from hnlpu.run.emulate._interpreter import Interpreter, States
+from hnlpu.run.emulate._fused import FUSED
+from hnlpu.run.emulate._interpreter import Interpreter
 from hnlpu.run.emulate._language_model import (
     LanguageModel,
     Numerics,
@@ -34,12 +35,14 @@ from hnlpu.run.emulate._sampling import (
     sample,
     softmax_weights,
 )
+from hnlpu.run.emulate._states import States
 from hnlpu.run.emulate._threads import one_blas_thread
 from hnlpu.run.emulate._tokenizer import Tokenizer
 from hnlpu.run.emulate._transformer import Transformer
 from hnlpu.run.emulate._weights import Activations, FloatWeights, HardwiredWeights, Weights
 
 __all__ = [
+    "FUSED",
     "Activations",
     "ChipCache",
     "ChipTransformer",

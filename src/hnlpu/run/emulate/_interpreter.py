@@ -8,54 +8,54 @@ rewinding is running on from what was kept.  How a sequence is cut into pieces c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, assert_never
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hnlpu.errors import InvalidInput
 from hnlpu.model.network import (
-    Append,
-    Keeps,
     Network,
+    Region,
     Replace,
-    Ring,
-    State,
+    Span,
+    ValueType,
     all_steps,
     check,
+    extract,
     ops,
     regions,
 )
 from hnlpu.run.emulate._float_steps import Constants, Digits, run_step
+from hnlpu.run.emulate._states import Run, States, initial, most_kept, still_kept
 
 Array = npt.NDArray[Any]
 Values = dict[str, Any]
 Watch = Callable[[ops.Step, int, tuple[Any, ...]], None]
-"""Told of every step at every position of a piece, and of what it defined: a recorder."""
+"""Told of every step at every position of a piece, and of what it defined: a recorder.
 
-
-@dataclass(frozen=True)
-class States:
-    """What a network keeps after `position` positions: entries [kept, ...] of every state."""
-
-    position: int
-    entries: Mapping[str, Array]
+Of steps that are done at once, it is told what others take from them.
+"""
+Make = Callable[[Network, Span, Constants], Run | None]
 
 
 class Interpreter:
     """A network over its constants; holds no state of any sequence.
 
-    Raises MalformedNetwork.
+    `fused` does spans at once: by a composite's name, what makes a span's own network, the span and
+    the constants into a `Run` of the same bits, or None where it cannot.  Raises MalformedNetwork.
     """
 
-    def __init__(self, network: Network, constants: Constants):
-        check(network)
+    def __init__(
+        self, network: Network, constants: Constants, fused: Mapping[str, Make] | None = None
+    ):
+        types = check(network)
         self.network = network
         self._constants = constants
-        self._regions = regions(network)
+        self._plan = tuple(_plan(network, types, constants, fused or {}))
         read = {arg for step in all_steps(network.steps) for arg in step.args}
         self._parameters = {
             p.name: constants.parameter(p.name) for p in network.parameters if p.name in read
@@ -63,7 +63,7 @@ class Interpreter:
 
     def start(self) -> States:
         """The states of an empty sequence."""
-        entries = {state.name: _initial(state) for state in self.network.states}
+        entries = {state.name: initial(state) for state in self.network.states}
         return States(0, MappingProxyType(entries))
 
     def run(
@@ -80,13 +80,13 @@ class Interpreter:
         given = self._given(inputs, states.position)
         count = len(next(iter(given.values())))
         piece = _Piece(self, states, given, count, watch)
-        for region in self._regions:
-            steps = self.network.steps[region.start : region.stop]
-            if region.serial:
-                piece.run_in_turn(steps)
+        for item in self._plan:
+            if item.run is not None and item.part is not None:
+                piece.run_at_once(item.steps[-1], item.part, item.run)
+            elif item.in_turn:
+                piece.run_in_turn(item.steps)
             else:
-                for step in steps:
-                    piece.run_together(step)
+                piece.run_together(item.steps[0])
         outputs = tuple(piece.output(name) for name in self.network.outputs)
         return outputs, piece.states()
 
@@ -107,22 +107,48 @@ class Interpreter:
         return by_name
 
 
-def _initial(state: State) -> Array:
-    kept = 0 if isinstance(state.keeps, Append) else _most(state.keeps)
-    return np.full((kept or 0, *state.shape), state.initial, np.float32)
+@dataclass(frozen=True)
+class _Item:
+    """Steps that a `run` of their `part` does, that go position by position, or a single one."""
+
+    steps: tuple[ops.Step, ...]
+    in_turn: bool = False
+    part: Network | None = None
+    run: Run | None = None
 
 
-def _most(keeps: Keeps) -> int | None:
-    """Entries that the next position may read, None for all."""
-    match keeps:
-        case Replace():
-            return 1
-        case Ring(length):
-            return length
-        case Append(window):
-            return window
-        case _:
-            assert_never(keeps)
+def _plan(
+    network: Network, types: Mapping[str, ValueType], constants: Constants,
+    fused: Mapping[str, Make],
+) -> Iterator[_Item]:  # fmt: skip
+    serial = {n: r for r in regions(network) if r.serial for n in range(r.start, r.stop)}
+    spans = {s.start: s for s in reversed(network.spans) if s.composite in fused}  # outer ones win
+    n = 0
+    while n < len(network.steps):
+        span, region = spans.get(n), serial.get(n)
+        if span is not None and _stands_alone(network, span, serial):
+            part = extract(network, span, types)
+            run = fused[span.composite](part, span, constants)
+            if run is not None:
+                yield _Item(network.steps[n : span.stop], part=part, run=run)
+                n = span.stop
+                continue
+        stop = n + 1 if region is None else region.stop
+        yield _Item(network.steps[n:stop], in_turn=region is not None)
+        n = stop
+
+
+def _stands_alone(network: Network, span: Span, serial: Mapping[int, Region]) -> bool:
+    """Whether a span holds all of its serial regions, and all that touches its states."""
+    whole = range(span.start, span.stop)
+    regions_within = [serial[n] for n in whole if n in serial]
+    if any(r.start < span.start or r.stop > span.stop for r in regions_within):
+        return False
+    touching: dict[str, list[bool]] = {}
+    for n, step in enumerate(network.steps):
+        if isinstance(step.op, ops.Read | ops.Write):
+            touching.setdefault(step.op.state, []).append(n in whole)
+    return all(len(set(inside)) == 1 for inside in touching.values())
 
 
 class _Piece:
@@ -141,6 +167,7 @@ class _Piece:
         self._columns: Values = {name: np.asarray(x)[None] for name, x in of._parameters.items()}
         self._columns |= given
         self._states = of.network.declared().states
+        self._after: dict[str, Array] = {}
         self._entries = {
             name: np.concatenate([kept, np.empty((count, *kept.shape[1:]), np.float32)])
             for name, kept in states.entries.items()
@@ -150,6 +177,18 @@ class _Piece:
         """A value [n, ...] at all positions."""
         column = np.asarray(self._columns[name])
         return np.array(np.broadcast_to(column, (self._count, *column.shape[1:])))
+
+    def run_at_once(self, last: ops.Step, part: Network, run: Run) -> None:
+        """A span's steps by what does them at once; `last` is the one that others hear of."""
+        before = {state.name: self._before.entries[state.name] for state in part.states}
+        inputs = {given.name: self.output(given.name) for given in part.inputs}
+        outputs, after = run(inputs, States(self._before.position, before))
+        self._columns.update(zip(part.outputs, outputs, strict=True))
+        self._after.update(after.entries)
+        if self._watch is not None:
+            told = replace(last, outs=part.outputs)
+            for position in range(self._count):
+                self._watch(told, position, tuple(column[position] for column in outputs))
 
     def run_together(self, step: ops.Step) -> None:
         """One step at all positions."""
@@ -198,16 +237,18 @@ class _Piece:
     def _read(self, name: str, when: str, position: int) -> Array:
         end = len(self._before.entries[name]) + position + (when == "after")
         entries, keeps = self._entries[name], self._states[name].keeps
-        most = _most(keeps)
+        most = most_kept(keeps)
         read = entries[0 if most is None else max(0, end - most) : end]
         return np.asarray(read[0]) if isinstance(keeps, Replace) else read
 
     def states(self) -> States:
         """What is kept behind the piece."""
-        kept = {}
-        for name, entries in self._entries.items():
-            most = _most(self._states[name].keeps)
-            kept[name] = entries[0 if most is None else max(0, len(entries) - most) :].copy()
+        kept = {
+            name: still_kept(entries, self._states[name].keeps)
+            for name, entries in self._entries.items()
+            if name not in self._after
+        }
+        kept |= self._after
         return States(self._before.position + self._count, MappingProxyType(kept))
 
 
