@@ -12,40 +12,27 @@ mask pairs    the same on two such tiles as near to each other as a placement le
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
-from hnlpu.errors import DamagedMasks, DoesNotFit, ToolMissing
+from hnlpu.errors import DamagedMasks
 from hnlpu.insight.verify._check import PROBLEMS_KEPT, Check, collect
-from hnlpu.silicon.embed import ArrayKind
 from hnlpu.silicon.hardwire import Build, Progress
 from hnlpu.silicon.masks import (
-    Border,
+    Answer,
+    Ask,
     CheckTiles,
-    Judgement,
     TileResult,
-    TileSource,
     Workers,
     build_digest,
     check_borders,
-    chip_name,
-    draw_proof,
     jobs,
-    judge_border,
-    judge_corner,
-    judge_pair,
-    judge_proof,
-    kinds_of_border,
     open_masks,
     open_workers,
+    questions,
     tiles_to_extract,
 )
-from hnlpu.silicon.place import Tile, chip_plan, find_tiles
-
-Subject = TypeVar("Subject")
+from hnlpu.silicon.place import Tile, find_tiles
 
 
 def check_masks(
@@ -65,7 +52,7 @@ def check_masks(
         yield Check("masks files", len(record.files), "files", tuple(problems[:PROBLEMS_KEPT]))
     with open_workers(workers, ray, len(list(jobs(tiles)))) as drawers:
         yield from _read_back(build, folder, tiles, drawers, seed, progress)
-    yield from _judged(build, tiles)
+        yield from _judged(build, tiles, drawers)
 
 
 def _read_back(
@@ -93,62 +80,26 @@ def _read_back(
     yield collect("mask chip", "tiles", check_borders(build, folder, results))
 
 
-def _judged(build: Build, tiles: Iterable[Tile]) -> Iterator[Check]:
-    source, manifest = TileSource(build), build.manifest
-    corners = {tile.kind: tile for tile in tiles}
-    plans = [
-        chip_plan(manifest.placement, manifest.technology, chip)
-        for chip in sorted({tile.chip for tile in corners.values()})
-    ]
-    borders = kinds_of_border(manifest.technology, plans)
-
-    def corner(kind: ArrayKind) -> Judgement:
-        return judge_corner(source.scheme(kind), source.read.digits(corners[kind]))
-
-    yield _judge_all("mask rules", "digits", corner, {kind.name: kind for kind in sorted(corners)})
-    yield _judge_all(
-        "mask borders", "shapes", functools.partial(judge_border, source), _named(borders)
-    )
-
-    # the tracks of a row make no difference to its rules, and the proof draws what it needs
-    def apart(kind: ArrayKind) -> ArrayKind:
-        return dataclasses.replace(kind, tracks=0)
-
-    drawn = functools.cache(lambda kind: draw_proof(source.scheme(kind)))
-    kinds = {kind.name: kind for kind in sorted({apart(kind) for kind in corners})}
-    yield _judge_all("mask proof", "digits", lambda kind: judge_proof(drawn(kind)), kinds)
-    found = {(apart(b.first.tile.kind), apart(b.second.tile.kind)) for b in borders}
-    pairs = {f"{a.name} and {b.name}": (a, b) for a, b in sorted(found)}
-    yield _judge_all(
-        "mask pairs", "shapes", lambda pair: judge_pair((drawn(pair[0]), drawn(pair[1]))), pairs
-    )
+UNITS = {"mask borders": "shapes", "mask pairs": "shapes"}
+"""What KLayout's checks count where it is not digits."""
 
 
-def _named(borders: Iterable[Border]) -> dict[str, Border]:
-    return {f"{chip_name(b.chip)} {b.first.tile.name} and {b.second.tile.name}": b for b in borders}
+def _judged(build: Build, tiles: Iterable[Tile], workers: Workers) -> Iterator[Check]:
+    """KLayout's checks; what it is asked is shared out among the workers."""
+    asked = questions(build, tiles)
+    ask = Ask(build.directory, build_digest(build))
+    answers = workers.map(ask, [question for each in asked.values() for question in each])
+    for name, each in asked.items():
+        found = [next(answers) for _ in each]
+        unit = UNITS.get(name, "digits")
+        missing = next((answer.missing for answer in found if answer.missing), None)
+        if missing or not found:
+            yield Check(name, 0, unit, (), missing or "no two tiles are neighbours")
+        else:
+            yield collect(name, unit, (item for answer in found for item in _items(answer)))
 
 
-def _judge_all(
-    name: str, unit: str, judge: Callable[[Subject], Judgement], subjects: Mapping[str, Subject]
-) -> Check:
-    """A check of KLayout's judgements on subjects by their names; skipped without KLayout."""
-    if not subjects:
-        return Check(name, 0, unit, (), "no two tiles are neighbours")
-    try:
-        return collect(name, unit, _judgements(judge, subjects))
-    except ToolMissing as error:
-        return Check(name, 0, unit, (), str(error))
-
-
-def _judgements(
-    judge: Callable[[Subject], Judgement], subjects: Mapping[str, Subject]
-) -> Iterator[tuple[int, str | None]]:
-    for name, subject in subjects.items():
-        try:
-            judgement = judge(subject)
-        except DoesNotFit as error:
-            yield 0, f"{name}: {error}"
-            continue
-        yield judgement.covered, None
-        for problem in judgement.problems:
-            yield 0, f"{name}: {problem}"
+def _items(answer: Answer) -> Iterator[tuple[int, str | None]]:
+    yield answer.judgement.covered, None
+    for problem in answer.judgement.problems:
+        yield 0, f"{answer.name}: {problem}"

@@ -118,9 +118,17 @@ class Regions(Scheme):
 
     def base(self, shape: TileShape) -> Layout:
         """Trunks, ports, ties, cuts to the silicon, and pin labels."""
-        frame, pitch = self.frame(shape), self.row_pitch_nm(shape)
-        tracks = max(self.kind.tracks, self.least_tracks)
-        return draw_base(self.technology, frame, shape, self.kind.scale_range, tracks, pitch)
+        return self._fixed(shape, labels=True)
+
+    def metal(self, shape: TileShape) -> Layout:
+        """Trunks, ports, ties and cuts to the silicon."""
+        return self._fixed(shape, labels=False)
+
+    def _fixed(self, shape: TileShape, *, labels: bool) -> Layout:
+        return draw_base(
+            self.technology, self.frame(shape), shape, self.kind.scale_range,
+            max(self.kind.tracks, self.least_tracks), self.row_pitch_nm(shape), labels=labels,
+        )  # fmt: skip
 
     def routes(self, digits: TileDigits) -> Routes:
         """Ports and tracks of a tile's wires, whether they fit the kind's tracks or not."""

@@ -27,6 +27,8 @@ def draw_base(
     scale_range: int,
     tracks: int,
     pitch: int,
+    *,
+    labels: bool = True,
 ) -> Layout:
     """Trunks, ports, ties, the cuts below them, and a label for every pin; rows are `pitch` apart."""
     base = _Base(technology, frame, shape, pitch)
@@ -43,8 +45,9 @@ def draw_base(
             y = rules.margin + tie * rules.tie_step * rules.track_pitch
             half = rules.pad_length // 2
             base.pieces(frame.tie_x[side::2], y - half, y + half, y)
-    base.label_trunks()
-    base.label_rows(middle, tie_count(scale_range))
+    if labels:
+        base.label_trunks()
+        base.label_rows(middle, tie_count(scale_range))
     return Layout(grids=base.grids, labels=join_labels(base.labels))
 
 

@@ -74,6 +74,10 @@ class Scheme(ABC):
         """Fixed metal and pin labels of a tile; the same for any weights."""
 
     @abstractmethod
+    def metal(self, shape: TileShape) -> Layout:
+        """The fixed metal alone."""
+
+    @abstractmethod
     def draw(self, digits: TileDigits) -> Layout:
         """The metal that carries `digits`, as explicit rectangles."""
 

@@ -101,6 +101,10 @@ class Taps(TapsPlan, Scheme):
         """Trunks, stubs, pads, fixed vias and pin labels."""
         return draw_base(self.technology, self, shape, self.pitch)
 
+    def metal(self, shape: TileShape) -> Layout:
+        """Trunks, stubs, pads and fixed vias."""
+        return draw_base(self.technology, self, shape, self.pitch, labels=False)
+
     def draw(self, digits: TileDigits) -> Layout:
         """The vias of `digits` as explicit rectangles (the file writer has a faster way)."""
         codes = unpack(digits.codes)

@@ -20,14 +20,18 @@ from hnlpu.silicon.embed._taps_plan import TapsPlan
 from hnlpu.silicon.technology import FIXED, PIN, Cut, Metal, Technology
 
 
-def draw_base(technology: Technology, plan: TapsPlan, shape: TileShape, pitch: int) -> Layout:
+def draw_base(
+    technology: Technology, plan: TapsPlan, shape: TileShape, pitch: int, *, labels: bool = True
+) -> Layout:
     """Trunks, stubs, pads, fixed vias, and a label for every pin; rows are `pitch` apart."""
     base = _Base(technology, plan, shape, pitch)
     base.draw_cells()
-    base.label_cells()
     for j in range(len(plan.scale_stubs)):
         base.draw_scale_stub(j)
-        base.label_scale_stub(j)
+    if labels:
+        base.label_cells()
+        for j in range(len(plan.scale_stubs)):
+            base.label_scale_stub(j)
     return base.layout()
 
 

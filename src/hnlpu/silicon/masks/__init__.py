@@ -11,6 +11,7 @@ from hnlpu.silicon.masks._check import CheckTiles, TileResult, tiles_to_extract
 from hnlpu.silicon.masks._chip_check import check_borders, open_masks
 from hnlpu.silicon.masks._folder import new_folder
 from hnlpu.silicon.masks._judge import Judgement, judge_corner, judge_proof
+from hnlpu.silicon.masks._judging import Answer, Ask, questions
 from hnlpu.silicon.masks._layers import Layers, choose_layers
 from hnlpu.silicon.masks._needs import mask_needs, scheme_needs
 from hnlpu.silicon.masks._pool import Workers, open_workers
@@ -20,6 +21,8 @@ from hnlpu.silicon.masks._write import Job, jobs, write_masks
 
 __all__ = [
     "RECORD",
+    "Answer",
+    "Ask",
     "Border",
     "CheckTiles",
     "Format",
@@ -46,6 +49,7 @@ __all__ = [
     "open_masks",
     "open_workers",
     "programmable_masks",
+    "questions",
     "scheme_needs",
     "tiles_to_extract",
     "write_masks",

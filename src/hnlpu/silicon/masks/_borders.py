@@ -1,9 +1,9 @@
 """Two neighbouring tiles on a die -> KLayout's verdict on the metal around their border.
 
         +---------+     +---------+        What reaches into the window, whole: rules are checked on
-        | tile a  |     | tile b  |        it, and every piece of metal is labelled with its tile.  A
-        |     +---|-----|---+     |        net that has labels of both is a short.
-        |     | window  |   |     |
+        | tile a  |     | tile b  |        all of it, and a shape that touches metal or cuts of the
+        |     +---|-----|---+     |        other tile, on its own layer or one that it would hang
+        |     | window  |   |     |        together with, joins nets of two tiles.
         |     +---|-----|---+     |
         +---------+     +---------+
 
@@ -22,7 +22,6 @@ import numpy as np
 
 from hnlpu.silicon.embed import (
     Grid,
-    Label,
     LayerKey,
     Layout,
     Rectangles,
@@ -30,13 +29,13 @@ from hnlpu.silicon.embed import (
     TileShape,
     clearance_nm,
 )
-from hnlpu.silicon.masks._cells import TileSource
+from hnlpu.silicon.masks._cells import TileSource, chip_name
 from hnlpu.silicon.masks._chip_geometry import Box, gaps, near_pairs
 from hnlpu.silicon.masks._judge import PROBLEMS_KEPT, Judgement
-from hnlpu.silicon.masks._klayout import check_rules, extract_netlist, to_regions
+from hnlpu.silicon.masks._klayout import check_rules, joined_nets, joined_regions, to_regions
 from hnlpu.silicon.masks._proof import ProofMetal
 from hnlpu.silicon.place import DiePlan, PlacedTile, landing_nm
-from hnlpu.silicon.technology import PIN, Technology
+from hnlpu.silicon.technology import Technology
 
 CELL_TRACKS = 10
 """Lower tracks of a weight, about."""
@@ -52,6 +51,11 @@ class Border:
     first: PlacedTile
     second: PlacedTile
     direction: str
+
+    @property
+    def name(self) -> str:
+        """The chip and both tiles."""
+        return f"{chip_name(self.chip)} {self.first.tile.name} and {self.second.tile.name}"
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ def judge_border(source: TileSource, border: Border) -> Judgement:
     for at in (border.first, border.second):
         scheme = source.scheme(at.tile.kind)
         drawn = scheme.draw(source.read.digits(at.tile))
-        fixed = source.base(at.tile.kind, at.tile.shape)
+        fixed = scheme.metal(at.tile.shape)
         metals.append(Metal(at.tile.name, at.x, at.y, (fixed, drawn)))
     schemes = [source.scheme(at.tile.kind) for at in (border.first, border.second)]
     between = _facing(_outline(border.first), _outline(border.second))
@@ -172,69 +176,57 @@ def _windows(schemes: Sequence[Scheme], between: Box) -> tuple[Box, Box]:
 
 def _judge(schemes: Sequence[Scheme], metals: Sequence[Metal], windows: Sequence[Box]) -> Judgement:
     technology = schemes[0].technology
-    layout = _cut_out(technology, metals, windows)
-    regions = to_regions(layout)
-    broken = check_rules(technology, layout, on_die=True, regions=regions)
+    parts = [_cut_out(metal, windows) for metal in metals]
+    regions = [to_regions(part) for part in parts]
+    broken = check_rules(technology, joined_regions(regions), on_die=True)
     problems = [str(violation) for violation in broken]
-    names = {str(n): metal.name for n, metal in enumerate(metals)}
-    joined = (
-        net for net in extract_netlist(technology, layout, regions=regions).nets if len(net) > 1
-    )
-    problems += [f"a net joins {' and '.join(names[n] for n in sorted(net))}" for net in joined]
-    shapes = sum(len(found) for found in layout.rectangles.values())
+    problems += [
+        f"a net joins {metals[a].name} and {metals[b].name} on {layer}"
+        for a, b, layer in joined_nets(technology, regions)
+    ]
+    shapes = sum(grid.count for part in parts for grid in part.grids)
+    shapes += sum(len(found) for part in parts for found in part.rectangles.values())
     return Judgement(shapes, tuple(problems[:PROBLEMS_KEPT]))
 
 
-def _cut_out(technology: Technology, metals: Sequence[Metal], windows: Sequence[Box]) -> Layout:
-    """Every shape that reaches into a window, on the die, metal labelled with its tile's number."""
-    t = technology
-    conductors = {layer.gds_layer for layer in (t.lower, t.stub, t.upper)}
-    rectangles: dict[LayerKey, list[Rectangles]] = {}
-    labels = []
-    for n, metal in enumerate(metals):
-        place = np.array([metal.x, metal.y, metal.x, metal.y], np.int32)
-        for key, found in _reaching(metal, windows).items():
-            on_die = found + place
-            rectangles.setdefault(key, []).append(on_die)
-            if key[0] in conductors:
-                labels += [
-                    Label((key[0], PIN), str(n), (x0 + x1) // 2, (y0 + y1) // 2)
-                    for x0, y0, x1, y1 in on_die.tolist()
-                ]
-    return Layout(
-        rectangles={key: np.concatenate(parts) for key, parts in rectangles.items()}, labels=labels
-    )
-
-
-def _reaching(metal: Metal, windows: Sequence[Box]) -> dict[LayerKey, Rectangles]:
-    """A tile's shapes that reach into a window, each once, by layer; they count from its origin."""
+def _cut_out(metal: Metal, windows: Sequence[Box]) -> Layout:
+    """Every shape of a tile that reaches into a window, on the die; one in both is there twice."""
+    place = np.array([metal.x, metal.y, metal.x, metal.y], np.int32)
+    grids: list[Grid] = []
     found: dict[LayerKey, list[Rectangles]] = {}
     for x0, y0, x1, y1 in windows:
         window = x0 - metal.x, y0 - metal.y, x1 - metal.x, y1 - metal.y
         for part in metal.parts:
-            for key, shapes in _within(part, window):
-                found.setdefault(key, []).append(shapes)
-    return {key: np.unique(np.concatenate(parts), axis=0) for key, parts in found.items()}
+            grids += _grids_within(part.grids, window, metal.x, metal.y)
+            for key, rectangles in part.rectangles.items():
+                inside = (rectangles[:, :2] <= window[2:]).all(1)
+                inside &= (rectangles[:, 2:] >= window[:2]).all(1)
+                found.setdefault(key, []).append(rectangles[inside] + place)
+    return Layout(grids, {key: np.concatenate(parts) for key, parts in found.items()})
 
 
-def _within(layout: Layout, window: Box) -> Iterator[tuple[LayerKey, Rectangles]]:
-    """The rectangles of a layout that reach into a window, by layer; labels are left out."""
-    for grid in layout.grids:
+def _grids_within(grids: Sequence[Grid], window: Box, x: int, y: int) -> Iterator[Grid]:
+    """The parts of grids that reach into a window, moved to x and y."""
+    for grid in _reaching(grids, window):
         columns = _steps(grid.x0, grid.x1, grid.dx, grid.columns, window[0], window[2])
         rows = _steps(grid.y0, grid.y1, grid.dy, grid.rows, window[1], window[3])
         if columns and rows:
-            x, y = columns.start * grid.dx, rows.start * grid.dy
-            yield grid.layer, Grid(
-                grid.layer, grid.x0 + x, grid.y0 + y, grid.x1 + x, grid.y1 + y,
+            dx, dy = x + columns.start * grid.dx, y + rows.start * grid.dy
+            yield Grid(
+                grid.layer, grid.x0 + dx, grid.y0 + dy, grid.x1 + dx, grid.y1 + dy,
                 len(columns), grid.dx, len(rows), grid.dy,
-            ).rectangles()  # fmt: skip
-    for key, found in layout.rectangles.items():
-        if key[1] == PIN:
-            continue
-        inside = (found[:, 0] <= window[2]) & (found[:, 2] >= window[0])
-        inside &= (found[:, 1] <= window[3]) & (found[:, 3] >= window[1])
-        if inside.any():
-            yield key, found[inside]
+            )  # fmt: skip
+
+
+def _reaching(grids: Sequence[Grid], window: Box) -> list[Grid]:
+    """Grids whose outer box touches a window."""
+    if not grids:
+        return []
+    ends = np.array(
+        [(g.x0, g.y0, g.x1 + (g.columns - 1) * g.dx, g.y1 + (g.rows - 1) * g.dy) for g in grids]
+    )
+    touch = (ends[:, :2] <= window[2:]).all(1) & (ends[:, 2:] >= window[:2]).all(1)
+    return [grids[n] for n in np.flatnonzero(touch).tolist()]
 
 
 def _steps(low: int, high: int, step: int, count: int, first: int, last: int) -> range:

@@ -40,10 +40,12 @@ from hnlpu.silicon.masks._oasis_taps import (
     taps_payload,
 )
 from hnlpu.silicon.masks._oasis_write import Box, cell_record
+from hnlpu.silicon.masks._proof import ProofMetal, draw_proof
 from hnlpu.silicon.masks._proof_regions import require_reach
 from hnlpu.silicon.place import chip_tiles
 
 BASES_KEPT = 4
+PROOFS_KEPT = 16
 NUMBERINGS_KEPT = 2
 
 
@@ -55,6 +57,7 @@ class TileSource:
         self._reader = TileReader(build)
         self._schemes: dict[ArrayKind, Scheme] = {}
         self.base = functools.lru_cache(BASES_KEPT)(self._base)
+        self.proof = functools.lru_cache(PROOFS_KEPT)(self._proof)
         self.base_metal = functools.lru_cache(BASES_KEPT)(self._base_metal)
         self.base_nets = functools.lru_cache(BASES_KEPT)(self._base_nets)
         self.require_reach = functools.lru_cache(BASES_KEPT)(self._require_reach)
@@ -65,6 +68,10 @@ class TileSource:
         if kind not in self._schemes:
             self._schemes[kind] = open_scheme(self.build.manifest.technology, kind)
         return self._schemes[kind]
+
+    def _proof(self, kind: ArrayKind) -> ProofMetal:
+        """The proof tile of a kind of arrays, drawn; raises DoesNotFit."""
+        return draw_proof(self.scheme(kind))
 
     def _base(self, kind: ArrayKind, shape: TileShape) -> Layout:
         """Fixed metal and pin labels below tiles of a shape."""

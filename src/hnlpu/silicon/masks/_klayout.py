@@ -17,9 +17,10 @@ The metal below the lowest cut belongs to the silicon and is not drawn: its encl
 from __future__ import annotations
 
 import importlib
+import itertools
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -109,15 +110,45 @@ def to_regions(layout: Layout) -> Regions:
     return regions
 
 
+def joined_regions(parts: Sequence[Regions]) -> Regions:
+    """The shapes of several cells on one another, merged."""
+    found: dict[int, Any] = {}
+    for part in parts:
+        for layer, region in part.items():
+            found.setdefault(layer, klayout().Region()).insert(region)
+    return {layer: region.merged() for layer, region in found.items()}
+
+
+def joined_nets(technology: Technology, parts: Sequence[Regions]) -> Iterator[tuple[int, int, str]]:
+    """Pairs of cells with shapes that hang together, and the layer where: touching or overlapping.
+
+    A metal hangs together with itself and with the cuts below and above it.
+    """
+    t, none = technology, klayout().Region()
+    hanging = (
+        (t.lower, (t.lower, t.lower_cut)),
+        (t.stub, (t.lower_cut, t.stub, t.upper_cut)),
+        (t.upper, (t.upper_cut, t.upper)),
+    )
+    for a, b in itertools.permutations(range(len(parts)), 2):
+        for metal, layers in hanging:
+            own = parts[a].get(metal.gds_layer, none)
+            for layer in layers:
+                other = parts[b].get(layer.gds_layer, none)
+                # where all of one is apart from all of the other there is nothing to look at
+                if own.bbox().touches(other.bbox()) and own.interacting(other).count():
+                    yield a, b, metal.name
+
+
 def check_rules(
-    technology: Technology, layout: Layout, *, on_die: bool = False, regions: Regions | None = None
+    technology: Technology, drawn: Layout | Regions, *, on_die: bool = False
 ) -> list[Violation]:
     """Every rule of the technology that the shapes of a cell break.
 
     Tracks across count from the lowest wire of a cell; where the shapes are `on_die`, from its edge.
-    `regions` are those of the layout, if they are known (`to_regions`).
     """
-    checks = _Checks(technology, to_regions(layout) if regions is None else regions, on_die)
+    regions = to_regions(drawn) if isinstance(drawn, Layout) else drawn
+    checks = _Checks(technology, regions, on_die)
     return [violation for check in checks.all() for violation in check]
 
 
@@ -238,15 +269,13 @@ def _tracks(kdb: Any, metal: Metal, box: db.Box, upright: bool, on_die: bool) ->
 # -- netlist ---------------------------------------------------------------------------------
 
 
-def extract_netlist(
-    technology: Technology, layout: Layout, *, regions: Regions | None = None
-) -> NamedNets:
+def extract_netlist(technology: Technology, layout: Layout) -> NamedNets:
     """What hangs together by KLayout's extraction, told by the pin labels on it.
 
-    A label stands on the metal of its layer at its point, or it is bare.  `regions` as above.
+    A label stands on the metal of its layer at its point, or it is bare.
     """
     kdb, t = klayout(), technology
-    regions = to_regions(layout) if regions is None else regions
+    regions = to_regions(layout)
     extraction = kdb.LayoutToNetlist("TOP", NM)
     extraction.threads = 1
     metals, cuts = (t.lower, t.stub, t.upper), (t.lower_cut, t.upper_cut)

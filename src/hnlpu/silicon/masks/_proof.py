@@ -64,7 +64,7 @@ def draw_proof(scheme: Scheme) -> ProofMetal:
     """The metal of the proof tile of an array kind; raises DoesNotFit as `proof_tile` does."""
     proof, digits = proof_tile(scheme)
     shape = TileShape(digits.rows, digits.blocks)
-    return ProofMetal(proof, shape, (proof.base(shape), proof.draw(digits)))
+    return ProofMetal(proof, shape, (proof.metal(shape), proof.draw(digits)))
 
 
 def require_short_reach(taps: Taps) -> None:
