@@ -39,6 +39,7 @@ from hnlpu.system.catalog._system import (
     Floor,
     Power,
     Published,
+    Purpose,
     Rate,
     System,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "Power",
     "Prices",
     "Published",
+    "Purpose",
     "Range",
     "Rate",
     "Scenario",

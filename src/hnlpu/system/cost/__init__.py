@@ -22,6 +22,7 @@ from hnlpu.system.cost._checks import Check, EnergyRow, check_roma, check_taalas
 from hnlpu.system.cost._doubts import Band, Swing, bands, tornado
 from hnlpu.system.cost._estimate import (
     HOURS_PER_YEAR,
+    SECONDS_PER_YEAR,
     Estimate,
     Owned,
     chips_needed,
@@ -50,6 +51,7 @@ from hnlpu.system.cost._wafer import Value, die_yield, good_dies, gross_dies
 __all__ = [
     "DIGIT_BITS",
     "HOURS_PER_YEAR",
+    "SECONDS_PER_YEAR",
     "WAYS",
     "Assumptions",
     "Band",
