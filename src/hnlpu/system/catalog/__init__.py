@@ -4,6 +4,7 @@ One TOML file each, under `models/` and `systems/`, each value with unit and sou
 adding a file there, or give the path of one.
 """
 
+from hnlpu.system.catalog._capacity import DIGIT_BITS, chips_needed
 from hnlpu.system.catalog._economy import (
     Assembly,
     Design,
@@ -45,6 +46,7 @@ from hnlpu.system.catalog._system import (
 )
 
 __all__ = [
+    "DIGIT_BITS",
     "Array",
     "Assembly",
     "Attention",
@@ -79,6 +81,7 @@ __all__ = [
     "VectorUnit",
     "Wafer",
     "WeightFormat",
+    "chips_needed",
     "find_quantity",
     "load_model",
     "load_system",

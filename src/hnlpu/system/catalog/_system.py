@@ -24,6 +24,7 @@ from hnlpu.quantities import (
     Title,
     Unit,
 )
+from hnlpu.system.catalog._capacity import chips_needed
 from hnlpu.system.catalog._economy import Ownership, Prices, Range, Scenario
 from hnlpu.system.catalog._machine import Machine
 
@@ -208,6 +209,11 @@ class System(DataTable):
     def array_area_mm2(self) -> float:
         """Area of the blocks of one die that hold weights."""
         return self.area_for("neuron arrays")
+
+    def chips_for(self, bits: float) -> int:
+        """The fewest of these chips whose arrays hold `bits` of stored weights."""
+        assert self.array
+        return int(chips_needed(bits, self.array.area_per_bit.value, self.array_area_mm2))
 
     def blocks_for(self, *purposes: Purpose) -> list[Block]:
         """The blocks of a die with one of these purposes, in the order of the file."""

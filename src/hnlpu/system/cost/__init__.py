@@ -6,6 +6,7 @@
 Formulas take numbers or arrays alike.  Tokens/s come in as a plain number: published, bounded, or simulated.
 """
 
+from hnlpu.system.catalog import DIGIT_BITS
 from hnlpu.system.cost._assumptions import (
     Assumptions,
     Doubt,
@@ -36,7 +37,6 @@ from hnlpu.system.cost._masks import MaskPrice, mask_bill, mask_count, mask_shar
 from hnlpu.system.cost._rate import RateBound, rate_bound
 from hnlpu.system.cost._reproduction import Cell, Row, reported_rows, reproduce
 from hnlpu.system.cost._sizing import (
-    DIGIT_BITS,
     WAYS,
     Subject,
     Weights,

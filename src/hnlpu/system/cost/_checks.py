@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hnlpu.quantities import Quantity
-from hnlpu.system.catalog import ModelShape, System
+from hnlpu.system.catalog import DIGIT_BITS, ModelShape, System
 from hnlpu.system.cost._assumptions import assume, end
 from hnlpu.system.cost._estimate import estimate
-from hnlpu.system.cost._sizing import DIGIT_BITS
 from hnlpu.system.machine import bit_serial_cycles, specification
 
 

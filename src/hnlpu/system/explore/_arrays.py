@@ -12,12 +12,11 @@ from dataclasses import dataclass
 
 from hnlpu.silicon.embed import MasksNeeded, Scheme, array_kind, masks_needed, open_scheme
 from hnlpu.silicon.technology import load_technology
-from hnlpu.system.catalog import ModelShape, System
+from hnlpu.system.catalog import DIGIT_BITS, ModelShape, System
 from hnlpu.system.explore._design import Design
 from hnlpu.system.explore._options import Options
 from hnlpu.system.machine import bit_serial_cycles
 
-ONE_DIGIT_BITS = 4.25
 EXPERT_GROUPS = ("experts",)
 
 
@@ -52,7 +51,7 @@ def array_cost(
     technology, spread = system.technology, round(options.array.scale_range.value)
     area, kinds = 0.0, set()
     for group, weights in model.weights().items():
-        digits = 1 if model.formats[group].bits.value <= ONE_DIGIT_BITS else 2
+        digits = 1 if model.formats[group].bits.value <= DIGIT_BITS else 2
         bank = design.fold * (design.experts_per_bank if group in EXPERT_GROUPS else 1)
         kinds.add((digits, bank, spread))
         area += weights * digits * _digit_um2(technology, design.arrays, digits, bank, spread)

@@ -69,16 +69,13 @@ def published_design(
 ) -> Design:
     """The system's own machine as a design; for another model, on a grid that holds it."""
     assert system.machine
-    assert system.array
     memory, package = own_memory(system, options), _own_package(options)
     assert memory
     assert package
-    per_chip = system.array_area_mm2 * 1e6 / system.array.area_per_bit.value
-    needed = -(-model.hardwired_bits() // (per_chip * 1.002))
     rows, columns = base.rows, base.columns
     if model.name != system.model:
         columns = min(columns, model.attention.kv_heads)
-        rows = max(1, int(-(-needed // columns)))
+        rows = -(-system.chips_for(model.hardwired_bits()) // columns)
     shared = -(-model.experts.count // (rows * columns)) if model.experts else 1
     return Design(
         rows=rows, columns=columns, package=package.name, modules=1, collective="direct",
