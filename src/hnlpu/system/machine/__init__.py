@@ -1,7 +1,7 @@
 """A model on a grid of hardwired chips: how fast, what it uses, what limits it.
 
-System, ModelShape ──► Specification, TokenWork ──► _analytic   one token's latencies and demands
-                                               └──► _program ──► _engine   tokens that compete
+System, ModelShape ──► Specification, TokenWork ──► _items ──► _analytic   one token's latencies and demands
+                                                          └──► _program ──► _engine   tokens that compete
 """
 
 from hnlpu.system.machine._analytic import (
