@@ -42,7 +42,7 @@ SCHEMAS = {name: schema for name, schema, _ in FILES}
 
 
 def text_of(name: str) -> str:
-    return (resources.files("hnlpu") / f"{name}.toml").read_text()
+    return (resources.files("hnlpu.system") / f"{name}.toml").read_text()
 
 
 def refused(path: Path, name: str, text: str, leaf: Leaf, new: str) -> str:

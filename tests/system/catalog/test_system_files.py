@@ -75,7 +75,7 @@ def test_die_and_masks_are_those_of_its_technology() -> None:
     assert system.die.reticle
     assert system.die.reticle.value == technology.die_outline_mm2
     assert sum(layer.masks for layer in system.prices.masks.layer) == technology.mask_set.value
-    ours = {b.name.lower(): b.area.value for b in system.block if not b.array}
+    ours = {b.name.lower(): b.area.value for b in system.block if b.purpose != "neuron arrays"}
     theirs = [b.area.value for b in technology.die.block]
     assert sorted(ours.values()) == sorted(theirs)
 
@@ -130,7 +130,8 @@ def test_an_unknown_name_lists_what_there_is() -> None:
         ("value = 6.9, unit", "value = 0.69, unit", "0.69", "power.system: 690 W is less than 16"),
         ("overhead = { value = 1.4", "overhead = { value = 0.4", "value = 0.4, ", "power.overhead: value 0.4"),
         ('yield_model = "murphy"', 'yield_model = "luck"', "luck", "prices.wafer.yield_model: Input"),
-        ("array = true", "array = false", "[[block]]", "no block of the die says array = true"),
+        ('purpose = "neuron arrays"', 'purpose = "control unit"', "[[block]]", "no block of the die has purpose"),
+        ('purpose = "links"', 'purpose = "lynx"', "lynx", "block.4.purpose: Input should be"),
         ('key = "prices.wafer.price"', 'key = "prices.wafer.cost"', "prices.wafer.cost", "no quantity"),
         ("low = 13000", "low = 17000", "low = 17000", "17000 to 20000 USD does not hold the value"),
         ("low = 1.1", "low = 0.5", "low = 0.5", "value 0.5 dimensionless is out of range (at least 1"),

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from hnlpu.cli import main
 from hnlpu.errors import HnlpuError, InvalidData, InvalidInput
-from hnlpu.system.catalog import load_model, load_system
+from hnlpu.system.catalog import load_model, load_system, system_names
 from hnlpu.system.explore import (
     best,
+    check_explorable,
     choices,
     evaluate,
     explain,
@@ -42,7 +43,7 @@ def problem():
 
 @pytest.fixture(scope="module")
 def published(problem):
-    return published_design(problem.system, problem.model, problem.base)
+    return published_design(problem.system, problem.model, problem.options, problem.base)
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +246,7 @@ def test_all_choices_make_designs(problem):
         (["--model", "gpt-oss-120b", "--systems", "0"], "--systems 0"),
         (["--model", "gpt-oss-120b", "--respins", "-1"], "--respins -1"),
         (["--model", "gpt-oss-120b", "--system", "h100"], "no [machine]"),
+        (["--model", "gpt-oss-120b", "--system", "sky130-one"], "cannot be explored"),
         (["--model", "gpt-oss-120b", "--options", "no.toml"], "no.toml: cannot be read"),
     ],
 )
@@ -281,6 +283,8 @@ def test_options_of_ones_own_are_checked(tmp_path):
         ('value = 256, unit = "GB/s"', 'value = 256, unit = "ns"', "die_to_die.bandwidth"),
         ("most_modules = 8", "most_modules = 0", "die_to_die.most_modules"),
         ('axes = ["column"]', 'axes = ["diagonal"]', "package.1.axes.0"),
+        ('memory = "HBM3E"', 'memory = "HBM9"', "start.1.memory: 'HBM9' is none of"),
+        ("scale_range = { value = 4", "scale_range = { value = 2.5", "array.scale_range"),
         ("[die_to_die]\n", "[die_to_die]\nwarp = 1\n", "die_to_die.warp: unknown key"),
     ):
         assert old in text
@@ -288,6 +292,69 @@ def test_options_of_ones_own_are_checked(tmp_path):
         with pytest.raises(InvalidData) as caught:
             load_options(path)
         assert str(caught.value).startswith(f"{path}:")
+        assert says in str(caught.value)
+
+
+RENAMED = {
+    "neuron arrays": "wires", "vector unit": "SIMD", "attention buffer": "cache", "links": "NoC",
+    "HBM PHY": "DRAM pads", "control unit": "misc", "memory interface": "pins",
+}  # fmt: skip
+
+
+def renamed(system):
+    """The same system with names of blocks that nobody knows, its largest block in two halves."""
+    blocks = [b.model_copy(update={"name": RENAMED[b.purpose]}) for b in system.block]
+    if blocks:
+        whole = max(blocks, key=lambda b: b.area.value)
+        half = whole.model_copy(update={
+            name: replace(getattr(whole, name), **{
+                end: getattr(getattr(whole, name), end) / 2 for end in ("value", "low", "high")
+            })
+            for name in ("area", "power")
+        })  # fmt: skip
+        blocks = [b for b in blocks if b is not whole] + [half, half]
+    return system.model_copy(update={"block": blocks})
+
+
+@pytest.mark.parametrize("change", [lambda system: system, renamed], ids=["shipped", "renamed"])
+@pytest.mark.parametrize("name", system_names())
+def test_every_shipped_system_is_explored_or_refused(name, change):
+    system = change(load_system(name))
+    model = load_model(system.model or "gpt-oss-120b")
+    if name != "hnlpu-asplos26":
+        with pytest.raises(InvalidInput, match=rf"^system {name} [^\n]*$"):
+            make_problem(system, model, load_options(), (2048,), sliding=False)
+        return
+    problem = make_problem(system, model, load_options(), (2048,), sliding=False)
+    found = search(problem, ("tokens_per_usd",), 8, seed=3, workers=1)
+    own = make_problem(load_system(name), model, load_options(), (2048,), sliding=False)
+    same = search(own, ("tokens_per_usd",), 8, seed=3, workers=1)
+    assert found.trials == 8
+    for mine, theirs in zip(found.candidates, same.candidates, strict=True):
+        assert mine.gains == pytest.approx(theirs.gains)
+    assert found.reference.chip.blocks == pytest.approx(same.reference.chip.blocks)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda s: s.model_copy(update={"block": [b for b in s.block if b.purpose != "links"]}),
+         "no block has purpose 'links' and an area"),
+        (lambda s: s.model_copy(update={"rate": []}), "no rate of its model"),
+        (lambda s: s.model_copy(
+            update={"power": s.power.model_copy(update={"overhead": None})}), "no power.overhead"),
+        (lambda s: s.model_copy(update={"chips": 1}), "one chip has no links"),
+    ],
+)  # fmt: skip
+def test_a_system_says_what_it_lacks(problem, change, says):
+    with pytest.raises(InvalidInput, match=says):
+        check_explorable(change(problem.system), problem.options)
+
+
+def test_what_sky130_lacks_is_told_at_once():
+    with pytest.raises(InvalidInput) as caught:
+        check_explorable(load_system("sky130-one"), load_options())
+    for says in ("'links'", "'HBM PHY'", "its memory of 0.4 GB/s a stack is none of HBM3, HBM3E"):
         assert says in str(caught.value)
 
 

@@ -120,7 +120,7 @@ def floorplan(blocks: Mapping[str, float], reticle_mm: tuple[float, float]) -> M
     inner = width - 2 * phy
     links = blocks.get("links", 0.0) / inner
     low = [(n, a) for n, a in blocks.items() if n in ("attention buffer", "vector unit",
-                                                      "control unit")]  # fmt: skip
+                                                      "control unit", "memory interface")]  # fmt: skip
     bottom = sum(a for _, a in low) / inner
     spots = [("links", phy, 0.0, inner, links)]
     spots.append(("neuron arrays", phy, links, inner, height - links - bottom))
@@ -131,12 +131,15 @@ def floorplan(blocks: Mapping[str, float], reticle_mm: tuple[float, float]) -> M
         x += wide
     spots += [("HBM PHY", 0.0, 0.0, phy, height), ("HBM PHY", width - phy, 0.0, phy, height)]
     order = ["neuron arrays", "attention buffer", "vector unit", "links", "HBM PHY", "control unit"]
+    colours = {name: i for i, name in enumerate(order)} | {
+        "memory interface": order.index("HBM PHY")
+    }
     parts = [text(x0, 14, f"{width:.1f} x {height:.1f} mm, {area:,.0f} mm2", class_="label")]
     for name, left, top, wide, tall in spots:
         hint = f"{name}: {blocks[name]:,.1f} mm2" if name in blocks else name
         parts.append(
             bar(x0 + left * scale, y0 + top * scale, wide * scale, tall * scale,
-                f"block part-{order.index(name)}", hint)
+                f"block part-{colours[name]}", hint)
         )  # fmt: skip
         if wide > 6 and tall > 1.6:
             parts.append(

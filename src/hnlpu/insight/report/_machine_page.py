@@ -25,11 +25,6 @@ from hnlpu.system.machine import (
 
 CONTEXTS = (2048, 8192, 32768, 65536, 131072, 262144)
 RETICLE_MM = (26.0, 33.0)  # full field of a 4x reduction scanner
-SYSTEM_BLOCKS = {
-    "HN array": "neuron arrays",
-    "VEX": "vector unit",
-    "interconnect engine": "links",
-}
 WAITED_FOR = {
     "column links": "communication", "row links": "communication", "vector unit": "attention",
     "neuron arrays": "projection", "expert banks": "projection", "HBM": "stall",
@@ -206,7 +201,7 @@ def _system_sections(target: Target, result: Simulation) -> list[Section]:
         return [_money(_costing(system, subject_of_directory(folder), result))]
     if system.model != target.model.name or target.specification.chips != system.chips:
         return []
-    blocks = {SYSTEM_BLOCKS.get(b.name, b.name): b.area.value for b in system.block}
+    blocks: dict[str, float] = {b.purpose: system.area_for(b.purpose) for b in system.block}
     chip = Section(
         "The chip",
         [f"{system.chips} of these, {system.die.process}."],

@@ -29,14 +29,14 @@ def _buffer(case: Case) -> Iterator[Claim]:
         "memory", "ports make up the bandwidth", ports, buffer.bandwidth.value, "TB/s",
         f"{buffer.banks:,} ports of {buffer.port_bits} bits at {case.machine.clock.value:g} GHz",
     )  # fmt: skip
-    block = next((b for b in case.system.block if "buffer" in b.name.lower()), None)
-    if block and case.modern:
+    if case.system.blocks_for("attention buffer") and case.modern:
         bits = buffer.capacity.value * 8e6
         low = bits * sram.cell.value * sram.port_factor.low / sram.efficiency.high / 1e6
         value = bits * sram.cell.value * sram.port_factor.value / sram.efficiency.value / 1e6
         high = bits * sram.cell.value * sram.port_factor.high / sram.efficiency.low / 1e6
         yield need(
-            "memory", "area of the buffer", (low, value, high), block.area.value, "mm2",
+            "memory", "area of the buffer", (low, value, high),
+            case.system.area_for("attention buffer"), "mm2",
             f"{buffer.capacity.value:g} MB of {sram.cell.value:g} um2 cells x "
             f"{sram.port_factor.value:g} for two ports / {sram.efficiency.value:.0%} array share",
         )  # fmt: skip

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hnlpu.quantities import Quantity
 from hnlpu.system.audit._case import Case, times
 from hnlpu.system.audit._claim import Claim, equal, need
+from hnlpu.system.catalog import Purpose
 from hnlpu.system.cost import die_yield, gross_dies
 
 HOST_LINKS = 1  # tokens in, tokens out
@@ -13,7 +15,7 @@ HOST_LINKS = 1  # tokens in, tokens out
 
 def package_claims(case: Case) -> Iterator[Claim]:
     """Claims about pins, PHYs, edges, interposer, wafers."""
-    if any("hbm" in block.name.lower() for block in case.system.block):
+    if case.system.blocks_for("HBM PHY"):
         yield from _edges(case)
     yield from _wafer(case)
 
@@ -38,22 +40,21 @@ def _edges(case: Case) -> Iterator[Claim]:
         "pins", "whole stacks along the four edges", float(hbm.stacks), float(sides), "stacks",
         f"{int(height // edge)} on a long edge, {int(width // edge)} on a short one",
     )  # fmt: skip
-    for words, name, count, limit in (
-        ("hbm", "HBM PHY area", hbm.stacks, limits.hbm.phy_area),
-        ("interconnect", "link area", links, limits.link.area),
-    ):
-        block = next((b for b in case.system.block if words in b.name.lower()), None)
-        if block is None:
+    areas: tuple[tuple[Purpose, str, int, Quantity], ...] = (
+        ("HBM PHY", "HBM PHY area", hbm.stacks, limits.hbm.phy_area),
+        ("links", "link area", links, limits.link.area),
+    )
+    for purpose, name, count, limit in areas:
+        if not case.system.blocks_for(purpose):
             continue
         yield need(
-            "pins", name, times(count, limit), block.area.value, "mm2",
+            "pins", name, times(count, limit), case.system.area_for(purpose), "mm2",
             f"{count} of {limit.low:g} to {limit.high:g} mm2",
         )  # fmt: skip
-    phy = next(b for b in case.system.block if "hbm" in b.name.lower())
     pitch = limits.package.micro_bump_pitch
     yield need(
         "pins", "micro-bumps of HBM signals", times(hbm.stacks, limits.hbm.signals),
-        phy.area.value / (pitch.value / 1e3) ** 2 / 2, "bumps",
+        case.system.area_for("HBM PHY") / (pitch.value / 1e3) ** 2 / 2, "bumps",
         f"{hbm.stacks} stacks; bumps of {pitch.value:g} um over their PHYs, half of them for supplies",
     )  # fmt: skip
     together = die.area.value + hbm.stacks * edge**2

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from hnlpu.system.audit._case import Case, Ends, ends, times
 from hnlpu.system.audit._claim import Claim, equal, need
-from hnlpu.system.catalog import Block
 
 
 def power_claims(case: Case) -> Iterator[Claim]:
@@ -71,35 +70,30 @@ def _sums(case: Case) -> Iterator[Claim]:
     )  # fmt: skip
 
 
-def _block(case: Case, *words: str) -> Block | None:
-    return next((b for b in case.system.block if any(w in b.name.lower() for w in words)), None)
-
-
 def _movement(case: Case) -> Iterator[Claim]:
-    limits, machine = case.limits, case.machine
-    if (links := _block(case, "interconnect")) and case.chips > 1:
+    limits, machine, system = case.limits, case.machine, case.system
+    if system.blocks_for("links") and case.chips > 1:
         count = machine.rows + machine.columns - 2
         bits = count * 2 * machine.link.bandwidth.value * 1e9 * 8
         yield need(
-            "power", "links at full rate", times(bits * 1e-12, limits.link.energy), links.power.value,
-            "W", f"{count} links, both directions, {_words(ends(limits.link.energy))} pJ/bit",
+            "power", "links at full rate", times(bits * 1e-12, limits.link.energy),
+            system.power_for("links"), "W", f"{count} links, both directions, {_words(ends(limits.link.energy))} pJ/bit",
         )  # fmt: skip
-    if (buffer := _block(case, "buffer")) and case.modern:
+    if system.blocks_for("attention buffer") and case.modern:
         bits = machine.buffer.bandwidth.value * 1e12 * 8
         yield need(
             "power", "attention buffer at full rate", times(bits * 1e-12, limits.sram.read),
-            buffer.power.value, "W",
+            system.power_for("attention buffer"), "W",
             f"{machine.buffer.bandwidth.value:g} TB/s, {_words(ends(limits.sram.read))} pJ/bit",
         )  # fmt: skip
     wire, supply = case.published.wire_capacitance, case.published.supply
-    array = next(b for b in case.system.block if b.array)
     if wire and supply and case.rate:
         cycles = machine.activation_bits
         toggles = case.rate * cycles * case.model.active_weights / case.chips
         joule = wire.value * 1e-15 * supply.value**2
         yield need(
             "power", "wires of active weights", times(toggles * joule, limits.activity),
-            array.power.value, "W",
+            system.power_for("neuron arrays"), "W",
             f"active weights a chip x {cycles} bits x {wire.value:g} fF x {supply.value:g} V squared at the "
             "claimed rate",
             "adders, clocks and idle experts have the rest",

@@ -4,6 +4,7 @@ One TOML file each, under `models/` and `systems/`, each value with unit and sou
 adding a file there, or give the path of one.
 """
 
+from hnlpu.system.catalog._capacity import DIGIT_BITS, chips_needed
 from hnlpu.system.catalog._economy import (
     Assembly,
     Design,
@@ -39,11 +40,13 @@ from hnlpu.system.catalog._system import (
     Floor,
     Power,
     Published,
+    Purpose,
     Rate,
     System,
 )
 
 __all__ = [
+    "DIGIT_BITS",
     "Array",
     "Assembly",
     "Attention",
@@ -69,6 +72,7 @@ __all__ = [
     "Power",
     "Prices",
     "Published",
+    "Purpose",
     "Range",
     "Rate",
     "Scenario",
@@ -77,6 +81,7 @@ __all__ = [
     "VectorUnit",
     "Wafer",
     "WeightFormat",
+    "chips_needed",
     "find_quantity",
     "load_model",
     "load_system",

@@ -24,10 +24,19 @@ from hnlpu.quantities import (
     Title,
     Unit,
 )
+from hnlpu.system.catalog._capacity import chips_needed
 from hnlpu.system.catalog._economy import Ownership, Prices, Range, Scenario
 from hnlpu.system.catalog._machine import Machine
 
 Kind = Literal["hardwired", "gpu", "wafer", "rom", "neuromorphic"]
+Purpose = Literal[
+    "neuron arrays", "vector unit", "attention buffer", "links", "HBM PHY", "memory interface",
+    "control unit",
+]  # fmt: skip
+"""What a block of a die is for; its name is the publication's and means nothing to the code.
+
+A memory interface is one to memory beside the chip that is no HBM.
+"""
 LARGEST_WAFER_MM2 = 70_686  # of a 300 mm wafer
 Density = Unit("transistor/mm^2", 2e5, 9.9e8, wide="180 nm to 2 nm and beyond; held to bits")
 ORDERS: dict[str, tuple[float, float, str]] = {
@@ -62,14 +71,14 @@ class Die(DataTable):
 
 
 class Block(DataTable):
-    """A part of the die with its power when busy; `array` marks the one that holds weights."""
+    """A part of the die with its power when busy; blocks for neuron arrays hold the weights."""
 
     name: Title
+    purpose: Purpose
     area: Annotated[
         Quantity, Unit("mm^2", 1e-4, LARGEST_WAFER_MM2, zero=True, wide="blocks sum to the die")
     ]
     power: Annotated[Quantity, Unit("W", 1e-6, 1e5, zero=True, wide="held to the block's area")]
-    array: bool = False
 
 
 class Array(DataTable):
@@ -199,7 +208,24 @@ class System(DataTable):
     @property
     def array_area_mm2(self) -> float:
         """Area of the blocks of one die that hold weights."""
-        return sum(block.area.value for block in self.block if block.array)
+        return self.area_for("neuron arrays")
+
+    def chips_for(self, bits: float) -> int:
+        """The fewest of these chips whose arrays hold `bits` of stored weights."""
+        assert self.array
+        return int(chips_needed(bits, self.array.area_per_bit.value, self.array_area_mm2))
+
+    def blocks_for(self, *purposes: Purpose) -> list[Block]:
+        """The blocks of a die with one of these purposes, in the order of the file."""
+        return [block for block in self.block if block.purpose in purposes]
+
+    def area_for(self, *purposes: Purpose) -> float:
+        """Area of the blocks of one die with one of these purposes, in mm2."""
+        return sum(block.area.value for block in self.blocks_for(*purposes))
+
+    def power_for(self, *purposes: Purpose) -> float:
+        """Power of the blocks of one die with one of these purposes, in W."""
+        return sum(block.power.value for block in self.blocks_for(*purposes))
 
     def published(self, model: str) -> Rate | None:
         """The first published rate for `model`."""
@@ -219,7 +245,9 @@ class System(DataTable):
                 if getattr(self, key) is None:
                     raise Contradiction(("kind",), f"a hardwired system needs {key!r}")
             if not self.array_area_mm2:
-                raise Contradiction(("block", 0), "no block of the die says array = true")
+                raise Contradiction(
+                    ("block", 0), "no block of the die has purpose = 'neuron arrays'"
+                )
         if self.power.system.value < self.chips * self.power.chip.value * (1 - 1e-6):
             raise Contradiction(
                 ("power", "system"),

@@ -6,6 +6,7 @@
 Formulas take numbers or arrays alike.  Tokens/s come in as a plain number: published, bounded, or simulated.
 """
 
+from hnlpu.system.catalog import DIGIT_BITS
 from hnlpu.system.cost._assumptions import (
     Assumptions,
     Doubt,
@@ -22,6 +23,7 @@ from hnlpu.system.cost._checks import Check, EnergyRow, check_roma, check_taalas
 from hnlpu.system.cost._doubts import Band, Swing, bands, tornado
 from hnlpu.system.cost._estimate import (
     HOURS_PER_YEAR,
+    SECONDS_PER_YEAR,
     Estimate,
     Owned,
     chips_needed,
@@ -35,7 +37,6 @@ from hnlpu.system.cost._masks import MaskPrice, mask_bill, mask_count, mask_shar
 from hnlpu.system.cost._rate import RateBound, rate_bound
 from hnlpu.system.cost._reproduction import Cell, Row, reported_rows, reproduce
 from hnlpu.system.cost._sizing import (
-    DIGIT_BITS,
     WAYS,
     Subject,
     Weights,
@@ -50,6 +51,7 @@ from hnlpu.system.cost._wafer import Value, die_yield, good_dies, gross_dies
 __all__ = [
     "DIGIT_BITS",
     "HOURS_PER_YEAR",
+    "SECONDS_PER_YEAR",
     "WAYS",
     "Assumptions",
     "Band",

@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hnlpu.quantities import Quantity
-from hnlpu.system.catalog import Block, ModelShape, System
+from hnlpu.system.catalog import DIGIT_BITS, ModelShape, System
 from hnlpu.system.cost._assumptions import assume, end
 from hnlpu.system.cost._estimate import estimate
-from hnlpu.system.cost._sizing import DIGIT_BITS
 from hnlpu.system.machine import bit_serial_cycles, specification
 
 
@@ -95,7 +94,7 @@ def check_taalas(
     share = reference.array_area_mm2 / reference.die.area.value
     time = layer_time(reference, own)
     rate = taalas.rate[0].tokens
-    watts = _power(reference.block, ("HN array", "VEX", "attention buffer"))
+    watts = reference.power_for("neuron arrays", "vector unit", "attention buffer")
     costs = [estimate(assume(reference, end(e)), 1).nre_musd for e in ("low", "high")]
     die = taalas.die.area.value
     return [
@@ -133,7 +132,7 @@ def check_roma(reference: System, roma: System, model: ModelShape, own: ModelSha
     bits = roma.rom.value * 8e9
     time = layer_time(reference, own)
     rate, energy = roma.rate[0].tokens, roma.energy[0].energy
-    array_joule = _power(reference.block, ("HN array",)) * reference.chips
+    array_joule = reference.power_for("neuron arrays") * reference.chips
     per_weight = array_joule / reference.rate[0].tokens.value / own.active_weights
     ratio = roma.weight_bits.low / DIGIT_BITS
     share = reference.array_area_mm2 / reference.die.area.value
@@ -202,7 +201,3 @@ def _floor(system: System, model: ModelShape) -> EnergyRow:
 
 def _picojoule(quantity: Quantity) -> tuple[float, float, float]:
     return quantity.low, quantity.value, quantity.high
-
-
-def _power(blocks: list[Block], names: tuple[str, ...]) -> float:
-    return sum(block.power.value for block in blocks if block.name in names)

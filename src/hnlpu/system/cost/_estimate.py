@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from hnlpu.system import catalog
 from hnlpu.system.cost._assumptions import Assumptions, Owning
 from hnlpu.system.cost._wafer import Value
 
@@ -107,8 +108,8 @@ def cost_per_mtoken(
 
 
 def chips_needed(bits: Value, a: Assumptions) -> Any:
-    """Chips whose arrays hold `bits` of weights."""
-    return np.ceil(np.asarray(bits) * a.um2_per_bit / 1e6 / a.array_mm2 - 1e-9)
+    """Chips whose arrays hold `bits` of weights, under these assumptions."""
+    return catalog.chips_needed(np.asarray(bits), a.um2_per_bit, a.array_mm2)
 
 
 def spare_systems(systems: Value, share: Value) -> Any:

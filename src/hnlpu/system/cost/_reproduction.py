@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import Field
 
 from hnlpu.quantities import DataTable, Title, read_data
-from hnlpu.system.catalog import Scenario, System, load_system
+from hnlpu.system.catalog import Purpose, Scenario, System, load_system
 from hnlpu.system.cost._assumptions import Assumptions, assume, end, owning_of
 from hnlpu.system.cost._estimate import Estimate, Owned, estimate, own
 
@@ -23,13 +23,14 @@ Range = tuple[float, float]
 
 
 class Row(DataTable):
-    """One row of a table as printed; `taken` columns are inputs.
+    """One row of a table as printed; `taken` columns are inputs, `block` is the purpose of table 1's.
 
     `odd` rows only come out with a rounding or an assumption that `note` names.
     """
 
     table: Annotated[int, Field(ge=1, le=5)]
     name: Title
+    block: Purpose | None = None
     cells: dict[Title, Annotated[list[Printed], Field(min_length=1, max_length=2)]]
     taken: list[Title] = Field(default_factory=list)
     note: Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x1f]*$")] = ""
@@ -87,7 +88,7 @@ def reproduce() -> Iterator[tuple[Row, list[Cell]]]:
     for row in reported_rows():
         cells = []
         for column, printed in row.cells.items():
-            low, high = computed.cell(row.table, row.name, column)
+            low, high = computed.cell(row, column)
             values = (low,) if len(printed) == 1 else (low, high)
             for text, value in zip(printed, values, strict=True):
                 taken = column in row.taken
@@ -105,10 +106,11 @@ class _Computed:
             assume(hnlpu, end("low")), assume(hnlpu, end("high")),
         )  # fmt: skip
 
-    def cell(self, table: int, row: str, column: str) -> Range:
+    def cell(self, printed: Row, column: str) -> Range:
         """Low and high (equal where the paper prints one number)."""
+        table, row = printed.table, printed.name
         if table == 1:
-            value = self._table_1(row, column)
+            value = self._table_1(printed.block, column)
             return value, value
         if table == 2:
             value = self._table_2(row, self._systems[column])
@@ -124,8 +126,8 @@ class _Computed:
         low, high = (self._table_5(row, a) for a in self._ends)
         return low, high
 
-    def _table_1(self, row: str, column: str) -> float:
-        blocks = [b for b in self._hnlpu.block if row in ("total", b.name)]
+    def _table_1(self, purpose: Purpose | None, column: str) -> float:
+        blocks = self._hnlpu.blocks_for(purpose) if purpose else self._hnlpu.block
         return sum(b.area.value if column == "mm2" else b.power.value for b in blocks)
 
     def _table_2(self, row: str, system: System) -> float:

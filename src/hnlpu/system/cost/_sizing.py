@@ -14,12 +14,10 @@ from typing import Literal, get_args
 from hnlpu.errors import InvalidInput
 from hnlpu.model.checkpoint import read_architecture
 from hnlpu.silicon.hardwire import MANIFEST, read_manifest
-from hnlpu.system.catalog import ModelShape, model_of_architecture
+from hnlpu.system.catalog import DIGIT_BITS, ModelShape, model_of_architecture
 
 Weights = Literal["stored", "two-digits", "one-digit"]
 WAYS: tuple[Weights, ...] = get_args(Weights)
-DIGIT_BITS = 4.25
-"""An E2M1 element and its share of the scale of 32 (OCP Microscaling v1.0)."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Design ──► _chip (area, power, Specification) ──► machine.simulate �
 Optuna or Ray ──► Designs ──► Scores ──► Pareto front ──► _why
 """
 
-from hnlpu.system.explore._chip import Chip, make_chip, published_design
+from hnlpu.system.explore._chip import Chip, make_chip
 from hnlpu.system.explore._design import Design, choices
 from hnlpu.system.explore._evaluate import Point, Problem, Score, evaluate, make_problem
 from hnlpu.system.explore._options import Options, load_options
@@ -18,6 +18,7 @@ from hnlpu.system.explore._search import (
     parse_objectives,
     search,
 )
+from hnlpu.system.explore._start import check_explorable, published_design
 from hnlpu.system.explore._why import (
     Reason,
     best,
@@ -43,6 +44,7 @@ __all__ = [
     "best",
     "best_per_precision",
     "changed_fields",
+    "check_explorable",
     "choices",
     "demands",
     "evaluate",

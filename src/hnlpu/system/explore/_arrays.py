@@ -12,14 +12,11 @@ from dataclasses import dataclass
 
 from hnlpu.silicon.embed import MasksNeeded, Scheme, array_kind, masks_needed, open_scheme
 from hnlpu.silicon.technology import load_technology
-from hnlpu.system.catalog import ModelShape, System
+from hnlpu.system.catalog import DIGIT_BITS, ModelShape, System
 from hnlpu.system.explore._design import Design
+from hnlpu.system.explore._options import Options
 from hnlpu.system.machine import bit_serial_cycles
 
-SCALE_RANGE = 4
-"""Block exponents of a row that arrays are made for: Gaussian rows of 2,880 span 3 at most."""
-
-ONE_DIGIT_BITS = 4.25
 EXPERT_GROUPS = ("experts",)
 
 
@@ -38,7 +35,7 @@ class ArrayCost:
 
 
 def array_cost(
-    system: System, model: ModelShape, design: Design, published_cycles: float
+    system: System, model: ModelShape, options: Options, design: Design, published_cycles: float
 ) -> ArrayCost:
     """The arrays that hold `model` in `design`."""
     assert system.array
@@ -50,13 +47,14 @@ def array_cost(
         area = model.hardwired_bits() * system.array.area_per_bit.value / 1e6
         units = masks.units(programmable=True), masks.units(programmable=False)
         return ArrayCost(area, count, *units, published_cycles)
-    technology = system.technology or "n5"
+    assert system.technology
+    technology, spread = system.technology, round(options.array.scale_range.value)
     area, kinds = 0.0, set()
     for group, weights in model.weights().items():
-        digits = 1 if model.formats[group].bits.value <= ONE_DIGIT_BITS else 2
+        digits = 1 if model.formats[group].bits.value <= DIGIT_BITS else 2
         bank = design.fold * (design.experts_per_bank if group in EXPERT_GROUPS else 1)
-        kinds.add((digits, bank))
-        area += weights * digits * _digit_um2(technology, design.arrays, digits, bank)
+        kinds.add((digits, bank, spread))
+        area += weights * digits * _digit_um2(technology, design.arrays, digits, bank, spread)
     needed = _masks(technology, design.arrays, frozenset(kinds))
     # the set has masks for these layers already: those that the technology states
     shared = masks.units() - needed.stated + needed.shared_units
@@ -67,18 +65,18 @@ def array_cost(
 
 
 @functools.cache
-def _digit_um2(technology: str, arrays: str, digits: int, bank: int) -> float:
+def _digit_um2(technology: str, arrays: str, digits: int, bank: int, spread: int) -> float:
     """Area of a digit; arrays repeat, so it is asked for again and again."""
-    return _scheme(technology, arrays, digits, bank).area_um2()
+    return _scheme(technology, arrays, digits, bank, spread).area_um2()
 
 
 @functools.cache
-def _masks(technology: str, arrays: str, kinds: frozenset[tuple[int, int]]) -> MasksNeeded:
-    """Masks of a chip with arrays of these digits and banks."""
+def _masks(technology: str, arrays: str, kinds: frozenset[tuple[int, int, int]]) -> MasksNeeded:
+    """Masks of a chip with arrays of these digits, banks and ranges of scales."""
     return masks_needed([(_scheme(technology, arrays, *kind), None) for kind in sorted(kinds)])
 
 
 @functools.cache
-def _scheme(technology: str, arrays: str, digits: int, bank: int) -> Scheme:
-    kind = array_kind(arrays, digits, bank, SCALE_RANGE)
+def _scheme(technology: str, arrays: str, digits: int, bank: int, spread: int) -> Scheme:
+    kind = array_kind(arrays, digits, bank, spread)
     return open_scheme(load_technology(technology), kind)

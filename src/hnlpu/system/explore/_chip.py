@@ -11,13 +11,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hnlpu.system.catalog import ModelShape, System
+from hnlpu.silicon.technology import load_technology
+from hnlpu.system.catalog import ModelShape, Purpose, System
 from hnlpu.system.explore._arrays import array_cost
 from hnlpu.system.explore._design import Design
 from hnlpu.system.explore._options import Options
-from hnlpu.system.machine import Links, Specification, specification
+from hnlpu.system.machine import Links, Specification
 
-VECTOR, BUFFER, LINKS, PHY = "VEX", "attention buffer", "interconnect engine", "HBM PHY"
+UNCHANGED: tuple[Purpose, ...] = ("control unit", "memory interface")
+"""Blocks that no design changes."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ def make_chip(
     assert system.machine
     machine = system.machine
     package, memory = options.find_package(design.package), options.find_memory(design.memory)
-    arrays = array_cost(system, model, design, base.pass_cycles)
-    block = {b.name: b for b in system.block}
+    arrays = array_cost(system, model, options, design, base.pass_cycles)
+    area, power = system.area_for, system.power_for
     outside = _outside_links(design, package.axes)
     inside = sum(_neighbours(design, axis) for axis in package.axes) * design.modules
     d2d = options.die_to_die
@@ -67,18 +69,18 @@ def make_chip(
     speed = memory.bandwidth.value / machine.hbm.bandwidth.value
     blocks = {
         "neuron arrays": arrays.area_mm2 / design.chips,
-        "vector unit": block[VECTOR].area.value * design.vector_units,
-        "attention buffer": block[BUFFER].area.value * megabytes,
-        "links": block[LINKS].area.value * outside / ports + d2d.area.value * inside,
-        "HBM PHY": block[PHY].area.value * stacks,
-        "control unit": _rest(system, "area"),
+        "vector unit": area("vector unit") * design.vector_units,
+        "attention buffer": area("attention buffer") * megabytes,
+        "links": area("links") * outside / ports + d2d.area.value * inside,
+        "HBM PHY": area("HBM PHY") * stacks,
+        "control unit": area(*UNCHANGED),
     }
     idle = (
-        block[VECTOR].power.value * design.vector_units
-        + block[BUFFER].power.value * megabytes
-        + block[LINKS].power.value * outside / ports + d2d.power.value * inside
-        + block[PHY].power.value * stacks * speed
-        + _rest(system, "power")
+        power("vector unit") * design.vector_units
+        + power("attention buffer") * megabytes
+        + power("links") * outside / ports + d2d.power.value * inside
+        + power("HBM PHY") * stacks * speed
+        + power(*UNCHANGED)
     )  # fmt: skip
     spec = replace(
         base,
@@ -98,8 +100,7 @@ def make_chip(
         hbm_bandwidth=design.stacks * memory.bandwidth.value * 1e9,
         kv_bits=design.kv_bits,
     )
-    reticle = system.die.reticle.value if system.die.reticle else 858.0
-    area = sum(blocks.values())
+    die_mm2 = sum(blocks.values())
     in_package = package.chips(design.rows, design.columns)
     edge = (
         options.edge.link.value * outside
@@ -107,8 +108,8 @@ def make_chip(
         + options.edge.stack.value * design.stacks
     )
     violations = {
-        "reticle": area / reticle - 1,
-        "die edge": edge / (4 * math.sqrt(area)) - 1,
+        "reticle": die_mm2 / _reticle_mm2(system) - 1,
+        "die edge": edge / (4 * math.sqrt(die_mm2)) - 1,
         "chips in a package": in_package / package.most_chips - 1,
         "stacks in a package": design.stacks / package.most_stacks - 1,
         "columns": design.columns / model.attention.kv_heads - 1,
@@ -117,30 +118,6 @@ def make_chip(
         blocks, idle, _array_energy(system), arrays.masks, arrays.mask_units, arrays.shared_units,
         design.stacks * memory.capacity.value, package.price.value, spec, violations,
     )  # fmt: skip
-
-
-def published_design(system: System, model: ModelShape, base: Specification) -> Design:
-    """The system's own machine as a design; for another model, on a grid that holds it."""
-    assert system.machine
-    assert system.array
-    per_chip = system.array_area_mm2 * 1e6 / system.array.area_per_bit.value
-    needed = -(-model.hardwired_bits() // (per_chip * 1.002))
-    rows, columns = base.rows, base.columns
-    if model.name != system.model:
-        columns = min(columns, model.attention.kv_heads)
-        rows = max(1, int(-(-needed // columns)))
-    shared = -(-model.experts.count // (rows * columns)) if model.experts else 1
-    return Design(
-        rows=rows, columns=columns, package="board", modules=1, collective="direct",
-        sampling="gather", vector_units=1, buffer_mb=round(system.machine.buffer.capacity.value),
-        memory="HBM3", stacks=system.machine.hbm.stacks, kv_bits=system.machine.kv_bits,
-        arrays="published", experts_per_bank=shared, fold=1, stages=system.machine.stages,
-    )  # fmt: skip
-
-
-def base_specification(system: System) -> Specification:
-    """The system as published, for designs to change."""
-    return specification(system)
 
 
 def _links(base: Links, options: Options, design: Design, inside: bool) -> Links:
@@ -163,16 +140,16 @@ def _neighbours(design: Design, axis: str) -> int:
     return min(2, (design.rows if axis == "column" else design.columns) - 1)
 
 
-def _rest(system: System, what: str) -> float:
-    """Area or power of the blocks that no option changes."""
-    known = (VECTOR, BUFFER, LINKS, PHY)
-    return float(
-        sum(getattr(b, what).value for b in system.block if not b.array and b.name not in known)
-    )
-
-
 def _array_energy(system: System) -> float:
     """Joules that all arrays take for a token: their power at the published rate."""
     rate = system.published(system.model or "")
-    watts = sum(b.power.value for b in system.block if b.array) * system.chips
-    return watts / rate.tokens.value if rate else 0.0
+    assert rate
+    return system.power_for("neuron arrays") * system.chips / rate.tokens.value
+
+
+def _reticle_mm2(system: System) -> float:
+    """The largest field that the system's scanner prints, or that of its technology."""
+    if system.die.reticle:
+        return system.die.reticle.value
+    assert system.technology
+    return load_technology(system.technology).die_outline_mm2

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, get_args
 
-from hnlpu.system.explore._options import Options
+from hnlpu.system.explore._options import Arrays, Options
 from hnlpu.system.machine import Collective, Sampling
-
-Arrays = Literal["published", "taps", "regions"]
-"""Neuron arrays as dense and as slow as the system's publication says, or as our layouts are."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +58,21 @@ def canonical(design: Design, reference: Design, options: Options) -> Design:
 def choices(options: Options, kv_bits: tuple[int, ...]) -> dict[str, list[Any]]:
     """What the search may choose for each field of a `Design`."""
     stacks = max(package.most_stacks for package in options.package)
-    modules = [n for n in (1, 2, 4, 8) if n <= options.die_to_die.most_modules]
+    allowed = options.choices
     return {
-        "rows": [1, 2, 3, 4, 5, 6, 8],
-        "columns": [1, 2, 4, 8],
+        "rows": allowed.rows,
+        "columns": allowed.columns,
         "package": [package.name for package in options.package],
-        "modules": modules,
-        "collective": ["direct", "scatter", "ring"],
-        "sampling": ["gather", "candidates"],
-        "vector_units": [1, 2, 3, 4, 5, 6, 8],
-        "buffer_mb": [16, 32, 64, 96, 128, 192, 256, 320],
+        "modules": [n for n in allowed.modules if n <= options.die_to_die.most_modules],
+        "collective": list(get_args(Collective)),
+        "sampling": list(get_args(Sampling)),
+        "vector_units": allowed.vector_units,
+        "buffer_mb": allowed.buffer_mb,
         "memory": [memory.name for memory in options.memory],
         "stacks": list(range(1, stacks + 1)),
         "kv_bits": list(kv_bits),
-        "arrays": ["published", "taps", "regions"],
-        "experts_per_bank": [1, 2, 4, 8],
-        "fold": [1, 2, 4, 8],
-        "stages": [1, 2, 3, 4, 6, 8, 12, 16],
+        "arrays": list(get_args(Arrays)),
+        "experts_per_bank": allowed.experts_per_bank,
+        "fold": allowed.fold,
+        "stages": allowed.stages,
     }

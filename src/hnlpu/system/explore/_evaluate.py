@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from hnlpu.errors import InvalidInput
 from hnlpu.system.catalog import ModelShape, System
-from hnlpu.system.explore._chip import Chip, base_specification, make_chip
+from hnlpu.system.cost import SECONDS_PER_YEAR
+from hnlpu.system.explore._chip import Chip, make_chip
 from hnlpu.system.explore._design import Design
 from hnlpu.system.explore._options import Options
 from hnlpu.system.explore._price import Bill, price
+from hnlpu.system.explore._start import check_explorable
 from hnlpu.system.machine import (
     Contention,
     Load,
@@ -18,10 +20,10 @@ from hnlpu.system.machine import (
     Specification,
     kv_state,
     simulate,
+    specification,
     token_work,
 )
 
-SECONDS_PER_YEAR = 365 * 86400
 TOKENS_PER_SLOT = 12
 FEWEST_TOKENS = 1500
 
@@ -92,15 +94,20 @@ def make_problem(
     system: System, model: ModelShape, options: Options, contexts: Sequence[int], *,
     sliding: bool, contention: Contention = "full", systems: int = 1, respins: int = 0,
 ) -> Problem:  # fmt: skip
-    """Check and gather what the designs of a search share; raises InvalidInput."""
+    """Check and gather what the designs of a search share.
+
+    Raises InvalidInput, also for a system whose file lacks what designs are scaled from.
+    """
     if not contexts or not all(1 <= context <= 2**24 for context in contexts):
         raise InvalidInput(f"--context {list(contexts)}: give 1 to {2**24} positions")
     if not 1 <= systems <= 10**6:
         raise InvalidInput(f"--systems {systems}: give 1 to 1000000")
     if not 0 <= respins <= 100:
         raise InvalidInput(f"--respins {respins}: give 0 to 100")
+    base = specification(system)
+    check_explorable(system, options)
     return Problem(
-        system, model, options, base_specification(system), tuple(contexts), sliding,
+        system, model, options, base, tuple(contexts), sliding,
         contention, systems, respins,
     )  # fmt: skip
 

@@ -1,18 +1,29 @@
-"""options.toml -> `Options`: packages, links between their chips, and memories to choose from."""
+"""options.toml -> `Options`: packages, links between their chips, memories, and the ranges of a search."""
 
 from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hnlpu._paths import absolute
-from hnlpu.quantities import DataTable, Quantity, Slug, SourceText, Title, Unit, read_data
+from hnlpu.quantities import (
+    Contradiction,
+    DataTable,
+    Quantity,
+    Slug,
+    SourceText,
+    Title,
+    Unit,
+    read_data,
+)
+from hnlpu.system.machine import Collective, Sampling
 
 Axis = Literal["column", "row"]
-
+Arrays = Literal["published", "taps", "regions"]
+"""Neuron arrays as dense and as slow as the system's publication says, or as our layouts are."""
 
 Length = Annotated[Quantity, Unit("mm", 0.05, 49)]
 
@@ -66,14 +77,72 @@ class Memory(DataTable):
     capacity: Annotated[Quantity, Unit("GB", 1, 990)]
 
 
+class Arraying(DataTable):
+    """Arrays of our own layouts; `scale_range` is the span of block exponents that their rows hold."""
+
+    scale_range: Annotated[Quantity, Unit("dimensionless", 1, 20, whole=True)]
+
+
+Counts = Annotated[list[Annotated[int, Field(ge=1, le=256)]], Field(min_length=1, max_length=64)]
+Megabytes = Annotated[int, Field(ge=1, le=4096)]
+
+
+class Choices(DataTable):
+    """What a search may choose for the numbers of a design."""
+
+    rows: Counts
+    columns: Counts
+    modules: Counts
+    vector_units: Counts
+    buffer_mb: Annotated[list[Megabytes], Field(min_length=1, max_length=64)]
+    experts_per_bank: Counts
+    fold: Counts
+    stages: Counts
+    source: SourceText
+
+
+class Start(DataTable):
+    """A design to begin with: the published one with these fields changed."""
+
+    name: Title
+    rows: Annotated[int, Field(ge=1, le=256)] | None = None
+    collective: Collective | None = None
+    sampling: Sampling | None = None
+    vector_units: Annotated[int, Field(ge=1, le=64)] | None = None
+    buffer_mb: Megabytes | None = None
+    memory: Title | None = None
+    arrays: Arrays | None = None
+    experts_per_bank: Annotated[int, Field(ge=1, le=64)] | None = None
+    fold: Annotated[int, Field(ge=1, le=64)] | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """The fields that it changes, and to what."""
+        return self.model_dump(exclude={"name"}, exclude_none=True)
+
+
 class Options(DataTable):
     """All of it."""
 
+    array: Arraying
+    choices: Choices
+    start: list[Start] = Field(default_factory=list)
     edge: Edge
     cooling: Cooling
     die_to_die: DieToDie
     package: Annotated[list[Package], Field(min_length=1)]
     memory: Annotated[list[Memory], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Options:
+        """Starts name memories that there are."""
+        names = [memory.name for memory in self.memory]
+        for i, start in enumerate(self.start):
+            if start.memory is not None and start.memory not in names:
+                raise Contradiction(
+                    ("start", i, "memory"),
+                    f"{start.memory!r} is none of the memories {', '.join(names)}",
+                )
+        return self
 
     def find_package(self, name: str) -> Package:
         """The package of a name that designs use."""

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from hnlpu.errors import InvalidInput, ToolMissing
-from hnlpu.system.explore._chip import published_design
 from hnlpu.system.explore._design import Design, canonical, choices
 from hnlpu.system.explore._evaluate import Point, Problem, Score, evaluate
+from hnlpu.system.explore._options import Options
+from hnlpu.system.explore._start import published_design
 
 OBJECTIVES = ("tokens_per_usd", "tokens_per_joule", "latency")
 GENERATION = 50
@@ -80,11 +81,13 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = choices(problem.options, kv_bits)
     reference = evaluate(
-        problem, published_design(problem.system, problem.model, problem.base), force=True
+        problem,
+        published_design(problem.system, problem.model, problem.options, problem.base),
+        force=True,
     )
     sampler = optuna.samplers.NSGAIISampler(population_size=GENERATION, seed=seed)
     study = optuna.create_study(directions=["maximize"] * len(objectives), sampler=sampler)
-    for start in _starts(reference.design, space):
+    for start in _starts(reference.design, problem.options, space):
         study.enqueue_trial(start)
     candidates: dict[Design, Candidate] = {}
     done = infeasible = 0
@@ -148,18 +151,12 @@ def _propose(trial: Any, space: dict[str, list[Any]]) -> Design:
                      for name, allowed in space.items()})  # fmt: skip
 
 
-EXCHANGES = {"collective": "scatter", "sampling": "candidates"}
-UNITS = {"vector_units": 4, "buffer_mb": 96, "memory": "HBM3E"}
-DENSER = {"rows": 8, "vector_units": 3, "buffer_mb": 64, "memory": "HBM3E",
-          "arrays": "taps", "experts_per_bank": 4, "fold": 8}  # fmt: skip
-STARTS: tuple[dict[str, Any], ...] = ({}, EXCHANGES, EXCHANGES | UNITS, EXCHANGES | DENSER)
-"""What an architect would change first: fewer bytes on links, more vector units, more chips."""
-
-
-def _starts(reference: Design, space: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
-    """Points to begin with: the reference, then it with `STARTS`, at every allowed precision."""
+def _starts(
+    reference: Design, options: Options, space: dict[str, list[Any]]
+) -> Iterator[dict[str, Any]]:
+    """Points to begin with: the reference, then it changed by each start, at every allowed precision."""
     own = reference.values() | {"experts_per_bank": max(space["experts_per_bank"])}
-    for change in STARTS:
+    for change in ({}, *(start.changes() for start in options.start)):
         for bits in space["kv_bits"] if change else space["kv_bits"][:1]:
             start = own | change | {"kv_bits": bits}
             if all(value in space[name] for name, value in start.items()):

@@ -1,7 +1,7 @@
 """A model on a grid of hardwired chips: how fast, what it uses, what limits it.
 
-System, ModelShape ──► Specification, TokenWork ──► _analytic   one token's latencies and demands
-                                               └──► _program ──► _engine   tokens that compete
+System, ModelShape ──► Specification, TokenWork ──► _items ──► _analytic   one token's latencies and demands
+                                                          └──► _program ──► _engine   tokens that compete
 """
 
 from hnlpu.system.machine._analytic import (
@@ -15,7 +15,7 @@ from hnlpu.system.machine._analytic import (
 )
 from hnlpu.system.machine._exchange import layer_exchanges, logit_exchange
 from hnlpu.system.machine._kv import KvState, kv_state
-from hnlpu.system.machine._open import Target, chips_needed, open_target, parse_grid
+from hnlpu.system.machine._open import Target, open_target, parse_grid
 from hnlpu.system.machine._published import Calibration, bit_serial_cycles, calibrate, specification
 from hnlpu.system.machine._requests import Requests, TraceFacts, poisson_requests, uniform_requests
 from hnlpu.system.machine._simulate import Contention, Load, Simulation, prefill_time, simulate
@@ -44,7 +44,6 @@ __all__ = [
     "bank_size",
     "bit_serial_cycles",
     "calibrate",
-    "chips_needed",
     "expected_rounds",
     "kv_state",
     "largest_demand",

@@ -13,10 +13,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hnlpu.system.machine._exchange import Step, layer_exchanges, logit_exchange
+from hnlpu.system.machine._exchange import Step
+from hnlpu.system.machine._items import (
+    Exchange,
+    Item,
+    Memory,
+    Pass,
+    Vector,
+    head_items,
+    layer_items,
+)
 from hnlpu.system.machine._kv import EMBEDDING_BYTES, KvState
 from hnlpu.system.machine._specification import Specification
-from hnlpu.system.machine._vector import layer_elements, sampling_elements
 from hnlpu.system.machine._work import LayerWork, TokenWork, bank_size, expected_rounds
 
 RESOURCES = (
@@ -72,18 +80,24 @@ def attention_time(spec: Specification, work: LayerWork, context: int, spilled: 
 
 def passes(spec: Specification, work: LayerWork) -> float:
     """Expected passes through neuron arrays in one layer, one after the other."""
-    if not work.experts:
-        return work.projections + 2.0
+    found = [item for item in layer_items(spec, work) if isinstance(item, Pass)]
+    routed = sum(item.experts for item in found)
     bank = bank_size(work, spec.chips, spec.experts_per_bank)
-    return work.projections + 1 + 2 * expected_rounds(work.experts, work.active, bank)
+    rounds = expected_rounds(work.experts, work.active, bank) if routed else 0.0
+    return len(found) - routed + routed * rounds
+
+
+def operations(spec: Specification, work: LayerWork) -> int:
+    """Operations of the vector unit in one layer, one after the other."""
+    return sum(isinstance(item, Vector) for item in layer_items(spec, work))
 
 
 def communication_latency(spec: Specification, work: TokenWork) -> tuple[float, float]:
     """Seconds of all exchanges of one token alone: of hops, and of bytes on links."""
     totals = _Totals(spec)
-    totals.exchange(logit_exchange(spec, work.logits), 1)
+    totals.add(head_items(spec, work), 1)
     for i, kind in enumerate(work.kinds):
-        totals.exchange(layer_exchanges(spec, kind).all(), work.count(i))
+        totals.add(layer_items(spec, kind), work.count(i))
     return totals.hops, totals.column + totals.row
 
 
@@ -115,21 +129,22 @@ def token_costs(
     """`token_latency` and `token_demand` at once."""
     totals = _Totals(spec)
     if logits:
-        totals.exchange(logit_exchange(spec, work.logits), 1)
-        totals.operations([sampling_elements(spec, work)], 1)
+        totals.add(head_items(spec, work), 1)
         totals.passes = 1.0  # the unembedding
     attention = stall = unit = buffer = hbm = arrays = 0.0
     for i, kind in enumerate(work.kinds):
         count = work.count(i)
-        totals.exchange(layer_exchanges(spec, kind).all(), count)
-        totals.operations(layer_elements(spec, kind), count)
+        items = layer_items(spec, kind)
+        totals.add(items, count)
         totals.passes += count * passes(spec, kind)
-        a = attention_time(spec, kind, context, kv.spilled(kind))
-        attention += count * a.latency
-        stall += count * a.stall
-        unit += count * a.vector_unit
-        buffer += count * a.buffer
-        hbm += count * a.hbm
+        for item in items:
+            if isinstance(item, Memory):
+                a = attention_time(spec, item.work, context, kv.spilled(item.work))
+                attention += count * a.latency
+                stall += count * a.stall
+                unit += count * a.vector_unit
+                buffer += count * a.buffer
+                hbm += count * a.hbm
         arrays = max(arrays, _array_demand(spec, kind))
     taken = (min(batch, spec.slots) - 1) / max(1, spec.slots - 1)
     sharing = 1 + taken * (spec.link_sharing - 1)
@@ -158,6 +173,13 @@ class _Totals:
         self.spec = spec
         self.hops = self.column = self.row = 0.0
         self.cycles = self.elements = self.passes = 0.0
+
+    def add(self, items: tuple[Item, ...], count: int) -> None:
+        """Add `count` times the exchanges and operations among items."""
+        for item in items:
+            if isinstance(item, Exchange):
+                self.exchange(item.steps, count)
+        self.operations([item.elements for item in items if isinstance(item, Vector)], count)
 
     def exchange(self, steps: tuple[Step, ...], count: int) -> None:
         """Add `count` times the steps of an exchange."""

@@ -17,14 +17,19 @@ from hnlpu.errors import DoesNotFit, InvalidInput
 from hnlpu.model.checkpoint import Architecture, read_architecture
 from hnlpu.silicon.hardwire import MANIFEST, read_manifest
 from hnlpu.silicon.place import chip_grid
-from hnlpu.system.catalog import ModelShape, System, load_model, load_system, model_of_architecture
+from hnlpu.system.catalog import (
+    DIGIT_BITS,
+    ModelShape,
+    System,
+    load_model,
+    load_system,
+    model_of_architecture,
+)
 from hnlpu.system.machine._published import bit_serial_cycles, specification
 from hnlpu.system.machine._specification import Specification
 
 OWN_SYSTEM = "hnlpu-asplos26"
 CONFIG = "config.json"
-DIGIT_BITS = 4.25  # an MXFP4 digit and its share of the block's scale
-SLACK = 1.002  # the paper's arrays are exactly as large as its model, to four figures
 KV_BITS = (4, 8, 16)
 
 
@@ -79,15 +84,8 @@ def parse_grid(text: str) -> tuple[int, int]:
     return rows, columns
 
 
-def chips_needed(system: System, bits: float) -> int:
-    """Chips whose arrays hold `bits` of stored weights."""
-    assert system.array
-    per_chip = system.array_area_mm2 * 1e6 / system.array.area_per_bit.value
-    return max(1, math.ceil(bits / per_chip / SLACK))
-
-
 def _check_capacity(system: System, name: str, bits: float, chips: int) -> None:
-    needed = chips_needed(system, bits)
+    needed = system.chips_for(bits)
     if needed > chips:
         raise DoesNotFit(
             f"{name} needs {needed} chips of {system.name} ({bits / 1e9:,.0f} Gbit of weights, "
@@ -137,7 +135,7 @@ def _open_checkpoint(folder: Path, kv_bits: int | None, grid: tuple[int, int] | 
     )
     bits = digits * DIGIT_BITS
     if grid is None:
-        chips = chips_needed(system, bits)
+        chips = system.chips_for(bits)
         grid = next(g for g in _grids(architecture, chips))
     _check_capacity(system, shape.name, bits, grid[0] * grid[1])
     return _own_machine(folder, shape, grid, 0, system.machine.activation_bits, kv_bits)

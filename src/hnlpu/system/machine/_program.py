@@ -1,11 +1,6 @@
-"""A token's way through the machine -> arrays of operations, one a row, for the event simulation.
+"""A token's work items -> arrays of operations, one a row, for the event simulation.
 
-    entry ─► for each layer:
-               array QKV ─► column links ─► vector unit + buffer + HBM (attention) ─► column links
-               ─► vector ─► array Wo ─► row links ─► column links ─► vector ─► array router
-               ─► vector ─► experts up, gate ─► vector ─► experts down ─► vector
-               ─► row links ─► column links ─► vector
-           ─► array unembedding ─► row links ─► column links ─► vector (sampling)
+An entry (the row of the embedding table) comes first; what follows, `_items` says.
 
 All chips do the same for a token, so one chip, one column link and one row link stand for all;
 only the experts of a token differ by chip, and every bank of every chip is kept.  Times are whole
@@ -15,15 +10,23 @@ picoseconds: sums are exact, and an order of events is the same on every machine
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 import numpy as np
 import numpy.typing as npt
 
 from hnlpu.system.machine._analytic import embedding_time
-from hnlpu.system.machine._exchange import Step, layer_exchanges, logit_exchange
+from hnlpu.system.machine._exchange import Step
+from hnlpu.system.machine._items import (
+    Exchange,
+    Item,
+    Memory,
+    Pass,
+    Vector,
+    head_items,
+    layer_items,
+)
 from hnlpu.system.machine._specification import Specification
-from hnlpu.system.machine._vector import layer_elements, sampling_elements
 from hnlpu.system.machine._work import LayerWork, TokenWork, bank_size
 
 PICOSECONDS = 1e12
@@ -91,18 +94,30 @@ class _Writer:
         self.rows.append((kind, resource, part, ps[0], max(ps), window))
         self.positional.append((0.0, 0.0, 0.0, 0.0))
 
-    def array(self, times: int = 1) -> None:
-        """A pass through an array that is used nowhere else."""
-        for _ in range(times):
-            time = self.spec.pass_cycles / self.spec.clock
+    def items(self, items: tuple[Item, ...]) -> None:
+        """Rows of work items."""
+        for item in items:
+            match item:
+                case Pass(experts):
+                    self.array(experts)
+                case Exchange(steps):
+                    self.links(steps)
+                case Vector(elements):
+                    self.vector(elements)
+                case Memory(work):
+                    self.attention(work)
+                case _:
+                    assert_never(item)
+
+    def array(self, experts: bool) -> None:
+        """A pass through an array of its own, or through the experts that the token picked."""
+        time = self.spec.pass_cycles / self.spec.clock
+        if experts:
+            self.add(EXPERTS, self.banked, PROJECTION, time, time)
+            self.banked += 1
+        else:
             self.add(PLAIN, ARRAYS + self.arrays, PROJECTION, time, time)
             self.arrays += 1
-
-    def experts(self) -> None:
-        """A pass through the experts that the token picked."""
-        time = self.spec.pass_cycles / self.spec.clock
-        self.add(EXPERTS, self.banked, PROJECTION, time, time)
-        self.banked += 1
 
     def links(self, steps: tuple[Step, ...]) -> None:
         """Steps of an exchange."""
@@ -120,10 +135,9 @@ class _Writer:
         clock = self.spec.clock
         self.add(PLAIN, VECTOR_UNIT, NONLINEAR, cycles / clock, latency / clock)
 
-    def attention(self, work: LayerWork, elements: float) -> None:
-        """The sum over positions, after the vector operation that opens it."""
+    def attention(self, work: LayerWork) -> None:
+        """The sum over positions, in the row of the vector operation that opens it."""
         spec = self.spec
-        self.vector(elements)
         _, resource, part, occupancy, latency, _ = self.rows[-1]
         self.rows[-1] = (ATTENTION, resource, part, occupancy, latency, work.window or 0)
         unit = work.macs_per_position / spec.attention_macs / spec.clock
@@ -135,32 +149,6 @@ class _Writer:
             times[2] * PICOSECONDS, times[3] * PICOSECONDS,
         )  # fmt: skip
 
-    def layer(self, work: LayerWork) -> None:
-        """One layer."""
-        exchanges = layer_exchanges(self.spec, work)
-        elements = iter(layer_elements(self.spec, work))
-        self.array(work.projections - 1)
-        self.links(exchanges.query)
-        self.attention(work, next(elements))
-        self.links(exchanges.attention)
-        self.vector(next(elements))
-        self.array()
-        self.links(exchanges.output)
-        self.vector(next(elements))
-        if work.experts:
-            self.array()
-            self.vector(next(elements))
-            self.experts()
-            self.vector(next(elements))
-            self.experts()
-            self.vector(next(elements))
-        else:
-            self.array()
-            self.vector(next(elements))
-            self.array()
-        self.links(exchanges.experts)
-        self.vector(next(elements))
-
 
 def token_program(spec: Specification, work: TokenWork) -> Program:
     """The operations of one token."""
@@ -168,11 +156,9 @@ def token_program(spec: Specification, work: TokenWork) -> Program:
     entry = embedding_time(spec, work)
     writer.add(PLAIN, HBM, ENTRY, entry, entry)
     for kind in work.layers:
-        writer.layer(work.kinds[kind])
+        writer.items(layer_items(spec, work.kinds[kind]))
     body = len(writer.rows)
-    writer.array()
-    writer.links(logit_exchange(spec, work.logits))
-    writer.vector(sampling_elements(spec, work))
+    writer.items(head_items(spec, work))
     table = np.array(writer.rows, np.int64)
     routed = next((k for k in work.kinds if k.experts), None)
     bank = bank_size(routed, spec.chips, spec.experts_per_bank) if routed else 1

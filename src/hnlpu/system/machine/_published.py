@@ -19,9 +19,8 @@ from dataclasses import dataclass, replace
 
 from hnlpu.errors import InvalidData, InvalidInput
 from hnlpu.system.catalog import Breakdown, Machine, ModelShape, System, load_model
-from hnlpu.system.machine._analytic import communication_latency, passes
+from hnlpu.system.machine._analytic import communication_latency, operations, passes
 from hnlpu.system.machine._specification import Links, Specification
-from hnlpu.system.machine._vector import layer_elements
 from hnlpu.system.machine._work import TokenWork, token_work
 
 DIGIT_CYCLES = 4
@@ -151,6 +150,4 @@ def _passes(spec: Specification, work: TokenWork) -> float:
 
 
 def _operations(spec: Specification, work: TokenWork) -> float:
-    return 1 + sum(
-        work.count(i) * len(layer_elements(spec, kind)) for i, kind in enumerate(work.kinds)
-    )
+    return 1 + sum(work.count(i) * operations(spec, kind) for i, kind in enumerate(work.kinds))

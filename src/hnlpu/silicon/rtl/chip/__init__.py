@@ -4,7 +4,8 @@ Build ──► ChipShape ──► program, tables, core: silicon
                  └────► stored words, tiles' metal: wiring ──► chip ──► Verilator ──► tokens
 """
 
-from hnlpu.silicon.rtl.chip._program import Instruction, Op, Operand, Program, make_program
+from hnlpu.silicon.rtl.chip._instructions import Instruction, Op, Operand, instruction_package
+from hnlpu.silicon.rtl.chip._program import Program, make_program
 from hnlpu.silicon.rtl.chip._shape import ChipShape, chip_shape
 from hnlpu.silicon.rtl.chip._simulate import ChipRun, Request, build_chip, simulate_chip
 from hnlpu.silicon.rtl.chip._synthesize import ChipUnit, synthesize_chip
@@ -22,6 +23,7 @@ __all__ = [
     "WrittenChip",
     "build_chip",
     "chip_shape",
+    "instruction_package",
     "make_program",
     "simulate_chip",
     "synthesize_chip",

@@ -8,93 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 
 from hnlpu.arithmetic.fixed_point import FRACTION, KEY_FRACTION, UNIT_FRACTION
 from hnlpu.model.checkpoint import FINAL_NORM, UNEMBEDDING, layer_prefix
+from hnlpu.silicon.rtl.chip._instructions import Instruction, Op, Operand
 from hnlpu.silicon.rtl.chip._shape import ChipShape
 
-
-class Op(IntEnum):
-    """As opcode_t of hnlpu_chip_pkg.sv."""
-
-    MULTIPLY = 0
-    ADD = 1
-    CLAMP = 2
-    SIGMOID = 3
-    EMBED = 4
-    READ = 5
-    SQUARES = 6
-    PEAK = 7
-    SETTLE = 8
-    QUANTIZE = 9
-    ACQUIRE = 10
-    ISSUE = 11
-    AWAIT = 12
-    RELEASE = 13
-    ANGLE = 14
-    KEYS = 15
-    VALUES = 16
-    QUERY = 17
-    MIXED = 18
-    TOP = 19
-    SHARES = 20
-    LOGITS = 21
-    SKIP = 22
-    TAKE = 23
-    FINISH = 24
-
-
-class Operand(IntEnum):
-    """As operand_t of hnlpu_chip_pkg.sv."""
-
-    IMMEDIATE = 0
-    REGISTER = 1
-    PARAMETER = 2
-    INVERSE = 3
-    COSINE = 4
-    SINE = 5
-    SHARE = 6
-
-
-@dataclass(frozen=True)
-class Instruction:
-    """One instruction; fields as instruction_t of hnlpu_chip_pkg.sv."""
-
-    op: Op
-    operand: Operand = Operand.IMMEDIATE
-    first: bool = False
-    write: bool = False
-    swap: bool = False
-    root: bool = False
-    both: bool = False
-    banked: bool = False
-    shift: int = 0
-    rank: int = 0
-    dst: int = 0
-    a: int = 0
-    b: int = 0
-    index: int = 0
-    immediate: int = 0
-
-    def word(self) -> int:
-        """Its bits, the first field highest."""
-        value = 0
-        for name, bits in FIELDS:
-            field = int(getattr(self, name))
-            assert 0 <= field < 1 << bits, (name, field)
-            value = value << bits | field
-        return value
-
-
-FIELDS = (
-    ("op", 5), ("operand", 3), ("first", 1), ("write", 1), ("swap", 1), ("root", 1), ("both", 1),
-    ("banked", 1), ("shift", 6), ("rank", 4), ("dst", 10), ("a", 10), ("b", 10), ("index", 16),
-    ("immediate", 32),
-)  # fmt: skip
 UNITS = 4
 """Resources behind the arrays: attention unit, sampler, root, router."""
-WORD_BITS = sum(bits for _, bits in FIELDS)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from hnlpu.arithmetic.fixed_point import EXP_TABLE, SIGMOID_TABLE
-from hnlpu.silicon.rtl.chip._program import FIELDS, WORD_BITS, Instruction, Op, Operand, Program
+from hnlpu.silicon.rtl.chip._instructions import FIELDS, WORD_BITS, Instruction, Op, Operand
+from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ChipShape, ceil_log2
 
 
@@ -95,8 +96,8 @@ endmodule
 def describe(one: Instruction) -> str:
     """An instruction as a comment: its fields that are not zero."""
     parts = []
-    for name, _ in FIELDS:
-        value = getattr(one, name)
+    for part in FIELDS:
+        name, value = part.name, getattr(one, part.name)
         if name == "op":
             parts.append(Op(value).name)
         elif name == "operand" and value:

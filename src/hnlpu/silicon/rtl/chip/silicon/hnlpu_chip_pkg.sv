@@ -20,7 +20,7 @@ package hnlpu_chip_pkg;
     VALUES      = 5'd16,  // a, as values, to beat `index` of the position's
     QUERY       = 5'd17,  // a, as queries, to beat `index` of the attention unit
     MIXED       = 5'd18,  // beat `index` of the attention unit's result to dst
-    TOP         = 5'd19,  // expert of rank `index` among logits a
+    TOP         = 5'd19,  // expert of rank `rank` among logits a
     SHARES      = 5'd20,  // the experts' shares become the sequence's
     LOGITS      = 5'd21,  // like READ, to beat `dst` of the sampler
     SKIP        = 5'd22,  // goes to instruction `immediate` if more of the prompt follows
@@ -35,7 +35,7 @@ package hnlpu_chip_pkg;
     INVERSE   = 3'd3,   // the inverse root
     COSINE    = 3'd4,   // of the lane's pair
     SINE      = 3'd5,   // of the lane's pair, negative in the first half of a head
-    SHARE     = 3'd6    // of the expert of rank `index`
+    SHARE     = 3'd6    // of the expert of rank `rank`
   } operand_t;
 
   typedef struct packed {

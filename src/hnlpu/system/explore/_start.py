@@ -1,0 +1,85 @@
+"""A system as published -> the design that a search starts from, or why it cannot be one.
+
+Designs are scaled from what the system's file states: its blocks, memory, energy and prices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hnlpu.errors import InvalidInput
+from hnlpu.system.catalog import ModelShape, Purpose, System
+from hnlpu.system.explore._design import Design
+from hnlpu.system.explore._options import Memory, Options, Package
+from hnlpu.system.machine import Specification
+
+SCALED: tuple[Purpose, ...] = ("vector unit", "attention buffer", "links", "HBM PHY")
+"""Blocks that designs have more or fewer of."""
+
+
+def check_explorable(system: System, options: Options) -> None:
+    """Raise InvalidInput, saying all that is lacking, for a system that no design can be scaled from."""
+    if lacking := list(_lacking(system, options)):
+        raise InvalidInput(
+            f"system {system.name} cannot be explored, as designs are scaled from what its file states: "
+            f"{'; '.join(lacking)}; explore hnlpu-asplos26, or a file with all of it"
+        )
+
+
+def _lacking(system: System, options: Options) -> Iterator[str]:
+    """What the file of a system lacks, in words."""
+    if system.kind != "hardwired":
+        yield f"it is of kind {system.kind!r}, not 'hardwired'"
+    for purpose in SCALED:
+        if not system.area_for(purpose):
+            yield f"no block has purpose {purpose!r} and an area"
+    if system.chips < 2:
+        yield "one chip has no links to take those of a grid from"
+    if system.published(system.model or "") is None:
+        yield "no rate of its model, which the energy of its arrays follows from"
+    if system.power.overhead is None:
+        yield "no power.overhead"
+    if _own_package(options) is None:
+        yield "no package for a single chip (axes = []) among --options"
+    if machine := system.machine:
+        if round(machine.buffer.capacity.value) < 1:
+            yield f"a buffer of {machine.buffer.capacity.value:g} MB, designs have whole MB"
+        if own_memory(system, options) is None:
+            yield (
+                f"its memory of {machine.hbm.bandwidth.value:g} GB/s a stack is none of "
+                f"{', '.join(memory.name for memory in options.memory)} (--options)"
+            )
+
+
+def own_memory(system: System, options: Options) -> Memory | None:
+    """The memory of the options whose bandwidth is that of the system's stacks."""
+    assert system.machine
+    own = system.machine.hbm.bandwidth.value
+    same = (m for m in options.memory if abs(m.bandwidth.value - own) <= 1e-6 * own)
+    return next(same, None)
+
+
+def _own_package(options: Options) -> Package | None:
+    """The package of the options that holds one chip, as those of the systems do."""
+    return next((package for package in options.package if not package.axes), None)
+
+
+def published_design(
+    system: System, model: ModelShape, options: Options, base: Specification
+) -> Design:
+    """The system's own machine as a design; for another model, on a grid that holds it."""
+    assert system.machine
+    memory, package = own_memory(system, options), _own_package(options)
+    assert memory
+    assert package
+    rows, columns = base.rows, base.columns
+    if model.name != system.model:
+        columns = min(columns, model.attention.kv_heads)
+        rows = -(-system.chips_for(model.hardwired_bits()) // columns)
+    shared = -(-model.experts.count // (rows * columns)) if model.experts else 1
+    return Design(
+        rows=rows, columns=columns, package=package.name, modules=1, collective="direct",
+        sampling="gather", vector_units=1, buffer_mb=round(system.machine.buffer.capacity.value),
+        memory=memory.name, stacks=system.machine.hbm.stacks, kv_bits=system.machine.kv_bits,
+        arrays="published", experts_per_bank=shared, fold=1, stages=system.machine.stages,
+    )  # fmt: skip
