@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from hnlpu.model.network import Append, Network, ValueType, ops, span_ends
+from hnlpu.model.network import Append, Network, Span, ValueType, ops
 from hnlpu.model.network.ops import Step
 
 Names = tuple[str, ...]
@@ -36,7 +36,8 @@ def _text(type_: ValueType, names: Names | None) -> str:
     known = names or ("",) * len(type_.shape)
     if len(known) != len(type_.shape):
         known = ("",) * len(type_.shape)
-    return " × ".join(_axis(str(n), name) for n, name in zip(type_.shape, known, strict=True))
+    text = " × ".join(_axis(str(n), name) for n, name in zip(type_.shape, known, strict=True))
+    return f"{text}, index" if type_.kind == "index" else text
 
 
 def _axis(length: str, name: str) -> str:
@@ -62,12 +63,19 @@ def _joined(network: Network, types: Mapping[str, ValueType]) -> dict[str, str]:
                     join(arg, step.outs[0])
     for span in network.spans:
         if span.composite in ("rope", "softmax"):
-            args, outs = span_ends(network, span)
-            for arg in args:
-                for out in outs:
-                    if arg not in parameters and types[arg].shape == types[out].shape:
-                        join(arg, out)
+            out = next(iter(network.steps[span.stop - 1].outs), "")
+            for arg in _taken(network, span):
+                if out and arg not in parameters and types[arg].shape == types[out].shape:
+                    join(arg, out)
     return joined
+
+
+def _taken(network: Network, span: Span) -> list[str]:
+    """What a span's steps take from outside."""
+    inside = network.steps[span.start : span.stop]
+    own = {out for step in inside for out in step.outs}
+    taken = dict.fromkeys(a for step in inside for a in step.args if isinstance(a, str))
+    return [arg for arg in taken if arg not in own]
 
 
 def _root(joined: Mapping[str, str], value: str) -> str:
@@ -106,6 +114,6 @@ def _fixed(
                     yield str(step.args[0]), ("kv heads", "")
     for span in network.spans:
         if span.composite == "attend":
-            for arg in span_ends(network, span)[0]:
+            for arg in _taken(network, span):
                 if len(types[arg].shape) == 2:
                     yield arg, ("heads", "")

@@ -81,7 +81,8 @@ def _plain(box: Box, least_width: float) -> Drawn:
 
 def row_width(row: Row) -> float:
     """Width that a row needs."""
-    return max(text_width(line, "row") for line in row.lines) + 2 * PADDING
+    gap = 2 * PADDING if any("  " in line for line in row.lines) else 0.0
+    return max(text_width(line, "row") for line in row.lines) + gap + 2 * PADDING
 
 
 def row_height(row: Row) -> float:
@@ -94,11 +95,14 @@ def row_marks(row: Row, width: float) -> list[Mark]:
     height = row_height(row)
     radius = height / 2 if row.lies == "state" and len(row.lines) == 1 else 8.0
     strip = Rect(0, 0, width, height, row.lies, radius if row.lies == "state" else 0.0)
-    texts = [
-        Text(PADDING, _base(1 + n * LINE, "row"), line, "row", style=f"in-{row.lies}")
-        for n, line in enumerate(row.lines)
-    ]
-    return [strip, *texts]
+    marks: list[Mark] = [strip]
+    for n, line in enumerate(row.lines):
+        name, _, figures = line.partition("  ")
+        y, style = _base(1 + n * LINE, "row"), f"in-{row.lies}"
+        marks.append(Text(PADDING, y, name, "row", style=style))
+        if figures:
+            marks.append(Text(width - PADDING, y, figures, "row", "end", style))
+    return marks
 
 
 def _base(top: float, of: str) -> float:
@@ -130,7 +134,7 @@ def _frame(box: Box, panels: Sequence[Drawn], least_width: float) -> Drawn:
                 marks.append(Line(((at, body_top - STUB), (at, body_top)), style))
         x += width + 4 * PADDING
     width = max(x - 2 * PADDING, least_width)
-    bottom = body_top + max(panel.height for panel in panels) + 2 * PADDING
+    bottom = body_top + max(panel.height for panel in panels) + (0 if single else 2 * PADDING)
     if not single:
         y1, y2 = heads[0].height + PADDING * 1.5, bottom
         marks += [Line(((at - 2 * PADDING, y1), (at - 2 * PADDING, y2)), "fold") for at in lefts[1:]]

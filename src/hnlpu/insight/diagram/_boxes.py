@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from graphlib import TopologicalSorter
 from typing import Literal
 
 from hnlpu.insight.diagram._axes import labels
@@ -17,7 +18,7 @@ from hnlpu.insight.diagram._model import Box, Panel
 from hnlpu.insight.diagram._names import op_title, title_of
 from hnlpu.insight.diagram._repeats import Kind, Stack, stacks
 from hnlpu.insight.diagram._rows import Row, row
-from hnlpu.model.network import Network, Span, Step, ValueType, all_steps, check, ops, taken_by
+from hnlpu.model.network import Network, Span, Step, ValueType, all_steps, check, ops, regions, taken_by
 
 _MOVES = (ops.Reshape, ops.Permute, ops.Split)
 _WIRES = (ops.Quantize, ops.Project, ops.FromSums)
@@ -41,7 +42,7 @@ class _Draft:
     sort: Sort | Literal["add", "span", "stack"] = "vector"
     span: Span | None = None
     stack: Stack | None = None
-    before: set[int] = field(default_factory=set)  # drafts that it depends on, by number
+    takes_from: set[int] = field(default_factory=set)  # other drafts, by number
 
 
 class _Reader:
@@ -59,6 +60,11 @@ class _Reader:
             for name in taken_by(step):
                 self.users.setdefault(name, []).append(n)
                 self.first_use.setdefault(name, n)
+        self.serial = {
+            n for region in regions(network) if region.serial
+            for n in range(region.start, region.stop)
+        }  # fmt: skip
+        self.place = {span: n for n, span in enumerate(network.spans)}
         self.alike = self._alike()
         self.stream = self._stream()
         self.labels = labels(network, types, self.stream)
@@ -66,7 +72,7 @@ class _Reader:
     def whole(self) -> Panel:
         """The panel of all steps."""
         last = len(self.network.steps)
-        panel = self._panel(0, last, None, ())
+        panel = self._panel(0, last, blocks=True)
         used = [x.name for x in self.network.inputs if x.name in panel.takes]
         inputs = tuple(
             Box(name, "", (), (), (name,), shape="input") for name in used
@@ -108,27 +114,27 @@ class _Reader:
     def _stream(self) -> set[str]:
         """Values of the residual stream: what blocks take, add to, and give."""
         found: set[str] = set()
+        block_of = {o: step.block for step in self.network.steps for o in step.outs}
+        inner = {n for span in self.network.spans for n in range(span.start, span.stop)}
         for n, step in enumerate(self.network.steps):
-            if not isinstance(step.op, ops.Add) or step.block is None or self._in_span(n):
+            if not isinstance(step.op, ops.Add) or step.block is None or n in inner:
                 continue
             args = [a for a in step.args if isinstance(a, str) and a not in self.parameters]
             shape = self.types[step.outs[0]].shape
             if len(args) == 2 and shape and all(self.types[a].shape == shape for a in args):
-                into = [a for a in args if a in found or self._from_outside(a, step.block)]
+                into = [a for a in args if a in found or block_of.get(a) != step.block]
                 if len(into) == 1:
                     found |= {into[0], step.outs[0]}
         return found
 
-    def _in_span(self, n: int) -> bool:
-        return any(span.start <= n < span.stop for span in self.network.spans)
-
-    def _from_outside(self, name: str, block: int | None) -> bool:
-        return not any(name in step.outs for step in self.network.steps if step.block == block)
-
     # panels
 
-    def _panel(self, start: int, stop: int, within: Span | None, heading: tuple[str, ...]) -> Panel:
-        drafts = self._drafts(start, stop, within)
+    def _panel(
+        self, start: int, stop: int, within: Span | None = None, heading: tuple[str, ...] = (),
+        *, blocks: bool = False,
+    ) -> Panel:  # fmt: skip
+        """Steps of one level: of the whole (with `blocks` as frames), of a block, of a composite."""
+        drafts = self._drafts(start, stop, within, blocks)
         boxes = [self._box(draft) for draft in drafts if draft.steps]
         boxes = _in_order(boxes)
         made = {out for box in boxes for out in box.gives}
@@ -145,19 +151,21 @@ class _Reader:
             n not in inside for n in self.users.get(value, ())
         )
 
-    def _drafts(self, start: int, stop: int, within: Span | None) -> list[_Draft]:
-        collector = _Collector(self, {s.start: s for s in self.stacks if within is None})
+    def _drafts(
+        self, start: int, stop: int, within: Span | None, blocks: bool
+    ) -> list[_Draft]:
+        collector = _Collector(self)
+        stacked = {stack.start: stack for stack in self.stacks} if blocks else {}
+        inner = self.network.spans if within is None else self.network.spans[self.place[within] + 1 :]
         spans = {
             span.start: span
-            for span in reversed(self.network.spans)
-            if span != within and start <= span.start and span.stop <= stop
-            and not (within and span.start == within.start and span.stop > within.stop)
-        }  # fmt: skip
-        inner = within is not None
+            for span in reversed(inner)  # outer ones stand before inner ones
+            if start <= span.start and span.stop <= stop
+        }
         n = start
         while n < stop:
-            stack = collector.stacks.get(n) if (start, stop) == (0, len(self.network.steps)) else None
-            if stack is not None and not inner:
+            stack = stacked.get(n)
+            if stack is not None:
                 collector.whole(_Draft(list(range(stack.start, stack.stop)), "stack", stack=stack))
                 n = stack.stop
             elif n in spans:
@@ -173,7 +181,7 @@ class _Reader:
 
     def _box(self, draft: _Draft) -> Box:
         inside = set(draft.steps)
-        steps = [self.network.steps[n] for n in draft.steps]
+        steps = [self.network.steps[n] for n in sorted(inside)]
         own = {out for step in steps for out in step.outs}
         takes = tuple(
             dict.fromkeys(
@@ -188,11 +196,13 @@ class _Reader:
             return Box("+", "", (), takes, gives, shape="add")
         span = draft.span
         if span is not None and self._opens(span):
-            panel = self._panel(span.start, span.stop, span, ())
-            extra = self._rows([n for n in draft.steps if not span.start <= n < span.stop])
+            panel = self._panel(span.start, span.stop, span)
+            extra = self._rows(n for n in sorted(inside) if not span.start <= n < span.stop)
             title, detail = title_of(span)
             return Box(title, detail, extra, takes, gives, (panel,), shape="frame")
         title, detail = title_of(span) if span is not None else op_title(steps, draft.sort)
+        if self.serial & inside:
+            detail = ", ".join(filter(None, (detail, "position by position")))
         return Box(title, detail, self._rows(draft.steps), takes, gives)
 
     def _opens(self, span: Span) -> bool:
@@ -263,8 +273,8 @@ class _Reader:
 class _Collector:
     """Steps of one level into drafts: what belongs together becomes one box."""
 
-    def __init__(self, reader: _Reader, found: Mapping[int, Stack]):
-        self.reader, self.stacks = reader, found
+    def __init__(self, reader: _Reader):
+        self.reader = reader
         self.drafts: list[_Draft] = []
         self.maker: dict[str, int] = {}
         self.waiting: dict[str, int] = {}  # values made of constants alone, by their step
@@ -309,7 +319,19 @@ class _Collector:
         draft = self.drafts[maker]
         if draft.sort != sort or sort in ("state", "memory"):
             return False
-        return not any(maker in self.drafts[other].before for other in makers - {maker})
+        return not self._reaches(makers - {maker}, maker)
+
+    def _reaches(self, drafts: set[int], other: int) -> bool:
+        """Whether one of `drafts` depends on another one."""
+        seen: set[int] = set()
+        left = set(drafts)
+        while left:
+            number = left.pop()
+            if number == other:
+                return True
+            seen.add(number)
+            left |= self.drafts[number].takes_from - seen
+        return False
 
     def _enter(self, draft: _Draft, numbers: Sequence[int]) -> None:
         self.drafts.append(draft)
@@ -325,9 +347,8 @@ class _Collector:
                 self.waiting = {k: v for k, v in self.waiting.items() if v != constant}
                 self._join(number, constant)
             if isinstance(arg, str) and self.maker.get(arg, number) != number:
-                maker = self.maker[arg]
-                draft.before |= {maker} | self.drafts[maker].before
-        draft.steps = sorted({*draft.steps, n})
+                draft.takes_from.add(self.maker[arg])
+        draft.steps.append(n)
         self.maker.update(dict.fromkeys(step.outs, number))
 
 
@@ -342,18 +363,11 @@ def _sort(step: Step) -> Sort:
 def _in_order(boxes: Sequence[Box]) -> list[Box]:
     """Boxes so that each stands behind what makes what it takes."""
     made_by = {value: n for n, box in enumerate(boxes) for value in box.gives}
-    done: dict[int, None] = {}
-
-    def visit(n: int) -> None:
-        for value in boxes[n].takes:
-            maker = made_by.get(value, n)
-            if maker != n and maker not in done:
-                visit(maker)
-        done.setdefault(n)
-
-    for n in range(len(boxes)):
-        visit(n)
-    return [boxes[n] for n in done]
+    before = {
+        n: [made_by[value] for value in box.takes if made_by.get(value, n) != n]
+        for n, box in enumerate(boxes)
+    }
+    return [boxes[n] for n in TopologicalSorter(before).static_order()]
 
 
 def _heading(kind: Kind) -> tuple[str, ...]:

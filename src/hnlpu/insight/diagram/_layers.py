@@ -124,15 +124,10 @@ def _levels(
             below[net.source].append(target)
             above[target].append(net.source)
     top = set(takes)
-    level: dict[int, int] = {}
-
-    def place(n: int) -> int:
-        if n not in level:
-            level[n] = 0 if n in top else max((place(m) + 1 for m in above[n]), default=1 if top else 0)
-        return level[n]
-
-    for n in range(count):
-        place(n)
+    level = dict.fromkeys(top, 0)
+    for n in range(count):  # boxes stand behind what they take from, and what is given behind them
+        if n not in top:
+            level[n] = max((level[m] + 1 for m in above[n]), default=1 if top else 0)
     for n in sorted(range(count), key=lambda n: -level[n]):
         if not above[n] and n not in top and below[n]:
             level[n] = min(level[m] for m in below[n]) - 1
@@ -188,10 +183,31 @@ def _ordered(
                 return n not in stream, sum(near) / len(near) if near else here[n]
 
             order[i] = sorted(order[i], key=key)
+        _swapped(order, down, stream)
         crossings = _crossings(order, down)
         if crossings < fewest:
             best, fewest = [list(layer) for layer in order], crossings
     return best
+
+
+def _swapped(
+    order: list[list[int]], down: Mapping[int, Sequence[int]], stream: frozenset[int]
+) -> None:
+    """Exchange neighbours wherever that leaves fewer crossings."""
+    better = True
+    while better:
+        better = False
+        for i, layer in enumerate(order):
+            around = order[max(0, i - 1) : i + 2]
+            for k in range(len(layer) - 1):
+                if layer[k] in stream:
+                    continue
+                before = _crossings(around, down)
+                layer[k], layer[k + 1] = layer[k + 1], layer[k]
+                if _crossings(around, down) < before:
+                    better = True
+                else:
+                    layer[k], layer[k + 1] = layer[k + 1], layer[k]
 
 
 def _crossings(order: Sequence[Sequence[int]], down: Mapping[int, Sequence[int]]) -> int:

@@ -17,7 +17,9 @@ LABEL_BAND = 18.0
 LABEL_GAP = 5.0
 PORT_GAP = 14.0
 SIDE = 16.0  # from a sum to the wire that comes to its side
-_SWEEPS = 14
+_SWEEPS = 15
+_STRAIGHT = 4.0  # how much more the places that wires pass weigh than boxes
+_RIGID = 1e6
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,9 @@ def _nodes(panel: Panel, layers: Layers, label_takes: bool) -> dict[int, _Node]:
         nets = sorted(
             leaving.get(number, ()), key=lambda k: min(order[t] for t in layers.nets[k].targets)
         )
-        labels = [_label_width(panel, layers, net) for net in nets]
+        single = len(box.panels) == 1
+        labels = [0.0 if single else _label_width(panel, layers, net) for net in nets]
         inner = [placed(p, label_takes=len(box.panels) > 1) for p in box.panels]
-        single = len(inner) == 1
         drawn = drawn_box(box, inner, 0.0 if box.shape == "add" else sum(labels[:-1]) + 24)
         half = drawn.width / 2
         if single:
@@ -115,15 +117,32 @@ def _columns(panel: Panel, layers: Layers, nodes: Mapping[int, _Node]) -> dict[i
     for sweep in range(_SWEEPS):
         falling = sweep % 2 == 0
         for layer in layers.layers if falling else reversed(layers.layers):
-            near = up if falling else down
-            if sweep >= _SWEEPS - 2:  # in the end both sides pull
-                near = {n: [*up.get(n, ()), *down.get(n, ())] for n in layer}
             wanted = {}
             for n in layer:
-                pulls = [x[m] + by for m, by in near.get(n, ())]
-                wanted[n] = sum(pulls) / len(pulls) if pulls else x[n]
+                near = up.get(n, []) if falling else down.get(n, [])
+                if sweep >= _SWEEPS - 2 and nodes[n].drawn is not None:
+                    near = [*up.get(n, ()), *down.get(n, ())]  # in the end both sides pull
+                if sweep == _SWEEPS - 1 and nodes[n].drawn is None:
+                    near = up.get(n, [])  # wires end where they began: boxes take them anywhere
+                pulls = [(x[m] + by, _pull(m, layers, nodes)) for m, by in near]
+                weight = sum(w for _, w in pulls)
+                wanted[n] = sum(at * w for at, w in pulls) / weight if pulls else x[n]
             _settle(layer, wanted, layers, nodes, x)
+    for layer in layers.layers:
+        wanted = {n: x[n] for n in layer}
+        for n in layer:
+            if nodes[n].drawn is None and up.get(n):
+                above, by = up[n][0]
+                wanted[n] = x[above] + by
+        _settle(layer, wanted, layers, nodes, x, _RIGID)
     return x
+
+
+def _pull(node: int, layers: Layers, nodes: Mapping[int, _Node]) -> float:
+    """How much a neighbour pulls: the stream little, or all would lean to it."""
+    if node in layers.stream:
+        return 0.02
+    return 1.0 if nodes[node].drawn is not None else _STRAIGHT
 
 
 def _entry(
@@ -140,7 +159,7 @@ def _entry(
 
 def _settle(
     layer: Sequence[int], wanted: Mapping[int, float], layers: Layers,
-    nodes: Mapping[int, _Node], x: dict[int, float],
+    nodes: Mapping[int, _Node], x: dict[int, float], straight: float = _STRAIGHT,
 ) -> None:  # fmt: skip
     """Put a layer's nodes where they want to be, as far as there is room; the stream stays left."""
     fixed = [n for n in layer if n in layers.stream]
@@ -150,7 +169,8 @@ def _settle(
     gaps = [0.0] + [
         nodes[a].right + BESIDE + nodes[b].left for a, b in zip(others, others[1:], strict=False)
     ]
-    places = spread([wanted[n] for n in others], gaps)
+    weights = [1.0 if nodes[n].drawn else straight for n in others]
+    places = spread([wanted[n] for n in others], gaps, weights)
     if layers.stream and others:
         widest = max(nodes[n].right for n in fixed) if fixed else 0.0
         least, bound = widest + BESIDE + nodes[others[0]].left, 0.0
@@ -182,8 +202,8 @@ def _rows_of(
         boxes += _labels(panel, layers, nodes, x, hops, tops)
         found = _wires(panel, layers, nodes, x, i)
         rows = tracks(found)
-        labelled = any(hop.source in range(len(panel.boxes)) for hop in hops) or i > 0
-        band = bottom + (LABEL_BAND if labelled or _takes_labelled(nodes, layers, hops) else 4.0)
+        labelled = any(_has_label(panel, layers, nodes, hop) for hop in hops)
+        band = bottom + (LABEL_BAND if labelled else 4.0)
         y = band + TRACK * (max(rows.values(), default=-1) + 1) + ARROW
         for number, wire in enumerate(found):
             start = tops[wire.source] + _height(nodes[wire.source])
@@ -191,8 +211,15 @@ def _rows_of(
     return [*wires, *boxes], y
 
 
-def _takes_labelled(nodes: Mapping[int, _Node], layers: Layers, hops: Sequence[Hop]) -> bool:
-    return any(nodes[hop.source].right > 4.0 for hop in hops if hop.source in layers.takes)
+def _has_label(
+    panel: Panel, layers: Layers, nodes: Mapping[int, _Node], hop: Hop
+) -> bool:
+    """Whether a wire's text stands below this layer: where it leaves, once."""
+    if hop.source in layers.passes:
+        return False
+    if hop.source in layers.takes:
+        return nodes[hop.source].right > 4.0
+    return len(panel.boxes[hop.source].panels) != 1  # the frame has it inside
 
 
 def _height(node: _Node) -> float:
@@ -207,7 +234,7 @@ def _labels(
     found: list[Mark] = []
     for hop in hops:
         node = nodes[hop.source]
-        if hop.source in layers.passes or (hop.source in layers.takes and node.right <= 4.0):
+        if not _has_label(panel, layers, nodes, hop):
             continue
         at = x[hop.source] + node.ports[hop.net]
         y = tops[hop.source] + _height(node) + 12
