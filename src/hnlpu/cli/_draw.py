@@ -53,7 +53,9 @@ def _default(subject: Path) -> Path:
     """A name in this folder, after the model's."""
     place = absolute(subject)
     inside = place.name == "config.json"
-    return Path(f"{place.parent.name if inside else place.stem if place.is_file() else place.name}.svg")
+    return Path(
+        f"{place.parent.name if inside else place.stem if place.is_file() else place.name}.svg"
+    )
 
 
 def _new_file(path: Path) -> Path:
@@ -62,7 +64,9 @@ def _new_file(path: Path) -> Path:
     if place.exists() or path.is_symlink():
         raise OutputExists(f"{place}: is there already; choose another name with -o or remove it")
     if not place.parent.is_dir():
-        raise OutputFailed(f"{place}: {place.parent} is no folder; make it, or choose another place")
+        raise OutputFailed(
+            f"{place}: {place.parent} is no folder; make it, or choose another place"
+        )
     if not os.access(place.parent, os.W_OK):
         raise OutputFailed(f"{place}: cannot be written (Permission denied); choose another place")
     return place

@@ -137,7 +137,9 @@ def _frame(box: Box, panels: Sequence[Drawn], least_width: float) -> Drawn:
     bottom = body_top + max(panel.height for panel in panels) + (0 if single else 2 * PADDING)
     if not single:
         y1, y2 = heads[0].height + PADDING * 1.5, bottom
-        marks += [Line(((at - 2 * PADDING, y1), (at - 2 * PADDING, y2)), "fold") for at in lefts[1:]]
+        marks += [
+            Line(((at - 2 * PADDING, y1), (at - 2 * PADDING, y2)), "fold") for at in lefts[1:]
+        ]
         width = max(width, heads[0].width + 4 * PADDING)
         marks += heads[0].marks(2 * PADDING, PADDING)
         return Drawn(width, bottom, (Rect(0, 0, width, bottom, "frame", 6), *marks))

@@ -17,8 +17,18 @@ from hnlpu.insight.diagram._merge import merged
 from hnlpu.insight.diagram._model import Box, Panel
 from hnlpu.insight.diagram._names import op_title, title_of
 from hnlpu.insight.diagram._repeats import Kind, Stack, stacks
-from hnlpu.insight.diagram._rows import Row, row
-from hnlpu.model.network import Network, Span, Step, ValueType, all_steps, check, ops, regions, taken_by
+from hnlpu.insight.diagram._rows import Lies, Row, row, short_name
+from hnlpu.model.network import (
+    Network,
+    Span,
+    Step,
+    ValueType,
+    all_steps,
+    check,
+    ops,
+    regions,
+    taken_by,
+)
 
 _MOVES = (ops.Reshape, ops.Permute, ops.Split)
 _WIRES = (ops.Quantize, ops.Project, ops.FromSums)
@@ -48,9 +58,7 @@ class _Draft:
 class _Reader:
     """One network, read once."""
 
-    def __init__(
-        self, network: Network, types: Mapping[str, ValueType], notes: Mapping[str, str]
-    ):
+    def __init__(self, network: Network, types: Mapping[str, ValueType], notes: Mapping[str, str]):
         self.network, self.types, self.notes = network, types, notes
         self.parameters = {p.name for p in network.parameters}
         self.stacks = stacks(network, types, notes)
@@ -74,9 +82,7 @@ class _Reader:
         last = len(self.network.steps)
         panel = self._panel(0, last, blocks=True)
         used = [x.name for x in self.network.inputs if x.name in panel.takes]
-        inputs = tuple(
-            Box(name, "", (), (), (name,), shape="input") for name in used
-        )
+        inputs = tuple(Box(name, "", (), (), (name,), shape="input") for name in used)
         outputs = tuple(
             Box(self._output_title(name), "", (), (name,), (), shape="output")
             for name in self.network.outputs
@@ -151,12 +157,12 @@ class _Reader:
             n not in inside for n in self.users.get(value, ())
         )
 
-    def _drafts(
-        self, start: int, stop: int, within: Span | None, blocks: bool
-    ) -> list[_Draft]:
+    def _drafts(self, start: int, stop: int, within: Span | None, blocks: bool) -> list[_Draft]:
         collector = _Collector(self)
         stacked = {stack.start: stack for stack in self.stacks} if blocks else {}
-        inner = self.network.spans if within is None else self.network.spans[self.place[within] + 1 :]
+        inner = (
+            self.network.spans if within is None else self.network.spans[self.place[within] + 1 :]
+        )
         spans = {
             span.start: span
             for span in reversed(inner)  # outer ones stand before inner ones
@@ -221,19 +227,22 @@ class _Reader:
         )  # fmt: skip
 
     def _rows(self, numbers: Iterable[int]) -> tuple[Row, ...]:
-        """A row for each declaration that these steps are the first to use."""
-        names = dict.fromkeys(
-            name for n in numbers for name in taken_by(self.network.steps[n])
-            if self.first_use[name] == n
-        )  # fmt: skip
+        """A row for each declaration that these steps use; those used before are not told again."""
+        here = sorted(numbers)
+        names = dict.fromkeys(name for n in here for name in taken_by(self.network.steps[n]))
         known = self.network.declared()
-        declared = [
-            name for group in (known.matrices, known.parameters, known.states)
-            for name in names if name in group
-        ]  # fmt: skip
-        return tuple(
-            row(self.network, self.alike.get(name, (name,)), self.notes) for name in declared
-        )
+        rows = []
+        groups: tuple[tuple[Lies, Mapping[str, object]], ...] = (
+            ("metal", known.matrices), ("memory", known.parameters), ("state", known.states),
+        )  # fmt: skip
+        for lies, group in groups:
+            for name in names:
+                if name in group and self.first_use[name] in here:
+                    alike = self.alike.get(name, (name,))
+                    rows.append(row(self.network, alike, self.notes))
+                elif name in group:
+                    rows.append(Row(lies, (f"{short_name((name,))}  as before",), ()))
+        return tuple(rows)
 
     def _stack_box(self, stack: Stack, takes: tuple[str, ...], gives: tuple[str, ...]) -> Box:
         count = len(stack.blocks)
@@ -261,7 +270,7 @@ class _Reader:
     ) -> dict[str, str]:
         """What the last blocks give, by what the panel's block calls it."""
         first = [o for n in at[stack.blocks[0]] for o in self.network.steps[n].outs]
-        found = {}
+        found: dict[str, str] = {}
         for block in reversed(stack.blocks):
             outs = [o for n in at[block] for o in self.network.steps[n].outs]
             for ours, theirs in zip(first, outs, strict=False):
@@ -286,9 +295,7 @@ class _Collector:
     def step(self, n: int) -> None:
         """A step that is in no composite here."""
         step = self.reader.network.steps[n]
-        values = [
-            a for a in step.args if isinstance(a, str) and a not in self.reader.parameters
-        ]
+        values = [a for a in step.args if isinstance(a, str) and a not in self.reader.parameters]
         makers = {self.maker[v] for v in values if v in self.maker}
         lone = not values or all(v in self.waiting for v in values)
         if lone and step.outs and not isinstance(step.op, (*_STATE, ops.Lookup)):
@@ -375,4 +382,3 @@ def _heading(kind: Kind) -> tuple[str, ...]:
     if len(blocks) > 4:
         blocks = [*blocks[:3], "...", blocks[-1]]
     return (f"{kind.letter}: block{'s' * (len(kind.blocks) > 1)} {', '.join(blocks)}",)
-

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hnlpu.insight.diagram._model import Panel
 
@@ -36,7 +37,8 @@ class Hop:
 @dataclass(frozen=True)
 class Layers:
     """Nodes in layers.  The first `len(panel.boxes)` nodes are the boxes, then come what the panel
-    takes, what it gives, and the places at which nets pass a layer."""
+    takes, what it gives, and the places at which nets pass a layer.
+    """
 
     layers: tuple[tuple[int, ...], ...]
     nets: tuple[Net, ...]
@@ -92,13 +94,13 @@ def _nets(
         gives[count] = (value,)
         used.setdefault(value, []).append(count)
         count += 1
-    nets = [
-        Net(values, node, tuple(used[values[0]])) for node, values in takes.items()
-    ]
+    nets = [Net(values, node, tuple(used[values[0]])) for node, values in takes.items()]
     for number, box in enumerate(panel.boxes):
         given = [v for v in box.gives if v in used and made[v] == number]
-        for together in _alike(given, used, panel.stream):
-            nets.append(Net(together, number, tuple(used[together[0]])))
+        nets += [
+            Net(together, number, tuple(used[together[0]]))
+            for together in _alike(given, used, panel.stream)
+        ]
     return nets, takes, gives, count
 
 
@@ -213,11 +215,9 @@ def _swapped(
 def _crossings(order: Sequence[Sequence[int]], down: Mapping[int, Sequence[int]]) -> int:
     """How many pairs of wires between neighbouring layers cross."""
     total = 0
-    for layer, below in zip(order, order[1:], strict=False):
+    for layer, below in pairwise(order):
         place = {n: k for k, n in enumerate(below)}
-        wires = [
-            (k, place[m]) for k, n in enumerate(layer) for m in down.get(n, ()) if m in place
-        ]
+        wires = [(k, place[m]) for k, n in enumerate(layer) for m in down.get(n, ()) if m in place]
         total += sum(
             (a[0] - b[0]) * (a[1] - b[1]) < 0 for i, a in enumerate(wires) for b in wires[:i]
         )

@@ -16,7 +16,9 @@ def merged(panels: Sequence[Panel], letters: Sequence[str]) -> Panel | None:
         return None
     others = [_renaming(panel, first) for panel in panels]
     texts = {
-        value: _one_text([p.labels[by[value]] for p, by in zip(panels, others, strict=True)], letters)
+        value: _one_text(
+            [p.labels[by[value]] for p, by in zip(panels, others, strict=True)], letters
+        )
         for value in first.labels
     }
     boxes = tuple(

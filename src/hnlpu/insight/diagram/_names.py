@@ -35,7 +35,7 @@ def title_of(span: Span) -> tuple[str, str]:
 
 def op_title(steps: Sequence[Step], sort: str) -> tuple[str, str]:
     """Title of steps outside of any composite, and what they do."""
-    named = []
+    named: list[str] = []
     for step in steps:
         op = step.op
         match op:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hnlpu.insight.diagram._box import ADD_RADIUS, Drawn, drawn_box
 from hnlpu.insight.diagram._layers import Hop, Layers, layered
@@ -166,9 +167,7 @@ def _settle(
     others = [n for n in layer if n not in layers.stream]
     for k, n in enumerate(fixed):
         x[n] = (k - len(fixed) + 1) * BESIDE
-    gaps = [0.0] + [
-        nodes[a].right + BESIDE + nodes[b].left for a, b in zip(others, others[1:], strict=False)
-    ]
+    gaps = [0.0] + [nodes[a].right + BESIDE + nodes[b].left for a, b in pairwise(others)]
     weights = [1.0 if nodes[n].drawn else straight for n in others]
     places = spread([wanted[n] for n in others], gaps, weights)
     if layers.stream and others:
@@ -211,9 +210,7 @@ def _rows_of(
     return [*wires, *boxes], y
 
 
-def _has_label(
-    panel: Panel, layers: Layers, nodes: Mapping[int, _Node], hop: Hop
-) -> bool:
+def _has_label(panel: Panel, layers: Layers, nodes: Mapping[int, _Node], hop: Hop) -> bool:
     """Whether a wire's text stands below this layer: where it leaves, once."""
     if hop.source in layers.passes:
         return False

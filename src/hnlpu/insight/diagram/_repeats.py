@@ -109,12 +109,12 @@ def _signatures(
     outer = set(network.outputs)
     for step in network.steps:
         outer.update(a for a in step.args if isinstance(a, str) and made_in.get(a) != step.block)
-    spans: dict[int, list[Any]] = {block: [] for block in blocks}
+    spans: dict[int | None, list[Any]] = {block: [] for block in blocks}
     for span in network.spans:
-        block = network.steps[span.start].block
-        if block in spans:
-            first = at[block][0]
-            spans[block].append(
+        within = network.steps[span.start].block
+        if within in at:
+            first = at[within][0]
+            spans[within].append(
                 (span.composite, span.start - first, span.stop - first, span.options)
             )
 
@@ -247,7 +247,11 @@ def pattern_text(parts: Pattern, letters: Sequence[str]) -> str:
     for part in parts:
         if isinstance(part, Repeat):
             inner = pattern_text(part.unit, letters)
-            texts.append(f"{inner} × {part.times}" if len(part.unit) == 1 and not isinstance(part.unit[0], Repeat) else f"({inner}) × {part.times}")
+            texts.append(
+                f"{inner} × {part.times}"
+                if len(part.unit) == 1 and not isinstance(part.unit[0], Repeat)
+                else f"({inner}) × {part.times}"
+            )
         else:
             texts.append(letters[part])
     return " ".join(texts)

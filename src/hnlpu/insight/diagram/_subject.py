@@ -92,7 +92,9 @@ def _read(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{path}: not valid JSON ({error})") from None
     if not isinstance(values, dict):
-        raise InvalidInput(f"{path}: not a JSON object; give a config.json or a network's text form")
+        raise InvalidInput(
+            f"{path}: not a JSON object; give a config.json or a network's text form"
+        )
     return values
 
 

@@ -33,10 +33,11 @@ _FACE = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
 def svg(marks: Iterable[Mark], width: float, height: float, title: str, says: str) -> str:
     """The text of an SVG file; `title` and `says` are for readers of screens."""
-    frames, rest = [], []
-    for mark in marks:
-        (frames if isinstance(mark, Rect) and mark.style == "frame" else rest).append(mark)
-    body = "\n".join(_element(mark) for mark in (*frames, *rest))
+    # frames lie below all else, outer ones below inner ones, as they come
+    in_order = sorted(
+        marks, key=lambda mark: not (isinstance(mark, Rect) and mark.style == "frame")
+    )
+    body = "\n".join(map(_element, in_order))
     w, h = _number(width), _number(height)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{w}" height="{h}" '
@@ -98,4 +99,6 @@ def _number(value: float) -> str:
 
 def _clean(text: str) -> str:
     """A text with what XML cannot hold replaced."""
-    return "".join(c if c >= " " and not "\ud800" <= c <= "\udfff" and c < "\ufffe" else "\ufffd" for c in text)
+    return "".join(
+        c if c >= " " and not "\ud800" <= c <= "\udfff" and c < "\ufffe" else "\ufffd" for c in text
+    )

@@ -1,9 +1,9 @@
 """Wires between two layers: down, along a track, down; each net's track is its own where they meet.
 
-   │ a      │ b
-   └──┐     │        track 0
-      │  ┌──┘        track 1
-      ▼  ▼
+│ a      │ b
+└──┐     │        track 0
+   │  ┌──┘        track 1
+   ▼  ▼
 """
 
 from __future__ import annotations
