@@ -301,7 +301,9 @@ class _Collector:
         if lone and step.outs and not isinstance(step.op, (*_STATE, ops.Lookup)):
             self.waiting.update(dict.fromkeys(step.outs, n))
             return
-        if set(step.outs) & self.reader.stream and isinstance(step.op, ops.Add):
+        stream = self.reader.stream
+        joins = isinstance(step.op, ops.Add) and stream.intersection(step.outs)
+        if joins and stream.intersection(values):
             self._enter(_Draft(sort="add"), [n])
             return
         if isinstance(step.op, _MOVES) and len(makers) == 1 and len(values) == 1:

@@ -10,7 +10,7 @@ Point = tuple[float, float]
 SIZES = {"title": 13.0, "detail": 11.0, "row": 11.0, "wire": 10.5, "heading": 14.0, "name": 18.0}
 """Sizes of type by what a text is."""
 
-_NARROW, _WIDE = frozenset("iljtfrI.,:;'|!()[]/ *"), frozenset("mwMW@%")
+_NARROW, _WIDE = frozenset("iljtfrI.,:;'|!()[]/ *"), frozenset("mwMW@%&")
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,16 @@ Mark = Rect | Circle | Line | Text
 def text_width(text: str, of: str) -> float:
     """Width of a text at most: of the wider sans-serif faces that a viewer may put in."""
     size = SIZES[of] * (1.08 if of in ("title", "heading", "name") else 1.0)  # these are bold
-    return size * sum(
-        0.44 if c in _NARROW else 0.98 if c in _WIDE else 0.78 if c.isupper() else 0.64
-        for c in text
-    )
+    return size * sum(map(_character_width, text))
+
+
+def _character_width(c: str) -> float:
+    """Width of a character at most, as a share of the size of the type."""
+    if c > "~" or c in _WIDE:
+        return 1.05
+    if c in _NARROW:
+        return 0.44
+    return 0.78 if c.isupper() else 0.9 if c in "+=<>~^" else 0.64
 
 
 def moved(marks: Iterable[Mark], dx: float, dy: float) -> list[Mark]:

@@ -132,8 +132,9 @@ def _columns(panel: Panel, layers: Layers, nodes: Mapping[int, _Node]) -> dict[i
     for layer in layers.layers:
         wanted = {n: x[n] for n in layer}
         for n in layer:
-            if nodes[n].drawn is None and up.get(n):
-                above, by = up[n][0]
+            drawn = nodes[n].drawn
+            if len(up.get(n, ())) == 1 and (drawn is None or drawn.ins):
+                ((above, by),) = up[n]
                 wanted[n] = x[above] + by
         _settle(layer, wanted, layers, nodes, x, _RIGID)
     return x
