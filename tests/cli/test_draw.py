@@ -28,7 +28,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def texts(path: Path) -> list[str]:
-    return [element.text or "" for element in ET.parse(path).iter("{http://www.w3.org/2000/svg}text")]
+    return [
+        element.text or "" for element in ET.parse(path).iter("{http://www.w3.org/2000/svg}text")
+    ]
 
 
 def test_a_build_shows_its_digits(cli: Cli, here: Path, tiny_build: Path) -> None:
@@ -40,7 +42,9 @@ def test_a_build_shows_its_digits(cli: Cli, here: Path, tiny_build: Path) -> Non
     assert "2 blocks" in written
 
 
-def test_a_checkpoint_and_its_config_are_the_same(cli: Cli, here: Path, tiny_checkpoint: Path) -> None:
+def test_a_checkpoint_and_its_config_are_the_same(
+    cli: Cli, here: Path, tiny_checkpoint: Path
+) -> None:
     for subject, name in ((tiny_checkpoint, "a"), (tiny_checkpoint / "config.json", "b")):
         assert cli("draw", subject, "-o", f"{name}.svg")[0] == 0
     assert (here / "a.svg").read_bytes() == (here / "b.svg").read_bytes()

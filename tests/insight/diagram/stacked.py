@@ -37,7 +37,9 @@ def _block(b: Builder, x: Value, kind: int, prefix: str) -> Value:
     if kind == 2:
         return x + glu(h, matrix("gate", 64), matrix("up", 64), matrix("down", WIDTH, 64))
     if kind == 3:
-        return x + moe(h, matrix("router", 4), 2, lambda given, chosen: _experts(b, given, chosen, prefix))
+        return x + moe(
+            h, matrix("router", 4), 2, lambda given, chosen: _experts(b, given, chosen, prefix)
+        )
     return x + dense(h, matrix("once")).table("tanh") * h
 
 

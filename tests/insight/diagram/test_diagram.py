@@ -120,7 +120,11 @@ def test_what_alternates_is_found_at_its_shortest(unit: list[int], times: int) -
     assert isinstance(found, Repeat)
     length = len(expand(found.unit))
     whole = unit * times
-    periods = [p for p in range(1, len(whole)) if len(whole) % p == 0 and whole[:p] * (len(whole) // p) == whole]
+    periods = [
+        p
+        for p in range(1, len(whole))
+        if len(whole) % p == 0 and whole[:p] * (len(whole) // p) == whole
+    ]
     assert length == periods[0]
     assert found.times == len(whole) // length
 
