@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 
 from hnlpu.insight.diagram._box import ADD_RADIUS, Drawn, drawn_box
+from hnlpu.insight.diagram._columns import Node, columns
 from hnlpu.insight.diagram._layers import Hop, Layers, layered
 from hnlpu.insight.diagram._marks import Mark, Text, moved, text_width
 from hnlpu.insight.diagram._model import Panel
 from hnlpu.insight.diagram._spread import spread
 from hnlpu.insight.diagram._wires import ARROW, TRACK, Wire, tracks, wire_marks
 
-BESIDE = 24.0  # between neighbours of a layer
 LABEL_BAND = 18.0
 LABEL_GAP = 5.0
 PORT_GAP = 14.0
 SIDE = 16.0  # from a sum to the wire that comes to its side
-_SWEEPS = 15
-_STRAIGHT = 4.0  # how much more the places that wires pass weigh than boxes
-_RIGID = 1e6
-
-
-@dataclass(frozen=True)
-class _Node:
-    """What stands in a layer: how far it reaches from its place, and where its nets leave it."""
-
-    drawn: Drawn | None
-    left: float
-    right: float
-    ports: Mapping[int, float]  # net to its distance from the place
 
 
 def placed(panel: Panel, *, label_takes: bool = True) -> Drawn:
     """The drawing of a panel; `label_takes`: whether what comes from outside has its text."""
     layers = layered(panel)
     nodes = _nodes(panel, layers, label_takes)
-    x = _columns(panel, layers, nodes)
+    x = columns(panel, layers, nodes)
     left = min((x[n] - node.left for n, node in nodes.items()), default=0.0)
     x = {n: at - left for n, at in x.items()}
     width = max((x[n] + node.right for n, node in nodes.items()), default=0.0)
@@ -55,13 +40,13 @@ def label_of(panel: Panel, values: Sequence[str]) -> str:
     return ", ".join(texts)
 
 
-def _nodes(panel: Panel, layers: Layers, label_takes: bool) -> dict[int, _Node]:
+def _nodes(panel: Panel, layers: Layers, label_takes: bool) -> dict[int, Node]:
     """All nodes with their sizes."""
     order = {n: k for layer in layers.layers for k, n in enumerate(layer)}
     leaving: dict[int, list[int]] = {}
     for number, net in enumerate(layers.nets):
         leaving.setdefault(net.source, []).append(number)
-    found: dict[int, _Node] = {}
+    found: dict[int, Node] = {}
     for number, box in enumerate(panel.boxes):
         nets = sorted(
             leaving.get(number, ()), key=lambda k: min(order[t] for t in layers.nets[k].targets)
@@ -77,13 +62,13 @@ def _nodes(panel: Panel, layers: Layers, label_takes: bool) -> dict[int, _Node]:
             ports = _ports(nets, labels)
         reach = max((ports[n] + w for n, w in zip(nets, labels, strict=True)), default=0.0)
         side = ADD_RADIUS + SIDE + 4 if box.shape == "add" else 0.0
-        found[number] = _Node(drawn, half, max(half, reach, side), ports)
+        found[number] = Node(drawn, half, max(half, reach, side), ports)
     for node in layers.takes:
         nets = leaving.get(node, [])
         reach = _label_width(panel, layers, nets[0]) if nets and label_takes else 4.0
-        found[node] = _Node(None, 4.0, reach, dict.fromkeys(nets, 0.0))
+        found[node] = Node(None, 4.0, reach, dict.fromkeys(nets, 0.0))
     for node in (*layers.gives, *layers.passes):
-        found[node] = _Node(None, 4.0, 4.0, {})
+        found[node] = Node(None, 4.0, 4.0, {})
     return found
 
 
@@ -101,87 +86,8 @@ def _ports(nets: Sequence[int], labels: Sequence[float]) -> dict[int, float]:
     return found
 
 
-def _columns(panel: Panel, layers: Layers, nodes: Mapping[int, _Node]) -> dict[int, float]:
-    """Places from left to right: near to what a node is joined to, none upon another."""
-    up: dict[int, list[tuple[int, float]]] = {}
-    down: dict[int, list[tuple[int, float]]] = {}
-    for below in layers.hops:
-        for hop in below:
-            port = nodes[hop.source].ports.get(hop.net, 0.0)
-            for target in hop.targets:
-                entry = _entry(panel, layers, nodes, hop, target)
-                up.setdefault(target, []).append((hop.source, port - entry))
-                down.setdefault(hop.source, []).append((target, entry - port))
-    x: dict[int, float] = {}
-    for layer in layers.layers:
-        _settle(layer, dict.fromkeys(layer, 0.0), layers, nodes, x)
-    for sweep in range(_SWEEPS):
-        falling = sweep % 2 == 0
-        for layer in layers.layers if falling else reversed(layers.layers):
-            wanted = {}
-            for n in layer:
-                near = up.get(n, []) if falling else down.get(n, [])
-                if sweep >= _SWEEPS - 2 and nodes[n].drawn is not None:
-                    near = [*up.get(n, ()), *down.get(n, ())]  # in the end both sides pull
-                if sweep == _SWEEPS - 1 and nodes[n].drawn is None:
-                    near = up.get(n, [])  # wires end where they began: boxes take them anywhere
-                pulls = [(x[m] + by, _pull(m, layers, nodes)) for m, by in near]
-                weight = sum(w for _, w in pulls)
-                wanted[n] = sum(at * w for at, w in pulls) / weight if pulls else x[n]
-            _settle(layer, wanted, layers, nodes, x)
-    for layer in layers.layers:
-        wanted = {n: x[n] for n in layer}
-        for n in layer:
-            drawn = nodes[n].drawn
-            if len(up.get(n, ())) == 1 and (drawn is None or drawn.ins):
-                ((above, by),) = up[n]
-                wanted[n] = x[above] + by
-        _settle(layer, wanted, layers, nodes, x, _RIGID)
-    return x
-
-
-def _pull(node: int, layers: Layers, nodes: Mapping[int, _Node]) -> float:
-    """How much a neighbour pulls: the stream little, or all would lean to it."""
-    if node in layers.stream:
-        return 0.02
-    return 1.0 if nodes[node].drawn is not None else _STRAIGHT
-
-
-def _entry(
-    panel: Panel, layers: Layers, nodes: Mapping[int, _Node], hop: Hop, target: int
-) -> float:
-    """Distance of where a net meets a node from the node's place, as far as it is fixed."""
-    if target < len(panel.boxes) and panel.boxes[target].shape == "frame":
-        drawn = nodes[target].drawn
-        assert drawn is not None
-        fixed = [drawn.ins[v] for v in layers.nets[hop.net].values if v in drawn.ins]
-        return sum(fixed) / len(fixed) - drawn.width / 2 if fixed else 0.0
-    return 0.0
-
-
-def _settle(
-    layer: Sequence[int], wanted: Mapping[int, float], layers: Layers,
-    nodes: Mapping[int, _Node], x: dict[int, float], straight: float = _STRAIGHT,
-) -> None:  # fmt: skip
-    """Put a layer's nodes where they want to be, as far as there is room; the stream stays left."""
-    fixed = [n for n in layer if n in layers.stream]
-    others = [n for n in layer if n not in layers.stream]
-    for k, n in enumerate(fixed):
-        x[n] = (k - len(fixed) + 1) * BESIDE
-    gaps = [0.0] + [nodes[a].right + BESIDE + nodes[b].left for a, b in pairwise(others)]
-    weights = [1.0 if nodes[n].drawn else straight for n in others]
-    places = spread([wanted[n] for n in others], gaps, weights)
-    if layers.stream and others:
-        widest = max(nodes[n].right for n in fixed) if fixed else 0.0
-        least, bound = widest + BESIDE + nodes[others[0]].left, 0.0
-        for k, gap in enumerate(gaps):
-            bound = bound + gap if k else least
-            places[k] = max(places[k], bound)
-    x.update(zip(others, places, strict=True))
-
-
 def _rows_of(
-    panel: Panel, layers: Layers, nodes: Mapping[int, _Node], x: Mapping[int, float]
+    panel: Panel, layers: Layers, nodes: Mapping[int, Node], x: Mapping[int, float]
 ) -> tuple[list[Mark], float]:
     """All marks, and the height."""
     boxes: list[Mark] = []
@@ -211,7 +117,7 @@ def _rows_of(
     return [*wires, *boxes], y
 
 
-def _has_label(panel: Panel, layers: Layers, nodes: Mapping[int, _Node], hop: Hop) -> bool:
+def _has_label(panel: Panel, layers: Layers, nodes: Mapping[int, Node], hop: Hop) -> bool:
     """Whether a wire's text stands below this layer: where it leaves, once."""
     if hop.source in layers.passes:
         return False
@@ -220,12 +126,12 @@ def _has_label(panel: Panel, layers: Layers, nodes: Mapping[int, _Node], hop: Ho
     return len(panel.boxes[hop.source].panels) != 1  # the frame has it inside
 
 
-def _height(node: _Node) -> float:
+def _height(node: Node) -> float:
     return node.drawn.height if node.drawn is not None else 0.0
 
 
 def _labels(
-    panel: Panel, layers: Layers, nodes: Mapping[int, _Node], x: Mapping[int, float],
+    panel: Panel, layers: Layers, nodes: Mapping[int, Node], x: Mapping[int, float],
     hops: Sequence[Hop], tops: Mapping[int, float],
 ) -> list[Mark]:  # fmt: skip
     """Texts beside wires, where they leave a box."""
@@ -242,7 +148,7 @@ def _labels(
 
 
 def _wires(
-    panel: Panel, layers: Layers, nodes: Mapping[int, _Node], x: Mapping[int, float], layer: int
+    panel: Panel, layers: Layers, nodes: Mapping[int, Node], x: Mapping[int, float], layer: int
 ) -> list[Wire]:
     """The wires below a layer, with the places of their ends."""
     hops = layers.hops[layer]

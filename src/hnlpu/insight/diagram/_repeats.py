@@ -199,7 +199,7 @@ class _Signature:
 
 
 def pattern(sequence: Sequence[int]) -> Pattern:
-    """`sequence` with what repeats written once; `expand` gives it back.
+    """`sequence` with what repeats written once.
 
     From the left, the unit whose repeats cover most, the shortest of those.
     """
@@ -228,17 +228,6 @@ def _longest(sequence: Sequence[int], at: int) -> tuple[int, int]:
         if times > 1 and unit * times > best[0] * best[1]:
             best = (unit, times)
     return best
-
-
-def expand(parts: Pattern) -> tuple[int, ...]:
-    """The sequence of a pattern."""
-    found: list[int] = []
-    for part in parts:
-        if isinstance(part, Repeat):
-            found += expand(part.unit) * part.times
-        else:
-            found.append(part)
-    return tuple(found)
 
 
 def pattern_text(parts: Pattern, letters: Sequence[str]) -> str:
