@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 from pathlib import Path
@@ -29,6 +30,16 @@ def script() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_the_drawings_are_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    for name, text in importlib.import_module("network_images").pictures().items():
+        assert (ROOT / "docs/images" / name).read_text("utf-8") == text, (
+            "run python scripts/network_images.py"
+        )
+        assert len(text) < 50_000
+        assert f"images/{name}" in PAGE
 
 
 def test_the_tables_are_up_to_date(script: ModuleType) -> None:

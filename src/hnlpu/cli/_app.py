@@ -418,6 +418,7 @@ from hnlpu.cli import (  # noqa: E402
     _audit,  # noqa: F401
     _chip,  # noqa: F401
     _cost,  # noqa: F401
+    _draw,  # noqa: F401
     _explore,  # noqa: F401
     _machine,  # noqa: F401
     _masks,  # noqa: F401

@@ -50,6 +50,14 @@ def test_sections_are_there(page: Page) -> None:
     assert anchors <= {f"#{name}" for name in SECTIONS}
 
 
+def test_the_network_is_drawn_with_all_its_matrices(page: Page, build: Path) -> None:
+    section = page.source.split('<section id="network">')[1].split("</section>")[0]
+    for name, matrix in open_build(build).manifest.matrices.items():
+        assert f"{matrix.rows} × {matrix.columns}" in section, name
+        assert f">{name.rpartition('.')[2]}</text>" in section
+    assert "1 digit</text>" in section
+
+
 def test_ids_are_unique(page: Page) -> None:
     ids = [a["id"] for _, a in page.elements if "id" in a]
     assert len(ids) == len(set(ids))

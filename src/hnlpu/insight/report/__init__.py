@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from hnlpu._paths import absolute
 from hnlpu.errors import InvalidInput, OutputFailed
+from hnlpu.insight.diagram import build_subject, draw
 from hnlpu.insight.report._facts import examine
 from hnlpu.insight.report._masks_page import masks_section, write_picture
 from hnlpu.insight.report._measure import Stopwatch, measure_quality, measure_speech
@@ -55,7 +56,10 @@ def report(
         speech = measure_speech(build, prompt, clock)
         with clock.step("drawing the metal"):
             metal = masks_section(build)
-        page = render(facts, quality, speech, metal, clock.steps)
+        with clock.step("drawing the network"):
+            subject = build_subject(build)
+            network = draw(subject.network, subject.title, subject.notes)
+        page = render(facts, quality, speech, metal, network, clock.steps)
         _publish(page, aside, path)
     return path
 

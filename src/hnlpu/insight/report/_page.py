@@ -32,10 +32,10 @@ _CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t
 
 
 def render(
-    facts: BuildFacts, quality: Quality, speech: Speech, metal: MasksSection,
+    facts: BuildFacts, quality: Quality, speech: Speech, metal: MasksSection, network: str,
     steps: Sequence[tuple[str, float]],
 ) -> str:  # fmt: skip
-    """The whole page as HTML text."""
+    """The whole page as HTML text; `network` is the SVG of the network."""
     environment = _environment()
     script = _source(environment, "page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -44,6 +44,7 @@ def render(
         manifest=facts.manifest, architecture=facts.manifest.architecture,
         style=Markup(_source(environment, "page.css")),  # noqa: S704  our own file
         script=Markup(script), script_digest=digest,  # noqa: S704  our own file
+        network=Markup(network),  # noqa: S704  our own SVG, its texts escaped
         banner=drawings.banner(facts.excerpt),
         crossbar=drawings.crossbar(facts.excerpt),
         via_map=drawings.via_map(facts.excerpt),

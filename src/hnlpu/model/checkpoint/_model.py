@@ -59,7 +59,7 @@ class MatrixShape:
 
 
 @lru_cache(maxsize=8)
-def _network(a: Architecture) -> Network:
+def architecture_network(a: Architecture) -> Network:
     """The network of an architecture."""
     known = {name: getattr(a, name) for name in gpt_oss.GptOss.model_fields if hasattr(a, name)}
     return gpt_oss.network(gpt_oss.GptOss.model_validate(known))
@@ -67,13 +67,13 @@ def _network(a: Architecture) -> Network:
 
 def matrix_shapes(a: Architecture) -> Iterator[MatrixShape]:
     """Every matrix that is hardwired, in the order in which data meets them."""
-    for m in _network(a).matrices:
+    for m in architecture_network(a).matrices:
         yield MatrixShape(m.name, m.role, m.count, m.rows, m.columns, m.bias is not None, m.block)
 
 
 def vector_shapes(a: Architecture) -> dict[str, tuple[int, ...]]:
     """Tensors that stay bfloat16 in memory, except the matrices' biases; those of no layer first."""
-    stored = [p for p in _network(a).parameters if isinstance(p.source, Tensor)]
+    stored = [p for p in architecture_network(a).parameters if isinstance(p.source, Tensor)]
     stored.sort(key=lambda p: p.block is not None)
     return {p.name: p.shape for p in stored}
 

@@ -17,7 +17,7 @@ from hnlpu.model.network._declare import (
 )
 from hnlpu.model.network._extract import extract
 from hnlpu.model.network._form import Network, Span, span_ends
-from hnlpu.model.network._infer import all_steps, class_name, op_name
+from hnlpu.model.network._infer import all_steps, class_name, op_name, taken_by
 from hnlpu.model.network._schedule import Region, regions
 from hnlpu.model.network._source import (
     Either,
@@ -86,4 +86,5 @@ __all__ = [
     "restore",
     "source_shape",
     "span_ends",
+    "taken_by",
 ]

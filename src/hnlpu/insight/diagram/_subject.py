@@ -1,0 +1,110 @@
+"""What a user names -> the network to draw: a build, a checkpoint, its config.json, or a text form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hnlpu._paths import absolute
+from hnlpu.errors import (
+    CheckpointNotFound,
+    InvalidConfig,
+    InvalidData,
+    InvalidInput,
+    MalformedNetwork,
+    UnsupportedArchitecture,
+)
+from hnlpu.model.checkpoint import architecture_network
+from hnlpu.model.families import network_of
+from hnlpu.model.network import Network, check, load
+from hnlpu.silicon.hardwire import MANIFEST, Build, open_build
+
+SIZE_LIMIT = 2**28
+"""Bytes of a file that is read: the text form of the largest models has a few million."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network with its name; `notes` are what a build knows of its matrices."""
+
+    network: Network
+    title: str
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+def open_subject(path: str | Path) -> Subject:
+    """The network of a build directory, a checkpoint folder, a config.json or a text form.
+
+    Raises CheckpointNotFound, InvalidInput, InvalidConfig, UnsupportedArchitecture, InvalidData,
+    MalformedNetwork, and the errors of opening a build.
+    """
+    place = absolute(path)
+    if not place.exists():
+        raise CheckpointNotFound(f"{path}: no such file or folder")
+    if (place / MANIFEST).exists():
+        return build_subject(open_build(place))
+    if place.is_dir():
+        if not (place / "config.json").exists():
+            raise CheckpointNotFound(
+                f"{path}: holds neither config.json nor {MANIFEST}; give a checkpoint, a build "
+                "directory, a config.json or the text form of a network"
+            )
+        return Subject(_config_network(place / "config.json"), place.name)
+    values = _read(place)
+    if "format" in values or "steps" in values:
+        with _of(place):
+            network = load(json.dumps(values))
+            check(network)
+        return Subject(network, place.stem)
+    name = place.parent.name if place.name == "config.json" else place.stem
+    return Subject(_config_network(place), name or place.stem)
+
+
+def build_subject(build: Build) -> Subject:
+    """The network of a build, with the digits of its matrices."""
+    manifest = build.manifest
+    notes = {
+        name: f"{len(matrix.digits)} digit{'s' * (len(matrix.digits) != 1)}"
+        for name, matrix in manifest.matrices.items()
+    }
+    return Subject(architecture_network(manifest.architecture), build.directory.name, notes)
+
+
+def _config_network(path: Path) -> Network:
+    values = _read(path)
+    with _of(path):
+        return network_of(values)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The JSON object of a file; raises InvalidInput."""
+    try:
+        size = path.stat().st_size
+        if size > SIZE_LIMIT:
+            raise InvalidInput(f"{path}: {size:,} bytes; a network has at most {SIZE_LIMIT:,}")
+        values = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{path}: not valid JSON ({error})") from None
+    if not isinstance(values, dict):
+        raise InvalidInput(
+            f"{path}: not a JSON object; give a config.json or a network's text form"
+        )
+    return values
+
+
+@contextmanager
+def _of(path: Path) -> Iterator[None]:
+    """Put the file's name before what is wrong with it."""
+    try:
+        yield
+    except MalformedNetwork as error:
+        raise MalformedNetwork(error.rule, f"{path}: {error}") from None
+    except (InvalidConfig, InvalidData, UnsupportedArchitecture) as error:
+        text = str(error).removeprefix("config.json: ")
+        raise type(error)(f"{path}: {text}") from None
