@@ -29,7 +29,7 @@ def bad(cli):
 
 COMMANDS = {
     "verify": [], "generate": ["--tokens", "1"], "score": ["--tokens", "1,2"],
-    "report": ["-o", "report.html"],
+    "report": ["-o", "report.html"], "draw": ["-o", "net.svg"],
 }  # fmt: skip
 
 
