@@ -66,7 +66,9 @@ def subject_of_directory(directory: Path, way: str | None = None) -> Subject:
         shape = model_of_architecture(read_architecture(directory), _name(directory))
         return subject_of_model(shape, way or "two-digits")
     manifest = read_manifest(directory)
-    shape = model_of_architecture(manifest.architecture, _name(directory))
+    shape = model_of_architecture(
+        manifest.gpt_oss(directory, "sizing (cost, audit)"), _name(directory)
+    )
     if way is not None:
         return subject_of_model(shape, way)
     digits = sum(m.weights * len(m.digits) for m in manifest.matrices.values())

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hnlpu.errors import DoesNotFit, InvalidInput
-from hnlpu.model.checkpoint import Architecture, read_architecture
+from hnlpu.model.checkpoint import Architecture, matrix_shapes, read_architecture
 from hnlpu.silicon.hardwire import MANIFEST, read_manifest
 from hnlpu.silicon.place import chip_grid
 from hnlpu.system.catalog import ModelShape, System, load_model, load_system, model_of_architecture
@@ -119,7 +119,9 @@ def _open_build(folder: Path, kv_bits: int | None, grid: tuple[int, int] | None)
             f"--grid {grid[0]}x{grid[1]}: {folder} is placed on {placement.grid[0]} x "
             f"{placement.grid[1]} chips; build it again with --chips {grid[0] * grid[1]}"
         )
-    shape = model_of_architecture(manifest.architecture, folder.resolve().name)
+    shape = model_of_architecture(
+        manifest.gpt_oss(folder, "the machine model (simulate)"), folder.resolve().name
+    )
     return _own_machine(
         folder, shape, placement.grid, placement.bank, manifest.policy.activation_bits, kv_bits
     )
@@ -147,7 +149,7 @@ def _grids(architecture: Architecture, chips: int) -> Iterator[tuple[int, int]]:
     """Grids of `chips` chips or more, the fewest first, that the model can be cut over."""
     for more in range(chips, 2 * chips + 8):
         with contextlib.suppress(DoesNotFit):
-            yield chip_grid(architecture, more)
+            yield chip_grid(matrix_shapes(architecture), more)
     raise DoesNotFit(f"no grid of {chips} to {2 * chips + 7} chips can share this model's heads")
 
 
