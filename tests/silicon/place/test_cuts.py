@@ -66,7 +66,7 @@ def test_attention_stays_with_its_heads(architecture: Architecture, chips: int) 
     shapes = {shape.name.rsplit(".")[-1]: shape for shape in matrix_shapes(architecture)}
     a, held = architecture, {}
     for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
-        for part in cut(shapes[name], architecture, (rows, columns)):
+        for part in cut(shapes[name], head_groups(shapes.values()), (rows, columns)):
             held[name, part.chip] = part
     width = a.num_attention_heads // a.num_key_value_heads
     for column in range(columns):

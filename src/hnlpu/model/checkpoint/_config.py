@@ -95,8 +95,8 @@ class Architecture(BaseModel):
         return self.sliding_window if self.layer_types[layer] == "sliding_attention" else None
 
 
-def read_architecture(directory: Path) -> Architecture:
-    """Read and check `directory`/config.json.
+def read_architecture(directory: Path, what: str = "this") -> Architecture:
+    """Read and check `directory`/config.json of gpt-oss, for `what` knows no other family.
 
     Raises CheckpointNotFound, UnsupportedArchitecture or InvalidConfig.
     """
@@ -108,7 +108,7 @@ def read_architecture(directory: Path) -> Architecture:
         )
     kind = values.get("model_type")
     if isinstance(kind, str) and kind not in SUPPORTED and kind in families():
-        raise refusal(path, kind, "what this command asks for")
+        raise refusal(path, kind, what)
     if kind not in SUPPORTED:
         raise UnsupportedArchitecture(
             f"{path}: model_type is {kind!r}; supported: {', '.join(SUPPORTED)}"

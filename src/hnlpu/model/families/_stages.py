@@ -11,8 +11,8 @@ GPT_OSS_ALONE = ("chip", "serve", "report", "simulate", "cost", "audit", "adapte
 
 
 def refusal(where: object, family: str, what: str) -> UnsupportedArchitecture:
-    """`what` (a command, or an option with its value) refuses a model of `family` at `where`."""
+    """What `what` (a command, or what one asks for) says of a model of `family` at `where`."""
     return UnsupportedArchitecture(
-        f"{where}: a model of the family {family}, and {what} reads gpt_oss alone; what works for "
+        f"{where}: a model of the family {family}; {what}: gpt_oss alone so far; what works for "
         f"every family: {', '.join(EVERY_FAMILY)}"
     )

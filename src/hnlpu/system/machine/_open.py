@@ -21,6 +21,7 @@ from hnlpu.system.catalog import ModelShape, System, load_model, load_system, mo
 from hnlpu.system.machine._published import bit_serial_cycles, specification
 from hnlpu.system.machine._specification import Specification
 
+MACHINE = "the model of a machine (simulate)"
 OWN_SYSTEM = "hnlpu-asplos26"
 CONFIG = "config.json"
 DIGIT_BITS = 4.25  # an MXFP4 digit and its share of the block's scale
@@ -119,9 +120,7 @@ def _open_build(folder: Path, kv_bits: int | None, grid: tuple[int, int] | None)
             f"--grid {grid[0]}x{grid[1]}: {folder} is placed on {placement.grid[0]} x "
             f"{placement.grid[1]} chips; build it again with --chips {grid[0] * grid[1]}"
         )
-    shape = model_of_architecture(
-        manifest.gpt_oss(folder, "the machine model (simulate)"), folder.resolve().name
-    )
+    shape = model_of_architecture(manifest.gpt_oss(folder, MACHINE), folder.resolve().name)
     return _own_machine(
         folder, shape, placement.grid, placement.bank, manifest.policy.activation_bits, kv_bits
     )
@@ -129,7 +128,7 @@ def _open_build(folder: Path, kv_bits: int | None, grid: tuple[int, int] | None)
 
 def _open_checkpoint(folder: Path, kv_bits: int | None, grid: tuple[int, int] | None) -> Target:
     """A checkpoint as `hnlpu build` would place it by bits alone: one digit a weight, or two."""
-    architecture = read_architecture(folder)
+    architecture = read_architecture(folder, MACHINE)
     shape = model_of_architecture(architecture, folder.resolve().name)
     system = load_system(OWN_SYSTEM)
     assert system.machine
