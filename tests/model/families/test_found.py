@@ -56,3 +56,16 @@ def test_a_file_that_is_no_family(text: str | None, words: str, tmp_path: Path) 
         (tmp_path / "mine.py").write_text(text)
     with pytest.raises(InvalidInput, match=words):
         open_family(tmp_path / "mine.py")
+
+
+def test_a_package_that_fails_harms_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "broken-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[hnlpu.families]\nbroken = no_such_module:FAMILY\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "llama" in find_family("llama").model_types
+    with pytest.raises(InvalidInput, match=r"entry point broken .* cannot be loaded .*package"):
+        find_family("elman")

@@ -5,19 +5,27 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 import hnlpu
 from family_builds import FAMILIES, made
 from hnlpu.errors import DamagedBuild, InvalidInput
 from hnlpu.insight.verify import verify
 from hnlpu.model.checkpoint import read_model
+from hnlpu.model.families import Family, find_family, open_family
 from hnlpu.model.network import restore
 from hnlpu.model.policy import Policy
-from hnlpu.run.emulate import FloatConstants, HardwiredConstants, Interpreter
+from hnlpu.run.emulate import (
+    FloatConstants,
+    HardwiredConstants,
+    Interpreter,
+    open_language_model,
+)
 from hnlpu.silicon.hardwire import build, open_build
 from hnlpu.silicon.place import make_target
 from readers import sample, write_sample
@@ -139,9 +147,52 @@ def test_policy_of_other_roles() -> None:
     assert Policy.model_validate(given.model_dump(mode="json")) == given
 
 
-def test_a_family_of_the_user_is_kept_apart_from_ours(tmp_path: Path) -> None:
-    from hnlpu.model.families import find_family
+SCALED = """
+from hnlpu.model.families import Config, Family, embed, unembed
+from hnlpu.model.network import Builder, Tensor
 
+def network(c):
+    {trouble}
+    b = Builder("scaled")
+    x = embed(b, "embedding", c.vocab_size, c.hidden_size)
+    return b.finish(unembed(x * b.parameter("by", (), Tensor("by", ())), c.vocab_size))
+
+FAMILY = Family(("scaled",), Config, network)
+"""
+
+
+def scaled(folder: Path, trouble: str = "") -> tuple[Path, Family[Any]]:
+    """A checkpoint with a parameter that is a single number, and its family."""
+    folder.mkdir()
+    config = {"model_type": "scaled", "vocab_size": 9, "hidden_size": 5, "num_hidden_layers": 1}
+    random = np.random.default_rng(0)
+    table, head = (random.normal(size=(9, 5)).astype(np.float32) for _ in range(2))
+    by = np.array(0.5, np.float32)
+    tensors = {"embedding.weight": table, "lm_head.weight": head, "by": by}
+    save_file(tensors, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "family.py").write_text(SCALED.format(trouble=trouble))
+    return folder, open_family(folder / "family.py")
+
+
+def test_a_single_number_is_kept(tmp_path: Path) -> None:
+    checkpoint, family = scaled(tmp_path / "c")
+    folder = build(checkpoint, tmp_path / "b", family=family)
+    assert verify(folder, workers=1).passed
+    assert open_build(folder).vector("by") == 0.5
+    model = open_language_model(checkpoint, family=family)
+    assert len(list(model.generate([1], max_tokens=3))) == 3
+
+
+def test_a_family_that_fails_is_told_in_a_line(tmp_path: Path) -> None:
+    checkpoint, family = scaled(tmp_path / "c", "c.no_such_thing")
+    with pytest.raises(
+        InvalidInput, match=r"config\.json: the family of scaled fails on it .Attrib"
+    ):
+        build(checkpoint, tmp_path / "b", family=family)
+
+
+def test_a_family_of_the_user_is_kept_apart_from_ours(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="model_type is 'gru'; the family given is of llama"):
         build(made("gru").checkpoint, tmp_path / "b", family=find_family("llama"))
     assert not (tmp_path / "b").exists()

@@ -11,6 +11,7 @@ from typing import Any
 
 from hnlpu.errors import (
     CheckpointNotFound,
+    HnlpuError,
     InvalidConfig,
     InvalidInput,
     MalformedNetwork,
@@ -55,6 +56,9 @@ def describe_model(
     path, kind = directory / "config.json", values.get("model_type")
     try:
         of = find_family(kind) if family is None else family
+    except UnsupportedArchitecture as error:
+        raise UnsupportedArchitecture(f"{path}: {error}") from None
+    try:
         if kind not in of.model_types:
             raise InvalidInput(
                 f"{path}: model_type is {kind!r}; the family given is of {', '.join(of.model_types)}"
@@ -66,6 +70,15 @@ def describe_model(
         raise type(error)(f"{path}: {str(error).removeprefix('config.json: ')}") from None
     except MalformedNetwork as error:
         raise MalformedNetwork(error.rule, f"{path}: {error}") from None
+    except HnlpuError:
+        raise
+    except Exception as error:  # whatever a family from outside raises
+        if getattr(of.network, "__module__", "").startswith("hnlpu."):
+            raise
+        raise InvalidInput(
+            f"{path}: the family of {', '.join(of.model_types)} fails on it "
+            f"({type(error).__name__}: {error})"
+        ) from error
     generation = read_settings(directory / "generation_config.json") or {}
     ends = generation.get("eos_token_id")
     ends = values.get("eos_token_id") if ends is None else ends

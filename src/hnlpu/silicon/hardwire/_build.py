@@ -32,6 +32,7 @@ from hnlpu.model.checkpoint import (
     MatrixShape,
     Model,
     StoredTensor,
+    finite,
     kept_parameters,
     locate,
     pieces,
@@ -250,10 +251,12 @@ def _make_file(model: Model, policy: Policy, file: WeightFile, stage: Staging) -
 def _copy_vector(model: Model, name: str, writer: SafetensorsWriter) -> None:
     """Copy a tensor that stays in memory, checking on the way that it is finite."""
     tensor = model.vectors[name]
-    width = math.prod(tensor.shape[1:])
-    for rows in pieces(tensor.shape):
-        model.vector(name, rows)
-        writer.put(name, tensor.map()[rows], rows.start * width)
+    shape = tensor.shape or (1,)  # a single number is a row of one
+    width = math.prod(shape[1:])
+    for rows in pieces(shape):
+        raw = tensor.map().reshape(shape)[rows]
+        finite(tensor, raw)
+        writer.put(name, raw, rows.start * width)
 
 
 def _bias_format(model: Model, shape: MatrixShape) -> str:

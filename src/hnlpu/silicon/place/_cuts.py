@@ -98,7 +98,11 @@ def grid_limits(shapes: Sequence[MatrixShape]) -> Limits:
     """
     groups = tuple(sorted(set(head_groups(shapes).values())))
     if groups:
-        rows = min(s.columns // BLOCK for s in shapes if s.cut.how == "heads_out")
+        rows = min(
+            s.columns // BLOCK if s.cut.how == "heads_out" else s.rows
+            for s in shapes
+            if s.cut.how in ("heads_out", "heads_in")
+        )
         return Limits(groups[0], rows, groups)
     most = max(1, math.isqrt(max(shape.rows * shape.count for shape in shapes)))
     return Limits(most, most, ())
