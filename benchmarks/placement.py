@@ -38,8 +38,10 @@ def main() -> None:
             embeddings = {
                 shape.name: Embedding(1, SPREAD, tracks) for shape in matrix_shapes(architecture)
             }
-            placement = place(architecture, embeddings, target)
-            facts = placement_facts(architecture, embeddings, placement, target.technology)
+            placement = place(matrix_shapes(architecture), embeddings, target)
+            facts = placement_facts(
+                matrix_shapes(architecture), embeddings, placement, target.technology
+            )
             print(
                 f"| {scheme} | {bank} | {facts.area_per_digit_um2:.4f} | "
                 f"{facts.transistors_per_digit:.1f} | {facts.array_area_mm2:,.0f} of "

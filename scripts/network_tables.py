@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, assert_never, get_args
 
-from hnlpu.model.families import network_of
+from hnlpu.model.families import EVERY_FAMILY, GPT_OSS_ALONE, families, network_of
 from hnlpu.model.network import (
     Append,
     Network,
@@ -176,7 +176,18 @@ def operations() -> list[str]:
     return rows
 
 
+def what_works() -> list[str]:
+    """Commands by family: those that know none, and those that know gpt-oss alone."""
+    others = ", ".join(f"`{name}`" for name in sorted(families()) if name != "gpt_oss")
+    rows = head("command", "`gpt_oss`", f"{others}, a family of your own")
+    rows += [row(f"`{command}`", "yes", "yes") for command in EVERY_FAMILY]
+    rows += [row(f"`{command}`", "yes", "refuses") for command in GPT_OSS_ALONE]
+    options = "`--numerics chip`, `--adapter`, `--device`"
+    return [*rows, row(f"{options} of `generate` and `score`", "yes", "refuse")]
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
+    "what works": what_works,
     "operations": operations,
     "side by side": side_by_side,
     "layers": a_layer_of_each,

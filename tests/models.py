@@ -36,7 +36,7 @@ def embeddings_of(
 def placed(architecture: Architecture, chips: int | None, **of: Any) -> tuple[Placement, Target]:
     """A model placed on `chips` of the n5 process, with what the target has beside."""
     target = make_target(chips=chips, **of)
-    return place(architecture, embeddings_of(architecture), target), target
+    return place(matrix_shapes(architecture), embeddings_of(architecture), target), target
 
 
 @st.composite

@@ -48,6 +48,12 @@ AdapterOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option(metavar="cpu|cuda|cuda:N|interpreter", help="Where the layers run.")
 ]
+FamilyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--family", metavar="FILE.py", help="A family of your own, which reads this checkpoint."
+    ),
+]
 _FORMATS = "auto, mxfp4 or mxfp4x2"
 
 
@@ -81,6 +87,9 @@ def build(
     router: Annotated[str | None, typer.Option(help=f"Format: {_FORMATS}.")] = None,
     experts: Annotated[str | None, typer.Option(help="Format of bf16 experts, likewise.")] = None,
     unembedding: Annotated[str | None, typer.Option(help=f"Format: {_FORMATS}.")] = None,
+    dense: Annotated[
+        str | None, typer.Option(help="Format of all other matrices (default: attention's).")
+    ] = None,
     activation_bits: Annotated[int | None, typer.Option(help="Activation width, 2 to 16.")] = None,
     max_spread: Annotated[
         int | None, typer.Option(help="Largest range of block exponents in a row, 0 to 20.")
@@ -98,6 +107,7 @@ def build(
     bank: Annotated[int, typer.Option(help="Most experts that share a popcount.")] = 8,
     group: Annotated[int, typer.Option(help="Ports of a group (regions).")] = 4,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.")] = None,
+    family: FamilyOption = None,
     workers: Workers = None,
     json: Json = False,
 ) -> None:
@@ -110,13 +120,13 @@ def build(
     target = make_target(technology, scheme, chips, bank, group)
     policy = make_policy(
         preset, attention=attention, router=router, experts=experts, unembedding=unembedding,
-        activation_bits=activation_bits, max_spread=max_spread, requantize=requantize or None,
+        dense=dense, activation_bits=activation_bits, max_spread=max_spread, requantize=requantize or None,
     )  # fmt: skip
     began = time.monotonic()
     with progress_bar("hardwiring") as progress:
         path = do_build(
-            checkpoint, output, policy, target, revision=revision, workers=workers,
-            progress=progress,
+            checkpoint, output, policy, target, revision=revision, family=_family(family),
+            workers=workers, progress=progress,
         )  # fmt: skip
     manifest = open_build(path).manifest
     weights = sum(m.weights for m in manifest.matrices.values())
@@ -133,6 +143,7 @@ def build(
         "technology": manifest.technology.name,
         "scheme": manifest.placement.scheme,
         "chips": manifest.placement.chips,
+        "family": manifest.family,
         "source_digest": manifest.source.digest,
     }
     if json:
@@ -227,6 +238,7 @@ def generate(
     numerics: NumericsOption = "float",
     adapter: AdapterOption = None,
     device: DeviceOption = "cpu",
+    family: FamilyOption = None,
     json: Json = False,
 ) -> None:
     """Let the model continue a prompt."""
@@ -235,8 +247,9 @@ def generate(
     if (prompt is None) == (tokens is None):
         raise InvalidInput("give either --prompt TEXT or --tokens 1,2,3")
     model = open_language_model(
-        directory, float_activations=float_activations, numerics=_numerics(numerics)
-    )
+        directory, float_activations=float_activations, numerics=_numerics(numerics),
+        family=_family(family),
+    )  # fmt: skip
     given = parse_tokens(tokens) if tokens is not None else prompt or ""
     new = _adapted(model, adapter, device).generate(
         given, max_tokens=max_tokens, temperature=temperature, seed=seed, ignore_end=ignore_end
@@ -283,6 +296,7 @@ def score(
     numerics: NumericsOption = "float",
     adapter: AdapterOption = None,
     device: DeviceOption = "cpu",
+    family: FamilyOption = None,
     json: Json = False,
 ) -> None:
     """Log-probabilities and perplexity of a text under the model."""
@@ -294,8 +308,9 @@ def score(
     if file is not None:
         given = read_text(file)
     model = open_language_model(
-        directory, float_activations=float_activations, numerics=_numerics(numerics)
-    )
+        directory, float_activations=float_activations, numerics=_numerics(numerics),
+        family=_family(family),
+    )  # fmt: skip
     began = time.monotonic()
     with waiting("scoring"):
         result = _adapted(model, adapter, device).score(given, context=context, top=top)
@@ -323,6 +338,13 @@ def score(
     out.print(f"{line}, over {count:,} token{'s' * (count != 1)} in {seconds:.1f} s")
     if result.top is not None:
         _print_top(model, result.tokens, result.logprobs, result.top)
+
+
+def _family(path: Path | None) -> Any:
+    """The family of a user's file; raises InvalidInput."""
+    from hnlpu.model.families import open_family
+
+    return None if path is None else open_family(path)
 
 
 def _numerics(name: str) -> Any:

@@ -129,7 +129,7 @@ def place(
     build = open_build(directory)
     manifest = build.manifest
     embeddings = {name: record.embedding for name, record in manifest.matrices.items()}
-    facts = placement_facts(build.architecture, embeddings, manifest.placement, manifest.technology)
+    facts = placement_facts(build.matrices(), embeddings, manifest.placement, manifest.technology)
     needs = scheme_needs(build)
     printed = mask_needs(build)
     found = find_tiles(manifest.placement, manifest.technology.array)

@@ -7,14 +7,22 @@ A format says how a weight becomes digits:
     mxfp4x2   two digits; the second quantises the first one's error
     auto      one digit for matrices that it reproduces exactly, else two
 
-Experts that the checkpoint stores as MXFP4 are always native.
+Experts that the checkpoint stores as MXFP4 are always native.  `dense` is the format of every other
+role (feed-forward blocks, mixers, recurrences); without it they have that of attention.
 """
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from hnlpu.errors import InvalidInput
 
@@ -33,6 +41,7 @@ class Policy(BaseModel):
     router: Format = "auto"
     experts: Format = "mxfp4"
     unembedding: Format = "auto"
+    dense: Format | None = None
     activation_bits: int = Field(
         default=12, ge=SMALLEST_ACTIVATION_BITS, le=LARGEST_ACTIVATION_BITS
     )
@@ -41,8 +50,17 @@ class Policy(BaseModel):
 
     def format_of(self, role: str) -> Format:
         """The format of matrices with this role."""
-        chosen: Format = getattr(self, role)
+        chosen: Format = getattr(self, role if role in _OWN_FORMAT else "dense") or self.attention
         return chosen
+
+    @model_serializer(mode="wrap")
+    def _as_given(self, encode: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Builds that say nothing of `dense` have the bytes that they had before it was there."""
+        values: dict[str, Any] = encode(self)
+        return {k: v for k, v in values.items() if k != "dense" or v is not None}
+
+
+_OWN_FORMAT = ("attention", "router", "experts", "unembedding")
 
 
 PRESETS: dict[str, Policy] = {

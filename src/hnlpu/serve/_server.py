@@ -26,7 +26,7 @@ BACKLOG = 512
 def open_sound_build(directory: str | Path) -> Build:
     """The build in `directory`, every byte of it as its manifest says.
 
-    Raises NotABuild or DamagedBuild, which names the file.
+    Raises NotABuild, DamagedBuild, which names the file, or UnsupportedArchitecture.
     """
     folder = absolute(directory)
     if not (folder / MANIFEST).exists() and (folder / "config.json").exists():
@@ -34,6 +34,7 @@ def open_sound_build(directory: str | Path) -> Build:
             f"{folder}: is a checkpoint; hardwire it first: hnlpu build {folder} -o DIR"
         )
     build = open_build(folder)
+    build.gpt_oss("hnlpu serve")  # said before every byte is read
     files = build.manifest.files
     with ThreadPoolExecutor() as pool:
         digests = pool.map(lambda name: file_sha256(folder / name), files)

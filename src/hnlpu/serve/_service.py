@@ -34,10 +34,12 @@ from hnlpu.silicon.hardwire import Build
 class Service:
     """A build being served; started and used on one event loop.
 
-    Raises InvalidInput and DamagedAdapter for settings that do not fit the build.
+    Raises InvalidInput and DamagedAdapter for settings that do not fit the build, and
+    UnsupportedArchitecture for a family that the engine cannot run.
     """
 
     def __init__(self, build: Build, settings: Settings):
+        build.gpt_oss("hnlpu serve")
         self.build = build
         self.model = model = hardwired(build)
         self.settings = settings

@@ -146,7 +146,7 @@ def test_a_manifest_with_senseless_numbers_is_named(build, value):
 
 def test_a_manifest_of_a_later_hnlpu_says_update(build):
     path = build / "manifest.json"
-    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 3'))
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 4'))
     assert "update hnlpu" in problems(build)
 
 

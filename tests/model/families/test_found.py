@@ -7,41 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from elman import CONFIG, ELMAN
 from hnlpu.errors import InvalidInput, UnsupportedArchitecture
 from hnlpu.model.families import find_family, network_of, open_family
 from hnlpu.run.emulate import FloatConstants, Interpreter
-
-ELMAN = '''
-"""An Elman network: the oldest recurrence."""
-
-from hnlpu.model.families import Config, Family, embed, linear, unembed
-from hnlpu.model.network import Builder, Cut, Replace
-from hnlpu.model.network.composites import dense
-
-
-class Elman(Config):
-    """config.json."""
-
-
-def network(c):
-    b = Builder("elman")
-    x = embed(b, "embedding", c.vocab_size, c.hidden_size)
-    for layer in range(c.num_hidden_layers):
-        with b.block(layer):
-            matrices = (
-                b.matrix(linear(f"{layer}.{name}", *[c.hidden_size] * 2, "recurrence", Cut("rows")))
-                for name in ("input", "hidden")
-            )
-            state = b.state("hidden", (c.hidden_size,), Replace())
-            into, back = matrices
-            x = (dense(x, into) + dense(b.read(state, "before"), back)).table("tanh")
-            b.write(state, x)
-    return b.finish(unembed(x, c.vocab_size))
-
-
-FAMILY = Family(("elman",), Elman, network)
-'''
-CONFIG = {"model_type": "elman", "vocab_size": 7, "hidden_size": 12, "num_hidden_layers": 1}
 
 
 def test_a_file_of_the_user(tmp_path: Path) -> None:
@@ -87,3 +56,16 @@ def test_a_file_that_is_no_family(text: str | None, words: str, tmp_path: Path) 
         (tmp_path / "mine.py").write_text(text)
     with pytest.raises(InvalidInput, match=words):
         open_family(tmp_path / "mine.py")
+
+
+def test_a_package_that_fails_harms_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "broken-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[hnlpu.families]\nbroken = no_such_module:FAMILY\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "llama" in find_family("llama").model_types
+    with pytest.raises(InvalidInput, match=r"entry point broken .* cannot be loaded .*package"):
+        find_family("elman")

@@ -16,6 +16,7 @@ from hnlpu.silicon.place import (
     chip_grid,
     cut,
     fewest_chips,
+    head_groups,
     make_target,
     place,
     placement_facts,
@@ -39,12 +40,12 @@ def test_every_weight_lies_on_one_chip_and_the_router_on_all(
     architecture: Architecture, chips: int
 ) -> None:
     try:
-        grid = chip_grid(architecture, chips)
+        grid = chip_grid(matrix_shapes(architecture), chips)
     except DoesNotFit:
         assume(False)
     assert grid[0] * grid[1] == chips
     for shape in matrix_shapes(architecture):
-        slices = list(cut(shape, architecture, grid))
+        slices = list(cut(shape, head_groups(matrix_shapes(architecture)), grid))
         copies = chips if shape.role == "router" else 1
         assert (times_held(shape, slices) == copies).all(), shape.name
         assert all(0 <= part.chip < chips for part in slices)
@@ -59,13 +60,13 @@ def test_every_weight_lies_on_one_chip_and_the_router_on_all(
 def test_attention_stays_with_its_heads(architecture: Architecture, chips: int) -> None:
     """A column of chips has the query heads of its key/value heads, and their inputs of O."""
     try:
-        rows, columns = chip_grid(architecture, chips)
+        rows, columns = chip_grid(matrix_shapes(architecture), chips)
     except DoesNotFit:
         assume(False)
     shapes = {shape.name.rsplit(".")[-1]: shape for shape in matrix_shapes(architecture)}
     a, held = architecture, {}
     for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
-        for part in cut(shapes[name], architecture, (rows, columns)):
+        for part in cut(shapes[name], head_groups(shapes.values()), (rows, columns)):
             held[name, part.chip] = part
     width = a.num_attention_heads // a.num_key_value_heads
     for column in range(columns):
@@ -81,9 +82,12 @@ def test_attention_stays_with_its_heads(architecture: Architecture, chips: int) 
 
 def test_gpt_oss_120b_lies_on_16_chips_as_in_the_paper() -> None:
     """HNLPU paper, arXiv 2508.16151: heads by columns, experts 8 a chip, all else evenly."""
-    grid = chip_grid(G120, 16)
+    grid = chip_grid(matrix_shapes(G120), 16)
     assert grid == (4, 4)
-    of = {shape.name: list(cut(shape, G120, grid)) for shape in matrix_shapes(G120)}
+    of = {
+        shape.name: list(cut(shape, head_groups(matrix_shapes(G120)), grid))
+        for shape in matrix_shapes(G120)
+    }
     prefix = "model.layers.0.self_attn."
 
     def sizes(name: str) -> set[tuple[int, int]]:
@@ -104,7 +108,12 @@ def test_gpt_oss_120b_lies_on_16_chips_as_in_the_paper() -> None:
 def test_by_the_papers_area_gpt_oss_120b_needs_16_chips_and_no_fewer() -> None:
     target = make_target(chips=16)
     embeddings = embeddings_of(G120)
-    facts = placement_facts(G120, embeddings, place(G120, embeddings, target), target.technology)
+    facts = placement_facts(
+        matrix_shapes(G120),
+        embeddings,
+        place(matrix_shapes(G120), embeddings, target),
+        target.technology,
+    )
     assert facts.chips_by_published == 16
     # table 1 of the paper: 573.16 mm2 of arrays a chip
     assert facts.array_area_by_published_mm2 == pytest.approx(573.16, rel=0.01)
@@ -117,18 +126,18 @@ def test_by_the_papers_area_gpt_oss_120b_needs_16_chips_and_no_fewer() -> None:
 
 def test_as_few_chips_as_hold_the_model() -> None:
     embeddings, target = embeddings_of(G120), make_target()
-    needed = fewest_chips(G120, embeddings, target)
-    placement = place(G120, embeddings, target)
+    needed = fewest_chips(matrix_shapes(G120), embeddings, target)
+    placement = place(matrix_shapes(G120), embeddings, target)
     assert placement.chips == needed
-    assert placement_facts(G120, embeddings, placement, target.technology).fits
+    assert placement_facts(matrix_shapes(G120), embeddings, placement, target.technology).fits
     for fewer in range(max(1, needed - 6), needed):
         try:
-            on_fewer = place(G120, embeddings, make_target(chips=fewer))
+            on_fewer = place(matrix_shapes(G120), embeddings, make_target(chips=fewer))
         except DoesNotFit:
             continue
         rows, columns = on_fewer.grid
         narrow = max(rows, columns) > 4 * min(rows, columns)
-        facts = placement_facts(G120, embeddings, on_fewer, target.technology)
+        facts = placement_facts(matrix_shapes(G120), embeddings, on_fewer, target.technology)
         assert narrow or not facts.fits
 
 
@@ -138,12 +147,12 @@ def test_chips_that_make_no_grid_are_refused_with_what_would() -> None:
     with pytest.raises(
         DoesNotFit, match=r"3 chips make no grid .* at most 2 columns .* of 2 chips"
     ):
-        chip_grid(tiny, 3)
+        chip_grid(matrix_shapes(tiny), 3)
 
 
 def _makes_grid(architecture: Architecture, chips: int) -> bool:
     try:
-        chip_grid(architecture, chips)
+        chip_grid(matrix_shapes(architecture), chips)
     except DoesNotFit:
         return False
     return True

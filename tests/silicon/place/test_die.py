@@ -99,9 +99,9 @@ def test_facts_are_what_counting_tiles_gives(scheme: str, chips: int) -> None:
     architecture = architecture_of(layers=1, experts=6)
     target = make_target(chips=chips, scheme=scheme, bank=2)
     embeddings = embeddings_of(architecture, digits=2, tracks=20)
-    placement = place(architecture, embeddings, target)
+    placement = place(matrix_shapes(architecture), embeddings, target)
     t = target.technology
-    facts = placement_facts(architecture, embeddings, placement, t)
+    facts = placement_facts(matrix_shapes(architecture), embeddings, placement, t)
     of_chip = [list(chip_tiles(placement, t.array, chip)) for chip in range(chips)]
     areas = [areas_by_tiles(t, tiles) for tiles in of_chip]
     digits = [sum(tile.shape.weights for tile in tiles) for tiles in of_chip]
@@ -141,8 +141,8 @@ def test_what_does_not_fit_says_by_how_much_and_what_would_do() -> None:
     architecture = architecture_of(**GPT_OSS_120B)
     embeddings = embeddings_of(architecture)
     target = make_target(chips=4)
-    placement = place(architecture, embeddings, target)
-    facts = placement_facts(architecture, embeddings, placement, target.technology)
+    placement = place(matrix_shapes(architecture), embeddings, target)
+    facts = placement_facts(matrix_shapes(architecture), embeddings, placement, target.technology)
     assert not facts.fits
     assert facts.chips_needed is not None
     assert facts.chips_needed > 4
@@ -150,8 +150,8 @@ def test_what_does_not_fit_says_by_how_much_and_what_would_do() -> None:
     text = facts.verdict()
     assert text.startswith("does not fit: arrays need ")
     assert f"({times:.2f} times); {facts.chips_needed} of chips would do" in text
-    enough = place(architecture, embeddings, make_target(chips=facts.chips_needed))
-    assert placement_facts(architecture, embeddings, enough, target.technology).fits
+    enough = place(matrix_shapes(architecture), embeddings, make_target(chips=facts.chips_needed))
+    assert placement_facts(matrix_shapes(architecture), embeddings, enough, target.technology).fits
 
 
 def test_a_model_that_no_number_of_chips_holds_is_refused() -> None:
@@ -163,11 +163,14 @@ def test_a_model_that_no_number_of_chips_holds_is_refused() -> None:
     with pytest.raises(
         DoesNotFit, match=r"do not fit the 0.01 mm2 .* however many chips; .*--chips"
     ):
-        place(architecture, embeddings, target)
+        place(matrix_shapes(architecture), embeddings, target)
     # but it is placed where the user says so, and told not to fit
     forced = dataclasses.replace(target, chips=1)
     facts = placement_facts(
-        architecture, embeddings, place(architecture, embeddings, forced), tiny_die
+        matrix_shapes(architecture),
+        embeddings,
+        place(matrix_shapes(architecture), embeddings, forced),
+        tiny_die,
     )
     assert facts.chips_needed is None
     assert "no number of chips would do" in facts.verdict()
@@ -185,9 +188,11 @@ def test_more_tracks_make_more_chips_needed() -> None:
     target = make_target(chips=16, scheme="regions")
     needed = []
     for tracks in (20, 60):
-        placement = place(architecture, embeddings_of(architecture, tracks=tracks), target)
+        placement = place(
+            matrix_shapes(architecture), embeddings_of(architecture, tracks=tracks), target
+        )
         bare = embeddings_of(architecture)
-        facts = placement_facts(architecture, bare, placement, target.technology)
+        facts = placement_facts(matrix_shapes(architecture), bare, placement, target.technology)
         needed.append((facts.chips_needed, facts.array_area_mm2))
     assert needed[0] < needed[1]
     assert needed[0][0] is not None

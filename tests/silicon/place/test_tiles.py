@@ -138,7 +138,7 @@ def test_arrays_are_of_the_kind_that_the_weights_ask_for() -> None:
     architecture = architecture_of(experts=5)
     target = make_target(chips=1, bank=2, scheme="regions", group=4)
     embeddings = embeddings_of(architecture, digits=2, spread=3, tracks=24)
-    arrays = list(chip_arrays(place(architecture, embeddings, target), 0))
+    arrays = list(chip_arrays(place(matrix_shapes(architecture), embeddings, target), 0))
     experts = [array for array in arrays if array.matrix.endswith("layers.0.mlp.experts.down_proj")]
     assert [array.members for array in experts] == [(0, 2), (2, 4), (4, 5)]
     names = {array.kind.name for array in arrays}

@@ -18,7 +18,6 @@ from hnlpu.errors import (
     MalformedNetwork,
     UnsupportedArchitecture,
 )
-from hnlpu.model.checkpoint import architecture_network
 from hnlpu.model.families import network_of
 from hnlpu.model.network import Network, check, load
 from hnlpu.silicon.hardwire import MANIFEST, Build, open_build
@@ -71,7 +70,7 @@ def build_subject(build: Build) -> Subject:
         name: f"{len(matrix.digits)} digit{'s' * (len(matrix.digits) != 1)}"
         for name, matrix in manifest.matrices.items()
     }
-    return Subject(architecture_network(manifest.architecture), build.directory.name, notes)
+    return Subject(build.network, build.directory.name, notes)
 
 
 def _config_network(path: Path) -> Network:

@@ -47,6 +47,7 @@ def report(
     """
     clock = Stopwatch()
     build = open_build(directory)
+    build.gpt_oss("hnlpu report")
     path = _output_path(build.directory, output)
     with _reserved(path) as aside:
         with clock.step("reading the build"):

@@ -88,7 +88,7 @@ def _placed(build: Build) -> str:
     """Chips, arrays and whether they fit."""
     manifest = build.manifest
     embeddings = {name: record.embedding for name, record in manifest.matrices.items()}
-    facts = placement_facts(build.architecture, embeddings, manifest.placement, manifest.technology)
+    facts = placement_facts(build.matrices(), embeddings, manifest.placement, manifest.technology)
     rows, columns = facts.grid
     chips = "one chip" if facts.chips == 1 else f"{facts.chips} chips ({rows} by {columns})"
     return (

@@ -9,7 +9,7 @@ from hnlpu.arithmetic import golden
 from hnlpu.arithmetic.mx import unpack
 from hnlpu.model.checkpoint import MatrixShape
 from hnlpu.run.emulate import ways_to_sum
-from hnlpu.silicon.hardwire import Build
+from hnlpu.silicon.hardwire import Build, member_word
 
 
 def sample_activations(
@@ -48,7 +48,7 @@ def check_samples(
         codes = [unpack(d.codes[row]).tolist() for d in part.digits]
         exponents = [d.exponents[row].tolist() for d in part.digits]
         where = f"{build.directory / build.manifest.matrices[shape.name].file}: {shape.name}, "
-        where += f"expert {index}, " if shape.role == "experts" else ""
+        where += f"{member_word(shape)} {index}, " if shape.bank else ""
         where += f"row {start + row}"
         base = golden.row_exponent(codes, exponents)
         if base is not None and base != int(part.row_exponents[row]):

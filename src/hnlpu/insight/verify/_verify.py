@@ -27,7 +27,7 @@ from hnlpu.insight.verify._check import Check, collect
 from hnlpu.insight.verify._masks import check_masks
 from hnlpu.insight.verify._rtl import check_all_rtl, check_rtl
 from hnlpu.insight.verify._weights import check_kept, check_matrix
-from hnlpu.model.checkpoint import Model, read_model
+from hnlpu.model.checkpoint import Model, ModelFacts, read_model, read_network_model
 from hnlpu.run.emulate import one_blas_thread
 from hnlpu.silicon.hardwire import (
     MANIFEST,
@@ -120,7 +120,7 @@ def verify(
         else:
             checks.append(Check("source", 0, "files", (), why_not))
         same = model
-        if model is not None and model.architecture != build.architecture:
+        if model is not None and model.architecture != build.facts:
             same, why_not = None, "the checkpoint is of another architecture"
         checks.append(_check_weights(build, same, why_not, pool, progress))
         if same is not None:
@@ -172,14 +172,21 @@ def _check_files(
 def _find_checkpoint(build: Build, given: str | Path | None) -> tuple[Model | None, str | None]:
     """The checkpoint to compare with, or why there is none."""
     if given is not None:
-        return read_model(absolute(given)), None
+        return _read_as(build, absolute(given)), None
     log = read_log(build.directory, file_sha256(build.directory / MANIFEST))
     if log is None:
         return None, "no checkpoint given and no build log to find it by; add --checkpoint"
     try:
-        return read_model(Path(log.checkpoint)), None
+        return _read_as(build, Path(log.checkpoint)), None
     except HnlpuError as error:
         return None, f"the checkpoint of the build's log cannot be read ({error}); add --checkpoint"
+
+
+def _read_as(build: Build, directory: Path) -> Model:
+    """A checkpoint by the network of the build, which needs no family; raises as `read_model`."""
+    if isinstance(build.facts, ModelFacts) and (directory / "config.json").is_file():
+        return read_network_model(directory, build.facts, build.network)
+    return read_model(directory)
 
 
 def _check_source(

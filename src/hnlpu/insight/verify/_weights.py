@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +17,14 @@ import numpy.typing as npt
 from hnlpu._njit import njit
 from hnlpu.arithmetic import golden
 from hnlpu.arithmetic.mx import dequantize
-from hnlpu.model.checkpoint import Matrix, MatrixShape, Model, StoredTensor
+from hnlpu.model.checkpoint import Kept, MatrixShape, Model, StoredMatrix, StoredTensor, pieces
 from hnlpu.silicon.hardwire import (
     Build,
     Digit,
     HardwiredMatrix,
     MatrixRecord,
     Tally,
+    member_word,
     row_facts,
     tiles,
 )
@@ -131,7 +133,7 @@ def _first_bad_exponent(values: Float64, exponents: UInt8, lowest: Int64) -> int
 
 
 def check_matrix(
-    build: Build, matrix: Matrix | None, shape: MatrixShape
+    build: Build, matrix: StoredMatrix | None, shape: MatrixShape
 ) -> Iterator[tuple[int, str | None]]:
     """(weights checked, problem or None) for every piece of one matrix.
 
@@ -162,7 +164,7 @@ def check_matrix(
         tally.add(metal.digits, facts, weights, error)
         if problem is not None:
             sound = False
-            where = f"{shape.name}" + (f" expert {index}" if shape.role == "experts" else "")
+            where = shape.name + (f" {member_word(shape)} {index}" if shape.bank else "")
             problem = f"{build.directory / record.file}: {where}, rows from {rows.start}: {problem}"
         yield (rows.stop - rows.start) * shape.columns, problem
     if sound:
@@ -235,7 +237,17 @@ def check_kept(build: Build, model: Model) -> Iterator[tuple[str, str | None]]:
             yield name, _same(build, matrix.bias_tensor, build.tensors[f"{name}.bias"])
 
 
-def _same(build: Build, stored: StoredTensor, kept: StoredTensor) -> str | None:
-    if all(np.array_equal(stored.map()[rows], kept.map()[rows]) for rows in stored.pieces()):
+def _equal_bits(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
+    """Whether two arrays of one type hold the same bits: 0 and -0 differ."""
+    return np.ascontiguousarray(a).tobytes() == np.ascontiguousarray(b).tobytes()
+
+
+def _same(build: Build, stored: Kept, kept: StoredTensor) -> str | None:
+    shape = stored.shape or (1,)  # a single number is a row of one
+    alike = (stored.dtype, stored.shape) == (kept.dtype, kept.shape)
+    if alike and all(
+        _equal_bits(*(each.map().reshape(shape)[rows] for each in (stored, kept)))
+        for rows in pieces(shape)
+    ):
         return None
     return f"{build.directory}: {kept.name} differs from the checkpoint"

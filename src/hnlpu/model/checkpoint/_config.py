@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.errors import CheckpointNotFound, InvalidConfig, UnsupportedArchitecture
-from hnlpu.model.families import SIZE_LIMIT, Rope
+from hnlpu.model.families import SIZE_LIMIT, Rope, families, refusal
 
 SUPPORTED = ("gpt_oss",)
 SIZE_OF_FILE_LIMIT = 2**20
@@ -95,18 +95,20 @@ class Architecture(BaseModel):
         return self.sliding_window if self.layer_types[layer] == "sliding_attention" else None
 
 
-def read_architecture(directory: Path) -> Architecture:
-    """Read and check `directory`/config.json.
+def read_architecture(directory: Path, what: str = "this") -> Architecture:
+    """Read and check `directory`/config.json of gpt-oss, for `what` knows no other family.
 
     Raises CheckpointNotFound, UnsupportedArchitecture or InvalidConfig.
     """
     path = directory / "config.json"
-    values = _read_object(path)
+    values = read_settings(path)
     if values is None:
         raise CheckpointNotFound(
             f"{directory}: no config.json; give the folder of a gpt-oss checkpoint"
         )
     kind = values.get("model_type")
+    if isinstance(kind, str) and kind not in SUPPORTED and kind in families():
+        raise refusal(path, kind, what)
     if kind not in SUPPORTED:
         raise UnsupportedArchitecture(
             f"{path}: model_type is {kind!r}; supported: {', '.join(SUPPORTED)}"
@@ -115,7 +117,7 @@ def read_architecture(directory: Path) -> Architecture:
         raise UnsupportedArchitecture(
             f"{path}: hidden_act is {values['hidden_act']!r}; supported: silu"
         )
-    generation = _read_object(directory / "generation_config.json")
+    generation = read_settings(directory / "generation_config.json")
     if generation and generation.get("eos_token_id") is not None:
         # where both files name end tokens, this one is for generating (as in transformers)
         values["eos_token_id"] = generation["eos_token_id"]
@@ -127,7 +129,7 @@ def read_architecture(directory: Path) -> Architecture:
         raise InvalidConfig(f"{path}: {error}") from None
 
 
-def _read_object(path: Path) -> dict[str, Any] | None:
+def read_settings(path: Path) -> dict[str, Any] | None:
     """The JSON object in a settings file, or None without the file; raises InvalidConfig."""
     try:
         size = path.stat().st_size

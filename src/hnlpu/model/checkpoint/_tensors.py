@@ -28,7 +28,12 @@ SINGLE = "model.safetensors"
 INDEX_LIMIT = 64 * 2**20
 PIECE = 2**22  # elements
 LONGEST_NAME = 255  # bytes of a file's name that file systems take
-_DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype(np.uint8), "BF16": np.dtype("<u2")}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "U8": np.dtype(np.uint8), "BF16": np.dtype("<u2"), "F16": np.dtype("<f2"),
+    "F32": np.dtype("<f4"),
+}  # fmt: skip
+FLOATS = ("BF16", "F16", "F32")
+"""Formats of numbers that are read; each of them is exact in float32."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class StoredTensor:
     offset: int
 
     def map(self) -> npt.NDArray[Any]:
-        """Read-only array on the file itself: uint8 for U8, the raw uint16 for BF16."""
+        """Read-only array on the file itself; bfloat16, which NumPy lacks, as its bits in uint16."""
         if 0 in self.shape:
             return np.empty(self.shape, _DTYPES[self.dtype])
         mapped = np.memmap(self.file, _DTYPES[self.dtype], "r", self.offset, self.shape)
@@ -50,13 +55,18 @@ class StoredTensor:
         return plain
 
     def pieces(self) -> Iterator[slice]:
-        """Slices of the first dimension, each of about `PIECE` elements.
+        """`pieces` of its shape."""
+        return pieces(self.shape)
 
-        Map anew for every piece: pages of a mapping stay in memory as long as it does.
-        """
-        step = max(1, PIECE // max(1, math.prod(self.shape[1:])))
-        for start in range(0, self.shape[0], step):
-            yield slice(start, min(start + step, self.shape[0]))
+
+def pieces(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Slices of the first dimension of a tensor, each of about `PIECE` elements.
+
+    Map anew for every piece: pages of a mapping stay in memory as long as it does.
+    """
+    step = max(1, PIECE // max(1, math.prod(shape[1:])))
+    for start in range(0, shape[0], step):
+        yield slice(start, min(start + step, shape[0]))
 
 
 class StoredRows:
@@ -93,6 +103,13 @@ class StoredRows:
 def bfloat16_to_float32(raw: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
     """Exact widening of bfloat16 bit patterns, any shape."""
     return (raw.astype(np.uint32) << 16).view(np.float32)
+
+
+def to_float32(raw: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Numbers as `StoredTensor.map` gives them, exactly: bits of bfloat16, float16 or float32."""
+    if raw.dtype == np.uint16:
+        return bfloat16_to_float32(raw)
+    return raw.astype(np.float32, copy=False)
 
 
 def read_header(

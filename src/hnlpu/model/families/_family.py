@@ -48,7 +48,11 @@ def open_family(path: Path) -> Family[Any]:
 
 
 def families() -> dict[str, Family[Any]]:
-    """All families by the model types that they name."""
+    """All families by the model types that they name; raises InvalidInput for one that fails."""
+    return _installed() | _ours()  # ours are not replaced in silence
+
+
+def _ours() -> dict[str, Family[Any]]:
     package = __name__.rpartition(".")[0]
     folder = import_module(package).__path__
     found: dict[str, Family[Any]] = {}
@@ -56,18 +60,34 @@ def families() -> dict[str, Family[Any]]:
         if not module.name.startswith("_"):
             family: Family[Any] = import_module(f"{package}.{module.name}").FAMILY
             found.update(dict.fromkeys(family.model_types, family))
+    return found
+
+
+def _installed() -> dict[str, Family[Any]]:
+    found: dict[str, Family[Any]] = {}
     for entry in entry_points(group=GROUP):
-        family = entry.load()
+        try:
+            family = entry.load()
+        except Exception as error:  # whatever a package raises
+            raise InvalidInput(
+                f"entry point {entry.name} of {GROUP}: {entry.value} cannot be loaded "
+                f"({type(error).__name__}: {error}); repair or remove its package"
+            ) from error
         if not isinstance(family, Family):
             raise InvalidInput(f"entry point {entry.name} of {GROUP}: {entry.value} is no Family")
         for model_type in family.model_types:
-            found.setdefault(model_type, family)  # ours are not replaced in silence
+            found.setdefault(model_type, family)
     return found
 
 
 def find_family(model_type: object) -> Family[Any]:
-    """The family that names `model_type`; raises UnsupportedArchitecture."""
-    known = families()
+    """The family that names `model_type`; raises UnsupportedArchitecture.
+
+    Packages are asked only for what we do not have: one that fails does no harm to the others.
+    """
+    known = _ours()
+    if not isinstance(model_type, str) or model_type not in known:
+        known = families()
     if not isinstance(model_type, str) or model_type not in known:
         raise UnsupportedArchitecture(
             f"model_type is {brief(model_type)}; supported: {', '.join(sorted(known))}"

@@ -7,6 +7,7 @@ from hnlpu.run.emulate._chip_weights import ChipWeights
 from hnlpu.run.emulate._constants import FloatConstants
 from hnlpu.run.emulate._experts import mixture_of_experts
 from hnlpu.run.emulate._fused import FUSED
+from hnlpu.run.emulate._interpreted import InterpretedModel, StatesCache
 from hnlpu.run.emulate._interpreter import Interpreter
 from hnlpu.run.emulate._language_model import (
     LanguageModel,
@@ -21,6 +22,7 @@ from hnlpu.run.emulate._language_model import (
 )
 from hnlpu.run.emulate._layers import CompiledLayers, PlainLayers, compiled_layers
 from hnlpu.run.emulate._network import Network
+from hnlpu.run.emulate._network_constants import HardwiredConstants, ModelConstants
 from hnlpu.run.emulate._projection import (
     integer_sums,
     project,
@@ -50,15 +52,19 @@ __all__ = [
     "CompiledLayers",
     "FloatConstants",
     "FloatWeights",
+    "HardwiredConstants",
     "HardwiredWeights",
+    "InterpretedModel",
     "Interpreter",
     "KeyValueCache",
     "LanguageModel",
+    "ModelConstants",
     "Network",
     "Numerics",
     "PlainLayers",
     "Score",
     "States",
+    "StatesCache",
     "Token",
     "Tokenizer",
     "Transformer",

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.arithmetic.fixed_point import FRACTION, Random, chip_sample, inverse_temperature
-from hnlpu.model.checkpoint import FINAL_NORM, UNEMBEDDING
+from hnlpu.model.checkpoint import FINAL_NORM, UNEMBEDDING, Architecture
 from hnlpu.run.emulate._cache import ChipCache
 from hnlpu.run.emulate._chip_unit import ChipUnit
 from hnlpu.run.emulate._chip_weights import ChipWeights
@@ -28,6 +28,8 @@ class ChipTransformer(Network[ChipCache, np.int64]):
     Raises NotFinite for a parameter that is NaN or infinite, and InvalidInput for a model that
     the vector unit cannot compute.
     """
+
+    architecture: Architecture
 
     def __init__(self, build: Build):
         self.weights = ChipWeights(build)

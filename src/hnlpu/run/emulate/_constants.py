@@ -17,7 +17,7 @@ Float32 = npt.NDArray[np.float32]
 
 
 @njit(cache=True, nogil=True)
-def _project(weights: Float32, x: Float32) -> Float32:
+def project_in_order(weights: Float32, x: Float32) -> Float32:
     """Sums [rows of x, rows] in float64, in the order of the columns, rounded once."""
     tokens, n = x.shape
     out = np.empty((tokens, len(weights)), np.float32)
@@ -58,7 +58,7 @@ class FloatConstants:
     def project(self, name: str, x: Activations, index: int = 0) -> Float32:
         """Matrix `name` (member `index`) times x, plus bias: [rows of x, rows]."""
         assert x.values is not None
-        y = _project(self._matrices[name][index], x.values)
+        y = project_in_order(self._matrices[name][index], x.values)
         return y + self._biases[name][index] if name in self._biases else y
 
     def parameter(self, name: str) -> Float32:

@@ -13,9 +13,12 @@ import numpy.typing as npt
 
 from hnlpu._paths import absolute
 from hnlpu.errors import InvalidInput
-from hnlpu.model.checkpoint import read_model
+from hnlpu.model.checkpoint import Architecture, read_model
+from hnlpu.model.families import Family
 from hnlpu.run.emulate._chip_transformer import ChipTransformer
+from hnlpu.run.emulate._interpreted import InterpretedModel
 from hnlpu.run.emulate._network import Network, Sampler
+from hnlpu.run.emulate._network_constants import HardwiredConstants, ModelConstants
 from hnlpu.run.emulate._sampling import best_tokens
 from hnlpu.run.emulate._threads import in_parallel, one_blas_thread
 from hnlpu.run.emulate._tokenizer import Tokenizer
@@ -210,16 +213,23 @@ def score_windows(n: int, limit: int) -> Iterator[_Window]:
 
 
 def open_language_model(
-    directory: str | Path, *, float_activations: bool = False, numerics: Numerics = "float"
+    directory: str | Path,
+    *,
+    float_activations: bool = False,
+    numerics: Numerics = "float",
+    family: Family[Any] | None = None,
 ) -> LanguageModel:
     """The hardwired model of a build directory, or the float model of a checkpoint's.
 
-    `numerics` are those of everything but the matrices; a checkpoint has float alone.  Raises
+    `numerics` are those of everything but the matrices; a checkpoint has float alone, and `family`
+    stands in for the one that its config finds; a build says its own.  Raises
     the errors of `open_build` or `read_model` and `hardwired`, and InvalidInput when
     `float_activations` or chip numerics are asked of a checkpoint.
     """
     folder = absolute(directory)
     if (folder / MANIFEST).exists() or not (folder / "config.json").exists():
+        if family is not None:
+            raise InvalidInput(f"{folder}: a build says its own family; leave the family out")
         return hardwired(open_build(folder), float_activations=float_activations, numerics=numerics)
     if float_activations:
         raise InvalidInput(f"{folder}: is a checkpoint, whose activations are float already")
@@ -228,7 +238,7 @@ def open_language_model(
             f"{folder}: is a checkpoint, which has float numerics; give a build "
             "(hnlpu build makes one)"
         )
-    return float_model(folder)
+    return float_model(folder, family)
 
 
 def hardwired(
@@ -236,18 +246,23 @@ def hardwired(
 ) -> LanguageModel:
     """The language model that a build hardwires.
 
-    Raises InvalidInput for numerics that do not exist or do not go with float activations, and
-    NotFinite for a parameter that chip numerics cannot express.
+    gpt-oss has code of its own; networks of other families are interpreted.  Raises InvalidInput for
+    numerics that do not exist or do not go with float activations, UnsupportedArchitecture for chip
+    numerics of families that have none, and NotFinite for a parameter that chip numerics cannot express.
     """
     if numerics not in get_args(Numerics):
         raise InvalidInput(f"numerics {numerics!r}: must be {' or '.join(get_args(Numerics))}")
     if numerics == "chip" and float_activations:
         raise InvalidInput("chip numerics have integer activations; leave out float activations")
-    transformer: Network[Any, Any] = (
-        ChipTransformer(build)
-        if numerics == "chip"
-        else Transformer(HardwiredWeights(build, float_activations))
-    )
+    transformer: Network[Any, Any]
+    if numerics == "chip":
+        build.gpt_oss("chip numerics")
+        transformer = ChipTransformer(build)
+    elif isinstance(build.facts, Architecture):
+        transformer = Transformer(HardwiredWeights(build, float_activations))
+    else:
+        constants = HardwiredConstants(build, float_activations)
+        transformer = InterpretedModel(build.network, build.facts, constants, build.directory)
     return LanguageModel(transformer, Tokenizer(build.directory), build.directory)
 
 
@@ -264,7 +279,13 @@ def chip_tokens(
     return [token.id for token in new]
 
 
-def float_model(checkpoint: Path) -> LanguageModel:
-    """The unquantised model of a checkpoint folder in float32."""
-    transformer = Transformer(FloatWeights(read_model(checkpoint)))
+def float_model(checkpoint: Path, family: Family[Any] | None = None) -> LanguageModel:
+    """The unquantised model of a checkpoint folder in float32; raises what `read_model` does."""
+    model = read_model(checkpoint, family)
+    transformer: Network[Any, Any]
+    if isinstance(model.architecture, Architecture):
+        transformer = Transformer(FloatWeights(model))
+    else:
+        constants = ModelConstants(model)
+        transformer = InterpretedModel(model.network, model.architecture, constants, checkpoint)
     return LanguageModel(transformer, Tokenizer(checkpoint), checkpoint)

@@ -7,17 +7,30 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from hnlpu.errors import InvalidInput
-from hnlpu.model.checkpoint import Architecture
-from hnlpu.run.emulate._cache import KeyValueCache
+from hnlpu.model.checkpoint import Architecture, ModelFacts
 from hnlpu.run.emulate._unit import Number
 
-Cache = TypeVar("Cache", bound=KeyValueCache)
+
+class Memory(Protocol):
+    """What one sequence keeps: keys and values, or the states of a network."""
+
+    @property
+    def length(self) -> int:
+        """Positions that were taken in."""
+        ...
+
+    def reserve(self, positions: int) -> None:
+        """Make room for `positions` in all."""
+        ...
+
+
+Cache = TypeVar("Cache", bound=Memory)
 Tokens = npt.NDArray[np.int64]
 Sampler = Callable[[npt.NDArray[Any]], int]
 """Logits [vocabulary] into the next token; holds the state of its generator."""
@@ -27,9 +40,9 @@ LOGITS_AT_ONCE = 2**22  # logits of a long prompt are made in pieces of this man
 
 
 class Network(ABC, Generic[Cache, Number]):
-    """A transformer that holds no state of any sequence."""
+    """A model that holds no state of any sequence."""
 
-    architecture: Architecture
+    architecture: Architecture | ModelFacts
 
     @abstractmethod
     def new_cache(self) -> Cache:

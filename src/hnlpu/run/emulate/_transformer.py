@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.errors import NotFinite
-from hnlpu.model.checkpoint import FINAL_NORM, UNEMBEDDING
+from hnlpu.model.checkpoint import FINAL_NORM, UNEMBEDDING, Architecture
 from hnlpu.run.emulate import _vector_unit as vector_unit
 from hnlpu.run.emulate._cache import KeyValueCache
 from hnlpu.run.emulate._float_unit import FloatUnit
@@ -32,6 +32,8 @@ def _overflow_is_no_news() -> AbstractContextManager[None]:
 
 class Transformer(Network[KeyValueCache, np.float32]):
     """The model over `weights`; holds no state of any sequence."""
+
+    architecture: Architecture
 
     def __init__(self, weights: Weights[np.float32]):
         self.weights = weights

@@ -227,7 +227,8 @@ class FloatWeights:
     """The checkpoint's own values in float32, nothing rounded: the baseline."""
 
     def __init__(self, model: Model):
-        self._model = model
+        assert isinstance(model.architecture, Architecture)
+        self._model, self._architecture = model, model.architecture
         self._embedding = model.vectors[EMBEDDING].map()
         self._unpacked = _Unpacked(model.architecture)
         self._biases = {name: matrix.bias() for name, matrix in model.matrices.items()}
@@ -235,7 +236,7 @@ class FloatWeights:
     @property
     def architecture(self) -> Architecture:
         """Hyper-parameters."""
-        return self._model.architecture
+        return self._architecture
 
     def embed(self, tokens: npt.NDArray[np.int64]) -> Float32:
         """Rows of the embedding table: [tokens, hidden]."""

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hnlpu.errors import InvalidInput
+from hnlpu.model.checkpoint import ModelFacts
+from hnlpu.model.families import refusal
 from hnlpu.run.emulate import LanguageModel, Score, Token, score_windows
 from hnlpu.run.engine._adapter import read_adapter
 from hnlpu.run.engine._device import CPU
@@ -26,6 +28,10 @@ class Adapted:
         self.model = model
         self._adapter = None if adapter is None else NAME
         architecture = model.transformer.architecture
+        if isinstance(architecture, ModelFacts):
+            raise refusal(
+                model.directory, architecture.family, "the engine (serve, --device, --adapter)"
+            )
         found = {} if adapter is None else {NAME: read_adapter(adapter, architecture)}
         self._engine = Engine(model, Limits(sequences=8), found, device)
 

@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.errors import HnlpuError, InvalidInput, NotFinite
+from hnlpu.model.checkpoint import ModelFacts
+from hnlpu.model.families import refusal
 from hnlpu.run.emulate import LanguageModel, Transformer, one_blas_thread
 from hnlpu.run.engine._adapter import Adapter
 from hnlpu.run.engine._device import CPU, DeviceTransformer
@@ -88,6 +90,9 @@ class Engine:
         self.limits = limits or Limits()
         self.limits.check()
         transformer = model.transformer
+        if isinstance(transformer.architecture, ModelFacts):
+            family = transformer.architecture.family
+            raise refusal(model.directory, family, "the engine (serve, --device, --adapter)")
         if not isinstance(transformer, Transformer):
             raise InvalidInput(
                 f"{model.directory}: the engine computes in float numerics; leave out chip numerics"

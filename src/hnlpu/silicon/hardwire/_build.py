@@ -1,8 +1,9 @@
 """A checkpoint -> a build directory.
 
-weights/embedding.safetensors    embedding table and final norm, bfloat16
+weights/embedding.safetensors    embedding table and final norm: parameters of no layer
 weights/layer-007.safetensors    digits of the layer's matrices; norms, sinks, biases
-weights/unembedding.safetensors  digits of lm_head
+weights/unembedding.safetensors  digits of lm_head: matrices of no layer
+network.json                     what the model does, of families other than gpt-oss
 tokenizer.json, ...              as the checkpoint has them
 manifest.json                    everything else, and the digests
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import math
 import os
 import shutil
@@ -26,23 +28,25 @@ from hnlpu._paths import absolute
 from hnlpu._version import __version__
 from hnlpu.errors import DamagedBuild, InvalidInput, OutputExists, OutputFailed
 from hnlpu.model.checkpoint import (
-    EMBEDDING,
-    FINAL_NORM,
-    UNEMBEDDING,
+    Architecture,
     MatrixShape,
     Model,
     StoredTensor,
-    layer_prefix,
+    finite,
+    kept_parameters,
     locate,
-    matrix_shapes,
+    pieces,
     read_header,
     read_model,
 )
+from hnlpu.model.families import Family
+from hnlpu.model.network import dump
 from hnlpu.model.policy import Policy
 from hnlpu.silicon.hardwire._convert import Layout, convert, matrix_layout, stored_format
 from hnlpu.silicon.hardwire._log import BuildLog, machine, peak_memory_mb, write_log
 from hnlpu.silicon.hardwire._manifest import (
     MANIFEST,
+    NETWORK,
     FileRecord,
     Manifest,
     MatrixRecord,
@@ -76,17 +80,22 @@ class WeightFile:
 
 def weight_files(model: Model) -> Iterator[WeightFile]:
     """The weight files of a build, in the order in which data meets them."""
-    shapes = list(matrix_shapes(model.architecture))
-    yield WeightFile("weights/embedding.safetensors", (), (EMBEDDING, FINAL_NORM))
-    for layer in range(model.architecture.num_hidden_layers):
-        prefix = layer_prefix(layer) + "."
-        yield WeightFile(
-            f"weights/layer-{layer:03d}.safetensors",
-            tuple(s for s in shapes if s.layer == layer),
-            tuple(v for v in model.vectors if v.startswith(prefix)),
+    kept = kept_parameters(model.network)
+
+    def part(
+        name: str, layer: int | None, *, matrices: bool = True, vectors: bool = True
+    ) -> WeightFile:
+        return WeightFile(
+            f"weights/{name}.safetensors",
+            tuple(s for s in model.shapes() if matrices and s.layer == layer),
+            tuple(p.name for p in kept if vectors and p.block == layer),
         )
-    unembedding = tuple(s for s in shapes if s.name == UNEMBEDDING)
-    yield WeightFile("weights/unembedding.safetensors", unembedding, ())
+
+    yield part("embedding", None, matrices=False)
+    blocks = {s.layer for s in model.shapes()} | {p.block for p in kept}
+    for layer in sorted(block for block in blocks if block is not None):
+        yield part(f"layer-{layer:03d}", layer)
+    yield part("unembedding", None, vectors=False)
 
 
 def build(
@@ -96,10 +105,13 @@ def build(
     target: Target | None = None,
     *,
     revision: str | None = None,
+    family: Family[Any] | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Hardwire `checkpoint` (a folder or Hub id) into the build directory `out`, for `target`.
+
+    `family` stands in for the one that `model_type` of the config finds.
 
     `out` appears complete or not at all; a build there is replaced.  Returns
     its path.  Raises any HnlpuError; then nothing is left behind.
@@ -111,17 +123,17 @@ def build(
         raise InvalidInput(f"workers {workers}: must be at least 1")
     folder = absolute(out)
     check_output(folder)
-    model = read_model(locate(checkpoint, revision))
+    model = read_model(locate(checkpoint, revision), family)
     if folder == model.directory or folder in model.directory.parents:
         raise OutputExists(f"{folder}: is the checkpoint's own folder; choose another")
     if embed_in.chips is not None:
-        chip_grid(model.architecture, embed_in.chips)  # refused before the work, not after
+        chip_grid(model.shapes(), embed_in.chips)  # refused before the work, not after
     _check_space(folder, model, policy)
     files = list(weight_files(model))
     total = sum(file.weights for file in files)
     with staging(folder) as stage, ThreadPoolExecutor(workers) as pool:
         source = _hash_source(model, pool)
-        stage.resume_or_clear(_plan(source, policy))
+        stage.resume_or_clear(_plan(model, source, policy))
         done = 0
         entries: dict[str, dict[str, Any]] = {}
         # last first: the unembedding takes longest and would keep one worker busy at the end
@@ -142,6 +154,11 @@ def build(
             with stage.writing(path.name) as temporary:
                 shutil.copyfile(path, temporary)
             entries[path.name] = stage.finish(path.name, {})
+        described = not isinstance(model.architecture, Architecture)
+        if described:
+            with stage.writing(NETWORK) as temporary:
+                temporary.write_text(dump(model.network), "utf-8")
+            entries[NETWORK] = stage.finish(NETWORK, {})
         matrices = {
             name: MatrixRecord.model_validate(record)
             for entry in entries.values()
@@ -149,21 +166,21 @@ def build(
         }
         embeddings = {name: record.embedding for name, record in matrices.items()}
         manifest = Manifest(
-            schema_version=2,
+            schema_version=3 if described else 2,
             generator=f"hnlpu {__version__}",
             source=source,
             architecture=model.architecture,
             policy=policy,
             technology=embed_in.technology,
-            placement=place(model.architecture, embeddings, dataclasses.replace(embed_in, chips=1)),
+            placement=place(model.shapes(), embeddings, dataclasses.replace(embed_in, chips=1)),
             matrices=matrices,
             files={name: FileRecord(**entry["file"]) for name, entry in entries.items()},
         )
         if embed_in.scheme == "regions":
-            grown = Build(stage.folder, manifest, _tensors(stage.folder, manifest))
+            grown = Build(stage.folder, manifest, _tensors(stage.folder, manifest), model.network)
             placement = place_with_tracks(grown, embed_in, pool)
         else:
-            placement = place(model.architecture, embeddings, embed_in)
+            placement = place(model.shapes(), embeddings, embed_in)
         manifest = manifest.model_copy(update={"placement": placement})
         with stage.writing(MANIFEST) as temporary:
             temporary.write_bytes(encode_manifest(manifest))
@@ -191,12 +208,15 @@ def _tensors(folder: Path, manifest: Manifest) -> dict[str, StoredTensor]:
     return found
 
 
-def _plan(source: Source, policy: Policy) -> dict[str, Any]:
-    return {
+def _plan(model: Model, source: Source, policy: Policy) -> dict[str, Any]:
+    plan = {
         "generator": f"hnlpu {__version__}",
         "source": source.digest,
         "policy": policy.model_dump(mode="json"),
     }
+    if not isinstance(model.architecture, Architecture):  # a user's family may have changed
+        plan["network"] = hashlib.sha256(dump(model.network).encode()).hexdigest()
+    return plan
 
 
 def _hash_source(model: Model, pool: ThreadPoolExecutor) -> Source:
@@ -212,9 +232,10 @@ def _make_file(model: Model, policy: Policy, file: WeightFile, stage: Staging) -
     layout: Layout = {}
     formats = {s.name: stored_format(model.matrices[s.name], policy) for s in file.matrices}
     for name in file.vectors:
-        layout[name] = ("BF16", model.vectors[name].shape)
+        layout[name] = (model.vectors[name].dtype, model.vectors[name].shape)
     for shape in file.matrices:
-        layout |= matrix_layout(shape, 2 if formats[shape.name] == "mxfp4x2" else 1)
+        digits = 2 if formats[shape.name] == "mxfp4x2" else 1
+        layout |= matrix_layout(shape, digits, _bias_format(model, shape))
     records = {}
     with stage.writing(file.name) as temporary, SafetensorsWriter(temporary, layout) as writer:
         for name in file.vectors:
@@ -228,21 +249,32 @@ def _make_file(model: Model, policy: Policy, file: WeightFile, stage: Staging) -
 
 
 def _copy_vector(model: Model, name: str, writer: SafetensorsWriter) -> None:
-    """Copy a BF16 tensor, checking on the way that it is finite."""
+    """Copy a tensor that stays in memory, checking on the way that it is finite."""
     tensor = model.vectors[name]
-    width = math.prod(tensor.shape[1:])
-    for rows in tensor.pieces():
-        model.vector(name, rows)
-        writer.put(name, tensor.map()[rows], rows.start * width)
+    shape = tensor.shape or (1,)  # a single number is a row of one
+    width = math.prod(shape[1:])
+    for rows in pieces(shape):
+        raw = tensor.map().reshape(shape)[rows]
+        finite(tensor, raw)
+        writer.put(name, raw, rows.start * width)
+
+
+def _bias_format(model: Model, shape: MatrixShape) -> str:
+    bias = model.matrices[shape.name].bias_tensor
+    return "BF16" if bias is None else bias.dtype
 
 
 def _check_space(out: Path, model: Model, policy: Policy) -> None:
     """Refuse early when the disk cannot hold the build (at most; `auto` may need one digit)."""
     layouts = [
-        matrix_layout(shape, 1 if _surely_one_digit(model, policy, shape) else 2)
-        for shape in matrix_shapes(model.architecture)
+        matrix_layout(
+            shape,
+            1 if _surely_one_digit(model, policy, shape) else 2,
+            _bias_format(model, shape),
+        )
+        for shape in model.shapes()
     ]
-    layouts.append({name: ("BF16", tensor.shape) for name, tensor in model.vectors.items()})
+    layouts.append({name: (tensor.dtype, tensor.shape) for name, tensor in model.vectors.items()})
     needed = sum(layout_bytes(layout) for layout in layouts)
     partial = out.with_name(out.name + ".partial")
     with contextlib.suppress(OSError):  # what an interrupted run has written need not be again

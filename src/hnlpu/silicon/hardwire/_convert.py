@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hnlpu.arithmetic.mx import BLOCK, BYTES_PER_BLOCK, dequantize, quantize_digits
 from hnlpu.errors import ExponentSpread, NotFinite
-from hnlpu.model.checkpoint import Matrix, MatrixShape
+from hnlpu.model.checkpoint import MatrixShape, StoredMatrix
 from hnlpu.model.policy import Policy
 from hnlpu.silicon.hardwire._manifest import MatrixRecord
 from hnlpu.silicon.hardwire._matrix import LARGEST_SUM_BITS, Digit, RowFacts, row_facts
@@ -47,12 +47,17 @@ def bias_name(matrix: str) -> str:
 
 
 def stacked(shape: MatrixShape) -> tuple[int, ...]:
-    """Leading dimension of a matrix's tensors: the experts, or nothing."""
-    return (shape.count,) if shape.role == "experts" else ()
+    """Leading dimension of a matrix's tensors: members of a bank, or nothing."""
+    return (shape.count,) if shape.bank else ()
 
 
-def matrix_layout(shape: MatrixShape, digits: int) -> Layout:
-    """Names, dtypes and shapes of a matrix's tensors in a build."""
+def member_word(shape: MatrixShape) -> str:
+    """What one of a bank is called."""
+    return "expert" if shape.role == "experts" else "member"
+
+
+def matrix_layout(shape: MatrixShape, digits: int, bias: str = "BF16") -> Layout:
+    """Names, dtypes and shapes of a matrix's tensors in a build; `bias` is the biases' dtype."""
     lead, rows, blocks = stacked(shape), shape.rows, shape.columns // BLOCK
     layout: Layout = {}
     for d in range(digits):
@@ -60,7 +65,7 @@ def matrix_layout(shape: MatrixShape, digits: int) -> Layout:
         layout[exponents_name(shape.name, d)] = ("U8", (*lead, rows, blocks))
     layout[row_exponents_name(shape.name)] = ("U8", (*lead, rows))
     if shape.has_bias:
-        layout[bias_name(shape.name)] = ("BF16", (*lead, rows))
+        layout[bias_name(shape.name)] = (bias, (*lead, rows))
     return layout
 
 
@@ -72,7 +77,7 @@ def tiles(shape: MatrixShape, weights: int) -> Iterator[tuple[int, slice]]:
             yield index, slice(start, min(start + step, shape.rows))
 
 
-def stored_format(matrix: Matrix, policy: Policy) -> str:
+def stored_format(matrix: StoredMatrix, policy: Policy) -> str:
     """The format that `policy` gives this matrix: native, mxfp4 or mxfp4x2.
 
     For `auto` the matrix is read until a row is found that one digit cannot
@@ -90,7 +95,7 @@ def stored_format(matrix: Matrix, policy: Policy) -> str:
 
 
 def digits_of(
-    matrix: Matrix, fmt: str, policy: Policy, index: int, rows: slice
+    matrix: StoredMatrix, fmt: str, policy: Policy, index: int, rows: slice
 ) -> tuple[tuple[Digit, ...], npt.NDArray[np.float32] | None, npt.NDArray[np.float32] | None]:
     """Digits of some rows; for quantised ones also the weights and the error (else None)."""
     if fmt == "native":
@@ -101,7 +106,7 @@ def digits_of(
         weights = dequantize(codes, exponents)
         if not np.isfinite(weights).all():
             raise NotFinite(
-                f"{matrix.tensors[1].file}: {matrix.shape.name} holds weights beyond float32, "
+                f"{matrix.origin}: {matrix.shape.name} holds weights beyond float32, "
                 "which cannot be rounded; build without --requantize"
             )
         too_wide = row_facts((digit,)).spreads > policy.max_spread
@@ -118,7 +123,7 @@ def digits_of(
 
 
 def convert(
-    matrix: Matrix, fmt: str, policy: Policy, writer: SafetensorsWriter, file: str
+    matrix: StoredMatrix, fmt: str, policy: Policy, writer: SafetensorsWriter, file: str
 ) -> MatrixRecord:
     """Write all digits of `matrix` and return its record.
 
@@ -149,7 +154,7 @@ def _check_rows(
     shape: MatrixShape, facts: RowFacts, policy: Policy, index: int, rows: slice
 ) -> None:
     def where(row: int) -> str:
-        expert = f"expert {index}, " if shape.role == "experts" else ""
+        expert = f"{member_word(shape)} {index}, " if shape.bank else ""
         return f"{shape.name}: {expert}row {rows.start + row}"
 
     worst = int(np.argmax(facts.spreads))

@@ -10,18 +10,23 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from hnlpu.errors import DamagedBuild, NotABuild
-from hnlpu.model.checkpoint import Architecture, Role, first_problem
+from hnlpu.model.checkpoint import Architecture, ModelFacts, Role, first_problem
+from hnlpu.model.families import refusal
 from hnlpu.model.policy import Policy
 from hnlpu.silicon.place import Embedding, Placement
 from hnlpu.silicon.technology import Technology
 
 MANIFEST = "manifest.json"
-SCHEMA_VERSION = 2
+NETWORK = "network.json"
+"""The network of a build of any family but gpt-oss, as `hnlpu.model.network.dump` writes it."""
+SCHEMA_VERSION = 3
+"""The newest that is read: 2 is of gpt-oss, whose network follows from its architecture."""
+OLDEST_SCHEMA = 2
 _frozen = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -97,15 +102,39 @@ class Manifest(BaseModel):
 
     model_config = _frozen
 
-    schema_version: Literal[2]
+    schema_version: Literal[2, 3]
     generator: str
     source: Source
-    architecture: Architecture
+    architecture: Architecture | ModelFacts
     policy: Policy
     technology: Technology
     placement: Placement
     matrices: dict[str, MatrixRecord]
     files: dict[str, FileRecord]
+
+    @model_validator(mode="after")
+    def _of_its_version(self) -> Self:
+        described = isinstance(self.architecture, ModelFacts)
+        if described != (self.schema_version == SCHEMA_VERSION):
+            raise ValueError(f"schema version {self.schema_version} describes models otherwise")
+        if described != (NETWORK in self.files):
+            raise ValueError(f"{NETWORK} belongs to builds of schema version {SCHEMA_VERSION}")
+        return self
+
+    @property
+    def family(self) -> str:
+        """The family of the model."""
+        a = self.architecture
+        return a.family if isinstance(a, ModelFacts) else "gpt_oss"
+
+    def gpt_oss(self, directory: Path, what: str) -> Architecture:
+        """The architecture, for what reads that of gpt-oss alone; `what` does, as "hnlpu chip".
+
+        Raises UnsupportedArchitecture for a build of another family.
+        """
+        if isinstance(self.architecture, ModelFacts):
+            raise refusal(directory, self.family, what)
+        return self.architecture
 
 
 def source_digest(files: dict[str, str]) -> str:
@@ -143,10 +172,11 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         values = json.loads(raw)
         version = values.get("schema_version")
-        if isinstance(version, int) and version != SCHEMA_VERSION:
+        if isinstance(version, int) and not OLDEST_SCHEMA <= version <= SCHEMA_VERSION:
             remedy = "update hnlpu" if version > SCHEMA_VERSION else "build it again"
             raise DamagedBuild(
-                f"{path}: schema version {version}, this hnlpu reads {SCHEMA_VERSION}; {remedy}"
+                f"{path}: schema version {version}, this hnlpu reads {OLDEST_SCHEMA} and "
+                f"{SCHEMA_VERSION}; {remedy}"
             )
         stated = values.pop("manifest_sha256", None)
         manifest = Manifest.model_validate(values)

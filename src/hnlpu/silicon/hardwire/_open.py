@@ -11,16 +11,20 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu._paths import absolute
-from hnlpu.errors import DamagedBuild
+from hnlpu.errors import DamagedBuild, InvalidData, MalformedNetwork
 from hnlpu.model.checkpoint import (
+    FLOATS,
     Architecture,
     MatrixShape,
+    ModelFacts,
     StoredTensor,
-    bfloat16_to_float32,
-    matrix_shapes,
+    gpt_oss_network,
+    kept_parameters,
     read_header,
-    vector_shapes,
+    shapes_of,
+    to_float32,
 )
+from hnlpu.model.network import Network, check, load
 from hnlpu.silicon.hardwire._convert import (
     bias_name,
     codes_name,
@@ -28,7 +32,7 @@ from hnlpu.silicon.hardwire._convert import (
     matrix_layout,
     row_exponents_name,
 )
-from hnlpu.silicon.hardwire._manifest import Manifest, read_manifest
+from hnlpu.silicon.hardwire._manifest import NETWORK, Manifest, read_manifest
 from hnlpu.silicon.hardwire._matrix import Digit, HardwiredMatrix
 
 
@@ -55,15 +59,29 @@ class Build:
     directory: Path
     manifest: Manifest
     tensors: Mapping[str, StoredTensor]
+    network: Network
 
     @property
     def architecture(self) -> Architecture:
-        """Hyper-parameters of the hardwired model."""
+        """Hyper-parameters of gpt-oss; raises UnsupportedArchitecture for other families."""
+        return self.manifest.gpt_oss(self.directory, "this")
+
+    def gpt_oss(self, what: str) -> Architecture:
+        """`architecture` for a command that reads no other; `what` is its name."""
+        return self.manifest.gpt_oss(self.directory, what)
+
+    @property
+    def facts(self) -> Architecture | ModelFacts:
+        """What readers of text ask for, of any family."""
         return self.manifest.architecture
+
+    def matrices(self) -> tuple[MatrixShape, ...]:
+        """Every hardwired matrix, in the order in which data meets them."""
+        return shapes_of(self.network)
 
     def shapes(self) -> dict[str, MatrixShape]:
         """Every hardwired matrix by name, in the order in which data meets them."""
-        return {shape.name: shape for shape in matrix_shapes(self.architecture)}
+        return {shape.name: shape for shape in self.matrices()}
 
     def stack(self, shape: MatrixShape) -> Stack:
         """All matrices of a stack (one per expert, else one), mapped now."""
@@ -75,9 +93,7 @@ class Build:
             for d in range(len(self.manifest.matrices[name].digits))
         ]
         row_exponents = self._parts(shape, row_exponents_name(name))
-        biases = (
-            bfloat16_to_float32(self._parts(shape, bias_name(name))) if shape.has_bias else None
-        )
+        biases = to_float32(self._parts(shape, bias_name(name))) if shape.has_bias else None
         return Stack(tuple(digits), row_exponents, biases)
 
     def matrix(self, shape: MatrixShape, index: int = 0) -> HardwiredMatrix:
@@ -87,11 +103,11 @@ class Build:
     def _parts(self, shape: MatrixShape, tensor: str) -> npt.NDArray[Any]:
         """A tensor of a matrix with the stack as its first dimension."""
         array = self.tensors[tensor].map()
-        return array if shape.role == "experts" else array[None]
+        return array if shape.bank else array[None]
 
     def vector(self, name: str) -> npt.NDArray[np.float32]:
         """A tensor that stays in memory, as float32."""
-        return bfloat16_to_float32(self.tensors[name].map())
+        return to_float32(self.tensors[name].map())
 
 
 def open_build(directory: str | Path) -> Build:
@@ -114,22 +130,37 @@ def open_build(directory: str | Path) -> Build:
             )
         if name.endswith(".safetensors"):
             tensors |= read_header(path, DamagedBuild)[0]
-    _check_tensors(folder, manifest, tensors)
-    return Build(folder, manifest, tensors)
+    build = Build(folder, manifest, tensors, network_of_build(folder, manifest))
+    _check_tensors(build)
+    return build
 
 
-def _check_tensors(folder: Path, manifest: Manifest, tensors: dict[str, StoredTensor]) -> None:
-    expected: dict[str, tuple[str, tuple[int, ...]]] = {
-        name: ("BF16", shape) for name, shape in vector_shapes(manifest.architecture).items()
-    }
-    for shape in matrix_shapes(manifest.architecture):
+def network_of_build(folder: Path, manifest: Manifest) -> Network:
+    """The network that a build hardwires; raises DamagedBuild."""
+    if isinstance(manifest.architecture, Architecture):
+        return gpt_oss_network(manifest.architecture)
+    path = folder / NETWORK
+    try:
+        network = load(path.read_bytes())
+        check(network)
+    except (OSError, InvalidData, MalformedNetwork) as error:
+        raise DamagedBuild(f"{path}: is no sound network ({error}); build it again") from None
+    return network
+
+
+def _check_tensors(build: Build) -> None:
+    folder, manifest, tensors = build.directory, build.manifest, build.tensors
+    kept = ("BF16",) if isinstance(build.facts, Architecture) else FLOATS
+    expected = {p.name: (kept, p.shape) for p in kept_parameters(build.network)}
+    for shape in build.matrices():
         record = manifest.matrices.get(shape.name)
         if record is None:
             raise DamagedBuild(f"{folder}: the manifest lacks {shape.name}; build it again")
-        expected |= matrix_layout(shape, len(record.digits))
-    for name, (dtype, dims) in expected.items():
+        for name, (dtype, dims) in matrix_layout(shape, len(record.digits)).items():
+            expected[name] = (kept if dtype == "BF16" else (dtype,), dims)
+    for name, (dtypes, dims) in expected.items():
         found = tensors.get(name)
-        if found is None or (found.dtype, found.shape) != (dtype, dims):
+        if found is None or found.dtype not in dtypes or found.shape != dims:
             raise DamagedBuild(
                 f"{folder}: tensor {name} is missing or of another shape; build it again"
             )

@@ -25,18 +25,18 @@ def place_with_tracks(build: Build, target: Target, pool: Executor) -> Placement
 
     `build` may have any placement.  Raises DoesNotFit as `place` does.
     """
-    records = build.manifest.matrices
+    records, shapes = build.manifest.matrices, build.matrices()
     embeddings = {name: record.embedding for name, record in records.items()}
-    placement = place(build.architecture, embeddings, target)
+    placement = place(shapes, embeddings, target)
     for _ in range(ROUNDS):
         embeddings |= _tracked(build, placement, target, embeddings, pool)
-        wider = place(build.architecture, embeddings, target)
+        wider = place(shapes, embeddings, target)
         if wider.grid == placement.grid:
             return wider
         placement = wider
     fixed = dataclasses.replace(target, chips=placement.chips)
     embeddings |= _tracked(build, placement, fixed, embeddings, pool)
-    return place(build.architecture, embeddings, fixed)
+    return place(shapes, embeddings, fixed)
 
 
 def _tracked(

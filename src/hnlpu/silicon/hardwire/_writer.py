@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_ITEM_BYTES = {"BF16": 2, "U8": 1}
+_ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2, "U8": 1}
 
 
 def layout_bytes(layout: Mapping[str, tuple[str, tuple[int, ...]]]) -> int:
@@ -29,7 +29,7 @@ def layout_bytes(layout: Mapping[str, tuple[str, tuple[int, ...]]]) -> int:
 class SafetensorsWriter:
     """Context manager over a new file at `path`; `layout` is name -> (dtype, shape).
 
-    Tensors lie in the file by falling alignment (BF16 before U8), then in the
+    Tensors lie in the file by falling alignment (BF16 before U8, say), then in the
     order of `layout`.  Raises OSError as the operating system does.
     """
 

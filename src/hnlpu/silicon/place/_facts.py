@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from hnlpu.errors import DoesNotFit
-from hnlpu.model.checkpoint import Architecture
+from hnlpu.model.checkpoint import MatrixShape
 from hnlpu.silicon.embed import ArrayKind, open_scheme
 from hnlpu.silicon.place._placement import (
     Embedding,
@@ -66,7 +67,7 @@ class PlacementFacts:
 
 
 def placement_facts(
-    architecture: Architecture, embeddings: dict[str, Embedding], placement: Placement,
+    shapes: Sequence[MatrixShape], embeddings: dict[str, Embedding], placement: Placement,
     technology: Technology,
 ) -> PlacementFacts:  # fmt: skip
     """Count a placement, and find how many chips it needs by the scheme and by published area."""
@@ -100,21 +101,21 @@ def placement_facts(
         die_area_mm2=max(areas) + die.other_area_mm2,
         reticle_mm2=technology.die_outline_mm2,
         fits=max(areas) <= room,
-        chips_needed=_needed(architecture, embeddings, target, None),
+        chips_needed=_needed(shapes, embeddings, target, None),
         published_um2_per_weight=published,
         array_area_by_published_mm2=None if published is None else max(weights) * published * 1e-6,
         chips_by_published=(
-            None if published is None else _needed(architecture, embeddings, target, published)
+            None if published is None else _needed(shapes, embeddings, target, published)
         ),
     )
 
 
 def _needed(
-    architecture: Architecture, embeddings: dict[str, Embedding], target: Target,
+    shapes: Sequence[MatrixShape], embeddings: dict[str, Embedding], target: Target,
     published: float | None,
 ) -> int | None:  # fmt: skip
     try:
-        return fewest_chips(architecture, embeddings, target, published)
+        return fewest_chips(shapes, embeddings, target, published)
     except DoesNotFit:
         return None
 

@@ -14,9 +14,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from hnlpu.errors import DoesNotFit
-from hnlpu.model.checkpoint import Architecture, MatrixShape, matrix_shapes
+from hnlpu.model.checkpoint import MatrixShape
 from hnlpu.silicon.embed import ArrayKind, TileShape, array_kind, open_scheme
-from hnlpu.silicon.place._cuts import Slice, chip_grid, cut, head_groups, most_rows
+from hnlpu.silicon.place._cuts import Slice, chip_grid, cut, grid_limits, head_groups
 from hnlpu.silicon.place._footprint import footprint_nm
 from hnlpu.silicon.place._target import Target
 from hnlpu.silicon.technology import Technology
@@ -87,21 +87,20 @@ def banks(part: Slice, bank: int) -> Iterator[tuple[int, int]]:
 
 
 def place(
-    architecture: Architecture, embeddings: Mapping[str, Embedding], target: Target
+    shapes: Sequence[MatrixShape], embeddings: Mapping[str, Embedding], target: Target
 ) -> Placement:
-    """Place a model; with `target.chips` None on as few chips as hold it.
+    """Place the matrices of a model; with `target.chips` None on as few chips as hold it.
 
     Raises DoesNotFit where the chips make no grid, or no number of them is enough.
     """
-    chips = target.chips or fewest_chips(architecture, embeddings, target)
-    return _place(list(matrix_shapes(architecture)), architecture, embeddings, target, chips)
+    chips = target.chips or fewest_chips(shapes, embeddings, target)
+    return _place(shapes, embeddings, target, chips)
 
 
 def _place(
-    shapes: Sequence[MatrixShape], architecture: Architecture,
-    embeddings: Mapping[str, Embedding], target: Target, chips: int,
-) -> Placement:  # fmt: skip
-    grid = chip_grid(architecture, chips)
+    shapes: Sequence[MatrixShape], embeddings: Mapping[str, Embedding], target: Target, chips: int
+) -> Placement:
+    grid, groups = chip_grid(shapes, chips), head_groups(shapes)
     matrices = []
     for shape in shapes:
         of = embeddings[shape.name]
@@ -112,7 +111,7 @@ def _place(
                 digits=of.digits,
                 scale_range=kind.scale_range,
                 tracks=of.tracks,
-                slices=tuple(cut(shape, architecture, grid)),
+                slices=tuple(cut(shape, groups, grid)),
             )
         )
     return Placement.model_validate(
@@ -162,7 +161,7 @@ def _runs(total: int, most: int) -> Iterator[tuple[int, int]]:
 
 
 def fewest_chips(
-    architecture: Architecture, embeddings: Mapping[str, Embedding], target: Target,
+    shapes: Sequence[MatrixShape], embeddings: Mapping[str, Embedding], target: Target,
     area_per_weight_um2: float | None = None,
 ) -> int:  # fmt: skip
     """The fewest chips whose arrays fit beside the other blocks of a die.
@@ -172,19 +171,18 @@ def fewest_chips(
     """
     t = target.technology
     room = t.die.area.value - t.die.other_area_mm2
-    shapes = list(matrix_shapes(architecture))
     known: dict[ArraySize, float] = {}
 
     def fullest(chips: int) -> float:
-        placement = _place(shapes, architecture, embeddings, target, chips)
+        placement = _place(shapes, embeddings, target, chips)
         if area_per_weight_um2 is None:
             return max(array_area_mm2(placement, t, known))
         return max(weights_by_chip(placement)) * area_per_weight_um2 * 1e-6
 
     area = fullest(1)
     # in parts it takes no less than all on one chip
-    for chips in range(max(1, math.ceil(area / room)), _most_chips(architecture) + 1):
-        if _is_compact(architecture, chips):
+    for chips in range(max(1, math.ceil(area / room)), grid_limits(shapes).chips + 1):
+        if _is_compact(shapes, chips):
             area = fullest(chips)
             if area <= room:
                 return chips
@@ -195,13 +193,9 @@ def fewest_chips(
     )
 
 
-def _most_chips(architecture: Architecture) -> int:
-    return head_groups(architecture) * most_rows(architecture)
-
-
-def _is_compact(architecture: Architecture, chips: int) -> bool:
+def _is_compact(shapes: Sequence[MatrixShape], chips: int) -> bool:
     try:
-        rows, columns = chip_grid(architecture, chips)
+        rows, columns = chip_grid(shapes, chips)
     except DoesNotFit:
         return False
     return max(rows, columns) <= MOST_OBLONG * min(rows, columns)

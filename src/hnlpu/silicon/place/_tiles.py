@@ -45,7 +45,8 @@ class Tile:
     @property
     def name(self) -> str:
         """Matrix, first member (of stacks that share arrays), first neuron and first block."""
-        bank = f".e{self.members[0]}" if "experts" in self.matrix else ""
+        of_stack = "experts" in self.matrix or self.kind.bank > 1 or self.members[0] > 0
+        bank = f".e{self.members[0]}" if of_stack else ""
         return f"{self.matrix}{bank}.n{self.neurons[0]}.b{self.blocks[0]}"
 
     @property

@@ -17,6 +17,7 @@ from hnlpu.silicon.hardwire import MANIFEST, read_manifest
 from hnlpu.system.catalog import DIGIT_BITS, ModelShape, model_of_architecture
 
 Weights = Literal["stored", "two-digits", "one-digit"]
+SIZING = "the sizes of a machine (cost, audit)"
 WAYS: tuple[Weights, ...] = get_args(Weights)
 
 
@@ -61,10 +62,10 @@ def subject_of_directory(directory: Path, way: str | None = None) -> Subject:
     Raises NotABuild, DamagedBuild, CheckpointNotFound, InvalidConfig and their like.
     """
     if not (directory / MANIFEST).exists():
-        shape = model_of_architecture(read_architecture(directory), _name(directory))
+        shape = model_of_architecture(read_architecture(directory, SIZING), _name(directory))
         return subject_of_model(shape, way or "two-digits")
     manifest = read_manifest(directory)
-    shape = model_of_architecture(manifest.architecture, _name(directory))
+    shape = model_of_architecture(manifest.gpt_oss(directory, SIZING), _name(directory))
     if way is not None:
         return subject_of_model(shape, way)
     digits = sum(m.weights * len(m.digits) for m in manifest.matrices.values())

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hnlpu.errors import DoesNotFit, InvalidInput
-from hnlpu.model.checkpoint import Architecture, read_architecture
+from hnlpu.model.checkpoint import Architecture, matrix_shapes, read_architecture
 from hnlpu.silicon.hardwire import MANIFEST, read_manifest
 from hnlpu.silicon.place import chip_grid
 from hnlpu.system.catalog import (
@@ -28,6 +28,7 @@ from hnlpu.system.catalog import (
 from hnlpu.system.machine._published import bit_serial_cycles, specification
 from hnlpu.system.machine._specification import Specification
 
+MACHINE = "the model of a machine (simulate)"
 OWN_SYSTEM = "hnlpu-asplos26"
 CONFIG = "config.json"
 KV_BITS = (4, 8, 16)
@@ -117,7 +118,7 @@ def _open_build(folder: Path, kv_bits: int | None, grid: tuple[int, int] | None)
             f"--grid {grid[0]}x{grid[1]}: {folder} is placed on {placement.grid[0]} x "
             f"{placement.grid[1]} chips; build it again with --chips {grid[0] * grid[1]}"
         )
-    shape = model_of_architecture(manifest.architecture, folder.resolve().name)
+    shape = model_of_architecture(manifest.gpt_oss(folder, MACHINE), folder.resolve().name)
     return _own_machine(
         folder, shape, placement.grid, placement.bank, manifest.policy.activation_bits, kv_bits
     )
@@ -125,7 +126,7 @@ def _open_build(folder: Path, kv_bits: int | None, grid: tuple[int, int] | None)
 
 def _open_checkpoint(folder: Path, kv_bits: int | None, grid: tuple[int, int] | None) -> Target:
     """A checkpoint as `hnlpu build` would place it by bits alone: one digit a weight, or two."""
-    architecture = read_architecture(folder)
+    architecture = read_architecture(folder, MACHINE)
     shape = model_of_architecture(architecture, folder.resolve().name)
     system = load_system(OWN_SYSTEM)
     assert system.machine
@@ -145,7 +146,7 @@ def _grids(architecture: Architecture, chips: int) -> Iterator[tuple[int, int]]:
     """Grids of `chips` chips or more, the fewest first, that the model can be cut over."""
     for more in range(chips, 2 * chips + 8):
         with contextlib.suppress(DoesNotFit):
-            yield chip_grid(architecture, more)
+            yield chip_grid(matrix_shapes(architecture), more)
     raise DoesNotFit(f"no grid of {chips} to {2 * chips + 7} chips can share this model's heads")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from hnlpu.model.checkpoint import MatrixShape
 from hnlpu.silicon.embed import open_scheme
-from hnlpu.silicon.hardwire import Build, TileReader
+from hnlpu.silicon.hardwire import Build, TileReader, member_word
 from hnlpu.silicon.masks.picture._subject import Block, Die, Place, Subject
 from hnlpu.silicon.place import DiePlan, PlacedTile, Tile, chip_plan
 
@@ -95,8 +95,8 @@ def _array_name(tile: Tile) -> str:
 
 def _row_name(tile: Tile, shape: MatrixShape, neuron: int, member: int, digit: int) -> str:
     name = f"neuron {neuron}"
-    if shape.role == "experts":
-        name += f", expert {member}"
+    if shape.bank:
+        name += f", {member_word(shape)} {member}"
     return f"{name}, digit {digit + 1}" if tile.kind.digits > 1 else name
 
 

@@ -177,10 +177,10 @@ def chip_shape(
 
     `context` defaults to the model's own, `lanes` to what the widest vector fills, up to 64.
 
-    Raises InvalidInput for a build that is no single chip or has no RTL, DoesNotFit for sizes that
+    Raises UnsupportedArchitecture for a family without a program, InvalidInput for a build that is no single chip or has no RTL, DoesNotFit for sizes that
     the units cannot take.
     """
-    manifest, a = build.manifest, build.architecture
+    manifest, a = build.manifest, build.gpt_oss("hnlpu chip")
     if manifest.placement.chips != 1:
         raise InvalidInput(
             f"{build.directory}: is placed on {manifest.placement.chips} chips, and RTL of a whole "

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.numpy import load_file
+from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 Random = np.random.Generator
@@ -200,3 +201,13 @@ CONFIGS: dict[str, Callable[[Random], dict[str, Any]]] = {
     "mamba2": _mamba2,
     "gru": _gru_config,
 }
+
+
+def write_sample(of: Sample, folder: Path, dtype: torch.dtype = torch.float32) -> Path:
+    """A sample as a checkpoint folder whose tensors have a format."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(of.config))
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    tensors = {name: torch.tensor(value).to(dtype) for name, value in of.tensors.items()}
+    save_file(tensors, folder / "model.safetensors")
+    return folder

@@ -1,0 +1,18 @@
+"""Which commands know no family, and the one line in which the others refuse a model."""
+
+from __future__ import annotations
+
+from hnlpu.errors import UnsupportedArchitecture
+
+EVERY_FAMILY = ("build", "verify", "place", "masks", "rtl", "generate", "score")
+"""Commands that read a network as it is: what works for one family works for all."""
+GPT_OSS_ALONE = ("chip", "serve", "report", "simulate", "cost", "audit", "adapter")
+"""Commands that still read gpt-oss's own structure."""
+
+
+def refusal(where: object, family: str, what: str) -> UnsupportedArchitecture:
+    """What `what` (a command, or what one asks for) says of a model of `family` at `where`."""
+    return UnsupportedArchitecture(
+        f"{where}: a model of the family {family}; {what}: gpt_oss alone so far; what works for "
+        f"every family: {', '.join(EVERY_FAMILY)}"
+    )

@@ -1,0 +1,161 @@
+"""A network's constants for the interpreter: from the metal of a build, or as a checkpoint has them.
+
+Both give every row the bits that it has alone: sums are exact integers, or taken in float64 in the
+order of the columns and rounded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hnlpu.arithmetic.mx import BLOCK, dequantize
+from hnlpu.model.checkpoint import Model, StoredTensor, to_float32
+from hnlpu.model.network import Given, Network, read_source
+from hnlpu.run.emulate._constants import project_in_order
+from hnlpu.run.emulate._projection import Float32, Projection, project_all, quantize_activations
+from hnlpu.run.emulate._weights import FLOAT_CACHE_BYTES, Activations
+from hnlpu.run.kernels import Descriptor, describe
+from hnlpu.silicon.hardwire import Build, HardwiredMatrix
+
+Read = Callable[[], Float32]
+
+
+class _Kept:
+    """Parameters: those of the checkpoint as they lie, those that a family computes."""
+
+    def __init__(self, network: Network, stored: Mapping[str, Callable[[], npt.NDArray[Any]]]):
+        self._given = {
+            p.name: read_source(p.source, {}, dequantize)
+            for p in network.parameters
+            if isinstance(p.source, Given)
+        }
+        self._stored = stored
+        self._rows: dict[str, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {}
+
+    def parameter(self, name: str) -> Float32:
+        found = self._given.get(name)
+        if found is not None:
+            return np.asarray(found, np.float32)
+        return np.ascontiguousarray(to_float32(self._stored[name]()))
+
+    def rows(self, name: str, numbers: npt.NDArray[Any]) -> Float32:
+        """Entries by their numbers [...]; the others are not met."""
+        if name in self._given:
+            return np.asarray(self.parameter(name)[numbers])
+        flat = np.asarray(numbers, np.int64).ravel()
+        read = self._rows.get(name)
+        if read is None:
+            table = self._stored[name]()
+            read = self._rows[name] = lambda chosen: table[chosen]
+        entries = to_float32(read(flat))
+        return np.asarray(entries.reshape(*np.shape(numbers), *entries.shape[1:]))
+
+
+class _Unpacked:
+    """Matrices as float32, kept in memory where all of a network's would fit."""
+
+    def __init__(self, network: Network):
+        size = 4 * sum(m.count * m.rows * (m.columns + m.padding) for m in network.matrices)
+        self._keep = size <= FLOAT_CACHE_BYTES
+        self._values: dict[tuple[str, int], Float32] = {}
+
+    def get(self, name: str, index: int, make: Read) -> Float32:
+        """Matrix `name`, `index`, made now or kept from before."""
+        values = self._values.get((name, index))
+        if values is None:
+            values = make()
+            if self._keep:
+                self._values[name, index] = values
+        return values
+
+
+def _padded(x: Float32) -> Float32:
+    """x [rows, n] with zero inputs up to a whole block."""
+    missing = -x.shape[1] % BLOCK
+    return np.pad(x, ((0, 0), (0, missing))) if missing else np.ascontiguousarray(x)
+
+
+class HardwiredConstants:
+    """The metal of a build: exact integer sums, or float products with `float_activations`."""
+
+    def __init__(self, build: Build, float_activations: bool = False):
+        self._float = float_activations
+        self._bits = build.manifest.policy.activation_bits
+        # mapped now, not when first used: the folder may be replaced by another build meanwhile
+        self._stacks = {shape.name: build.stack(shape) for shape in build.matrices()}
+        self._kept = _Kept(build.network, _lazily(build.tensors))
+        self._unpacked = _Unpacked(build.network)
+        self._described: dict[tuple[str, int], tuple[HardwiredMatrix, Descriptor]] = {}
+
+    def prepare(self, x: Float32) -> Activations:
+        """x [rows, n], in whole blocks, as integers of the build's width."""
+        x = _padded(x)
+        if self._float:
+            return Activations(x)
+        return Activations(None, *quantize_activations(x, self._bits))
+
+    def project(self, name: str, x: Activations, index: int = 0) -> Float32:
+        """Matrix `name` (member `index`) times x, plus bias: [rows of x, rows]."""
+        if x.values is not None:
+            matrix = self._stacks[name][index]
+            y = project_in_order(self._unpacked.get(name, index, matrix.values), x.values)
+            return y if matrix.bias is None else y + matrix.bias
+        assert x.integers is not None
+        assert x.scales is not None
+        known = self._described.get((name, index))
+        if known is None:
+            matrix = self._stacks[name][index]
+            known = self._described[name, index] = matrix, describe(matrix)
+        return project_all([Projection(known[0], x.integers, x.scales, known[1])])[0]
+
+    def parameter(self, name: str) -> Float32:
+        """A parameter in its shape."""
+        return self._kept.parameter(name)
+
+    def rows(self, name: str, numbers: npt.NDArray[Any]) -> Float32:
+        """Entries of a parameter by their numbers [...]: [..., rest of its shape]."""
+        return self._kept.rows(name, numbers)
+
+
+class ModelConstants:
+    """A checkpoint's own values in float32, nothing rounded; read when they are first met."""
+
+    def __init__(self, model: Model):
+        self._model = model
+        self._kept = _Kept(model.network, {name: t.map for name, t in model.vectors.items()})
+        self._unpacked = _Unpacked(model.network)
+        self._biases = {name: matrix.bias() for name, matrix in model.matrices.items()}
+
+    def prepare(self, x: Float32) -> Activations:
+        """Activations stay as they are, in whole blocks."""
+        return Activations(_padded(x))
+
+    def project(self, name: str, x: Activations, index: int = 0) -> Float32:
+        """Matrix `name` (member `index`) times x, plus bias: [rows of x, rows]."""
+        assert x.values is not None
+        matrix = self._model.matrices[name]
+
+        def read() -> Float32:
+            if matrix.is_mxfp4:
+                return dequantize(*matrix.packed(index))
+            return matrix.dense(index)
+
+        y = project_in_order(self._unpacked.get(name, index, read), x.values)
+        bias = self._biases[name]
+        return y if bias is None else y + bias[index]
+
+    def parameter(self, name: str) -> Float32:
+        """A parameter in its shape."""
+        return self._kept.parameter(name)
+
+    def rows(self, name: str, numbers: npt.NDArray[Any]) -> Float32:
+        """Entries of a parameter by their numbers [...]: [..., rest of its shape]."""
+        return self._kept.rows(name, numbers)
+
+
+def _lazily(tensors: Mapping[str, StoredTensor]) -> dict[str, Callable[[], npt.NDArray[Any]]]:
+    return {name: tensor.map for name, tensor in tensors.items()}

@@ -1,0 +1,135 @@
+"""Commands on models of every family: what works does, and the rest refuses in a line, before work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from elman import ELMAN, write_elman
+from family_builds import FAMILIES, made
+from helpers import snapshot
+from hnlpu.model.families import EVERY_FAMILY, GPT_OSS_ALONE
+
+
+def commands(family: str, folder: Path) -> dict[str, list[str]]:
+    """A run of every command that knows no family."""
+    of = made(family)
+    build = str(of.one)
+    return {
+        "build": ["build", str(of.checkpoint), "-o", str(folder / "b"), "--dense", "mxfp4"],
+        "verify": ["verify", build, "--workers", "1"],
+        "place": ["place", str(of.two)],
+        "masks": ["masks", build, "-o", str(folder / "m"), "--tile", "lm_head*", "--workers", "1"],
+        "rtl": ["rtl", build, "-o", str(folder / "r"), "--matrix", "lm_head"],
+        "generate": ["generate", build, "--tokens", "3,1", "--max-tokens", "3", "--ignore-end"],
+        "score": ["score", build, "--tokens", "3,1,2"],
+    }
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_works_for_every_family(family: str, tmp_path: Path, cli) -> None:
+    runs = commands(family, tmp_path)
+    assert set(runs) == set(EVERY_FAMILY)
+    for name, arguments in runs.items():
+        code, printed, line = cli(*arguments, "--json")
+        assert code == 0, (name, line)
+        values = json.loads(printed)
+        if name == "build":
+            assert values["family"] == family
+        if name == "generate":
+            assert len(values["tokens"]) == 3
+
+
+def refusals(build: str, checkpoint: str, folder: Path) -> dict[str, list[list[str]]]:
+    """Runs of every command that reads gpt-oss alone, by command; and of options that do."""
+    out = str(folder / "out")
+    return {
+        "chip": [["chip", build, "-o", out]],
+        "serve": [["serve", build, "--port", "0"]],
+        "report": [["report", build, "-o", out]],
+        "simulate": [["simulate", build], ["simulate", checkpoint]],
+        "cost": [["cost", build], ["cost", checkpoint]],
+        "audit": [["audit", build], ["audit", checkpoint]],
+        "adapter": [["adapter", "check", out, build]],
+        "generate": [
+            ["generate", build, "--tokens", "1", "--numerics", "chip"],
+            ["generate", build, "--tokens", "1", "--device", "cuda"],
+            ["generate", build, "--tokens", "1", "--adapter", out],
+        ],
+        "score": [["score", build, "--tokens", "1,2", "--numerics", "chip"]],
+    }
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_does_not_refuses_before_work(family: str, tmp_path: Path, cli) -> None:
+    of = made(family)
+    before = snapshot(of.one.parent)
+    runs = refusals(str(of.one), str(of.checkpoint), tmp_path)
+    assert set(GPT_OSS_ALONE) <= set(runs)
+    for of_command in runs.values():
+        for arguments in of_command:
+            code, printed, line = cli(*arguments)
+            assert (code, printed) == (2, ""), arguments
+            assert line.count("\n") == 1
+            assert f"a model of the family {family}; " in line, line
+            assert "gpt_oss alone so far; what works for every family: build, verify" in line
+    assert not list(tmp_path.iterdir())
+    assert snapshot(of.one.parent) == before
+
+
+@pytest.mark.parametrize("how", ["file", "package"])
+def test_a_family_from_outside(how: str, tmp_path: Path, cli, monkeypatch) -> None:
+    checkpoint, target = write_elman(tmp_path / "c"), tmp_path / "b"
+    code, _, line = cli("build", checkpoint, "-o", target)
+    assert code == 2
+    assert "model_type is 'elman'; supported: gpt_oss, gru" in line
+    (tmp_path / "elman_family.py").write_text(ELMAN)
+    option: list[str] = ["--family", str(tmp_path / "elman_family.py")]
+    if how == "package":
+        info = tmp_path / "elman_family-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: elman-family\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text("[hnlpu.families]\nelman = elman_family:FAMILY\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        option = []
+    code, _, line = cli("build", checkpoint, "-o", target, *option)
+    assert code == 0, line
+    code, floats, line = cli(
+        "generate", checkpoint, "--tokens", "3,1", "--max-tokens", "5", *option
+    )
+    assert code == 0, line
+    monkeypatch.undo()  # the build needs neither file nor package
+    (tmp_path / "elman_family.py").unlink()
+    assert cli("verify", target)[0] == 0
+    code, metal, line = cli("generate", target, "--tokens", "3,1", "--max-tokens", "5")
+    assert (code, len(metal.split())) == (0, 5), line
+    assert len(floats.split()) == 5
+
+
+@pytest.mark.parametrize(
+    "command", [["build"], ["generate", "--tokens", "1"], ["score", "--tokens", "1,2"]]
+)
+def test_a_family_file_that_is_none(command: list[str], tmp_path: Path, cli) -> None:
+    checkpoint = write_elman(tmp_path / "c")
+    (tmp_path / "mine.py").write_text("FAMILY = 3")
+    extra = ["-o", str(tmp_path / "b")] if command == ["build"] else []
+    name, *rest = command
+    for path, words in (
+        (tmp_path / "mine.py", "has no FAMILY"),
+        (tmp_path / "no.py", "cannot be run"),
+    ):
+        code, _, line = cli(name, checkpoint, *rest, *extra, "--family", path)
+        assert code == 2
+        assert f"{path}: {words}" in line
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_build_needs_no_family(tmp_path: Path, cli) -> None:
+    (tmp_path / "mine.py").write_text(ELMAN)
+    code, _, line = cli(
+        "generate", made("gru").one, "--tokens", "1", "--family", tmp_path / "mine.py"
+    )
+    assert code == 2
+    assert "a build says its own family; leave the family out" in line
