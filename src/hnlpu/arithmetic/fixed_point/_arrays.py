@@ -41,7 +41,7 @@ def quantize_values(x: Int64, bits: int) -> tuple[Int32, Int32]:
 
 @njit(cache=True, nogil=True, inline="always")
 def _half_even(v: int, shift: int) -> int:
-    """V / 2^shift to the nearest, halves to even: add half, less one where the floor is even."""
+    """v / 2^shift to the nearest, halves to even: add half, less one where the floor is even."""
     if shift == 0:
         return v
     return (v + (1 << (shift - 1)) - 1 + ((v >> shift) & 1)) >> shift

@@ -49,7 +49,7 @@ def sigmoid(z: int) -> int:
 
 @njit(cache=True, nogil=True)
 def sine(angle: int, table: Int64) -> int:
-    """Factor * sin(angle) in units of 2^-24 for an angle in 2^-32 turns, 0 to 2^32 - 1."""
+    """factor * sin(angle) in units of 2^-24 for an angle in 2^-32 turns, 0 to 2^32 - 1."""
     within = angle & ((1 << 30) - 1)
     if angle & (1 << 30):  # the second and the fourth quarter run backwards
         within = (1 << 30) - within
@@ -62,7 +62,7 @@ def sine(angle: int, table: Int64) -> int:
 
 @njit(cache=True, nogil=True)
 def divided(a: int, b: int, fraction: int) -> int:
-    """A * 2^fraction / b for b > 0, towards zero; the quotient has at most 31 bits.
+    """a * 2^fraction / b for b > 0, towards zero; the quotient has at most 31 bits.
 
     Whole part and remainder apart, so that 64 bits hold every step.
     """

@@ -39,7 +39,7 @@ SIGMOID_TABLE = _table([1 / (1 + math.exp(-k / 32)) for k in range(513)])
 
 
 def sine_table(factor: float) -> Int64:
-    """Factor * sin of 0 .. 1 quarter turns in 256 steps: [257]; the factor is YaRN's."""
+    """factor * sin of 0 .. 1 quarter turns in 256 steps: [257]; the factor is YaRN's."""
     return _table([factor * math.sin(math.pi / 2 * k / 256) for k in range(257)])
 
 

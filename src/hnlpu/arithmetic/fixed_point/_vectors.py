@@ -29,7 +29,7 @@ def norm_weights(weight: npt.NDArray[np.float32]) -> Int64:
 
 
 def norm_epsilon(eps: float, n: int) -> int:
-    """N * eps in units of 2^-32, at least 1: added to the sum of n squares."""
+    """n * eps in units of 2^-32, at least 1: added to the sum of n squares."""
     return max(1, math.floor(n * eps * 2.0**32 + 0.5))
 
 
@@ -74,7 +74,7 @@ def norm(x: Int64, weights: Int64, epsilon: int) -> Int64:
 
 @njit(cache=True, nogil=True)
 def add(x: Int64, y: Int64) -> None:
-    """X + y, saturated, into x [tokens, n]."""
+    """x + y, saturated, into x [tokens, n]."""
     for token in range(x.shape[0]):
         for i in range(x.shape[1]):
             x[token, i] = saturated(x[token, i] + y[token, i])

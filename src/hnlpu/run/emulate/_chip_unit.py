@@ -77,7 +77,7 @@ class ChipUnit:
         return fixed_point.attend(queries, keys, values, start, window, self._sinks[layer])
 
     def add(self, x: Int64, y: Int64) -> None:
-        """X + y into x [tokens, n], saturated."""
+        """x + y into x [tokens, n], saturated."""
         fixed_point.add(x, y)
 
     def route(self, logits: Int64) -> tuple[Int64, Int64]:

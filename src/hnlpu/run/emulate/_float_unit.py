@@ -47,7 +47,7 @@ class FloatUnit:
         return vector_unit.attend(q, cache.keys[layer], cache.values[layer], start, window, sinks)
 
     def add(self, x: Float32, y: Float32) -> None:
-        """X + y into x [tokens, n]."""
+        """x + y into x [tokens, n]."""
         x += y
 
     def route(self, logits: Float32) -> tuple[Int64, Float32]:

@@ -200,7 +200,7 @@ def _to_float(sums: Int64, row_exponents: UInt8, scales: Int32, unit_bias: int) 
 
 
 def project(matrix: HardwiredMatrix, x_int: Int32, scales: Int32) -> Float32:
-    """Y = y_int * 2^(b - 128 + s) rounded once to float32, plus bias: [tokens, rows].
+    """y = y_int * 2^(b - 128 + s) rounded once to float32, plus bias: [tokens, rows].
 
     `scales` [tokens] are the exponents s of the activations' scales.
     """

@@ -37,7 +37,7 @@ class VectorUnit(Protocol[Number]):
         ...
 
     def add(self, x: npt.NDArray[Number], y: npt.NDArray[Number]) -> None:
-        """X + y into x [tokens, n]."""
+        """x + y into x [tokens, n]."""
         ...
 
     def route(

@@ -27,7 +27,7 @@ Int64 = npt.NDArray[np.int64]
 
 @njit(cache=True, nogil=True)
 def rms_norm(x: Float32, weight: Float32, eps: float) -> Float32:
-    """X / sqrt(mean(x^2) + eps) * weight over the last axis of x [tokens, n]."""
+    """x / sqrt(mean(x^2) + eps) * weight over the last axis of x [tokens, n]."""
     tokens, n = x.shape
     out = np.empty_like(x)
     for t in range(tokens):

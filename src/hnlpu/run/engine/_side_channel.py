@@ -56,7 +56,7 @@ def _add(
 def add_low_rank(
     y: Float32, x: Float32, name: str, adapters: list[tuple[Adapter, Int64]]
 ) -> Float32:
-    """Y [n, outputs] of matrix `name` with each adapter's part added for its rows, in place.
+    """y [n, outputs] of matrix `name` with each adapter's part added for its rows, in place.
 
     x [n, inputs] are the activations before they are rounded to integers.
     """

@@ -133,7 +133,7 @@ class Library:
         return out
 
     def project(self, products: Sequence[Product]) -> list[Float32]:
-        """Y [tokens, rows] = y_int * 2^(b - 128 + s) rounded once, plus bias, of each product.
+        """y [tokens, rows] = y_int * 2^(b - 128 + s) rounded once, plus bias, of each product.
 
         One parallel piece of work.  Raises NotForKernels.
         """

@@ -14,8 +14,7 @@ For each row, in four passes over its inputs:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,8 +40,7 @@ Int32 = npt.NDArray[np.int32]
 Float64 = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Routes:
+class Routes(NamedTuple):
     """Port [rows, inputs] (group * g + k, or NO_PORT) and track; word and ports used by group.
 
     `needed` [rows] is the number of tracks that each row takes.
@@ -55,8 +53,7 @@ class Routes:
     needed: Int32
 
 
-@dataclass(frozen=True)
-class Sweep:
+class Sweep(NamedTuple):
     """The x of trunks and ports of a row in one ascending order, the same for every row.
 
     `freed` is the first place where a track is free again whose wire ends here, `window` the
@@ -68,6 +65,76 @@ class Sweep:
     of_port: Int32
     freed: Int32
     window: Int32
+
+
+class _Words(NamedTuple):
+    """What codes and groups mean: word of a code, ground tie of a word, shares of spare groups."""
+
+    of_code: Int16
+    of_ground: Int16
+    shares: Float64
+    group: int
+    ties: int
+    tie_step: int
+
+
+class _Places(NamedTuple):
+    """The x of a frame's trunks, ports and ties, the distance of two groups, and the clearance."""
+
+    trunk_x: Int32
+    port_x: Int32
+    power_x: Int32
+    ground_x: Int32
+    tie_x: Int32
+    spacing: float
+    clear: int
+
+
+class _Scratch(NamedTuple):
+    """Arrays of one row, used again for the next.
+
+    By input: its word, chunk, and rank in the chunk.  By word: inputs, chunks, its first chunk, and
+    what `_order` has seen.  By chunk in order: chunk, middle, group.  By chunk: inputs, word, first
+    port.  Pools of the regression.  By pair of groups and tie: where a tie's track is free.  By
+    place of the sweep: the other end of its wire, the track; left and right ends of wires.
+    """
+
+    words: Int16
+    chunk_of: Int32
+    rank: Int16
+    counts: Int32
+    chunks: Int32
+    first_chunk: Int32
+    word_state: Int32
+    order: Int32
+    middle: Int32
+    slots: Int32
+    size: Int16
+    chunk_word: UInt8
+    start: Int32
+    mean: Float64
+    members: Int32
+    opens: Int32
+    closes: Int32
+    partner: Int32
+    found: Int16
+    lefts: Int32
+    rights: Int32
+    ends: Int32
+
+
+def _scratch(inputs: int, groups: int, ties: int, pairs: int, places: int) -> _Scratch:
+    def ints(*shape: int) -> Int32:
+        return np.empty(shape, np.int32)
+
+    return _Scratch(
+        np.empty(inputs, np.int16), ints(inputs), np.empty(inputs, np.int16),
+        ints(1 << ties), ints(1 << ties), ints(1 << ties), ints(1 << ties, 5),
+        ints(groups), ints(groups), ints(groups),
+        np.empty(groups, np.int16), np.empty(groups, np.uint8), ints(groups),
+        np.empty(groups), ints(groups), ints(pairs + 1, ties), ints(pairs + 1, ties),
+        ints(places), np.empty(places, np.int16), ints(places + 1), ints(places + 1), ints(ties),
+    )  # fmt: skip
 
 
 def sweep_of(frame: Frame) -> Sweep:
@@ -103,18 +170,25 @@ def route(
         np.empty((rows, frame.groups), np.int16),
         np.empty(rows, np.int32),
     )
-    _route(
-        digits.codes, digits.shifts, words_of_codes(), ground_ties(scale_range), SPARE_SHARES,
-        frame.group, tie_count(scale_range), rules.tie_step, limit, growing,
+    words = _Words(
+        words_of_codes(), ground_ties(scale_range), SPARE_SHARES, frame.group,
+        tie_count(scale_range), rules.tie_step,
+    )  # fmt: skip
+    places = _Places(
         frame.trunk_x, frame.port_x.reshape(-1), frame.power_x, frame.ground_x, frame.tie_x,
         frame.pair_width / 2, rules.clear,
-        sweep.x, sweep.of_trunk, sweep.of_port, sweep.freed, sweep.window,
-        routes.port, routes.track, routes.word, routes.used, routes.needed,
     )  # fmt: skip
+    scratch = _scratch(inputs, frame.groups, words.ties, len(frame.power_x), len(sweep.x))
+    _route(digits.codes, digits.shifts, words, places, sweep, limit, growing, scratch, routes)
     return routes
 
 
-@njit(cache=True, nogil=True)
+_compiled = njit(cache=True, nogil=True, _nrt=False)
+# without Numba's counting of references: nothing here makes an array, and the caller keeps those
+# that it hands in
+
+
+@_compiled
 def _words(codes: UInt8, shifts: UInt8, of_code: Int16, words: Int16, counts: Int32) -> None:
     """Word of every input of a row and the number of inputs of every word."""
     counts[:] = 0
@@ -131,7 +205,7 @@ def _words(codes: UInt8, shifts: UInt8, of_code: Int16, words: Int16, counts: In
                 at += 1
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _chunks(counts: Int32, group: int, groups: int, share: float, chunks: Int32) -> int:
     """Chunks of every word; returns their sum."""
     total = 0
@@ -153,7 +227,7 @@ def _chunks(counts: Int32, group: int, groups: int, share: float, chunks: Int32)
     return total
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _order(
     words: Int16, counts: Int32, chunks: Int32, trunk_x: Int32, first_chunk: Int32,
     word_state: Int32, chunk_of: Int32, rank: Int16, order: Int32, middle: Int32,
@@ -192,7 +266,7 @@ def _order(
         word_state[word, 0] = seen + 1
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _slots(
     chunks: int, groups: int, middle: Int32, x0: float, spacing: float, slots: Int32,
     mean: Float64, members: Int32,
@@ -218,7 +292,7 @@ def _slots(
             n += 1
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _free_spans(
     word: UInt8, used: Int16, of_ground: Int16, group: int,
     port_x: Int32, ground_x: Int32, tie_x: Int32, clear: int, opens: Int32, closes: Int32,
@@ -243,7 +317,7 @@ def _free_spans(
             opens[pair + 1, of_ground[word[right]]] = last + clear
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _on_ties(
     partner: Int32, x: Int32, window: Int32, opens: Int32, closes: Int32, clear: int,
     tie_step: int, ends: Int32, found: Int16, lefts: Int32, rights: Int32,
@@ -281,7 +355,7 @@ def _on_ties(
     return others
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _tracks(
     partner: Int32, wires: int, lefts: Int32, rights: Int32, freed: Int32, ties: int,
     tie_step: int, found: Int16,
@@ -306,75 +380,85 @@ def _tracks(
     return max(opened, last_tie + 1)
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _route(
-    codes: UInt8, shifts: UInt8, of_code: Int16, of_ground: Int16, shares: Float64,
-    group: int, ties: int, tie_step: int, limit: int, growing: bool,
-    trunk_x: Int32, port_x: Int32, power_x: Int32, ground_x: Int32, tie_x: Int32,
-    spacing: float, clear: int,
-    x: Int32, of_trunk: Int32, of_port: Int32, freed: Int32, window: Int32,
-    port: Int32, track: Int16, word: UInt8, used: Int16, needed: Int32,
+    codes: UInt8, shifts: UInt8, words: _Words, places: _Places, sweep: Sweep, limit: int,
+    growing: bool, scratch: _Scratch, routes: Routes,
 ) -> None:  # fmt: skip
-    rows, inputs = port.shape
-    groups, words_in_all = word.shape[1], 1 << ties
-    words, counts = np.empty(inputs, np.int16), np.empty(words_in_all, np.int32)
-    chunks, first_chunk = np.empty_like(counts), np.empty_like(counts)
-    word_state = np.empty((words_in_all, 5), np.int32)
-    chunk_of, rank = np.empty(inputs, np.int32), np.empty(inputs, np.int16)
-    order, middle, slots = (
-        np.empty(groups, np.int32),
-        np.empty(groups, np.int32),
-        np.empty(groups, np.int32),
-    )
-    size, chunk_word = np.empty(groups, np.int16), np.empty(groups, np.uint8)
-    start = np.empty(groups, np.int32)
-    mean, members = np.empty(groups, np.float64), np.empty(groups, np.int32)
-    opens = np.empty((len(power_x) + 1, ties), np.int32)
-    closes = np.empty_like(opens)
-    places = len(x)
-    partner, found = np.empty(places, np.int32), np.empty(places, np.int16)
-    lefts, rights = np.empty(places + 1, np.int32), np.empty(places + 1, np.int32)
-    ends = np.empty(ties, np.int32)
-    x0 = power_x[0] - spacing / 2
-    for row in range(rows):
-        _words(codes[row], shifts[row], of_code, words, counts)
-        best, fewest, tries = 0, 2**30, len(shares)
+    """Route every row: the first share that fits, or else the best one again."""
+    tries = len(words.shares)
+    for row in range(len(codes)):
+        _words(codes[row], shifts[row], words.of_code, scratch.words, scratch.counts)
+        best, fewest = 0, 2**30
         for attempt in range(tries + 1):
-            # when no share fits, the best one is routed again
-            share = shares[attempt] if attempt < tries else shares[best]
-            total = _chunks(counts, group, groups, share, chunks)
-            _order(words, counts, chunks, trunk_x, first_chunk, word_state, chunk_of, rank, order,
-                   middle, size, chunk_word)  # fmt: skip
-            _slots(total, groups, middle, x0, spacing, slots, mean, members)
-            word[row, :] = 0
-            used[row, :] = 0
-            for n in range(total):
-                chunk, slot = order[n], slots[n]
-                word[row, slot], used[row, slot] = chunk_word[chunk], size[chunk]
-                # the second group of a pair fills its ports from the far side of the ties, too
-                start[chunk] = slot * group + (group - size[chunk] if slot & 1 else 0)
-            partner[:] = -1
-            for i in range(inputs):
-                chunk = chunk_of[i]
-                if chunk < 0:
-                    port[row, i] = NO_PORT
-                else:
-                    to = start[chunk] + rank[i]
-                    port[row, i] = to
-                    partner[of_trunk[i]], partner[of_port[to]] = of_port[to], of_trunk[i]
-            _free_spans(word[row], used[row], of_ground, group, port_x, ground_x, tie_x, clear,
-                        opens, closes)  # fmt: skip
-            wires = _on_ties(partner, x, window, opens, closes, clear, tie_step, ends, found, lefts,
-                             rights)  # fmt: skip
-            needed[row] = _tracks(partner, wires, lefts, rights, freed, ties, tie_step, found)
-            for i in range(inputs):
-                track[row, i] = found[of_trunk[i]] if port[row, i] != NO_PORT else NO_PORT
-            if needed[row] <= limit or attempt == tries:
+            share = words.shares[attempt] if attempt < tries else words.shares[best]
+            _to_groups(row, share, words, places, scratch, routes)
+            _to_ports(row, sweep, scratch, routes)
+            needed = _to_tracks(row, words, places, sweep, scratch, routes)
+            if needed <= limit or attempt == tries:
                 break
-            if needed[row] < fewest:
-                best, fewest = attempt, needed[row]
+            if needed < fewest:
+                best, fewest = attempt, needed
         if growing:
-            limit = max(limit, needed[row])
+            limit = max(limit, routes.needed[row])
+
+
+@_compiled
+def _to_groups(
+    row: int, share: float, words: _Words, places: _Places, s: _Scratch, routes: Routes
+) -> None:
+    """Count, order and place the chunks of a row: word and used ports of every group."""
+    groups, group = routes.word.shape[1], words.group
+    total = _chunks(s.counts, group, groups, share, s.chunks)
+    _order(s.words, s.counts, s.chunks, places.trunk_x, s.first_chunk, s.word_state, s.chunk_of,
+           s.rank, s.order, s.middle, s.size, s.chunk_word)  # fmt: skip
+    x0 = places.power_x[0] - places.spacing / 2
+    _slots(total, groups, s.middle, x0, places.spacing, s.slots, s.mean, s.members)
+    order, slots, size, chunk_word, start = s.order, s.slots, s.size, s.chunk_word, s.start
+    word, used = routes.word[row], routes.used[row]
+    word[:] = 0
+    used[:] = 0
+    for n in range(total):
+        chunk, slot = order[n], slots[n]
+        word[slot], used[slot] = chunk_word[chunk], size[chunk]
+        # the second group of a pair fills its ports from the far side of the ties, too
+        start[chunk] = slot * group + (group - size[chunk] if slot & 1 else 0)
+
+
+@_compiled
+def _to_ports(row: int, sweep: Sweep, s: _Scratch, routes: Routes) -> None:
+    """Join every input of a row to a port of its chunk's group."""
+    port, chunk_of, start, rank, partner = routes.port[row], s.chunk_of, s.start, s.rank, s.partner
+    of_trunk, of_port = sweep.of_trunk, sweep.of_port
+    partner[:] = -1
+    for i in range(len(port)):
+        chunk = chunk_of[i]
+        if chunk < 0:
+            port[i] = NO_PORT
+        else:
+            to = start[chunk] + rank[i]
+            port[i] = to
+            partner[of_trunk[i]], partner[of_port[to]] = of_port[to], of_trunk[i]
+
+
+@_compiled
+def _to_tracks(
+    row: int, words: _Words, places: _Places, sweep: Sweep, s: _Scratch, routes: Routes
+) -> int:
+    """Give every wire of a row a track; returns how many the row takes."""
+    clear, tie_step = places.clear, words.tie_step
+    _free_spans(routes.word[row], routes.used[row], words.of_ground, words.group, places.port_x,
+                places.ground_x, places.tie_x, clear, s.opens, s.closes)  # fmt: skip
+    wires = _on_ties(s.partner, sweep.x, sweep.window, s.opens, s.closes, clear, tie_step, s.ends,
+                     s.found, s.lefts, s.rights)  # fmt: skip
+    needed = _tracks(
+        s.partner, wires, s.lefts, s.rights, sweep.freed, words.ties, tie_step, s.found
+    )
+    routes.needed[row] = needed
+    port, track, found, of_trunk = routes.port[row], routes.track[row], s.found, sweep.of_trunk
+    for i in range(len(port)):
+        track[i] = found[of_trunk[i]] if port[i] != NO_PORT else NO_PORT
+    return needed
 
 
 def wires_um(routes: Routes, frame: Frame) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

@@ -1,5 +1,9 @@
 """The event simulation's inner loop: tokens compete for resources, first come, first served.
 
+    start    slots take the next token of their sequence, or of a request that is let in
+    serve    events in the order of their times, until one ends a token or a request arrives
+    end      what the token leaves behind: counters, keys and values, a free slot
+
 A token does one thing at a time, so the next event of the machine is the smallest of one time a
 slot.  A winner tree over the slots finds it: leaves are `time << bits | slot`, every inner node the
 smaller of its two children, the root the next event.  Ties go to the lower slot.
@@ -14,6 +18,49 @@ import math
 import numpy as np
 
 from hnlpu._njit import njit
+from hnlpu.system.machine._engine_state import (
+    ACTIVE,
+    AGAIN,
+    ATTENTION_TIME,
+    BEGAN,
+    END,
+    FILLING,
+    FINISHED,
+    FROM,
+    FULL,
+    HEAD,
+    HISTOGRAM,
+    IDLE,
+    LATENCY_COUNT,
+    LATENCY_SUM,
+    M_OUTPUTS,
+    M_PROCESSED,
+    MEASURING,
+    NEVER,
+    OUTPUTS,
+    PC,
+    PEAK_ACTIVE,
+    PEAK_KV,
+    POSITION,
+    PROCESSED,
+    RECORDED,
+    REQUEST,
+    RESERVED,
+    SPILLED_FULL,
+    SPILLED_WINDOW,
+    STALL,
+    STOP,
+    WINDOWED,
+    Asked,
+    Int,
+    Limits,
+    Operations,
+    Resources,
+    Slots,
+    State,
+    Tally,
+    nothing_yet,
+)
 from hnlpu.system.machine._program import (
     ATTENTION,
     BUFFER,
@@ -30,19 +77,6 @@ from hnlpu.system.machine._program import (
     Integers,
 )
 
-Int = int | np.int64
-_IDLE = np.int64((1 << 62) - 1)
-
-# counters of a run, all but the first six over the measured part
-COUNTERS = (
-    "end", "measured_from", "processed", "outputs", "finished", "peak_active",
-    "measured_processed", "measured_outputs", "latency_sum", "latency_count", "stall", "attention",
-    "peak_kv",
-)  # fmt: skip
-(END, FROM, PROCESSED, OUTPUTS, FINISHED, PEAK_ACTIVE, M_PROCESSED, M_OUTPUTS, LATENCY_SUM,
- LATENCY_COUNT, STALL, ATTENTION_TIME, PEAK_KV) = range(13)  # fmt: skip
-HISTOGRAM = 1024  # bins of token latency, 32 to a factor of two
-
 
 def slot_bits(slots: int) -> int:
     """Bits of an event that name its slot, one of `slots` or the next arrival."""
@@ -54,24 +88,160 @@ def horizon(slots: int) -> int:
     return int((1 << (62 - slot_bits(slots))) - 2)
 
 
-@njit(cache=True, nogil=True)
-def _set(tree: Integers, leaves: int, slot: Int, key: Int) -> None:
-    """Give a slot its next event."""
-    node = leaves + slot
-    tree[node] = key
-    while node > 1:
-        key = min(key, tree[node ^ 1])
-        node >>= 1
-        tree[node] = key
+_compiled = njit(cache=True, nogil=True, _nrt=False)
+# without Numba's counting of references, which takes longer than a token's own work: nothing here
+# makes an array, and the caller keeps those that it hands in
 
 
-@njit(cache=True, nogil=True)
-def latency_bin(latency: int) -> int:
-    """The bin of a latency in ps."""
-    return min(HISTOGRAM - 1, max(0, int(32 * math.log2(max(latency, 1)))))
+def run(does: Operations, asked: Asked, limits: Limits, held: Resources, counted: Tally) -> None:
+    """Run until `most_tokens` have been processed, nothing is left to do, or time `last`.
+
+    Fills `held` and `counted`.
+    """
+    _run(does, asked, limits, held, counted, *nothing_yet(asked, limits))
 
 
-@njit(cache=True, nogil=True)
+@_compiled
+def _run(
+    does: Operations, asked: Asked, limits: Limits, held: Resources, counted: Tally,
+    slots: Slots, state: State,
+) -> None:  # fmt: skip
+    now: Int = np.int64(0)
+    while True:
+        _start_tokens(now, does, asked, limits, held, counted, slots, state)
+        now, slot = _serve(does, limits, held, counted, slots, state)
+        if slot < 0:
+            return
+        if slot < limits.slots:
+            _end_token(now, slot, does, asked, limits, counted, slots, state)
+            if counted.counters[PROCESSED] >= limits.most_tokens:
+                return
+            _begin_measuring(now, limits, held, counted, state)
+
+
+@_compiled
+def _start_tokens(
+    now: Int, does: Operations, asked: Asked, limits: Limits, held: Resources, counted: Tally,
+    slots: Slots, state: State,
+) -> None:  # fmt: skip
+    """Start a token on every slot that has one, and set the next arrival."""
+    whole, first = state.whole, does.table[0]
+    while True:
+        if whole[AGAIN] >= 0:
+            slot = whole[AGAIN]
+            whole[AGAIN] = -1
+            slots.token[slot, POSITION] += asked.growth
+            slots.token[slot, STOP] = len(does.table)
+        elif whole[IDLE] > 0:
+            if whole[FILLING] < 0 and not _let_in(now, asked, limits, counted, state):
+                break
+            slot = _fill(does, asked, slots, state)
+        else:
+            break
+        began = _hold(first[RESOURCE], now, first[OCCUPANCY], held.free, held.busy, held.waited)
+        held.served[first[PART]] += first[LATENCY]
+        slots.token[slot, BEGAN] = now
+        slots.token[slot, PC] = 1
+        _set(slots.tree, slot, ((began + first[LATENCY]) << limits.bits) | slot)
+    head, arrival = whole[HEAD], NEVER
+    if head < len(asked.arrival) and whole[FILLING] < 0 and asked.arrival[head] > now:
+        arrival = (asked.arrival[head] << limits.bits) | limits.slots
+    _set(slots.tree, limits.slots, arrival)
+
+
+@_compiled
+def _let_in(now: Int, asked: Asked, limits: Limits, counted: Tally, state: State) -> bool:
+    """Whether the next request has arrived and has room; then its prompt goes in."""
+    whole, real, head = state.whole, state.real, state.whole[HEAD]
+    if head == len(asked.arrival) or asked.arrival[head] > now:
+        return False
+    if whole[ACTIVE] >= limits.most_active:
+        return False
+    need = _bytes(_positions(asked, head), limits)
+    if whole[ACTIVE] > 0 and real[RESERVED] + need > limits.kv_limit:
+        return False
+    real[RESERVED] += need
+    cached = asked.start[head] + 1 - asked.growth  # constant contexts count the new one
+    real[FULL] += cached * limits.full_bytes
+    real[WINDOWED] += min(cached, limits.window_size) * limits.window_bytes
+    _spill(limits, state)
+    whole[FILLING] = head
+    whole[HEAD] += 1
+    whole[ACTIVE] += 1
+    counted.counters[PEAK_ACTIVE] = max(counted.counters[PEAK_ACTIVE], whole[ACTIVE])
+    return True
+
+
+@_compiled
+def _fill(does: Operations, asked: Asked, slots: Slots, state: State) -> Int:
+    """Give an idle slot the next token of the prompt that goes in; the slot."""
+    whole, request = state.whole, state.whole[FILLING]
+    whole[IDLE] -= 1
+    slot: Int = slots.idle[whole[IDLE]]
+    slots.token[slot, REQUEST] = request
+    slots.token[slot, POSITION] = asked.start[request] + state.issued[request] * asked.growth
+    state.issued[request] += 1
+    if state.issued[request] >= asked.prompt[request]:
+        slots.token[slot, STOP] = len(does.table)
+        whole[FILLING] = -1
+    else:
+        slots.token[slot, STOP] = does.body
+    return slot
+
+
+@_compiled
+def _serve(
+    does: Operations, limits: Limits, held: Resources, counted: Tally, slots: Slots, state: State
+) -> tuple[Int, Int]:
+    """Serve events until one ends a token or is an arrival; its time and slot, -1 at the end."""
+    # fields of tuples are read once: each reading counts references
+    table, positional, tree, bits = does.table, does.positional, slots.tree, limits.bits
+    routes, rows, hbm_latency = does.routes, does.rows, does.hbm_latency
+    free, bank_free, busy = held.free, held.bank_free, held.busy
+    waited, served, counters = held.waited, held.served, counted.counters
+    token, last, arrivals = slots.token, limits.last, limits.slots
+    mask = (np.int64(1) << bits) - 1
+    spilled_full, spilled_window = state.real[SPILLED_FULL], state.real[SPILLED_WINDOW]
+    while True:
+        key = tree[1]
+        now = key >> bits
+        if key == NEVER:
+            return now, np.int64(-1)
+        if now > last:
+            counters[END] = last
+            return now, np.int64(-1)
+        slot = key & mask
+        if slot == arrivals:
+            return now, slot
+        pc, end = token[slot, PC], token[slot, STOP]
+        if pc == end:
+            return now, slot
+        ready = now
+        more = True
+        while more:
+            what = table[pc, KIND]
+            if what == PLAIN:
+                began = _hold(table[pc, RESOURCE], ready, table[pc, OCCUPANCY], free, busy, waited)
+                served[table[pc, PART]] += table[pc, LATENCY]
+                ready = began + table[pc, LATENCY]
+            elif what == ATTENTION:
+                spilled = spilled_window if table[pc, WINDOW] else spilled_full
+                ready = _attend(
+                    table[pc], positional[pc], token[slot, POSITION] + 1, rows, spilled, hbm_latency,
+                    ready, free, busy, waited, served, counters,
+                )  # fmt: skip
+            else:
+                route = _route(token[slot, BEGAN], slot, table[pc, RESOURCE], len(routes))
+                ready = _pass_experts(
+                    table[pc], routes[route], ready, bank_free, busy, waited, served
+                )
+            more = table[pc, CHAINED] == 1 and pc + 1 < end
+            pc += 1
+        token[slot, PC] = pc
+        _set(tree, slot, (ready << bits) | slot)
+
+
+@_compiled
 def _hold(
     resource: Int, ready: Int, time: Int, free: Integers, busy: Integers, waited: Integers
 ) -> Int:
@@ -83,7 +253,7 @@ def _hold(
     return began
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _attend(
     row: Integers, positional: Floats, position: Int, rows: int, spilled: float,
     hbm_latency: int, ready: Int, free: Integers, busy: Integers, waited: Integers,
@@ -113,14 +283,14 @@ def _attend(
     return done
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _route(began: Int, slot: Int, bank: Int, routes: int) -> Int:
     """The route that a token takes in a layer: by chance, but the same for up and for down."""
     mixed = began ^ (slot * 40503) ^ (bank // 2 * 9973)
     return ((mixed * 2654435761) >> 16) & (routes - 1)
 
 
-@njit(cache=True, nogil=True)
+@_compiled
 def _pass_experts(
     row: Integers, route: Integers, ready: Int, bank_free: Integers, busy: Integers,
     waited: Integers, served: Integers,
@@ -139,200 +309,133 @@ def _pass_experts(
     return done
 
 
-@njit(cache=True, nogil=True)
-def run(
-    table: Integers, positional: Floats, body: int, rows: int,
-    hbm_latency: int, free: Integers, bank_free: Integers, routes: Integers,
-    arrival: Integers, start: Integers, prompt: Integers, output: Integers, growth: int,
-    slots: int, most_active: int, kv_limit: float, buffers: float, full_bytes: float,
-    window_bytes: float, window_size: int, most_tokens: int, warm: int, last: int, bits: int,
-    counters: Integers, busy: Integers, waited: Integers, served: Integers, histogram: Integers,
-    first_token: Integers, finish: Integers, record: Integers,
+@_compiled
+def _end_token(
+    now: Int, slot: Int, does: Operations, asked: Asked, limits: Limits, counted: Tally,
+    slots: Slots, state: State,
 ) -> None:  # fmt: skip
-    """Run until `most_tokens` have been processed, nothing is left to do, or time `last`.
-
-    `arrival`, `start` (positions cached already), `prompt` and `output` describe the requests, by
-    arrival; with `growth` 0 contexts stay as they are.  A sequence keeps `full_bytes` a position,
-    and `window_bytes` a position up to `window_size`.  After `warm` tokens the counters of the
-    measured part start.  A row of `routes` is the banks that a token's experts lie in and the
-    rounds that they take; the last entry of `busy` is of all banks.  `record` takes (request,
-    position, time) of the first tokens.
-    """
-    mask = (np.int64(1) << bits) - 1
-    leaves = 1
-    while leaves < slots + 1:
-        leaves *= 2
-    tree = np.full(2 * leaves, _IDLE, np.int64)
-    slot_pc = np.zeros(slots, np.int64)
-    slot_end = np.zeros(slots, np.int64)
-    slot_request = np.zeros(slots, np.int64)
-    slot_position = np.zeros(slots, np.int64)
-    slot_began = np.zeros(slots, np.int64)
-    idle = np.arange(slots - 1, -1, -1)
-    idle_count = slots
-    requests = len(arrival)
-    issued = np.zeros(requests, np.int64)
-    left = output.copy()
-    length = len(table)
-    head, filling, active = 0, -1, 0
-    reserved, full_used, window_used = 0.0, 0.0, 0.0
-    spilled_full, spilled_window = 0.0, 0.0
-    recorded = 0
-    measuring = warm == 0
-    now = np.int64(0)
-    again = np.int64(-1)  # a slot whose sequence goes on with its next token
-    while True:
-        # -- start tokens ----------------------------------------------------------------------
-        while True:
-            if again >= 0:
-                slot = again
-                again = np.int64(-1)
-                request = slot_request[slot]
-                slot_position[slot] += growth
-                slot_end[slot] = length
-            elif idle_count > 0:
-                if filling < 0:
-                    if head == requests or arrival[head] > now or active >= most_active:
-                        break
-                    positions = start[head] + prompt[head] + output[head] * growth
-                    need = positions * full_bytes + min(positions, window_size) * window_bytes
-                    if active > 0 and reserved + need > kv_limit:
-                        break
-                    reserved += need
-                    cached = start[head] + 1 - growth  # constant contexts count the new one
-                    full_used += cached * full_bytes
-                    window_used += min(cached, window_size) * window_bytes
-                    spilled_full, spilled_window = _spilled(buffers, full_used, window_used)
-                    filling = head
-                    head += 1
-                    active += 1
-                    counters[PEAK_ACTIVE] = max(counters[PEAK_ACTIVE], active)
-                request = filling
-                idle_count -= 1
-                slot = idle[idle_count]
-                slot_request[slot] = request
-                slot_position[slot] = start[request] + issued[request] * growth
-                issued[request] += 1
-                if issued[request] >= prompt[request]:
-                    slot_end[slot] = length
-                    filling = -1
-                else:
-                    slot_end[slot] = body
-            else:
-                break
-            began = _hold(table[0, RESOURCE], now, table[0, OCCUPANCY], free, busy, waited)
-            served[table[0, PART]] += table[0, LATENCY]
-            slot_began[slot] = now
-            slot_pc[slot] = 1
-            _set(tree, leaves, slot, ((began + table[0, LATENCY]) << bits) | slot)
-        if head < requests and filling < 0 and arrival[head] > now:
-            _set(tree, leaves, slots, (arrival[head] << bits) | slots)
-        else:
-            _set(tree, leaves, slots, _IDLE)
-        # -- serve events until one ends a token -------------------------------------------------
-        while True:
-            key = tree[1]
-            now = key >> bits
-            if key == _IDLE:
-                return
-            if now > last:
-                counters[END] = last
-                return
-            slot = key & mask
-            if slot == slots:
-                break
-            pc = slot_pc[slot]
-            if pc == slot_end[slot]:
-                break
-            ready = now
-            more = True
-            while more:
-                what = table[pc, KIND]
-                if what == PLAIN:
-                    began = _hold(
-                        table[pc, RESOURCE], ready, table[pc, OCCUPANCY], free, busy, waited
-                    )
-                    served[table[pc, PART]] += table[pc, LATENCY]
-                    ready = began + table[pc, LATENCY]
-                elif what == ATTENTION:
-                    spilled = spilled_window if table[pc, WINDOW] else spilled_full
-                    ready = _attend(
-                        table[pc], positional[pc], slot_position[slot] + 1, rows, spilled,
-                        hbm_latency, ready, free, busy, waited, served, counters,
-                    )  # fmt: skip
-                else:
-                    route = _route(slot_began[slot], slot, table[pc, RESOURCE], len(routes))
-                    ready = _pass_experts(
-                        table[pc], routes[route], ready, bank_free, busy, waited, served
-                    )
-                more = table[pc, CHAINED] == 1 and pc + 1 < slot_end[slot]
-                pc += 1
-            slot_pc[slot] = pc
-            _set(tree, leaves, slot, (ready << bits) | slot)
-        if slot == slots:
-            continue
-        # -- a token is done ---------------------------------------------------------------------
-        _set(tree, leaves, slot, _IDLE)
-        request = slot_request[slot]
-        counters[END] = now
-        counters[PROCESSED] += 1
-        if recorded < len(record):
-            record[recorded, 0] = request
-            record[recorded, 1] = slot_position[slot]
-            record[recorded, 2] = now
-            recorded += 1
-        if measuring:
-            counters[M_PROCESSED] += 1
-        if growth:
-            position = slot_position[slot]
-            full_used += full_bytes
-            if position < window_size:
-                window_used += window_bytes
-            counters[PEAK_KV] = max(counters[PEAK_KV], int(full_used + window_used))
-            spilled_full, spilled_window = _spilled(buffers, full_used, window_used)
-        if slot_end[slot] == length:
-            counters[OUTPUTS] += 1
-            if first_token[request] < 0:
-                first_token[request] = now
-            if measuring:
-                counters[M_OUTPUTS] += 1
-                counters[LATENCY_SUM] += now - slot_began[slot]
-                counters[LATENCY_COUNT] += 1
-                histogram[latency_bin(now - slot_began[slot])] += 1
-            left[request] -= 1
-            if left[request] > 0:
-                again = slot
-            else:
-                finish[request] = now
-                counters[FINISHED] += 1
-                active -= 1
-                positions = start[request] + prompt[request] + output[request] * growth
-                reserved -= positions * full_bytes + min(positions, window_size) * window_bytes
-                positions = slot_position[slot] + 1
-                full_used -= positions * full_bytes
-                window_used -= min(positions, window_size) * window_bytes
-                spilled_full, spilled_window = _spilled(buffers, full_used, window_used)
-                idle[idle_count] = slot
-                idle_count += 1
-        else:
-            idle[idle_count] = slot
-            idle_count += 1
-        if counters[PROCESSED] >= most_tokens:
-            return
-        if not measuring and counters[PROCESSED] >= warm:
-            measuring = True
-            counters[FROM] = now
-            busy[:] = 0
-            waited[:] = 0
-            served[:] = 0
-            counters[STALL] = 0
-            counters[ATTENTION_TIME] = 0
+    """Count a token, keep its keys and values, and go on with its sequence or free its slot."""
+    counters, record, whole = counted.counters, counted.record, state.whole
+    request, position = slots.token[slot, REQUEST], slots.token[slot, POSITION]
+    _set(slots.tree, slot, NEVER)
+    counters[END] = now
+    counters[PROCESSED] += 1
+    if whole[RECORDED] < len(record):
+        row = record[whole[RECORDED]]
+        row[0], row[1], row[2] = request, position, now
+        whole[RECORDED] += 1
+    if whole[MEASURING]:
+        counters[M_PROCESSED] += 1
+    if asked.growth:
+        _grow(position, limits, counted, state)
+    goes_on = False
+    if slots.token[slot, STOP] == len(does.table):
+        _count_output(now, slot, counted, slots, state)
+        state.left[request] -= 1
+        goes_on = state.left[request] > 0
+        if not goes_on:
+            counted.finish[request] = now
+            counters[FINISHED] += 1
+            _let_out(request, position, asked, limits, state)
+    if goes_on:
+        whole[AGAIN] = slot
+    else:
+        slots.idle[whole[IDLE]] = slot
+        whole[IDLE] += 1
 
 
-@njit(cache=True, nogil=True)
-def _spilled(buffers: float, full: float, windowed: float) -> tuple[float, float]:
-    """Shares of full and of windowed layers beyond the buffers: `_kv.spilled_shares`."""
+@_compiled
+def _grow(position: Int, limits: Limits, counted: Tally, state: State) -> None:
+    """Keep the keys and values of one more position."""
+    real = state.real
+    real[FULL] += limits.full_bytes
+    if position < limits.window_size:
+        real[WINDOWED] += limits.window_bytes
+    kept = int(real[FULL] + real[WINDOWED])
+    counted.counters[PEAK_KV] = max(counted.counters[PEAK_KV], kept)
+    _spill(limits, state)
+
+
+@_compiled
+def _count_output(now: Int, slot: Int, counted: Tally, slots: Slots, state: State) -> None:
+    """Count a token that has logits."""
+    counters, request = counted.counters, slots.token[slot, REQUEST]
+    counters[OUTPUTS] += 1
+    if counted.first_token[request] < 0:
+        counted.first_token[request] = now
+    if state.whole[MEASURING]:
+        latency = now - slots.token[slot, BEGAN]
+        counters[M_OUTPUTS] += 1
+        counters[LATENCY_SUM] += latency
+        counters[LATENCY_COUNT] += 1
+        counted.histogram[latency_bin(latency)] += 1
+
+
+@_compiled
+def _let_out(request: Int, position: Int, asked: Asked, limits: Limits, state: State) -> None:
+    """Free what a finished sequence held."""
+    real, kept = state.real, position + 1
+    state.whole[ACTIVE] -= 1
+    real[RESERVED] -= _bytes(_positions(asked, request), limits)
+    real[FULL] -= kept * limits.full_bytes
+    real[WINDOWED] -= min(kept, limits.window_size) * limits.window_bytes
+    _spill(limits, state)
+
+
+@_compiled
+def _begin_measuring(
+    now: Int, limits: Limits, held: Resources, counted: Tally, state: State
+) -> None:
+    """Start the counters of the measured part once, after the warm tokens."""
+    counters = counted.counters
+    if state.whole[MEASURING] or counters[PROCESSED] < limits.warm:
+        return
+    state.whole[MEASURING] = 1
+    counters[FROM] = now
+    held.busy[:] = 0
+    held.waited[:] = 0
+    held.served[:] = 0
+    counters[STALL] = 0
+    counters[ATTENTION_TIME] = 0
+
+
+@_compiled
+def _positions(asked: Asked, request: Int) -> Int:
+    """Positions that a request has at its end."""
+    made: Int = asked.output[request] * asked.growth
+    positions: Int = asked.start[request] + asked.prompt[request] + made
+    return positions
+
+
+@_compiled
+def _bytes(positions: Int, limits: Limits) -> float:
+    """Bytes of a sequence of `positions`."""
+    windowed = min(positions, limits.window_size)
+    return positions * limits.full_bytes + windowed * limits.window_bytes
+
+
+@_compiled
+def _spill(limits: Limits, state: State) -> None:
+    """Set the shares of full and of windowed layers beyond the buffers: `_kv.spilled_shares`."""
+    real, buffers = state.real, limits.buffers
+    full, windowed = real[FULL], real[WINDOWED]
     room = max(0.0, buffers - windowed)
-    spilled_full = 1 - room / full if full > room else 0.0
-    spilled_window = 1 - buffers / windowed if windowed > buffers else 0.0
-    return spilled_full, spilled_window
+    real[SPILLED_FULL] = 1 - room / full if full > room else 0.0
+    real[SPILLED_WINDOW] = 1 - buffers / windowed if windowed > buffers else 0.0
+
+
+@_compiled
+def _set(tree: Integers, slot: Int, key: Int) -> None:
+    """Give a slot its next event."""
+    node = (len(tree) >> 1) + slot
+    tree[node] = key
+    while node > 1:
+        key = min(key, tree[node ^ 1])
+        node >>= 1
+        tree[node] = key
+
+
+@_compiled
+def latency_bin(latency: int) -> int:
+    """The bin of a latency in ps."""
+    return min(HISTOGRAM - 1, max(0, int(32 * math.log2(max(latency, 1)))))

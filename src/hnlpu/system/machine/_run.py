@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from hnlpu.errors import InvalidInput
 from hnlpu.system.machine import _engine as engine
+from hnlpu.system.machine import _engine_state as state
 from hnlpu.system.machine._kv import sequence_bytes
 from hnlpu.system.machine._program import (
     ARRAYS,
@@ -117,59 +118,54 @@ def _run(
         program, routed.experts if routed else 0, routed.active if routed else 0, seed
     )
     slots = min(spec.slots, most_active) if growth == 0 else spec.slots
-    counters = np.zeros(len(engine.COUNTERS), np.int64)
-    busy = np.zeros(program.resources + 1, np.int64)
-    waited, served = np.zeros_like(busy), np.zeros(4, np.int64)
-    histogram = np.zeros(engine.HISTOGRAM, np.int64)
-    first = np.full(len(requests), -1, np.int64)
-    finish = first.copy()
-    record = np.zeros((record_size, 3), np.int64)
+    held, tally = state.resources(program), state.tally(len(requests), record_size)
     full, windowed = sequence_bytes(spec, work, 1)
     window = next((kind.window for kind in work.kinds if kind.window is not None), 0)
     arrival = np.rint(requests.arrival * PICOSECONDS).astype(np.int64)
     engine.run(
-        program.table, program.positional, program.body, program.rows, program.hbm_latency,
-        np.zeros(program.resources, np.int64), np.zeros((max(1, program.banked), program.banks), np.int64), routes,
-        arrival, start, requests.prefill, requests.decode, growth,
-        slots, most_active, float(kv_limit), spec.chips * spec.buffer_bytes, full, windowed,
-        window or 0, most, warm, engine.horizon(slots), engine.slot_bits(slots),
-        counters, busy, waited, served, histogram, first, finish, record,
+        state.operations(program, routes),
+        state.Asked(arrival, start, requests.prefill, requests.decode, growth),
+        state.Limits(
+            slots, most_active, float(kv_limit), spec.chips * spec.buffer_bytes, full, windowed,
+            window or 0, most, warm, engine.horizon(slots), engine.slot_bits(slots),
+        ),
+        held, tally,
     )  # fmt: skip
-    if counters[engine.END] >= engine.horizon(slots):
+    counters, first = tally.counters, tally.first_token
+    if counters[state.END] >= engine.horizon(slots):
         raise InvalidInput(
             f"the run passes {engine.horizon(slots) / PICOSECONDS:.0f} s of machine time; "
             "simulate fewer tokens"
         )
-    span = int(counters[engine.END] - counters[engine.FROM]) or 1
+    span = int(counters[state.END] - counters[state.FROM]) or 1
     done = first >= 0
     ttft = (first[done] - arrival[done]) / PICOSECONDS
     return Counts(
-        processed=int(counters[engine.M_PROCESSED]),
-        outputs=int(counters[engine.M_OUTPUTS]),
-        tokens=int(counters[engine.PROCESSED]),
-        finished=int(counters[engine.FINISHED]),
+        processed=int(counters[state.M_PROCESSED]),
+        outputs=int(counters[state.M_OUTPUTS]),
+        tokens=int(counters[state.PROCESSED]),
+        finished=int(counters[state.FINISHED]),
         span=span / PICOSECONDS,
-        processed_rate=counters[engine.M_PROCESSED] * PICOSECONDS / span,
-        output_rate=counters[engine.M_OUTPUTS] * PICOSECONDS / span,
-        latency=counters[engine.LATENCY_SUM] / max(1, counters[engine.LATENCY_COUNT]) / PICOSECONDS,
-        latency_p50=_quantile(histogram, 0.5),
-        latency_p99=_quantile(histogram, 0.99),
+        processed_rate=counters[state.M_PROCESSED] * PICOSECONDS / span,
+        output_rate=counters[state.M_OUTPUTS] * PICOSECONDS / span,
+        latency=counters[state.LATENCY_SUM] / max(1, counters[state.LATENCY_COUNT]) / PICOSECONDS,
+        latency_p50=_quantile(tally.histogram, 0.5),
+        latency_p99=_quantile(tally.histogram, 0.99),
         ttft=float(ttft.mean()) if len(ttft) else np.inf,
         ttft_p99=float(np.quantile(ttft, 0.99)) if len(ttft) else np.inf,
-        **_shares(program, counters, busy, waited, served, span),
+        **_shares(program, counters, held, span),
         in_flight=slots,
-        idle_share=1 - _own_times(counters, waited, served).sum() / (span * slots),
-        peak_kv_bytes=float(counters[engine.PEAK_KV]),
-        record=record[: counters[engine.PROCESSED]],
+        idle_share=1 - _own_times(counters, held).sum() / (span * slots),
+        peak_kv_bytes=float(counters[state.PEAK_KV]),
+        record=tally.record[: counters[state.PROCESSED]],
     )
 
 
 def _shares(
-    program: Program, counters: Integers, busy: Integers, waited: Integers, served: Integers,
-    span: int,
-) -> dict[str, dict[str, float]]:  # fmt: skip
+    program: Program, counters: Integers, held: state.Resources, span: int
+) -> dict[str, dict[str, float]]:
     """Breakdown of the tokens' time, waiting by resource, and use of each resource."""
-    own = _own_times(counters, waited, served)
+    own, busy, waited = _own_times(counters, held), held.busy, held.waited
     total = own.sum() or 1.0
     parts = ("communication", "projection", "nonlinear", "attention", "stall", "waiting")
     names = {
@@ -193,12 +189,13 @@ def _shares(
     }
 
 
-def _own_times(counters: Integers, waited: Integers, served: Integers) -> Integers:
+def _own_times(counters: Integers, held: state.Resources) -> Integers:
     """The tokens' time by what it went into: the parts of a breakdown, then waiting."""
+    served = held.served
     return np.array(
         [
             served[COMMUNICATION], served[PROJECTION], served[NONLINEAR] + served[ENTRY],
-            counters[engine.ATTENTION_TIME], counters[engine.STALL], waited.sum(),
+            counters[state.ATTENTION_TIME], counters[state.STALL], held.waited.sum(),
         ]
     )  # fmt: skip
 

@@ -22,9 +22,6 @@ On links to neighbours only there is one way: to the middle of the line and back
 Sampling = Literal["gather", "candidates"]
 """What the unembedding sends: all logits, or each chip's best one (exact with Gumbel noise)."""
 
-VECTOR_OPERATIONS = 7
-"""Vector operations of a layer beside the sum over positions: see `_program`."""
-
 HEAD_DIMENSION = 64
 HEAD_QUERIES = 8
 """A "cached head a cycle" is 64 values of one key or value against the 8 queries that share it."""

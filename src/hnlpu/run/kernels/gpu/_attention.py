@@ -105,7 +105,7 @@ def _scores(
 
 @triton.jit
 def _weights(scores, largest):
-    """E^(score - largest) in float32."""
+    """e^(score - largest) in float32."""
     return exponential((scores - largest).to(tl.float64)).to(tl.float32)
 
 

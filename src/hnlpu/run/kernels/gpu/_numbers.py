@@ -30,7 +30,7 @@ def nearest(x):
 
 @triton.jit
 def exponential(x):
-    """E^x in float64, within 0.53 units of its last place, for x cut to -110 .. 110.
+    """e^x in float64, within 0.53 units of its last place, for x cut to -110 .. 110.
 
     Beyond that the exp, and the sigmoid of it, are 0, 1 or infinite in float32
     all the same, or so small or large that they round to the same.  The sum

@@ -38,14 +38,14 @@ def _twice(code):
 
 @triton.jit
 def _shifts(exponents, at, base, inside):
-    """E - b of blocks; only blocks of zeros lie below b."""
+    """e - b of blocks; only blocks of zeros lie below b."""
     e = tl.load(exponents + at, mask=inside, other=0).to(tl.int32)
     return tl.minimum(tl.maximum(e - base, 0), 31).to(tl.int64)
 
 
 @triton.jit
 def _to_float(total, base, scale):
-    """Total * 2^(b - 128 + s), exact in float64, rounded once to float32."""
+    """total * 2^(b - 128 + s), exact in float64, rounded once to float32."""
     return (total.to(tl.float64) * power_of_two(base - 128 + scale)).to(tl.float32)
 
 
@@ -279,7 +279,7 @@ def meet_experts(chosen: torch.Tensor, count: int, *, grouped: bool | None = Non
 def gpu_project(
     stack: GpuStack, x: Integers, meeting: Meeting, *, sums: bool = False
 ) -> torch.Tensor:
-    """Y float32 [entries, rows] of every entry, plus bias; with `sums` the exact y_int, int64."""
+    """y float32 [entries, rows] of every entry, plus bias; with `sums` the exact y_int, int64."""
     device, entries = x.values.device, len(meeting.experts)
     out = torch.empty(
         (entries, stack.rows), dtype=torch.int64 if sums else torch.float32, device=device

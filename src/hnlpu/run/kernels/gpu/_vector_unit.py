@@ -56,7 +56,7 @@ def _norm(
     x, more, weight, out, integers, scales, infinite, eps: tl.constexpr, n: tl.constexpr,
     bits: tl.constexpr, adds: tl.constexpr, width: tl.constexpr,
 ):  # fmt: skip
-    """X += more where `adds`; then RMSNorm of x into `out`, rounded to integers beside."""
+    """x += more where `adds`; then RMSNorm of x into `out`, rounded to integers beside."""
     row = tl.program_id(0).to(tl.int64)
     i = tl.arange(0, width)
     inside = i < n
@@ -185,7 +185,7 @@ def norm(
 
 
 def quantize(x: torch.Tensor, bits: int, infinite: torch.Tensor) -> Integers:
-    """X [rows, n] as integers."""
+    """x [rows, n] as integers."""
     rows, n = x.shape
     integers, scales = _empty(rows, n, x.device)
     _quantize[(rows,)](

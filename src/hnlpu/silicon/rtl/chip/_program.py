@@ -124,7 +124,7 @@ class _Assembler:
         self.emit(Op.MULTIPLY, operand, a=a, shift=shift, **write, **fields)
 
     def norm(self, weight: str) -> None:
-        """X to h."""
+        """x to h."""
         self.emit(Op.ACQUIRE, index=self.root)
         for beat, x in enumerate(self.x):
             self.emit(Op.SQUARES, a=x, first=beat == 0)
@@ -223,7 +223,7 @@ class _Assembler:
         self.add()
 
     def add(self) -> None:
-        """X + h to x."""
+        """x + h to x."""
         for x, h in zip(self.x, self.h, strict=True):
             self.emit(Op.ADD, Operand.REGISTER, dst=x, a=x, b=h)
 
@@ -267,7 +267,7 @@ class _Assembler:
         self.add()
 
     def swiglu(self) -> None:
-        """Gate and up to t."""
+        """gate and up to t."""
         limit, one = self.shape.limit, 1 << FRACTION
         for gate, up, t in zip(self.gate, self.up, self.t, strict=True):
             self.emit(Op.CLAMP, a=gate, dst=gate, immediate=limit)
