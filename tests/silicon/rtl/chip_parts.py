@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.arithmetic.fixed_point import sine_table
-from hnlpu.silicon.rtl import require_simulator
+from hnlpu.silicon.rtl._compiler import compiler
+from hnlpu.silicon.rtl._tools import run_tool, run_verilator
 from hnlpu.silicon.rtl.chip import ChipShape
 from hnlpu.silicon.rtl.chip._tables import tables
 from hnlpu.silicon.rtl.chip._write import PARTS
@@ -30,6 +31,7 @@ Outputs = dict[str, npt.NDArray[np.int64]]
 Run = Callable[["Part", Numbers], Outputs]
 SILICON = files("hnlpu.silicon.rtl") / "chip" / "silicon"
 NARROWEST = 65  # bits of a port that is wide to Verilator
+LONGEST_S = 1200  # of a tool
 
 
 class PartFailed(Exception):
@@ -119,14 +121,14 @@ def translate(
     wrapper = folder / f"part_{part.name}.sv"
     wrapper.write_text(part.wrapper())
     counted = ["--coverage-line", "--coverage-toggle"] if coverage else []
-    _tool(
-        [
-            require_simulator(), "--cc", "-Wall", "--assert", "-fno-dfg", "-Wno-DECLFILENAME",
+    _done(
+        "verilator",
+        run_verilator([
+            "--cc", "-Wall", "--assert", "-fno-dfg", "-Wno-DECLFILENAME",
             "--language", "1800-2017", "--x-initial", "unique", *counted,
             "--prefix", f"V{part.name}", "--top-module", f"part_{part.name}", "--Mdir", "obj",
             *(f"silicon/{name}" for name in texts), wrapper.name,
-        ],
-        folder,
+        ], folder, LONGEST_S),
     )  # fmt: skip
 
 
@@ -175,14 +177,24 @@ def compile_cpp(words: Sequence[str], folder: Path, *, coverage: bool, optimise:
     """Call the C++ compiler on models and Verilator's library."""
     include = verilator_include()
     macros = {"VM_COVERAGE": int(coverage), "VM_SC": 0, "VM_TRACE": 0, "VM_TIMING": 0}
-    command = ["c++", "-std=c++20", optimise, "-w", f"-I{include}", f"-I{include}/vltstd", "-I."]
-    _tool([*command, *(f"-D{name}={value}" for name, value in macros.items()), *words], folder)
+    found = compiler()
+    command = [
+        *found.command,
+        "-std=c++20",
+        optimise,
+        "-w",
+        f"-I{include}",
+        f"-I{include}/vltstd",
+        "-I.",
+    ]
+    command += [*(f"-D{name}={value}" for name, value in macros.items()), *words]
+    _done("c++", run_tool(command, folder, LONGEST_S, found.environment))
 
 
-def _tool(command: Sequence[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise PartFailed(f"{Path(command[0]).name}: {done.stderr[:2000]}")
+def _done(name: str, ran: subprocess.CompletedProcess[str] | None) -> None:
+    if ran is None or ran.returncode:
+        said = "took too long" if ran is None else (ran.stdout + ran.stderr)[:2000]
+        raise PartFailed(f"{name}: {said}")
 
 
 def runner(program: Path, folder: Path, coverage: Path | None = None) -> Run:

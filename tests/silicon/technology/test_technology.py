@@ -146,9 +146,9 @@ DRAWN = 'drawing = { gds_layer = 70, datatype = 20, pin = 16, label = 5, source 
         (DRAWN, DRAWN.replace("label = 5", "label = 16"), "70/16 is stub.drawing.pin too"),
         (DRAWN, DRAWN.replace("pin = 16, ", ""), "stub.drawing.pin: Field required"),
         (DRAWN, "# ", "stub: lacks 'drawing', which lower has: give it for all layers or none"),
-        (DRAWN, DRAWN.replace('"SKY130 PDK', '"" } #'), "stub.drawing.source: String should have"),
-        ('name = "met3"', 'name = "metal 3"', "stub.name: String should match pattern"),
-        ('name = "via2"', 'name = "via\\"2"', "lower_cut.name: String should match pattern"),
+        (DRAWN, DRAWN.replace('"SKY130 PDK', '"" } #'), "stub.drawing.source: is empty"),
+        ('name = "met3"', 'name = "metal 3"', "stub.name: 'metal 3' is no name"),
+        ('name = "via2"', 'name = "via\\"2"', "is no name for GDS"),
     ],
 )
 def test_drawing_layers_that_make_no_sense_are_told(
