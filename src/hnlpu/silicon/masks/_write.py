@@ -29,6 +29,7 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 
 from hnlpu._version import __version__
+from hnlpu._workers import Workers
 from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.errors import InvalidInput, OutputExists
 from hnlpu.silicon.embed import Layout, Scheme, TileShape
@@ -67,7 +68,6 @@ from hnlpu.silicon.masks._oasis_write import (
     box_around,
     cell_record,
 )
-from hnlpu.silicon.masks._pool import Workers
 from hnlpu.silicon.masks._record import (
     RECORD,
     SCHEMA_VERSION,
