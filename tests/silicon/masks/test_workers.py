@@ -10,6 +10,7 @@ import pytest
 from builds import Builds
 from dying import KilledAtWork, double, refuse
 
+import hnlpu
 from helpers import snapshot
 from hnlpu.errors import DoesNotFit, InvalidInput, OutputFailed, ToolMissing
 from hnlpu.silicon.masks import Format, Workers, _write, open_workers, write_masks
@@ -27,8 +28,9 @@ def ray() -> Iterator[Workers]:
     """Ray on this machine, with two worker processes."""
     pytest.importorskip("ray")
     with pytest.MonkeyPatch.context() as patch:
-        here = Path(__file__).parent
-        patch.setenv("PYTHONPATH", f"{here}:{here.parents[1]}")  # its workers take our jobs by name
+        # its workers take our jobs, and the package that is tested, by name
+        here, package = Path(__file__).parent, Path(hnlpu.__file__).parents[1]
+        patch.setenv("PYTHONPATH", f"{here}:{here.parents[1]}:{package}")
         with open_workers(2, "local") as workers:
             yield workers
 

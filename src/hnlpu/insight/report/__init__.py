@@ -6,13 +6,11 @@ Build ──► _facts (counts)  ──┐
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hnlpu._paths import absolute
+from hnlpu._whole import new_file
 from hnlpu.errors import InvalidInput, OutputFailed
 from hnlpu.insight.diagram import build_subject, draw
 from hnlpu.insight.report._facts import examine
@@ -49,7 +47,7 @@ def report(
     build = open_build(directory)
     build.gpt_oss("hnlpu report")
     path = _output_path(build.directory, output)
-    with _reserved(path) as aside:
+    with new_file(path) as write:
         with clock.step("reading the build"):
             facts = examine(build)
         folder = None if checkpoint is None else absolute(checkpoint)
@@ -57,11 +55,16 @@ def report(
         speech = measure_speech(build, prompt, clock)
         with clock.step("drawing the metal"):
             metal = masks_section(build)
+<<<<<<< HEAD
         with clock.step("drawing the network"):
             subject = build_subject(build)
             network = draw(subject.network, subject.title, subject.notes)
         page = render(facts, quality, speech, metal, network, clock.steps)
         _publish(page, aside, path)
+=======
+        page = render(facts, quality, speech, metal, clock.steps)
+        write(_encoded(page))
+>>>>>>> v-system
     return path
 
 
@@ -77,8 +80,8 @@ def machine_report(
     )
 
     path = absolute(output)
-    with _reserved(path) as aside:
-        _publish(render_machine(target, load, sliding, result), aside, path)
+    with new_file(path) as write:
+        write(_encoded(render_machine(target, load, sliding, result)))
     return path
 
 
@@ -87,8 +90,8 @@ def explore_report(found: Search, output: str | Path) -> Path:
     from hnlpu.insight.report._explore_page import render_search
 
     path = absolute(output)
-    with _reserved(path) as aside:
-        _publish(render_search(found), aside, path)
+    with new_file(path) as write:
+        write(_encoded(render_search(found)))
     return path
 
 
@@ -105,38 +108,9 @@ def _output_path(build: Path, output: str | Path | None) -> Path:
     return path
 
 
-@contextlib.contextmanager
-def _reserved(path: Path) -> Iterator[Path]:
-    """An empty file beside `path`, gone when the block ends.
-
-    Made first, so that a place that cannot be written is known before minutes
-    of measuring.  Raises OutputFailed.
-    """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(b"")
-    except OSError as error:
-        raise OutputFailed(
-            f"{path}: cannot be written ({error.strerror}); choose another place with --output"
-        ) from None
-    try:
-        yield aside
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _publish(page: str, aside: Path, path: Path) -> None:
-    """Write the page aside, then put it in its place; raises OutputFailed."""
-    try:
-        # a file name that is not UTF-8 must not cost the page
-        aside.write_bytes(page.encode("utf-8", "replace"))
-        aside.replace(path)
-    except OSError as error:
-        raise OutputFailed(
-            f"{path}: cannot be written ({error.strerror}); free some space or choose another "
-            "place with --output"
-        ) from None
+def _encoded(page: str) -> bytes:
+    # a file name that is not UTF-8 must not cost the page
+    return page.encode("utf-8", "replace")
 
 
 __all__ = ["explore_report", "machine_report", "report", "write_picture"]

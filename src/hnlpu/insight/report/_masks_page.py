@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from markupsafe import Markup
 
-from hnlpu.errors import OutputFailed
+from hnlpu._whole import new_file
 from hnlpu.silicon.hardwire import Build
 from hnlpu.silicon.masks.picture import (
     Die,
@@ -64,19 +62,8 @@ def masks_section(build: Build, tile: Tile | None = None) -> MasksSection:
 
 def write_picture(build: Build, tile: Tile, path: Path) -> None:
     """Write the picture of a tile as PNG, whole or not at all; raises OutputFailed."""
-    png = draw_png(subject_of(build, tile))
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(png)
-        aside.replace(path)
-    except OSError as error:
-        raise OutputFailed(
-            f"{path}: cannot be written ({error.strerror}); choose another place with --output"
-        ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
+    with new_file(path) as write:
+        write(draw_png(subject_of(build, tile)))
 
 
 def _first_tile(build: Build) -> Tile:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 
 TILES_AT_ONCE = 64
-"""More are taken two shelves at a time, so that their nets fit in memory."""
+RUN = 6
+"""More tiles than that are taken in runs of a shelf, so that their nets fit in memory."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def judge_file(layers: LayerMap, oasis: Path) -> WholeChip:
 def judge_layout(layers: LayerMap, layout: db.Layout) -> WholeChip:
     """The same of a layout whose top cell places tiles and fixed metal; it is changed.
 
-    A chip of many tiles is taken two shelves at a time, each with the next: all neighbours meet.
+    A chip of many tiles is taken a run of a shelf at a time, with what lies above: all neighbours meet.
     """
     kdb, top = klayout(), layout.top_cell()
     nets: dict[str, int] = {}
@@ -68,7 +69,7 @@ def judge_layout(layers: LayerMap, layout: db.Layout) -> WholeChip:
 
 
 def _groups(tiles: Sequence[_Tile]) -> Iterator[list[_Tile]]:
-    """All tiles if they are few, else each shelf with the one above it."""
+    """All tiles if they are few, else runs of a shelf with what lies above them: all neighbours meet."""
     if len(tiles) <= TILES_AT_ONCE:
         yield list(tiles)
         return
@@ -80,7 +81,12 @@ def _groups(tiles: Sequence[_Tile]) -> Iterator[list[_Tile]]:
             lowest_top = math.inf
         lowest_top = min(lowest_top, tile.top)
         shelves[-1].append(tile)
-    yield from (a + b for a, b in itertools.pairwise(shelves))
+    for shelf, above in itertools.zip_longest(shelves, shelves[1:], fillvalue=[]):
+        shelf.sort(key=lambda tile: tile.x)
+        for start in range(0, len(shelf), RUN):
+            run = shelf[start : start + RUN + 1]  # with the first of the next run
+            left, right = run[0].x, max(tile.right for tile in run)
+            yield run + [tile for tile in above if tile.x <= right and tile.right >= left]
 
 
 def _keys(layers: LayerMap, layer: Metal | Cut) -> list[LayerKey]:
@@ -99,6 +105,10 @@ class _Tile:
     @property
     def top(self) -> int:
         return self.y + int(self.cell.bbox().top)
+
+    @property
+    def right(self) -> int:
+        return self.x + int(self.cell.bbox().right)
 
 
 def _join_tiles(layout: db.Layout) -> list[_Tile]:

@@ -29,6 +29,8 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 
 from hnlpu._version import __version__
+from hnlpu._whole import new_folder
+from hnlpu._workers import Workers
 from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.errors import InvalidInput, OutputExists
 from hnlpu.silicon.embed import Layout, Scheme, TileShape
@@ -43,7 +45,6 @@ from hnlpu.silicon.masks._cells import (
 )
 from hnlpu.silicon.masks._def import def_lines
 from hnlpu.silicon.masks._drc_script import drc_script
-from hnlpu.silicon.masks._folder import new_folder
 from hnlpu.silicon.masks._gds import (
     OWN_NAMES,
     GdsCell,
@@ -67,7 +68,6 @@ from hnlpu.silicon.masks._oasis_write import (
     box_around,
     cell_record,
 )
-from hnlpu.silicon.masks._pool import Workers
 from hnlpu.silicon.masks._record import (
     RECORD,
     SCHEMA_VERSION,

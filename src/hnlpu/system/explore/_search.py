@@ -6,14 +6,15 @@ and told in order, so that a seed gives the same search wherever and however wid
 
 from __future__ import annotations
 
+import functools
 import os
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from hnlpu._workers import open_workers
 from hnlpu.errors import InvalidInput, ToolMissing
 from hnlpu.system.explore._design import Design, canonical, choices
 from hnlpu.system.explore._evaluate import Point, Problem, Score, evaluate
@@ -175,38 +176,9 @@ def _scoring(problem: Problem, workers: int | None, address: str | None) -> Iter
         with ThreadPoolExecutor(count) as pool:
             yield lambda designs: list(pool.map(lambda d: evaluate(problem, d), designs))
         return
-    ray = _import("ray", "hnlpu[cluster]")
-    _knock(address)
-    try:
-        ray.init(
-            address=None if address == "local" else address,
-            num_cpus=workers if address == "local" else None,
-            include_dashboard=False if address == "local" else None,
-            log_to_driver=False, logging_level="ERROR",
-        )  # fmt: skip
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise InvalidInput(
-            f"--ray {address}: no cluster answers ({error}); start one, or give 'local'"
-        ) from None
-    try:
-        task = ray.remote(evaluate)
-        shared = ray.put(problem)
-        yield lambda designs: list(ray.get([task.remote(shared, d) for d in designs]))
-    finally:
-        ray.shutdown()
-
-
-def _knock(address: str) -> None:
-    """Raise InvalidInput where nobody listens at HOST:PORT; Ray itself asks for many minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not (host and port.isdigit()):
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-    except (OSError, OverflowError) as error:
-        raise InvalidInput(
-            f"--ray {address}: no cluster answers ({error}); start one, or give 'local'"
-        ) from None
+    with open_workers(workers, address) as cluster:
+        score = functools.partial(evaluate, problem)
+        yield lambda designs: list(cluster.map(score, designs))
 
 
 def _import(name: str, install: str) -> Any:

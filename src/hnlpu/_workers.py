@@ -135,7 +135,7 @@ _NOTHING: Any = object()
 
 
 class _Ray(Workers):
-    """A Ray cluster, whose workers see the build's folder under the same path."""
+    """A Ray cluster, whose workers see the folders of jobs under the same paths."""
 
     def __init__(self, address: str, count: int):
         try:
@@ -153,7 +153,7 @@ class _Ray(Workers):
                     log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False,
                 )  # fmt: skip
             except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-                raise InvalidInput(f"Ray at {address!r}: cannot be reached ({error})") from None
+                raise _no_cluster(address, error) from None
         self._count = max(1, int(ray.cluster_resources().get("CPU", 1)))
 
     def map(self, job: Callable[[Input], Result], inputs: Iterable[Input]) -> Iterator[Result]:
@@ -184,6 +184,13 @@ class _Ray(Workers):
             self._ray.shutdown()
 
 
+def _no_cluster(address: str, error: Exception) -> InvalidInput:
+    return InvalidInput(
+        f"Ray at {address!r}: cannot be reached, no cluster answers ({error}); start one, or give "
+        "'local'"
+    )
+
+
 def _require_reachable(address: str) -> None:
     """Refuse what no cluster answers at, which Ray would try for minutes; raises InvalidInput."""
     if address in ("local", "auto"):
@@ -194,7 +201,7 @@ def _require_reachable(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), SECONDS_TO_ANSWER).close()
     except (OSError, OverflowError, UnicodeError) as error:
-        raise InvalidInput(f"Ray at {address!r}: cannot be reached ({error})") from None
+        raise _no_cluster(address, error) from None
 
 
 def _call(job: Callable[[Any], Any], item: Any) -> Any:

@@ -1,6 +1,6 @@
-"""A folder that appears whole or not at all.
+"""Folders and files that appear whole or not at all.
 
-It grows beside its place under a hidden name, locked by its process.  The lock goes with the process
+A folder grows beside its place under a hidden name, locked by its process.  The lock goes with the process
 however that ends, so what nobody has locked was left behind, and the next to grow there removes it.
 """
 
@@ -12,7 +12,7 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hnlpu.errors import OutputExists, OutputFailed
@@ -89,3 +89,37 @@ def _remove_left(out: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
             finally:
                 os.close(lock)
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Callable[[bytes], None]]:
+    """What puts all bytes of a file in its place at once; without a call, nothing changes there.
+
+    Room beside `path` is taken first, so that a place that cannot be written is known before minutes
+    of work.  Raises OutputFailed, then and at the call.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+
+    def write(content: bytes) -> None:
+        try:
+            aside.write_bytes(content)
+            aside.replace(path)
+        except OSError as error:
+            raise _unwritten(path, error, "free some space or choose") from None
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(b"")
+    except OSError as error:
+        raise _unwritten(path, error, "choose") from None
+    try:
+        yield write
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+def _unwritten(path: Path, error: OSError, remedy: str) -> OutputFailed:
+    return OutputFailed(
+        f"{path}: cannot be written ({error.strerror}); {remedy} another place with --output"
+    )
