@@ -55,16 +55,11 @@ def report(
         speech = measure_speech(build, prompt, clock)
         with clock.step("drawing the metal"):
             metal = masks_section(build)
-<<<<<<< HEAD
         with clock.step("drawing the network"):
             subject = build_subject(build)
             network = draw(subject.network, subject.title, subject.notes)
         page = render(facts, quality, speech, metal, network, clock.steps)
-        _publish(page, aside, path)
-=======
-        page = render(facts, quality, speech, metal, clock.steps)
         write(_encoded(page))
->>>>>>> v-system
     return path
 
 
