@@ -81,7 +81,7 @@ def _groups(tiles: Sequence[_Tile]) -> Iterator[list[_Tile]]:
             lowest_top = math.inf
         lowest_top = min(lowest_top, tile.top)
         shelves[-1].append(tile)
-    for shelf, above in itertools.zip_longest(shelves, shelves[1:], fillvalue=[]):
+    for shelf, above in zip(shelves, [*shelves[1:], []], strict=True):
         shelf.sort(key=lambda tile: tile.x)
         for start in range(0, len(shelf), RUN):
             run = shelf[start : start + RUN + 1]  # with the first of the next run
