@@ -48,8 +48,9 @@ model-small: $(VENV)/.installed-test
 	$(BIN)/python training/export.py --run runs/140k --out checkpoints/stdlib-140k
 	$(BIN)/python training/evaluate.py checkpoints/stdlib-140k --out checkpoints/stdlib-140k/evaluation.json
 
+# without its cache, which keeps a verdict on imports when a module of that name appears elsewhere
 lint: $(VENV)/.installed-test
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
