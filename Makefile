@@ -65,7 +65,7 @@ $(VENV)/bin/python:
 	  { echo "python could not make a virtual environment; on Debian: apt-get install python3-venv"; rm -rf $(VENV); exit 2; }
 
 # the C kernels are compiled at install: anew where they have changed
-$(VENV)/.installed: pyproject.toml hatch_build.py $(wildcard src/hnlpu/run/kernels/*.[ch]) | $(VENV)/bin/python
+$(VENV)/.installed: pyproject.toml hatch_build.py src/hnlpu/_version.py $(wildcard src/hnlpu/run/kernels/*.[ch]) | $(VENV)/bin/python
 	@echo "installing hnlpu into $(VENV) ..."
 	@$(BIN)/pip install --quiet --editable '.[masks,rtl]'
 	@touch $@
