@@ -14,7 +14,7 @@ unexport PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONPATH PYTHONHOME PYTHONSTARTUP
 # two torch threads on two shared cores nearly stop each other
 TESTING := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo demo-serve test model model-small lint format clean
+.PHONY: help demo demo-serve test model model-small lint format docs clean
 
 help:
 	@echo "make demo        hardwire the bundled model, prove it, draw it, simulate it, let it talk, price its chip"
@@ -22,6 +22,7 @@ help:
 	@echo "make test        run the tests"
 	@echo "make model       train the bundled model anew (100 minutes on two cores)"
 	@echo "make lint        ruff and mypy"
+	@echo "make docs        the documentation as a site, in site/; every link is checked"
 	@echo "make clean       remove what these commands made"
 
 demo: $(VENV)/.installed
@@ -58,6 +59,10 @@ format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# not with --quiet, under which --strict lets warnings pass
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m mkdocs build --strict
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "hnlpu needs Python 3.11 or newer; $(PYTHON) is: $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 demo"; exit 2; }
@@ -74,6 +79,10 @@ $(VENV)/.installed-serve: $(VENV)/.installed
 	@$(BIN)/pip install --quiet --editable '.[masks,rtl,serve]'
 	@touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@$(BIN)/pip install --quiet --editable '.[masks,rtl,docs]'
+	@touch $@
+
 # torch is pinned: one version for everybody; pip takes its CPU build where an index offers one
 $(VENV)/.installed-test: $(VENV)/.installed constraints.txt
 	@echo "installing the test and lint tools into $(VENV) ..."
@@ -81,5 +90,5 @@ $(VENV)/.installed-test: $(VENV)/.installed constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
