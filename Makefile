@@ -79,11 +79,11 @@ $(VENV)/.installed-serve: $(VENV)/.installed
 	@$(BIN)/pip install --quiet --editable '.[masks,rtl,serve]'
 	@touch $@
 
-$(VENV)/.installed-docs: $(VENV)/.installed
-	@$(BIN)/pip install --quiet --editable '.[masks,rtl,docs]'
+$(VENV)/.installed-docs: $(VENV)/.installed constraints.txt
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[masks,rtl,docs]'
 	@touch $@
 
-# torch is pinned: one version for everybody; pip takes its CPU build where an index offers one
+# the tools of tests and lint are pinned, torch with them; pip takes its CPU build where an index offers one
 $(VENV)/.installed-test: $(VENV)/.installed constraints.txt
 	@echo "installing the test and lint tools into $(VENV) ..."
 	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,lint]'
