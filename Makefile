@@ -14,7 +14,7 @@ unexport PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONPATH PYTHONHOME PYTHONSTARTUP
 # two torch threads on two shared cores nearly stop each other
 TESTING := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo demo-serve test model model-small lint format clean
+.PHONY: help demo demo-serve test model model-small lint format docs clean
 
 help:
 	@echo "make demo        hardwire the bundled model, prove it, draw it, simulate it, let it talk, price its chip"
@@ -22,6 +22,7 @@ help:
 	@echo "make test        run the tests"
 	@echo "make model       train the bundled model anew (100 minutes on two cores)"
 	@echo "make lint        ruff and mypy"
+	@echo "make docs        the documentation as a site, in site/; every link is checked"
 	@echo "make clean       remove what these commands made"
 
 demo: $(VENV)/.installed
@@ -48,14 +49,19 @@ model-small: $(VENV)/.installed-test
 	$(BIN)/python training/export.py --run runs/140k --out checkpoints/stdlib-140k
 	$(BIN)/python training/evaluate.py checkpoints/stdlib-140k --out checkpoints/stdlib-140k/evaluation.json
 
+# without its cache, which keeps a verdict on imports when a module of that name appears elsewhere
 lint: $(VENV)/.installed-test
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# not with --quiet, under which --strict lets warnings pass
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m mkdocs build --strict
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -64,7 +70,7 @@ $(VENV)/bin/python:
 	  { echo "python could not make a virtual environment; on Debian: apt-get install python3-venv"; rm -rf $(VENV); exit 2; }
 
 # the C kernels are compiled at install: anew where they have changed
-$(VENV)/.installed: pyproject.toml hatch_build.py $(wildcard src/hnlpu/run/kernels/*.[ch]) | $(VENV)/bin/python
+$(VENV)/.installed: pyproject.toml hatch_build.py src/hnlpu/_version.py $(wildcard src/hnlpu/run/kernels/*.[ch]) | $(VENV)/bin/python
 	@echo "installing hnlpu into $(VENV) ..."
 	@$(BIN)/pip install --quiet --editable '.[masks,rtl]'
 	@touch $@
@@ -73,12 +79,16 @@ $(VENV)/.installed-serve: $(VENV)/.installed
 	@$(BIN)/pip install --quiet --editable '.[masks,rtl,serve]'
 	@touch $@
 
-# torch is pinned: one version for everybody; pip takes its CPU build where an index offers one
+$(VENV)/.installed-docs: $(VENV)/.installed constraints.txt
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[masks,rtl,docs]'
+	@touch $@
+
+# the tools of tests and lint are pinned, torch with them; pip takes its CPU build where an index offers one
 $(VENV)/.installed-test: $(VENV)/.installed constraints.txt
 	@echo "installing the test and lint tools into $(VENV) ..."
 	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,lint]'
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(DEMO) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
