@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from readers import CONFIGS, Sample, sample
 
 from hnlpu.errors import InvalidConfig, UnsupportedArchitecture
 from hnlpu.model.families import families, network_of
 from hnlpu.model.network import chosen_leaves, dump, leaf_tensors, load
 from hnlpu.run.emulate import FUSED, FloatConstants, Interpreter, States
+from readers import CONFIGS, Sample, sample
 
 TOLERANCE = 1e-3
 FAMILIES = list(CONFIGS)
