@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +16,12 @@ import pytest
 from builds import Builds
 from resealed import cell, problems, replace_cells, reseal
 
+from hnlpu.errors import DamagedMasks
 from hnlpu.silicon.hardwire import Build
 from hnlpu.silicon.masks import open_workers, write_masks
 from hnlpu.silicon.masks._oasis_bytes import CELL, RECTANGLE, string, unsigned
 from hnlpu.silicon.masks._oasis_names import NameTables
+from hnlpu.silicon.masks._oasis_stream import Stream
 from hnlpu.silicon.masks._oasis_write import CellPlace, OasisWriter
 from hnlpu.silicon.masks._record import encode_cells, encode_record, read_record
 from hnlpu.silicon.place import find_tiles
@@ -141,6 +144,17 @@ def test_a_chip_at_half_its_size_is_found(written: tuple[Build, Path], tmp_path:
     by_klayout(folder, finer)
     reseal(folder)
     assert "has 2000 units a micron where masks have 1000" in problems(build, folder)
+
+
+@pytest.mark.parametrize("unit", [1000.0000000000001, 999.999, 2000, 1e-3])
+def test_only_nanometres_are_read(unit: float) -> None:
+    """gdstk's 1000 is off by a last bit; anything that moves a chip's edge by a nanometre is told."""
+    stream = Stream(b"\x07" + struct.pack("<d", unit), "file")
+    if abs(unit - 1000) < 1e-9:
+        stream.check_unit(1000)
+    else:
+        with pytest.raises(DamagedMasks, match=f"{unit:g} units a micron"):
+            stream.check_unit(1000)
 
 
 def test_shapes_between_listed_cells_are_found(written: tuple[Build, Path], tmp_path: Path) -> None:

@@ -213,8 +213,7 @@ class NameTables:
             head.at = 0
             raise head.fail("is not OASIS")
         head.string()
-        if (unit := head.real()) != UNITS_PER_MICRON:
-            raise head.fail(f"has {unit:g} units a micron where masks have {UNITS_PER_MICRON}")
+        head.check_unit(UNITS_PER_MICRON)
         in_end = head.unsigned() == 1
         self.head_bytes = head.at
         tail = os.pread(file, END_BYTES, max(0, self._size - END_BYTES))
