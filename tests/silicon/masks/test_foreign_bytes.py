@@ -208,3 +208,14 @@ def test_a_record_that_says_other_than_its_files_is_found(
     record = read_record(folder).model_copy(update=changes)
     (folder / "masks.json").write_bytes(encode_record(record))
     assert told in problems(build, folder)
+
+
+@pytest.mark.parametrize("name", ["../layers.map", "/etc/hostname", "a\nb", "", ".."])
+def test_a_record_lists_files_of_its_folder_alone(
+    name: str, written: tuple[Build, Path], tmp_path: Path
+) -> None:
+    build, folder = written[0], shutil.copytree(written[1], tmp_path / "m")
+    record = read_record(folder)
+    files = {**record.files, name: record.files["layers.map"]}
+    (folder / "masks.json").write_bytes(encode_record(record.model_copy(update={"files": files})))
+    assert f"lists {name!r}, which is no file of its folder" in problems(build, folder)

@@ -45,6 +45,9 @@ def digests(path: Path) -> tuple[str, int]:
 def file_problems(folder: Path, record: MasksRecord, layers: LayerMap) -> Iterator[str]:
     """What is wrong with the files of a folder, whose layers must be those of `layers`."""
     for name, file in record.files.items():
+        if name in ("", "..") or Path(name).name != name or not name.isprintable():
+            yield f"{folder / RECORD}: lists {name!r}, which is no file of its folder"
+            continue
         yield from _problems_of(folder / name, file, layers)
     known = {RECORD, *record.files}
     for script in [name for name in record.files if name.endswith(".drc")]:
