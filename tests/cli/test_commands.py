@@ -260,6 +260,18 @@ def test_doctor_tells_what_is_there_and_broken(monkeypatch, cli, tmp_path):
     assert f"broken    browser           {tmp_path}/chromium: a decoy of chromium" in printed
 
 
+def test_doctor_shows_the_version_of_a_browser_whose_start_script_complains(
+    monkeypatch, cli, tmp_path
+):
+    path = tmp_path / "chromium"
+    path.write_text("#!/bin/sh\necho 'chromium: 9: [: operator' >&2\necho Chromium 156.0.8078.1\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    _, printed, _ = cli("doctor", "--json")
+    findings = {finding["name"]: finding for finding in json.loads(printed)}
+    assert findings["browser"]["detail"] == "Chromium 156.0.8078.1"
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["build", "--help"], ["score", "--help"]])
 def test_help(cli, arguments):
     code, printed, errors = cli(*arguments)

@@ -12,6 +12,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -286,10 +287,16 @@ def _browser() -> Finding:
     for path in candidates("chromium", "google-chrome"):
         code, said = ask([path, "--version"])
         if code == 0 and said:
-            return Finding(name, True, False, said.splitlines()[-1], path=path)
+            return Finding(name, True, False, _version_line(said), path=path)
         problems.append(f"{path}: {(said.splitlines() or [f'ends with {code}'])[0]}")
     detail = f"{'; '.join(problems) or 'not found'}: for the report's tests"
     return Finding(name, False, False, detail, remedy, state="broken" if problems else "missing")
+
+
+def _version_line(said: str) -> str:
+    """The line with a version: a browser's start script may complain before or behind it."""
+    lines = said.splitlines()
+    return next((line for line in lines if re.search(r"\d+\.\d+\.\d+", line)), lines[-1])
 
 
 def _hub() -> Finding:

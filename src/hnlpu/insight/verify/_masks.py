@@ -49,7 +49,10 @@ def check_masks(
         except DamagedMasks as error:
             yield Check("masks files", 0, "files", (str(error),))
             return
-        yield Check("masks files", len(record.files), "files", tuple(problems[:PROBLEMS_KEPT]))
+        others = [name for name in record.formats if name != "oasis"]
+        by_digest = f"by their digests alone: {', '.join(others)}" if others else None
+        told = tuple(problems[:PROBLEMS_KEPT])
+        yield Check("masks files", len(record.files), "files", told, by_digest)
     with open_workers(workers, ray, len(list(jobs(tiles)))) as drawers:
         yield from _read_back(build, folder, tiles, drawers, seed, progress)
         yield from _judged(build, tiles, drawers)

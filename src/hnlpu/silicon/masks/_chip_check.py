@@ -8,7 +8,7 @@ borders   no tile comes near another, a block or the die's edge (`masks._chip_ge
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import numpy as np
 from hnlpu.errors import DamagedMasks, InvalidInput
 from hnlpu.silicon.embed import largest_space_nm
 from hnlpu.silicon.hardwire import Build
-from hnlpu.silicon.masks._cells import TileSource, base_name, chip_name
+from hnlpu.silicon.masks._cells import TileSource, base_name, chip_name, shared_layouts
 from hnlpu.silicon.masks._check import TileResult
 from hnlpu.silicon.masks._chip_geometry import Boxes, TileBoxes, chip_problems, near_tiles
 from hnlpu.silicon.masks._files import ChipFile, file_problems
@@ -52,6 +52,7 @@ def open_masks(build: Build, folder: Path) -> tuple[MasksRecord, list[Tile], lis
         raise DamagedMasks(f"{folder}: holds no OASIS; write the masks with --format oasis")
     layers = LayerMap(build.manifest.technology, record.layers)
     problems, tiles = list(file_problems(folder, record, layers)), []
+    problems += _record_problems(build, folder, record)
     for chip in record.tiles:
         if chip >= build.manifest.placement.chips:
             problems.append(f"{folder / RECORD}: names chip {chip}, which the build does not have")
@@ -63,7 +64,26 @@ def open_masks(build: Build, folder: Path) -> tuple[MasksRecord, list[Tile], lis
             continue
         tiles += here
         problems += found
+    digits = sum(tile.shape.weights for tile in tiles)
+    if not problems and digits != record.digits:
+        problems.append(f"{folder / RECORD}: says {record.digits} digits, its tiles have {digits}")
     return record, tiles, problems
+
+
+def _record_problems(build: Build, folder: Path, record: MasksRecord) -> Iterator[str]:
+    """What the record says that the build or its own files do not."""
+    manifest, path = build.manifest, folder / RECORD
+    told = (record.technology, record.scheme)
+    own = (manifest.technology.name, manifest.placement.scheme)
+    if told != own:
+        yield f"{path}: says technology and scheme {', '.join(told)}; the build has {', '.join(own)}"
+    files = {name.removesuffix(".oas") for name in record.files if name.endswith(".oas")}
+    chips = {chip_name(chip) for chip, tiles in record.tiles.items() if tiles}
+    for name in sorted(files ^ chips):
+        lacks = "counts no tiles of it" if name in files else "lists no such file"
+        yield f"{path}: {name}.oas: {lacks}"
+    if not chips:
+        yield f"{path}: counts no tiles at all"
 
 
 def _open_chip(
@@ -85,9 +105,23 @@ def _open_chip(
         expected = expected_places(build, chip, here)
         top = top_cell(build, folder, chip, record)
         problems += place_problems(file, top, expected, record.with_base)
+        problems += _unplaced(build, file, top, here, cells)
     except DamagedMasks as error:
         problems.append(str(error))
     return here, problems
+
+
+def _unplaced(
+    build: Build, file: str, top: Cell, tiles: Sequence[Tile], cells: Collection[str]
+) -> Iterator[str]:
+    """Cells that nothing of the chip places: a reader takes each for one more top cell."""
+    source = TileSource(build)
+    known = {top.name, *top.placements}
+    for kind in {tile.kind for tile in tiles}:
+        known |= shared_layouts(source.scheme(kind)).keys()
+    lacking = {tile.name for tile in tiles}  # told by their places
+    for name in sorted(set(cells) - known - lacking):
+        yield f"{file}: cell {name}, which is none of this chip, is beside it"
 
 
 # -- places ----------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from hnlpu.silicon.masks._layers import LayerMap
 from hnlpu.silicon.masks._oasis_cell import Cell
 from hnlpu.silicon.masks._oasis_names import Names, NameTables
 from hnlpu.silicon.masks._oasis_read import parse_cell
+from hnlpu.silicon.masks._oasis_whole import unlisted_bytes
 from hnlpu.silicon.masks._oasis_write import SIGNATURE_BYTES
 from hnlpu.silicon.masks._record import RECORD, MaskFile, MasksRecord, read_cells
 
@@ -44,6 +45,9 @@ def digests(path: Path) -> tuple[str, int]:
 def file_problems(folder: Path, record: MasksRecord, layers: LayerMap) -> Iterator[str]:
     """What is wrong with the files of a folder, whose layers must be those of `layers`."""
     for name, file in record.files.items():
+        if name in ("", "..") or Path(name).name != name or not name.isprintable():
+            yield f"{folder / RECORD}: lists {name!r}, which is no file of its folder"
+            continue
         yield from _problems_of(folder / name, file, layers)
     known = {RECORD, *record.files}
     for script in [name for name in record.files if name.endswith(".drc")]:
@@ -75,7 +79,9 @@ def _oasis_problems(path: Path, crc: int, layers: LayerMap) -> Iterator[str]:
                 yield f"{path}: {problem}; write the masks again"
             own = {cell.name: offset for cell, offset in tables.places()}
             strangers = sorted(set(tables.layers()) - layers.keys)
-        told = {name: place.offset for name, place in read_cells(places).items()}
+            listed = read_cells(places)
+            unlisted = unlisted_bytes(file.fileno(), tables, listed)
+        told = {name: place.offset for name, place in listed.items()}
     except DamagedMasks as error:
         yield str(error)
         return
@@ -85,6 +91,8 @@ def _oasis_problems(path: Path, crc: int, layers: LayerMap) -> Iterator[str]:
             f"{path}: names layer {layer}/{datatype}, which is none of the {layers.layers} layers "
             f"of {RECORD}; write the masks again"
         )
+    if unlisted is not None:
+        yield f"{path}: {unlisted}; write the masks again"
     for name in sorted(own.keys() | told.keys()):
         if own.get(name) != told.get(name):
             where = [str(of.get(name, "nowhere")) for of in (own, told)]
@@ -120,16 +128,39 @@ class ChipFile:
     def tile(self, name: str, where: str) -> Cell:
         """What weights decide of a tile, with all that it places, on the schemes' layers."""
         cell = read_tile(self._record(name), self._shared, where, self._names)
+        if cell.labels:
+            raise DamagedMasks(
+                f"{where}: has a label, which only fixed metal has; write the masks again"
+            )
         return self._layers.tile(cell, where)
 
     def base(self, name: str) -> Cell:
         """The fixed metal and pins below tiles of a shape, on the schemes' layers."""
         where = f"{self._path}: {name}"
-        return self._layers.base(parse_cell(self._record(name), where, self._all_names), where)
+        cell = self._named(name, where, self._all_names)
+        if cell.placed:
+            raise DamagedMasks(
+                f"{where}: places cell {next(iter(cell.placed))}, where fixed metal places none; "
+                "write the masks again"
+            )
+        return self._layers.base(cell, where)
 
     def cell(self, name: str, where: str) -> Cell:
-        """A cell as the file has it."""
-        return parse_cell(self._record(name), where, self._names)
+        """A cell as the file has it; labels are for fixed metal alone."""
+        cell = self._named(name, where, self._names)
+        if cell.labels:
+            raise DamagedMasks(
+                f"{where}: has a label, which only fixed metal has; write the masks again"
+            )
+        return cell
+
+    def _named(self, name: str, where: str, names: Names) -> Cell:
+        cell = parse_cell(self._record(name), where, names)
+        if cell.name != name:
+            raise DamagedMasks(
+                f"{where}: its place in the file holds cell {cell.name}; write the masks again"
+            )
+        return cell
 
     @functools.cached_property
     def _shared(self) -> Mapping[str, Cell]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,14 +28,23 @@ from hnlpu.silicon.masks._oasis_bytes import (
     MAGIC,
     PROPERTY,
     PROPNAME,
+    PROPSTRING,
     TEXT_LAYERNAME,
     TEXTSTRING,
 )
 from hnlpu.silicon.masks._oasis_numbers import Bytes, Int64, Integer, skip_property, unsigned
 from hnlpu.silicon.masks._oasis_stream import Stream
-from hnlpu.silicon.masks._oasis_write import END_BYTES, SIGNATURE_BYTES, Box, CellName
+from hnlpu.silicon.masks._oasis_write import (
+    END_BYTES,
+    SIGNATURE_BYTES,
+    UNITS_PER_MICRON,
+    Box,
+    CellName,
+)
 
 TABLES = ("CELLNAME", "TEXTSTRING", "PROPNAME", "PROPSTRING", "LAYERNAME", "XNAME")
+NAMED_BY = (CELLNAME, TEXTSTRING, PROPNAME, PROPSTRING)
+"""Records of the first tables."""
 START_BYTES = 64  # more than magic, version, unit and offset-flag of any file that is ours
 MOST_TABLE_BYTES = 2**28
 NO_CRC, CRC32, CHECKSUM32 = 0, 1, 2  # validation schemes
@@ -204,8 +213,9 @@ class NameTables:
             head.at = 0
             raise head.fail("is not OASIS")
         head.string()
-        head.real()
+        head.check_unit(UNITS_PER_MICRON)
         in_end = head.unsigned() == 1
+        self.head_bytes = head.at
         tail = os.pread(file, END_BYTES, max(0, self._size - END_BYTES))
         self.end = read_end(tail, tables_in_end=in_end, where=where)
         if not self.end.strict:
@@ -243,10 +253,14 @@ class NameTables:
 
     def layers(self) -> Iterator[LayerKey]:
         """Numbers of the layers that have a name."""
-        stream = Stream(self._table(4), self._where)
+        yield from self._layers(Stream(self._table(4), self._where))
+
+    def _layers(self, stream: Stream) -> Iterator[LayerKey]:
+        """The same of a stream, which is left behind the last name."""
         while stream.at < len(stream.data):
             record = int(stream.take(1)[0])
             if record not in (LAYERNAME, TEXT_LAYERNAME):
+                stream.at -= 1
                 return
             stream.string()
             numbers = []
@@ -255,6 +269,34 @@ class NameTables:
                     raise stream.fail("names a range of layers")
                 numbers.append(stream.unsigned())
             yield numbers[0], numbers[1]
+
+    def spans(self, starts: Iterable[int]) -> dict[int, tuple[int, int]]:
+        """Where the tables lie that there are, each up to the next, to one of `starts` or to END."""
+        at = [first for _, first in self.end.tables]
+        ends = sorted([*at, *starts, self._size - END_BYTES])
+        return {
+            n: (first, next((e for e in ends if e > first), first))
+            for n, first in enumerate(at)
+            if first
+        }
+
+    def holds_more(self, table: int, first: int, behind: int) -> bool:
+        """Whether the bytes of a table are not all names of its kind, with their properties."""
+        raw = os.pread(self._file, min(behind - first, MOST_TABLE_BYTES), first)
+        if raw[:1] == bytes([CBLOCK]):
+            raw, used = self._unpacked(raw)
+            if used != behind - first:
+                return True
+        if table < len(NAMED_BY):
+            data = np.frombuffer(raw, np.uint8)
+            count, at = _names(
+                data, 0, NAMED_BY[table], np.empty((len(data) // 2 + 1, 3), np.int64)
+            )
+            return bool(count < 0 or at != len(data))
+        stream = Stream(raw, self._where)
+        for _ in self._layers(stream):
+            pass
+        return stream.at != len(raw)
 
     def _place(
         self, stream: Stream, cell: tuple[str, int], told: Mapping[str, list[int]]
@@ -294,9 +336,10 @@ class NameTables:
                 f"{self._size} bytes; write the masks again"
             )
         raw = os.pread(self._file, behind - start, start)
-        return self._unpacked(raw) if raw[:1] == bytes([CBLOCK]) else raw
+        return self._unpacked(raw)[0] if raw[:1] == bytes([CBLOCK]) else raw
 
-    def _unpacked(self, raw: bytes) -> bytes:
+    def _unpacked(self, raw: bytes) -> tuple[bytes, int]:
+        """What the CBLOCK at the start of `raw` holds, and the bytes that it takes."""
         stream = Stream(raw, self._where)
         stream.at = 2
         size, length = stream.unsigned(), stream.unsigned()
@@ -308,7 +351,7 @@ class NameTables:
             )
         except (isal_zlib.error, ValueError) as error:  # type: ignore[misc]  # isal's stub has an object
             raise stream.fail(f"has a damaged table ({error})") from None
-        return data
+        return data, stream.at
 
     def _strings(self, table: int, kind: int) -> Strings:
         data: npt.NDArray[np.uint8] = np.frombuffer(self._table(table), np.uint8)

@@ -24,7 +24,7 @@ from hnlpu.silicon.masks._oasis_bytes import MAGIC
 from hnlpu.silicon.masks._oasis_cell import MOST_SHAPES, Cell, flatten
 from hnlpu.silicon.masks._oasis_names import NO_NAMES, Names, Strings, read_end
 from hnlpu.silicon.masks._oasis_stream import Stream
-from hnlpu.silicon.masks._oasis_write import SIGNATURE_BYTES
+from hnlpu.silicon.masks._oasis_write import SIGNATURE_BYTES, UNITS_PER_MICRON
 
 UNCOMPRESSED_LIMIT = 2**28  # of one block; a tile has a few megabytes
 MOST_COLUMNS = 2**22
@@ -275,9 +275,7 @@ def _records(
             yield stream.string() if record == 14 else stream.unsigned()
         elif record == 1:
             stream.string()
-            unit = stream.real()
-            if unit != 1000:
-                raise stream.fail(f"has {unit:g} units a micron where masks have 1000")
+            stream.check_unit(UNITS_PER_MICRON)
             tables.tables_in_end = stream.unsigned() != 0
             if not tables.tables_in_end:
                 for _ in range(12):

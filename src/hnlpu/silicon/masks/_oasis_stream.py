@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 
@@ -49,6 +50,12 @@ class Stream:
     def string(self) -> str:
         """A string of any kind."""
         return self.take(self.unsigned()).decode("latin-1")
+
+    def check_unit(self, wanted: int) -> None:
+        """Read the units a micron of START; raises DamagedMasks for others than `wanted`."""
+        unit = self.real()
+        if not math.isclose(unit, wanted, rel_tol=1e-9):  # gdstk writes 1000 as a rounded quotient
+            raise self.fail(f"has {unit:g} units a micron where masks have {wanted}")
 
     def real(self) -> float:
         """A number of any of the eight kinds."""
