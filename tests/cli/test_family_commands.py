@@ -25,6 +25,7 @@ def commands(family: str, folder: Path) -> dict[str, list[str]]:
         "rtl": ["rtl", build, "-o", str(folder / "r"), "--matrix", "lm_head"],
         "generate": ["generate", build, "--tokens", "3,1", "--max-tokens", "3", "--ignore-end"],
         "score": ["score", build, "--tokens", "3,1,2"],
+        "draw": ["draw", build],
     }
 
 
