@@ -20,14 +20,21 @@ import hnlpu
 from helpers import snapshot, write_checkpoint
 from hnlpu.errors import DoesNotFit, InvalidInput, OutputExists, OutputFailed
 from hnlpu.silicon.hardwire import Build, open_build
-from hnlpu.silicon.masks import Format, Workers, _write, new_folder, open_workers, write_masks
+from hnlpu.silicon.masks import (
+    Format,
+    Workers,
+    _draw_jobs,
+    new_folder,
+    open_workers,
+    write_masks,
+)
 from hnlpu.silicon.masks._oasis_write import OasisWriter
 from hnlpu.silicon.place import find_tiles
 
 
 @pytest.fixture
 def build(builds: Builds, monkeypatch: pytest.MonkeyPatch) -> Build:
-    monkeypatch.setattr(_write, "DIGITS_A_JOB", 4096)
+    monkeypatch.setattr(_draw_jobs, "DIGITS_A_JOB", 4096)
     return builds("taps on 4 chips")
 
 
@@ -196,7 +203,7 @@ def test_memory_does_not_grow_with_the_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many times the tiles take as much: they are drawn and written one after the other."""
-    monkeypatch.setattr(_write, "DIGITS_A_JOB", 2**14)
+    monkeypatch.setattr(_draw_jobs, "DIGITS_A_JOB", 2**14)
     peaks, sizes = [], []
     for vocab in (512, 6144):
         checkpoint = write_checkpoint(tmp_path / f"c{vocab}", layers=1, hidden=512, vocab=vocab)

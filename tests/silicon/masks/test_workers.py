@@ -13,7 +13,7 @@ from dying import KilledAtWork, double, refuse
 import hnlpu
 from helpers import snapshot
 from hnlpu.errors import DoesNotFit, InvalidInput, OutputFailed, ToolMissing
-from hnlpu.silicon.masks import Format, Workers, _write, open_workers, write_masks
+from hnlpu.silicon.masks import Format, Workers, _draw_jobs, open_workers, write_masks
 from hnlpu.silicon.place import find_tiles
 
 
@@ -95,12 +95,12 @@ def test_masks_are_the_same_bytes_whoever_draws_and_whoever_dies(
     name: str, formats: tuple[Format, ...], builds: Builds, two: Workers, ray: Workers,
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(_write, "DIGITS_A_JOB", 2048)
+    monkeypatch.setattr(_draw_jobs, "DIGITS_A_JOB", 2048)
     build = builds(name)
     chips = range(build.manifest.placement.chips)[:2]
     patterns = ["*router*", "*down_proj*", "*k_proj*", "lm_head*"]
     tiles = find_tiles(build.manifest.placement, build.manifest.technology.array, chips, patterns)
-    assert len(list(_write.jobs(tiles))) >= 5
+    assert len(list(_draw_jobs.jobs(tiles))) >= 5
     marks = {who: tmp_path / f"marks of {who}" for who in ("processes", "ray")}
     for folder in marks.values():
         folder.mkdir()
@@ -120,10 +120,10 @@ def test_masks_are_the_same_bytes_whoever_draws_and_whoever_dies(
 def test_jobs_are_runs_of_tiles_of_one_chip(
     builds: Builds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_write, "DIGITS_A_JOB", 10_000)
+    monkeypatch.setattr(_draw_jobs, "DIGITS_A_JOB", 10_000)
     build = builds("taps on 4 chips")
     tiles = find_tiles(build.manifest.placement, build.manifest.technology.array)
-    runs = list(_write.jobs(tiles))
+    runs = list(_draw_jobs.jobs(tiles))
     assert [tile for job in runs for tile in job.tiles] == tiles
     for job in runs:
         assert len({tile.chip for tile in job.tiles}) == 1

@@ -11,13 +11,14 @@ from hnlpu.silicon.masks._borders import Border, judge_border, judge_pair, kinds
 from hnlpu.silicon.masks._cells import TileSource, chip_name
 from hnlpu.silicon.masks._check import CheckTiles, TileResult, tiles_to_extract
 from hnlpu.silicon.masks._chip_check import check_borders, open_masks
+from hnlpu.silicon.masks._draw_jobs import Job, jobs
 from hnlpu.silicon.masks._judge import Judgement, judge_corner, judge_proof
 from hnlpu.silicon.masks._judging import Answer, Ask, questions
 from hnlpu.silicon.masks._layers import Layers, choose_layers
 from hnlpu.silicon.masks._needs import mask_needs, scheme_needs
 from hnlpu.silicon.masks._proof import draw_proof
 from hnlpu.silicon.masks._record import RECORD, Format, MasksRecord, build_digest
-from hnlpu.silicon.masks._write import Job, jobs, write_masks
+from hnlpu.silicon.masks._write import write_masks
 
 __all__ = [
     "RECORD",

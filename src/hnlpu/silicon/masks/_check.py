@@ -41,6 +41,7 @@ from hnlpu.silicon.masks._cells import (
 )
 from hnlpu.silicon.masks._chip_geometry import Boxes, cell_boxes, joined, layout_boxes
 from hnlpu.silicon.masks._decode import decode_regions, decode_taps
+from hnlpu.silicon.masks._draw_jobs import Job, source_of
 from hnlpu.silicon.masks._extract import Base
 from hnlpu.silicon.masks._files import ChipFile
 from hnlpu.silicon.masks._layers import LayerMap
@@ -48,7 +49,6 @@ from hnlpu.silicon.masks._oasis_cell import Cell
 from hnlpu.silicon.masks._oasis_write import cell_record
 from hnlpu.silicon.masks._record import read_record
 from hnlpu.silicon.masks._wires import check_wires
-from hnlpu.silicon.masks._write import Job, source_of
 from hnlpu.silicon.place import Tile
 from hnlpu.silicon.technology import PROGRAMMABLE
 

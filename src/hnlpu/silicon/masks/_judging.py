@@ -18,8 +18,8 @@ from hnlpu.silicon.embed import ArrayKind
 from hnlpu.silicon.hardwire import Build
 from hnlpu.silicon.masks._borders import Border, judge_border, judge_pair, kinds_of_border
 from hnlpu.silicon.masks._cells import TileSource
+from hnlpu.silicon.masks._draw_jobs import source_of
 from hnlpu.silicon.masks._judge import Judgement, judge_corner, judge_proof
-from hnlpu.silicon.masks._write import source_of
 from hnlpu.silicon.place import Tile, chip_plan
 
 

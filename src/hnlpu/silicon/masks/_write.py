@@ -18,10 +18,8 @@ gives the same bytes, whoever draws.
 
 from __future__ import annotations
 
-import functools
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -34,19 +32,24 @@ from hnlpu._workers import Workers
 from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.errors import InvalidInput, OutputExists
 from hnlpu.silicon.embed import Layout, Scheme, TileShape
-from hnlpu.silicon.hardwire import Build, Progress, file_sha256, open_build
+from hnlpu.silicon.hardwire import Build, Progress, file_sha256
 from hnlpu.silicon.masks._cells import (
     TileSource,
     base_name,
     chip_name,
     shared_layouts,
-    tile_cell,
-    used_names,
 )
-from hnlpu.silicon.masks._def import def_lines
+from hnlpu.silicon.masks._draw_jobs import (
+    DrawGds,
+    DrawOasis,
+    DrawText,
+    DrawViaMap,
+    Job,
+    jobs,
+    names_in_gds,
+)
 from hnlpu.silicon.masks._drc_script import drc_script
 from hnlpu.silicon.masks._gds import (
-    OWN_NAMES,
     GdsCell,
     GdsWriter,
     Placement,
@@ -57,7 +60,6 @@ from hnlpu.silicon.masks._layer_files import PROPERTIES, TABLE, layer_properties
 from hnlpu.silicon.masks._layers import LayerMap, Layers, choose_layers
 from hnlpu.silicon.masks._lef import macro_lef_lines, macro_name
 from hnlpu.silicon.masks._lef_technology import technology_file, technology_lef_lines
-from hnlpu.silicon.masks._names import gds_names
 from hnlpu.silicon.masks._oasis_bytes import layout_payload, placement_record
 from hnlpu.silicon.masks._oasis_write import (
     Box,
@@ -79,13 +81,10 @@ from hnlpu.silicon.masks._record import (
     encode_names,
     encode_record,
 )
-from hnlpu.silicon.masks._tcl import tcl_lines
-from hnlpu.silicon.masks._via_map import npy_bytes, via_map
 from hnlpu.silicon.place import PlacedTile, Tile, chip_plan
 
 Result = TypeVar("Result")
 
-DIGITS_A_JOB = 2**22
 BYTES_A_DIGIT: dict[str, dict[Format, float]] = {
     "taps": {"oasis": 1.1, "gds": 30, "via-map": 1.1, "def": 80, "tcl": 20},
     "regions": {"oasis": 10.5, "gds": 420, "via-map": 7, "def": 330, "tcl": 28},
@@ -93,135 +92,6 @@ BYTES_A_DIGIT: dict[str, dict[Format, float]] = {
 """About what a digit takes at most, to refuse before the disk is full."""
 LEF_BYTES_A_DIGIT, DEF_BYTES_AN_INPUT = 1800, 3000
 """And a digit of a macro's LEF, which tiles of a kind and shape share; a tile's pins in DEF."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """Tiles of one chip that a worker draws together."""
-
-    tiles: tuple[Tile, ...]
-
-    @property
-    def digits(self) -> int:
-        """Digits in all tiles."""
-        return sum(tile.shape.weights for tile in self.tiles)
-
-
-def jobs(tiles: Sequence[Tile]) -> Iterator[Job]:
-    """Tiles in runs of about `DIGITS_A_JOB` digits, none over two chips."""
-    for _, of_chip in groupby(tiles, key=lambda tile: tile.chip):
-        run: list[Tile] = []
-        size = 0
-        for tile in of_chip:
-            if size and size + tile.shape.weights > DIGITS_A_JOB:
-                yield Job(tuple(run))
-                run, size = [], 0
-            run.append(tile)
-            size += tile.shape.weights
-        yield Job(tuple(run))
-
-
-@functools.lru_cache(maxsize=1)
-def source_of(directory: Path, digest: str) -> TileSource:
-    """A worker's own view of the build at `directory`, kept from job to job."""
-    return TileSource(open_build(directory))
-
-
-@dataclass(frozen=True)
-class OasisTile:
-    """A tile's CELL record, the box around it, and the names of the shared cells that it places."""
-
-    record: bytes
-    box: Box | None
-    shared: set[str]
-
-
-@dataclass(frozen=True)
-class DrawOasis:
-    """A job -> the record of each tile for a file with these layers."""
-
-    directory: Path
-    digest: str
-    layers: Layers
-
-    def __call__(self, job: Job) -> list[OasisTile]:
-        """Runs in any process."""
-        source = source_of(self.directory, self.digest)
-        layers = LayerMap(source.build.manifest.technology, self.layers)
-        found = []
-        for tile in job.tiles:
-            scheme, digits = source.scheme(tile.kind), source.read.digits(tile)
-            numbers = source.numbers(tile.chip)
-            payload, box = tile_cell(scheme, digits, layers, numbers)
-            record = cell_record(numbers[tile.name], payload)
-            found.append(OasisTile(record, box, used_names(scheme, digits)))
-        return found
-
-
-@dataclass(frozen=True)
-class DrawGds:
-    """A job -> the GDSII structure of each tile, on these layers."""
-
-    directory: Path
-    digest: str
-    layers: Layers
-
-    def __call__(self, job: Job) -> list[GdsCell]:
-        """Runs in any process."""
-        source = source_of(self.directory, self.digest)
-        technology = source.build.manifest.technology
-        layers = LayerMap(technology, self.layers)
-        return [
-            gds_cell(
-                technology, _gds_names(source, tile.chip)[tile.name],
-                source.scheme(tile.kind).draw(source.read.digits(tile)), layers=layers,
-            )
-            for tile in job.tiles
-        ]  # fmt: skip
-
-
-@functools.lru_cache(maxsize=2)
-def _gds_names(source: TileSource, chip: int) -> dict[str, str]:
-    return gds_names(source.numbers(chip), OWN_NAMES)
-
-
-@dataclass(frozen=True)
-class DrawViaMap:
-    """A job -> the arrays of each tile as files of NumPy's format, by name."""
-
-    directory: Path
-    digest: str
-
-    def __call__(self, job: Job) -> list[dict[str, bytes]]:
-        """Runs in any process."""
-        source = source_of(self.directory, self.digest)
-        return [
-            {
-                f"{tile.name}.{name}": npy_bytes(array)
-                for name, array in via_map(
-                    source.scheme(tile.kind), source.read.digits(tile)
-                ).items()
-            }
-            for tile in job.tiles
-        ]
-
-
-@dataclass(frozen=True)
-class DrawText:
-    """A job -> a text file of each tile, DEF or Tcl."""
-
-    directory: Path
-    digest: str
-    format: Format
-
-    def __call__(self, job: Job) -> list[str]:
-        """Runs in any process."""
-        source = source_of(self.directory, self.digest)
-        lines = def_lines if self.format == "def" else tcl_lines
-        return [
-            "".join(lines(source.scheme(tile.kind), source.read.digits(tile), tile.name))
-            for tile in job.tiles
-        ]
 
 
 def write_masks(
@@ -405,7 +275,7 @@ class _Writing:
             yield base_name(self._source.scheme(tile.kind), tile.shape)
 
     def _gds(self, chip: int, tiles: Sequence[Tile]) -> None:
-        technology, names = self._build.manifest.technology, _gds_names(self._source, chip)
+        technology, names = self._build.manifest.technology, names_in_gds(self._source, chip)
         written: dict[str, str] = {}
         with (self._folder / f"{chip_name(chip)}.gds").open("wb") as file:
             writer = GdsWriter(file)

@@ -23,6 +23,7 @@ from pydantic import Field, model_validator
 from hnlpu._paths import absolute
 from hnlpu.errors import InvalidInput
 from hnlpu.quantities import Contradiction, DataTable, Identifier, Quantity, Title, Unit, read_data
+from hnlpu.silicon.technology._lef_words import WORDS
 from hnlpu.silicon.technology._lithography import Lithography
 
 Length = Annotated[Quantity, Unit("nm", 4, 3_900)]
@@ -51,63 +52,6 @@ LARGEST_CUT = 4
 """A cut is at most so many times as wide as its wire's least width: beyond, one of them is wrong."""
 TRANSISTORS_A_WEIGHT = 0.3, 290
 """What a weight of the die's arrays takes: between a bit of ROM and a multiplier."""
-WORDS = frozenset(
-    [
-        "ARRAY",
-        "BEGINEXT",
-        "BUSBITCHARS",
-        "CELL",
-        "COMPONENTS",
-        "DESIGN",
-        "DIEAREA",
-        "DIRECTION",
-        "DIVIDERCHAR",
-        "END",
-        "ENDEXT",
-        "FIXED",
-        "FOREIGN",
-        "GROUPS",
-        "LAYER",
-        "LIBRARY",
-        "MACRO",
-        "MASK",
-        "MASTERSLICE",
-        "NETS",
-        "NEW",
-        "NONDEFAULTRULE",
-        "OBS",
-        "OVERLAP",
-        "PIN",
-        "PINS",
-        "PLACED",
-        "PORT",
-        "PROPERTYDEFINITIONS",
-        "RECT",
-        "REGIONS",
-        "ROUTED",
-        "ROW",
-        "SCANCHAINS",
-        "SHAPE",
-        "SITE",
-        "SLOTS",
-        "SPACING",
-        "SPECIALNETS",
-        "STYLE",
-        "TAPER",
-        "TAPERRULE",
-        "TRACKS",
-        "TYPE",
-        "UNITS",
-        "USE",
-        "VERSION",
-        "VIA",
-        "VIARULE",
-        "VIAS",
-        "VIRTUAL",
-        "WIDTH",
-    ]
-)
-"""Words of LEF and DEF that stand where the name of a layer may stand."""
 HALVED = {"size", "height", "track"}
 """Lengths whose half must be on grid too, so that centres are."""
 
