@@ -7,16 +7,14 @@ Build ──► tiles ──► OASIS │ GDSII │ via maps │ LEF, DEF, Tcl
 from hnlpu._whole import new_folder
 from hnlpu._workers import Workers, open_workers
 from hnlpu.silicon.embed import programmable_masks
-from hnlpu.silicon.masks._borders import Border, judge_border, judge_pair, kinds_of_border
+from hnlpu.silicon.masks._borders import Border, judge_border
 from hnlpu.silicon.masks._cells import TileSource, chip_name
 from hnlpu.silicon.masks._check import CheckTiles, TileResult, tiles_to_extract
 from hnlpu.silicon.masks._chip_check import check_borders, open_masks
 from hnlpu.silicon.masks._draw_jobs import Job, jobs
-from hnlpu.silicon.masks._judge import Judgement, judge_corner, judge_proof
 from hnlpu.silicon.masks._judging import Answer, Ask, questions
 from hnlpu.silicon.masks._layers import Layers, choose_layers
 from hnlpu.silicon.masks._needs import mask_needs, scheme_needs
-from hnlpu.silicon.masks._proof import draw_proof
 from hnlpu.silicon.masks._record import RECORD, Format, MasksRecord, build_digest
 from hnlpu.silicon.masks._write import write_masks
 
@@ -28,7 +26,6 @@ __all__ = [
     "CheckTiles",
     "Format",
     "Job",
-    "Judgement",
     "Layers",
     "MasksRecord",
     "TileResult",
@@ -38,13 +35,8 @@ __all__ = [
     "check_borders",
     "chip_name",
     "choose_layers",
-    "draw_proof",
     "jobs",
     "judge_border",
-    "judge_corner",
-    "judge_pair",
-    "judge_proof",
-    "kinds_of_border",
     "mask_needs",
     "new_folder",
     "open_masks",

@@ -59,7 +59,7 @@ class Border:
 
 
 @dataclass(frozen=True)
-class Metal:
+class DrawnTile:
     """All metal of a tile, fixed and chosen by weights, with its place on the die."""
 
     name: str
@@ -113,7 +113,7 @@ def judge_border(source: TileSource, border: Border) -> Judgement:
         scheme = source.scheme(at.tile.kind)
         drawn = scheme.draw(source.read.digits(at.tile))
         fixed = scheme.metal(at.tile.shape)
-        metals.append(Metal(at.tile.name, at.x, at.y, (fixed, drawn)))
+        metals.append(DrawnTile(at.tile.name, at.x, at.y, (fixed, drawn)))
     schemes = [source.scheme(at.tile.kind) for at in (border.first, border.second)]
     between = _facing(_outline(border.first), _outline(border.second))
     return _judge(schemes, metals, _windows(schemes, between))
@@ -140,9 +140,9 @@ def judge_pair(kinds: tuple[ProofMetal, ProofMetal]) -> Judgement:
     corner = width, base + height
     left, right = corner[0] - wide, corner[0] + dx
     above, below = (second.scheme.origin_y_nm(corner[1] + y) for y in (dy, -high))
-    metals = [Metal(f"{first.scheme.kind.name} below left", 0, base, first.parts)]
+    metals = [DrawnTile(f"{first.scheme.kind.name} below left", 0, base, first.parts)]
     metals += [
-        Metal(f"{second.scheme.kind.name} {name}", x, y, second.parts)
+        DrawnTile(f"{second.scheme.kind.name} {name}", x, y, second.parts)
         for name, x, y in (
             ("below right", right, below), ("above left", left, above), ("above right", right, above)
         )
@@ -174,7 +174,9 @@ def _windows(schemes: Sequence[Scheme], between: Box) -> tuple[Box, Box]:
     )
 
 
-def _judge(schemes: Sequence[Scheme], metals: Sequence[Metal], windows: Sequence[Box]) -> Judgement:
+def _judge(
+    schemes: Sequence[Scheme], metals: Sequence[DrawnTile], windows: Sequence[Box]
+) -> Judgement:
     technology = schemes[0].technology
     parts = [_cut_out(metal, windows) for metal in metals]
     regions = [to_regions(part) for part in parts]
@@ -189,7 +191,7 @@ def _judge(schemes: Sequence[Scheme], metals: Sequence[Metal], windows: Sequence
     return Judgement(shapes, tuple(problems[:PROBLEMS_KEPT]))
 
 
-def _cut_out(metal: Metal, windows: Sequence[Box]) -> Layout:
+def _cut_out(metal: DrawnTile, windows: Sequence[Box]) -> Layout:
     """Every shape of a tile that reaches into a window, on the die; one in both is there twice."""
     place = np.array([metal.x, metal.y, metal.x, metal.y], np.int32)
     grids: list[Grid] = []
