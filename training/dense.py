@@ -162,7 +162,13 @@ def dense_tensors(state: dict[str, Tensor], shape: DenseShape) -> dict[str, Tens
 def dense_config(shape: DenseShape, context: int) -> dict[str, Any]:
     """config.json, in the form of the Hugging Face checkpoints of Llama and Qwen3."""
     kind = "Qwen3" if shape.qk_norm else "Llama"
-    own = {"qk_norm", "rope_factor", "low_freq_factor", "high_freq_factor", "initial_context_length"}
+    own = {
+        "qk_norm",
+        "rope_factor",
+        "low_freq_factor",
+        "high_freq_factor",
+        "initial_context_length",
+    }
     scaling = {
         "rope_type": "llama3",
         "factor": shape.rope_factor,
