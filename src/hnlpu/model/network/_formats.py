@@ -35,7 +35,9 @@ WHOLE = 0
 _FINE = ("sigmoid", "tanh", "exp", "softplus", "sin", "cos")
 _NEVER_CONSTANT = (
     ops.Read | ops.Write | ops.Repeat | ops.Quantize | ops.Project | ops.FromSums | ops.Lookup
-)
+    | ops.Compare | ops.TopK | ops.ArgMax
+)  # fmt: skip
+"""What has to do with states, matrices or choices."""
 _SUMS = ops.Add | ops.Sub | ops.Mul | ops.Dot | ops.Outer
 
 
@@ -57,9 +59,7 @@ def formats(network: Network) -> Formats:
     states = {state.name: _of_state(network, state) for state in network.states}
     given = {x.name: WHOLE if x.kind == "index" else FRACTION for x in network.inputs}
     constants = constant_steps(network)
-    return _formats(
-        network.steps, network.outputs, given, states, done_at_once(network), constants
-    )
+    return _formats(network.steps, network.outputs, given, states, done_at_once(network), constants)
 
 
 def done_at_once(network: Network) -> dict[int, Span]:

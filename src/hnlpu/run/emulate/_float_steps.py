@@ -289,6 +289,6 @@ def _project(op: ops.Project, args: list[Any], constants: Constants, lead: int) 
         constants.project(op.matrix, digits.prepared.take(rows.ravel()[places]), int(member))
         for member, places in zip(members, np.split(order, starts[1:]), strict=True)
     ]
-    y = np.empty((len(flat), made[0].shape[1]), np.float32)
+    y = np.empty((len(flat), made[0].shape[1]), made[0].dtype)
     y[order] = np.concatenate(made)
     return y.reshape(*rows.shape, -1)
