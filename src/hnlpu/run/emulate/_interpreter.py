@@ -97,7 +97,9 @@ class Interpreter:
                     piece.run_in_turn(item)
                 case ops.Step():
                     piece.run_together(item)
-        outputs = tuple(piece.output(name) for name in self.network.outputs)
+        outputs = tuple(
+            self._numerics.handed(name, piece.output(name)) for name in self.network.outputs
+        )
         return outputs, piece.states()
 
     def _given(self, inputs: Sequence[int] | Mapping[str, Array], start: int) -> dict[str, Array]:
@@ -250,12 +252,12 @@ def _results(
     if not isinstance(step.op, ops.Repeat):
         return numerics.step(step, args, scope=scope)
     op, within = step.op, (*scope, step.outs[0])
-    args = [numerics.carried(n, x, scope) for n, x in zip(step.args, args, strict=True)]
+    args = [numerics.handed(n, x, scope) for n, x in zip(step.args, args, strict=True)]
     for _ in range(op.ticks):
         inner = values | dict(zip(op.inputs, args, strict=True))
         for each in op.body:
             inner.update(zip(each.outs, _results(each, inner, numerics, within), strict=True))
-        on = [numerics.carried(name, inner[name], within) for name in op.outputs]
+        on = [numerics.handed(name, inner[name], within) for name in op.outputs]
         args = [*on, *args[len(on) :]]
         if op.until and inner[op.until]:
             break

@@ -38,8 +38,8 @@ class StepNumerics(Protocol):
         """The value x called `name` as its state keeps it."""
         ...
 
-    def carried(self, name: ops.Arg, x: Any, scope: tuple[str, ...] = ()) -> Any:
-        """The value x called `name` as a repetition takes it."""
+    def handed(self, name: ops.Arg, x: Any, scope: tuple[str, ...] = ()) -> Any:
+        """The value x called `name` as a repetition takes it, and as the network gives it."""
         ...
 
 
@@ -71,6 +71,6 @@ class FloatNumerics:
         """As it is."""
         return x
 
-    def carried(self, name: ops.Arg, x: Any, scope: tuple[str, ...] = ()) -> Any:
+    def handed(self, name: ops.Arg, x: Any, scope: tuple[str, ...] = ()) -> Any:
         """As it is."""
         return x
