@@ -113,10 +113,13 @@ class NetworkByHand:
         passing = ops.Reshape | ops.Permute | ops.Add | ops.Sub | ops.Mul | ops.Dot | ops.Outer
         return self.asked(takers[0].outs[0]) if isinstance(op, passing) else 0
 
-    def run(self, token: int) -> list[Any]:
-        """Outputs at one more position, reals as values."""
+    def run(self, token: int = 0, data: Mapping[str, Any] | None = None) -> list[Any]:
+        """Outputs at one more position, reals as values; `data` are values by the inputs' names."""
         self.values = {p.name: np.float32(self.real_of(p.name)) for p in self.network.parameters}
         for given in self.network.inputs:
+            if given.carries == "data":
+                self.values[given.name] = Fixed(np.asarray((data or {})[given.name], object), 16)
+                continue
             number = token if given.carries == "token" else self.position
             self.values[given.name] = Fixed(np.asarray(number, object), 0)
         n, end = 0, 0
@@ -187,9 +190,9 @@ class NetworkByHand:
             case ops.Outer(axes) | ops.Dot(axes):
                 return [Fixed(*self._product(args, axes, made))]
             case ops.Divide():
-                bits = max(first.bits, 16)
+                bits = max(first.bits, 16) if isinstance(first, Fixed) else 16
                 by = args[1] if isinstance(args[1], Fixed) else Fixed(real(args[1]), 16)
-                a = first.to(bits)
+                a = self._side(first, bits)
                 return [Fixed(every(lambda v, w: by_hand.quotient(v, w, by.bits), a, by.x), bits)]
             case ops.Table(function, scale, _):
                 x = first.to(24 if function == "exp" else 16)
