@@ -10,18 +10,23 @@ activations where `hnlpu.run.kernels` could be compiled.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Generic
 
 import numpy as np
 import numpy.typing as npt
 
+from hnlpu.arithmetic.mx import dequantize
 from hnlpu.errors import DamagedBuild
 from hnlpu.model.checkpoint import layer_prefix
+from hnlpu.model.network import Given, Network, ops, read_source, span_ends
 from hnlpu.run.emulate._cache import KeyValueCache
+from hnlpu.run.emulate._early import early_steps
 from hnlpu.run.emulate._experts import mixture_of_experts
 from hnlpu.run.emulate._unit import Number, VectorUnit
 from hnlpu.run.emulate._weights import HardwiredWeights, Weights
-from hnlpu.run.kernels import Layer, LayerStack, Library, NotForKernels, Numbers, Pages, load
+from hnlpu.run.kernels import Library, NotForKernels, Pages, load
+from hnlpu.run.kernels.tape import Known, Memory, Rows, lower
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -57,19 +62,21 @@ class PlainLayers(Generic[Number]):
 
 
 class CompiledLayers:
-    """All layers in C, over hardwired weights and integer activations."""
+    """All layers in C, over hardwired weights and integer activations: a tape of the network."""
 
     def __init__(self, weights: HardwiredWeights, library: Library):
         assert weights.activation_bits is not None
-        a = weights.architecture
-        self._directory = weights.directory
-        numbers = Numbers(
-            a.num_attention_heads, a.num_key_value_heads, a.head_dim, a.num_experts_per_tok,
-            weights.activation_bits, a.rms_norm_eps, a.swiglu_alpha, a.swiglu_limit,
+        network = weights.network
+        early, ends = early_steps(network), _ends(network)
+        constants = early.constants(partial(_parameter, weights))
+        turned = {s.outs[0]: s.op.function for s in early.of_inputs if isinstance(s.op, ops.Table)}
+        self._names = {turned.get(name, "x"): name for name in early.outside}
+        known = Known(
+            constants, early.outside, early.made, weights.described, weights.activation_bits,
         )  # fmt: skip
-        layers = [_layer(weights, number) for number in range(a.num_hidden_layers)]
-        self._stack = LayerStack(library, layers, numbers)
-        self._library, self._eps = library, a.rms_norm_eps
+        self._tape = lower(library, network, known, ends)
+        self._directory = weights.directory
+        self._library, self._eps = library, weights.architecture.rms_norm_eps
 
     def forward(
         self, x: Float32, cos: Float32, sin: Float32, pages: Pages, sequences: Int64,
@@ -82,15 +89,21 @@ class CompiledLayers:
         Returns the experts that fired: [layers, rows, active].  Raises
         NotFinite, DamagedBuild.
         """
+        given = {self._names[what]: y for what, y in (("x", x), ("cos", cos), ("sin", sin))}
+        keys, values = ([s.name for s in self._tape.states if s.how == how] for how in ("keys", "values"))
+        states = dict(zip(keys, pages.keys, strict=True)) | dict(zip(values, pages.values, strict=True))
+        memory = Memory(states, pages.tables, np.zeros(1, np.int64))
         try:
-            return self._stack.forward(
-                x, cos, sin, pages, sequences, positions, instructions=instructions
+            made, *chosen = self._tape.run(
+                given, Rows(sequences, positions), memory, instructions=instructions
             )
         except NotForKernels:
             raise DamagedBuild(
                 f"{self._directory}: exponents of a row spread further than a build may hold; "
                 "'hnlpu verify' names it"
             ) from None
+        x[:] = made
+        return np.stack(chosen)
 
     def norm(self, x: Float32, weight: Float32) -> Float32:
         """RMSNorm of x [rows, hidden]."""
@@ -105,20 +118,16 @@ def compiled_layers(weights: Weights[np.float32]) -> CompiledLayers | None:
     return CompiledLayers(weights, library) if weights.activation_bits else None
 
 
-def _layer(weights: HardwiredWeights, number: int) -> Layer:
-    a, prefix = weights.architecture, layer_prefix(number)
-    q, k, v, o = (weights.described(f"{prefix}.self_attn.{name}_proj") for name in "qkvo")
-    gate_up, down = (
-        [
-            weights.described(f"{prefix}.mlp.experts.{name}_proj", expert)
-            for expert in range(a.num_local_experts)
-        ]
-        for name in ("gate_up", "down")
-    )
-    return Layer(
-        q, k, v, o, weights.described(prefix + ".mlp.router"), gate_up, down,
-        weights.vector(prefix + ".input_layernorm.weight"),
-        weights.vector(prefix + ".post_attention_layernorm.weight"),
-        weights.vector(prefix + ".self_attn.sinks"),
-        a.window(number) or 0,
-    )  # fmt: skip
+def _parameter(weights: HardwiredWeights, name: str) -> Float32:
+    source = weights.network.declared().parameters[name].source
+    if isinstance(source, Given):
+        return np.asarray(read_source(source, {}, dequantize), np.float32)
+    return weights.vector(name)
+
+
+def _ends(network: Network) -> tuple[str, ...]:
+    """What the layers give: the value that the last norm takes, and the experts of each layer."""
+    last = [span for span in network.spans if span.composite == "norm"][-1]
+    (x, _), _ = span_ends(network, last)
+    chosen = [step.outs[1] for step in network.steps if isinstance(step.op, ops.TopK)]
+    return (x, *chosen)

@@ -1,6 +1,6 @@
 """Exact integer kernels in C for decode and prefill, chosen at run time by instruction set."""
 
-from hnlpu.run.kernels._layers import Layer, LayerStack, Numbers, Pages, attend_paged
+from hnlpu.run.kernels._attention import Pages, attend_paged
 from hnlpu.run.kernels._library import (
     NOT_FINITE,
     Descriptor,
@@ -21,11 +21,8 @@ def instruction_sets() -> tuple[str, ...]:
 __all__ = [
     "NOT_FINITE",
     "Descriptor",
-    "Layer",
-    "LayerStack",
     "Library",
     "NotForKernels",
-    "Numbers",
     "Pages",
     "Product",
     "attend_paged",
