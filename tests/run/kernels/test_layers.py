@@ -57,7 +57,7 @@ def run(transformer, pieces, monkeypatch, instructions=None):
             patch.setattr(
                 transformer.compiled,
                 "forward",
-                lambda *words: forward(*words, instructions=instructions),
+                lambda *words, **more: forward(*words, **more, instructions=instructions),
             )
         return np.concatenate([transformer.forward(np.array(p), cache) for p in pieces])
 

@@ -11,6 +11,7 @@ activations where `hnlpu.run.kernels` could be compiled.
 from __future__ import annotations
 
 from functools import partial
+from itertools import count
 from typing import Any, Generic
 
 import numpy as np
@@ -26,7 +27,7 @@ from hnlpu.run.emulate._experts import mixture_of_experts
 from hnlpu.run.emulate._unit import Number, VectorUnit
 from hnlpu.run.emulate._weights import HardwiredWeights, Weights
 from hnlpu.run.kernels import Library, NotForKernels, Pages, load
-from hnlpu.run.kernels.tape import Known, Memory, Rows, lower
+from hnlpu.run.kernels.tape import Known, lower
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -67,43 +68,58 @@ class CompiledLayers:
     def __init__(self, weights: HardwiredWeights, library: Library):
         assert weights.activation_bits is not None
         network = weights.network
-        early, ends = early_steps(network), _ends(network)
+        early = early_steps(network)
         constants = early.constants(partial(_parameter, weights))
         turned = {s.outs[0]: s.op.function for s in early.of_inputs if isinstance(s.op, ops.Table)}
-        self._names = {turned.get(name, "x"): name for name in early.outside}
+        places = {"x": 0, "cos": 1, "sin": 2}
+        self._order = [places[turned.get(name, "x")] for name in early.outside]
         known = Known(
             constants, early.outside, early.made, weights.described, weights.activation_bits,
         )  # fmt: skip
-        self._tape = lower(library, network, known, ends)
+        plain, normed, chosen = _ends(network)
+        self._tape, self._normed = (
+            lower(library, network, known, (x, *chosen)) for x in (plain, normed)
+        )
+        self._how = [held.how for held in self._tape.states]
+        self._active = weights.architecture.num_experts_per_tok
         self._directory = weights.directory
         self._library, self._eps = library, weights.architecture.rms_norm_eps
 
     def forward(
         self, x: Float32, cos: Float32, sin: Float32, pages: Pages, sequences: Int64,
-        positions: Int64, *, instructions: int = 0,
+        positions: Int64, *, normed: bool = False, instructions: int = 0,
     ) -> Int64:  # fmt: skip
         """Run rows x [rows, hidden] of any sequences through all layers, in place.
 
         Row r stands at `positions`[r] of sequence `sequences`[r], whose keys and
-        values `pages` holds and takes in; `cos` and `sin` are [rows, d / 2].
-        Returns the experts that fired: [layers, rows, active].  Raises
+        values `pages` holds and takes in; `cos` and `sin` are [rows, d / 2];
+        with `normed` the last norm follows.  Returns the experts that fired: [layers, rows, active].  Raises
         NotFinite, DamagedBuild.
         """
-        given = {self._names[what]: y for what, y in (("x", x), ("cos", cos), ("sin", sin))}
-        keys, values = ([s.name for s in self._tape.states if s.how == how] for how in ("keys", "values"))
-        states = dict(zip(keys, pages.keys, strict=True)) | dict(zip(values, pages.values, strict=True))
-        memory = Memory(states, pages.tables, np.zeros(1, np.int64))
+        arrays = (x, cos, sin, pages.keys, pages.values, pages.tables, sequences, positions)
+        assert all([array.flags.c_contiguous for array in arrays])
+        assert len(sequences) == len(positions) == len(x)
+        chosen = np.empty((len(pages.keys), len(x), self._active), np.int64)
+        at, step = chosen.ctypes.data, chosen.strides[0]
+        given = [array.ctypes.data for array in (x, cos, sin)]
+        # x is met in the first layer alone, so that the last one's result may take its place
+        outside = [given[n] for n in self._order]
+        outside += [given[0], *range(at, at + step * len(chosen), step)]
+        states = {
+            how: count(pool.ctypes.data, pool.strides[0])
+            for how, pool in (("keys", pages.keys), ("values", pages.values))
+        }
         try:
-            made, *chosen = self._tape.run(
-                given, Rows(sequences, positions), memory, instructions=instructions
-            )
+            (self._normed if normed else self._tape).call(
+                outside, [next(states[how]) for how in self._how], sequences, positions,
+                pages.tables, pages.keys.shape[4], instructions=instructions,
+            )  # fmt: skip
         except NotForKernels:
             raise DamagedBuild(
                 f"{self._directory}: exponents of a row spread further than a build may hold; "
                 "'hnlpu verify' names it"
             ) from None
-        x[:] = made
-        return np.stack(chosen)
+        return chosen
 
     def norm(self, x: Float32, weight: Float32) -> Float32:
         """RMSNorm of x [rows, hidden]."""
@@ -125,9 +141,8 @@ def _parameter(weights: HardwiredWeights, name: str) -> Float32:
     return weights.vector(name)
 
 
-def _ends(network: Network) -> tuple[str, ...]:
-    """What the layers give: the value that the last norm takes, and the experts of each layer."""
+def _ends(network: Network) -> tuple[str, str, list[str]]:
+    """What the layers give, before and after the last norm, and the experts of each layer."""
     last = [span for span in network.spans if span.composite == "norm"][-1]
-    (x, _), _ = span_ends(network, last)
-    chosen = [step.outs[1] for step in network.steps if isinstance(step.op, ops.TopK)]
-    return (x, *chosen)
+    (x, _), (normed,) = span_ends(network, last)
+    return x, normed, [s.outs[1] for s in network.steps if isinstance(s.op, ops.TopK)]

@@ -10,6 +10,7 @@ from hnlpu.run.kernels._library import (
     describe,
     load,
 )
+from hnlpu.run.kernels._numbers import Numbers
 
 
 def instruction_sets() -> tuple[str, ...]:
@@ -23,6 +24,7 @@ __all__ = [
     "Descriptor",
     "Library",
     "NotForKernels",
+    "Numbers",
     "Pages",
     "Product",
     "attend_paged",

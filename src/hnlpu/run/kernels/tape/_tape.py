@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +45,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class _Turns:
+class Turns:
     """Rows turn by turn, and by sequence."""
 
     order: Int64 | None
@@ -67,6 +67,7 @@ class Tape:
     ):  # fmt: skip
         self._library, self._layout = library, layout
         self.inputs, self.outputs, self.states = inputs, outputs, states
+        self._words, self._count = ctypes.addressof(layout.words), len(layout.kept)
         self._whole = any(held.how == "whole" for held in states)
 
     def run(
@@ -84,28 +85,38 @@ class Tape:
         sequences, positions = _in_order(rows.sequences, order), _in_order(rows.positions, order)
         made = [np.empty((count, *shape), NUMBERS[kind][1]) for _, kind, shape in self.outputs]
         states = [memory.states[held.name] for held in self.states]
-        arrays = [*given, *made, *states, memory.tables, memory.slots, sequences, positions]
+        arrays = [*given, *states, memory.tables, memory.slots]
         assert all(a.flags.c_contiguous for a in arrays)
-        assert all(len(a) == count for a in (*given, sequences, positions))
-        outside = _addresses([*given, *made])
-        held = _addresses(states)
-        batch = BatchWord()
-        batch.rows, batch.most = count, count
+        assert all(len(a) == count for a in (*given, positions))
+        self.call(
+            _addresses([*given, *made]), _addresses(states), sequences, positions, memory.tables,
+            self._page(memory), memory.slots, turns, instructions=instructions,
+        )  # fmt: skip
+        return tuple(made if order is None else [_back(array, order) for array in made])
+
+    def call(
+        self, outside: Sequence[int], states: Sequence[int], sequences: Int64, positions: Int64,
+        tables: Int64, page: int, slots: Int64 | None = None, turns: Turns | None = None, *,
+        instructions: int = 0,
+    ) -> None:  # fmt: skip
+        """`run` with the addresses of arrays: inputs, then outputs; and states."""
+        batch, outside_words, state_words = BatchWord(), _words(outside), _words(states)
+        batch.rows = batch.most = len(sequences)
         batch.sequences, batch.positions = sequences.ctypes.data, positions.ctypes.data
-        batch.tables, batch.pages = memory.tables.ctypes.data, memory.tables.shape[1]
-        batch.page_size = self._page(memory)
-        batch.states, batch.outside = held.ctypes.data, outside.ctypes.data
-        batch.slots = memory.slots.ctypes.data
+        batch.tables, batch.pages, batch.page_size = tables.ctypes.data, tables.shape[1], page
+        batch.states = ctypes.addressof(state_words)
+        batch.outside = ctypes.addressof(outside_words)
+        if slots is not None:
+            batch.slots = slots.ctypes.data
         if turns is not None:
             batch.turns, batch.turn_count = turns.starts.ctypes.data, len(turns.starts) - 1
             batch.most = int(np.diff(turns.starts).max())
             batch.order, batch.chains = turns.by_sequence.ctypes.data, len(turns.sequence_starts) - 1
             batch.starts = turns.sequence_starts.ctypes.data
         self._library.run(
-            "hnlpu_tape", ctypes.addressof(self._layout.words), len(self._layout.kept),
-            self._layout.row_bytes, self._layout.turn_bytes, ctypes.addressof(batch), instructions,
+            "hnlpu_tape", self._words, self._count, self._layout.row_bytes,
+            self._layout.turn_bytes, ctypes.addressof(batch), instructions,
         )  # fmt: skip
-        return tuple(made if order is None else [_back(array, order) for array in made])
 
     def _page(self, memory: Memory) -> int:
         """Positions of a page."""
@@ -115,8 +126,12 @@ class Tape:
         return 1
 
 
-def _addresses(arrays: list[Array]) -> Int64:
-    return np.array([array.ctypes.data for array in arrays], np.int64)
+def _addresses(arrays: Sequence[Array]) -> list[int]:
+    return [array.ctypes.data for array in arrays]
+
+
+def _words(values: Sequence[int]) -> ctypes.Array[ctypes.c_int64]:
+    return (ctypes.c_int64 * len(values))(*values)
 
 
 def _in_order(array: Array, order: Int64 | None) -> Array:
@@ -129,19 +144,19 @@ def _back(array: Array, order: Int64) -> Array:
     return found
 
 
-def _turns(rows: Rows) -> _Turns:
+def _turns(rows: Rows) -> Turns:
     """The n-th row of every sequence is of the n-th turn."""
     count = len(rows.sequences)
     by_sequence = np.argsort(rows.sequences, kind="stable")
     changes = np.flatnonzero(np.diff(rows.sequences[by_sequence])) + 1
     starts = np.concatenate([[0], changes, [count]])
     if len(starts) == count + 1:  # one row of each
-        return _Turns(None, np.array([0, count]), by_sequence, starts)
+        return Turns(None, np.array([0, count]), by_sequence, starts)
     if len(starts) == 2:
-        return _Turns(None, np.arange(count + 1), by_sequence, starts)
+        return Turns(None, np.arange(count + 1), by_sequence, starts)
     rank = np.empty(count, np.int64)
     rank[by_sequence] = np.arange(count) - np.repeat(starts[:-1], np.diff(starts))
     order = np.argsort(rank, kind="stable")
     turns = np.concatenate([[0], np.cumsum(np.bincount(rank))])
     by_sequence = np.argsort(rows.sequences[order], kind="stable")
-    return _Turns(order, turns, by_sequence, starts)
+    return Turns(order, turns, by_sequence, starts)
