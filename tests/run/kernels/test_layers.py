@@ -53,11 +53,11 @@ def run(transformer, pieces, monkeypatch, instructions=None):
         if instructions is None:
             patch.setattr(transformer, "compiled", None)
         else:
-            forward = transformer.compiled.forward
+            forward = transformer.compiled.forward_normed
             patch.setattr(
                 transformer.compiled,
-                "forward",
-                lambda *words, **more: forward(*words, **more, instructions=instructions),
+                "forward_normed",
+                lambda *words: forward(*words, instructions=instructions),
             )
         return np.concatenate([transformer.forward(np.array(p), cache) for p in pieces])
 

@@ -27,7 +27,7 @@ from hnlpu.run.emulate._experts import mixture_of_experts
 from hnlpu.run.emulate._unit import Number, VectorUnit
 from hnlpu.run.emulate._weights import HardwiredWeights, Weights
 from hnlpu.run.kernels import Library, NotForKernels, Pages, load
-from hnlpu.run.kernels.tape import Known, lower
+from hnlpu.run.kernels.tape import Known, Tape, lower
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -77,49 +77,64 @@ class CompiledLayers:
             constants, early.outside, early.made, weights.described, weights.activation_bits,
         )  # fmt: skip
         plain, normed, chosen = _ends(network)
-        self._tape, self._normed = (
-            lower(library, network, known, (x, *chosen)) for x in (plain, normed)
-        )
-        self._how = [held.how for held in self._tape.states]
+        self._tape = lower(library, network, known, (plain, *chosen))
+        self._normed = lower(library, network, known, (normed,))
+        keys = [held.how == "keys" for held in self._tape.states]
+        layers = {how: count() for how in (True, False)}
+        self._states = [(is_keys, next(layers[is_keys])) for is_keys in keys]
         self._active = weights.architecture.num_experts_per_tok
         self._directory = weights.directory
         self._library, self._eps = library, weights.architecture.rms_norm_eps
 
     def forward(
         self, x: Float32, cos: Float32, sin: Float32, pages: Pages, sequences: Int64,
-        positions: Int64, *, normed: bool = False, instructions: int = 0,
+        positions: Int64, *, instructions: int = 0,
     ) -> Int64:  # fmt: skip
         """Run rows x [rows, hidden] of any sequences through all layers, in place.
 
         Row r stands at `positions`[r] of sequence `sequences`[r], whose keys and
-        values `pages` holds and takes in; `cos` and `sin` are [rows, d / 2];
-        with `normed` the last norm follows.  Returns the experts that fired: [layers, rows, active].  Raises
+        values `pages` holds and takes in; `cos` and `sin` are [rows, d / 2].
+        Returns the experts that fired: [layers, rows, active].  Raises
         NotFinite, DamagedBuild.
         """
-        arrays = (x, cos, sin, pages.keys, pages.values, pages.tables, sequences, positions)
-        assert all([array.flags.c_contiguous for array in arrays])
-        assert len(sequences) == len(positions) == len(x)
         chosen = np.empty((len(pages.keys), len(x), self._active), np.int64)
         at, step = chosen.ctypes.data, chosen.strides[0]
-        given = [array.ctypes.data for array in (x, cos, sin)]
-        # x is met in the first layer alone, so that the last one's result may take its place
-        outside = [given[n] for n in self._order]
-        outside += [given[0], *range(at, at + step * len(chosen), step)]
-        states = {
-            how: count(pool.ctypes.data, pool.strides[0])
-            for how, pool in (("keys", pages.keys), ("values", pages.values))
-        }
+        places = list(range(at, at + step * len(chosen), step))
+        self._run(
+            self._tape, (x, cos, sin), pages, sequences, positions, places, instructions
+        )
+        return chosen
+
+    def forward_normed(
+        self, x: Float32, cos: Float32, sin: Float32, pages: Pages, sequences: Int64,
+        positions: Int64, *, instructions: int = 0,
+    ) -> None:  # fmt: skip
+        """`forward` and the last norm, in place; raises what it does."""
+        self._run(self._normed, (x, cos, sin), pages, sequences, positions, [], instructions)
+
+    def _run(
+        self, tape: Tape, given: tuple[Float32, Float32, Float32], pages: Pages,
+        sequences: Int64, positions: Int64, more: list[int], instructions: int,
+    ) -> None:  # fmt: skip
+        arrays = (*given, pages.keys, pages.values, pages.tables, sequences, positions)
+        assert all([array.flags.c_contiguous for array in arrays])
+        assert len(sequences) == len(positions) == len(given[0])
+        at = [array.ctypes.data for array in given]
+        keys, values = pages.keys.ctypes.data, pages.values.ctypes.data
+        step = pages.keys.strides[0]
         try:
-            (self._normed if normed else self._tape).call(
-                outside, [next(states[how]) for how in self._how], sequences, positions,
-                pages.tables, pages.keys.shape[4], instructions=instructions,
+            tape.call(
+                # x is met in the first layer alone, so that the last one's result may take its place
+                [*[at[n] for n in self._order], at[0], *more],
+                [(keys if is_keys else values) + step * n for is_keys, n in self._states],
+                sequences, positions, pages.tables, pages.keys.shape[4],
+                instructions=instructions,
             )  # fmt: skip
         except NotForKernels:
             raise DamagedBuild(
                 f"{self._directory}: exponents of a row spread further than a build may hold; "
                 "'hnlpu verify' names it"
             ) from None
-        return chosen
 
     def norm(self, x: Float32, weight: Float32) -> Float32:
         """RMSNorm of x [rows, hidden]."""

@@ -80,7 +80,7 @@ class Transformer(Network[KeyValueCache, np.float32]):
                 x = self.norm(x)
             else:
                 rows = np.zeros(n, np.int64), np.arange(start, start + n)
-                self.compiled.forward(x, cos, sin, cache.pages(), *rows, normed=True)
+                self.compiled.forward_normed(x, cos, sin, cache.pages(), *rows)
             cache.length += n
             return x
 
