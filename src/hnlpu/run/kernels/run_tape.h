@@ -79,7 +79,7 @@ static Experts experts_of(const Instruction *i)
 static int mix_experts(const Pass *p, const Instruction *i)
 {
     const Experts e = experts_of(i);
-    const Arena arena = {p->workspace, 0, 0};
+    const Arena arena = {p->arena, (size_t)(i->free * p->batch->rows), 0};
     return through_experts(p->isa, &e, vectors(p, &i->places[0]), at(p, &i->places[1]),
                            at(p, &i->places[2]), p->rows, vectors(p, &i->places[3]),
                            vectors(p, &i->places[4]), at(p, &i->places[5]), arena);
@@ -104,17 +104,17 @@ static int carry_out(const Pass *p, const Instruction *i)
     }
 }
 
-/* The most that an instruction of the tape works in, beside its values. */
-static size_t workspace_bytes(const Instruction *tape, int64_t count, int64_t rows)
+/* Bytes of the arena: of values, or of what some of them and an instruction's own work take. */
+static size_t arena_bytes(const Instruction *tape, int64_t count, int64_t row_bytes, int64_t rows)
 {
-    size_t most = 0;
+    size_t most = (size_t)(row_bytes * rows);
     for (int64_t i = 0; i < count; i++)
         if (tape[i].code == EXPERTS) {
             const Experts e = experts_of(&tape[i]);
-            const size_t bytes = experts_bytes(&e, rows);
+            const size_t bytes = (size_t)(tape[i].free * rows) + experts_bytes(&e, rows);
             most = bytes > most ? bytes : most;
         }
-    return most;
+    return (most + 63) / 64 * 64;
 }
 
 /* All instructions over the rows of a batch; values take `row_bytes` of each row, and those that
@@ -122,14 +122,14 @@ static size_t workspace_bytes(const Instruction *tape, int64_t count, int64_t ro
 static int run_tape(const Instructions *isa, const Instruction *tape, int64_t count,
                     int64_t row_bytes, int64_t turn_bytes, const Batch *batch)
 {
-    const size_t rows = (size_t)(row_bytes * batch->rows), turn = (size_t)(turn_bytes * batch->most);
+    const size_t bytes = arena_bytes(tape, count, row_bytes, batch->rows);
+    const size_t turn = (size_t)(turn_bytes * batch->most);
     Arena arena;
-    if (open_arena(&arena, rows + turn + workspace_bytes(tape, count, batch->rows) + 64))
+    if (open_arena(&arena, bytes + turn + 64))
         return 2;
     Pass all = {.isa = isa, .batch = batch, .rows = batch->rows};
-    all.arena = take(&arena, (int64_t)rows, 1);
+    all.arena = take(&arena, (int64_t)bytes, 1);
     all.turn = take(&arena, (int64_t)turn, 1);
-    all.workspace = arena.memory + arena.used;
     int error = 0;
     for (int64_t i = 0; i < count && !error; i++) {
         if (tape[i].code != TURNS) {

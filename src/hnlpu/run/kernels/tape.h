@@ -42,6 +42,7 @@ enum Code {
 /* What each number and place means stands where the instruction is carried out. */
 typedef struct {
     int64_t code;
+    int64_t free; /* bytes per row of the arena behind which nothing is in use then */
     Place places[PLACES];
     int64_t n[NUMBERS];
     double reals[4];
@@ -65,7 +66,7 @@ typedef struct {
 typedef struct {
     const Instructions *isa;
     const Batch *batch;
-    char *arena, *turn, *workspace;
+    char *arena, *turn;
     int64_t first, rows;
     int in_turn;
 } Pass;

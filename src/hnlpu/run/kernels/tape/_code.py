@@ -118,6 +118,7 @@ class InstructionWord(ctypes.Structure):
 
     _fields_ = (
         ("code", ctypes.c_int64),
+        ("free", ctypes.c_int64),
         ("places", PlaceWord * PLACES),
         ("n", ctypes.c_int64 * NUMBERS),
         ("reals", ctypes.c_double * REALS),

@@ -64,8 +64,13 @@ def laid_out(instructions: Sequence[Instruction], outputs: Sequence[View]) -> La
         sizes.append(size)
     offsets |= {buffer: (OUTSIDE, array.number) for buffer, array in outside.items()}
     words = (InstructionWord * max(1, len(instructions)))()
-    for word, instruction in zip(words, instructions, strict=False):
+    for n, (word, instruction) in enumerate(zip(words, instructions, strict=False)):
         _encode(word, instruction, same, offsets)
+        word.free = max(
+            (at + b.row_bytes for b, (where, at) in offsets.items()
+             if where == IN_ARENA and lives[b].first <= n <= lives[b].last),
+            default=0,
+        )  # fmt: skip
     return Layout(words, tuple(instructions), *sizes)
 
 
