@@ -135,7 +135,9 @@ def main() -> None:
     for name, of in facts.items():
         for what in ("decode", "prefill"):
             tape, interpreter = of["tape"][what], of["interpreter"][what]
-            print(f"| {name} | {what} | {tape:.1f} | {interpreter:.1f} | {tape / interpreter:.1f} |")
+            print(
+                f"| {name} | {what} | {tape:.1f} | {interpreter:.1f} | {tape / interpreter:.1f} |"
+            )
 
 
 if __name__ == "__main__":

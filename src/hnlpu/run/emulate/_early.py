@@ -1,8 +1,8 @@
 """Steps of a network whose values are known before its layers run.
 
-    parameters ─► constant steps ─► values that never change
-    positions  ─► early steps ────► cosines and sines, ...
-    tokens     ─► lookups ────────► rows of an embedding
+parameters ─► constant steps ─► values that never change
+positions  ─► early steps ────► cosines and sines, ...
+tokens     ─► lookups ────────► rows of an embedding
 """
 
 from __future__ import annotations
@@ -76,13 +76,19 @@ class EarlySteps:
         count = len(next(iter(inputs.values())))
         for step in self.of_inputs:
             args = [
-                arg if not isinstance(arg, str) else values[arg] if arg in values else known[arg][None]
+                arg
+                if not isinstance(arg, str)
+                else values[arg]
+                if arg in values
+                else known[arg][None]
                 for arg in step.args
             ]
             results = run_step(step.op, args, constants, lead=1)
             values.update(zip(step.outs, results, strict=True))
         return {
-            name: np.ascontiguousarray(np.broadcast_to(values[name], (count, *values[name].shape[1:])))
+            name: np.ascontiguousarray(
+                np.broadcast_to(values[name], (count, *values[name].shape[1:]))
+            )
             for name in self.outside
         }
 

@@ -40,6 +40,7 @@ class StatesCache(ABC):
     def length(self) -> int:
         """Positions that were taken in."""
 
+    @abstractmethod
     def reserve(self, positions: int) -> None:
         """Make room for `positions` in all."""
 
@@ -65,6 +66,9 @@ class _Interpreted(StatesCache):
     @property
     def length(self) -> int:
         return self._states.position
+
+    def reserve(self, positions: int) -> None:
+        """States grow by themselves."""
 
     def save(self) -> States:
         return self._states

@@ -50,9 +50,7 @@ class TapedNetwork:
 
         Raises NotFinite, DamagedBuild.
         """
-        positions = {
-            x.name: rows.positions for x in self.network.inputs if x.carries == "position"
-        }
+        positions = {x.name: rows.positions for x in self.network.inputs if x.carries == "position"}
         outside = self._early.values({**inputs, **positions}, self._known, self._constants)
         try:
             return self.tape.run(outside, rows, memory, instructions=instructions)
@@ -116,7 +114,7 @@ class SequenceMemory:
 
     def _by_position(self, held: Held) -> npt.NDArray[np.float32]:
         """A view [positions or entries, *shape]."""
-        array = self.arrays[held.name][0]
+        array: npt.NDArray[np.float32] = self.arrays[held.name][0]
         match held.how:
             case "keys":
                 return array.transpose(2, 0, 1)
@@ -124,4 +122,3 @@ class SequenceMemory:
                 return array.transpose(1, 0, 2)
             case "whole":
                 return array
-

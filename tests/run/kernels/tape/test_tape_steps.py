@@ -84,7 +84,9 @@ def holds(
         rows = np.empty(len(order), np.int64)
         rows[order == 0], rows[order == 1] = places, places
         inputs = {
-            name: np.where((order == 0).reshape(-1, *[1] * (x.ndim - 1)), x[rows], backwards[name][rows])
+            name: np.where(
+                (order == 0).reshape(-1, *[1] * (x.ndim - 1)), x[rows], backwards[name][rows]
+            )
             for name, x in data.items()
         }
         constants_of = FloatConstants(network, {})
@@ -181,9 +183,7 @@ def test_rows_of_numbers(seed: int, n: int, rows: list[int], size: int) -> None:
 
 @few
 @given(SEEDS, TOKENS, st.integers(1, 3), st.integers(1, 5), st.integers(0, 2), st.integers(2, 9))
-def test_rope_and_route(
-    seed: int, n: int, heads: int, pairs: int, rest: int, experts: int
-) -> None:
+def test_rope_and_route(seed: int, n: int, heads: int, pairs: int, rest: int, experts: int) -> None:
     random = np.random.default_rng(seed)
     data = {
         "x": normal(random, n, heads, 2 * pairs + rest), "cos": normal(random, n, pairs),

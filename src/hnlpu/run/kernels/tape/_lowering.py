@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.model.network import Network, Region, Span, Step, ValueType, all_steps, check, ops, regions
+from hnlpu.model.network import (
+    Network,
+    Region,
+    Span,
+    Step,
+    ValueType,
+    all_steps,
+    check,
+    ops,
+    regions,
+)
 from hnlpu.run.kernels._library import Descriptor
 from hnlpu.run.kernels.tape._states import Held, How
 from hnlpu.run.kernels.tape._views import Number, Outside, Sizes, View, constant, dense_steps

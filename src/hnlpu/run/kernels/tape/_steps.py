@@ -148,9 +148,7 @@ def _fewer(of: Lowering, step: Step) -> None:
         case ops.Outer(axes):
             letters = _Letters(axes, args)
             sides = [letters.spread(k) for k in (0, 1)]
-            of.values[name] = of.writer.pointwise(
-                Operation.MUL, sides, of.sizes(name), "float32"
-            )
+            of.values[name] = of.writer.pointwise(Operation.MUL, sides, of.sizes(name), "float32")
         case ops.TopK(k):
             of.values[step.outs[0]], of.values[step.outs[1]] = _largest(of, x, k)
         case _:
@@ -268,4 +266,3 @@ def _state(of: Lowering, step: Step) -> None:
     kept = of.writer.buffer("float32", (entries, *state.shape))
     of.writer.add(Instruction(Code.KEEP, [x, kept], (1,), n))
     of.values.update(dict.fromkeys(after, kept))
-

@@ -111,7 +111,10 @@ class Tape:
         if turns is not None:
             batch.turns, batch.turn_count = turns.starts.ctypes.data, len(turns.starts) - 1
             batch.most = int(np.diff(turns.starts).max())
-            batch.order, batch.chains = turns.by_sequence.ctypes.data, len(turns.sequence_starts) - 1
+            batch.order, batch.chains = (
+                turns.by_sequence.ctypes.data,
+                len(turns.sequence_starts) - 1,
+            )
             batch.starts = turns.sequence_starts.ctypes.data
         self._library.run(
             "hnlpu_tape", self._words, self._count, self._layout.row_bytes,
@@ -122,7 +125,7 @@ class Tape:
         """Positions of a page."""
         for held in self.states:
             if held.how == "keys":
-                return memory.states[held.name].shape[3]
+                return int(memory.states[held.name].shape[3])
         return 1
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,9 +59,7 @@ class Writer:
         """A new dense value."""
         size = int(np.prod(shape, dtype=np.int64))
         self._buffers += 1
-        return View(
-            Buffer(self._buffers - 1, kind, size), kind, shape, dense_steps(shape), 0, size
-        )
+        return View(Buffer(self._buffers - 1, kind, size), kind, shape, dense_steps(shape), 0, size)
 
     def add(self, instruction: Instruction) -> None:
         """Write one."""
