@@ -20,7 +20,7 @@ from hnlpu.model.checkpoint import Architecture, ModelFacts
 from hnlpu.model.network import Network as Form
 from hnlpu.model.network import check, ops
 from hnlpu.run.emulate._float_steps import Constants
-from hnlpu.run.emulate._interpreter import Interpreter
+from hnlpu.run.emulate._interpreter import Interpreter, Watch
 from hnlpu.run.emulate._network import Network, Sampler, Tokens
 from hnlpu.run.emulate._sampling import log_softmax, sample
 from hnlpu.run.emulate._states import States
@@ -144,7 +144,17 @@ class InterpretedModel(Network[StatesCache, np.float32]):
         random = np.random.Generator(np.random.Philox(seed))
         return partial(sample, temperature=temperature, random=random)
 
-    def _chunk(self, tokens: Tokens, cache: StatesCache) -> Float32:
+    def run(
+        self, tokens: Tokens, states: States, watch: Watch | None = None
+    ) -> tuple[Float32, States]:
+        """Hidden states [n, hidden] after n more tokens, and the states behind them.
+
+        `watch` sees every step.  Raises NotFinite.
+        """
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            (hidden,), cache.states = self.interpreter.run(list(tokens), cache.states)
-        return np.asarray(hidden, np.float32)
+            (hidden,), after = self.interpreter.run(list(tokens), states, watch)
+        return np.asarray(hidden, np.float32), after
+
+    def _chunk(self, tokens: Tokens, cache: StatesCache) -> Float32:
+        hidden, cache.states = self.run(tokens, cache.states)
+        return hidden

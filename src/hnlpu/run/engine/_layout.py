@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import assert_never
 
-from hnlpu.model.network import Append, Network, Replace, State, ops
+from hnlpu.model.network import Append, Network, Replace, Ring, State, ops
 
 PAGE = 16
 """Positions of a page."""
@@ -70,7 +71,8 @@ class Layout:
 def layout_of(network: Network) -> Layout:
     """Where the states of a checked network lie."""
     transposed = _summed_over_entries(network)
-    paged, whole = [], []
+    paged: list[Paged] = []
+    whole: list[Whole] = []
     for state in network.states:
         match state.keeps:
             case Append(window):
@@ -81,8 +83,10 @@ def layout_of(network: Network) -> Layout:
                 paged.append(Paged(state.name, shape, axis, window))
             case Replace():
                 whole.append(_whole(state, 1))
-            case ring:
-                whole.append(_whole(state, ring.length))
+            case Ring(length):
+                whole.append(_whole(state, length))
+            case _:
+                assert_never(state.keeps)
     return Layout(tuple(paged), tuple(whole))
 
 

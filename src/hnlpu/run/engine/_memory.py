@@ -37,8 +37,7 @@ class Memory:
         count = room.pages if storage else 0
         alike = stacked(layout)
         self.stacks: tuple[Float32, ...] = tuple(
-            np.zeros((len(names), count, *shape), np.float32)
-            for (shape, _), names in alike.items()
+            np.zeros((len(names), count, *shape), np.float32) for (shape, _), names in alike.items()
         )
         self.pages: Mapping[str, Float32] = {
             name: stack[i]

@@ -104,6 +104,10 @@ class PagePool:
             serial = self._serial_of[page]
         return pages, serial
 
+    def serial(self, page: int) -> int:
+        """The serial of a filed page, which the next one is filed under."""
+        return self._serial_of[page]
+
     def forget(self) -> None:
         """Drop what is filed and unused."""
         while self._idle:
