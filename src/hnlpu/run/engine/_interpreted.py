@@ -28,7 +28,7 @@ class BatchedInterpreter:
 
     def __init__(self, model: InterpretedModel):
         self._model = model
-        self._experts = experts_of(model.interpreter.network)
+        self._experts = experts_of(model.body)
 
     def forward(self, rows: Rows, memory: Memory, wanted: Int64) -> tuple[Float32, Int64]:
         """Hidden states of the rows `wanted`: [wanted, hidden]; `memory` takes in all rows.
@@ -71,7 +71,7 @@ class BatchedInterpreter:
         for first, last in _pieces(position, end - start, memory):
             tokens = rows.tokens[start + first : start + last]
             trace.first = first
-            made, states = self._model.run(tokens, states, trace if rows.trace else None)
+            made, states = self._model.interpret(tokens, states, trace if rows.trace else None)
             hidden.append(made)
             slot = int(rows.targets[number])
             if last < end - start:

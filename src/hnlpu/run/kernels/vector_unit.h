@@ -176,6 +176,39 @@ TARGET static void NAME(swiglu)(const float *gate_up, int64_t n, float gain, flo
         out[i] = NAME(gated)(gate_up[2 * i], gate_up[2 * i + 1], gain, limit);
 }
 
+/* gate * sigmoid(gate), times up unless that is NULL */
+TARGET static void NAME(silu)(const float *gates, const float *ups, int64_t n, float *out)
+{
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        Float8 gate, up;
+        memcpy(&gate, gates + i, sizeof gate);
+        const Double8 x = __builtin_convertvector(-gate, Double8);
+        const Long8 fits = (x >= -87.0) & (x <= 87.0);
+        int64_t inside = -1;
+#pragma GCC unroll 8
+        for (int j = 0; j < 8; j++)
+            inside &= fits[j];
+        const Double8 sigmoid = 1.0 / (1.0 + NAME(exp8)(x));
+        Float8 s;
+        if (inside && NAME(certain)(sigmoid))
+            s = __builtin_convertvector(sigmoid, Float8);
+        else
+            for (int j = 0; j < 8; j++)
+                s[j] = (float)(1.0 / (1.0 + exp((double)-gate[j])));
+        gate = gate * s;
+        if (ups) {
+            memcpy(&up, ups + i, sizeof up);
+            gate = gate * up;
+        }
+        memcpy(out + i, &gate, sizeof gate);
+    }
+    for (; i < n; i++) {
+        const float y = gates[i] * (float)(1.0 / (1.0 + exp((double)-gates[i])));
+        out[i] = ups ? y * ups[i] : y;
+    }
+}
+
 /* scores of H heads at 16 * N neighbouring positions: sums over the dimensions in order */
 INLINE void NAME(scores)(const float *queries, const float *keys, int64_t stride, int64_t size,
                          const int H, const int N, float *scores, int64_t score_stride)
@@ -250,7 +283,7 @@ INLINE void NAME(attend_heads)(const Attention *a, int64_t row, int64_t g, int64
     const int64_t *table = a->tables + a->sequences[row] * a->pages;
     const float *queries = a->queries + (row * a->heads + head) * size;
     float *out = a->out + (row * a->heads + head) * size;
-    const float scale = (float)(1.0 / sqrt((double)size));
+    const float scale = a->scale;
     for (int64_t j = first; j < last;) {
         const int64_t page = j / a->page_size, begin = page * a->page_size;
         const int64_t end = begin + a->page_size, stop = end < last ? end : last;
@@ -269,7 +302,7 @@ INLINE void NAME(attend_heads)(const Attention *a, int64_t row, int64_t g, int64
     }
     for (int h = 0; h < H; h++) {
         float *mine = scores + h * stride;
-        const float sink = a->sinks[head + h];
+        const float sink = a->sinks ? a->sinks[head + h] : -INFINITY;
         float largest = sink;
         for (int64_t j = 0; j < n; j++) {
             mine[j] = mine[j] * scale;
