@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from hnlpu.arithmetic.fixed_point import FRACTION, to_fixed
 from hnlpu.errors import NotFinite, UnsupportedArchitecture
-from hnlpu.model.network import Network, op_name
+from hnlpu.model.network import Network, formats, op_name
 from hnlpu.silicon.rtl.chip._code import Code
 from hnlpu.silicon.rtl.chip._instructions import Operand
 from hnlpu.silicon.rtl.chip._program import Attention, Experts, Norms, Rope
@@ -49,7 +49,7 @@ class Assembler:
         self.places: dict[str, Place] = {}
         self.states: dict[str, Beats] = {}
         self.walk: Callable[[int, int], None] | None = None
-        self.formats: Mapping[str, int] = {}
+        self.formats = formats(network)
         self.skipped = self.sampled = False
         self.stop = 0
         self.rank: int | None = None

@@ -79,7 +79,7 @@ def _embed(a: Assembler, n: int, step: Step, table: str) -> None:
 def _arithmetic(a: Assembler, n: int, step: Step) -> None:
     """A sum, a difference or a product of a value and a value, a parameter or a number."""
     op, (left, right), out = step.op, step.args, step.outs[0]
-    fraction, turned = a.formats[out], a.held(left) is None
+    fraction, turned = a.formats.of(out), a.held(left) is None
     first, second = (right, left) if turned else (left, right)
     x, is_product = _vector(a, n, first), isinstance(op, ops.Mul)
     _expect_alike(a, n, x, second)
@@ -221,7 +221,7 @@ def _concat(a: Assembler, n: int, step: Step) -> None:
     parts = []
     for arg in step.args:
         _vector(a, n, arg)
-        parts.append(a.brought(str(arg), a.formats[out]))
+        parts.append(a.brought(str(arg), a.formats.of(out)))
     one_axis = len(a.uses.types[out].shape) == 1
     if not one_axis or any(not a.fills(part.size) for part in parts[:-1]):
         a.refuse("", n, "a piece that ends within a beat")
@@ -235,7 +235,7 @@ def _read(a: Assembler, n: int, step: Step, name: str, before: bool) -> None:
     state = a.uses.states[name]
     if not isinstance(state.keeps, Replace):
         a.refuse("", n, f"{name} keeps entries of several positions, which only attend does")
-    [size], beats, fraction = state.shape, a.states[name], a.formats[name]
+    [size], beats, fraction = state.shape, a.states[name], a.formats.states[name]
     initial = fixed(state.initial, fraction)
     if initial and not a.fills(size):
         a.refuse("", n, f"{name} begins with {state.initial:g} in a beat that it does not fill")
@@ -251,7 +251,7 @@ def _write(a: Assembler, n: int, step: Step, name: str) -> None:
         a.refuse("", n, f"{name} keeps entries of several positions, which only attend does")
     arg, beats = str(step.args[0]), a.states[name]
     _vector(a, n, arg)
-    value = a.tidy(arg, a.formats[name])
+    value = a.tidy(arg, a.formats.states[name])
     if value.beats == beats:
         return
     for other, place in list(a.places.items()):
