@@ -69,9 +69,7 @@ def _take(a: Assembler, y: str, matrix: Matrix) -> None:
     if a.uses.span_of(y, "clamped_swiglu"):
         half = matrix.rows // 2
         banks = a.code.registers
-        gate, up = (
-            Held(banks.bank(bank, a.code.beats(half)), half) for bank in ("gate", "up")
-        )
+        gate, up = (Held(banks.bank(bank, a.code.beats(half)), half) for bank in ("gate", "up"))
         _read(a, matrix, 0, 2, gate)
         _read(a, matrix, 1, 2, up)
         a.places[y] = Pairs(gate, up)
@@ -110,9 +108,7 @@ def _read(a: Assembler, matrix: Matrix, first: int, step: int, to: Place) -> Non
         a.code.take(matrix.name, first, step, to.beats, to.size)
     else:
         assert a.rank is not None
-        a.code.take_banked(
-            matrix.name, first, step, to.beats, to.size, a.rank, matrix.members
-        )
+        a.code.take_banked(matrix.name, first, step, to.beats, to.size, a.rank, matrix.members)
 
 
 def _sample(a: Assembler, n: int, matrix: Matrix, group: int) -> None:

@@ -39,7 +39,13 @@ class Code:
         self._written.append((op, operand, fields))
 
     def multiply(
-        self, dst: Register | None, a: Register, operand: Operand, *, shift: int = 0, **fields: Field
+        self,
+        dst: Register | None,
+        a: Register,
+        operand: Operand,
+        *,
+        shift: int = 0,
+        **fields: Field,
     ) -> None:
         """A product, added to the sums unless it is the first; written where there is a dst."""
         write: dict[str, Field] = {} if dst is None else {"write": True, "dst": dst}
@@ -52,7 +58,7 @@ class Code:
 
     def run(self, resource: str | int, **issue: Field) -> None:
         """Start a resource that has been acquired, and wait for it."""
-        self.emit(Op.ISSUE, index=resource, **issue)
+        self.emit(Op.ISSUE, Operand.IMMEDIATE, index=resource, **issue)
         self.emit(Op.AWAIT, index=resource)
 
     def group(self, matrices: tuple[str, ...]) -> int:
@@ -68,7 +74,7 @@ class Code:
         return len(self.parameters) - 1
 
     def take(
-        self, matrix: str, first: int, step: int, dst: Beats | Sequence[int], count: int,
+        self, matrix: str, first: int, step: int, dst: Sequence[Register | int], count: int,
         op: Op = Op.READ,
     ) -> None:  # fmt: skip
         """Sums of rows first, first + step, ... of a matrix, `count` of them, to dst."""

@@ -54,8 +54,7 @@ class Op(Coded):
     TAKE = 23, "the sampler's token becomes the sequence's next"
     FINISH = 24, "the token is done"
     SUBTRACT = 25, "a - operand, with `both` operand - a, saturated, to dst"
-    TANH = 26, "tanh(a) to dst"
-    RECALL = 27, "a, or the immediate at a sequence's first position, to dst"
+    RECALL = 26, "a, or the immediate at a sequence's first position, to dst"
 
 
 class Operand(Coded):
@@ -87,7 +86,11 @@ FIELDS = (
     Part("swap", 1, "MULTIPLY: a with the halves of every head swapped"),
     Part("root", 1, "MULTIPLY: rounds by what the root says"),
     Part("both", 1, "CLAMP"),
-    Part("banked", 1, "READ, LOGITS, ISSUE: of the member of rank `rank`; SQUARES, root: head by head"),
+    Part(
+        "banked",
+        1,
+        "READ, LOGITS, ISSUE: of the member of rank `rank`; SQUARES, root: head by head",
+    ),
     Part("shift", 6),
     Part("rank", 4),
     Part("dst", 10),

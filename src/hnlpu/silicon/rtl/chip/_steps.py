@@ -205,7 +205,9 @@ def _split(a: Assembler, n: int, step: Step) -> None:
         return
     x, first = _vector(a, n, step.args[0]), 0
     for out in step.outs:
-        (size,) = (dim for dim in a.uses.types[out].shape if isinstance(dim, int)) or (0,)
+        size, *more = (dim for dim in a.uses.types[out].shape if isinstance(dim, int))
+        if more:
+            a.refuse("", n, "pieces of several rows")
         if first % a.code.width:
             a.refuse("", n, "a piece that begins within a beat")
         begin = first // a.code.width

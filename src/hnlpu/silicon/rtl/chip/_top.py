@@ -134,7 +134,7 @@ def _parameters(
     epsilons = ", ".join(f"64'd{epsilon}" for epsilon in reversed(norms.epsilons or (1,)))
     return {
         "WIDTH": shape.width, "BEATS": program.registers, "HEAD_DIM": program.head_dim or 2,
-        "SIGMOID": int(program.uses(Op.SIGMOID)),
+        "SIGMOIDS": int(program.uses(Op.SIGMOID)),
         "NORM": int(program.uses(Op.SQUARES, banked=False)),
         "HEAD_NORM": int(program.uses(Op.SQUARES, banked=True)),
         "LONGEST": max(1, norms.longest), "EPSILONS": max(1, len(norms.epsilons)),
@@ -200,15 +200,20 @@ def _arrays(shape: ChipShape, program: Program, units: Mapping[str, Unit]) -> st
     """Every array: its activations by bit, then input, and its sums."""
     bits, inputs = shape.activation_bits, shape.activation_beats * shape.width
     member_bits = _member_bits(program)
+    longest = max(inputs, *(unit.shape.inputs for unit in units.values()))
     text = f"""
   // activations by bit, then input
-  logic [{bits - 1}:0][{inputs - 1}:0] planes;
+  logic [{bits - 1}:0][{longest - 1}:0] planes;
   for (genvar n = 0; n < {bits}; n++) begin : g_plane
     for (genvar input_n = 0; input_n < {inputs}; input_n++) begin : g_input
       assign planes[n][input_n] = activations[input_n/{shape.width}][input_n%{shape.width}][n];
     end
-  end
 """
+    if longest > inputs:  # blocks of 32 may end behind the last beat
+        text += f"    assign planes[n][{longest - 1}:{inputs}] = '0;\n"
+    text += "  end\n"
+    if all(unit.shape.kind.bank <= 1 for unit in units.values()):
+        text += "  logic unused_member;\n  assign unused_member = &member;\n"
     for group, matrices in enumerate(program.groups):
         ends = []
         for matrix in matrices:

@@ -180,9 +180,7 @@ def attend(a: Assembler, span: Span) -> None:
     a.places[given[0]] = Held(dst, size)
 
 
-def _attention_layer(
-    a: Assembler, span: Span, query: str, value: str, *, sinks: str | None
-) -> int:
+def _attention_layer(a: Assembler, span: Span, query: str, value: str, *, sinks: str | None) -> int:
     """The number of an attention among the chip's, all of one shape."""
     (heads, size), (key_heads, width) = _sizes(a, query), _sizes(a, value)
     _head(a, span, size)
@@ -208,9 +206,7 @@ def clamped_swiglu(a: Assembler, span: Span) -> None:
     name, out = _ends(a, span)
     limit_option = float(span.option("limit"))
     if limit_option > LARGEST_LIMIT:
-        raise DoesNotFit(
-            f"swiglu_limit {limit_option:g}: at most {LARGEST_LIMIT:g} is clamped to"
-        )
+        raise DoesNotFit(f"swiglu_limit {limit_option:g}: at most {LARGEST_LIMIT:g} is clamped to")
     pairs = a.places[name]
     if not isinstance(pairs, Pairs):
         a.refuse("clamped_swiglu", span.start, "gates and ups that are no matrix's sums")
@@ -219,9 +215,7 @@ def clamped_swiglu(a: Assembler, span: Span) -> None:
     for gate, up, t in zip(pairs.gate.beats, pairs.up.beats, opened, strict=True):
         a.code.emit(Op.CLAMP, a=gate, dst=gate, immediate=limit)
         a.code.emit(Op.CLAMP, a=up, dst=up, immediate=limit, both=True)
-        a.code.multiply(
-            t, gate, Operand.IMMEDIATE, first=True, shift=FRACTION, immediate=alpha
-        )
+        a.code.multiply(t, gate, Operand.IMMEDIATE, first=True, shift=FRACTION, immediate=alpha)
         a.code.emit(Op.SIGMOID, a=t, dst=t)
         a.code.multiply(t, gate, Operand.REGISTER, b=t, first=True, shift=UNIT_FRACTION)
         a.code.emit(Op.ADD, a=up, dst=up, immediate=1 << FRACTION)
@@ -234,7 +228,9 @@ def route(a: Assembler, span: Span) -> None:
     name, _ = _ends(a, span)
     _, given = span_ends(a.network, span)
     if span.option("share_first"):
-        a.refuse("route", span.start, "shares of all experts, and the router adds up the best alone")
+        a.refuse(
+            "route", span.start, "shares of all experts, and the router adds up the best alone"
+        )
     logits, k = a.value(name), int(span.option("k"))
     if logits.size > a.code.width:
         raise DoesNotFit(
@@ -284,11 +280,12 @@ def _experts(a: Assembler, span: Span, routed: Span, result: str) -> list[Held]:
     assert a.walk is not None
     outputs: list[Held] = []
     outside, a.result = frozenset(a.places), result
-    for a.rank in range(a.experts.ranks):
-        a.protected = outside if a.rank < a.experts.ranks - 1 else frozenset()
+    for rank in range(a.experts.ranks):
+        a.rank = rank
+        a.protected = outside if rank < a.experts.ranks - 1 else frozenset()
         a.walk(routed.stop, span.stop - 1)
         outputs.append(a.value(result))
-        kept = f"{result} of rank {a.rank}"
+        kept = f"{result} of rank {rank}"
         a.places[kept] = outputs[-1]
         a.uses.last[kept] = span.stop - 1
     a.rank, a.result, a.protected = None, None, frozenset()

@@ -78,13 +78,12 @@ class Uses:
         found: dict[str, str] = {}
         for span in self.network.spans:
             if span.composite == "attend":
-                found.update(zip(self.attention(span), ("query", "key", "value"), strict=False))
+                query, key, value, _ = self.attention(span)
+                found |= {query: "query", key: "key", value: "value"}
             if span.composite == "route":
                 found[main_input(self.network, span)] = "logits"
         in_place = {
-            span.stop - 1: span
-            for span in self.network.spans
-            if span.composite in ("rope", "norm")
+            span.stop - 1: span for span in self.network.spans if span.composite in ("rope", "norm")
         }
         for n, step in reversed(list(enumerate(self.network.steps))):
             if len(step.outs) != 1 or step.outs[0] not in found:
