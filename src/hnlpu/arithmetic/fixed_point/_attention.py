@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu._njit import njit
-from hnlpu.arithmetic.fixed_point._fixed import FRACTION, rounded, saturated
 from hnlpu.arithmetic.fixed_point._curves import tanh
+from hnlpu.arithmetic.fixed_point._fixed import FRACTION, rounded, saturated
 from hnlpu.arithmetic.fixed_point._functions import divided, exponential
 from hnlpu.arithmetic.fixed_point._tables import UNIT_FRACTION
 

@@ -40,13 +40,13 @@ _GELU_LINEAR, _GELU_CUBIC = 104580, 1197135
 
 @njit(cache=True, nogil=True)
 def tanh(x: int) -> int:
-    """tanh(x) in units of 2^-24 of a value x: 2 sigmoid(2 x) - 1."""
+    """The hyperbolic tangent of a value x, in units of 2^-24: 2 sigmoid(2 x) - 1."""
     return 2 * sigmoid(saturated(2 * x)) - UNIT
 
 
 @njit(cache=True, nogil=True)
 def power(u: int) -> int:
-    """exp(u), both in units of 2^-24 and 32 bits; the largest number where it does not fit.
+    """e^u, both in units of 2^-24 and 32 bits; the largest number where it does not fit.
 
     2^-t with t = -u log2(e): a line between entries of 2^-(k/256), shifted by t's whole part.
     """
@@ -63,7 +63,7 @@ def power(u: int) -> int:
 
 @njit(cache=True, nogil=True)
 def softplus(x: int) -> int:
-    """ln(1 + exp(x)) in units of 2^-24 of a value x; lines between entries."""
+    """Of a value x, ln(1 + e^x) in units of 2^-24; lines between entries."""
     a = min(abs(x), (1 << 20) - 1)
     k, f = a >> SIGMOID_STEP_BITS, a & ((1 << SIGMOID_STEP_BITS) - 1)
     high, low = SOFTPLUS_TABLE[k], SOFTPLUS_TABLE[k + 1]
@@ -91,7 +91,7 @@ def gelu_tanh(x: int) -> int:
 
 @njit(cache=True, nogil=True)
 def root(x: int) -> int:
-    """1 / sqrt(x) of a value x, a value; the largest for what is not above 0."""
+    """A value x to 1 / sqrt(x), a value; the largest for what is not above 0."""
     if x <= 0:
         return LARGEST
     bits = 0

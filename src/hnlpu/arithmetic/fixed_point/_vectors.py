@@ -24,8 +24,8 @@ ONE = 1 << FRACTION
 
 
 def norm_weights(weight: npt.NDArray[np.float32]) -> Int64:
-    """A norm's weights [n] times sqrt(n), as values: `norm` divides by the root of a sum."""
-    return to_fixed(np.asarray(weight, np.float64) * math.sqrt(len(weight)))
+    """A norm's weights [..., n] times sqrt(n), as values: `norm` divides by the root of a sum."""
+    return to_fixed(np.asarray(weight, np.float64) * math.sqrt(weight.shape[-1]))
 
 
 def norm_epsilon(eps: float, n: int) -> int:

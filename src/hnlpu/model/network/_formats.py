@@ -35,7 +35,9 @@ WHOLE = 0
 _FINE = ("sigmoid", "tanh", "exp", "softplus", "sin", "cos")
 _NEVER_CONSTANT = (
     ops.Read | ops.Write | ops.Repeat | ops.Quantize | ops.Project | ops.FromSums | ops.Lookup
-)
+    | ops.Compare | ops.TopK | ops.ArgMax
+)  # fmt: skip
+"""What has to do with states, matrices or choices."""
 _SUMS = ops.Add | ops.Sub | ops.Mul | ops.Dot | ops.Outer
 
 
@@ -57,9 +59,7 @@ def formats(network: Network) -> Formats:
     states = {state.name: _of_state(network, state) for state in network.states}
     given = {x.name: WHOLE if x.kind == "index" else FRACTION for x in network.inputs}
     constants = constant_steps(network)
-    return _formats(
-        network.steps, network.outputs, given, states, done_at_once(network), constants
-    )
+    return _formats(network.steps, network.outputs, given, states, done_at_once(network), constants)
 
 
 def done_at_once(network: Network) -> dict[int, Span]:
@@ -98,7 +98,9 @@ def _formats(
     asked = _asked(steps, outputs, states, at_once)
     values, bodies = dict(given), dict[str, Formats]()
     for n, step in enumerate(steps):
-        has = [values.get(arg, FRACTION) for arg in step.args if isinstance(arg, str)]
+        # a divisor has no say, whatever it divides
+        deciding = step.args[:1] if isinstance(step.op, ops.Divide) else step.args
+        has = [values.get(arg, FRACTION) for arg in deciding if isinstance(arg, str)]
         if isinstance(step.op, ops.Repeat):
             inputs = [_as_carried(values.get(str(arg), FRACTION)) for arg in step.args]
             body = dict(zip(step.op.inputs, inputs, strict=True))
@@ -132,15 +134,13 @@ def _results(op: ops.Op, has: list[int], states: Mapping[str, int]) -> list[int]
             return [UNIT_FRACTION if function in _FINE else FRACTION]
         case (
             ops.Add() | ops.Sub() | ops.Mul() | ops.Minimum() | ops.Maximum()
-            | ops.Dot() | ops.Outer()
+            | ops.Dot() | ops.Outer() | ops.Divide()
         ):  # fmt: skip
             return [_coarsest(has)]
         case ops.Where():
             return [_coarsest(has[1:])]
         case ops.Concat():
             return [WHOLE if set(has) == {WHOLE} else _coarsest(has)]
-        case ops.Divide():
-            return [_coarsest(has[:1])]
         case ops.TopK():
             return [has[0], WHOLE]
         case ops.ArgMax() | ops.Compare():
