@@ -55,12 +55,26 @@ def refusals(build: str, checkpoint: str, folder: Path) -> dict[str, list[list[s
         "audit": [["audit", build], ["audit", checkpoint]],
         "adapter": [["adapter", "check", out, build]],
         "generate": [
-            ["generate", build, "--tokens", "1", "--numerics", "chip"],
             ["generate", build, "--tokens", "1", "--device", "cuda"],
             ["generate", build, "--tokens", "1", "--adapter", out],
         ],
-        "score": [["score", build, "--tokens", "1,2", "--numerics", "chip"]],
     }
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_chip_numerics_work_for_every_family(family: str, cli) -> None:
+    of = made(family)
+    answers = []
+    for numerics in ("float", "chip"):
+        option = ("--tokens", "3,1,2", "--numerics", numerics, "--json")
+        code, printed, line = cli("score", of.one, *option)
+        assert code == 0, line
+        answers.append(json.loads(printed)["logprobs"])
+        code, printed, line = cli("generate", of.one, *option, "--max-tokens", "3", "--ignore-end")
+        assert code == 0, line
+        assert len(json.loads(printed)["tokens"]) == 3
+    assert answers[0] != answers[1]
+    assert answers[0] == pytest.approx(answers[1], abs=0.05)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
