@@ -12,7 +12,7 @@ import numpy as np
 
 from hnlpu.arithmetic import fixed_point as fp
 from hnlpu.silicon.hardwire import Build
-from hnlpu.silicon.rtl.chip import ChipShape, Instruction, Op, Operand, make_program
+from hnlpu.silicon.rtl.chip import ChipShape, Instruction, Operand, make_program
 from hnlpu.silicon.rtl.chip._stored import SHIFT_BITS, VALUE_BITS, stored
 
 Int64 = np.ndarray

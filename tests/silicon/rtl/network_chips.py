@@ -10,7 +10,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 import hnlpu
-from hnlpu.model.families import network_of
+from hnlpu.model.families import Family, network_of
 from hnlpu.model.network import Network, Source, chosen_leaves, leaf_tensors
 from hnlpu.model.policy import make_policy
 from hnlpu.silicon.hardwire import Build, open_build
@@ -47,17 +47,19 @@ CONFIGS: dict[str, dict[str, Any]] = {
 """Of the configs' shapes, some vectors fill their last beat and some do not."""
 
 
-def write_random(config: dict[str, Any], folder: Path, seed: int, spread: float = 0.25) -> Path:
+def write_random(
+    config: dict[str, Any], folder: Path, seed: int, family: Family[Any] | None = None
+) -> Path:
     """A checkpoint of random weights of any family; an untied unembedding lies beside."""
     folder.mkdir(parents=True)
-    network, random = network_of(config), np.random.default_rng(seed)
-    tied = bool(config.get("tie_word_embeddings"))
+    network = family.read(config) if family else network_of(config)
+    random, tied = np.random.default_rng(seed), bool(config.get("tie_word_embeddings"))
     tensors: dict[str, np.ndarray] = {}
     for source in _sources(network):
         for leaf in chosen_leaves(source, lambda name: not (tied and name == "lm_head.weight")):
             for name, shape in leaf_tensors(leaf).items():
                 around = 1.0 if "norm" in name else 0.0
-                size = 1.0 if "embed" in name else spread
+                size = 1.0 if "embed" in name and not tied else 0.25
                 tensors[name] = random.normal(around, size, shape).astype(np.float32)
     (folder / "config.json").write_text(json.dumps(config))
     save_file(tensors, folder / "model.safetensors")
@@ -71,11 +73,36 @@ def _sources(network: Network) -> list[Source]:
     return found
 
 
-def build_random(name: str, folder: Path, seed: int = 0, **changes: object) -> Build:
-    """A build of a random model on one chip."""
-    checkpoint = write_random({**CONFIGS[name], **changes}, folder / f"checkpoint-{seed}", seed)
+def random_config(name: str, random: np.random.Generator) -> tuple[dict[str, Any], int]:
+    """Other sizes for a config, and lanes that its heads fit in."""
+    draw = lambda low, high: int(random.integers(low, high + 1))  # noqa: E731
+    lanes = 1 << draw(3, 5)
+    common = {"vocab_size": draw(9, 70), "num_hidden_layers": draw(1, 3)}
+    if name == "gru":
+        tied, width = bool(draw(0, 1)), draw(3, 50)
+        return common | {
+            "hidden_size": width, "embedding_size": width if tied else draw(3, 50),
+            "tie_word_embeddings": tied, "bias": bool(draw(0, 1)), "head_bias": bool(draw(0, 1)),
+        }, lanes  # fmt: skip
+    shared, key_heads = draw(1, 3), draw(1, 3)
+    return common | {
+        "hidden_size": draw(3, 50), "intermediate_size": draw(3, 70),
+        "num_attention_heads": shared * key_heads, "num_key_value_heads": key_heads,
+        "head_dim": 1 << draw(1, 3), "attention_bias": bool(draw(0, 1)),
+        "tie_word_embeddings": bool(draw(0, 1)),
+    }, lanes  # fmt: skip
+
+
+def build_random(
+    of: str | dict[str, Any], folder: Path, seed: int = 0, family: Family[Any] | None = None,
+    **changes: object,
+) -> Build:  # fmt: skip
+    """A build on one chip of a random model, of a name in `CONFIGS` or of a config."""
+    config = {**(CONFIGS[of] if isinstance(of, str) else of), **changes}
+    checkpoint = write_random(config, folder / f"checkpoint-{seed}", seed, family)
     policy = make_policy("default", activation_bits=8, max_spread=2, requantize=True)
-    return open_build(hnlpu.build(checkpoint, folder / f"build-{seed}", policy, make_target()))
+    out = folder / f"build-{seed}"
+    return open_build(hnlpu.build(checkpoint, out, policy, make_target(), family=family, workers=1))
 
 
 def small_shape(build: Build) -> ChipShape:

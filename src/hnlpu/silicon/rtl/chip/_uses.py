@@ -56,13 +56,14 @@ class Uses:
 
     def attention(self, span: Span) -> tuple[str, str, str, str | None]:
         """Query, key, value and sinks that an attention takes."""
-        taken, _ = span_ends(self.network, span)
         steps = self.network.steps[span.start : span.stop]
         key, value = (str(s.args[0]) for s in steps if isinstance(s.op, ops.Write))
-        others = [name for name in taken if name not in (key, value)]
-        [query] = [name for name in others if name not in self.parameters]
-        sinks = [name for name in others if name in self.parameters]
-        return query, key, value, sinks[0] if sinks else None
+        scored = next(step for step in steps if isinstance(step.op, ops.Dot))
+        # grouped by key heads before it is scored
+        query = next((s.args[0] for s in steps if s.outs == scored.args[:1]), scored.args[0])
+        taken, _ = span_ends(self.network, span)
+        sinks = [name for name in taken if name in self.parameters]
+        return str(query), key, value, sinks[0] if sinks else None
 
     def tail(self) -> int:
         """The first of the steps behind all blocks and writes: they are for the next token alone."""
