@@ -10,7 +10,7 @@ import pytest
 from elman import ELMAN, write_elman
 from family_builds import FAMILIES, made
 from helpers import snapshot
-from hnlpu.model.families import EVERY_FAMILY, GPT_OSS_ALONE
+from hnlpu.model.families import BY_OPERATION, EVERY_FAMILY, GPT_OSS_ALONE
 
 
 def commands(family: str, folder: Path) -> dict[str, list[str]]:
@@ -47,7 +47,6 @@ def refusals(build: str, checkpoint: str, folder: Path) -> dict[str, list[list[s
     """Runs of every command that reads gpt-oss alone, by command; and of options that do."""
     out = str(folder / "out")
     return {
-        "chip": [["chip", build, "-o", out]],
         "serve": [
             ["serve", build, "--port", "0", "--adapter", f"mine={out}"],
             ["serve", build, "--port", "0", "--device", "cuda"],
@@ -95,6 +94,21 @@ def test_what_does_not_refuses_before_work(family: str, tmp_path: Path, cli) -> 
             assert "gpt_oss alone so far; what works for every family: build, verify" in line
     assert not list(tmp_path.iterdir())
     assert snapshot(of.one.parent) == before
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_chips_are_written_or_refused_by_an_operations_name(
+    family: str, tmp_path: Path, cli
+) -> None:
+    assert BY_OPERATION == ("chip",)
+    code, printed, line = cli("chip", made(family).one, "-o", tmp_path / "out")
+    if code == 0:
+        assert (tmp_path / "out" / "top" / "chip.sv").exists()
+        return
+    assert (code, printed) == (2, "")
+    assert line.count("\n") == 1
+    assert " of layer " in line or "head_dim" in line, line
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("how", ["file", "package"])

@@ -6,7 +6,9 @@ from hnlpu.errors import UnsupportedArchitecture
 
 EVERY_FAMILY = ("build", "verify", "place", "masks", "rtl", "generate", "score", "serve", "draw")
 """Commands that read a network as it is: what works for one family works for all."""
-GPT_OSS_ALONE = ("chip", "report", "simulate", "cost", "audit", "adapter")
+BY_OPERATION = ("chip",)
+"""Commands that read a network as it is, and refuse an operation that they do not have by its name."""
+GPT_OSS_ALONE = ("report", "simulate", "cost", "audit", "adapter")
 """Commands that still read gpt-oss's own structure."""
 
 
