@@ -14,10 +14,11 @@ from typing import Literal
 import numpy as np
 
 from hnlpu.errors import InvalidInput
-from hnlpu.system.catalog import ModelShape
+from hnlpu.system.catalog import Model
 from hnlpu.system.machine._analytic import (
     PARTS,
     largest_demand,
+    serial_time,
     token_demand,
     token_latency,
 )
@@ -25,7 +26,8 @@ from hnlpu.system.machine._kv import KvState, kv_state
 from hnlpu.system.machine._requests import Requests
 from hnlpu.system.machine._run import Counts, run_decode, run_requests
 from hnlpu.system.machine._specification import Specification
-from hnlpu.system.machine._work import TokenWork, token_work
+from hnlpu.system.machine._tasks import TokenWork
+from hnlpu.system.machine._work import token_work
 
 Contention = Literal["none", "full"]
 MOST_TOKENS = 10**8  # half an hour
@@ -82,7 +84,7 @@ class Simulation:
 
 def simulate(
     spec: Specification,
-    model: ModelShape,
+    model: Model,
     load: Load,
     *,
     contention: Contention = "full",
@@ -160,7 +162,7 @@ def _check(load: Load, tokens: int | None) -> None:
         raise InvalidInput(f"--context {longest}: give 1 to {2**24} positions")
 
 
-def _check_positions(load: Load, model: ModelShape) -> None:
+def _check_positions(load: Load, model: Model) -> None:
     """A context may be one that no model has yet, to see what it would take; a request may not."""
     if load.requests is not None and load.requests.longest > model.positions:
         raise InvalidInput(

@@ -1,0 +1,71 @@
+"""Which spans of a network are counted as a whole, and which sums go to one chip that keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from hnlpu.model.network import Append, Network, Replace, Span, Step, ops
+
+COUNTED = ("attend", "norm", "rope", "clamped_swiglu", "route")
+LEAST_AXES = 3
+"""Axes of a memory that has heads: heads, keys, values."""
+
+
+def units(network: Network) -> dict[int, Span]:
+    """Spans that are counted as a whole, the outermost ones, by the step that they start with."""
+    found: dict[int, Span] = {}
+    end = 0
+    for span in network.spans:
+        if span.start >= end and (span.composite in COUNTED or is_scan(network, span)):
+            found[span.start] = span
+            end = span.stop
+    return found
+
+
+def is_scan(network: Network, span: Span) -> bool:
+    """Whether a span keeps memories with heads, reads them before it writes, and passes no wires."""
+    states = network.declared().states
+    inside = [step.op for step in network.steps[span.start : span.stop]]
+    read = [states[op.state] for op in inside if isinstance(op, ops.Read)]
+    first = any(isinstance(op, ops.Read) and op.when == "before" for op in inside)
+    if not first or any(isinstance(op, ops.Project | ops.Repeat) for op in inside):
+        return False
+    memories = all(isinstance(state.keeps, Replace) for state in read)
+    return memories and max(len(state.shape) for state in read) >= LEAST_AXES
+
+
+def origin(name: str, steps: Sequence[Step]) -> str:
+    """The value that `name` is another shape of, as far back as `steps` go."""
+    made = {out: step for step in steps for out in step.outs}
+    while name in made and isinstance(made[name].op, ops.Reshape):
+        name = str(made[name].args[0])
+    return name
+
+
+def kept_sums(network: Network) -> set[str]:
+    """Sums that nothing but entries of growing states are made of: new keys and values."""
+    made = {out: step for step in network.steps for out in step.outs}
+    states = network.declared().states
+
+    def back(names: Iterable[str]) -> set[str]:
+        """All values that these are made of, back to the wires."""
+        seen, left = set[str](), list(names)
+        while left:
+            name = left.pop()
+            if name in seen or name not in made:
+                continue
+            seen.add(name)
+            step = made[name]
+            if not isinstance(step.op, ops.Project):
+                left.extend(arg for arg in step.args if isinstance(arg, str))
+        return seen
+
+    kept, others = set[str](), set(network.outputs)
+    for step in network.steps:
+        names = [arg for arg in step.args if isinstance(arg, str)]
+        match step.op:
+            case ops.Write(state) if isinstance(states[state].keeps, Append):
+                kept.update(names)
+            case ops.Write() | ops.Project():
+                others.update(names)
+    return back(kept) - back(others)
