@@ -18,7 +18,7 @@ from itertools import groupby
 from typing import assert_never
 
 from hnlpu.errors import UnsupportedArchitecture
-from hnlpu.model.network import Append, Matrix, Ring, Span, Step, op_name, ops, regions, span_ends
+from hnlpu.model.network import Append, Matrix, Ring, Span, Step, op_name, ops, regions
 from hnlpu.system.catalog import NetworkShape
 from hnlpu.system.machine._elements import (
     SELECT_OPERATIONS,
@@ -30,7 +30,7 @@ from hnlpu.system.machine._elements import (
 from hnlpu.system.machine._grid import fullest
 from hnlpu.system.machine._journal import Journal, Labelled
 from hnlpu.system.machine._places import SHARES, Group, How, Place, free, scaled
-from hnlpu.system.machine._spans import kept_sums, origin, units
+from hnlpu.system.machine._spans import ends, kept_sums, last_uses, origin, units
 from hnlpu.system.machine._tasks import Bank, Memory, Pass, Task, TokenWork
 
 ELEMENTS_OF = {"norm": 2, "rope": 3, "clamped_swiglu": 6}
@@ -55,6 +55,7 @@ class _Walk:
         self.chips, self.sliding = rows * columns, sliding
         self.neurons = fullest(model, rows, columns)
         self.known, self.kept = self.network.declared(), kept_sums(self.network)
+        self.last = last_uses(self.network)
         self.journal = Journal(rows)
         self.sums: dict[tuple[How, int], Group] = {}
         self.entry = self.kept_values = 0
@@ -127,7 +128,7 @@ class _Walk:
     # -- units: spans that are counted as a whole ----------------------------------------------
 
     def unit(self, span: Span) -> None:
-        args, outs = span_ends(self.network, span)
+        args, outs = ends(self.network.steps, span, self.last)
         if span.composite == "attend":
             self.attend(self.network.steps[span.start : span.stop], args, outs)
         elif span.composite == "route":
@@ -296,7 +297,7 @@ class _Walk:
             case "one":
                 pass
         behind = self.journal.through(x.group.made, bank, vectors // active)
-        share = self.neurons[matrix.name] * vectors
+        share: float = self.neurons[matrix.name] * vectors
         match how:
             case "copy":
                 group = Group("whole", behind)
