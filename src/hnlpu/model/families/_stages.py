@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from hnlpu.errors import UnsupportedArchitecture
 
-EVERY_FAMILY = ("build", "verify", "place", "masks", "rtl", "generate", "score", "draw")
+EVERY_FAMILY = (
+    "build", "verify", "place", "masks", "rtl", "generate", "score", "draw", "report", "simulate",
+    "cost", "audit",
+)  # fmt: skip
 """Commands that read a network as it is: what works for one family works for all."""
-GPT_OSS_ALONE = ("chip", "serve", "report", "simulate", "cost", "audit", "adapter")
+GPT_OSS_ALONE = ("chip", "serve", "adapter")
 """Commands that still read gpt-oss's own structure."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -39,7 +39,7 @@ class NetworkShape:
 
     name: str
     title: str
-    network: Network
+    network: Network = field(repr=False)
 
     @cached_property
     def types(self) -> Mapping[str, ValueType]:

@@ -1,5 +1,6 @@
 """Where the numbers of a value are while a token passes a grid of chips.
 
+    constant      follows from constants: every chip has its part of it
     free          follows from token, position and constants: read with the entry
     whole         all of it on every chip
     spread        every chip has some of it
@@ -15,13 +16,16 @@ are gathered where it does not.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 How = Literal[
-    "free", "whole", "spread", "heads", "members", "column sums", "slice sums", "total sums"
-]
+    "constant", "free", "whole", "spread", "heads", "members", "column sums", "slice sums",
+    "total sums",
+]  # fmt: skip
 SHARES: tuple[How, ...] = ("spread", "heads", "members")
+COSTLESS: tuple[How, ...] = ("constant", "free")
 
 
 @dataclass
@@ -70,6 +74,7 @@ def scaled(share: float, size: int, of: int) -> float:
     return share * (size / of)
 
 
-def free(size: int) -> Place:
-    """A value that costs nothing."""
-    return Place(size, size, Group("free"))
+def costless(size: int, of: Iterable[Place] = ()) -> Place:
+    """A value made of such that cost nothing; of none, a constant."""
+    constant = all(place.how == "constant" for place in of)
+    return Place(size, size, Group("constant" if constant else "free"))

@@ -29,7 +29,7 @@ from hnlpu.system.machine._elements import (
 )
 from hnlpu.system.machine._grid import fullest
 from hnlpu.system.machine._journal import Journal, Labelled
-from hnlpu.system.machine._places import SHARES, Group, How, Place, free, scaled
+from hnlpu.system.machine._places import COSTLESS, SHARES, Group, How, Place, costless, scaled
 from hnlpu.system.machine._spans import ends, kept_sums, last_uses, origin, units
 from hnlpu.system.machine._tasks import Bank, Memory, Pass, Task, TokenWork
 
@@ -60,11 +60,11 @@ class _Walk:
         self.sums: dict[tuple[How, int], Group] = {}
         self.entry = self.kept_values = 0
         self.bank: Bank | None = None
-        self.places = {p.name: free(math.prod(p.shape)) for p in self.network.parameters}
+        self.places = {p.name: costless(math.prod(p.shape)) for p in self.network.parameters}
         for given in self.network.inputs:
             if given.carries == "data":
                 raise self.refusal(f"input {given.name} is data; machines are simulated for tokens")
-            self.places[given.name] = free(1)
+            self.places[given.name] = Place(1, 1, Group("free"))
 
     def refusal(self, text: str) -> UnsupportedArchitecture:
         return UnsupportedArchitecture(f"{self.model.name}: {text}")
@@ -114,7 +114,7 @@ class _Walk:
         for place in places:
             self.journal.settle(place)
         shared = [place for place in places if place.how in SHARES]
-        others = [place for place in places if place.how == "whole"]
+        others = [place for place in places if place.how in ("whole", "free")]
         first = max(shared, key=lambda place: place.size, default=None)
         alike = first is not None and all(
             (place.how, place.part_of(first.size)) == (first.how, first.share) for place in shared
@@ -123,7 +123,8 @@ class _Walk:
             return first
         for place in shared:
             self.journal.gather(place)
-        return next(iter(shared + others), free(size))
+        met = [place for place in places if place.how == "whole"]
+        return met[0] if met else costless(size, places)
 
     # -- units: spans that are counted as a whole ----------------------------------------------
 
@@ -154,8 +155,8 @@ class _Walk:
                 if self.places[name].how == "spread":
                     self.journal.gather(self.places[name])
         like = self.meet(args, size)
-        if like.how == "free":
-            self.places.update((name, free(self.size(name))) for name in outs)
+        if like.how in COSTLESS:
+            self.make(outs, like.group)
         elif like.how == "whole":
             self.journal.work(each * size)
             self.whole(outs)
@@ -222,13 +223,13 @@ class _Walk:
             case ops.Project():
                 self.project(number, step, self.known.matrices[step.op.matrix])
             case ops.Lookup():
-                if self.places[args[0]].how != "free":
+                if self.places[args[0]].how not in COSTLESS:
                     raise self.refusal(
                         f"{_place(number, step)} looks up by a number that is computed on the way; "
                         "machines read tables by token and position alone"
                     )
                 self.entry += self.size(step.outs[0])
-                self.places[step.outs[0]] = free(self.size(step.outs[0]))
+                self.make(step.outs, Group("free"))
             case (
                 ops.Add() | ops.Sub() | ops.Mul() | ops.Divide() | ops.Minimum() | ops.Maximum()
                 | ops.Shift() | ops.Compare() | ops.Where() | ops.InverseRoot() | ops.Table()
@@ -270,8 +271,9 @@ class _Walk:
     def everywhere(self, step: Step, args: Sequence[str]) -> None:
         """What is done on every chip, with all of its operands."""
         count = elements(step, self.types)
-        if all(self.places[name].how == "free" for name in args):
-            self.places.update((name, free(self.size(name))) for name in step.outs)
+        places = [self.places[name] for name in args]
+        if all(place.how in COSTLESS for place in places):
+            self.make(step.outs, costless(0, places).group)
             return
         self.gather(args)
         self.journal.work(count)
