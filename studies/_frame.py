@@ -143,8 +143,11 @@ def text(value: float | None) -> str:
 
 def commit() -> str:
     """The commit that is checked out, with + where files differ from it."""
+
     def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=STUDIES, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", *words], cwd=STUDIES, capture_output=True, text=True, check=False
+        )
         return done.stdout.strip()
 
     return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain") else "")
@@ -154,5 +157,9 @@ def machine() -> str:
     """Processor, cores and Python."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text("utf-8").splitlines() if info.exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
-    return f"{model or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    model = next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), ""
+    )
+    return (
+        f"{model or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    )

@@ -17,6 +17,7 @@ from hnlpu.model.network._declare import (
 )
 from hnlpu.model.network._extract import extract
 from hnlpu.model.network._form import Network, Span, span_ends
+from hnlpu.model.network._include import in_parallel, in_sequence, include
 from hnlpu.model.network._infer import all_steps, class_name, op_name, taken_by
 from hnlpu.model.network._schedule import Region, regions
 from hnlpu.model.network._source import (
@@ -77,6 +78,9 @@ __all__ = [
     "class_name",
     "dump",
     "extract",
+    "in_parallel",
+    "in_sequence",
+    "include",
     "leaf_tensors",
     "load",
     "op_name",
