@@ -17,6 +17,12 @@ from hnlpu.arithmetic.fixed_point._attention import (
 from hnlpu.arithmetic.fixed_point._fixed import FRACTION, VALUE_BITS, rounded, saturated, to_fixed
 from hnlpu.arithmetic.fixed_point._functions import divided, exponential, inverse_root, sigmoid
 from hnlpu.arithmetic.fixed_point._sampling import Random, chip_sample, inverse_temperature
+from hnlpu.arithmetic.fixed_point._sharded import (
+    AttendedPart,
+    attend_part,
+    largest_scores,
+    merge_parts,
+)
 from hnlpu.arithmetic.fixed_point._tables import (
     EXP_TABLE,
     LOG2_E,
@@ -46,15 +52,19 @@ __all__ = [
     "SIGMOID_TABLE",
     "UNIT_FRACTION",
     "VALUE_BITS",
+    "AttendedPart",
     "Random",
     "add",
     "attend",
+    "attend_part",
     "chip_sample",
     "divided",
     "exponential",
     "from_sums",
     "inverse_root",
     "inverse_temperature",
+    "largest_scores",
+    "merge_parts",
     "mix",
     "norm",
     "norm_epsilon",
