@@ -163,6 +163,15 @@ def test_ill_typed_wires_are_refused(wires: dict[str, str], says: str) -> None:
     assert refused.value.rule == "interface"
 
 
+def test_values_of_another_network_are_refused() -> None:
+    here, there = Builder("here"), Builder("there")
+    x, other = values(here)["good"], values(there)["good"]
+    with pytest.raises(MalformedNetwork, match="part is given x of another network"):
+        include(here, "part", counter(), {"x": other})
+    with pytest.raises(MalformedNetwork, match="good is a value of another network"):
+        x + other
+
+
 def test_a_sequence_with_a_wire_too_many_is_refused() -> None:
     b = Builder("two outputs")
     x = b.input(Input("x", "data", (3,), "real"))

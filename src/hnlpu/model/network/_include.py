@@ -88,6 +88,8 @@ def _wired(b: Builder, name: str, part: Network, given: Mapping[str, Value]) -> 
             raise MalformedNetwork("interface", f"{name} takes {x.name}, which is not given")
         if x.name not in values:
             values[x.name] = b.input(x)
+        if values[x.name].builder is not b:
+            raise MalformedNetwork("interface", f"{name} is given {x.name} of another network")
         asked, got = ValueType(x.shape, x.kind), values[x.name].type
         if got != asked:
             text = f"{name} takes {x.name}: {asked}, is given {values[x.name].name}: {got}"
