@@ -102,13 +102,13 @@ def verdicts(study: Study, figures: Figures) -> dict[str, bool]:
 
 def run_study(study: Study, measure: Measure, *, full: bool) -> dict[str, Any]:
     """Measure, judge, and say where and how: what results.json holds."""
-    began = time.monotonic()
+    began, at = time.monotonic(), commit()
     figures = measure(full)
     seconds = round(time.monotonic() - began, 1)
     return {
         "study": study.name,
         "form": "full" if full else "short",
-        "commit": commit(),
+        "commit": at,
         "machine": machine(),
         "seconds": seconds,
         "criteria": [asdict(one) for one in study.criteria],
@@ -142,7 +142,7 @@ def text(value: float | None) -> str:
 
 
 def commit() -> str:
-    """The commit that is checked out, with + where files differ from it."""
+    """The commit that is checked out, with + where files other than results differ from it."""
 
     def git(*words: str) -> str:
         done = subprocess.run(
@@ -150,7 +150,10 @@ def commit() -> str:
         )
         return done.stdout.strip()
 
-    return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    changed = git(
+        "status", "--porcelain", "--", ":/", ":!/studies/*/results.json", ":!/studies/**.md"
+    )
+    return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
 
 
 def machine() -> str:
