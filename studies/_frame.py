@@ -1,7 +1,7 @@
 """The frame of a study: criteria written before the run, measured figures, a verdict for each.
 
 criteria.toml ─┐
-run.measure ───┴► results.json ─► tables of README.md and of studies/README.md (scripts/studies.py)
+run.measure ───┴► results.json ─► tables of README.md and of studies/README.md (scripts/studies_pages.py)
 
 `python -m studies.NAME.run` is the short form, of seconds, and only prints; with `--full` it is the real one and
 writes results.json.

@@ -22,6 +22,7 @@ def measure(full: bool) -> Figures:
     else:
         split = [sharded.compare(0, (2, 3), 60, 4, 8)]
         seen = context.losses([0], 1, 320, (SHORT // 4, SHORT))
+    modelled = scaling.figures()
     ends = (SHORT, LONG) if full else (SHORT // 4, SHORT)
     return {
         "mixers": len(each),
@@ -33,7 +34,9 @@ def measure(full: bool) -> Figures:
         "order_bits_that_differ": sum(row["order_bits"] for row in split),
         "sharded_cases": sum(row["cases"] for row in split),
         "answers_in_another_order": sum(row["orders"] for row in split),
-        **scaling.figures(),
+        "modelled_speedup": modelled["speedup"],
+        "modelled_span": modelled["span"],
+        "scaling": modelled,
         **context.figures(seen, *ends),
         "contexts_compared": list(ends),
         "seeds": list(range(5 if full else 1)),

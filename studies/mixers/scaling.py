@@ -86,11 +86,11 @@ def figures(shards: int = 4, positions: int = 32_768) -> dict[str, float]:
     by, of = processor(), Attention(positions)
     one = sharded_seconds(of, by, 1)
     return {
-        "modelled_speedup": vanilla_seconds(of, by) / sharded_seconds(of, by, shards),
-        "modelled_speedup_of_sharding_alone": one / sharded_seconds(of, by, shards),
-        "modelled_speedup_of_scores_not_in_memory": vanilla_seconds(of, by) / one,
-        "modelled_span": sharded_pairs(by, of, shards) / vanilla_pairs(by, of),
-        "modelled_span_if_scores_lie_in_memory": float(shards),
-        "vanilla_positions": math.sqrt(vanilla_pairs(by, of)),
-        "sharded_positions": math.sqrt(sharded_pairs(by, of, shards)),
+        "speedup": vanilla_seconds(of, by) / sharded_seconds(of, by, shards),
+        "speedup by sharding alone": one / sharded_seconds(of, by, shards),
+        "speedup by scores that do not lie in memory": vanilla_seconds(of, by) / one,
+        "span": sharded_pairs(by, of, shards) / vanilla_pairs(by, of),
+        "span where every shard keeps its scores": float(shards),
+        "positions that fit one processor, vanilla": math.sqrt(vanilla_pairs(by, of)),
+        "positions that fit the shards": math.sqrt(sharded_pairs(by, of, shards)),
     }
