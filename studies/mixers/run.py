@@ -10,7 +10,7 @@ from studies.mixers.composed import normal
 from studies.mixers.instances import HEADS, WIDTH, mixers, mixing_matrix
 
 SHORT, LONG = 128, 1024
-CONTEXTS = (32, 64, 128, 256, 512, 1024)
+CONTEXTS = (64, 128, 256, 1024)
 
 
 def measure(full: bool) -> Figures:
@@ -18,7 +18,7 @@ def measure(full: bool) -> Figures:
     each = _mixers(64 if full else 12, range(5 if full else 1))
     if full:
         split = [sharded.compare(seed, range(2, 9), 4096, 8, 64) for seed in range(5)]
-        seen = context.losses(range(5), 3, 2048, CONTEXTS)
+        seen = context.losses(range(5), 2, 2048, CONTEXTS)
     else:
         split = [sharded.compare(0, (2, 3), 60, 4, 8)]
         seen = context.losses([0], 1, 320, (SHORT // 4, SHORT))
