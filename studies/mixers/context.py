@@ -28,12 +28,12 @@ def losses(
     order = np.random.default_rng(51).permutation(len(pieces))
     found: dict[int, list[float]] = {context: [] for context in contexts}
     for seed in seeds:
-        mine = [pieces[n] for n in order[seed * stretches : (seed + 1) * stretches]]
-        assert len(mine) == stretches, "the held-out text is too short"
+        whole = [pieces[n] for n in order[seed * stretches : (seed + 1) * stretches]]
+        assert len(whole) == stretches, "the held-out text is too short"
         for context in contexts:
-            scored = [
-                model.score(piece, context=context).logprobs[max(contexts) - 1 :] for piece in mine
-            ]
+            # what stands further back than the context is of no use to it
+            mine = [piece[max(contexts) - context :] for piece in whole]
+            scored = [model.score(piece, context=context).logprobs[context - 1 :] for piece in mine]
             values = [value for one in scored for value in one]
             found[context].append(-math.fsum(values) / len(values))
     return found

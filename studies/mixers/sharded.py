@@ -88,35 +88,70 @@ def splits(random: np.random.Generator, positions: int, shards: int) -> list[lis
 
 
 def compare(
-    seed: int, counts: Sequence[int], positions: int, heads: int, d: int
+    seeds: Sequence[int], counts: Sequence[int], positions: int, heads: int, d: int
 ) -> dict[str, float]:
     """Differences between the whole and shards of so many processes each, and how many cases."""
-    random = np.random.default_rng([51, seed])
-    q, k, v = (
-        random.normal(size=shape) for shape in ((heads, d), (positions, 2, d), (positions, 2, d))
-    )
-    fixed_q, fixed_k, fixed_v = (
-        random.integers(-(2**16), 2**16, shape).astype(np.int32)
-        for shape in ((heads, d), (2, positions, d), (2, positions, d))
-    )
-    sinks = random.integers(-(2**16), 2**16, heads)
-    whole = sharded.attended(sharded.attend_part(q, k, v, d**-0.5))
-    exact = fixed_point.attend(fixed_q[None], fixed_k, fixed_v, positions - 1, 0, sinks)[0]
     found = dict.fromkeys(("difference", "exact_bits", "order_bits", "cases", "orders"), 0.0)
     with Shards(max(counts)) as shards:
-        for count in counts:
-            for sizes in splits(random, positions, count):
-                rising = [0.004 * n for n in range(count)]
-                runs = [shards.attend(q, k, v, sizes, w) for w in (rising, rising[::-1])]
-                others = [
-                    shards.attend_exact(fixed_q, fixed_k, fixed_v, sinks, sizes, w)
-                    for w in (rising, rising[::-1])
-                ]
-                for (a, first), (b, second) in (runs, others):
-                    found["order_bits"] += int((a.view(np.uint64) != b.view(np.uint64)).sum())
-                    found["orders"] += first != second
-                error = max(np.abs(y - whole).max() for y, _ in runs) / np.abs(whole).max()
-                found["difference"] = max(found["difference"], float(error))
-                found["exact_bits"] += sum(int((y != exact).sum()) for y, _ in others)
-                found["cases"] += 1
+        for seed in seeds:
+            random = np.random.default_rng([51, seed])
+            real, fixed = _Real(random, positions, heads, d), _Fixed(random, positions, heads, d)
+            for count in counts:
+                for sizes in splits(random, positions, count):
+                    found["difference"] = max(found["difference"], real.off(shards, sizes, found))
+                    found["exact_bits"] += fixed.off(shards, sizes, found)
+                    found["cases"] += 1
     return found
+
+
+class _Real:
+    """A query, keys and values in float64, and attention of the whole."""
+
+    def __init__(self, random: np.random.Generator, positions: int, heads: int, d: int):
+        self.q = random.normal(size=(heads, d))
+        self.keys, self.values = (random.normal(size=(positions, 2, d)) for _ in range(2))
+        part = sharded.attend_part(self.q, self.keys, self.values, d**-0.5)
+        self.whole = sharded.attended(part)
+
+    def off(self, shards: Shards, sizes: list[int], found: dict[str, float]) -> float:
+        """The largest difference over the largest output."""
+        waits = _waits(sizes)
+        runs = [shards.attend(self.q, self.keys, self.values, sizes, w) for w in waits]
+        _compare_orders(runs, found)
+        most = max(np.abs(y - self.whole).max() for y, _ in runs)
+        return float(most / np.abs(self.whole).max())
+
+
+class _Fixed:
+    """The same in fixed point, with sinks."""
+
+    def __init__(self, random: np.random.Generator, positions: int, heads: int, d: int):
+        def drawn(*shape: int) -> Array:
+            return random.integers(-(2**16), 2**16, shape)
+
+        self.q, self.sinks = drawn(heads, d).astype(np.int32), drawn(heads)
+        self.keys, self.values = (drawn(2, positions, d).astype(np.int32) for _ in range(2))
+        self.whole = fixed_point.attend(
+            self.q[None], self.keys, self.values, positions - 1, 0, self.sinks
+        )[0]
+
+    def off(self, shards: Shards, sizes: list[int], found: dict[str, float]) -> int:
+        """Numbers that differ from the whole."""
+        runs = [
+            shards.attend_exact(self.q, self.keys, self.values, self.sinks, sizes, w)
+            for w in _waits(sizes)
+        ]
+        _compare_orders(runs, found)
+        return sum(int((y != self.whole).sum()) for y, _ in runs)
+
+
+def _waits(sizes: list[int]) -> list[list[float]]:
+    """Seconds that processes wait: the first answers first, and last."""
+    rising = [0.004 * n for n in range(len(sizes))]
+    return [rising, rising[::-1]]
+
+
+def _compare_orders(runs: list[tuple[Array, list[int]]], found: dict[str, float]) -> None:
+    (a, first), (b, second) = runs
+    found["order_bits"] += int((a.view(np.uint64) != b.view(np.uint64)).sum())
+    found["orders"] += first != second

@@ -102,7 +102,7 @@ def test_parts_that_are_not_rescaled_are_seen(monkeypatch: pytest.MonkeyPatch) -
         )  # fmt: skip
 
     monkeypatch.setattr(arithmetic, "merge", unscaled)
-    found = sharded.compare(0, (2,), 40, 4, 8)
+    found = sharded.compare([0], (2,), 40, 4, 8)
     assert found["difference"] > 1e-3
     assert found["exact_bits"] == 0
     assert found["orders"] > 0, "processes answered in one order only"
