@@ -14,13 +14,14 @@ unexport PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONPATH PYTHONHOME PYTHONSTARTUP
 # two torch threads on two shared cores nearly stop each other
 TESTING := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo demo-serve test model model-small models-small lint format docs wheel clean
+.PHONY: help demo demo-serve test model model-small models-small study lint format docs wheel clean
 
 help:
 	@echo "make demo        hardwire the bundled model, prove it, draw it, simulate it, let it talk, price its chip"
 	@echo "make demo-serve  the same model behind a chat page, on port 8000"
 	@echo "make test        run the tests"
 	@echo "make model       train the bundled model anew (100 minutes on two cores)"
+	@echo "make study       a study of studies/ again, whole: make study NAME=nested"
 	@echo "make lint        ruff and mypy"
 	@echo "make docs        the documentation as a site, in site/; every link is checked"
 	@echo "make wheel       a wheel for Linux with glibc 2.28 or newer, in dist/, tried in a new environment"
@@ -57,6 +58,12 @@ models-small: $(VENV)/.installed-test
 	  $(BIN)/python training/export.py --run runs/$$model --out checkpoints/$$model && \
 	  $(BIN)/python training/evaluate.py checkpoints/$$model --out checkpoints/$$model/evaluation.json || exit 1; \
 	done
+
+# minutes: measures, judges, and writes the results and the tables made of them
+study: $(VENV)/.installed-test
+	@test -f "studies/$(NAME)/run.py" || { echo "make study NAME=...: one of" $$(ls studies/*/run.py | cut -d/ -f2); exit 2; }
+	$(TESTING) $(BIN)/python -m studies.$(NAME).run --full
+	$(BIN)/python scripts/studies_pages.py
 
 # without its cache, which keeps a verdict on imports when a module of that name appears elsewhere
 lint: $(VENV)/.installed-test
