@@ -64,7 +64,8 @@ EXTRACTED_WHOLE = 2**27
 class TileResult:
     """What was found in a tile by the bulk reader, and by the extractor if it was `extracted`.
 
-    `boxes` are around its metal, fixed and programmable; empty where it could not be read.
+    `boxes` are around its metal, fixed and programmable; empty where it could not be read. `placed`
+    are the cells that it shares with other tiles.
     """
 
     chip: int
@@ -74,6 +75,7 @@ class TileResult:
     extracted: bool
     net_problems: tuple[str, ...]
     boxes: Boxes
+    placed: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -95,11 +97,11 @@ class CheckTiles:
             reader = _Reader(source_of(self.directory, self.digest), self.folder, files)
             for tile in job.tiles:
                 extracted = (tile.chip, tile.name) in self.extract
-                bulk, nets, boxes = reader.problems(tile, extracted)
+                bulk, nets, boxes, placed = reader.problems(tile, extracted)
                 results.append(
                     TileResult(
                         tile.chip, tile.name, tile.shape.weights, tuple(bulk[:PROBLEMS_A_TILE]),
-                        extracted, tuple(nets[:PROBLEMS_A_TILE]), boxes,
+                        extracted, tuple(nets[:PROBLEMS_A_TILE]), boxes, placed,
                     )
                 )  # fmt: skip
         return results
@@ -118,8 +120,13 @@ class _Reader:
         self._files: dict[int, ChipFile] = {}
         self._map: LayerMap | None = None
 
-    def problems(self, tile: Tile, extracted: bool) -> tuple[list[str], list[str], Boxes]:
-        """What is wrong with a tile in its metal's places and in its nets; boxes around the metal."""
+    def problems(
+        self, tile: Tile, extracted: bool
+    ) -> tuple[list[str], list[str], Boxes, frozenset[str]]:
+        """What is wrong with a tile in its metal's places and in its nets; boxes around the metal.
+
+        And the names of the cells that it places.
+        """
         scheme, digits = self._source.scheme(tile.kind), self._source.read.digits(tile)
         where = f"{chip_name(tile.chip)} {tile.name}"
         try:
@@ -130,9 +137,9 @@ class _Reader:
                 cell = self._file(tile.chip).tile(tile.name, where)
             fixed = self._fixed_boxes(tile, scheme)
         except DamagedMasks as error:
-            return [str(error)], [], {}
+            return [str(error)], [], {}, frozenset()
         if cell.name != tile.name:
-            return [f"{where}: its place in the file holds tile {cell.name}"], [], {}
+            return [f"{where}: its place in the file holds tile {cell.name}"], [], {}, frozenset()
         found, faults = scheme.read_rows(tile.shape, cell.single, cell.rows)
         problems = [_place(where, tile, fault) for fault in faults[:FAULTS_A_TILE]]
         problems += _differences(where, tile, found, digits.integers(), "says")
@@ -150,7 +157,7 @@ class _Reader:
             problems += [f"{where}: {violation}" for violation in broken[:PROBLEMS_A_TILE]]
         problems += self._fixed_differs(tile, scheme, where)
         nets = self._extract(tile, scheme, cell, digits, where) if extracted else []
-        return problems, nets, joined(fixed, cell_boxes(cell))
+        return problems, nets, joined(fixed, cell_boxes(cell)), cell.within
 
     def _fixed_boxes(self, tile: Tile, scheme: Scheme) -> Boxes:
         """Boxes around the fixed metal: that of the file if it has any, else drawn."""
