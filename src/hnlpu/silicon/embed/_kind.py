@@ -51,7 +51,7 @@ def array_kind(scheme: str, digits: int, bank: int, spread: int, group: int = 0)
     if not 0 <= spread <= SCALE_RANGES[-1]:
         raise InvalidInput(
             f"block exponents of a row span {spread}, arrays hold at most {SCALE_RANGES[-1]}; "
-            "build with --requantize or a smaller --max-spread"
+            "build with `requantize` or a smaller `max_spread`"
         )
     fitting = next(r for r in SCALE_RANGES if r >= spread)
     if scheme == "taps":

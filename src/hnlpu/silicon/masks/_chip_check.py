@@ -51,7 +51,7 @@ def open_masks(build: Build, folder: Path) -> tuple[MasksRecord, list[Tile], lis
             f"{folder}: masks of another build than {build.directory}; write them again"
         )
     if "oasis" not in record.formats:
-        raise DamagedMasks(f"{folder}: holds no OASIS; write the masks with --format oasis")
+        raise DamagedMasks(f"{folder}: holds no OASIS; write the masks with `format` oasis")
     layers = LayerMap(build.manifest.technology, record.layers)
     problems, tiles = list(file_problems(folder, record, layers)), []
     problems += _record_problems(build, folder, record)

@@ -64,7 +64,7 @@ def write_masks(
     if not tiles:
         raise InvalidInput("no tile to write")
     if build.directory in (out, *out.parents):
-        raise OutputExists(f"{out}: is in the build's own folder; choose another with --output")
+        raise OutputExists(f"{out}: is in the build's own folder; choose another with `output`")
     technology = build.manifest.technology
     chosen = choose_layers(technology, layers)
     if "gds" in formats:

@@ -189,7 +189,7 @@ def fewest_chips(
     raise DoesNotFit(
         f"technology {t.name}: arrays of {area:.4g} mm2 do not fit the {room:.4g} mm2 that a die "
         "has for them, however many chips; choose another technology, or build for a number of "
-        "dies all the same with --chips"
+        "dies all the same with `chips`"
     )
 
 
