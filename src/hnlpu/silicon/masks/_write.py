@@ -40,15 +40,11 @@ from hnlpu.silicon.masks._record import (
     build_digest,
     encode_record,
 )
+from hnlpu.silicon.masks._schemes import MASK_SCHEMES
 from hnlpu.silicon.place import Tile
 
-BYTES_A_DIGIT: dict[str, dict[Format, float]] = {
-    "taps": {"oasis": 1.1, "gds": 30, "via-map": 1.1, "def": 80, "tcl": 20},
-    "regions": {"oasis": 10.5, "gds": 420, "via-map": 7, "def": 330, "tcl": 28},
-}
-"""About what a digit takes at most, to refuse before the disk is full."""
 LEF_BYTES_A_DIGIT, DEF_BYTES_AN_INPUT = 1800, 3000
-"""And a digit of a macro's LEF, which tiles of a kind and shape share; a tile's pins in DEF."""
+"""About what a digit of a macro's LEF takes, which tiles of a kind and shape share; a tile's pins in DEF."""
 
 
 def write_masks(
@@ -71,7 +67,7 @@ def write_masks(
         require_gds_layers(LayerMap(technology, chosen))
     tiles = sorted(dict.fromkeys(tiles), key=lambda tile: tile.chip)  # within a chip as they came
     digits = sum(tile.shape.weights for tile in tiles)
-    of_scheme = BYTES_A_DIGIT[build.manifest.placement.scheme]
+    of_scheme = MASK_SCHEMES[build.manifest.placement.scheme].bytes_a_digit
     needed = digits * sum(of_scheme[name] for name in formats)
     if "def" in formats:
         macros = {(tile.kind, tile.shape) for tile in tiles}
