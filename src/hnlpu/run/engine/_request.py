@@ -105,7 +105,7 @@ class Request:
     asks for one vector of the prompt and generates nothing.  `constraint` is
     used up by the request.  Before `min_tokens` nothing but a constraint ends the answer;
     `include_stop` leaves the stop string in the text, and `show_special` the
-    names of special tokens.  `reader` takes the new tokens in turn and says
+    names of special tokens.  `reader` takes the new tokens in turn, an end token too, and says
     their text in place of the tokenizer: what it leaves out no stop string sees.
     """
 

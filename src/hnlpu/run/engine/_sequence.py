@@ -242,8 +242,9 @@ class Sequence:
         """Text that `token` releases, and whether and by what it ends the request."""
         request = self.request
         if token in self._ends:
-            named = request.include_stop and self._decode and token in request.stop_tokens
-            last = self._decode(token) if named and self._decode else ""
+            named = request.include_stop and token in request.stop_tokens
+            shown = named or request.reader is not None
+            last = self._decode(token) if shown and self._decode else ""
             return self._stop.rest() + last, "stop", token
         piece = self._decode(token) if self._decode else ""
         text, met = (piece, None) if self._is_short else self._stop.push(piece)
