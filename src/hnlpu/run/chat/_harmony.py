@@ -70,8 +70,14 @@ class Reader:
         self._text: str | None = ""  # of the header; None within a body
         self.header = Header(None, None)
         self.messages = 0
+        self._opening = tuple(opening)
+        self._special = special
         for token in opening:
             self.push(token)
+
+    def copy(self) -> Reader:
+        """A reader before the first token of its answer."""
+        return Reader(self._special, self._decoder, self._opening)
 
     @property
     def in_header(self) -> bool:

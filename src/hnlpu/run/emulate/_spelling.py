@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 Step = Callable[[int], str]
@@ -51,9 +51,11 @@ class Spelling:
             return text.encode()
         return self._bytes_of(piece)
 
-    def steps(self, before: Sequence[int], show_special: bool) -> Step:
+    def steps(
+        self, before: Sequence[int], show_special: bool, shown: Collection[int] = ()
+    ) -> Step:
         """A decoder for what follows the tokens `before`; special tokens by name or left out."""
-        hidden = frozenset() if show_special else frozenset(self.special)
+        hidden = frozenset() if show_special else frozenset(self.special) - frozenset(shown)
         if self._bytes_of is None:
             return _Window(self._library, hidden)
         starts = all(ident in self.special or not self.token(ident) for ident in before)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +83,20 @@ class Tokenizer:
         for token in tokens:
             yield token, step(token)
 
-    def decoder(self, before: Sequence[int] = (), *, show_special: bool = False) -> Step:
+    def decoder(
+        self,
+        before: Sequence[int] = (),
+        *,
+        show_special: bool = False,
+        shown: Collection[int] = (),
+    ) -> Step:
         """A function that takes the tokens of one text in turn and says what text each completes.
 
         `before` are the tokens that stand before them.  Any tokens may come, in any order; bytes
-        that are no text become U+FFFD.  Special tokens add nothing, or with `show_special` their
-        names.
+        that are no text become U+FFFD.  Special tokens add nothing, or their names: all of them
+        with `show_special`, or those `shown`.
         """
-        return self._spelled().steps(before, show_special)
+        return self._spelled().steps(before, show_special, shown)
 
     def _spelled(self) -> Spelling:
         if self._spelling is None:
