@@ -58,6 +58,7 @@ from hnlpu.arithmetic.fixed_point._operations import (
 from hnlpu.arithmetic.fixed_point._sampling import Random, chip_sample, inverse_temperature
 from hnlpu.arithmetic.fixed_point._tables import (
     EXP_TABLE,
+    LARGEST_ROPE_FACTOR,
     LOG2_E,
     NORMAL_TABLE,
     SIGMOID_TABLE,
@@ -87,6 +88,7 @@ __all__ = [
     "GELU_TANH",
     "KEY_BITS",
     "KEY_FRACTION",
+    "LARGEST_ROPE_FACTOR",
     "LOG2_E",
     "MEMORY_FRACTION",
     "NORMAL_TABLE",
