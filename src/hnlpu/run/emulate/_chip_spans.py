@@ -12,7 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.arithmetic import fixed_point
-from hnlpu.arithmetic.fixed_point import FRACTION, NO_CAP, NO_SINK, UNIT_FRACTION, to_fixed
+from hnlpu.arithmetic.fixed_point import (
+    FRACTION,
+    LARGEST_ROPE_FACTOR,
+    NO_CAP,
+    NO_SINK,
+    UNIT_FRACTION,
+    to_fixed,
+)
 from hnlpu.errors import InvalidInput, UnsupportedArchitecture
 from hnlpu.model.network import AT_ONCE, Network, Span, check, ops
 from hnlpu.run.emulate._chip_numerics import ChipNumerics
@@ -23,8 +30,6 @@ from hnlpu.run.emulate._states import Run, States, still_kept
 Array = npt.NDArray[Any]
 Inputs = Mapping[str, Array]
 
-LARGEST_ROPE_FACTOR = 64.0
-"""Above, a product of a value and a cosine would leave 64 bits; YaRN's is 1.35 for gpt-oss."""
 _ONE = 1 << FRACTION
 
 
