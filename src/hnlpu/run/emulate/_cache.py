@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,13 @@ def grown(array: npt.NDArray[Any], axis: int, positions: int) -> npt.NDArray[Any
     return larger
 
 
+class KeysAndValues(NamedTuple):
+    """Keys and values as a cache holds them, of as many positions as were taken in."""
+
+    keys: npt.NDArray[Any]
+    values: npt.NDArray[Any]
+
+
 class KeyValueCache:
     """Float32 keys [layers, kv heads, d, capacity] and values [layers, kv heads, capacity, d]."""
 
@@ -53,6 +60,19 @@ class KeyValueCache:
             larger += -larger % POSITIONS_AT_ONCE
             self.keys = grown(self.keys, self.key_axis, larger)
             self.values = grown(self.values, 2, larger)
+
+    def save(self) -> KeysAndValues:
+        """What `restore` goes back to: a copy of what is held."""
+        axis = (slice(None),) * self.key_axis
+        held = slice(self.length)
+        return KeysAndValues(self.keys[(*axis, held)].copy(), self.values[:, :, held].copy())
+
+    def restore(self, kept: KeysAndValues) -> None:
+        """Go on from what was saved, of this sequence or of another."""
+        self.length = kept.values.shape[2]
+        self.reserve(self.length)
+        self.keys[(slice(None),) * self.key_axis + (slice(self.length),)] = kept.keys
+        self.values[:, :, : self.length] = kept.values
 
     def pages(self) -> Pages:
         """The cache as one long page."""

@@ -9,6 +9,7 @@ to `logits`, so that a long prompt makes those that are asked for and no others.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from hnlpu.model.checkpoint import Architecture, ModelFacts
 from hnlpu.model.network import Network as Form
 from hnlpu.model.network import check, ops
 from hnlpu.run.emulate._float_steps import Constants
-from hnlpu.run.emulate._interpreter import Interpreter
+from hnlpu.run.emulate._interpreter import Interpreter, Watch
 from hnlpu.run.emulate._network import Network, Sampler, Tokens
 from hnlpu.run.emulate._network_constants import HardwiredConstants
 from hnlpu.run.emulate._sampling import log_softmax, sample
@@ -112,14 +113,14 @@ class _OnTape(StatesCache):
 
 
 @dataclass(frozen=True)
-class _Parts:
+class Parts:
     """A network up to the value whose projection by `matrix` gives its logits; all of it if None."""
 
     body: Form
     matrix: str | None
 
 
-def _split(network: Form) -> _Parts:
+def split_off_logits(network: Form) -> Parts:
     """Cut the last projection off, where nothing else has a use for it."""
     tail = network.steps[-3:]
     if len(network.steps) > 3:
@@ -147,8 +148,26 @@ def _split(network: Form) -> _Parts:
                 matrices=tuple(m for m in network.matrices if m.name != project.matrix),
                 spans=tuple(span for span in network.spans if span.stop <= end),
             )
-            return _Parts(body, project.matrix)
-    return _Parts(network, None)
+            return Parts(body, project.matrix)
+    return Parts(network, None)
+
+
+def expect_language_model(network: Form, facts: Architecture | ModelFacts, where: Path) -> None:
+    """Raise InvalidInput for a network that does not make logits of tokens."""
+    types = check(network)
+    others = [x.name for x in network.inputs if x.carries not in ("token", "position")]
+    logits = types.get(network.outputs[0]) if len(network.outputs) == 1 else None
+    if (
+        others
+        or logits is None
+        or logits.kind != "real"
+        or logits.shape != (facts.vocab_size,)
+        or not any(x.carries == "token" for x in network.inputs)
+    ):
+        raise InvalidInput(
+            f"{where}: the network makes no logits [{facts.vocab_size}] of tokens, as a language "
+            "model does; what is hardwired of it can be verified, placed and drawn"
+        )
 
 
 def _taped(body: Form, constants: Constants) -> tuple[TapedNetwork | None, str]:
@@ -164,38 +183,37 @@ def _taped(body: Form, constants: Constants) -> tuple[TapedNetwork | None, str]:
 class InterpretedModel(Network[StatesCache, np.float32]):
     """The language model of a network over its constants; holds no state of any sequence.
 
-    Over metal a tape in C stands in for the interpreter where it can; `not_taped` says why it
-    cannot.
+    `body` is the network up to the hidden states that `logits` takes.  Over metal a tape in C stands
+    in for the interpreter where it can; `not_taped` says why it cannot.
     Raises InvalidInput for a network that does not make logits of tokens.
     """
 
     def __init__(
         self, network: Form, facts: Architecture | ModelFacts, constants: Constants, where: Path
     ):
-        types = check(network)
-        others = [x.name for x in network.inputs if x.carries not in ("token", "position")]
-        logits = types.get(network.outputs[0]) if len(network.outputs) == 1 else None
-        if (
-            others
-            or logits is None
-            or logits.kind != "real"
-            or logits.shape != (facts.vocab_size,)
-            or not any(x.carries == "token" for x in network.inputs)
-        ):
-            raise InvalidInput(
-                f"{where}: the network makes no logits [{facts.vocab_size}] of tokens, as a language "
-                "model does; what is hardwired of it can be verified, placed and drawn"
-            )
+        expect_language_model(network, facts, where)
         self.architecture = facts
         self.constants = constants
-        parts = _split(network)
+        parts = split_off_logits(network)
         self._matrix = parts.matrix
+        self.body = parts.body
         self._interpreter = Interpreter(parts.body, constants)
         self.taped, self.not_taped = _taped(parts.body, constants)
 
     def new_cache(self) -> StatesCache:
         """The states of an empty sequence."""
         return _Interpreted(self._interpreter) if self.taped is None else _OnTape(self.taped)
+
+    def interpret(
+        self, tokens: Tokens, states: States, watch: Watch | None = None
+    ) -> tuple[Float32, States]:
+        """Hidden states [n, hidden] after n more tokens, and the states behind them: no tape.
+
+        `watch` sees every step.  Raises NotFinite.
+        """
+        with _overflow_is_no_news():
+            (hidden,), after = self._interpreter.run(list(tokens), states, watch)
+        return np.asarray(hidden, np.float32), after
 
     def logits(self, hidden: Float32) -> Float32:
         """Logits [n, vocabulary] of hidden states [n, hidden]; raises NotFinite."""
@@ -218,5 +236,10 @@ class InterpretedModel(Network[StatesCache, np.float32]):
         return partial(sample, temperature=temperature, random=random)
 
     def _chunk(self, tokens: Tokens, cache: StatesCache) -> Float32:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        with _overflow_is_no_news():
             return cache.take_in(tokens)
+
+
+def _overflow_is_no_news() -> AbstractContextManager[None]:
+    """NumPy keeps quiet about infinity and NaN: `NotFinite` tells of them, in one line."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
