@@ -38,6 +38,7 @@ from hnlpu.run.emulate._sampling import (
     softmax_weights,
 )
 from hnlpu.run.emulate._states import States
+from hnlpu.run.emulate._taped import TapedNetwork
 from hnlpu.run.emulate._threads import one_blas_thread
 from hnlpu.run.emulate._tokenizer import Tokenizer
 from hnlpu.run.emulate._transformer import Transformer
@@ -65,6 +66,7 @@ __all__ = [
     "Score",
     "States",
     "StatesCache",
+    "TapedNetwork",
     "Token",
     "Tokenizer",
     "Transformer",

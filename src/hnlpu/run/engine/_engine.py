@@ -218,7 +218,7 @@ class Engine:
         while budget and self._waiting and self._has_room():
             sequence = self._waiting[0]
             saved = sequence.reuse(self.memory, self._root(sequence))
-            if self.memory.layout.paged and sequence.pending > PAGE * self.memory.pool.available:
+            if self.memory.has_pages and sequence.pending > PAGE * self.memory.pool.available:
                 sequence.drop(self.memory)
                 break
             count = min(sequence.pending, budget)
@@ -232,8 +232,8 @@ class Engine:
     def _has_room(self) -> bool:
         """Whether one more may run: of what is kept whole, each holds two slots."""
         more = len(self._running) + 1
-        whole = bool(self.memory.layout.whole)
-        return more <= self.limits.sequences and (not whole or 2 * more <= self.memory.slots.slots)
+        slots = self.memory.slots.slots if self.memory.has_slots else 2 * more
+        return more <= self.limits.sequences and 2 * more <= slots
 
     def _root(self, sequence: Sequence) -> int:
         """The serial that the first page is filed under: pages depend on the adapter."""
@@ -277,10 +277,10 @@ class Engine:
         updates: list[Update] = []
         ends = itertools.accumulate(count for _, count in plan)
         for part, span, end in zip(planned, laid.spans, ends, strict=True):
-            sequence, count = part.sequence, part.count
+            sequence, count, snapshots = part
             start = sequence.computed + count - len(span)
             before = sequence.computed
-            sequence.advance(self.memory, count, part.snapshots)
+            sequence.advance(self.memory, count, snapshots)
             prompt = len(sequence.request.prompt)
             self.counters.prompt_tokens += max(0, min(sequence.computed, prompt) - before)
             if not span:
