@@ -41,6 +41,7 @@ class StatesCache(ABC):
     def length(self) -> int:
         """Positions that were taken in."""
 
+    @abstractmethod
     def reserve(self, positions: int) -> None:
         """Make room for `positions` in all."""
 
@@ -66,6 +67,9 @@ class _Interpreted(StatesCache):
     @property
     def length(self) -> int:
         return self._states.position
+
+    def reserve(self, positions: int) -> None:
+        """States grow by themselves."""
 
     def save(self) -> States:
         return self._states
@@ -190,6 +194,11 @@ class InterpretedModel(Network[StatesCache, np.float32]):
         self.body = parts.body
         self._interpreter = Interpreter(parts.body, constants)
         self.taped, self.not_taped = _taped(parts.body, constants)
+
+    @property
+    def has_hidden(self) -> bool:
+        """Whether there are hidden states before the logits, for what asks for those."""
+        return self._matrix is not None
 
     def new_cache(self) -> StatesCache:
         """The states of an empty sequence."""

@@ -115,7 +115,7 @@ class CompiledLayers:
         sequences: Int64, positions: Int64, more: list[int], instructions: int,
     ) -> None:  # fmt: skip
         arrays = (*given, pages.keys, pages.values, pages.tables, sequences, positions)
-        assert all([array.flags.c_contiguous for array in arrays])
+        assert all(array.flags.c_contiguous for array in arrays)
         assert len(sequences) == len(positions) == len(given[0])
         at = [array.ctypes.data for array in given]
         keys, values = pages.keys.ctypes.data, pages.values.ctypes.data

@@ -114,7 +114,7 @@ class SequenceMemory:
 
     def _by_position(self, held: Held) -> npt.NDArray[np.float32]:
         """A view [positions or entries, *shape]."""
-        array = self.arrays[held.name][0]
+        array: npt.NDArray[np.float32] = self.arrays[held.name][0]
         match held.how:
             case "keys":
                 return array.transpose(2, 0, 1)

@@ -24,7 +24,7 @@ from hnlpu.run.emulate import LanguageModel, one_blas_thread
 from hnlpu.run.engine._adapter import Adapter
 from hnlpu.run.engine._device import CPU
 from hnlpu.run.engine._layout import PAGE
-from hnlpu.run.engine._open import batched_of, layout_of_model, memory_of
+from hnlpu.run.engine._open import batched_of, gives_hidden, layout_of_model, memory_of
 from hnlpu.run.engine._request import Request, Result, Update, collect
 from hnlpu.run.engine._rows import LaidOut, Planned, lay_out, rows_of
 from hnlpu.run.engine._sequence import Sequence
@@ -141,6 +141,11 @@ class Engine:
         request.check(self.model.vocab_size, self.context)
         if request.adapter is not None and request.adapter not in self.adapters:
             raise InvalidInput(f"adapter {request.adapter!r} is not loaded")
+        if request.pooling is not None and not gives_hidden(self.model):
+            raise InvalidInput(
+                "embeddings: the network has no hidden states that a last matrix turns into logits; "
+                "ask for completions"
+            )
 
     def submit(self, request: Request, ident: int | None = None) -> int:
         """Take in a request; the number that its updates carry.  Raises InvalidInput.

@@ -42,6 +42,12 @@ def layout_of_model(model: LanguageModel) -> Layout:
     return layout_of(network)
 
 
+def gives_hidden(model: LanguageModel) -> bool:
+    """Whether a model has hidden states that make an embedding."""
+    run = model.transformer
+    return not isinstance(run, InterpretedModel) or run.has_hidden
+
+
 def memory_of(layout: Layout, size: int, sequences: int, longest: int, device: str) -> Memory:
     """Memory of up to `size` bytes for `sequences` of up to `longest` positions.
 

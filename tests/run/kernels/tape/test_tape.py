@@ -43,7 +43,9 @@ def build_of(family: str, seed: int) -> Build:
     if family == "gpt_oss":
         shapes = {"layers": 3, "active": 3, "heads": 6, "kv_heads": 3, "sliding_window": 5}
         checkpoint = home / "checkpoint"
-        write_checkpoint(checkpoint, seed=seed, **shapes if seed == 2 else {"experts": 1, "active": 1})
+        write_checkpoint(
+            checkpoint, seed=seed, **shapes if seed == 2 else {"experts": 1, "active": 1}
+        )
     else:
         checkpoint = write_sample(sample(family, seed, home / "written"), home / "checkpoint")
     policy = make_policy(experts="mxfp4x2", activation_bits=(12, 8, 16)[seed % 3])
@@ -61,7 +63,9 @@ def pair(family: str, seed: int) -> tuple[TapedNetwork, Interpreter]:
 class Company:
     """Memory of several sequences on scattered pages and slots, NaN where nothing was written."""
 
-    def __init__(self, taped: TapedNetwork, sequences: int, pages: int, random: np.random.Generator):
+    def __init__(
+        self, taped: TapedNetwork, sequences: int, pages: int, random: np.random.Generator
+    ):
         self.tables = random.permutation(sequences * pages).reshape(sequences, pages)
         self.slots = random.permutation(sequences + 1)[:sequences]
         self.states: dict[str, np.ndarray] = {}
@@ -190,7 +194,9 @@ def test_what_is_not_finite_is_refused() -> None:
 def test_a_network_that_lacks_an_instruction_says_which() -> None:
     build = build_of("gru", 2)
     b = Builder("odd")
-    x = b.lookup(b.parameter("embedding.weight", (7, 32), tensor_matrix("e", 7, 32).source), b.token())
+    x = b.lookup(
+        b.parameter("embedding.weight", (7, 32), tensor_matrix("e", 7, 32).source), b.token()
+    )
     best = b.steps(hnlpu.model.network.ops.TopK(2), x, outs=2)[1]
     y = b.step(hnlpu.model.network.ops.Gather(), x, best)
     network = b.finish(dense(y, b.matrix(tensor_matrix("m", 3, 2))))

@@ -6,7 +6,6 @@ lives through all of them, unless they alone touch it: then it has room for the 
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,16 +43,17 @@ class _Life:
     in_turn: bool
 
 
-def laid_out(instructions: Sequence[Instruction], outputs: Sequence[View]) -> Layout:
-    """Give every buffer its place; `outputs` lie outside, behind the arrays that come in."""
+def laid_out(instructions: Sequence[Instruction], inputs: int, outputs: Sequence[View]) -> Layout:
+    """Give every buffer its place; `outputs` lie outside, behind the `inputs` that come in."""
     groups = _groups(instructions)
-    arrays = {v.base.number for i in instructions for v in (*i.taken(), *i.given())
-              if isinstance(v.base, Outside)}  # fmt: skip
-    first = 1 + max(arrays, default=-1)
-    outside = {view.base: Outside(first + n) for n, view in enumerate(outputs)}
+    outside = {
+        view.base: Outside(inputs + n)
+        for n, view in enumerate(outputs)
+        if isinstance(view.base, Buffer)
+    }
     same = _in_place(instructions, groups, outside)
     lives = _lives(instructions, groups, same)
-    offsets = {}
+    offsets: dict[Buffer, tuple[int, int]] = {}
     sizes = []
     for in_turn in (False, True):
         chosen = {

@@ -32,9 +32,9 @@ def lower(
     """
     of = _written(network, known, outputs)
     arrays = _outputs(of)
-    return Tape(library, laid_out(of.writer.instructions, [view for _, view in arrays]),
-                of.known.outside, tuple((name, v.kind, v.shape) for name, v in arrays),
-                tuple(of.held.values()))  # fmt: skip
+    layout = laid_out(of.writer.instructions, len(known.outside), [view for _, view in arrays])
+    outputs_of = tuple((name, view.kind, view.shape) for name, view in arrays)
+    return Tape(library, layout, known.outside, outputs_of, tuple(of.held.values()))
 
 
 def lacking(network: Network, known: Known, outputs: Sequence[str] | None = None) -> str | None:

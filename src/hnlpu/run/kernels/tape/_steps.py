@@ -246,7 +246,8 @@ def _state(of: Lowering, step: Step) -> None:
     size = entries * math.prod(state.shape)
     n = [of.state(name, "whole", entries), size, entries]
     if isinstance(step.op, ops.Read):
-        # what is read after the write was left by it
+        if step.op.when == "after":
+            return  # its write has left it
         shape = of.sizes(step.outs[0])
         out = of.writer.buffer("float32", shape)
         of.writer.add(Instruction(Code.READ, [out], (0,), n))

@@ -125,7 +125,7 @@ class Tape:
         """Positions of a page."""
         for held in self.states:
             if held.how == "keys":
-                return memory.states[held.name].shape[3]
+                return int(memory.states[held.name].shape[3])
         return 1
 
 
