@@ -224,6 +224,22 @@ def test_what_is_taken_over_and_taken_back(name: str) -> None:
     assert engine.counters.reused_tokens - before == PAGE
 
 
+@pytest.mark.parametrize("name", ["mamba2", "hybrid"])
+def test_a_long_prompt_leaves_snapshots_where_others_are_cut_too(name: str) -> None:
+    model = model_of(name)
+    tokens = np.random.default_rng(4).integers(2, model.vocab_size, 230).tolist()
+    engine = Engine(model)
+    for shared, reused in ((200, 0), (150, 128), (190, 144), (199, 192)):
+        prompt = (*tokens[:shared], 1, 1, 1)
+        before = engine.counters.reused_tokens
+        (result,) = engine.run([Request(prompt, max_tokens=0, pooling="last")])
+        assert engine.counters.reused_tokens - before == reused
+        run = model.transformer
+        expected = run.forward(np.array(prompt), run.new_cache(), last=True)
+        assert result.embedding is not None
+        assert result.embedding.tobytes() == expected.tobytes()
+
+
 @every_family
 def test_who_gives_way_loses_no_bit(name: str) -> None:
     """Memory for little more than one at a time: others wait, or begin again."""

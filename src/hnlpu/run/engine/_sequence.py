@@ -20,6 +20,8 @@ from hnlpu.run.engine._stop_text import StopText
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
+SNAPSHOTS = 5
+"""Of one sequence, within one step, at most."""
 NONE: Mapping[int, int] = MappingProxyType({})
 
 
@@ -120,18 +122,24 @@ class Sequence:
     def take_snapshots(self, memory: Memory, count: int) -> Mapping[int, int]:
         """Slots for snapshots at ends of pages within the next `count` tokens, by tokens before.
 
-        Of a long prompt the last ones: at most a quarter of all slots, so that others keep theirs.
+        All of them where they are few.  Each cuts the step's work in two, so of a long prompt it is
+        the last and those whose number of pages is a multiple of a power of two, which other prompts
+        are cut at too.  No more than a quarter of all slots, so that others keep theirs.
         """
         if not memory.has_slots:
             return NONE
-        ends = range(PAGE * (self.computed // PAGE + 1), self.computed + count, PAGE)
-        new = [end for end in ends if not memory.slots.has(self._prefix(end // PAGE))]
-        most = memory.slots.slots // 4
+        slots = memory.slots
+        first, last = self.computed // PAGE + 1, (self.computed + count - 1) // PAGE
+        new = [page for page in range(first, last + 1) if not slots.has(self._prefix(page))]
+        chosen, stride = new, 1
+        while len(chosen) > SNAPSHOTS:
+            stride *= 2
+            chosen = [page for page in new[:-1] if page % stride == 0] + new[-1:]
         taken: dict[int, int] = {}
-        for end in new[max(0, len(new) - most) :]:
-            slot = memory.slots.take()
+        for page in chosen[-max(1, slots.slots // 4) :]:
+            slot = slots.take()
             if slot is not None:
-                taken[end] = slot
+                taken[PAGE * page] = slot
         return taken
 
     def advance(self, memory: Memory, count: int, snapshots: Mapping[int, int]) -> None:
