@@ -20,6 +20,8 @@ from hnlpu.run.engine._slots import INITIAL, SlotPool
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
+LARGE = 2**15
+"""Bytes of a state from which on copies cost more than calls of NumPy."""
 
 
 class Memory:
@@ -51,6 +53,15 @@ class Memory:
         }
         for state in layout.whole:
             self.whole[state.name][INITIAL] = state.initial
+
+    def copy(self, sources: Int64, targets: Int64) -> None:
+        """Copy what lies in slots `sources` to slots `targets`, which are none of them."""
+        for whole in self.whole.values():
+            if whole[0].nbytes < LARGE:
+                whole[targets] = whole[sources]
+                continue
+            for source, target in zip(sources.tolist(), targets.tolist(), strict=True):
+                whole[target] = whole[source]  # one by one, for then there is no copy between
 
     def gather(self, table: Int64, slot: int, position: int) -> dict[str, Float32]:
         """Entries [kept, ...] of every state of a sequence that took in `position` tokens.

@@ -39,8 +39,7 @@ class BatchedTape:
         And the experts that fired, [layers with experts, rows, active], where `rows.trace` asks.
         Raises NotFinite.
         """
-        for whole in memory.whole.values():
-            whole[rows.targets] = whole[rows.sources]
+        memory.copy(rows.sources, rows.targets)
         trace = rows.trace and bool(self._experts.choices)
         taped = self._with_choices() if trace else self._taped
         slots = rows.targets if memory.has_slots else np.zeros(len(rows.tables), np.int64)
@@ -110,6 +109,5 @@ def _parts(rows: Rows) -> Iterator[Int64]:
 def _copy(rows: Rows, part: Int64, memory: Memory) -> None:
     """Take the snapshots that are due after the rows `part`."""
     due = rows.snapshots[np.isin(rows.snapshots[:, 0], part)]
-    targets = rows.targets[rows.sequences[due[:, 0]]]
-    for whole in memory.whole.values():
-        whole[due[:, 1]] = whole[targets]
+    if len(due):
+        memory.copy(rows.targets[rows.sequences[due[:, 0]]], due[:, 1])
