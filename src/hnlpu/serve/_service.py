@@ -105,6 +105,8 @@ class Job:
         self._told: list[list[Update]] = [[] for _ in requests]
         self._queue: asyncio.Queue[Update] = asyncio.Queue()
         self._began = time.monotonic()
+        self.new_tokens = 0
+        self.reused_tokens = 0
 
     def submit(self) -> None:
         """Submit all.  Raises InvalidInput, QueueFull or NotServing, and then none is under way."""
@@ -144,6 +146,8 @@ class Job:
         index = self._index[update.request]
         if update.token is not None and not self._told[index]:
             self._service.metrics.first_token(time.monotonic() - self._began)
+        self.new_tokens += update.token is not None
+        self.reused_tokens += update.reused
         self._service.metrics.count(update)
         self._told[index].append(update)
         if update.reason is not None:

@@ -308,7 +308,7 @@ def test_a_model_that_overflows_fails_only_who_made_it(spoken_build):
         ({"sampling": Sampling(temperature=-0.1)}, "temperature"),
         ({"sampling": Sampling(temperature=float("nan"))}, "temperature"),
         ({"sampling": Sampling(temperature=float("inf"))}, "temperature"),
-        ({"sampling": Sampling(top_p=0.0)}, "top_p"),
+        ({"sampling": Sampling(top_p=-0.1)}, "top_p"),
         ({"sampling": Sampling(top_p=1.1)}, "top_p"),
         ({"sampling": Sampling(top_k=-1)}, "top_k"),
         ({"sampling": Sampling(seed=-1)}, "seed"),

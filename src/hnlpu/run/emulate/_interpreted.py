@@ -113,14 +113,14 @@ class _OnTape(StatesCache):
 
 
 @dataclass(frozen=True)
-class _Parts:
+class Parts:
     """A network up to the value whose projection by `matrix` gives its logits; all of it if None."""
 
     body: Form
     matrix: str | None
 
 
-def _split(network: Form) -> _Parts:
+def split_off_logits(network: Form) -> Parts:
     """Cut the last projection off, where nothing else has a use for it."""
     tail = network.steps[-3:]
     if len(network.steps) > 3:
@@ -148,8 +148,26 @@ def _split(network: Form) -> _Parts:
                 matrices=tuple(m for m in network.matrices if m.name != project.matrix),
                 spans=tuple(span for span in network.spans if span.stop <= end),
             )
-            return _Parts(body, project.matrix)
-    return _Parts(network, None)
+            return Parts(body, project.matrix)
+    return Parts(network, None)
+
+
+def expect_language_model(network: Form, facts: Architecture | ModelFacts, where: Path) -> None:
+    """Raise InvalidInput for a network that does not make logits of tokens."""
+    types = check(network)
+    others = [x.name for x in network.inputs if x.carries not in ("token", "position")]
+    logits = types.get(network.outputs[0]) if len(network.outputs) == 1 else None
+    if (
+        others
+        or logits is None
+        or logits.kind != "real"
+        or logits.shape != (facts.vocab_size,)
+        or not any(x.carries == "token" for x in network.inputs)
+    ):
+        raise InvalidInput(
+            f"{where}: the network makes no logits [{facts.vocab_size}] of tokens, as a language "
+            "model does; what is hardwired of it can be verified, placed and drawn"
+        )
 
 
 def _taped(body: Form, constants: Constants) -> tuple[TapedNetwork | None, str]:
@@ -173,23 +191,10 @@ class InterpretedModel(Network[StatesCache, np.float32]):
     def __init__(
         self, network: Form, facts: Architecture | ModelFacts, constants: Constants, where: Path
     ):
-        types = check(network)
-        others = [x.name for x in network.inputs if x.carries not in ("token", "position")]
-        logits = types.get(network.outputs[0]) if len(network.outputs) == 1 else None
-        if (
-            others
-            or logits is None
-            or logits.kind != "real"
-            or logits.shape != (facts.vocab_size,)
-            or not any(x.carries == "token" for x in network.inputs)
-        ):
-            raise InvalidInput(
-                f"{where}: the network makes no logits [{facts.vocab_size}] of tokens, as a language "
-                "model does; what is hardwired of it can be verified, placed and drawn"
-            )
+        expect_language_model(network, facts, where)
         self.architecture = facts
         self.constants = constants
-        parts = _split(network)
+        parts = split_off_logits(network)
         self._matrix = parts.matrix
         self.body = parts.body
         self._interpreter = Interpreter(parts.body, constants)

@@ -24,7 +24,7 @@ from hnlpu.silicon.hardwire import Build, HardwiredMatrix
 Read = Callable[[], Float32]
 
 
-class _Kept:
+class KeptParameters:
     """Parameters: those of the checkpoint as they lie, those that a family computes."""
 
     def __init__(self, network: Network, stored: Mapping[str, Callable[[], npt.NDArray[Any]]]):
@@ -37,6 +37,7 @@ class _Kept:
         self._rows: dict[str, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {}
 
     def parameter(self, name: str) -> Float32:
+        """A parameter in its shape."""
         found = self._given.get(name)
         if found is not None:
             return np.asarray(found, np.float32)
@@ -87,7 +88,7 @@ class HardwiredConstants:
         self._bits = build.manifest.policy.activation_bits
         # mapped now, not when first used: the folder may be replaced by another build meanwhile
         self._stacks = {shape.name: build.stack(shape) for shape in build.matrices()}
-        self._kept = _Kept(build.network, _lazily(build.tensors))
+        self._kept = KeptParameters(build.network, lazily(build.tensors))
         self._unpacked = _Unpacked(build.network)
         self._described: dict[tuple[str, int], tuple[HardwiredMatrix, Descriptor]] = {}
         self.directory = build.directory
@@ -140,7 +141,9 @@ class ModelConstants:
 
     def __init__(self, model: Model):
         self._model = model
-        self._kept = _Kept(model.network, {name: t.map for name, t in model.vectors.items()})
+        self._kept = KeptParameters(
+            model.network, {name: t.map for name, t in model.vectors.items()}
+        )
         self._unpacked = _Unpacked(model.network)
         self._biases = {name: matrix.bias() for name, matrix in model.matrices.items()}
 
@@ -171,5 +174,6 @@ class ModelConstants:
         return self._kept.rows(name, numbers)
 
 
-def _lazily(tensors: Mapping[str, StoredTensor]) -> dict[str, Callable[[], npt.NDArray[Any]]]:
+def lazily(tensors: Mapping[str, StoredTensor]) -> dict[str, Callable[[], npt.NDArray[Any]]]:
+    """Tensors by name, mapped when they are first asked for."""
     return {name: tensor.map for name, tensor in tensors.items()}

@@ -153,7 +153,7 @@ class Engine:
         `ident` gives it a number of the caller's, who then must number them all.
         """
         self.check(request)
-        ends = self.model.transformer.architecture.eos_token_ids
+        ends = self.model.end_tokens
         ident = next(self._ids) if ident is None else ident
         sequence = Sequence(ident, request, self.model.tokenizer, ends)
         self._sequences[ident] = sequence

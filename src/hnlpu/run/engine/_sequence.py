@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.errors import HnlpuError
+from hnlpu.errors import EngineFault, HnlpuError
 from hnlpu.run.emulate import Tokenizer, best_tokens, log_softmax
 from hnlpu.run.engine._layout import PAGE
 from hnlpu.run.engine._memory import Memory
@@ -19,6 +20,7 @@ from hnlpu.run.engine._stop_text import StopText
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
+_log = logging.getLogger(__name__)
 
 SNAPSHOTS = 5
 """Of one sequence, within one step, at most."""
@@ -44,12 +46,13 @@ class Sequence:
         self._serial = 0
         self._root = 0
         self._prefixes: list[bytes] = []  # of its pages, as snapshots are filed
-        self._sampler = Sampler(request.sampling, request.constraint)
+        self._sampler = Sampler(request.sampling, request.constraint, request.prompt)
         self._stop = StopText(request.stop)
         self._ends = frozenset(request.stop_tokens) | frozenset(() if request.ignore_end else ends)
-        self._decode: Callable[[int], str] | None = (
-            tokenizer.decoder() if tokenizer.usable else None
-        )
+        self._decode: Callable[[int], str] | None = request.reader
+        if self._decode is None and tokenizer.usable:
+            self._decode = tokenizer.decoder(request.prompt, show_special=request.show_special)
+        self._reused: int | None = None
         self._new = 0
         self._scores: list[TokenScore] = []
         self._scored = 1  # prompt tokens whose score is known or that have none
@@ -93,6 +96,8 @@ class Sequence:
                 del self.pages[saved:]
                 self._serial = memory.pool.serial(self.pages[-1]) if saved else root
         self.computed = PAGE * saved
+        if self._reused is None:  # after a preemption it finds its own
+            self._reused = self.computed
         self._filed = saved
         return self.computed
 
@@ -221,7 +226,7 @@ class Sequence:
         prompt_scores = None if told else tuple(self._scores)
         if request.max_tokens == 0:
             return Update(self.ident, prompt_scores=prompt_scores, reason="length")
-        token = self._sampler.take(logits)
+        token = self._take(logits)
         score = None
         if request.top_logprobs is not None:
             score = _score(logits, token, request.top_logprobs)
@@ -231,16 +236,36 @@ class Sequence:
         return Update(
             self.ident, token, text, score, experts if request.trace_experts else None,
             prompt_scores, reason=reason, stopped_by=stopped_by,
+            reused=(self._reused or 0) if self._new == 1 else 0,
         )  # fmt: skip
+
+    def _take(self, logits: Float32) -> int:
+        """The next token.  Raises HnlpuError for this request alone, whatever went wrong."""
+        try:
+            return self._sampler.take(logits, self._ends if self._is_short else ())
+        except HnlpuError:
+            raise
+        except Exception as fault:  # a library's, with what this request sent
+            _log.exception("a token could not be taken")
+            raise EngineFault("internal error; the server's log has more") from fault
+
+    @property
+    def _is_short(self) -> bool:
+        """Whether the answer has fewer than `min_tokens`."""
+        return self._new < self.request.min_tokens
 
     def _meaning(self, token: int) -> tuple[str, Reason | None, int | str | None]:
         """Text that `token` releases, and whether and by what it ends the request."""
+        request = self.request
         if token in self._ends:
-            return self._stop.rest(), "stop", token
+            named = request.include_stop and token in request.stop_tokens
+            shown = named or request.reader is not None
+            last = self._decode(token) if shown and self._decode else ""
+            return self._stop.rest() + last, "stop", token
         piece = self._decode(token) if self._decode else ""
-        text, met = self._stop.push(piece)
+        text, met = (piece, None) if self._is_short else self._stop.push(piece)
         if met is not None:
-            return text, "stop", met
+            return text + met * request.include_stop, "stop", met
         if self._sampler.finished:
             return text + self._stop.rest(), "stop", None
         if self._new == self.request.max_tokens:

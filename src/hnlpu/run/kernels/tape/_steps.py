@@ -212,10 +212,7 @@ def _moved(of: Lowering, step: Step) -> None:
     x = args[0]
     match step.op:
         case ops.Reshape():
-            x = x if x.is_dense or x.kind == "int64" else of.writer.dense(x)
-            if not x.is_dense:
-                raise NotOnTape("numbers of members in another order")
-            of.values[step.outs[0]] = x.reshaped(of.sizes(step.outs[0]))
+            of.values[step.outs[0]] = of.writer.dense(x).reshaped(of.sizes(step.outs[0]))
         case ops.Permute(order):
             of.values[step.outs[0]] = x.permuted(order)
         case ops.Split(_, axis):
