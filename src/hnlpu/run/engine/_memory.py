@@ -9,7 +9,7 @@ kept, ...], where slot INITIAL holds what sequences start with.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -54,9 +54,14 @@ class Memory:
         for state in layout.whole:
             self.whole[state.name][INITIAL] = state.initial
 
-    def copy(self, sources: Int64, targets: Int64) -> None:
-        """Copy what lies in slots `sources` to slots `targets`, which are none of them."""
-        for whole in self.whole.values():
+    def copy(self, sources: Int64, targets: Int64, but: Collection[str] = frozenset()) -> None:
+        """Copy what lies in slots `sources` to slots `targets`, which are none of them.
+
+        States `but` are left out.
+        """
+        for name, whole in self.whole.items():
+            if name in but:
+                continue
             if whole[0].nbytes < LARGE:
                 whole[targets] = whole[sources]
                 continue
