@@ -134,7 +134,7 @@ class BatchWord(ctypes.Structure):
         ("rows", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("sequences", "positions", "tables")),
         *((name, ctypes.c_int64) for name in ("pages", "page_size")),
-        *((name, ctypes.c_void_p) for name in ("states", "slots", "outside", "turns")),
+        *((name, ctypes.c_void_p) for name in ("states", "slots", "sources", "outside", "turns")),
         *((name, ctypes.c_int64) for name in ("turn_count", "most")),
         *((name, ctypes.c_void_p) for name in ("order", "starts")),
         ("chains", ctypes.c_int64),
