@@ -26,6 +26,10 @@ def commands(family: str, folder: Path) -> dict[str, list[str]]:
         "generate": ["generate", build, "--tokens", "3,1", "--max-tokens", "3", "--ignore-end"],
         "score": ["score", build, "--tokens", "3,1,2"],
         "draw": ["draw", build],
+        "report": ["report", build, "-o", str(folder / "r.html")],
+        "simulate": ["simulate", str(of.two), "--context", "40", "--tokens", "500"],
+        "cost": ["cost", build, "--trials", "50"],
+        "audit": ["audit", build],
     }
 
 
@@ -43,16 +47,20 @@ def test_what_works_for_every_family(family: str, tmp_path: Path, cli) -> None:
             assert len(values["tokens"]) == 3
 
 
-def refusals(build: str, checkpoint: str, folder: Path) -> dict[str, list[list[str]]]:
+@pytest.mark.parametrize("command", ["simulate", "cost", "audit"])
+def test_a_checkpoint_is_sized_before_it_is_built(command: str, cli) -> None:
+    for family in FAMILIES:
+        code, printed, line = cli(command, made(family).checkpoint, "--context", "40", "--json")
+        assert code == 0, (family, line)
+        assert json.loads(printed)["model"] == "checkpoint"
+
+
+def refusals(build: str, folder: Path) -> dict[str, list[list[str]]]:
     """Runs of every command that reads gpt-oss alone, by command; and of options that do."""
     out = str(folder / "out")
     return {
         "chip": [["chip", build, "-o", out]],
         "serve": [["serve", build, "--port", "0"]],
-        "report": [["report", build, "-o", out]],
-        "simulate": [["simulate", build], ["simulate", checkpoint]],
-        "cost": [["cost", build], ["cost", checkpoint]],
-        "audit": [["audit", build], ["audit", checkpoint]],
         "adapter": [["adapter", "check", out, build]],
         "generate": [
             ["generate", build, "--tokens", "1", "--numerics", "chip"],
@@ -67,7 +75,7 @@ def refusals(build: str, checkpoint: str, folder: Path) -> dict[str, list[list[s
 def test_what_does_not_refuses_before_work(family: str, tmp_path: Path, cli) -> None:
     of = made(family)
     before = snapshot(of.one.parent)
-    runs = refusals(str(of.one), str(of.checkpoint), tmp_path)
+    runs = refusals(str(of.one), tmp_path)
     assert set(GPT_OSS_ALONE) <= set(runs)
     for of_command in runs.values():
         for arguments in of_command:

@@ -78,7 +78,9 @@ class NetworkShape:
     @property
     def active_weights(self) -> int:
         """Hardwired weights that one token meets: of a matrix with members, those chosen."""
-        return sum(_weights(m) // m.count * self.chosen.get(m.name, m.count) for m in self.network.matrices)
+        return sum(
+            _weights(m) // m.count * self.chosen.get(m.name, m.count) for m in self.network.matrices
+        )
 
     @property
     def embedding_weights(self) -> int:

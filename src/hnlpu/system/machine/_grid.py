@@ -23,7 +23,13 @@ def fullest(model: NetworkShape, rows: int, columns: int) -> dict[str, int]:
     found: dict[str, int] = {}
     alike: dict[object, int] = {}
     for shape in shapes:
-        key = (shape.count, shape.rows, shape.columns, shape.cut.how, groups.get(shape.cut.together))
+        key = (
+            shape.count,
+            shape.rows,
+            shape.columns,
+            shape.cut.how,
+            groups.get(shape.cut.together),
+        )
         if key not in alike:
             slices = cut(shape, groups, (rows, columns))
             alike[key] = max(part.neurons[1] - part.neurons[0] for part in slices)

@@ -80,9 +80,7 @@ def kv_state(
     held, buffers = batch * held_bytes(spec, work), spec.chips * spec.buffer_bytes
     spilled_full, spilled_window = spilled_shares(max(0.0, buffers - held), full, windowed)
     capacity = capacity_bytes(spec, work, embedding_values)
-    return KvState(
-        full + windowed + held, capacity, spilled_full, spilled_window, held, buffers
-    )
+    return KvState(full + windowed + held, capacity, spilled_full, spilled_window, held, buffers)
 
 
 def spilled_shares(buffers: float, full: float, windowed: float) -> tuple[float, float]:

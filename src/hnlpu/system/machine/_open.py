@@ -119,7 +119,12 @@ def _open_build(folder: Path, kv_bits: int | None, grid: tuple[int, int] | None)
             f"{placement.grid[1]} chips; build it again with --chips {grid[0] * grid[1]}"
         )
     return _own_machine(
-        folder, shape_of_folder(folder), placement.grid, placement.bank, manifest.policy.activation_bits, kv_bits
+        folder,
+        shape_of_folder(folder),
+        placement.grid,
+        placement.bank,
+        manifest.policy.activation_bits,
+        kv_bits,
     )
 
 

@@ -34,9 +34,7 @@ def last_uses(network: Network) -> dict[str, int]:
     return found | dict.fromkeys(network.outputs, len(network.steps))
 
 
-def ends(
-    steps: Sequence[Step], span: Span, last: Mapping[str, int]
-) -> tuple[list[str], list[str]]:
+def ends(steps: Sequence[Step], span: Span, last: Mapping[str, int]) -> tuple[list[str], list[str]]:
     """What a span takes and gives, as `hnlpu.model.network.span_ends`; `last` is of `last_uses`."""
     inside = steps[span.start : span.stop]
     own = [name for step in inside for name in step.outs]

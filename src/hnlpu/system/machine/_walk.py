@@ -180,7 +180,9 @@ class _Walk:
             keeps = self.known.states[step.op.state].keeps
             window = keeps.window if isinstance(keeps, Append) and self.sliding else None
         macs = sum(
-            products(step, step.op.axes, self.types) for step in dots if isinstance(step.op, ops.Dot)
+            products(step, step.op.axes, self.types)
+            for step in dots
+            if isinstance(step.op, ops.Dot)
         )
         kept = sum(self.places[origin(str(step.args[0]), steps)].count for step in writes)
         self.journal.attend(Memory(window, int(scaled(of.count, macs, of.size)), int(kept)))
@@ -369,7 +371,9 @@ class _Walk:
 
 def _head_start(tasks: list[Labelled]) -> int:
     """The first task that is for logits alone: of no block, behind all that is kept of positions."""
-    kept = [n for n, (task, label) in enumerate(tasks) if label is not None or isinstance(task, Memory)]
+    kept = [
+        n for n, (task, label) in enumerate(tasks) if label is not None or isinstance(task, Memory)
+    ]
     if any(label is not None for _, label in tasks):
         return kept[-1] + 1
     last = max((n for n, (task, _) in enumerate(tasks) if isinstance(task, Pass)), default=0)
@@ -378,4 +382,6 @@ def _head_start(tasks: list[Labelled]) -> int:
 
 def _place(number: int, step: Step) -> str:
     """How messages call a step: step 17 (repeat b0.repeat_1)."""
-    return f"step {number} ({op_name(step.op)} {step.outs[0] if step.outs else ''})".replace(" )", ")")
+    return f"step {number} ({op_name(step.op)} {step.outs[0] if step.outs else ''})".replace(
+        " )", ")"
+    )
