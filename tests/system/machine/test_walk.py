@@ -17,7 +17,7 @@ from helpers import make_config
 from hnlpu.errors import DoesNotFit, UnsupportedArchitecture
 from hnlpu.model.families import network_of
 from hnlpu.model.network import Append, Builder, Cut, Input, Step, Tensor, ops
-from hnlpu.model.network.composites import dense, gru
+from hnlpu.model.network.composites import attend, dense, gru
 from hnlpu.system.catalog import (
     Attention,
     Experts,
@@ -472,6 +472,16 @@ def test_members_that_are_chosen_in_two_ways_are_refused():
         _, chosen = b.steps(ops.TopK(2), dense(x, router), outs=2)
         x = dense(x, b.matrix(bank), chosen=chosen).sum(0)
     assert "chooses 2 of 5 members, others choose otherwise" in refused(b.finish(x))
+
+
+def test_windows_of_two_lengths_are_refused():
+    b = Builder("mine")
+    x = plain(b)
+    for window in (4, 6):
+        heads = x.reshape(2, 16)
+        x = x + attend(heads, heads, heads, scale=0.25, window=window)
+    x = dense(x, b.matrix(tensor_matrix("m", 32, 32)))
+    assert "has a window of 6 positions, others one of 4" in refused(b.finish(x))
 
 
 def test_grids_that_no_network_can_be_cut_over():

@@ -61,6 +61,7 @@ class _Walk(Values):
         self.sums: dict[tuple[How, int], Group] = {}
         self.entry = self.kept_values = 0
         self.bank: Bank | None = None
+        self.window: int | None = None
         for given in self.network.inputs:
             if given.carries == "data":
                 raise self.refusal(f"input {given.name} is data; machines are simulated for tokens")
@@ -119,6 +120,12 @@ class _Walk(Values):
             assert isinstance(step.op, ops.Write)
             keeps = self.known.states[step.op.state].keeps
             window = keeps.window if isinstance(keeps, Append) and self.sliding else None
+            if window is not None and window != (self.window or window):
+                raise self.refusal(
+                    f"state {step.op.state} has a window of {window} positions, others one of "
+                    f"{self.window}; machines are simulated with windows of one length"
+                )
+            self.window = window or self.window
         macs = sum(
             products(step, step.op.axes, self.types)
             for step in dots
@@ -130,7 +137,8 @@ class _Walk(Values):
         heads = math.prod(dim for dim in scores if isinstance(dim, int))
         size = self.size(outs[0])
         share = scaled(of.count, size, of.size)
-        group = Group("column sums", self.journal.next, share, then=of.how)
+        then: How = "heads" if of.how == "heads" else "whole"
+        group = Group("column sums", self.journal.next, share, then=then)
         group.statistics = scaled(of.count, heads, of.size)
         self.make(outs, group, Place(size, share, group))
 
