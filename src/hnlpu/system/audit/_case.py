@@ -13,6 +13,7 @@ from hnlpu.system.machine import (
     Specification,
     TokenWork,
     kv_state,
+    memories,
     specification,
     token_demand,
     token_work,
@@ -65,6 +66,11 @@ class Case:
     def modern(self) -> bool:
         """Whether limits of 5 nm memories and links apply, by density of logic."""
         return self.technology.silicon.density.value > LEAST_DENSITY
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether anything is kept of every position."""
+        return any(memories(kind) for kind in self.work.kinds)
 
     def windowed(self) -> TokenWork:
         """The work of a token where layers use their windows."""

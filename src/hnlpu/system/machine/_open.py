@@ -150,8 +150,15 @@ def _grids(shape: NetworkShape, chips: int) -> Iterator[tuple[int, int]]:
     raise DoesNotFit(f"no grid of {chips} to {2 * chips + 7} chips can share this model's heads")
 
 
+def open_network(shape: NetworkShape, grid: tuple[int, int] = (1, 1)) -> Target:
+    """A network on a grid of chips of its own, with activations of the width that the paper has."""
+    machine = load_system(OWN_SYSTEM).machine
+    assert machine
+    return _own_machine(shape.name, shape, grid, 0, machine.activation_bits, None)
+
+
 def _own_machine(
-    folder: Path, shape: NetworkShape, grid: tuple[int, int], bank: int, activation_bits: int,
+    name: object, shape: NetworkShape, grid: tuple[int, int], bank: int, activation_bits: int,
     kv_bits: int | None,
 ) -> Target:  # fmt: skip
     """Chips with the links, memories and vector units of `OWN_SYSTEM`, and arrays of our own."""
@@ -165,4 +172,4 @@ def _own_machine(
         pass_cycles=bit_serial_cycles(activation_bits, shape.hidden),
         experts_per_bank=bank,
     )
-    return Target(str(folder), spec, shape, system, windows=True)
+    return Target(str(name), spec, shape, system, windows=True)
