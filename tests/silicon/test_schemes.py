@@ -22,6 +22,7 @@ TABLES = {
 """What a third scheme adds a line to."""
 OWN = {
     "embed/__init__.py": "exports both classes",
+    "masks/_klayout.py": "a type of KLayout's regions",
     "masks/_via_map.py": "the sites of taps",
     "place/_target.py": "the default",
     "rtl/_shape.py": "the shape of taps, which others derive from",
