@@ -26,7 +26,7 @@ OWN = {
     "masks/_via_map.py": "the sites of taps",
     "place/_target.py": "the default",
     "rtl/_shape.py": "the shape of taps, which others derive from",
-    "rtl/chip/_shape.py": "a whole chip is of taps",
+    "rtl/chip/_plan.py": "a whole chip is of taps",
 }
 NAMES = {*SCHEMES, *(name.capitalize() for name in SCHEMES)}
 
