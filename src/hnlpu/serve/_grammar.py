@@ -47,9 +47,7 @@ def without(text: str, name: str = "TEXT") -> str:
 
 def harmony(marks: Marks, reader: Reader, last: str, rules: str) -> str:
     """Thoughts as many as wanted, then `last`, which begins a message; `reader` knows where we are."""
-    thought = (
-        f'{marks["<|channel|>"]} ("analysis" | "commentary") {marks["<|message|>"]} {closed(marks)}'
-    )
+    thought = f'{marks["<|channel|>"]} ("analysis" | "commentary") {marks["<|message|>"]} {closed(marks)}'
     start = f"start: thought* {last}"
     if not reader.in_header:
         start = f"start: {closed(marks)} thought* {last}"
@@ -67,7 +65,7 @@ def harmony_answer(marks: Marks, reader: Reader) -> str:
         return f"start: @{ANSWER}"
     rules = (
         f'last: {marks["<|channel|>"]} "final" (" "? {marks["<|constrain|>"]} "json")? '
-        f"{marks['<|message|>']} @{ANSWER}"
+        f'{marks["<|message|>"]} @{ANSWER}'
     )
     return harmony(marks, reader, "last", rules)
 
@@ -75,7 +73,7 @@ def harmony_answer(marks: Marks, reader: Reader) -> str:
 def harmony_calls(marks: Marks, reader: Reader, calls: Calls) -> str:
     """A call of one of the tools, in the commentary channel."""
     rules = "\n".join(
-        f"call_{i}: {marks['<|channel|>']} {quoted(f'commentary to=functions.{f.name} ')} "
+        f'call_{i}: {marks["<|channel|>"]} {quoted(f"commentary to=functions.{f.name} ")} '
         f'{marks["<|constrain|>"]} "json" {marks["<|message|>"]} @{args_name(i)}'
         for i, f in enumerate(calls.functions)
     )
@@ -87,7 +85,9 @@ def text_answer(marks: Marks, thinks: bool, thinking: bool) -> str:
     return "\n".join([f"start: {_thought(thinks, thinking)}@{ANSWER}", *_thoughts(marks, thinks)])
 
 
-def text_calls(marks: Marks, form: Format, calls: Calls, thinks: bool, thinking: bool) -> str:
+def text_calls(
+    marks: Marks, form: Format, calls: Calls, thinks: bool, thinking: bool
+) -> str:
     """Calls in the text's own format: at least one where one must be, else text may stand alone."""
     start, rules = _CALLS[form.kind](marks, form, calls)
     head = _thought(thinks, thinking)
@@ -102,7 +102,7 @@ def _thoughts(marks: Marks, thinks: bool) -> list[str]:
     if not thinks:
         return [SPACE]
     body = without("</think>", "THOUGHT")
-    return [f"thought: ({marks['<think>']})? THOUGHT {marks['</think>']}", body, SPACE]
+    return [f'thought: ({marks["<think>"]})? THOUGHT {marks["</think>"]}', body, SPACE]
 
 
 def _any(rule: str, calls: Calls) -> str:

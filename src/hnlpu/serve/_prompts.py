@@ -109,9 +109,7 @@ class Translator:
 
     async def chat(self, body: ChatRequest, turn: Turn, adapter: str | None) -> list[Request]:
         """One request of the engine per choice; by default the answer may fill the context."""
-        limit = (
-            body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
-        )
+        limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
         if limit is None:
             room = max(self._context - len(turn.prompt), 1)
             limit = min(self._settings.max_tokens, room, self.defaults.max_new_tokens or room)

@@ -96,3 +96,4 @@ def calls_of(tools: list[Any] | None, choice: Any, several: bool) -> Calls | Non
         only = tuple(function for function in functions if function.name == name)
         return Calls(only, must=True, several=False, named=True)
     return Calls(functions, must=choice == "required", several=several)
+

@@ -134,9 +134,7 @@ def taken(logits, n=1, prompt=(), **settings):
 
 @given(st.lists(st.floats(-20, 20, width=32), min_size=2, max_size=40), st.integers(0, 2**40))
 def test_a_top_p_of_nothing_is_the_best(logits, seed):
-    assert taken(logits, temperature=1.0, top_p=0.0, seed=seed) == [
-        int(np.argmax(np.float32(logits)))
-    ]
+    assert taken(logits, temperature=1.0, top_p=0.0, seed=seed) == [int(np.argmax(np.float32(logits)))]
 
 
 @given(
@@ -159,11 +157,7 @@ def test_the_repetition_penalty_is_transformers(logits, prompt, penalty):
 
     ids = torch.tensor([sorted(prompt)], dtype=torch.long)
     scores = torch.tensor([logits], dtype=torch.float32)
-    expected = (
-        RepetitionPenaltyLogitsProcessor(penalty)(ids, scores)[0].numpy()
-        if prompt
-        else scores[0].numpy()
-    )
+    expected = RepetitionPenaltyLogitsProcessor(penalty)(ids, scores)[0].numpy() if prompt else scores[0].numpy()
     sampler = Sampler(Sampling(repetition_penalty=penalty), None, tuple(prompt))
     np.testing.assert_allclose(sampler._changed(np.float32(logits)), expected, rtol=1e-6)
 

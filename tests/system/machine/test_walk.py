@@ -299,9 +299,7 @@ def test_bytes_of_llama_on_the_links_by_hand():
 
 def test_elements_of_llama_by_hand():
     (kind,) = token_work(llama(), 1, 1).kinds
-    found = [
-        item.elements for item in layer_items(make_machine(), kind) if hasattr(item, "elements")
-    ]
+    found = [item.elements for item in layer_items(make_machine(), kind) if hasattr(item, "elements")]
     # rotation of 128 + 64; nothing; residual and norm; sigmoid and two products of 96; residual and norm
     assert found == [3 * 192, 0, 3 * 64, 3 * 96, 3 * 64]
 
@@ -439,15 +437,10 @@ def plain(b):
 
 
 def test_what_a_machine_has_no_time_for_is_named():
-    assert (
-        refused(every_operation())
-        == "mine: input picture is data; machines are simulated for tokens"
-    )
+    assert refused(every_operation()) == "mine: input picture is data; machines are simulated for tokens"
     b = Builder("mine")
     body = (Step(ops.Mul(), ("y", 0.5), ("z",)),)
-    x = b.step(
-        ops.Repeat(3, ("y",), body, ("z",)), dense(plain(b), b.matrix(tensor_matrix("m", 32, 32)))
-    )
+    x = b.step(ops.Repeat(3, ("y",), body, ("z",)), dense(plain(b), b.matrix(tensor_matrix("m", 32, 32))))
     assert "step 4 (repeat repeat) repeats its steps" in refused(b.finish(x))
     b = Builder("mine")
     x = dense(plain(b), b.matrix(tensor_matrix("m", 32, 32)))
