@@ -28,6 +28,9 @@ def args_name(index: int) -> str:
     return f"args_{index}"
 
 
+_SIGNS = r"\.+*?()|[]{}^$/"  # that mean something in a regular expression or end it
+
+
 @dataclass(frozen=True)
 class Marks:
     """Tokens by name; special ones are named by their ids, since they spell nothing."""
@@ -41,13 +44,13 @@ class Marks:
 
 def without(text: str, name: str = "TEXT") -> str:
     """A terminal of any text in which `text` does not appear."""
-    escaped = "".join(f"\\{char}" if not char.isalnum() else char for char in text)
+    escaped = "".join(f"\\{char}" if char in _SIGNS else char for char in text)
     return f"{name}: /(?s:.*)/ & ~/(?s:.*){escaped}(?s:.*)/"
 
 
 def harmony(marks: Marks, reader: Reader, last: str, rules: str) -> str:
     """Thoughts as many as wanted, then `last`, which begins a message; `reader` knows where we are."""
-    thought = f'{marks["<|channel|>"]} ("analysis" | "commentary") {marks["<|message|>"]} {closed(marks)}'
+    thought = f'{marks["<|channel|>"]} "analysis" {marks["<|message|>"]} {closed(marks)}'
     start = f"start: thought* {last}"
     if not reader.in_header:
         start = f"start: {closed(marks)} thought* {last}"
@@ -82,7 +85,7 @@ def harmony_calls(marks: Marks, reader: Reader, calls: Calls) -> str:
 
 def text_answer(marks: Marks, thinks: bool, thinking: bool) -> str:
     """`@answer`, behind thoughts where the model thinks."""
-    return "\n".join([f"start: {_thought(thinks, thinking)}@{ANSWER}", *_thoughts(marks, thinks)])
+    return "\n".join([f"start: {_thought(thinks, thinking)}@{ANSWER}", *_thoughts(marks, thinks, thinking)])
 
 
 def text_calls(
@@ -91,18 +94,19 @@ def text_calls(
     """Calls in the text's own format: at least one where one must be, else text may stand alone."""
     start, rules = _CALLS[form.kind](marks, form, calls)
     head = _thought(thinks, thinking)
-    return "\n".join([f"start: {head}{start}", *rules, *_thoughts(marks, thinks)])
+    return "\n".join([f"start: {head}{start}", *rules, *_thoughts(marks, thinks, thinking)])
 
 
 def _thought(thinks: bool, thinking: bool) -> str:
     return "thought WS " if thinking else "(thought WS)? " if thinks else ""
 
 
-def _thoughts(marks: Marks, thinks: bool) -> list[str]:
+def _thoughts(marks: Marks, thinks: bool, thinking: bool) -> list[str]:
     if not thinks:
         return [SPACE]
     body = without("</think>", "THOUGHT")
-    return [f'thought: ({marks["<think>"]})? THOUGHT {marks["</think>"]}', body, SPACE]
+    opened = "" if thinking else marks["<think>"]
+    return [f"thought: {opened} THOUGHT {marks['</think>']}", body, SPACE]
 
 
 def _any(rule: str, calls: Calls) -> str:

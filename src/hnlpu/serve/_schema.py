@@ -172,6 +172,8 @@ class CompletionRequest(Controls):
 class Message(Wire):
     """A message of a conversation; the chat template gets every field that it has."""
 
+    takes_any_field = True
+
     role: str = Field(
         min_length=1, max_length=64, description="system, developer, user, assistant or tool."
     )
