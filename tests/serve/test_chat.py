@@ -111,7 +111,7 @@ def check_calls(calls):
 
 def biases(server):
     """Random weights may think for ever; these keep them from beginning."""
-    body = {"prompt": "analysis<think>", "return_token_strs": True}
+    body = {"prompt": "analysis < <think>", "return_token_strs": True}
     found = server.post("/tokenize", body).json()
     pairs = zip(found["tokens"], found["token_strs"], strict=True)
     return {str(token): -100 for token, text in pairs if text in ("a", "<", "<think>")}
