@@ -33,12 +33,12 @@ _SIGNS = r"\.+*?()|[]{}^$/"  # that mean something in a regular expression or en
 
 @dataclass(frozen=True)
 class Marks:
-    """Tokens by name; special ones are named by their ids, since they spell nothing."""
+    """Tokens by name; those beside the vocabulary are named by their ids, as no text spells them."""
 
-    special: Mapping[str, int]
+    added: Mapping[str, int]
 
     def __getitem__(self, name: str) -> str:
-        ident = self.special.get(name)
+        ident = self.added.get(name)
         return quoted(name) if ident is None else f"<[{ident}]>"
 
 
