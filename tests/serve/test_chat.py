@@ -75,7 +75,11 @@ def harmony(tmp_path_factory, start):
 
 
 MODELS = {
-    "hermes": (CHATML, ["<|im_start|>", "<|im_end|>"], ["<tool_call>", "</tool_call>", "<think>", "</think>"]),
+    "hermes": (
+        CHATML,
+        ["<|im_start|>", "<|im_end|>"],
+        ["<tool_call>", "</tool_call>", "<think>", "</think>"],
+    ),
     "llama": (LLAMA, ["<|start_header_id|>", "<|end_header_id|>", "<|python_tag|>"], []),
     "mistral": (MISTRAL, ["[INST]", "[/INST]", "[TOOL_CALLS]"], []),
     "mistral_args": (MISTRAL, ["[INST]", "[/INST]", "[TOOL_CALLS]", "[ARGS]"], []),
@@ -104,7 +108,11 @@ def chat(server, **more):
 def check_calls(calls):
     for call in calls:
         arguments = json.loads(call["function"]["arguments"])
-        (schema,) = [t["function"]["parameters"] for t in TOOLS if t["function"]["name"] == call["function"]["name"]]
+        (schema,) = [
+            t["function"]["parameters"]
+            for t in TOOLS
+            if t["function"]["name"] == call["function"]["name"]
+        ]
         jsonschema.validate(arguments, schema)
         assert len(call["id"]) == 9
 
@@ -170,7 +178,12 @@ def test_results_of_tools_come_back(any_format):
 @pytest.mark.parametrize(
     "wanted",
     [
-        {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": WEATHER}}},
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "x", "schema": WEATHER},
+            }
+        },
         {"structured_outputs": {"choice": ["yes", "no"]}},
         {"structured_outputs": {"regex": "[ab]{3}"}},
         {"structured_outputs": {"grammar": 'root ::= "x" [0-9] "y"'}},

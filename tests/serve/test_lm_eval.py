@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-
 from types import SimpleNamespace
 
 import numpy as np
@@ -119,10 +118,14 @@ def test_stop_strings_and_sampling_of_tasks(evaluated):
     prompt = ROWS[1]["context"]
     (whole,) = texts(evaluated, (prompt, {"max_gen_toks": 20}))
     stop = whole[4:6]
-    assert texts(evaluated, (prompt, {"max_gen_toks": 20, "until": ["", stop]})) == [whole.split(stop)[0]]
+    assert texts(evaluated, (prompt, {"max_gen_toks": 20, "until": ["", stop]})) == [
+        whole.split(stop)[0]
+    ]
     greedy = {"do_sample": False, "temperature": 9.0, "max_gen_toks": 20}
     assert texts(evaluated, (prompt, greedy)) == [whole]
-    assert texts(evaluated, (prompt, {"temperature": 5.0, "top_k": 1, "max_gen_toks": 20})) == [whole]
+    assert texts(evaluated, (prompt, {"temperature": 5.0, "top_k": 1, "max_gen_toks": 20})) == [
+        whole
+    ]
 
 
 def test_conversations_follow_the_template(evaluated, tmp_path):

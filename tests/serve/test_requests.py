@@ -36,7 +36,11 @@ def answer(server, path, body):
 @pytest.mark.parametrize("value", [None, "neutral"])
 def test_null_and_neutral_values_change_nothing(server, value):
     for path, body, neutral in (
-        ("/v1/completions", COMPLETION, {"echo": False, "logprobs": None, "best_of": 1, "suffix": ""}),
+        (
+            "/v1/completions",
+            COMPLETION,
+            {"echo": False, "logprobs": None, "best_of": 1, "suffix": ""},
+        ),
         ("/v1/chat/completions", CHAT, NEUTRAL_CHAT),
     ):
         plain = answer(server, path, body)
@@ -67,7 +71,9 @@ def test_a_top_p_of_nothing_is_greedy(server):
 
 def test_negative_seeds_are_seeds_and_minus_one_is_any(server):
     body = COMPLETION | {"temperature": 1.0, "max_tokens": 12}
-    drawn = {seed: answer(server, "/v1/completions", body | {"seed": seed}) for seed in range(-9, -1)}
+    drawn = {
+        seed: answer(server, "/v1/completions", body | {"seed": seed}) for seed in range(-9, -1)
+    }
     assert drawn == {s: answer(server, "/v1/completions", body | {"seed": s}) for s in drawn}
     assert len(set(drawn.values())) > 1
     assert len({answer(server, "/v1/completions", body | {"seed": -1}) for _ in range(6)}) > 1
@@ -91,7 +97,9 @@ def test_unknown_fields_are_told(server):
     assert response.headers["Warning"].endswith('f31 and 8 more"')
     # a message's own fields are for the template
     message = CHAT["messages"][0] | {"zebra": 1}
-    assert "Warning" not in server.post("/v1/chat/completions", CHAT | {"messages": [message]}).headers
+    assert (
+        "Warning" not in server.post("/v1/chat/completions", CHAT | {"messages": [message]}).headers
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,14 +141,18 @@ def test_a_wrong_request_is_told_what_it_should_be(server, path, change, told):
 def test_json_must_be_sent_as_such(server, kind):
     headers = {} if kind is None else {"Content-Type": kind}
     data = json.dumps(COMPLETION).encode()
-    response = requests.post(server.address + "/v1/completions", data=data, headers=headers, timeout=60)
+    response = requests.post(
+        server.address + "/v1/completions", data=data, headers=headers, timeout=60
+    )
     assert response.status_code == 415
     assert "application/json" in response.json()["error"]["message"]
 
 
 def test_embeddings_of_fewer_dimensions(server):
     whole = server.post("/v1/embeddings", {"input": "a"}).json()["data"][0]["embedding"]
-    short = server.post("/v1/embeddings", {"input": "a", "dimensions": 8}).json()["data"][0]["embedding"]
+    short = server.post("/v1/embeddings", {"input": "a", "dimensions": 8}).json()["data"][0][
+        "embedding"
+    ]
     length = sum(x * x for x in whole[:8]) ** 0.5
     assert short == pytest.approx([x / length for x in whole[:8]], abs=1e-6)
 
@@ -164,10 +176,17 @@ def test_controls_of_vllm(server, model):
     cut = text[: text.index(stop)]
     response = server.post("/v1/completions", body | {"stop": stop}).json()["choices"][0]
     assert (response["text"], response["stop_reason"]) == (cut, stop)
-    assert answer(server, "/v1/completions", body | {"stop": stop, "include_stop_str_in_output": True}) == cut + stop
-    assert len(answer(server, "/v1/completions", body | {"stop": stop, "min_tokens": 25})) > len(cut)
+    assert (
+        answer(server, "/v1/completions", body | {"stop": stop, "include_stop_str_in_output": True})
+        == cut + stop
+    )
+    assert len(answer(server, "/v1/completions", body | {"stop": stop, "min_tokens": 25})) > len(
+        cut
+    )
     only = model.encode("ab").tolist()
-    allowed = answer(server, "/v1/completions", body | {"allowed_token_ids": only, "temperature": 1})
+    allowed = answer(
+        server, "/v1/completions", body | {"allowed_token_ids": only, "temperature": 1}
+    )
     assert set(allowed) <= set("ab")
 
 

@@ -74,7 +74,9 @@ def _handle_errors(app: FastAPI) -> None:
         kind = http.headers.get("content-type", "")
         if http.method == "POST" and "json" not in kind.lower():
             told = f"not {kind[:80]}" if kind else "which is missing"
-            answer = ApiError(415, f"send JSON with the header Content-Type: application/json, {told}")
+            answer = ApiError(
+                415, f"send JSON with the header Content-Type: application/json, {told}"
+            )
             return JSONResponse(answer.body, answer.status)
         where, text = first_problem(error.errors())
         answer = ApiError(400, f"{where}: {text}" if where else text, param=where or None)
@@ -93,4 +95,3 @@ def _handle_errors(app: FastAPI) -> None:
     async def fault(_: HttpRequest, error: Exception) -> Response:
         _log.error("a request failed", exc_info=error)
         return JSONResponse(error_body(500, "internal error; the server's log has more"), 500)
-

@@ -1,6 +1,6 @@
 """How a model writes: its marks of channels, thoughts and tool calls, and who reads them.
 
-    request ─► constraint (what may be written) ─► engine ─► parser (what it is) ─► answer
+request ─► constraint (what may be written) ─► engine ─► parser (what it is) ─► answer
 """
 
 from __future__ import annotations

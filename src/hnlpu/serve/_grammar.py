@@ -68,7 +68,7 @@ def harmony_answer(marks: Marks, reader: Reader) -> str:
         return f"start: @{ANSWER}"
     rules = (
         f'last: {marks["<|channel|>"]} "final" (" "? {marks["<|constrain|>"]} "json")? '
-        f'{marks["<|message|>"]} @{ANSWER}'
+        f"{marks['<|message|>']} @{ANSWER}"
     )
     return harmony(marks, reader, "last", rules)
 
@@ -76,7 +76,7 @@ def harmony_answer(marks: Marks, reader: Reader) -> str:
 def harmony_calls(marks: Marks, reader: Reader, calls: Calls) -> str:
     """A call of one of the tools, in the commentary channel."""
     rules = "\n".join(
-        f'call_{i}: {marks["<|channel|>"]} {quoted(f"commentary to=functions.{f.name} ")} '
+        f"call_{i}: {marks['<|channel|>']} {quoted(f'commentary to=functions.{f.name} ')} "
         f'{marks["<|constrain|>"]} "json" {marks["<|message|>"]} @{args_name(i)}'
         for i, f in enumerate(calls.functions)
     )
@@ -85,12 +85,12 @@ def harmony_calls(marks: Marks, reader: Reader, calls: Calls) -> str:
 
 def text_answer(marks: Marks, thinks: bool, thinking: bool) -> str:
     """`@answer`, behind thoughts where the model thinks."""
-    return "\n".join([f"start: {_thought(thinks, thinking)}@{ANSWER}", *_thoughts(marks, thinks, thinking)])
+    return "\n".join(
+        [f"start: {_thought(thinks, thinking)}@{ANSWER}", *_thoughts(marks, thinks, thinking)]
+    )
 
 
-def text_calls(
-    marks: Marks, form: Format, calls: Calls, thinks: bool, thinking: bool
-) -> str:
+def text_calls(marks: Marks, form: Format, calls: Calls, thinks: bool, thinking: bool) -> str:
     """Calls in the text's own format: at least one where one must be, else text may stand alone."""
     start, rules = _CALLS[form.kind](marks, form, calls)
     head = _thought(thinks, thinking)

@@ -13,6 +13,7 @@ from hnlpu.run.engine import Constraint, Request, Sampling
 from hnlpu.serve._constraint import CalledFreely, Constraints, Matched
 from hnlpu.serve._dialect import Dialect, Turn
 from hnlpu.serve._errors import ApiError
+from hnlpu.serve._offsets import Offsets
 from hnlpu.serve._schema import ChatRequest, CompletionRequest, Controls
 from hnlpu.serve._settings import Settings
 
@@ -53,10 +54,8 @@ def _encode(model: LanguageModel, prompts: list[Any], starts: bool) -> list[Enco
             encoded.append(Encoded(tokens, prompt, tuple(at)))
         elif model.tokenizer.usable:
             text = model.tokenizer.decode(tokens)
-            step, count, at = model.tokenizer.decoder(), 0, []
-            for token in tokens if starts else ():
-                at.append(count)
-                count += len(step(token))
+            offsets = Offsets(model.tokenizer, (), 0, show_special=False)
+            at = [offsets.next(token) for token in tokens] if starts else []
             encoded.append(Encoded(tokens, text, tuple(at)))
         else:
             encoded.append(Encoded(tokens, "", (0,) * len(tokens)))
@@ -109,7 +108,9 @@ class Translator:
 
     async def chat(self, body: ChatRequest, turn: Turn, adapter: str | None) -> list[Request]:
         """One request of the engine per choice; by default the answer may fill the context."""
-        limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+        limit = (
+            body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+        )
         if limit is None:
             room = max(self._context - len(turn.prompt), 1)
             limit = min(self._settings.max_tokens, room, self.defaults.max_new_tokens or room)

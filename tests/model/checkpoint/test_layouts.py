@@ -10,7 +10,12 @@ from safetensors.numpy import save_file
 
 import hnlpu
 from helpers import write_checkpoint
-from hnlpu.errors import CheckpointNotFound, DamagedCheckpoint, TensorMismatch, UnsupportedArchitecture
+from hnlpu.errors import (
+    CheckpointNotFound,
+    DamagedCheckpoint,
+    TensorMismatch,
+    UnsupportedArchitecture,
+)
 from hnlpu.insight.verify import verify
 from hnlpu.model.checkpoint import read_model
 

@@ -52,7 +52,9 @@ class ChatTemplate:
                     f"{directory}: its chat template cannot be read ({error}); "
                     f"correct {TEMPLATE} or remove it"
                 ) from None
-        self._takes_parts = {n: _loops_over_content(environment, s) for n, s in self.sources.items()}
+        self._takes_parts = {
+            n: _loops_over_content(environment, s) for n, s in self.sources.items()
+        }
 
     @property
     def is_plain(self) -> bool:
