@@ -24,7 +24,9 @@ def bytes_model(tmp_path_factory, start):
     names = ["<unk>", "<s>", SPACE, *map(chr, range(97, 123)), f"{SPACE}the"]
     names += [f"<0x{byte:02X}>" for byte in range(256)]
     made = Tokenizer(
-        models.BPE({n: i for i, n in enumerate(names[:288])}, [], unk_token="<unk>", byte_fallback=True)
+        models.BPE(
+            {n: i for i, n in enumerate(names[:288])}, [], unk_token="<unk>", byte_fallback=True
+        )
     )
     made.add_special_tokens([AddedToken("<s>", special=True), AddedToken("<unk>", special=True)])
     parts = [normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)]
@@ -37,8 +39,14 @@ def bytes_model(tmp_path_factory, start):
 
 
 def chat_bytes(server, **more):
-    body = {"messages": [{"role": "user", "content": "the cat"}], "logprobs": True, "top_logprobs": 3}
-    response = server.post("/v1/chat/completions", body | {"max_tokens": 60, "ignore_eos": True} | more)
+    body = {
+        "messages": [{"role": "user", "content": "the cat"}],
+        "logprobs": True,
+        "top_logprobs": 3,
+    }
+    response = server.post(
+        "/v1/chat/completions", body | {"max_tokens": 60, "ignore_eos": True} | more
+    )
     assert response.status_code == 200, response.text
     return response
 
@@ -73,7 +81,10 @@ def test_offsets_count_characters_of_the_text(bytes_model, server, echo, stream)
         for at, token in zip(offsets, tokens, strict=True):
             special = token in ("<s>", "<unk>", "<|endoftext|>", "<|pad|>")
             if not token.startswith("token_id:") and not special and len(text) - at >= len(token):
-                assert text[at : at + len(token)] in (token, token.lstrip() + text[at + len(token) - 1 :][:1])
+                assert text[at : at + len(token)] in (
+                    token,
+                    token.lstrip() + text[at + len(token) - 1 :][:1],
+                )
 
 
 def test_top_tokens_have_names_of_their_own(bytes_model):

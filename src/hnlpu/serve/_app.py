@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from hnlpu._version import __version__
 from hnlpu.errors import HnlpuError
-from hnlpu.serve import _chats, _completions, _embeddings, _facts, _page, _tokens
+from hnlpu.serve import _chats, _completions, _embeddings, _facts, _page, _responses, _tokens
 from hnlpu.serve._context import Context
 from hnlpu.serve._errors import ApiError, as_api_error, error_body
 from hnlpu.serve._guard import Guard
@@ -42,7 +42,7 @@ def create_app(service: Service) -> FastAPI:
         docs_url=None, redoc_url=None,  # they load from elsewhere
         dependencies=[Security(HTTPBearer(auto_error=False))],
     )  # fmt: skip
-    for part in (_completions, _chats, _embeddings, _facts, _tokens, _page):
+    for part in (_completions, _chats, _responses, _embeddings, _facts, _tokens, _page):
         app.include_router(part.routes(context))
     _name_models(app, context)
     _handle_errors(app)

@@ -43,7 +43,9 @@ def test_every_file_may_name_end_tokens(tmp_path):
     names = {"a": 0, "<|im_end|>": 5, "<|eot|>": 6}
     Tokenizer(models.WordLevel(names, "a")).save(str(folder / "tokenizer.json"))
     own = set(hnlpu.open(folder).end_tokens)
-    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": {"content": "<|im_end|>"}}))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"eos_token": {"content": "<|im_end|>"}})
+    )
     assert set(hnlpu.open(folder).end_tokens) == own | {5}
     stated(folder, eos_token_id=[6, 5])
     build = hnlpu.build(folder, tmp_path / "build")
