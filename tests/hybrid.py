@@ -10,8 +10,7 @@ from safetensors.numpy import save_file
 
 import hnlpu
 from hnlpu.model.families import open_family
-from hnlpu.model.network import leaf_tensors
-from hnlpu.model.network import chosen_leaves
+from hnlpu.model.network import chosen_leaves, leaf_tensors
 
 HYBRID = '''
 """Attention to all positions and within a window, a convolution, and a recurrence."""

@@ -35,11 +35,10 @@ class Service:
     """A build being served; started and used on one event loop.
 
     Raises InvalidInput and DamagedAdapter for settings that do not fit the build, and
-    UnsupportedArchitecture for a family that the engine cannot run.
+    UnsupportedArchitecture for those that its family does not have.
     """
 
     def __init__(self, build: Build, settings: Settings):
-        build.gpt_oss("hnlpu serve")
         self.build = build
         self.model = model = hardwired(build)
         self.settings = settings
@@ -90,7 +89,8 @@ def _adapters(build: Build, settings: Settings, name: str) -> dict[str, Adapter]
     if name in settings.adapters:
         raise InvalidInput(f"--adapter {name}: is the model's own id; give the adapter another")
     return {
-        ident: read_adapter(path, build.architecture) for ident, path in settings.adapters.items()
+        ident: read_adapter(path, build.gpt_oss(f"--adapter {ident}"))
+        for ident, path in settings.adapters.items()
     }
 
 

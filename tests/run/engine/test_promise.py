@@ -51,10 +51,10 @@ def model_of(name: str) -> LanguageModel:
 
 @cache
 def sequences(name: str) -> list[list[int]]:
-    """Three sequences of tokens, of which two begin alike."""
+    """Three sequences of tokens: two begin alike, two end alike."""
     random = np.random.default_rng(8)
     first, second = random.integers(2, model_of(name).vocab_size, (2, LENGTH)).tolist()
-    return [first, first[:37] + second[37:], second]
+    return [first, first[:20] + second[20:], second]
 
 
 @cache
@@ -79,7 +79,7 @@ ACTIONS = st.lists(
 
 
 @every_family
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(actions=ACTIONS)
 def test_pieces_and_what_is_restored(name: str, actions: list[tuple[str, int]]) -> None:
     run: Any = model_of(name).transformer
@@ -157,9 +157,7 @@ def offline(name: str, asked: tuple[int, int, str, int]) -> tuple[Any, ...]:
     if kind == "score":
         return (), tuple(model.score(prompt).logprobs) if length > 1 else (), None
     temperature = 1.5 if kind == "drawn" else 0.0
-    new = model.generate(
-        prompt, max_tokens=6, temperature=temperature, seed=seed, ignore_end=True
-    )
+    new = model.generate(prompt, max_tokens=6, temperature=temperature, seed=seed, ignore_end=True)
     tokens = tuple(token.id for token in new)
     scores = model.score([*prompt, *tokens]).logprobs[-6:] if kind == "greedy" else ()
     return tokens, tuple(scores), None
@@ -180,7 +178,7 @@ def small_engine(name: str, pages: int, slots: int, **limits: int) -> Engine:
 
 
 @every_family
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(
     rounds=st.lists(st.lists(requests(), min_size=1, max_size=7), min_size=1, max_size=3),
     rows=st.integers(1, 80),
@@ -217,7 +215,7 @@ def test_what_is_taken_over_and_taken_back(name: str) -> None:
     before = engine.counters.reused_tokens
     (result,) = engine.run([as_request(name, asked)])
     assert told(result) == offline(name, asked)
-    assert engine.counters.reused_tokens - before == 2 * PAGE
+    assert engine.counters.reused_tokens - before == PAGE
 
 
 @every_family

@@ -159,7 +159,7 @@ def test_the_program_is_a_token_long(build: Build) -> None:
     assert len(firsts) == 2 * build.architecture.num_hidden_layers + 1
     for taken, freed in ((Op.ACQUIRE, Op.RELEASE), (Op.ISSUE, Op.AWAIT)):
         assert ops.count(taken) == ops.count(freed)
-    assert max(one.dst for one in program.instructions if one.op != Op.LOGITS) < shape.registers
+    assert max(one.dst for one in program.instructions if one.op != Op.LOGITS) < program.registers
 
 
 @pytest.mark.parametrize(

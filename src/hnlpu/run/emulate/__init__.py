@@ -2,6 +2,9 @@
 
 from hnlpu.run.emulate import _vector_unit as vector_unit
 from hnlpu.run.emulate._cache import ChipCache, KeyValueCache
+from hnlpu.run.emulate._chip_constants import ChipConstants
+from hnlpu.run.emulate._chip_model import ChipModel
+from hnlpu.run.emulate._chip_network import chip_interpreter
 from hnlpu.run.emulate._chip_transformer import ChipTransformer
 from hnlpu.run.emulate._chip_weights import ChipWeights
 from hnlpu.run.emulate._constants import FloatConstants
@@ -59,6 +62,8 @@ __all__ = [
     "TOKENIZER",
     "Activations",
     "ChipCache",
+    "ChipConstants",
+    "ChipModel",
     "ChipTransformer",
     "ChipWeights",
     "CompiledLayers",
@@ -84,6 +89,7 @@ __all__ = [
     "Transformer",
     "Weights",
     "best_tokens",
+    "chip_interpreter",
     "chip_tokens",
     "compiled_layers",
     "draw",

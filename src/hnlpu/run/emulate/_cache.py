@@ -23,7 +23,7 @@ def _zeros(shape: list[int], kind: np.dtype[Any]) -> npt.NDArray[Any]:
     return np.frombuffer(mapped, kind).reshape(shape)
 
 
-def _grown(array: npt.NDArray[Any], axis: int, positions: int) -> npt.NDArray[Any]:
+def grown(array: npt.NDArray[Any], axis: int, positions: int) -> npt.NDArray[Any]:
     """A copy with room for `positions` along `axis`, zeros behind what was there."""
     shape = list(array.shape)
     shape[axis] = positions
@@ -58,8 +58,8 @@ class KeyValueCache:
         if positions > capacity:
             larger = max(positions, capacity + capacity // 4)
             larger += -larger % POSITIONS_AT_ONCE
-            self.keys = _grown(self.keys, self.key_axis, larger)
-            self.values = _grown(self.values, 2, larger)
+            self.keys = grown(self.keys, self.key_axis, larger)
+            self.values = grown(self.values, 2, larger)
 
     def save(self) -> KeysAndValues:
         """What `restore` goes back to: a copy of what is held."""

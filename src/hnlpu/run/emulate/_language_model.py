@@ -15,6 +15,7 @@ from hnlpu._paths import absolute
 from hnlpu.errors import InvalidInput
 from hnlpu.model.checkpoint import Architecture, read_model
 from hnlpu.model.families import Family
+from hnlpu.run.emulate._chip_model import ChipModel
 from hnlpu.run.emulate._chip_transformer import ChipTransformer
 from hnlpu.run.emulate._generation import end_tokens
 from hnlpu.run.emulate._interpreted import InterpretedModel
@@ -297,8 +298,8 @@ def hardwired(
     """The language model that a build hardwires.
 
     gpt-oss has code of its own; networks of other families are interpreted.  Raises InvalidInput for
-    numerics that do not exist or do not go with float activations, UnsupportedArchitecture for chip
-    numerics of families that have none, and NotFinite for a parameter that chip numerics cannot express.
+    numerics that do not exist or do not go with float activations, UnsupportedArchitecture for a step
+    that chip numerics do not define, and NotFinite for a parameter that they cannot express.
     """
     if numerics not in get_args(Numerics):
         raise InvalidInput(f"numerics {numerics!r}: must be {' or '.join(get_args(Numerics))}")
@@ -306,8 +307,8 @@ def hardwired(
         raise InvalidInput("chip numerics have integer activations; leave out float activations")
     transformer: Network[Any, Any]
     if numerics == "chip":
-        build.gpt_oss("chip numerics")
-        transformer = ChipTransformer(build)
+        gpt_oss = isinstance(build.facts, Architecture)
+        transformer = ChipTransformer(build) if gpt_oss else ChipModel(build)
     elif isinstance(build.facts, Architecture):
         transformer = Transformer(HardwiredWeights(build, float_activations))
     else:

@@ -109,7 +109,7 @@ class Tokenizer:
 
             if not self._path.is_file():
                 raise TokenizerMissing(
-                    f"{self._path.parent}: has no {FILE}; give token ids with --tokens instead"
+                    f"{self._path.parent}: has no {FILE}; give token ids with `tokens` instead"
                 )
             try:
                 self._tokenizer = Library.from_file(str(self._path))
@@ -119,6 +119,6 @@ class Tokenizer:
             except Exception as error:  # the library raises bare Exception
                 raise TokenizerMissing(
                     f"{self._path}: not a readable tokenizer ({str(error).splitlines()[0]}); "
-                    "give token ids with --tokens instead"
+                    "give token ids with `tokens` instead"
                 ) from None
         return self._tokenizer

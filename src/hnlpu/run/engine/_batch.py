@@ -51,7 +51,7 @@ class Batched(Protocol):
     def forward(self, rows: Rows, memory: Memory, wanted: Int64) -> tuple[Float32, Int64]:
         """Hidden states of the rows `wanted`: [wanted, hidden]; `memory` takes in all rows.
 
-        And the experts that fired: [layers with experts, rows, active], of no layers where there are none or
+        And the experts that fired: [layers with experts, rows, active]; maybe of no layers, where
         `rows.trace` does not ask.  Raises NotFinite, and then slots that are read are as they were.
         """
         ...

@@ -5,16 +5,17 @@ pages, slot of a sequence ─► states ─► interpreter, page by page ─► 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.model.network import Network, Step, check, ops
+from hnlpu.model.network import Step
 from hnlpu.run.emulate import InterpretedModel, States
 from hnlpu.run.engine._batch import AdapterRows, Rows
+from hnlpu.run.engine._experts import Experts, experts_of
 from hnlpu.run.engine._layout import PAGE
 from hnlpu.run.engine._memory import Memory
 
@@ -27,12 +28,7 @@ class BatchedInterpreter:
 
     def __init__(self, model: InterpretedModel):
         self._model = model
-        network = model.interpreter.network
-        choices = expert_choices(network)
-        self._layer_of = {name: layer for layer, name in enumerate(choices)}
-        types = check(network)
-        sizes = (dim for name in choices for dim in types[name].shape if isinstance(dim, int))
-        self._active = max(sizes, default=0)
+        self._experts = experts_of(model.body)
 
     def forward(self, rows: Rows, memory: Memory, wanted: Int64) -> tuple[Float32, Int64]:
         """Hidden states of the rows `wanted`: [wanted, hidden]; `memory` takes in all rows.
@@ -70,12 +66,12 @@ class BatchedInterpreter:
         table, position = rows.tables[number], int(rows.positions[start])
         entries = memory.gather(table, int(rows.sources[number]), position)
         states = States(position, MappingProxyType(entries))
-        trace = _Trace(self._layer_of, end - start, self._active)
+        trace = _Trace(self._experts, end - start)
         hidden = []
         for first, last in _pieces(position, end - start, memory):
             tokens = rows.tokens[start + first : start + last]
             trace.first = first
-            made, states = self._model.run(tokens, states, trace if rows.trace else None)
+            made, states = self._model.interpret(tokens, states, trace if rows.trace else None)
             hidden.append(made)
             slot = int(rows.targets[number])
             if last < end - start:
@@ -102,28 +98,14 @@ def _pieces(position: int, count: int, memory: Memory) -> Iterator[tuple[int, in
 class _Trace:
     """Watches the steps of one sequence for the members that they choose."""
 
-    def __init__(self, choices: Mapping[str, int], rows: int, active: int):
-        self.fired = np.empty((len(choices), rows, active), np.int64)
+    def __init__(self, experts: Experts, rows: int):
+        self.fired = np.empty((len(experts.choices), rows, experts.active), np.int64)
         self.first = 0
         """Row that the run's first position is."""
-        self._choices = choices
+        self._layer_of = {name: layer for layer, name in enumerate(experts.choices)}
 
     def __call__(self, step: Step, position: int, results: tuple[Any, ...]) -> None:
         for name, value in zip(step.outs, results, strict=False):
-            layer = self._choices.get(name)
+            layer = self._layer_of.get(name)
             if layer is not None:
                 self.fired[layer, self.first + position] = value
-
-
-def expert_choices(network: Network) -> dict[str, int | None]:
-    """Values that choose among members [active], layer after layer, and the block of each.
-
-    None where layers choose unlike numbers of them.
-    """
-    blocks = {
-        str(step.args[1]): step.block
-        for step in network.steps
-        if isinstance(step.op, ops.Project) and step.op.members == "chosen"
-    }
-    types = check(network)
-    return blocks if len({types[name].shape for name in blocks}) == 1 else {}

@@ -133,9 +133,11 @@ def room_of(layout: Layout, memory: int, sequences: int, longest: int) -> Room |
     if not page:
         slots = min(2 * sequences + useful, memory // slot)
         return Room(0, slots) if slots >= 2 else None
-    running = min(2 * sequences, max(2, memory // 2 // slot))
-    pages = min(useful, (memory - running * slot) // (page + slot))
-    return Room(pages, running + pages) if pages > 0 else None
+    for running in (min(2 * sequences, max(2, memory // 2 // slot)), 2):
+        pages = min(useful, (memory - running * slot) // (page + slot))
+        if pages > 0:
+            return Room(pages, running + pages)
+    return None
 
 
 def stacked(layout: Layout) -> Mapping[tuple[tuple[int, ...], int], tuple[str, ...]]:

@@ -28,7 +28,7 @@ def layout_of_model(model: LanguageModel) -> Layout:
         network = gpt_oss_network(run.architecture)
     elif isinstance(run, InterpretedModel):
         prepared = run.constants.prepare(np.zeros((1, 1), np.float32))
-        network = run.interpreter.network
+        network = run.body
     else:
         raise InvalidInput(
             f"{model.directory}: the engine computes in float numerics; leave out chip numerics"
