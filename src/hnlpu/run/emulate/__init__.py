@@ -51,6 +51,7 @@ from hnlpu.run.emulate._sampling import (
 )
 from hnlpu.run.emulate._spelling import Step
 from hnlpu.run.emulate._states import States
+from hnlpu.run.emulate._taped import TapedNetwork
 from hnlpu.run.emulate._threads import one_blas_thread
 from hnlpu.run.emulate._tokenizer import Tokenizer
 from hnlpu.run.emulate._transformer import Transformer
@@ -84,6 +85,7 @@ __all__ = [
     "States",
     "StatesCache",
     "Step",
+    "TapedNetwork",
     "Token",
     "Tokenizer",
     "Transformer",

@@ -32,6 +32,7 @@ class Memory:
 
     def __init__(self, layout: Layout, room: Room, *, storage: bool = True):
         self.layout = layout
+        self.has_pages, self.has_slots = bool(layout.paged), bool(layout.whole)
         self.pool = PagePool(room.pages)
         self.slots = SlotPool(room.slots)
         count = room.pages if storage else 0
