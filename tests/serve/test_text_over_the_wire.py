@@ -81,10 +81,9 @@ def test_offsets_count_characters_of_the_text(bytes_model, server, echo, stream)
         for at, token in zip(offsets, tokens, strict=True):
             special = token in ("<s>", "<unk>", "<|endoftext|>", "<|pad|>")
             if not token.startswith("token_id:") and not special and len(text) - at >= len(token):
-                assert text[at : at + len(token)] in (
-                    token,
-                    token.lstrip() + text[at + len(token) - 1 :][:1],
-                )
+                # the tokenizer puts a space before a text's first word
+                shown = token.lstrip() if echo and at == 0 else token
+                assert text[at:].startswith(shown)
 
 
 def test_top_tokens_have_names_of_their_own(bytes_model):

@@ -50,7 +50,7 @@ def _encode(model: LanguageModel, prompts: list[Any], starts: bool) -> list[Enco
     for prompt in prompts:
         tokens = tuple(model.encode(prompt).tolist())
         if isinstance(prompt, str):
-            at = model.tokenizer.starts(prompt) if starts else []
+            at = _starts(model, tokens, prompt) if starts else []
             encoded.append(Encoded(tokens, prompt, tuple(at)))
         elif model.tokenizer.usable:
             text = model.tokenizer.decode(tokens)
@@ -60,6 +60,16 @@ def _encode(model: LanguageModel, prompts: list[Any], starts: bool) -> list[Enco
         else:
             encoded.append(Encoded(tokens, "", (0,) * len(tokens)))
     return encoded
+
+
+def _starts(model: LanguageModel, tokens: tuple[int, ...], text: str) -> list[int]:
+    """The characters of a text that stand before each of its tokens."""
+    tokenizer = model.tokenizer
+    spelled = "".join(map(tokenizer.decoder(show_special=True), tokens))
+    if spelled != text:  # the tokenizer has changed the text; it knows where its tokens come from
+        return tokenizer.starts(text)
+    offsets = Offsets(tokenizer, (), 0, show_special=True)
+    return [offsets.next(token) for token in tokens]
 
 
 @dataclass(frozen=True)
