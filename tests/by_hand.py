@@ -78,8 +78,7 @@ def softplus_entry(k: int) -> int:
     return nearest(Fraction((1 + (Decimal(-k) / 32).exp()).ln()) * UNIT)
 
 
-@cache
-def normal_entry(k: int) -> int:
+def normal_integral(k: int) -> Fraction:
     """(1 + erf(x)) / 2 of x = k / 64 / sqrt(2): erf by its series, whose terms alternate."""
     x = Decimal(k) / 64 / Decimal(2).sqrt()
     power, total, n = x, x, 0
@@ -87,7 +86,12 @@ def normal_entry(k: int) -> int:
         n += 1
         power *= -x * x / n
         total += power / (2 * n + 1)
-    return nearest((1 + Fraction(2 * total / pi().sqrt())) / 2 * UNIT)
+    return (1 + Fraction(2 * total / pi().sqrt())) / 2
+
+
+@cache
+def normal_entry(k: int) -> int:
+    return nearest(normal_integral(k) * UNIT)
 
 
 @cache

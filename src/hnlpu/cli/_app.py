@@ -12,6 +12,7 @@ from rich.table import Table
 
 from hnlpu._version import __version__
 from hnlpu.cli._output import out, parse_tokens, print_json, progress_bar, waiting
+from hnlpu.cli._words import in_options
 from hnlpu.errors import InvalidInput
 
 app = typer.Typer(
@@ -202,7 +203,9 @@ def verify(
                 "checks": [
                     {
                         "name": c.name, "outcome": c.outcome, "passed": c.passed,
-                        "covered": c.covered, "unit": c.unit, "problems": list(c.problems), "skipped": c.skipped,
+                        "covered": c.covered, "unit": c.unit,
+                        "problems": [in_options(problem) for problem in c.problems],
+                        "skipped": c.skipped and in_options(c.skipped),
                     }
                     for c in result.checks
                 ],
@@ -214,9 +217,9 @@ def verify(
             out.print(f"{check.name:<13} {mark:<7} {check.covered:,} {check.unit}")
             if check.skipped:
                 reason = "not compared with a checkpoint: " if check.name == "weights" else ""
-                out.print(f"{'':<13} {reason}{check.skipped}")
+                out.print(f"{'':<13} {reason}{in_options(check.skipped)}")
             for problem in check.problems:
-                out.print(f"  {problem}", markup=False)
+                out.print(f"  {in_options(problem)}", markup=False)
         verdict = "sound" if result.passed else "NOT sound"
         left_out = f"; skipped: {', '.join(result.skipped)}" if result.skipped else ""
         out.print(f"{result.directory}: {verdict}{left_out}")

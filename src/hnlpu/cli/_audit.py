@@ -43,7 +43,7 @@ def audit(
     machine, what = open_subject(subject, model, system, None)
     if fit or (subject not in system_names() and not subject.endswith(".toml")):
         chips = int(chips_needed(what.bits, assume(machine)))
-        machine = resized(machine, chips, what.shape.attention.heads)
+        machine = resized(machine, chips, what.shape.most_columns)
     with waiting("auditing"):
         result = do_audit(
             machine, what.shape, context, tokens_per_second, sliding, what.bits, what.digits

@@ -11,33 +11,120 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
-from hnlpu.serve._answers import chat_logprobs, check_finished, failure, usage
+from hnlpu.run.chat import CallPart, Parts
+from hnlpu.run.engine import Update
+from hnlpu.serve._answers import chat_logprobs, check_finished, failure, stop_reason, usage
 from hnlpu.serve._context import Context
-from hnlpu.serve._prompts import Encoded, encode_prompts
+from hnlpu.serve._conversation import turn_of, warnings_of
+from hnlpu.serve._dialect import Turn
 from hnlpu.serve._schema import ChatRequest
 from hnlpu.serve._service import Job
 from hnlpu.serve._stream import DONE, EventStream, encode_event, while_client_waits
+from hnlpu.serve._wire import unknown_fields, warning_header
+
+CALL_ID = 9  # characters; Mistral's templates take no other length
+
+
+class _Choice:
+    """One choice as it comes: its text by kind, and its calls."""
+
+    def __init__(self, context: Context, turn: Turn):
+        self._parser = context.dialect.parser(turn)
+        self._named = turn.calls is not None and turn.calls.named
+        self.content = ""
+        self.reasoning = ""
+        self.calls: list[dict[str, Any]] = []
+
+    def push(self, update: Update) -> Parts:
+        """What an update adds."""
+        parts = [self._parser.push(update.token, update.text)]
+        if update.reason is not None:
+            parts.append(self._parser.finish())
+        whole = Parts(
+            "".join(part.content for part in parts),
+            "".join(part.reasoning for part in parts),
+            tuple(call for part in parts for call in part.calls),
+        )
+        self.content += whole.content
+        self.reasoning += whole.reasoning
+        for call in whole.calls:
+            if call.name is not None:
+                self.calls.append(_call(call.name))
+            self.calls[call.index]["function"]["arguments"] += call.arguments
+        return whole
+
+    def delta(self, parts: Parts) -> dict[str, Any]:
+        """The parts as a chunk of a stream tells them; to be called in their order."""
+        found: dict[str, Any] = {}
+        if parts.content or not (parts.reasoning or parts.calls):
+            found["content"] = parts.content
+        if parts.reasoning:
+            found |= _reasoning(parts.reasoning)
+        if parts.calls:
+            found["tool_calls"] = [self._call_delta(call) for call in parts.calls]
+        return found
+
+    def _call_delta(self, part: CallPart) -> dict[str, Any]:
+        if part.name is None:
+            return {"index": part.index, "function": {"arguments": part.arguments}}
+        call = self.calls[part.index]
+        function = {"name": part.name, "arguments": part.arguments}
+        return {"index": part.index, "id": call["id"], "type": "function", "function": function}
+
+    def message(self, with_reasoning: bool) -> dict[str, Any]:
+        """The whole message."""
+        content = None if self.calls and not self.content else self.content
+        found: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+        if self.reasoning and with_reasoning:
+            found |= _reasoning(self.reasoning)
+        if self.calls:
+            found["tool_calls"] = self.calls
+        return found
+
+    def reason(self, reason: str | None) -> str | None:
+        """Why the answer ended; a call that the client demanded by name is an ordinary end."""
+        return "tool_calls" if reason == "stop" and self.calls and not self._named else reason
 
 
 class _Answer:
     """The parts of one request's answer that all its chunks share."""
 
-    def __init__(self, context: Context, body: ChatRequest, prompt: Encoded):
+    def __init__(self, context: Context, body: ChatRequest, turn: Turn):
         self.context = context
         self.body = body
-        self.prompt = prompt
-        self.parsers = [context.answer_parser() for _ in range(body.n or 1)]
+        self.turn = turn
+        self.choices = [_Choice(context, turn) for _ in range(body.n or 1)]
         self.envelope: dict[str, Any] = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "object": "chat.completion.chunk" if body.stream else "chat.completion",
             "created": int(time.time()),
-            "model": body.model,
+            "model": body.model or context.service.name,
             "system_fingerprint": context.fingerprint,
         }
 
-    def usage(self, new: int) -> dict[str, int]:
-        """The `usage` with `new` tokens in all choices."""
-        return usage(len(self.prompt.tokens), new)
+    def usage(self, job: Job) -> dict[str, Any]:
+        """The `usage` so far of all choices."""
+        return usage(len(self.turn.prompt), job.new_tokens, job.reused_tokens)
+
+    def chunk(self, index: int, update: Update) -> dict[str, Any]:
+        """An update as a choice of a stream's chunk."""
+        choice = self.choices[index]
+        parts = choice.push(update)
+        if not self.body.include_reasoning:
+            parts = Parts(parts.content, "", parts.calls)
+        found: dict[str, Any] = {
+            "index": index,
+            "delta": choice.delta(parts),
+            "logprobs": None,
+            "finish_reason": choice.reason(update.reason),
+        }
+        if update.score is not None:
+            found["logprobs"] = chat_logprobs([update.score], self.context.texts)
+        if update.experts is not None:
+            found["experts"] = [update.experts.tolist()]
+        if update.reason is not None:
+            found["stop_reason"] = stop_reason(update.stopped_by, self.context.ends)
+        return found
 
 
 def routes(context: Context) -> APIRouter:
@@ -48,78 +135,71 @@ def routes(context: Context) -> APIRouter:
     async def chats(body: ChatRequest, http: HttpRequest) -> Response:
         """Answer a conversation."""
         adapter = context.adapter(body.model)
-        text = context.template.render(
-            body.messages, list(context.special_tokens), body.reasoning_effort
-        )
-        (prompt,) = await encode_prompts(context.model, text)
-        requests = await context.translator.chat(body, prompt, adapter)
-        answer = _Answer(context, body, prompt)
+        turn = await turn_of(context, body)
+        requests = await context.translator.chat(body, turn, adapter)
+        answer = _Answer(context, body, turn)
         job = context.service.job(requests)
+        headers = warning_header(unknown_fields(body), *warnings_of(context, body))
+        seconds = context.settings.timeout_seconds
         if body.stream:
             job.submit()
-            return EventStream(_events(answer, job), context.settings.timeout_seconds, job.close)
+            return EventStream(_events(answer, job), seconds, job.close, headers)
         with job:
-            work = _whole(answer, job)
-            return await while_client_waits(http, work, context.settings.timeout_seconds)
+            found = await while_client_waits(http, _whole(answer, job), seconds)
+        return JSONResponse(found, headers=headers)
 
     return router
 
 
-async def _whole(answer: _Answer, job: Job) -> Response:
-    content, reasoning = [""] * len(answer.parsers), [""] * len(answer.parsers)
-
+async def _whole(answer: _Answer, job: Job) -> dict[str, Any]:
     async for index, update in job.updates():
-        parts = answer.parsers[index].push(update.token, update.text)
-        content[index] += parts.content
-        reasoning[index] += parts.reasoning
+        answer.choices[index].push(update)
     results = job.collected()
     check_finished(results)
     choices = []
-    for index, result in enumerate(results):
-        message = {"role": "assistant", "content": content[index], "refusal": None}
-        if reasoning[index]:
-            message["reasoning_content"] = reasoning[index]
-        wanted = answer.body.logprobs
-        choice = {
+    for index, (result, choice) in enumerate(zip(results, answer.choices, strict=True)):
+        found = {
             "index": index,
-            "message": message,
-            "logprobs": chat_logprobs(result.scores, answer.context.texts) if wanted else None,
-            "finish_reason": result.reason,
+            "message": choice.message(answer.body.include_reasoning),
+            "logprobs": None,
+            "finish_reason": choice.reason(result.reason),
+            "stop_reason": stop_reason(result.stopped_by, answer.context.ends),
         }
+        if answer.body.logprobs:
+            found["logprobs"] = chat_logprobs(result.scores, answer.context.texts)
         if answer.body.trace_experts:
-            choice["experts"] = [e.tolist() for e in result.experts]
-        choices.append(choice)
-    new = sum(len(result.tokens) for result in results)
-    return JSONResponse(answer.envelope | {"choices": choices, "usage": answer.usage(new)})
+            found["experts"] = [e.tolist() for e in result.experts]
+        choices.append(found)
+    return answer.envelope | {"choices": choices, "usage": answer.usage(job)}
 
 
 async def _events(answer: _Answer, job: Job) -> AsyncIterator[bytes]:
-    new = 0
+    options = answer.body.stream_options
 
-    def event(index: int, delta: dict[str, Any], reason: str | None, **more: Any) -> bytes:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason} | more
-        return encode_event(answer.envelope | {"choices": [choice]})
+    def event(choice: dict[str, Any]) -> bytes:
+        so_far = {}
+        if options is not None and options.continuous_usage_stats:
+            so_far = {"usage": answer.usage(job)}
+        return encode_event(answer.envelope | {"choices": [choice]} | so_far)
 
-    for index in range(len(answer.parsers)):
-        yield event(index, {"role": "assistant", "content": ""}, None)
+    for index in range(len(answer.choices)):
+        first = {"role": "assistant", "content": ""}
+        yield event({"index": index, "delta": first, "logprobs": None, "finish_reason": None})
     async for index, update in job.updates():
-        new += update.token is not None
         if update.error is not None:
             yield encode_event(failure(update.error))
             break
-        parts = answer.parsers[index].push(update.token, update.text)
-        delta: dict[str, Any] = {}
-        if parts.content or not parts.reasoning:
-            delta["content"] = parts.content
-        if parts.reasoning:
-            delta["reasoning_content"] = parts.reasoning
-        more: dict[str, Any] = {}
-        if update.score is not None:
-            more["logprobs"] = chat_logprobs([update.score], answer.context.texts)
-        if update.experts is not None:
-            more["experts"] = [update.experts.tolist()]
-        yield event(index, delta, update.reason, **more)
-    options = answer.body.stream_options
+        yield event(answer.chunk(index, update))
     if options is not None and options.include_usage:
-        yield encode_event(answer.envelope | {"choices": [], "usage": answer.usage(new)})
+        yield encode_event(answer.envelope | {"choices": [], "usage": answer.usage(job)})
     yield DONE
+
+
+def _reasoning(text: str) -> dict[str, str]:
+    """Thoughts by both names that clients look for."""
+    return {"reasoning": text, "reasoning_content": text}
+
+
+def _call(name: str) -> dict[str, Any]:
+    ident = uuid.uuid4().hex[:CALL_ID]
+    return {"id": ident, "type": "function", "function": {"name": name, "arguments": ""}}

@@ -35,11 +35,10 @@ class Service:
     """A build being served; started and used on one event loop.
 
     Raises InvalidInput and DamagedAdapter for settings that do not fit the build, and
-    UnsupportedArchitecture for a family that the engine cannot run.
+    UnsupportedArchitecture for those that its family does not have.
     """
 
     def __init__(self, build: Build, settings: Settings):
-        build.gpt_oss("hnlpu serve")
         self.build = build
         self.model = model = hardwired(build)
         self.settings = settings
@@ -90,7 +89,8 @@ def _adapters(build: Build, settings: Settings, name: str) -> dict[str, Adapter]
     if name in settings.adapters:
         raise InvalidInput(f"--adapter {name}: is the model's own id; give the adapter another")
     return {
-        ident: read_adapter(path, build.architecture) for ident, path in settings.adapters.items()
+        ident: read_adapter(path, build.gpt_oss(f"--adapter {ident}"))
+        for ident, path in settings.adapters.items()
     }
 
 
@@ -105,6 +105,8 @@ class Job:
         self._told: list[list[Update]] = [[] for _ in requests]
         self._queue: asyncio.Queue[Update] = asyncio.Queue()
         self._began = time.monotonic()
+        self.new_tokens = 0
+        self.reused_tokens = 0
 
     def submit(self) -> None:
         """Submit all.  Raises InvalidInput, QueueFull or NotServing, and then none is under way."""
@@ -144,6 +146,8 @@ class Job:
         index = self._index[update.request]
         if update.token is not None and not self._told[index]:
             self._service.metrics.first_token(time.monotonic() - self._began)
+        self.new_tokens += update.token is not None
+        self.reused_tokens += update.reused
         self._service.metrics.count(update)
         self._told[index].append(update)
         if update.reason is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hnlpu.errors import InvalidInput
-from hnlpu.run.engine import Limits
+from hnlpu.run.engine import CPU, Limits
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Settings:
     model_name: str | None = None
     adapters: Mapping[str, Path] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
-    device: str = "cpu"
+    device: str = CPU
     queue: int = 256
     timeout_seconds: float = 600.0
     shutdown_seconds: float = 30.0
@@ -38,6 +38,11 @@ class Settings:
     max_body_bytes: int = 4 * 2**20
     max_tokens: int = 4096
     max_connections: int = 1024
+
+    def only_gpt_oss(self) -> list[str]:
+        """What these settings ask for that models of other families do not have."""
+        adapters = [f"--adapter {name}" for name in self.adapters]
+        return adapters if self.device == CPU else [*adapters, f"--device {self.device}"]
 
     def check(self) -> None:
         """Raises InvalidInput."""

@@ -24,7 +24,7 @@ def locate(checkpoint: str | Path, revision: str | None = None) -> Path:
     if path.exists():
         if revision is not None:
             raise CheckpointNotFound(
-                f"{checkpoint}: a local folder has no revision; drop --revision"
+                f"{checkpoint}: a local folder has no revision; drop `revision`"
             )
         return path
     if not _HUB_ID.fullmatch(str(checkpoint)):

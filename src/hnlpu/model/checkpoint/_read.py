@@ -18,9 +18,9 @@ from hnlpu.errors import (
     TensorMismatch,
     UnsupportedArchitecture,
 )
-from hnlpu.model.checkpoint._config import SUPPORTED, read_settings
+from hnlpu.model.checkpoint._config import SUPPORTED, read_architecture, read_settings
 from hnlpu.model.checkpoint._facts import NO_LIMIT, ModelFacts
-from hnlpu.model.checkpoint._gpt_oss import read_gpt_oss
+from hnlpu.model.checkpoint._gpt_oss import gpt_oss_network, read_gpt_oss
 from hnlpu.model.checkpoint._model import Model
 from hnlpu.model.checkpoint._shapes import kept_parameters, shape_of
 from hnlpu.model.checkpoint._sourced import SourcedMatrix, SourcedTensor, claim
@@ -47,6 +47,19 @@ def read_model(directory: Path, family: Family[Any] | None = None) -> Model:
         return read_gpt_oss(directory)
     facts, network = describe_model(directory, values, family)
     return read_network_model(directory, facts, network)
+
+
+def read_network(directory: Path) -> Network:
+    """The network of a checkpoint folder, by its config alone.
+
+    Raises CheckpointNotFound, UnsupportedArchitecture, InvalidConfig, MalformedNetwork.
+    """
+    values = read_settings(directory / "config.json")
+    if values is None:
+        raise CheckpointNotFound(f"{directory}: no config.json; give the folder of a checkpoint")
+    if values.get("model_type") in SUPPORTED:
+        return gpt_oss_network(read_architecture(directory))
+    return describe_model(directory, values)[1]
 
 
 def describe_model(

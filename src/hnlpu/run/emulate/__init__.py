@@ -10,6 +10,14 @@ from hnlpu.run.emulate._chip_weights import ChipWeights
 from hnlpu.run.emulate._constants import FloatConstants
 from hnlpu.run.emulate._experts import mixture_of_experts
 from hnlpu.run.emulate._fused import FUSED
+from hnlpu.run.emulate._generation import (
+    GENERATION,
+    TOKENIZER,
+    Defaults,
+    read_defaults,
+    read_json,
+    token_name,
+)
 from hnlpu.run.emulate._interpreted import InterpretedModel, StatesCache
 from hnlpu.run.emulate._interpreter import Interpreter
 from hnlpu.run.emulate._language_model import (
@@ -40,6 +48,7 @@ from hnlpu.run.emulate._sampling import (
     sample,
     softmax_weights,
 )
+from hnlpu.run.emulate._spelling import Step
 from hnlpu.run.emulate._states import States
 from hnlpu.run.emulate._threads import one_blas_thread
 from hnlpu.run.emulate._tokenizer import Tokenizer
@@ -48,6 +57,8 @@ from hnlpu.run.emulate._weights import Activations, FloatWeights, HardwiredWeigh
 
 __all__ = [
     "FUSED",
+    "GENERATION",
+    "TOKENIZER",
     "Activations",
     "ChipCache",
     "ChipConstants",
@@ -55,6 +66,7 @@ __all__ = [
     "ChipTransformer",
     "ChipWeights",
     "CompiledLayers",
+    "Defaults",
     "FloatConstants",
     "FloatWeights",
     "HardwiredConstants",
@@ -70,6 +82,7 @@ __all__ = [
     "Score",
     "States",
     "StatesCache",
+    "Step",
     "Token",
     "Tokenizer",
     "Transformer",
@@ -89,9 +102,12 @@ __all__ = [
     "project",
     "quantize_activations",
     "ranked",
+    "read_defaults",
+    "read_json",
     "sample",
     "score_windows",
     "softmax_weights",
+    "token_name",
     "vector_unit",
     "ways_to_sum",
 ]

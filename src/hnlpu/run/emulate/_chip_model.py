@@ -12,15 +12,39 @@ import numpy.typing as npt
 from hnlpu.arithmetic.fixed_point import FRACTION, Random, chip_sample, inverse_temperature
 from hnlpu.run.emulate._chip_constants import ChipConstants
 from hnlpu.run.emulate._chip_network import chip_interpreter
-from hnlpu.run.emulate._interpreted import StatesCache, expect_language_model, split_off_logits
+from hnlpu.run.emulate._interpreted import expect_language_model, split_off_logits
 from hnlpu.run.emulate._network import Network, Sampler, Tokens
 from hnlpu.run.emulate._sampling import log_softmax
+from hnlpu.run.emulate._states import States
 from hnlpu.silicon.hardwire import Build
 
 Int64 = npt.NDArray[np.int64]
 
 
-class ChipModel(Network[StatesCache, np.int64]):
+class ChipStates:
+    """The states of one sequence: a value, so that to keep one is to be able to go back to it."""
+
+    def __init__(self, states: States):
+        self.states = states
+
+    @property
+    def length(self) -> int:
+        """Positions that were taken in."""
+        return self.states.position
+
+    def reserve(self, positions: int) -> None:
+        """States grow by themselves."""
+
+    def save(self) -> States:
+        """What `restore` goes back to."""
+        return self.states
+
+    def restore(self, states: States) -> None:
+        """Go on from what was saved, of this sequence or of another."""
+        self.states = states
+
+
+class ChipModel(Network[ChipStates, np.int64]):
     """The model of a build in `chip` numerics; hidden states and logits are values (2^-16).
 
     Raises what `chip_interpreter` does, and InvalidInput for a network that makes no logits.
@@ -34,9 +58,9 @@ class ChipModel(Network[StatesCache, np.int64]):
         self._matrix = parts.matrix
         self.interpreter = chip_interpreter(parts.body, self.constants, build.directory)
 
-    def new_cache(self) -> StatesCache:
+    def new_cache(self) -> ChipStates:
         """The states of an empty sequence."""
-        return StatesCache(self.interpreter.start())
+        return ChipStates(self.interpreter.start())
 
     def logits(self, hidden: Int64) -> Int64:
         """Logits [n, vocabulary] of hidden states [n, hidden]."""
@@ -53,6 +77,6 @@ class ChipModel(Network[StatesCache, np.int64]):
         inverse, random = inverse_temperature(temperature), Random(seed)
         return lambda logits: chip_sample(logits, inverse, random)
 
-    def _chunk(self, tokens: Tokens, cache: StatesCache) -> Int64:
+    def _chunk(self, tokens: Tokens, cache: ChipStates) -> Int64:
         (hidden,), cache.states = self.interpreter.run(list(tokens), cache.states)
         return np.asarray(hidden, np.int64)

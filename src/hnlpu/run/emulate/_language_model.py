@@ -17,6 +17,7 @@ from hnlpu.model.checkpoint import Architecture, read_model
 from hnlpu.model.families import Family
 from hnlpu.run.emulate._chip_model import ChipModel
 from hnlpu.run.emulate._chip_transformer import ChipTransformer
+from hnlpu.run.emulate._generation import end_tokens
 from hnlpu.run.emulate._interpreted import InterpretedModel
 from hnlpu.run.emulate._network import Network, Sampler
 from hnlpu.run.emulate._network_constants import HardwiredConstants, ModelConstants
@@ -80,10 +81,30 @@ class LanguageModel:
     Wherever it takes text it also takes token ids; only text needs a tokenizer.
     """
 
-    def __init__(self, transformer: Network[Any, Any], tokenizer: Tokenizer, directory: Path):
+    def __init__(
+        self,
+        transformer: Network[Any, Any],
+        tokenizer: Tokenizer,
+        directory: Path,
+        *,
+        ends: tuple[int, ...] | None = None,
+    ):
         self.transformer = transformer
         self.tokenizer = tokenizer
         self.directory = directory
+        self._ends = ends
+
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """Tokens that end an answer: those of config.json, generation_config.json and the tokenizer.
+
+        The chip knows those of config.json alone.  Raises InvalidInput for a damaged file.
+        """
+        if self._ends is None:
+            own = self.transformer.architecture.eos_token_ids
+            found = end_tokens(self.directory, self.tokenizer)
+            self._ends = (*own, *(e for e in found if e not in own and e < self.vocab_size))
+        return self._ends
 
     @property
     def vocab_size(self) -> int:
@@ -127,7 +148,7 @@ class LanguageModel:
         sampler = self.transformer.sampler(temperature, seed)
         new = self._generate(ids, max_tokens, sampler, ignore_end)
         if self.tokenizer.usable:
-            return (Token(token, text) for token, text in self.tokenizer.stream(new))
+            return (Token(token, text) for token, text in self.tokenizer.stream(new, ids.tolist()))
         return (Token(token, "") for token in new)
 
     def _generate(
@@ -137,7 +158,7 @@ class LanguageModel:
         sampler: Sampler,
         ignore_end: bool,
     ) -> Iterator[int]:
-        ends = () if ignore_end else self.transformer.architecture.eos_token_ids
+        ends = () if ignore_end else self.end_tokens
         cache = self.transformer.new_cache()
         for _ in range(max_tokens):
             with one_blas_thread():
@@ -264,7 +285,9 @@ def hardwired(
     else:
         constants = HardwiredConstants(build, float_activations)
         transformer = InterpretedModel(build.network, build.facts, constants, build.directory)
-    return LanguageModel(transformer, Tokenizer(build.directory), build.directory)
+    tokenizer = Tokenizer(build.directory)
+    ends = transformer.architecture.eos_token_ids if numerics == "chip" else None
+    return LanguageModel(transformer, tokenizer, build.directory, ends=ends)
 
 
 def chip_tokens(

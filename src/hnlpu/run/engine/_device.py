@@ -22,8 +22,10 @@ import numpy.typing as npt
 from hnlpu.errors import DamagedBuild, InvalidInput, NotFinite, ToolMissing
 from hnlpu.model.checkpoint import FINAL_NORM, UNEMBEDDING, layer_prefix
 from hnlpu.run.emulate import HardwiredWeights, Transformer
-from hnlpu.run.engine._forward import AdapterRows, Rows, Turns
-from hnlpu.run.engine._pages import PAGE, PagePool
+from hnlpu.run.engine._batch import AdapterRows, Rows
+from hnlpu.run.engine._forward import Turns
+from hnlpu.run.engine._layout import PAGE
+from hnlpu.run.engine._memory import Memory
 from hnlpu.run.kernels import NOT_FINITE, Numbers
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ def _overflow_is_no_news() -> AbstractContextManager[None]:
 
 
 class DeviceTransformer:
-    """A hardwired transformer on `device` with `pages` pages of keys and values there.
+    """A hardwired transformer on `device` with `pages` pages of keys and values there: a `Batched`.
 
     Raises InvalidInput for a model in float32, DamagedBuild.
     """
@@ -102,10 +104,10 @@ class DeviceTransformer:
         )
         self._steps = Steps(self._model, cache, pages)
 
-    def forward(self, rows: Rows, pool: PagePool, wanted: Int64) -> tuple[Float32, Int64]:
+    def forward(self, rows: Rows, memory: Memory, wanted: Int64) -> tuple[Float32, Int64]:
         """Normalised hidden states of the rows `wanted`, and the experts that fired for all.
 
-        As `BatchedTransformer.forward`; `pool` says which pages are whose, their
+        As `BatchedTransformer.forward`; `memory` says which pages are whose, their
         contents lie on the device.  Raises NotFinite.
         """
         import torch

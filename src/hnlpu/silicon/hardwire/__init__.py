@@ -19,7 +19,7 @@ from hnlpu.silicon.hardwire._matrix import (
     HardwiredMatrix,
     row_facts,
 )
-from hnlpu.silicon.hardwire._open import Build, Stack, open_build
+from hnlpu.silicon.hardwire._open import Build, Stack, network_of_build, open_build
 from hnlpu.silicon.hardwire._staging import file_sha256
 from hnlpu.silicon.hardwire._tally import Tally
 from hnlpu.silicon.hardwire._tile import TileReader
@@ -44,6 +44,7 @@ __all__ = [
     "file_sha256",
     "machine",
     "member_word",
+    "network_of_build",
     "open_build",
     "peak_memory_mb",
     "read_log",

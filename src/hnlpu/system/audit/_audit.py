@@ -15,7 +15,7 @@ from hnlpu.system.audit._package import package_claims
 from hnlpu.system.audit._power import power_claims
 from hnlpu.system.audit._silicon import silicon_claims
 from hnlpu.system.audit._throughput import bound, throughput_claims
-from hnlpu.system.catalog import ModelShape, System
+from hnlpu.system.catalog import Model, System
 from hnlpu.system.machine import kv_state, token_demand
 
 
@@ -63,7 +63,7 @@ class Audit:
 
 
 def audit(
-    system: System, model: ModelShape, context: int = 2048, rate: float | None = None,
+    system: System, model: Model, context: int = 2048, rate: float | None = None,
     sliding: bool = False, bits: float | None = None, digits: float = 1.0,
 ) -> Audit:  # fmt: skip
     """Audit a hardwired `system` with `model` on it at `context` cached positions.

@@ -8,7 +8,7 @@ from hnlpu.errors import InvalidInput
 from hnlpu.quantities import Quantity
 from hnlpu.silicon.technology import Technology, load_technology
 from hnlpu.system.audit._limits import Limits, load_limits
-from hnlpu.system.catalog import Machine, ModelShape, Prices, Published, System
+from hnlpu.system.catalog import Machine, Model, Prices, Published, System
 from hnlpu.system.machine import (
     Specification,
     TokenWork,
@@ -32,7 +32,7 @@ class Case:
     """
 
     system: System
-    model: ModelShape
+    model: Model
     technology: Technology
     machine: Machine
     prices: Prices
@@ -66,11 +66,6 @@ class Case:
         """Whether limits of 5 nm memories and links apply, by density of logic."""
         return self.technology.silicon.density.value > LEAST_DENSITY
 
-    @property
-    def has_windows(self) -> bool:
-        """Whether the model has layers that see only a window."""
-        return any(self.model.window(layer) for layer in range(self.model.layers))
-
     def windowed(self) -> TokenWork:
         """The work of a token where layers use their windows."""
         return token_work(self.model, self.spec.rows, self.spec.columns, sliding=True)
@@ -83,7 +78,7 @@ class Case:
 
 
 def make_case(
-    system: System, model: ModelShape, context: int, rate: float | None = None,
+    system: System, model: Model, context: int, rate: float | None = None,
     sliding: bool = False, bits: float | None = None,
 ) -> Case:  # fmt: skip
     """A case; `rate` stands for the published one.

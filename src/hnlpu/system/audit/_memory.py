@@ -61,7 +61,7 @@ def _capacity(case: Case) -> Iterator[Claim]:
             "" if taken / 1e9 <= buffers else
             f"{buffers / taken * 1e9:.0%} of them stay on the chips, the rest streams from HBM",
         )  # fmt: skip
-    if not case.sliding and case.has_windows:
+    if not case.sliding and case.model.has_windows:
         taken, _ = _state(case, case.context, work=case.windowed())
         yield need(
             "memory", f"{case.spec.kv_bits}-bit keys and values in the buffers, windows used",

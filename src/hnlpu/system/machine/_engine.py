@@ -8,6 +8,9 @@ A token does one thing at a time, so the next event of the machine is the smalle
 slot.  A winner tree over the slots finds it: leaves are `time << bits | slot`, every inner node the
 smaller of its two children, the root the next event.  Ties go to the lower slot.
 
+A serial region holds one token of a sequence.  The tokens of a prompt are linked, each to the one
+ahead: a token waits before a region until the one ahead has left it, which then wakes it.
+
 Memory is that of the slots, the requests and the resources, however many tokens pass.
 """
 
@@ -21,8 +24,10 @@ from hnlpu._njit import njit
 from hnlpu.system.machine._engine_state import (
     ACTIVE,
     AGAIN,
+    AHEAD,
     ATTENTION_TIME,
     BEGAN,
+    BEHIND,
     END,
     FILLING,
     FINISHED,
@@ -31,6 +36,7 @@ from hnlpu.system.machine._engine_state import (
     HEAD,
     HISTOGRAM,
     IDLE,
+    LAST,
     LATENCY_COUNT,
     LATENCY_SUM,
     M_OUTPUTS,
@@ -38,6 +44,7 @@ from hnlpu.system.machine._engine_state import (
     MEASURING,
     NEVER,
     OUTPUTS,
+    PARKED,
     PC,
     PEAK_ACTIVE,
     PEAK_KV,
@@ -65,7 +72,10 @@ from hnlpu.system.machine._program import (
     ATTENTION,
     BUFFER,
     CHAINED,
+    ENTER,
+    EXPERTS,
     HBM,
+    HELD,
     KIND,
     LATENCY,
     OCCUPANCY,
@@ -160,6 +170,9 @@ def _let_in(now: Int, asked: Asked, limits: Limits, counted: Tally, state: State
     need = _bytes(_positions(asked, head), limits)
     if whole[ACTIVE] > 0 and real[RESERVED] + need > limits.kv_limit:
         return False
+    if whole[ACTIVE] > 0 and (whole[ACTIVE] + 1) * limits.held_bytes > limits.buffers:
+        return False
+    whole[ACTIVE] += 1
     real[RESERVED] += need
     cached = asked.start[head] + 1 - asked.growth  # constant contexts count the new one
     real[FULL] += cached * limits.full_bytes
@@ -167,7 +180,7 @@ def _let_in(now: Int, asked: Asked, limits: Limits, counted: Tally, state: State
     _spill(limits, state)
     whole[FILLING] = head
     whole[HEAD] += 1
-    whole[ACTIVE] += 1
+    whole[LAST] = -1
     counted.counters[PEAK_ACTIVE] = max(counted.counters[PEAK_ACTIVE], whole[ACTIVE])
     return True
 
@@ -178,6 +191,11 @@ def _fill(does: Operations, asked: Asked, slots: Slots, state: State) -> Int:
     whole, request = state.whole, state.whole[FILLING]
     whole[IDLE] -= 1
     slot: Int = slots.idle[whole[IDLE]]
+    ahead = whole[LAST]
+    if ahead >= 0:
+        slots.token[ahead, BEHIND] = slot
+    slots.token[slot, AHEAD] = ahead
+    whole[LAST] = slot
     slots.token[slot, REQUEST] = request
     slots.token[slot, POSITION] = asked.start[request] + state.issued[request] * asked.growth
     state.issued[request] += 1
@@ -230,15 +248,27 @@ def _serve(
                     table[pc], positional[pc], token[slot, POSITION] + 1, rows, spilled, hbm_latency,
                     ready, free, busy, waited, served, counters,
                 )  # fmt: skip
-            else:
+            elif what == EXPERTS:
                 route = _route(token[slot, BEGAN], slot, table[pc, RESOURCE], len(routes))
                 ready = _pass_experts(
                     table[pc], routes[route], ready, bank_free, busy, waited, served
                 )
+            elif what == HELD:
+                ready = _use_held(
+                    table[pc], positional[pc], ready, free, busy, waited, served, counters
+                )
+            elif what == ENTER:
+                ahead = token[slot, AHEAD]
+                if ahead >= 0 and token[ahead, PC] <= table[pc, WINDOW]:
+                    token[slot, PARKED] = now
+                    break
+            else:
+                _wake(now, pc, token[slot, BEHIND], bits, table, token, tree, waited, len(free) - 1)
             more = table[pc, CHAINED] == 1 and pc + 1 < end
             pc += 1
         token[slot, PC] = pc
-        _set(tree, slot, (ready << bits) | slot)
+        parked = token[slot, PARKED] >= 0
+        _set(tree, slot, NEVER if parked else (ready << bits) | slot)
 
 
 @_compiled
@@ -284,6 +314,37 @@ def _attend(
 
 
 @_compiled
+def _use_held(
+    row: Integers, positional: Floats, ready: Int, free: Integers, busy: Integers,
+    waited: Integers, served: Integers, counters: Integers,
+) -> Int:  # fmt: skip
+    """An operation of the vector unit and the states that it reads and writes, at once; its end."""
+    computed = _hold(row[RESOURCE], ready, row[OCCUPANCY], free, busy, waited) + row[LATENCY]
+    used = int(positional[2] + 0.5)
+    from_buffer = max(ready, free[BUFFER])
+    free[BUFFER] = from_buffer + used
+    busy[BUFFER] += used
+    done: Int = max(computed, from_buffer + used)
+    served[row[PART]] += row[LATENCY]
+    counters[STALL] += done - computed
+    return done
+
+
+@_compiled
+def _wake(
+    now: Int, leave: Int, behind: Int, bits: int, table: Integers, token: Integers, tree: Integers,
+    waited: Integers, serial: int,
+) -> None:  # fmt: skip
+    """Let the token behind into the region that ends with the row `leave`, if it waits for that."""
+    if behind < 0 or token[behind, PARKED] < 0 or table[token[behind, PC], WINDOW] != leave:
+        return
+    waited[serial] += now - token[behind, PARKED]
+    token[behind, PARKED] = -1
+    token[behind, PC] += 1
+    _set(tree, behind, (now << bits) | behind)
+
+
+@_compiled
 def _route(began: Int, slot: Int, bank: Int, routes: int) -> Int:
     """The route that a token takes in a layer: by chance, but the same for up and for down."""
     mixed = began ^ (slot * 40503) ^ (bank // 2 * 9973)
@@ -318,6 +379,7 @@ def _end_token(
     counters, record, whole = counted.counters, counted.record, state.whole
     request, position = slots.token[slot, REQUEST], slots.token[slot, POSITION]
     _set(slots.tree, slot, NEVER)
+    _unlink(slot, slots, state)
     counters[END] = now
     counters[PROCESSED] += 1
     if whole[RECORDED] < len(record):
@@ -345,13 +407,28 @@ def _end_token(
 
 
 @_compiled
+def _unlink(slot: Int, slots: Slots, state: State) -> None:
+    """Take a token that has ended out of its prompt's order."""
+    token = slots.token
+    ahead, behind = token[slot, AHEAD], token[slot, BEHIND]
+    if ahead >= 0:
+        token[ahead, BEHIND] = -1
+    if behind >= 0:
+        token[behind, AHEAD] = -1
+    token[slot, AHEAD] = token[slot, BEHIND] = -1
+    if state.whole[LAST] == slot:
+        state.whole[LAST] = -1
+
+
+@_compiled
 def _grow(position: Int, limits: Limits, counted: Tally, state: State) -> None:
     """Keep the keys and values of one more position."""
     real = state.real
     real[FULL] += limits.full_bytes
     if position < limits.window_size:
         real[WINDOWED] += limits.window_bytes
-    kept = int(real[FULL] + real[WINDOWED])
+    held = state.whole[ACTIVE] * limits.held_bytes
+    kept = int(real[FULL] + real[WINDOWED] + held)
     counted.counters[PEAK_KV] = max(counted.counters[PEAK_KV], kept)
     _spill(limits, state)
 
@@ -411,13 +488,14 @@ def _positions(asked: Asked, request: Int) -> Int:
 def _bytes(positions: Int, limits: Limits) -> float:
     """Bytes of a sequence of `positions`."""
     windowed = min(positions, limits.window_size)
-    return positions * limits.full_bytes + windowed * limits.window_bytes
+    return positions * limits.full_bytes + windowed * limits.window_bytes + limits.held_bytes
 
 
 @_compiled
 def _spill(limits: Limits, state: State) -> None:
     """Set the shares of full and of windowed layers beyond the buffers: `_kv.spilled_shares`."""
-    real, buffers = state.real, limits.buffers
+    real = state.real
+    buffers = max(0.0, limits.buffers - state.whole[ACTIVE] * limits.held_bytes)
     full, windowed = real[FULL], real[WINDOWED]
     room = max(0.0, buffers - windowed)
     real[SPILLED_FULL] = 1 - room / full if full > room else 0.0

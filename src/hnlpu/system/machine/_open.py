@@ -14,21 +14,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hnlpu.errors import DoesNotFit, InvalidInput
-from hnlpu.model.checkpoint import Architecture, matrix_shapes, read_architecture
+from hnlpu.model.checkpoint import shapes_of
 from hnlpu.silicon.hardwire import MANIFEST, read_manifest
 from hnlpu.silicon.place import chip_grid
 from hnlpu.system.catalog import (
     DIGIT_BITS,
-    ModelShape,
+    Model,
+    NetworkShape,
     System,
     load_model,
     load_system,
-    model_of_architecture,
+    shape_of_folder,
 )
 from hnlpu.system.machine._published import bit_serial_cycles, specification
 from hnlpu.system.machine._specification import Specification
 
-MACHINE = "the model of a machine (simulate)"
 OWN_SYSTEM = "hnlpu-asplos26"
 CONFIG = "config.json"
 KV_BITS = (4, 8, 16)
@@ -40,7 +40,7 @@ class Target:
 
     name: str
     specification: Specification
-    model: ModelShape
+    model: Model
     system: System
     windows: bool
 
@@ -118,40 +118,40 @@ def _open_build(folder: Path, kv_bits: int | None, grid: tuple[int, int] | None)
             f"--grid {grid[0]}x{grid[1]}: {folder} is placed on {placement.grid[0]} x "
             f"{placement.grid[1]} chips; build it again with --chips {grid[0] * grid[1]}"
         )
-    shape = model_of_architecture(manifest.gpt_oss(folder, MACHINE), folder.resolve().name)
     return _own_machine(
-        folder, shape, placement.grid, placement.bank, manifest.policy.activation_bits, kv_bits
+        folder,
+        shape_of_folder(folder),
+        placement.grid,
+        placement.bank,
+        manifest.policy.activation_bits,
+        kv_bits,
     )
 
 
 def _open_checkpoint(folder: Path, kv_bits: int | None, grid: tuple[int, int] | None) -> Target:
     """A checkpoint as `hnlpu build` would place it by bits alone: one digit a weight, or two."""
-    architecture = read_architecture(folder, MACHINE)
-    shape = model_of_architecture(architecture, folder.resolve().name)
+    shape = shape_of_folder(folder)
     system = load_system(OWN_SYSTEM)
     assert system.machine
-    digits = sum(
-        count * (1 if shape.formats[group].bits.value <= DIGIT_BITS else 2)
-        for group, count in shape.weights().items()
-    )
+    digits = sum(count * (1 if bits <= DIGIT_BITS else 2) for count, bits in shape.stored())
     bits = digits * DIGIT_BITS
     if grid is None:
         chips = system.chips_for(bits)
-        grid = next(g for g in _grids(architecture, chips))
+        grid = next(g for g in _grids(shape, chips))
     _check_capacity(system, shape.name, bits, grid[0] * grid[1])
     return _own_machine(folder, shape, grid, 0, system.machine.activation_bits, kv_bits)
 
 
-def _grids(architecture: Architecture, chips: int) -> Iterator[tuple[int, int]]:
+def _grids(shape: NetworkShape, chips: int) -> Iterator[tuple[int, int]]:
     """Grids of `chips` chips or more, the fewest first, that the model can be cut over."""
     for more in range(chips, 2 * chips + 8):
         with contextlib.suppress(DoesNotFit):
-            yield chip_grid(matrix_shapes(architecture), more)
+            yield chip_grid(shapes_of(shape.network), more)
     raise DoesNotFit(f"no grid of {chips} to {2 * chips + 7} chips can share this model's heads")
 
 
 def _own_machine(
-    folder: Path, shape: ModelShape, grid: tuple[int, int], bank: int, activation_bits: int,
+    folder: Path, shape: NetworkShape, grid: tuple[int, int], bank: int, activation_bits: int,
     kv_bits: int | None,
 ) -> Target:  # fmt: skip
     """Chips with the links, memories and vector units of `OWN_SYSTEM`, and arrays of our own."""
