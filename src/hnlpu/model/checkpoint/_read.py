@@ -66,7 +66,7 @@ def _without_config(directory: Path) -> str:
     if (directory / "adapter_config.json").is_file():
         return (
             "is a LoRA adapter, not a checkpoint; merge it into its base (PEFT: merge_and_unload) "
-            "or give it to hnlpu serve --adapter"
+            "or serve it beside its base as an adapter"
         )
     return "no config.json; give the folder of a checkpoint"
 
