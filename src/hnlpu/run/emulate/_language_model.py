@@ -297,7 +297,7 @@ def hardwired(
 ) -> LanguageModel:
     """The language model that a build hardwires.
 
-    gpt-oss has code of its own; networks of other families are interpreted.  Raises InvalidInput for
+    Both run on tapes in C where these can be had (docs/performance.md).  Raises InvalidInput for
     numerics that do not exist or do not go with float activations, UnsupportedArchitecture for a step
     that chip numerics do not define, and NotFinite for a parameter that they cannot express.
     """

@@ -29,7 +29,7 @@ class Adapted:
         self._adapter = None if adapter is None else NAME
         architecture = model.transformer.architecture
         if isinstance(architecture, ModelFacts):
-            raise refusal(model.directory, architecture.family, "--device and --adapter")
+            raise refusal(model.directory, architecture.family, "`device` and `adapter`")
         found = {} if adapter is None else {NAME: read_adapter(adapter, architecture)}
         self._engine = Engine(model, Limits(sequences=8), found, device)
 

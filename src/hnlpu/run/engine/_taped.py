@@ -39,12 +39,13 @@ class BatchedTape:
         And the experts that fired, [layers with experts, rows, active], where `rows.trace` asks.
         Raises NotFinite.
         """
-        for whole in memory.whole.values():
-            whole[rows.targets] = whole[rows.sources]
         trace = rows.trace and bool(self._experts.choices)
         taped = self._with_choices() if trace else self._taped
-        slots = rows.targets if memory.has_slots else np.zeros(len(rows.tables), np.int64)
-        arrays = tape.Memory({**memory.pages, **memory.whole}, rows.tables, slots)
+        memory.copy(rows.sources, rows.targets, taped.tape.scanned)
+        slots, sources = rows.targets, rows.sources
+        if not memory.has_slots:
+            slots = sources = np.zeros(len(rows.tables), np.int64)
+        states = {**memory.pages, **memory.whole}
         hidden: Float32 | None = None
         fired = np.empty(
             (len(self._experts.choices) if trace else 0, len(rows.tokens), self._experts.active),
@@ -54,8 +55,9 @@ class BatchedTape:
             made, *chosen = taped.run(
                 {x.name: rows.tokens[part] for x in taped.network.inputs if x.carries == "token"},
                 tape.Rows(rows.sequences[part], rows.positions[part]),
-                arrays,
+                tape.Memory(states, rows.tables, slots, sources),
             )
+            sources = slots  # from now on they are there
             if hidden is None:
                 hidden = np.empty((len(rows.tokens), made.shape[1]), np.float32)
             hidden[part] = made
@@ -110,6 +112,5 @@ def _parts(rows: Rows) -> Iterator[Int64]:
 def _copy(rows: Rows, part: Int64, memory: Memory) -> None:
     """Take the snapshots that are due after the rows `part`."""
     due = rows.snapshots[np.isin(rows.snapshots[:, 0], part)]
-    targets = rows.targets[rows.sequences[due[:, 0]]]
-    for whole in memory.whole.values():
-        whole[due[:, 1]] = whole[targets]
+    if len(due):
+        memory.copy(rows.targets[rows.sequences[due[:, 0]]], due[:, 1])
