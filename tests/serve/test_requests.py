@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import requests
@@ -146,6 +147,17 @@ def test_json_must_be_sent_as_such(server, kind):
     )
     assert response.status_code == 415
     assert "application/json" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("depth", [100, 400, 900])
+def test_deep_nesting_is_served_or_refused(server, depth):
+    deep: Any = "a"
+    for _ in range(depth):
+        deep = {"a": deep}
+    message = {"role": "user", "content": "a", "extra": deep}
+    for change in ({"messages": [message]}, {"chat_template_kwargs": deep}, {"documents": [deep]}):
+        response = server.post("/v1/chat/completions", CHAT | change)
+        assert response.status_code in (200, 400), response.text
 
 
 def test_embeddings_of_fewer_dimensions(server):

@@ -25,8 +25,11 @@ async def turn_of(context: Context, body: ChatRequest) -> Turn:
     calls = calls_of(body.tools, body.tool_choice, body.parallel_tool_calls)
     if body.tools and body.tool_choice != "none":
         context.dialect.check_tools()
-    messages = [_for_template(message) for message in body.messages]
-    _refuse_special(context, (messages, body.tools, body.documents))
+    try:
+        messages = [_for_template(message) for message in body.messages]
+        _refuse_special(context, (messages, body.tools, body.documents))
+    except (RecursionError, ValueError):  # pydantic raises the latter where it goes too deep
+        raise InvalidInput("messages: nested too deeply") from None
     values = dict(body.chat_template_kwargs or {})
     text = context.template.render(
         messages,

@@ -60,7 +60,9 @@ def test_a_constraint_that_fails(engine, where, error):
     first, failed, last = engine.run([GOOD, bad, GOOD])
     assert first == last == alone
     assert failed.reason == "error"
-    assert isinstance(failed.error, InvalidInput if isinstance(error, InvalidInput) else EngineFault)
+    assert isinstance(
+        failed.error, InvalidInput if isinstance(error, InvalidInput) else EngineFault
+    )
 
 
 def test_a_reader_that_fails(engine):
