@@ -46,7 +46,7 @@ def address_of(array: npt.NDArray[Any]) -> int:
     A token of a small model takes a hundred microseconds, and a call a dozen addresses.
     """
     if array.size and array.flags.writeable:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
     return array.ctypes.data
 
 
