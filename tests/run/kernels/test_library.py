@@ -5,7 +5,7 @@ import pytest
 
 from hnlpu.run import kernels
 from hnlpu.run.emulate import _layers, _projection, open_language_model, ways_to_sum
-from hnlpu.run.kernels import _compile, _library
+from hnlpu.run.kernels import _compile, _library, address_of
 
 
 @pytest.fixture
@@ -78,3 +78,11 @@ def test_without_the_library_numba_gives_the_same_bits(tiny_build, monkeypatch):
     assert model.compiled is None
     plain = model.forward(tokens, model.new_cache())
     assert np.array_equal(quick.view(np.int32), plain.view(np.int32))
+
+
+def test_an_address_is_that_of_numpy():
+    whole = np.arange(12.0)
+    fixed = whole.copy()
+    fixed.flags.writeable = False
+    for array in (whole, whole[3:], fixed, np.empty((0, 4)), whole.reshape(3, 4)):
+        assert address_of(array) == array.ctypes.data

@@ -26,7 +26,7 @@ from hnlpu.run.emulate._early import early_steps
 from hnlpu.run.emulate._experts import mixture_of_experts
 from hnlpu.run.emulate._unit import Number, VectorUnit
 from hnlpu.run.emulate._weights import HardwiredWeights, Weights
-from hnlpu.run.kernels import Library, NotForKernels, Pages, load
+from hnlpu.run.kernels import Library, NotForKernels, Pages, address_of, load
 from hnlpu.run.kernels.tape import Known, Tape, lower
 
 Float32 = npt.NDArray[np.float32]
@@ -98,7 +98,7 @@ class CompiledLayers:
         NotFinite, DamagedBuild.
         """
         chosen = np.empty((len(pages.keys), len(x), self._active), np.int64)
-        at, step = chosen.ctypes.data, chosen.strides[0]
+        at, step = address_of(chosen), chosen.strides[0]
         places = list(range(at, at + step * len(chosen), step))
         self._run(self._tape, (x, cos, sin), pages, sequences, positions, places, instructions)
         return chosen
@@ -117,8 +117,8 @@ class CompiledLayers:
         arrays = (*given, pages.keys, pages.values, pages.tables, sequences, positions)
         assert all(array.flags.c_contiguous for array in arrays)
         assert len(sequences) == len(positions) == len(given[0])
-        at = [array.ctypes.data for array in given]
-        keys, values = pages.keys.ctypes.data, pages.values.ctypes.data
+        at = [address_of(array) for array in given]
+        keys, values = address_of(pages.keys), address_of(pages.values)
         step = pages.keys.strides[0]
         try:
             tape.call(

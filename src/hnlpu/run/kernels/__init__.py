@@ -7,6 +7,7 @@ from hnlpu.run.kernels._library import (
     Library,
     NotForKernels,
     Product,
+    address_of,
     describe,
     load,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "Numbers",
     "Pages",
     "Product",
+    "address_of",
     "attend_paged",
     "describe",
     "instruction_sets",

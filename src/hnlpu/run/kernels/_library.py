@@ -40,6 +40,16 @@ _ARGUMENTS = {
 }
 
 
+def address_of(array: npt.NDArray[Any]) -> int:
+    """Address of a contiguous array's first number: `ctypes.data` in a quarter of its time.
+
+    A token of a small model takes a hundred microseconds, and a call a dozen addresses.
+    """
+    if array.size and array.flags.writeable:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
+    return array.ctypes.data
+
+
 class NotForKernels(Exception):
     """Activations beyond 16 bits, or a spread beyond any build's: Numba must do it."""
 

@@ -26,6 +26,7 @@ enum Code {
     ROTATE,
     ATTEND,     /* attend.h, after its keys and values are stored */
     EXPERTS,    /* experts.h */
+    MEMBERS,    /* members.h */
     POINTWISE,  /* pointwise.h */
     REDUCE,     /* reduce.h */
     LARGEST,

@@ -27,14 +27,15 @@ class Code(IntEnum):
     ROTATE = 3
     ATTEND = 4
     EXPERTS = 5
-    POINTWISE = 6
-    REDUCE = 7
-    LARGEST = 8
-    READ = 9
-    WRITE = 10
-    KEEP = 11
-    CONVOLVE = 12
-    SCAN = 13
+    MEMBERS = 6
+    POINTWISE = 7
+    REDUCE = 8
+    LARGEST = 9
+    READ = 10
+    WRITE = 11
+    KEEP = 12
+    CONVOLVE = 13
+    SCAN = 14
 
 
 class Operation(IntEnum):

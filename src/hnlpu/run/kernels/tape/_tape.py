@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.run.kernels._library import Library
+from hnlpu.run.kernels._library import Library, address_of
 from hnlpu.run.kernels.tape._code import BatchWord, Code
 from hnlpu.run.kernels.tape._layout import Layout
 from hnlpu.run.kernels.tape._states import Held
@@ -108,22 +108,22 @@ class Tape:
         """`run` with the addresses of arrays: inputs, then outputs; and states."""
         batch, outside_words, state_words = BatchWord(), _words(outside), _words(states)
         batch.rows = batch.most = len(sequences)
-        batch.sequences, batch.positions = sequences.ctypes.data, positions.ctypes.data
-        batch.tables, batch.pages, batch.page_size = tables.ctypes.data, tables.shape[1], page
+        batch.sequences, batch.positions = address_of(sequences), address_of(positions)
+        batch.tables, batch.pages, batch.page_size = address_of(tables), tables.shape[1], page
         batch.states = ctypes.addressof(state_words)
         batch.outside = ctypes.addressof(outside_words)
         if slots is not None:
-            batch.slots = slots.ctypes.data
+            batch.slots = address_of(slots)
         if sources is not None:
-            batch.sources = sources.ctypes.data
+            batch.sources = address_of(sources)
         if turns is not None:
-            batch.turns, batch.turn_count = turns.starts.ctypes.data, len(turns.starts) - 1
+            batch.turns, batch.turn_count = address_of(turns.starts), len(turns.starts) - 1
             batch.most = int(np.diff(turns.starts).max())
             batch.order, batch.chains = (
-                turns.by_sequence.ctypes.data,
+                address_of(turns.by_sequence),
                 len(turns.sequence_starts) - 1,
             )
-            batch.starts = turns.sequence_starts.ctypes.data
+            batch.starts = address_of(turns.sequence_starts)
         self._library.run(
             "hnlpu_tape", self._words, self._count, self._layout.row_bytes,
             self._layout.turn_bytes, ctypes.addressof(batch), instructions,
@@ -138,7 +138,7 @@ class Tape:
 
 
 def _addresses(arrays: Sequence[Array]) -> list[int]:
-    return [array.ctypes.data for array in arrays]
+    return [address_of(array) for array in arrays]
 
 
 def _words(values: Sequence[int]) -> ctypes.Array[ctypes.c_int64]:
