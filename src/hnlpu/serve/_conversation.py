@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -73,10 +74,9 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
         raise InvalidInput("messages: each of tool_calls must have a function with a name")
     arguments = function.get("arguments")
     if isinstance(arguments, str):
-        try:
+        # what is no JSON the model wrote so, and the template shows it so
+        with contextlib.suppress(ValueError, RecursionError):
             arguments = json.loads(arguments) if arguments.strip() else {}
-        except (ValueError, RecursionError):
-            pass  # the model wrote it so; the template shows it so
     return call | {"function": function | {"arguments": arguments}}
 
 

@@ -36,13 +36,13 @@ def routes(context: Context) -> APIRouter:
             seconds = context.settings.timeout_seconds
             results = await while_client_waits(http, job.results(), seconds)
         check_finished(results)
-        found = [result.embedding for result in results if result.embedding is not None]
-        width = len(found[0])
-        if body.dimensions is not None and body.dimensions > width:
-            raise InvalidInput(f"dimensions: must be at most {width}, is {body.dimensions}")
         data = []
-        for index, embedding in enumerate(found):
-            vector = embedding[: body.dimensions]
+        for index, result in enumerate(results):
+            assert result.embedding is not None
+            width = len(result.embedding)
+            if body.dimensions is not None and body.dimensions > width:
+                raise InvalidInput(f"dimensions: must be at most {width}, is {body.dimensions}")
+            vector = result.embedding[: body.dimensions]
             if body.normalize:
                 vector = _to_length_one(vector)
             wire = _base64(vector) if body.encoding_format == "base64" else vector.tolist()
@@ -51,8 +51,8 @@ def routes(context: Context) -> APIRouter:
         del count["completion_tokens"]
         del count["prompt_tokens_details"]
         model = body.model or context.service.name
-        answer = {"object": "list", "data": data, "model": model, "usage": count}
-        return JSONResponse(answer, headers=warning_header(unknown_fields(body)))
+        found = {"object": "list", "data": data, "model": model, "usage": count}
+        return JSONResponse(found, headers=warning_header(unknown_fields(body)))
 
     return router
 

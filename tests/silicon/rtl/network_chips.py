@@ -108,3 +108,17 @@ def build_random(
 def small_shape(build: Build) -> ChipShape:
     """Few lanes, positions and sequences."""
     return chip_shape(build, sequences=SEQUENCES, context=CONTEXT, lanes=LANES)
+
+
+TINY: dict[str, dict[str, Any]] = {
+    "llama": {
+        "hidden_size": 12, "intermediate_size": 20, "num_attention_heads": 3,
+        "num_key_value_heads": 1, "head_dim": 4, "vocab_size": 20,
+    },
+    "qwen3": {
+        "hidden_size": 12, "intermediate_size": 20, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "head_dim": 4, "vocab_size": 20,
+    },
+    "gru": {"hidden_size": 12, "embedding_size": 10, "vocab_size": 20},
+}  # fmt: skip
+"""Changes of `CONFIGS` for chips that are compiled."""

@@ -43,6 +43,7 @@ from hnlpu.run.emulate._projection import (
 from hnlpu.run.emulate._sampling import (
     best_tokens,
     draw,
+    kept_weights,
     log_softmax,
     ranked,
     sample,
@@ -97,6 +98,7 @@ __all__ = [
     "float_model",
     "hardwired",
     "integer_sums",
+    "kept_weights",
     "log_softmax",
     "mixture_of_experts",
     "one_blas_thread",

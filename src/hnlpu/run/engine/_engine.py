@@ -98,7 +98,7 @@ class Engine:
         self.model = model
         if adapters and device != CPU:
             raise InvalidInput(
-                f"--device {device}: adapters run beside the wires on the CPU; leave one out"
+                f"`device` {device}: adapters run beside the wires on the CPU; leave one out"
             )
         layout = layout_of_model(model)
         longest = self._longest()

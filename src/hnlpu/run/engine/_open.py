@@ -74,7 +74,7 @@ def batched_of(model: LanguageModel, device: str, pages: int, adapters: bool) ->
     if isinstance(run, InterpretedModel):
         assert isinstance(run.architecture, ModelFacts)
         if device != CPU or adapters:
-            what = "adapters" if adapters else f"--device {device}"
+            what = "adapters" if adapters else f"`device` {device}"
             raise refusal(model.directory, run.architecture.family, what)
         if run.taped is not None and lies_alike(run.taped, layout_of(run.body)):
             return BatchedTape(run, run.taped)

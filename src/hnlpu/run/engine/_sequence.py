@@ -193,7 +193,13 @@ class Sequence:
             self._score_prompt(start, logits)
         if self.computed < len(self.tokens):
             return None
-        return self._next(logits[-1], experts)
+        try:
+            return self._next(logits[-1], experts)
+        except HnlpuError:
+            raise
+        except Exception as fault:  # a library's, with what this request sent: it alone ends
+            _log.exception("a token could not be taken or read")
+            raise EngineFault("internal error; the server's log has more") from fault
 
     def end(self, reason: Reason, error: HnlpuError | None = None) -> Update:
         """The last update of a request that ends for a reason of the engine's."""
@@ -226,7 +232,7 @@ class Sequence:
         prompt_scores = None if told else tuple(self._scores)
         if request.max_tokens == 0:
             return Update(self.ident, prompt_scores=prompt_scores, reason="length")
-        token = self._take(logits)
+        token = self._sampler.take(logits, self._ends if self._is_short else ())
         score = None
         if request.top_logprobs is not None:
             score = _score(logits, token, request.top_logprobs)
@@ -238,16 +244,6 @@ class Sequence:
             prompt_scores, reason=reason, stopped_by=stopped_by,
             reused=(self._reused or 0) if self._new == 1 else 0,
         )  # fmt: skip
-
-    def _take(self, logits: Float32) -> int:
-        """The next token.  Raises HnlpuError for this request alone, whatever went wrong."""
-        try:
-            return self._sampler.take(logits, self._ends if self._is_short else ())
-        except HnlpuError:
-            raise
-        except Exception as fault:  # a library's, with what this request sent
-            _log.exception("a token could not be taken")
-            raise EngineFault("internal error; the server's log has more") from fault
 
     @property
     def _is_short(self) -> bool:

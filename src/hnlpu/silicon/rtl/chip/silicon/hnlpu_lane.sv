@@ -3,8 +3,8 @@
 // Latency  combinational, but for `sums`, which takes a product a cycle
 // Numbers  a, operand, y: 32 bits, two's complement; sums: 64 bits, two's complement
 //
-// Every operand but a square's keeps its products below 2^61, so that 64 bits hold their sums; see
-// docs/vector-unit.md.
+// Products are at most 2^62.  Those that are added to others stay below 2^61, so that 64 bits hold
+// their sums; see docs/vector-unit.md.
 module hnlpu_lane
   import hnlpu_chip_pkg::*;
 #(
