@@ -93,6 +93,13 @@ def test_embeddings(client, offline, build) -> None:
         model=build.name, input=PROMPT, extra_body={"pooling": "last", "normalize": False}
     )
     assert np.array_equal(np.array(answer.data[0].embedding, np.float32), hidden[-1])
+    few = client.embeddings.create(
+        model=build.name, input=PROMPT, dimensions=3,
+        extra_body={"pooling": "last", "normalize": False},
+    )  # fmt: skip
+    assert np.array_equal(np.array(few.data[0].embedding, np.float32), hidden[-1, :3])
+    with pytest.raises(openai.BadRequestError, match=f"must be at most {hidden.shape[1]}, is 9999"):
+        client.embeddings.create(model=build.name, input=PROMPT, dimensions=9999)
 
 
 def test_company_changes_nothing(server, offline, build) -> None:
