@@ -80,6 +80,7 @@ def scalar_errors(random: np.random.Generator) -> Iterator[tuple[str, str, float
         np.abs(found / UNIT - 1 / (1 + np.exp(-z / ONE))).max(),
         "1",
     )
+    yield from curve_errors()
     angles = random.integers(0, 1 << 32, 2_000_000)
     table = fixed_point.sine_table(1.0)
     found = np.array([sine(int(angle), table) for angle in angles[:200_000]])
@@ -88,6 +89,36 @@ def scalar_errors(random: np.random.Generator) -> Iterator[tuple[str, str, float
     m = random.integers(1 << 30, 1 << 32, 1_000_000)
     found = _each(inverse_root, m)
     yield "inverse root", "10^6 numbers", np.abs(found * np.sqrt(m) / 2.0**39 - 1).max(), "relative"
+
+
+def curve_errors() -> Iterator[tuple[str, str, float, str]]:
+    """The same of the functions that networks other than gpt-oss need."""
+    x = np.arange(-(1 << 20), (1 << 20) + 1)
+    real = x / ONE
+    inputs = "all of -16 to 16"
+    exact = np.logaddexp(0, real)
+    bent = _each(fixed_point.softplus, x) / UNIT
+    yield "tanh", inputs, np.abs(_each(fixed_point.tanh, x) / UNIT - np.tanh(real)).max(), "1"
+    yield "softplus", inputs, np.abs(bent - exact).max(), "1"
+    small = (real >= -10) & (real <= -2)
+    yield "softplus", "-10 to -2", np.abs(bent / exact - 1)[small].max(), "relative"
+    exact = real * 0.5 * (1 + np.vectorize(math.erf)(real / math.sqrt(2)))
+    yield "gelu", inputs, np.abs(_each(fixed_point.gelu, x) / ONE - exact).max(), "2^-16"
+    exact = real * 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (real + 0.044715 * real**3)))
+    yield "gelu_tanh", inputs, np.abs(_each(fixed_point.gelu_tanh, x) / ONE - exact).max(), "2^-16"
+    u = np.arange(0, 20 * UNIT, 163)
+    found = _each(fixed_point.power, -u) / UNIT
+    yield "power", "2 million of -20 to 0", np.abs(found - np.exp(-u / UNIT)).max(), "1"
+    u = np.arange(UNIT >> 14, UNIT >> 4)  # what fades away in 16 to 16,384 positions
+    found = 1 - _each(fixed_point.power, -u) / UNIT
+    yield (
+        "1 - power", "all of -2^-4 to -2^-14", np.abs(found / -np.expm1(-u / UNIT) - 1).max(),
+        "relative",
+    )  # fmt: skip
+    x = np.arange(1, 1 << 22)
+    exact = 1 / np.sqrt(x / ONE)
+    found = _each(fixed_point.root, x) / ONE
+    yield "root", "all of 0 to 64", np.abs(found - exact).max(), "2^-16"
 
 
 def vector_errors(random: np.random.Generator) -> Iterator[tuple[str, str, float, str]]:

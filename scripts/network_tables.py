@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, assert_never, get_args
 
-from hnlpu.model.families import EVERY_FAMILY, GPT_OSS_ALONE, families, network_of
+from hnlpu.model.families import BY_OPERATION, EVERY_FAMILY, GPT_OSS_ALONE, families, network_of
 from hnlpu.model.network import (
     Append,
     Network,
@@ -168,12 +168,39 @@ def _inside(steps: tuple[Step, ...]) -> str:
 
 
 def operations() -> list[str]:
-    """A row per operation: its name and the first sentence of what it says of itself."""
-    rows = head("operation", "what it does")
+    """A row per operation: its name, the first sentence of what it says of itself, chip numerics."""
+    rows = head("operation", "what it does", "chip numerics give")
     for op in get_args(Op):
         sentence = " ".join((op.__doc__ or "").split("\n\n")[0].split())
-        rows.append(row(f"`{class_name(op)}`", sentence.replace("|", "\\|")))
+        rows.append(row(f"`{class_name(op)}`", sentence.replace("|", "\\|"), in_chip(op)))
     return rows
+
+
+def in_chip(op: type) -> str:
+    """The format of what an operation gives in chip numerics (docs/vector-unit.md)."""
+    (found,) = (formats for formats, of in IN_CHIP.items() if op in of)
+    return found
+
+
+IN_CHIP: dict[str, tuple[type, ...]] = {
+    "digits": (ops.Quantize,),
+    "sums": (ops.Project,),
+    "truths": (ops.Compare,),
+    "indices": (ops.ArgMax,),
+    "values": (ops.Lookup, ops.FromSums, ops.InverseRoot),
+    "fine, or values (gelu, polynomial)": (ops.Table,),
+    "the coarsest of its arguments": (
+        ops.Add, ops.Sub, ops.Mul, ops.Dot, ops.Outer, ops.Minimum, ops.Maximum, ops.Where,
+        ops.Concat,
+    ),
+    "as its first argument": (
+        ops.Divide, ops.Shift, ops.Sum, ops.Max, ops.TopK, ops.Reshape, ops.Permute, ops.Split,
+        ops.Gather, ops.Window,
+    ),
+    "the state's: memory, keys or values": (ops.Read,),
+    "nothing": (ops.Write,),
+    "values, tick by tick": (ops.Repeat,),
+}  # fmt: skip
 
 
 def what_works() -> list[str]:
@@ -181,8 +208,11 @@ def what_works() -> list[str]:
     others = ", ".join(f"`{name}`" for name in sorted(families()) if name != "gpt_oss")
     rows = head("command", "`gpt_oss`", f"{others}, a family of your own")
     rows += [row(f"`{command}`", "yes", "yes") for command in EVERY_FAMILY]
+    some = "the operations that it has; refuses others by their names"
+    rows += [row(f"`{command}`", "yes", some) for command in BY_OPERATION]
     rows += [row(f"`{command}`", "yes", "refuses") for command in GPT_OSS_ALONE]
-    options = "`--numerics chip`, `--adapter`, `--device`"
+    rows.append(row("`--numerics chip` of `generate` and `score`", "yes", "yes"))
+    options = "`--adapter`, `--device`"
     return [*rows, row(f"{options} of `generate` and `score`", "yes", "refuse")]
 
 

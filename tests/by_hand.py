@@ -74,6 +74,27 @@ def sigmoid_entry(k: int) -> int:
 
 
 @cache
+def softplus_entry(k: int) -> int:
+    return nearest(Fraction((1 + (Decimal(-k) / 32).exp()).ln()) * UNIT)
+
+
+def normal_integral(k: int) -> Fraction:
+    """(1 + erf(x)) / 2 of x = k / 64 / sqrt(2): erf by its series, whose terms alternate."""
+    x = Decimal(k) / 64 / Decimal(2).sqrt()
+    power, total, n = x, x, 0
+    while power and abs(power) > Decimal(10) ** -45:
+        n += 1
+        power *= -x * x / n
+        total += power / (2 * n + 1)
+    return (1 + Fraction(2 * total / pi().sqrt())) / 2
+
+
+@cache
+def normal_entry(k: int) -> int:
+    return nearest(normal_integral(k) * UNIT)
+
+
+@cache
 def sine_entry(k: int, factor: float) -> int:
     return nearest(Fraction(Decimal(factor) * decimal_sine(pi() * k / 512)) * UNIT)
 
@@ -113,6 +134,65 @@ def sine(angle: int, factor: float) -> int:
     return -size if quarter >= 2 else size
 
 
+def tanh(x: int) -> int:
+    return 2 * sigmoid(value(2 * x)) - UNIT
+
+
+def power(u: int) -> int:
+    t = nearest(Fraction(-u * LOG2_E, 2**20))
+    whole, k, f = t // 2**24, t // 2**16 % 2**8, t % 2**16
+    part = exp_entry(k) - nearest(Fraction((exp_entry(k) - exp_entry(k + 1)) * f, 2**16))
+    return value(nearest(part * Fraction(2) ** -whole))
+
+
+def softplus(x: int) -> int:
+    k, f = divmod(min(abs(x), 2**20 - 1), 2**11)
+    low = line(softplus_entry(k), softplus_entry(k + 1), Fraction(f, 2**11))
+    return value(max(x, 0) * 2**8 + low)
+
+
+def gelu(x: int) -> int:
+    k, f = divmod(min(abs(x), 2**19 - 1), 2**10)
+    share = line(normal_entry(k), normal_entry(k + 1), Fraction(f, 2**10))
+    return nearest(Fraction(x * (share if x >= 0 else UNIT - share), UNIT))
+
+
+def gelu_tanh(x: int) -> int:
+    y = max(-(2**19), min(2**19, x))
+    factor = 2 * (Decimal(2) / pi()).sqrt()
+    slope = nearest(Fraction(factor) * 2**16) + nearest(
+        Fraction(
+            nearest(Fraction(y * y, 2**16)) * nearest(Fraction(factor * 44715) * 2**24 / 10**6),
+            2**24,
+        )
+    )
+    return nearest(Fraction(x * sigmoid(value(nearest(Fraction(y * slope, 2**16)))), UNIT))
+
+
+def turned(x: int) -> int:
+    per_radian = nearest(2**32 / (2 * Fraction(pi())))
+    return nearest(Fraction(x * per_radian, 2**16)) % 2**32
+
+
+def root(x: int) -> int:
+    if x <= 0:
+        return HIGH
+    length = x.bit_length()
+    t = length - 32 if length % 2 == 0 else length - 31
+    return value(nearest(Fraction(inverse_root(x * 2**-t), 2 ** (15 + t // 2))))
+
+
+def quotient(a: int, b: int, fraction: int) -> int:
+    if b == 0:
+        return HIGH if a > 0 else LOW if a < 0 else 0
+    found = divided(a, abs(b), fraction)
+    return value(-found if b < 0 else found)
+
+
+def brought(x: int, has: int, wanted: int) -> int:
+    return value(nearest(x * Fraction(2) ** (wanted - has)))
+
+
 def divided(a: int, b: int, fraction: int) -> int:
     size = abs(a) * 2**fraction // b
     return -size if a < 0 else size
@@ -123,13 +203,17 @@ def inverse_root(m: int) -> int:
 
 
 def norm(x: list[int], weights: list[int], epsilon: int) -> list[int]:
+    pairs = zip(unit_norm(x, epsilon), weights, strict=True)
+    return [value(nearest(Fraction(s * w, UNIT))) for s, w in pairs]
+
+
+def unit_norm(x: list[int], epsilon: int) -> list[int]:
     total = epsilon + sum(v * v for v in x)
     t = next(t for t in range(-30, 128, 2) if Fraction(total) / Fraction(2) ** t < 2**32)
     m = floor(Fraction(total) / Fraction(2) ** t)
     assert 2**30 <= m < 2**32
     r = inverse_root(m)
-    shares = [nearest(Fraction(v * r, 2 ** (15 + t // 2))) for v in x]
-    return [value(nearest(Fraction(s * w, UNIT))) for s, w in zip(shares, weights, strict=True)]
+    return [nearest(Fraction(v * r, 2 ** (15 + t // 2))) for v in x]
 
 
 def quantize(x: list[int], bits: int) -> tuple[list[int], int]:
@@ -166,16 +250,22 @@ def to_key(v: int, factor: int) -> int:
 
 
 def attend(
-    query: list[int], keys: list[list[int]], values: list[list[int]], sink: int
-) -> list[int]:
+    query: list[int], keys: list[list[int]], values: list[list[int]], sink: int | None,
+    cap: float | None = None,
+) -> list[int]:  # fmt: skip
     """One head of one query over the positions that it sees."""
     scores = [
         value(nearest(Fraction(sum(a * b for a, b in zip(query, key, strict=True)), 2**8)))
         for key in keys
     ]
-    largest = max([sink, *scores])
+    if cap is not None:
+        inverse = floor(2**24 / Fraction(cap) + HALF)
+        bent = [tanh(value(nearest(Fraction(score * inverse, UNIT)))) for score in scores]
+        scores = [value(nearest(Fraction(x * real(cap), UNIT))) for x in bent]
+    sinks = [] if sink is None else [sink]
+    largest = max([*sinks, *scores])
     shares = [exponential(largest - score) for score in scores]
-    total = exponential(largest - sink) + sum(shares)
+    total = sum(exponential(largest - x) for x in sinks) + sum(shares)
     return [
         value(
             divided(
@@ -187,7 +277,7 @@ def attend(
                 12,
             )
         )
-        for i in range(len(query))
+        for i in range(len(values[0]))
     ]
 
 
@@ -198,10 +288,17 @@ def swiglu(gate: int, up: int, alpha: int, limit: int) -> int:
     return value(nearest(Fraction((up + 2**16) * opened, 2**16)))
 
 
-def route(logits: list[int], k: int) -> tuple[list[int], list[int]]:
-    chosen = sorted(range(len(logits)), key=lambda n: (-logits[n], n))[:k]
-    powers = [exponential(logits[chosen[0]] - logits[n]) for n in chosen]
-    return chosen, [divided(power, sum(powers), 24) for power in powers]
+def softmax(x: list[int], sinks: list[int]) -> list[int]:
+    largest = max([*sinks, *x])
+    total = sum(exponential(largest - v) for v in [*sinks, *x])
+    return [divided(exponential(largest - v), total, 24) for v in x]
+
+
+def route(logits: list[int], k: int, of_all: bool = False) -> tuple[list[int], list[int]]:
+    order = sorted(range(len(logits)), key=lambda n: (-logits[n], n))
+    powers = [exponential(logits[order[0]] - logits[n]) for n in order]
+    total = sum(powers if of_all else powers[:k])
+    return order[:k], [divided(power, total, 24) for power in powers[:k]]
 
 
 def mix(x: int, outputs: list[int], shares: list[int]) -> int:

@@ -55,6 +55,8 @@ def test_no_value_stands_for_nan_or_infinity(x):
 def test_tables_hold_the_nearest_integers():
     assert fixed_point.EXP_TABLE.tolist() == [by_hand.exp_entry(k) for k in range(257)]
     assert fixed_point.SIGMOID_TABLE.tolist() == [by_hand.sigmoid_entry(k) for k in range(513)]
+    assert fixed_point.SOFTPLUS_TABLE.tolist() == [by_hand.softplus_entry(k) for k in range(513)]
+    assert fixed_point.NORMAL_TABLE.tolist() == [by_hand.normal_entry(k) for k in range(513)]
     assert fixed_point.LOG2_E == by_hand.LOG2_E
     for factor in FACTORS:
         expected = [by_hand.sine_entry(k, factor) for k in range(257)]
@@ -97,6 +99,87 @@ def test_sines_are_the_specification_in_every_quarter(factor):
     assert found == [by_hand.sine(angle, factor) for angle in angles]
     exact = factor * np.sin(np.array(angles) / 2.0**31 * math.pi)
     assert np.abs(np.array(found) / UNIT - exact).max() < factor * 2**-17
+
+
+ENDS = [-(2**31), 1 - 2**31, -1, 0, 1, 2**31 - 1]
+NEAR_ZERO = np.arange(-(1 << 20) - 9, (1 << 20) + 10)
+"""All values from -16 to 16."""
+
+
+def _gelu(x):
+    return x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+
+
+def _gelu_tanh(x):
+    return x * 0.5 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+@pytest.mark.parametrize(
+    ("function", "by", "exact", "fraction", "error"),
+    [
+        ("tanh", by_hand.tanh, np.tanh, 24, 2**-15.3),
+        ("softplus", by_hand.softplus, lambda x: np.logaddexp(0, x), 24, 2**-14.9),
+        ("gelu", by_hand.gelu, _gelu, 16, 2**-15),
+        ("gelu_tanh", by_hand.gelu_tanh, _gelu_tanh, 16, 2**-13),
+    ],
+)
+def test_curves_are_the_specification_and_near_the_function(function, by, exact, fraction, error):
+    compute = getattr(fixed_point, function)
+    found = each(compute, NEAR_ZERO)
+    assert np.abs(found / 2**fraction - exact(NEAR_ZERO / 65536)).max() < error
+    chosen = [*ENDS, *range(-2100, 2100, 3), *range(-(1 << 20) - 3, 1 << 20, 4093)]
+    assert each(compute, np.array(chosen)).tolist() == [by(n) for n in chosen]
+    assert fixed_point.each(getattr(fixed_point, function.upper()), NEAR_ZERO).tolist() == (
+        found.tolist()
+    )
+
+
+def test_tanh_is_odd_and_rises_and_softplus_rises():
+    bends = each(fixed_point.tanh, NEAR_ZERO)
+    assert (bends == -bends[::-1]).all()
+    assert (np.diff(bends) >= 0).all()
+    assert (np.diff(each(fixed_point.softplus, NEAR_ZERO)) >= 0).all()
+
+
+def test_small_softplus_keeps_its_digits():
+    """Steps of time of a recurrence are small: their relative error counts."""
+    x = np.arange(-10 * 65536, -2 * 65536)
+    exact = np.log1p(np.exp(x / 65536))
+    assert np.abs(each(fixed_point.softplus, x) / UNIT / exact - 1).max() < 2**-9
+
+
+def test_the_power_is_the_specification_and_rises():
+    u = np.arange(-20 << 24, 5 << 24, 641)
+    found = each(fixed_point.power, u)
+    assert (np.diff(found) >= 0).all()
+    exact = np.exp(u / UNIT)
+    fits = exact < 127.9
+    assert np.abs(found / UNIT - exact)[exact <= 1].max() < 2**-18
+    assert np.abs(found / UNIT / exact - 1)[fits & (exact > 1)].max() < 2**-17
+    chosen = [*ENDS, *range(-300, 300), *u[::977].tolist()]
+    assert each(fixed_point.power, np.array(chosen)).tolist() == [by_hand.power(n) for n in chosen]
+    assert fixed_point.power(0) == UNIT
+    assert fixed_point.power(2**31 - 1) == 2**31 - 1
+    assert fixed_point.power(-(2**31)) == 0
+
+
+def test_a_slow_decay_keeps_its_time():
+    """1 - exp(-u) of small u: what is lost per step decides how long a memory lasts."""
+    u = np.arange(1 << 9, 1 << 20)
+    lost = UNIT - each(fixed_point.power, -u)
+    exact = -np.expm1(-u / UNIT)
+    assert np.abs(lost / UNIT / exact - 1).max() < 2**-8
+
+
+@given(VALUE)
+def test_roots_and_angles_are_the_specification(x):
+    assert fixed_point.root(x) == by_hand.root(x)
+    if x > 0:
+        assert abs(fixed_point.root(x) / 65536 - 256 / math.sqrt(x)) <= 2**-16
+    table = fixed_point.sine_table(1.0)
+    found = fixed_point.sines(np.array([x]), 1 << 30, table)
+    assert found.tolist() == [by_hand.sine((by_hand.turned(x) + 2**30) % 2**32, 1.0)]
+    assert found[0] / UNIT == pytest.approx(math.cos(x / 65536), abs=2**-14)
 
 
 @given(st.integers(-(2**60), 2**60), st.integers(1, 2**41), st.sampled_from([12, 24]))

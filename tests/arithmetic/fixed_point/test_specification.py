@@ -75,6 +75,28 @@ def test_the_attention():
         assert said in EXAMPLE
 
 
+def test_the_unit_of_a_gru():
+    r, z = by_hand.sigmoid(49152), by_hand.sigmoid(114688)
+    reset = by_hand.nearest(Fraction(r * 131072, 2**24))
+    new = by_hand.tanh(by_hand.add(-16384, reset))
+    coarse = by_hand.brought(new, 24, 20)
+    apart = 524288 - coarse
+    kept = by_hand.nearest(Fraction(z * apart, 2**24))
+    for said in (f"sigmoid(49152) = **{r}**", f"sigmoid(114688) = **{z}**", f"24) = {reset}",
+                 f"is {reset - 16384} and its tanh **{new}**", f"2^-20 {coarse}.",
+                 f"n = {apart}, z times it {kept}", f"H = **{coarse + kept}**"):  # fmt: skip
+        assert said in EXAMPLE
+
+
+def test_the_step_of_a_state_space():
+    dt = by_hand.softplus(-262144)
+    u = by_hand.nearest(Fraction(dt * -98304, 2**16))
+    t = by_hand.nearest(Fraction(-u * by_hand.LOG2_E, 2**20))
+    for said in (f"softplus(-262144) = **{dt}**", f"16) = {u} in units", f"t = {t}",
+                 f"decay = **{by_hand.power(u)}**"):  # fmt: skip
+        assert said in EXAMPLE
+
+
 def test_the_draw():
     random = by_hand.Random(0)
     numbers = [random.next() for _ in range(3)]
@@ -101,6 +123,8 @@ def test_the_first_and_the_last_entries():
     for first, last in (
         (by_hand.exp_entry(0), by_hand.exp_entry(256)),
         (by_hand.sigmoid_entry(0), by_hand.sigmoid_entry(512)),
+        (by_hand.softplus_entry(0), by_hand.softplus_entry(512)),
+        (by_hand.normal_entry(0), by_hand.normal_entry(512)),
         (by_hand.sine_entry(0, 1.0), by_hand.sine_entry(256, 1.0)),
     ):
         assert f"{first}, {last}" in table
@@ -117,6 +141,9 @@ def test_no_entry_lies_near_a_half():
         for factor in (1.0, 0.1 * np.log(32) + 1)
     ]
     assert min(abs(x * 2**24 % 1 - Fraction(1, 2)) for x in exact) > Fraction(1, 10**4)
+    exact = [Fraction((1 + (by_hand.Decimal(-k) / 32).exp()).ln()) for k in range(513)]
+    exact += [by_hand.normal_integral(k) for k in range(513)]
+    assert min(abs(x * 2**24 % 1 - Fraction(1, 2)) for x in exact) > Fraction(1, 10**6)
 
 
 def signed_bits(*numbers):
@@ -146,6 +173,16 @@ def test_widths_at_the_ends():
     assert "[49]" in width("| swiglu | gate * alpha | ")
     assert signed_bits((8 << 16) * low, (8 << 16) * high + 2**15) <= 52
     assert "[52]" in width("| swiglu | (up + 2^16) * open | ")
+    assert signed_bits(low * low, high * low) == 64
+    assert "64 signed" in width("| mul, outer | a * b | ")
+    assert signed_bits(low * 1512775, high * 1512775) == 53
+    assert "53 signed" in width("| power | u * LOG2_E, t, p * 2^-whole | ")
+    slope = 104580 + (2**22 * 1197135 >> 24)
+    assert ((2**38).bit_length(), (2**22 * 1197135 + 2**23).bit_length()) == (39, 43)
+    assert signed_bits(-(2**19) * slope, 2**19 * slope + 2**15) <= 40
+    assert "39, 43, 40 signed" in width("| gelu_tanh | y * y, times 1197135, y * p | ")
+    assert signed_bits(low * 683565276, high * 683565276 + 2**15) == 62
+    assert "62 signed" in width("| turned | x * 683565276 | ")
     assert (k * 2**24).bit_length() == 27
     assert "[27]" in width("| route | total, p << 24 | ")
     assert signed_bits(2**24 * low, 2**24 * high + 2**23) == 56

@@ -109,7 +109,7 @@ def test_spans_done_at_once_have_the_bits_of_their_steps(family: str, tmp_path: 
     network = network_of(model.config)
     constants = FloatConstants(network, model.tensors)
     expanded, fused = Interpreter(network, constants), Interpreter(network, constants, FUSED)
-    done = {item.part.spans[0].composite for item in fused._plan if item.part is not None}
+    done = {part.spans[0].composite for part in fused.at_once}
     assert done == AT_ONCE[family]
     tokens = tokens_for(model, 15)
     whole, end = after(expanded, tokens, expanded.start())

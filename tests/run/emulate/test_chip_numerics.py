@@ -12,7 +12,13 @@ import hnlpu
 from helpers import bfloat16, write_checkpoint
 from hnlpu.errors import InvalidInput, NotFinite
 from hnlpu.model.policy import make_policy
-from hnlpu.run.emulate import _projection, chip_tokens, open_language_model
+from hnlpu.run.emulate import (
+    ChipModel,
+    ChipTransformer,
+    _projection,
+    chip_tokens,
+    open_language_model,
+)
 from hnlpu.run.engine import Engine
 from hnlpu.silicon.hardwire import open_build
 
@@ -42,6 +48,16 @@ def test_how_tokens_arrive_changes_no_bit(chip, chunks):
     whole = run.logits(run.forward(np.array(TOKENS), run.new_cache()))
     assert whole.dtype == np.int64
     assert np.array_equal(logits_of(chip, chunks), whole)
+
+
+def test_the_interpreter_gives_the_bits_of_the_transformer(chip, tiny_build):
+    """gpt-oss has code of its own for speed; its network says the same."""
+    assert isinstance(chip.transformer, ChipTransformer)
+    whole = logits_of(chip, [150])
+    model = open_language_model(tiny_build, numerics="chip")
+    model.transformer = ChipModel(open_build(tiny_build))
+    for chunks in ([150], [7, 1, 100, 42]):
+        assert np.array_equal(logits_of(model, chunks), whole)
 
 
 def test_sums_of_numba_give_the_same_bits(chip, tiny_build, monkeypatch):
@@ -146,14 +162,20 @@ def test_values_saturate_and_do_not_wrap(tmp_path):
     logits = logits_of(model, [150])
     assert -(2**31) <= logits.min() < logits.max() < 2**31
     assert np.array_equal(logits, logits_of(model, [1] * 150))
+    model.transformer = ChipModel(open_build(model.directory))  # step by step
+    assert np.array_equal(logits, logits_of(model, [70, 1, 79]))
 
 
-def test_perplexity_is_that_of_float_numerics(tmp_path):
-    """The bundled model on its held-out text, within one percent (issue 4); far less is typical."""
+TRAINED = sorted(path.parent for path in BUNDLED.parent.glob("*/config.json"))
+
+
+@pytest.mark.parametrize("checkpoint", TRAINED, ids=lambda path: path.name)
+def test_perplexity_is_that_of_float_numerics(checkpoint, tmp_path):
+    """Trained models on held-out text, within half a percent; far less is typical."""
     text = corpus.excerpt(corpus.held_out_documents(), 6_000)
     for bits in (12, 8):
         policy = make_policy(activation_bits=bits)
-        build = hnlpu.build(BUNDLED, tmp_path / str(bits), policy)
+        build = hnlpu.build(checkpoint, tmp_path / str(bits), policy)
         plain = open_language_model(build).score(text).perplexity
         fixed = open_language_model(build, numerics="chip").score(text).perplexity
         assert fixed == pytest.approx(plain, rel=0.005)

@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from family_builds import FAMILIES, made
-from hnlpu.errors import InvalidInput
+from hnlpu.errors import InvalidInput, NotFinite
 from hnlpu.insight.verify._recorded import record_activations
 from hnlpu.model.network import Builder, Cut
 from hnlpu.model.network.composites import dense
-from hnlpu.run.emulate import InterpretedModel, LanguageModel, open_language_model
+from hnlpu.run.emulate import (
+    ChipModel,
+    InterpretedModel,
+    LanguageModel,
+    _chip_model,
+    open_language_model,
+)
 from hnlpu.silicon.hardwire import open_build
 from network_samples import tensor_matrix
 
+NEAR_IN_CHIP = 0.004
+"""The same of what chip numerics change of a build; 0.0018 is the largest seen."""
 NEAR = 0.06
 """RMS of what hardwiring changes, over the standard deviation of the logits: two digits of MXFP4 and
 activations of 12 bits, in random models, which have no outliers and no redundancy."""
+
+
+HOW = ("checkpoint", "float", "chip")
+"""As a checkpoint has it, or as a build in either kind of numerics."""
+
+
+def opened(family: str, how: str) -> LanguageModel:
+    of = made(family)
+    if how == "checkpoint":
+        return open_language_model(of.checkpoint)
+    return open_language_model(of.one, numerics=how)  # type: ignore[arg-type]  # float or chip
 
 
 def logits_of(model: LanguageModel, tokens: np.ndarray, cuts: tuple[int, ...] = ()) -> np.ndarray:
@@ -49,10 +71,22 @@ def test_hardwired_is_near_float(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("hardwired", [True, False])
-def test_any_split_gives_the_same_bits(family: str, hardwired: bool) -> None:
+def test_chip_numerics_are_near_float(family: str) -> None:
     of = made(family)
-    model = open_language_model(of.one if hardwired else of.checkpoint)
+    expected = logits_of(opened(family, "float"), of.tokens)
+    found = logits_of(opened(family, "chip"), of.tokens)
+    assert found.dtype == np.int64
+    distance = np.sqrt(np.mean((found / 65536 - expected) ** 2)) / expected.std()
+    assert 0 < distance < NEAR_IN_CHIP
+    # the control: a model of other weights, or of other tokens, is not near
+    others = logits_of(opened(family, "chip"), of.tokens[::-1]) / 65536
+    assert np.sqrt(np.mean((others - expected) ** 2)) > 20 * distance * expected.std()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("how", HOW)
+def test_any_split_gives_the_same_bits(family: str, how: str) -> None:
+    of, model = made(family), opened(family, how)
     whole = logits_of(model, of.tokens)
     for cuts in ((1,), (5, 6, 13), tuple(range(1, len(of.tokens)))):
         assert logits_of(model, of.tokens, cuts).tobytes() == whole.tobytes()
@@ -62,10 +96,11 @@ def test_any_split_gives_the_same_bits(family: str, hardwired: bool) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_states_are_saved_and_restored(family: str) -> None:
+@pytest.mark.parametrize("how", ["float", "chip"])
+def test_states_are_saved_and_restored(family: str, how: str) -> None:
     of = made(family)
-    run: Any = open_language_model(of.one).transformer
-    assert isinstance(run, InterpretedModel)
+    run: Any = opened(family, how).transformer
+    assert isinstance(run, InterpretedModel | ChipModel)
     first, second, third = np.split(of.tokens, [6, 11])
     cache = run.new_cache()
     run.forward(first, cache)
@@ -81,9 +116,9 @@ def test_states_are_saved_and_restored(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_greedy_tokens_come_again(family: str) -> None:
-    of = made(family)
-    model = open_language_model(of.one)
+@pytest.mark.parametrize("how", ["float", "chip"])
+def test_greedy_tokens_come_again(family: str, how: str) -> None:
+    of, model = made(family), opened(family, how)
     prompt = of.tokens.tolist()[:5]
     written = [t.id for t in model.generate(prompt, max_tokens=8, ignore_end=True)]
     assert len(written) == 8
@@ -129,6 +164,36 @@ def test_activations_of_a_run_are_recorded(family: str) -> None:
         if shape.padding:
             assert not any(x[:, -shape.padding :].any() for x in of_members)
         assert all(np.abs(x).max(initial=0) <= limit for x in of_members)
+
+
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [
+        ("mamba2", "backbone.layers.0.mixer.A_log"),
+        ("mamba2", "backbone.norm_f.weight"),
+        ("llama", "model.embed_tokens.weight"),
+        ("mamba2", "backbone.layers.0.mixer.in_proj.bias"),
+    ],
+)
+def test_a_parameter_that_is_no_number_is_named(family: str, name: str, tmp_path: Path) -> None:
+    build = shutil.copytree(made(family).one, tmp_path / "build")
+    tensors = open_build(build).tensors
+    found = tensors[name]
+    with found.file.open("r+b") as raw:
+        raw.seek(found.offset)
+        raw.write(b"\x00\x00\xc0\x7f")
+    told = f"the bias of {name[:-5]}" if name.endswith(".bias") else name
+    with pytest.raises(NotFinite, match=f"{re.escape(told)} holds NaN or infinity"):
+        list(open_language_model(build, numerics="chip").generate([0], max_tokens=1))
+
+
+def test_large_states_run_in_smaller_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    of = made("mamba2")
+    whole = logits_of(opened("mamba2", "chip"), of.tokens)
+    monkeypatch.setattr(_chip_model, "NUMBERS_AT_ONCE", 1)
+    model = opened("mamba2", "chip")
+    assert model.transformer._positions == 1
+    assert logits_of(model, of.tokens).tobytes() == whole.tobytes()
 
 
 def test_a_network_without_tokens_is_no_language_model() -> None:

@@ -14,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu._njit import njit
+from hnlpu.arithmetic.fixed_point._curves import tanh
 from hnlpu.arithmetic.fixed_point._fixed import FRACTION, rounded, saturated
 from hnlpu.arithmetic.fixed_point._functions import divided, exponential
+from hnlpu.arithmetic.fixed_point._tables import UNIT_FRACTION
 
 Int64 = npt.NDArray[np.int64]
 Int32 = npt.NDArray[np.int32]
@@ -29,11 +31,24 @@ _SMALLEST_KEY: int = -(2 ** (KEY_BITS - 1))
 _MIXED_SHIFT = 8
 """A product of an exponential and a value is rounded to units of 2^-28."""
 _QUOTIENT_FRACTION = 12
+NO_SINK: int = -(2**40)
+"""Instead of a sink where there is none: below every score, so that nothing is left of it."""
+NO_CAP = (0, 0)
 
 
 def query_factor(head_dim: int) -> int:
     """1 / sqrt(d) in units of 2^-16."""
-    return math.floor((1 << FRACTION) / math.sqrt(head_dim) + 0.5)
+    return score_factor(1 / math.sqrt(head_dim))
+
+
+def score_factor(scale: float) -> int:
+    """A scale of scores in units of 2^-16."""
+    return math.floor(scale * (1 << FRACTION) + 0.5)
+
+
+def soft_cap(cap: float) -> tuple[int, int]:
+    """1 / cap in units of 2^-24 and cap in units of 2^-16, as `attend` takes them."""
+    return math.floor((1 << UNIT_FRACTION) / cap + 0.5), math.floor(cap * (1 << FRACTION) + 0.5)
 
 
 @njit(cache=True, nogil=True)
@@ -51,19 +66,20 @@ def to_keys(x: Int64, factor: int) -> Int32:
 
 @njit(cache=True, nogil=True)
 def attend(
-    queries: Int32, keys: Int32, values: Int32, start: int, window: int, sinks: Int64
-) -> Int64:
-    """Values [tokens, heads * d] of scaled queries [tokens, heads, d] at start, start + 1, ...
+    queries: Int32, keys: Int32, values: Int32, start: int, window: int, sinks: Int64,
+    cap: tuple[int, int] = NO_CAP,
+) -> Int64:  # fmt: skip
+    """Values [tokens, heads * width] of scaled queries [tokens, heads, d] at start, start + 1, ...
 
-    `keys` and `values` [kv heads, capacity, d] hold all positions up to the last query's.  Each
-    query sees the last `window` positions (0: all).  A head's sink (a value) joins its softmax and
-    contributes nothing.
+    `keys` [kv heads, capacity, d] and `values` [kv heads, capacity, width] hold all positions up to
+    the last query's.  Each query sees the last `window` positions (0: all).  A head's sink (a value)
+    joins its softmax and contributes nothing; it may be NO_SINK.  `cap` is `soft_cap`'s, or NO_CAP.
     """
     tokens, heads, size = queries.shape
-    group = heads // keys.shape[0]
-    out = np.empty((tokens, heads * size), np.int64)
+    group, width = heads // keys.shape[0], values.shape[2]
+    out = np.empty((tokens, heads * width), np.int64)
     scores = np.empty(start + tokens, np.int64)
-    sums = np.empty(size, np.int64)
+    sums = np.empty(width, np.int64)
     for token in range(tokens):
         position = start + token
         first = max(0, position - window + 1) if window > 0 else 0
@@ -75,15 +91,18 @@ def attend(
                 for i in range(size):
                     score += np.int64(queries[token, head, i]) * np.int64(keys[g, j, i])
                 scores[j] = saturated(rounded(score, 2 * KEY_FRACTION - FRACTION))
+                if cap[1]:
+                    bent = tanh(saturated(rounded(scores[j] * cap[0], UNIT_FRACTION)))
+                    scores[j] = saturated(rounded(bent * cap[1], UNIT_FRACTION))
                 largest = max(largest, scores[j])
             total: Any = exponential(largest - sinks[head])
             sums[:] = 0
             for j in range(first, position + 1):
                 share: Any = exponential(largest - scores[j])
                 total += share
-                for i in range(size):
+                for i in range(width):
                     sums[i] += rounded(share * np.int64(values[g, j, i]), _MIXED_SHIFT)
-            for i in range(size):
+            for i in range(width):
                 quotient = divided(sums[i], total, _QUOTIENT_FRACTION)
-                out[token, head * size + i] = saturated(quotient)
+                out[token, head * width + i] = saturated(quotient)
     return out

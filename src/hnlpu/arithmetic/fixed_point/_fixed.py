@@ -16,6 +16,8 @@ Int64 = npt.NDArray[np.int64]
 
 VALUE_BITS = 32
 FRACTION = 16
+MEMORY_FRACTION = 20
+"""States that a recurrence updates count 2^-20."""
 LARGEST: int = 2 ** (VALUE_BITS - 1) - 1
 SMALLEST: int = -(2 ** (VALUE_BITS - 1))
 

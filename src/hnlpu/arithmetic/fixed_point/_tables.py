@@ -23,9 +23,13 @@ EXP_INDEX_BITS = 8
 SIGMOID_INDEX_BITS = 9
 SIGMOID_STEP_BITS = 11
 """sigmoid(k / 32), k = 0 .. 512: an entry every 2^11 values of 2^-16."""
+NORMAL_STEP_BITS = 10
+"""The normal distribution up to k / 64, k = 0 .. 512: an entry every 2^10 values of 2^-16."""
 SINE_INDEX_BITS = 8
 SINE_STEP_BITS = 16
 """sin(k / 256 quarter turns), k = 0 .. 256; 16 bits of an angle between two entries."""
+LARGEST_ROPE_FACTOR = 64.0
+"""Above, a product of a value and a cosine would leave 64 bits; YaRN's is 1.35 for gpt-oss."""
 TURN_BITS = 32
 """A whole turn is 2^32."""
 
@@ -36,6 +40,9 @@ def _table(values: list[float]) -> Int64:
 
 EXP_TABLE = _table([2.0 ** (-k / 256) for k in range(257)])
 SIGMOID_TABLE = _table([1 / (1 + math.exp(-k / 32)) for k in range(513)])
+SOFTPLUS_TABLE = _table([math.log1p(math.exp(-k / 32)) for k in range(513)])
+"""ln(1 + e^-x): what softplus has beyond max(x, 0)."""
+NORMAL_TABLE = _table([0.5 * (1 + math.erf(k / 64 / math.sqrt(2))) for k in range(513)])
 
 
 def sine_table(factor: float) -> Int64:

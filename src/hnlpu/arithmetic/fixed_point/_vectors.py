@@ -24,8 +24,8 @@ ONE = 1 << FRACTION
 
 
 def norm_weights(weight: npt.NDArray[np.float32]) -> Int64:
-    """A norm's weights [n] times sqrt(n), as values: `norm` divides by the root of a sum."""
-    return to_fixed(np.asarray(weight, np.float64) * math.sqrt(len(weight)))
+    """A norm's weights [..., n] times sqrt(n), as values: `norm` divides by the root of a sum."""
+    return to_fixed(np.asarray(weight, np.float64) * math.sqrt(weight.shape[-1]))
 
 
 def norm_epsilon(eps: float, n: int) -> int:
@@ -35,7 +35,17 @@ def norm_epsilon(eps: float, n: int) -> int:
 
 @njit(cache=True, nogil=True)
 def norm(x: Int64, weights: Int64, epsilon: int) -> Int64:
-    """RMSNorm of values x [tokens, n] with `norm_weights` and `norm_epsilon`.
+    """RMSNorm of values x [tokens, n] with `norm_weights` and `norm_epsilon`."""
+    out = unit_norm(x, epsilon)
+    for token in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            out[token, i] = saturated(rounded(out[token, i] * weights[i], UNIT_FRACTION))
+    return out
+
+
+@njit(cache=True, nogil=True)
+def unit_norm(x: Int64, epsilon: int) -> Int64:
+    """Values x [tokens, n] over the root of the sum of their squares and `epsilon`, in 2^-24.
 
     The sum of squares S (exact, up to 62 bits and those of n) becomes m * 2^t with t even and
     2^30 <= m < 2^32, the rest of S falls away; r is 1 / sqrt(m).
@@ -67,8 +77,7 @@ def norm(x: Int64, weights: Int64, epsilon: int) -> Int64:
             m = high >> (t - 32)
         r = inverse_root(m)
         for i in range(n):
-            share = rounded(x[token, i] * r, 15 + t // 2)  # of the root of the sum, 2^-24
-            out[token, i] = saturated(rounded(share * weights[i], UNIT_FRACTION))
+            out[token, i] = rounded(x[token, i] * r, 15 + t // 2)
     return out
 
 
@@ -126,11 +135,11 @@ def swiglu(gate_up: Int64, alpha: int, limit: int) -> Int64:
 
 
 @njit(cache=True, nogil=True)
-def route(logits: Int64, k: int) -> tuple[Int64, Int64]:
+def route(logits: Int64, k: int, of_all: bool = False) -> tuple[Int64, Int64]:
     """The k largest of logits [tokens, experts] and their softmax: ids and shares [tokens, k].
 
     Falling order; of equal logits the expert with the lower number comes first.  Shares are in
-    units of 2^-24.
+    units of 2^-24, of the k or, with `of_all`, of all experts.
     """
     tokens, experts = logits.shape
     chosen = np.empty((tokens, k), np.int64)
@@ -147,6 +156,10 @@ def route(logits: Int64, k: int) -> tuple[Int64, Int64]:
             chosen[token, rank] = best
             shares[token, rank] = exponential(logits[token, chosen[token, 0]] - logits[token, best])
             total += shares[token, rank]
+        if of_all:
+            for expert in range(experts):
+                if not taken[expert]:
+                    total += exponential(logits[token, chosen[token, 0]] - logits[token, expert])
         for rank in range(k):
             shares[token, rank] = divided(shares[token, rank], total, UNIT_FRACTION)
     return chosen, shares

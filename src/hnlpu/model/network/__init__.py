@@ -17,6 +17,15 @@ from hnlpu.model.network._declare import (
 )
 from hnlpu.model.network._extract import extract
 from hnlpu.model.network._form import Network, Span, span_ends
+from hnlpu.model.network._formats import (
+    AT_ONCE,
+    WHOLE,
+    Formats,
+    constant_steps,
+    done_at_once,
+    formats,
+)
+from hnlpu.model.network._include import in_parallel, in_sequence, include
 from hnlpu.model.network._infer import all_steps, class_name, op_name, taken_by
 from hnlpu.model.network._schedule import Region, regions
 from hnlpu.model.network._source import (
@@ -40,11 +49,14 @@ from hnlpu.model.network._types import Dim, Kind, Positions, Shape, ValueType
 from hnlpu.model.network.ops import Op, Step
 
 __all__ = [
+    "AT_ONCE",
+    "WHOLE",
     "Append",
     "Builder",
     "Cut",
     "Dim",
     "Either",
+    "Formats",
     "Given",
     "Input",
     "Keeps",
@@ -75,8 +87,14 @@ __all__ = [
     "check",
     "chosen_leaves",
     "class_name",
+    "constant_steps",
+    "done_at_once",
     "dump",
     "extract",
+    "formats",
+    "in_parallel",
+    "in_sequence",
+    "include",
     "leaf_tensors",
     "load",
     "op_name",

@@ -23,25 +23,24 @@ from hnlpu.model.network import Dim, ops
 from hnlpu.run.emulate._weights import Activations
 
 Array = npt.NDArray[Any]
-Float32 = npt.NDArray[np.float32]
 
 
 class Constants(Protocol):
-    """A network's constants in float numerics; `Weights` of a build offers the first two."""
+    """A network's constants, in float32 or, for chip numerics, as values."""
 
-    def prepare(self, x: Float32) -> Activations:
+    def prepare(self, x: Array) -> Activations:
         """x [rows, n] in the form that `project` takes."""
         ...
 
-    def project(self, name: str, x: Activations, index: int = 0) -> Float32:
+    def project(self, name: str, x: Activations, index: int = 0) -> Array:
         """Matrix `name` (member `index`) times x, plus bias: [rows of x, rows]."""
         ...
 
-    def parameter(self, name: str) -> Float32:
-        """A parameter in its shape."""
+    def parameter(self, name: str) -> Array:
+        """A parameter in its shape, in float32."""
         ...
 
-    def rows(self, name: str, numbers: Array) -> Float32:
+    def rows(self, name: str, numbers: Array) -> Array:
         """Entries of a parameter by their numbers [...]: [..., rest of its shape]."""
         ...
 
@@ -97,22 +96,22 @@ def run_step(op: ops.Op, args: list[Any], constants: Constants, lead: int = 0) -
         case ops.Compare(relation):
             return (_arithmetic(_RELATIONS[relation], args, lead),)
         case ops.Where():
-            truth, *sides = _aligned_ranks(args, lead)
-            return (np.where(truth, *_alike(sides)),)
+            truth, *choices = aligned_ranks(args, lead)
+            return (np.where(truth, *_alike(choices)),)
         case ops.Table(function, scale, coefficients):
             return (_table(function, scale, coefficients, args[0]),)
         case ops.InverseRoot():
             return (_real(1.0 / np.sqrt(np.asarray(args[0], np.float64))),)
         case ops.Sum(axis, keep, wide):
-            x, axis = np.asarray(args[0], np.float64 if wide else np.float32), _behind(axis, lead)
+            x, axis = np.asarray(args[0], np.float64 if wide else np.float32), behind(axis, lead)
             total = np.take(np.cumsum(x, axis), -1, axis)
             return (np.expand_dims(total, axis) if keep else total,)
         case ops.Max(axis, keep):
-            return (np.max(args[0], _behind(axis, lead), keepdims=keep),)
+            return (np.max(args[0], behind(axis, lead), keepdims=keep),)
         case ops.Dot(axes, wide):
             return (_dot(axes, args[0], args[1], np.float64 if wide else np.float32, lead),)
         case ops.Outer(axes):
-            return (np.multiply(*_sides(axes, args[0], args[1], lead)[0]),)
+            return (np.multiply(*sides(axes, args[0], args[1], lead)[0]),)
         case ops.TopK(k):
             order = np.argsort(-args[0], axis=-1, kind="stable")[..., :k]
             return np.take_along_axis(args[0], order, -1), order
@@ -124,9 +123,9 @@ def run_step(op: ops.Op, args: list[Any], constants: Constants, lead: int = 0) -
         case ops.Permute(order):
             return (args[0].transpose(*range(lead), *(axis + lead for axis in order)),)
         case ops.Split(sizes, axis):
-            return _split(args[0], sizes, _behind(axis, lead))
+            return _split(args[0], sizes, behind(axis, lead))
         case ops.Concat(axis):
-            return (np.concatenate(_as_long(args, lead), _behind(axis, lead)),)
+            return (np.concatenate(_as_long(args, lead), behind(axis, lead)),)
         case ops.Gather(axis):
             return (_gather(args[0], args[1], axis, lead),)
         case ops.Window():
@@ -142,7 +141,7 @@ _RELATIONS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-def _behind(axis: int, lead: int) -> int:
+def behind(axis: int, lead: int) -> int:
     """An axis of a value, counted with the axis of positions in front."""
     return axis if axis < 0 else axis + lead
 
@@ -159,21 +158,21 @@ def _alike(args: list[Any]) -> list[Any]:
     return [np.asarray(arg, kind) for arg in args]
 
 
-def _aligned_ranks(args: list[Any], lead: int) -> list[Any]:
+def aligned_ranks(args: list[Any], lead: int) -> list[Any]:
     """Arguments with as many axes each, ones put in behind that of positions."""
     if not lead:
         return args
-    most = max(arg.ndim for arg in args if type(arg) is not float)
+    most = max(arg.ndim for arg in args if isinstance(arg, np.ndarray))
     return [
         arg
-        if type(arg) is float or arg.ndim == most
+        if not isinstance(arg, np.ndarray) or arg.ndim == most
         else arg.reshape(arg.shape[0], *[1] * (most - arg.ndim), *arg.shape[1:])
         for arg in args
     ]
 
 
 def _arithmetic(function: Callable[..., Any], args: list[Any], lead: int) -> Array:
-    return np.asarray(function(*_alike(_aligned_ranks(args, lead))))
+    return np.asarray(function(*_alike(aligned_ranks(args, lead))))
 
 
 def _as_long(args: list[Any], lead: int) -> list[Array]:
@@ -213,23 +212,23 @@ def _table(function: ops.Function, scale: float, coefficients: tuple[float, ...]
     return _real(y * scale)
 
 
-def _sides(axes: str, a: Array, b: Array, lead: int) -> tuple[tuple[Array, Array], int]:
+def sides(axes: str, a: Array, b: Array, lead: int) -> tuple[tuple[Array, Array], int]:
     """Both sides with an axis for every letter, those of the result first; how many these are."""
     left, _, result = axes.partition("->")
     first, second = left.split(",")
     front = "*" * lead
     first, second, result = front + first, front + second, front + result
     letters = result + "".join(letter for letter in first if letter not in result)
-    sides = []
+    found = []
     for names, x in ((first, a), (second, b)):
         there = [letter for letter in letters if letter in names]
         x = x.transpose([names.index(letter) for letter in there])
-        sides.append(x[tuple(slice(None) if letter in names else None for letter in letters)])
-    return (sides[0], sides[1]), len(result)
+        found.append(x[tuple(slice(None) if letter in names else None for letter in letters)])
+    return (found[0], found[1]), len(result)
 
 
 def _dot(axes: str, a: Array, b: Array, kind: type[np.floating[Any]], lead: int) -> Array:
-    (a, b), kept = _sides(axes, a, b, lead)
+    (a, b), kept = sides(axes, a, b, lead)
     products = np.multiply(a.astype(kind, copy=False), b.astype(kind, copy=False))
     flat = products.reshape(*products.shape[:kept], -1)
     return np.asarray(np.cumsum(flat, -1)[..., -1])
@@ -280,7 +279,7 @@ def _project(op: ops.Project, args: list[Any], constants: Constants, lead: int) 
         return y.reshape(*digits.rows, -1)
     numbers = np.asarray(args[1]) if op.members == "chosen" else np.arange(digits.rows[-1])
     if op.members == "chosen":
-        rows, numbers = _aligned_ranks([rows, numbers], lead)
+        rows, numbers = aligned_ranks([rows, numbers], lead)
     rows, numbers = np.broadcast_arrays(rows, numbers)
     flat = numbers.ravel()
     order = np.argsort(flat, kind="stable")
@@ -289,6 +288,6 @@ def _project(op: ops.Project, args: list[Any], constants: Constants, lead: int) 
         constants.project(op.matrix, digits.prepared.take(rows.ravel()[places]), int(member))
         for member, places in zip(members, np.split(order, starts[1:]), strict=True)
     ]
-    y = np.empty((len(flat), made[0].shape[1]), np.float32)
+    y = np.empty((len(flat), made[0].shape[1]), made[0].dtype)
     y[order] = np.concatenate(made)
     return y.reshape(*rows.shape, -1)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from hnlpu.model.network import Network, Span, check, ops
 from hnlpu.run.emulate import _vector_unit as vector_unit
 from hnlpu.run.emulate._float_steps import Constants
-from hnlpu.run.emulate._interpreter import Make
+from hnlpu.run.emulate._plan import Make
 from hnlpu.run.emulate._states import Run, States, still_kept
 
 Array = npt.NDArray[Any]

@@ -1,4 +1,4 @@
-"""A network run as it is written, in `float` numerics: the definition that every faster form meets.
+"""A network run as it is written, in any numerics: the definition that every faster form meets.
 
     tokens, states ─► regions of steps, each for all positions of a piece or one by one ─► outputs
 
@@ -8,8 +8,8 @@ rewinding is running on from what was kept.  How a sequence is cut into pieces c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -19,18 +19,15 @@ import numpy.typing as npt
 from hnlpu.errors import InvalidInput
 from hnlpu.model.network import (
     Network,
-    Region,
     Replace,
-    Span,
-    ValueType,
     all_steps,
     check,
-    extract,
     ops,
-    regions,
 )
-from hnlpu.run.emulate._float_steps import Constants, Digits, run_step
-from hnlpu.run.emulate._states import Run, States, initial, most_kept, still_kept
+from hnlpu.run.emulate._float_steps import Constants, Digits
+from hnlpu.run.emulate._numerics import FloatNumerics, StepNumerics
+from hnlpu.run.emulate._plan import AtOnce, Make, Single, args_of, outs_of, plan
+from hnlpu.run.emulate._states import States, initial, most_kept, still_kept
 
 Array = npt.NDArray[Any]
 Values = dict[str, Any]
@@ -39,31 +36,43 @@ Watch = Callable[[ops.Step, int, tuple[Any, ...]], None]
 
 Of steps that are done at once, it is told what others take from them.
 """
-Make = Callable[[Network, Span, Constants], Run | None]
 
 
 class Interpreter:
     """A network over its constants; holds no state of any sequence.
 
     `fused` does spans at once: by a composite's name, what makes a span's own network, the span and
-    the constants into a `Run` of the same bits, or None where it cannot.  Raises MalformedNetwork.
+    the constants into a `Run` of the same bits, or None where it cannot.  `numerics` are float
+    unless given; they may have composites of their own.  Raises MalformedNetwork.
     """
 
     def __init__(
-        self, network: Network, constants: Constants, fused: Mapping[str, Make] | None = None
-    ):
+        self, network: Network, constants: Constants, fused: Mapping[str, Make] | None = None,
+        numerics: StepNumerics | None = None,
+    ):  # fmt: skip
         types = check(network)
         self.network = network
-        self._constants = constants
-        self._plan = tuple(_plan(network, types, constants, fused or {}))
+        self._numerics = FloatNumerics(constants) if numerics is None else numerics
+        self._plan = tuple(plan(network, types, constants, fused or {}))
         read = {arg for step in all_steps(network.steps) for arg in step.args}
         self._parameters = {
-            p.name: constants.parameter(p.name) for p in network.parameters if p.name in read
+            p.name: self._numerics.parameter(p.name) for p in network.parameters if p.name in read
         }
+
+    @property
+    def at_once(self) -> tuple[Network, ...]:
+        """The spans, as networks of their own, that are done at once."""
+        items = (
+            each for item in self._plan for each in (item if isinstance(item, tuple) else [item])
+        )
+        return tuple(item.part for item in items if isinstance(item, AtOnce))
 
     def start(self) -> States:
         """The states of an empty sequence."""
-        entries = {state.name: initial(state) for state in self.network.states}
+        entries = {
+            state.name: initial(state, self._numerics.initial(state))
+            for state in self.network.states
+        }
         return States(0, MappingProxyType(entries))
 
     def run(
@@ -81,13 +90,16 @@ class Interpreter:
         count = len(next(iter(given.values())))
         piece = _Piece(self, states, given, count, watch)
         for item in self._plan:
-            if item.run is not None and item.part is not None:
-                piece.run_at_once(item.steps[-1], item.part, item.run)
-            elif item.in_turn:
-                piece.run_in_turn(item.steps)
-            else:
-                piece.run_together(item.steps[0])
-        outputs = tuple(piece.output(name) for name in self.network.outputs)
+            match item:
+                case AtOnce():
+                    piece.run_at_once(item)
+                case tuple():
+                    piece.run_in_turn(item)
+                case ops.Step():
+                    piece.run_together(item)
+        outputs = tuple(
+            self._numerics.handed(name, piece.output(name)) for name in self.network.outputs
+        )
         return outputs, piece.states()
 
     def _given(self, inputs: Sequence[int] | Mapping[str, Array], start: int) -> dict[str, Array]:
@@ -104,51 +116,9 @@ class Interpreter:
                 by_name[given.name] = np.arange(start, start + max(lengths))
             elif given.name not in by_name:
                 raise InvalidInput(f"the network takes an input {given.name}, which is not given")
+            else:
+                by_name[given.name] = self._numerics.given(given, by_name[given.name])
         return by_name
-
-
-@dataclass(frozen=True)
-class _Item:
-    """Steps that a `run` of their `part` does, that go position by position, or a single one."""
-
-    steps: tuple[ops.Step, ...]
-    in_turn: bool = False
-    part: Network | None = None
-    run: Run | None = None
-
-
-def _plan(
-    network: Network, types: Mapping[str, ValueType], constants: Constants,
-    fused: Mapping[str, Make],
-) -> Iterator[_Item]:  # fmt: skip
-    serial = {n: r for r in regions(network) if r.serial for n in range(r.start, r.stop)}
-    spans = {s.start: s for s in reversed(network.spans) if s.composite in fused}  # outer ones win
-    n = 0
-    while n < len(network.steps):
-        span, region = spans.get(n), serial.get(n)
-        if span is not None and _stands_alone(network, span, serial):
-            part = extract(network, span, types)
-            run = fused[span.composite](part, span, constants)
-            if run is not None:
-                yield _Item(network.steps[n : span.stop], part=part, run=run)
-                n = span.stop
-                continue
-        stop = n + 1 if region is None else region.stop
-        yield _Item(network.steps[n:stop], in_turn=region is not None)
-        n = stop
-
-
-def _stands_alone(network: Network, span: Span, serial: Mapping[int, Region]) -> bool:
-    """Whether a span holds all of its serial regions, and all that touches its states."""
-    whole = range(span.start, span.stop)
-    regions_within = [serial[n] for n in whole if n in serial]
-    if any(r.start < span.start or r.stop > span.stop for r in regions_within):
-        return False
-    touching: dict[str, list[bool]] = {}
-    for n, step in enumerate(network.steps):
-        if isinstance(step.op, ops.Read | ops.Write):
-            touching.setdefault(step.op.state, []).append(n in whole)
-    return all(len(set(inside)) == 1 for inside in touching.values())
 
 
 class _Piece:
@@ -162,14 +132,14 @@ class _Piece:
         self, of: Interpreter, states: States, given: dict[str, Array], count: int,
         watch: Watch | None,
     ):  # fmt: skip
-        self._constants, self._before, self._count = of._constants, states, count
+        self._numerics, self._before, self._count = of._numerics, states, count
         self._watch = watch
         self._columns: Values = {name: np.asarray(x)[None] for name, x in of._parameters.items()}
         self._columns |= given
         self._states = of.network.declared().states
         self._after: dict[str, Array] = {}
         self._entries = {
-            name: np.concatenate([kept, np.empty((count, *kept.shape[1:]), np.float32)])
+            name: np.concatenate([kept, np.empty((count, *kept.shape[1:]), kept.dtype)])
             for name, kept in states.entries.items()
         }
 
@@ -178,17 +148,21 @@ class _Piece:
         column = np.asarray(self._columns[name])
         return np.array(np.broadcast_to(column, (self._count, *column.shape[1:])))
 
-    def run_at_once(self, last: ops.Step, part: Network, run: Run) -> None:
-        """A span's steps by what does them at once; `last` is the one that others hear of."""
+    def run_at_once(self, span: AtOnce) -> None:
+        """A span's steps by what does them at once, at all positions."""
+        part = span.part
         before = {state.name: self._before.entries[state.name] for state in part.states}
         inputs = {given.name: self.output(given.name) for given in part.inputs}
-        outputs, after = run(inputs, States(self._before.position, before))
+        outputs, after = span.run(inputs, States(self._before.position, before))
         self._columns.update(zip(part.outputs, outputs, strict=True))
         self._after.update(after.entries)
+        for position in range(self._count if self._watch else 0):
+            self._tell(span, position, tuple(column[position] for column in outputs))
+
+    def _tell(self, of: Single, position: int, results: tuple[Any, ...]) -> None:
         if self._watch is not None:
-            told = replace(last, outs=part.outputs)
-            for position in range(self._count):
-                self._watch(told, position, tuple(column[position] for column in outputs))
+            step = replace(of.last, outs=of.part.outputs) if isinstance(of, AtOnce) else of
+            self._watch(step, position, results)
 
     def run_together(self, step: ops.Step) -> None:
         """One step at all positions."""
@@ -197,42 +171,47 @@ class _Piece:
         if apart or any(isinstance(arg, list) for arg in args):
             self.run_in_turn((step,))
             return
-        results = run_step(step.op, args, self._constants, lead=1)
+        results = self._numerics.step(step, args, lead=1)
         self._columns.update(zip(step.outs, results, strict=True))
-        if self._watch is not None:
-            for position in range(self._count):
-                self._watch(step, position, tuple(_at(column, position) for column in results))
+        for position in range(self._count if self._watch else 0):
+            self._tell(step, position, tuple(_at(column, position) for column in results))
 
-    def run_in_turn(self, steps: Sequence[ops.Step]) -> None:
-        """Steps position by position."""
-        made: dict[str, list[Any]] = {name: [] for step in steps for name in step.outs}
+    def run_in_turn(self, singles: Sequence[Single]) -> None:
+        """Steps and spans position by position."""
+        made: dict[str, list[Any]] = {name: [] for single in singles for name in outs_of(single)}
         outside = {
             arg: self._columns[arg]
-            for step in all_steps(steps)
-            for arg in step.args
-            if isinstance(arg, str) and arg in self._columns
+            for single in singles
+            for arg in args_of(single)
+            if arg in self._columns
         }
         for position in range(self._count):
             values = {name: _at(column, position) for name, column in outside.items()}
-            for step in steps:
-                results = self._run(step, position, values)
-                values.update(zip(step.outs, results, strict=True))
-                if self._watch is not None:
-                    self._watch(step, position, results)
+            for single in singles:
+                results = self._run(single, position, values)
+                values.update(zip(outs_of(single), results, strict=True))
+                self._tell(single, position, results)
             for name, column in made.items():
                 column.append(values[name])
         self._columns |= {name: _joined(column) for name, column in made.items()}
 
-    def _run(self, step: ops.Step, position: int, values: Values) -> tuple[Any, ...]:
-        match step.op:
+    def _run(self, single: Single, position: int, values: Values) -> tuple[Any, ...]:
+        if isinstance(single, AtOnce):
+            inputs = {
+                given.name: np.asarray(values[given.name])[None] for given in single.part.inputs
+            }
+            outputs, _ = single.run(inputs, States(self._before.position + position, {}))
+            return tuple(column[0] for column in outputs)
+        match single.op:
             case ops.Read(name, when):
                 return (self._read(name, when, position),)
             case ops.Write(name):
-                kept = len(self._before.entries[name])
-                self._entries[name][kept + position] = values[str(step.args[0])]
+                kept, arg = len(self._before.entries[name]), str(single.args[0])
+                written = self._numerics.written(name, arg, values[arg])
+                self._entries[name][kept + position] = written
                 return ()
-            case op:
-                return _results(op, _taken(step, values), self._constants, values)
+            case _:
+                return _results(single, values, self._numerics)
 
     def _read(self, name: str, when: str, position: int) -> Array:
         end = len(self._before.entries[name]) + position + (when == "after")
@@ -265,19 +244,21 @@ def _joined(column: list[Any]) -> Any:
     return np.stack(column) if alike and not isinstance(column[0], Digits) else column
 
 
-def _taken(step: ops.Step, values: Values) -> list[Any]:
-    return [values[arg] if isinstance(arg, str) else arg for arg in step.args]
-
-
-def _results(op: ops.Op, args: list[Any], constants: Constants, outer: Values) -> tuple[Any, ...]:
-    if not isinstance(op, ops.Repeat):
-        return run_step(op, args, constants)
+def _results(
+    step: ops.Step, values: Values, numerics: StepNumerics, scope: tuple[str, ...] = ()
+) -> tuple[Any, ...]:
+    """What a step gives at one position; `scope` names the repetitions around it."""
+    args = [values[arg] if isinstance(arg, str) else arg for arg in step.args]
+    if not isinstance(step.op, ops.Repeat):
+        return numerics.step(step, args, scope=scope)
+    op, within = step.op, (*scope, step.outs[0])
+    args = [numerics.handed(n, x, scope) for n, x in zip(step.args, args, strict=True)]
     for _ in range(op.ticks):
-        values = outer | dict(zip(op.inputs, args, strict=True))
-        for step in op.body:
-            results = _results(step.op, _taken(step, values), constants, values)
-            values.update(zip(step.outs, results, strict=True))
-        args = [*(values[name] for name in op.outputs), *args[len(op.outputs) :]]
-        if op.until and values[op.until]:
+        inner = values | dict(zip(op.inputs, args, strict=True))
+        for each in op.body:
+            inner.update(zip(each.outs, _results(each, inner, numerics, within), strict=True))
+        on = [numerics.handed(name, inner[name], within) for name in op.outputs]
+        args = [*on, *args[len(on) :]]
+        if op.until and inner[op.until]:
             break
     return tuple(args[: len(op.outputs)])

@@ -24,7 +24,7 @@ from hnlpu.silicon.hardwire import Build, HardwiredMatrix
 Read = Callable[[], Float32]
 
 
-class _Kept:
+class KeptParameters:
     """Parameters: those of the checkpoint as they lie, those that a family computes."""
 
     def __init__(self, network: Network, stored: Mapping[str, Callable[[], npt.NDArray[Any]]]):
@@ -37,6 +37,7 @@ class _Kept:
         self._rows: dict[str, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {}
 
     def parameter(self, name: str) -> Float32:
+        """A parameter in its shape."""
         found = self._given.get(name)
         if found is not None:
             return np.asarray(found, np.float32)
@@ -87,9 +88,26 @@ class HardwiredConstants:
         self._bits = build.manifest.policy.activation_bits
         # mapped now, not when first used: the folder may be replaced by another build meanwhile
         self._stacks = {shape.name: build.stack(shape) for shape in build.matrices()}
-        self._kept = _Kept(build.network, _lazily(build.tensors))
+        self._kept = KeptParameters(build.network, lazily(build.tensors))
         self._unpacked = _Unpacked(build.network)
         self._described: dict[tuple[str, int], tuple[HardwiredMatrix, Descriptor]] = {}
+        self.directory = build.directory
+
+    @property
+    def activation_bits(self) -> int | None:
+        """Width of integer activations; None where they stay float."""
+        return None if self._float else self._bits
+
+    def described(self, name: str, index: int = 0) -> Descriptor:
+        """Matrix `name` (member `index`) as the kernels take it; it lives as long as this."""
+        return self._meets(name, index)[1]
+
+    def _meets(self, name: str, index: int) -> tuple[HardwiredMatrix, Descriptor]:
+        known = self._described.get((name, index))
+        if known is None:
+            matrix = self._stacks[name][index]
+            known = self._described[name, index] = matrix, describe(matrix)
+        return known
 
     def prepare(self, x: Float32) -> Activations:
         """x [rows, n], in whole blocks, as integers of the build's width."""
@@ -106,11 +124,8 @@ class HardwiredConstants:
             return y if matrix.bias is None else y + matrix.bias
         assert x.integers is not None
         assert x.scales is not None
-        known = self._described.get((name, index))
-        if known is None:
-            matrix = self._stacks[name][index]
-            known = self._described[name, index] = matrix, describe(matrix)
-        return project_all([Projection(known[0], x.integers, x.scales, known[1])])[0]
+        matrix, described = self._meets(name, index)
+        return project_all([Projection(matrix, x.integers, x.scales, described)])[0]
 
     def parameter(self, name: str) -> Float32:
         """A parameter in its shape."""
@@ -126,7 +141,9 @@ class ModelConstants:
 
     def __init__(self, model: Model):
         self._model = model
-        self._kept = _Kept(model.network, {name: t.map for name, t in model.vectors.items()})
+        self._kept = KeptParameters(
+            model.network, {name: t.map for name, t in model.vectors.items()}
+        )
         self._unpacked = _Unpacked(model.network)
         self._biases = {name: matrix.bias() for name, matrix in model.matrices.items()}
 
@@ -157,5 +174,6 @@ class ModelConstants:
         return self._kept.rows(name, numbers)
 
 
-def _lazily(tensors: Mapping[str, StoredTensor]) -> dict[str, Callable[[], npt.NDArray[Any]]]:
+def lazily(tensors: Mapping[str, StoredTensor]) -> dict[str, Callable[[], npt.NDArray[Any]]]:
+    """Tensors by name, mapped when they are first asked for."""
     return {name: tensor.map for name, tensor in tensors.items()}

@@ -26,10 +26,10 @@ Run = Callable[[Mapping[str, Array], States], tuple[tuple[Array, ...], States]]
 """Inputs [n, ...] by name, and states, to outputs [n, ...] and the states behind them."""
 
 
-def initial(state: State) -> Array:
-    """Entries [kept, ...] of a state at the start of a sequence."""
+def initial(state: State, value: np.generic) -> Array:
+    """Entries [kept, ...] of a state at the start of a sequence, `value` in all places."""
     kept = 0 if isinstance(state.keeps, Append) else most_kept(state.keeps)
-    return np.full((kept or 0, *state.shape), state.initial, np.float32)
+    return np.full((kept or 0, *state.shape), value, value.dtype)
 
 
 def most_kept(keeps: Keeps) -> int | None:

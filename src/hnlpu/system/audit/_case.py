@@ -97,9 +97,9 @@ def make_case(
             "hnlpu-asplos26 or a file like it"
         )
     if not 1 <= context <= 2**24:
-        raise InvalidInput(f"--context {context}: give 1 to {2**24}")
+        raise InvalidInput(f"`context` {context}: give 1 to {2**24}")
     if rate is not None and not 0 < rate < 1e15:
-        raise InvalidInput(f"--tokens-per-second {rate:g}: give a rate above 0")
+        raise InvalidInput(f"`tokens_per_second` {rate:g}: give a rate above 0")
     if rate is None and (found := system.published(model.name)):
         rate = found.tokens.value
     assert system.technology
