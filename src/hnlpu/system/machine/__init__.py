@@ -18,7 +18,7 @@ from hnlpu.system.machine._analytic import (
 )
 from hnlpu.system.machine._facts import StateFacts, busy_machine, state_facts
 from hnlpu.system.machine._items import token_steps
-from hnlpu.system.machine._kv import HELD_BYTES, KvState, held_bytes, kv_state
+from hnlpu.system.machine._kv import HELD_BYTES, KvState, held_bytes, held_sequences, kv_state
 from hnlpu.system.machine._open import Target, open_network, open_target, parse_grid
 from hnlpu.system.machine._published import Calibration, bit_serial_cycles, calibrate, specification
 from hnlpu.system.machine._requests import Requests, TraceFacts, poisson_requests, uniform_requests
@@ -55,6 +55,7 @@ __all__ = [
     "calibrate",
     "expected_rounds",
     "held_bytes",
+    "held_sequences",
     "kv_state",
     "largest_demand",
     "memories",

@@ -7,6 +7,7 @@ them), then the share of the other layers that is left room for; the rest is rea
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from hnlpu.system.machine._specification import Specification
@@ -48,6 +49,12 @@ def position_bytes(spec: Specification, memory: Memory) -> float:
 def held_bytes(spec: Specification, work: TokenWork) -> float:
     """Bytes that all chips together keep of one sequence in states of fixed size, copies too."""
     return float(spec.chips * work.kept_values * HELD_BYTES)
+
+
+def held_sequences(spec: Specification, work: TokenWork) -> int | None:
+    """Sequences whose states of fixed size the buffers hold; None where a model has none."""
+    held = held_bytes(spec, work)
+    return math.floor(spec.chips * spec.buffer_bytes / held) if held else None
 
 
 def capacity_bytes(spec: Specification, work: TokenWork, embedding_values: int) -> float:

@@ -22,7 +22,7 @@ from hnlpu.system.machine._analytic import (
     token_demand,
     token_latency,
 )
-from hnlpu.system.machine._kv import KvState, kv_state
+from hnlpu.system.machine._kv import KvState, held_sequences, kv_state
 from hnlpu.system.machine._requests import Requests
 from hnlpu.system.machine._run import Counts, run_decode, run_requests
 from hnlpu.system.machine._specification import Specification
@@ -197,9 +197,8 @@ def _fitting(spec: Specification, work: TokenWork, embedding: int, batch: int, c
     if one.bytes == 0:
         return batch
     fitting = math.floor(one.capacity_bytes / one.bytes)
-    if one.held_bytes:
-        fitting = min(fitting, math.floor(one.buffer_bytes / one.held_bytes))
-    return min(batch, fitting)
+    held = held_sequences(spec, work)
+    return min(batch, fitting if held is None else min(fitting, held))
 
 
 def _analytic(
