@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -109,7 +110,8 @@ def simulated(folder: Path, unit: Unit) -> str:
 def test_products_in_icarus_are_golden(case: str, builds: dict[str, Build], tmp_path: Path) -> None:
     scheme, matrix, fold = CASES[case]
     build, folder = builds[scheme], tmp_path / "rtl"
-    (unit, *_) = find_units(build, matrices=[matrix], neurons=2, fold=fold)
+    neurons = 2 if scheme == "taps" else 1  # a row of regions has ports for any value
+    (unit, *_) = find_units(build, matrices=[matrix], neurons=neurons, fold=fold)
     write_rtl(build, folder, [unit], vectors=64)
     write_bench(folder, unit)
     assert simulated(folder, unit) == f"{VECTORS} vectors, 0 wrong"
@@ -124,10 +126,10 @@ def test_wrong_metal_gives_wrong_products_in_icarus(
     write_rtl(builds["taps"], folder, [unit], vectors=64)
     write_bench(folder, unit)
     (wiring,) = (folder / "wiring").iterdir()
-    lines = wiring.read_text().splitlines()
-    (at, *_) = [n for n, line in enumerate(lines) if "assign p[0][" in line and "trunk" in line]
-    lines[at] = f"{lines[at].partition('=')[0]}= trunk[13][63];"
-    wiring.write_text("\n".join(lines) + "\n")
+    text = wiring.read_text()
+    cut = re.sub(r"(assign x\d+_[mp]\d+ =) trunk\[\d+\]\[\d+\];", r"\1 GND;", text, count=1)
+    assert cut != text
+    wiring.write_text(cut)
     vectors, wrong = simulated(folder, unit).split(", ")
     assert vectors == f"{VECTORS} vectors"
     assert int(wrong.split()[0]) > 0
