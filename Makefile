@@ -14,15 +14,17 @@ unexport PIP_TARGET PIP_PREFIX PIP_ROOT PYTHONPATH PYTHONHOME PYTHONSTARTUP
 # two torch threads on two shared cores nearly stop each other
 TESTING := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help demo demo-serve test model model-small lint format docs clean
+.PHONY: help demo demo-serve test model model-small models-small study lint format docs wheel clean
 
 help:
 	@echo "make demo        hardwire the bundled model, prove it, draw it, simulate it, let it talk, price its chip"
 	@echo "make demo-serve  the same model behind a chat page, on port 8000"
 	@echo "make test        run the tests"
 	@echo "make model       train the bundled model anew (100 minutes on two cores)"
+	@echo "make study       a study of studies/ again, whole: make study NAME=nested"
 	@echo "make lint        ruff and mypy"
 	@echo "make docs        the documentation as a site, in site/; every link is checked"
+	@echo "make wheel       a wheel for Linux with glibc 2.28 or newer, in dist/, tried in a new environment"
 	@echo "make clean       remove what these commands made"
 
 demo: $(VENV)/.installed
@@ -49,6 +51,20 @@ model-small: $(VENV)/.installed-test
 	$(BIN)/python training/export.py --run runs/140k --out checkpoints/stdlib-140k
 	$(BIN)/python training/evaluate.py checkpoints/stdlib-140k --out checkpoints/stdlib-140k/evaluation.json
 
+# half an hour: models of other families, as small
+models-small: $(VENV)/.installed-test
+	for model in llama-90k qwen3-90k gru-106k; do \
+	  $(BIN)/python training/train.py --model $$model --threads 1 --out runs/$$model && \
+	  $(BIN)/python training/export.py --run runs/$$model --out checkpoints/$$model && \
+	  $(BIN)/python training/evaluate.py checkpoints/$$model --out checkpoints/$$model/evaluation.json || exit 1; \
+	done
+
+# minutes: measures, judges, and writes the results and the tables made of them
+study: $(VENV)/.installed-test
+	@test -f "studies/$(NAME)/run.py" || { echo "make study NAME=...: one of" $$(ls studies/*/run.py | cut -d/ -f2); exit 2; }
+	$(TESTING) $(BIN)/python -m studies.$(NAME).run --full
+	$(BIN)/python scripts/studies_pages.py
+
 # without its cache, which keeps a verdict on imports when a module of that name appears elsewhere
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check --no-cache .
@@ -62,6 +78,9 @@ format: $(VENV)/.installed-test
 # not with --quiet, under which --strict lets warnings pass
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m mkdocs build --strict
+
+wheel: $(VENV)/.installed-test
+	$(BIN)/python scripts/wheel.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -27,7 +27,7 @@ from hnlpu.errors import HnlpuError
 from hnlpu.run.emulate import HardwiredWeights
 from hnlpu.run.engine._device import INTERPRETER, load_gpu_model, open_device
 from hnlpu.run.engine._forward import Turns
-from hnlpu.run.engine._pages import PAGE
+from hnlpu.run.engine._layout import PAGE
 from hnlpu.silicon.hardwire import Build, build, open_build
 from synthetic import add_size_options, config_of, write_checkpoint
 

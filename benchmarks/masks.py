@@ -58,8 +58,9 @@ from hnlpu.silicon.masks._gds import gds_cell
 from hnlpu.silicon.masks._oasis_cell import Cell
 from hnlpu.silicon.masks._oasis_read import parse_cell
 from hnlpu.silicon.masks._oasis_write import cell_record
+from hnlpu.silicon.masks._schemes import MASK_SCHEMES
 from hnlpu.silicon.masks._tcl import tcl_lines
-from hnlpu.silicon.masks._via_map import npy_bytes, via_map, via_sites
+from hnlpu.silicon.masks._via_map import npy_bytes, via_sites
 from hnlpu.silicon.place import find_tiles
 from hnlpu.silicon.technology import load_technology
 from masks_chip import add_chip_options, chip_run, show_chip
@@ -219,7 +220,9 @@ def formats() -> dict[str, float]:
     layout, technology = scheme.draw(part), scheme.technology
     sizes = {
         "master: packed digits and exponents": digits.codes.nbytes + digits.shifts.nbytes,
-        "via map": sum(len(npy_bytes(a)) for a in via_map(scheme, digits).values()),
+        "via map": sum(
+            len(npy_bytes(a)) for a in MASK_SCHEMES[scheme.name].via_map(scheme, digits).values()
+        ),
         "OASIS, packed": len(cell_record("tile", payload)),
         "OASIS, raw": len(payload),
     }

@@ -16,7 +16,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-PAGES = ("*.md", "docs/*.md", "checkpoints/*/*.md")
+PAGES = ("*.md", "docs/*.md", "checkpoints/*/*.md", "studies/*.md", "studies/*/*.md")
 PICTURES = ("docs/images/*",)
 
 

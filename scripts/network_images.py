@@ -15,7 +15,9 @@ FILES = {"network-gpt-oss-20b.svg": "gpt-oss-20b", "network-mamba-2-130m.svg": "
 
 def pictures() -> dict[str, str]:
     """The files by their names."""
-    return {file: draw(network_of(MODELS[model]), model) for file, model in FILES.items()}
+    return {
+        file: draw(network_of(MODELS[model]), model, embed=False) for file, model in FILES.items()
+    }
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, assert_never, get_args
 
-from hnlpu.model.families import EVERY_FAMILY, GPT_OSS_ALONE, families, network_of
+from hnlpu.model.families import BY_OPERATION, EVERY_FAMILY, GPT_OSS_ALONE, families, network_of
 from hnlpu.model.network import (
     Append,
     Network,
@@ -208,6 +208,8 @@ def what_works() -> list[str]:
     others = ", ".join(f"`{name}`" for name in sorted(families()) if name != "gpt_oss")
     rows = head("command", "`gpt_oss`", f"{others}, a family of your own")
     rows += [row(f"`{command}`", "yes", "yes") for command in EVERY_FAMILY]
+    some = "the operations that it has; refuses others by their names"
+    rows += [row(f"`{command}`", "yes", some) for command in BY_OPERATION]
     rows += [row(f"`{command}`", "yes", "refuses") for command in GPT_OSS_ALONE]
     rows.append(row("`--numerics chip` of `generate` and `score`", "yes", "yes"))
     options = "`--adapter`, `--device`"

@@ -186,12 +186,12 @@ def write_checkpoint(
     return folder
 
 
-def write_tokenizer(folder: Path) -> None:
-    """A tokenizer of 97 byte tokens (printable ASCII, newline, tab) for the tiny checkpoint."""
+def write_tokenizer(folder: Path, tokens: int = 97) -> None:
+    """A tokenizer of byte tokens; all 97 of the tiny checkpoint are printable ASCII, newline, tab."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet(), key=lambda c: (not c.isascii(), c))
-    vocab = {char: i for i, char in enumerate(["Ġ", "Ċ", "ĉ", *alphabet[:94]])}
+    vocab = {char: i for i, char in enumerate(["Ġ", "Ċ", "ĉ", *alphabet[: tokens - 3]])}
     tokenizer = Tokenizer(models.BPE(vocab, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -1,15 +1,19 @@
 """The models that this folder trains: what each is shaped like and how it is trained.
 
 `stdlib-8m` is the bundled model.  `stdlib-140k` is small enough to be simulated as one
-chip in RTL; every matrix of it that a chip hardwires lies on the MXFP4 grid.  `smoke`
-trains in seconds, for tests.
+chip in RTL; every matrix of it that a chip hardwires lies on the MXFP4 grid.  `llama-90k`,
+`qwen3-90k` and `gru-106k` are as small, of other families.  `smoke` trains in seconds,
+for tests.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from dense import DenseShape
+from kinds import AnyShape
 from model import Shape
+from recurrent import GruShape
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,15 @@ class Recipe:
 class Configuration:
     """A shape, its recipe and how much of the text it reads (None: all)."""
 
-    shape: Shape
+    shape: AnyShape
     recipe: Recipe
     text_bytes: int | None = None
 
+
+SMALL = Recipe(
+    steps=2500, batch_tokens=2048, sequence=128, long_sequence=256, muon_lr=1e-2, adamw_lr=2e-2
+)
+LONGER = replace(SMALL, steps=8000)
 
 CONFIGURATIONS = {
     "stdlib-8m": Configuration(Shape(), Recipe()),
@@ -48,11 +57,13 @@ CONFIGURATIONS = {
             num_attention_heads=4, num_key_value_heads=2, head_dim=16, num_local_experts=4,
             sliding_window=32, initial_context_length=64, grid_everywhere=True,
         ),
-        Recipe(
-            steps=2500, batch_tokens=2048, sequence=128, long_sequence=256,
-            muon_lr=1e-2, adamw_lr=2e-2,
-        ),
+        SMALL,
     ),
+    "llama-90k": Configuration(DenseShape(rope_factor=4.0), LONGER),
+    "qwen3-90k": Configuration(
+        DenseShape(qk_norm=True, tie_word_embeddings=True), replace(LONGER, adamw_lr=1e-2)
+    ),
+    "gru-106k": Configuration(GruShape(), replace(LONGER, adamw_lr=6e-3)),
     "smoke": Configuration(
         Shape(
             vocab_size=384, hidden_size=64, intermediate_size=64, num_hidden_layers=2,

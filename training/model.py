@@ -105,15 +105,15 @@ class RMSNorm(nn.Module):
 class Linear(nn.Module):
     """Affine map whose matrix can lie on the MXFP4 grid; matrix products in bfloat16."""
 
-    def __init__(self, inputs: int, outputs: int, std: float):
+    def __init__(self, inputs: int, outputs: int, std: float, *, bias: bool = True):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs) * std)
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         self.quantize = False
 
     def forward(self, x: Tensor) -> Tensor:
         weight = FakeQuantize.apply(self.weight) if self.quantize else self.weight.bfloat16()
-        return F.linear(x.bfloat16(), weight, self.bias.bfloat16())
+        return F.linear(x.bfloat16(), weight, None if self.bias is None else self.bias.bfloat16())
 
 
 class Plain(nn.Linear):

@@ -2,7 +2,7 @@
 
 The bundled model by default; `--model` takes the others of `configurations.py`.
 Writes `state.pt` every few minutes and resumes from it; `export.py` turns the
-state into a gpt-oss checkpoint.  Muon drives the matrices of attention and
+state into a checkpoint.  Muon drives the matrices of attention and
 experts, AdamW everything else.  The learning rate warms up, stays, and falls
 linearly to zero over the last part of the run; the last 60 % of the steps
 train on the MXFP4 grid, the last 25 % with twice the sequence length.
@@ -20,10 +20,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
+from torch import nn
 
 import corpus
 from configurations import CONFIGURATIONS, Recipe
-from model import GptOss, Linear, Shape
+from kinds import KINDS, AnyShape, kind_of
+from model import Linear
 from vocabulary import END_OF_TEXT, train_tokenizer
 
 
@@ -54,26 +56,30 @@ class Windows:
         return torch.from_numpy(np.stack(picked))
 
 
-def optimizers(model: GptOss, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of attention and experts, AdamW for everything else."""
+def optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of `Linear`s, where there are any, AdamW for everything else."""
     matrices = [m.weight for m in model.modules() if isinstance(m, Linear)]
     known = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in known]
     decayed = [p for p in rest if p.ndim == 2]
     plain = [p for p in rest if p.ndim != 2]
-    muon = torch.optim.Muon(
-        matrices, lr=recipe.muon_lr, weight_decay=recipe.weight_decay, momentum=0.95,
-        adjust_lr_fn="match_rms_adamw",
-    )  # fmt: skip
+    drivers: list[torch.optim.Optimizer] = []
+    if matrices:
+        muon = torch.optim.Muon(
+            matrices, lr=recipe.muon_lr, weight_decay=recipe.weight_decay, momentum=0.95,
+            adjust_lr_fn="match_rms_adamw",
+        )  # fmt: skip
+        drivers.append(muon)
     adamw = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": recipe.weight_decay},
          {"params": plain, "weight_decay": 0.0}],
         lr=recipe.adamw_lr, betas=(0.9, 0.95),
     )  # fmt: skip
-    for optimizer in (muon, adamw):
+    drivers.append(adamw)
+    for optimizer in drivers:
         for group in optimizer.param_groups:
             group["peak_lr"] = group["lr"]
-    return [muon, adamw]
+    return drivers
 
 
 def rate(step: int, progress: float, recipe: Recipe) -> float:
@@ -83,7 +89,7 @@ def rate(step: int, progress: float, recipe: Recipe) -> float:
 
 
 def train(
-    out: Path, shape: Shape, recipe: Recipe, minutes: float | None, text_bytes: int | None
+    out: Path, shape: AnyShape, recipe: Recipe, minutes: float | None, text_bytes: int | None
 ) -> None:
     """Train `recipe.steps` steps, or for `minutes`; continue from `out/state.pt` if there is one.
 
@@ -102,7 +108,8 @@ def train(
     windows = Windows(tokens, recipe.seed)
 
     torch.manual_seed(recipe.seed)
-    model = GptOss(shape)
+    kind = kind_of(shape)
+    model = KINDS[kind].module(shape)
     drivers = optimizers(model, recipe)
     start, seconds, history = 0, 0.0, []
     state_file = out / "state.pt"
@@ -128,7 +135,7 @@ def train(
         torch.save(
             {
                 "model": model.state_dict(), "optimizers": [o.state_dict() for o in drivers],
-                "step": step, "seconds": seconds, "history": history, "shape": asdict(shape),
+                "step": step, "seconds": seconds, "history": history, "kind": kind, "shape": asdict(shape),
                 "recipe": asdict(recipe), "facts": facts, "threads": torch.get_num_threads(),
             },
             temporary,
@@ -173,7 +180,7 @@ def train(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train a small gpt-oss.")
+    parser = argparse.ArgumentParser(description="Train a small model.")
     parser.add_argument("--model", choices=CONFIGURATIONS, default="stdlib-8m")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     length = parser.add_mutually_exclusive_group()

@@ -29,7 +29,7 @@ def new_folder(out: Path, needed_bytes: float = 0) -> Iterator[Path]:
     """
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise OutputExists(f"{out}: exists already; remove it or choose another with --output")
+            raise OutputExists(f"{out}: exists already; remove it or choose another with `output`")
         out.parent.mkdir(parents=True, exist_ok=True)
         _remove_left(out)
         free = shutil.disk_usage(out.parent).free
@@ -121,5 +121,5 @@ def new_file(path: Path) -> Iterator[Callable[[bytes], None]]:
 
 def _unwritten(path: Path, error: OSError, remedy: str) -> OutputFailed:
     return OutputFailed(
-        f"{path}: cannot be written ({error.strerror}); {remedy} another place with --output"
+        f"{path}: cannot be written ({error.strerror}); {remedy} another place with `output`"
     )

@@ -108,7 +108,7 @@ class _Processes(Workers):
                 if tries == TRIES:
                     raise OutputFailed(
                         f"a worker process died {TRIES} times at the same job (out of memory?); "
-                        "try fewer with --workers"
+                        "try fewer with `workers`"
                     ) from None
                 self._pool.shutdown(wait=False, cancel_futures=True)
                 self._pool = self._start()

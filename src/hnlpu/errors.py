@@ -1,8 +1,9 @@
 """What can go wrong, one type per kind of mistake.
 
 Every error is raised where the fact is known, its text is one line that names
-the thing and says what to do.  `hnlpu.cli` catches `HnlpuError` once, prints
-the line and ends with exit code 2.
+the thing and says what to do.  A parameter that helps is named in backquotes, as in
+"choose another with `output`".  `hnlpu.cli` catches `HnlpuError` once, makes options of
+such names, prints the line and ends with exit code 2.
 """
 
 

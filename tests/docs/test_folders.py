@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "hnlpu"
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 DOORS_AT_THE_TOP = {"__init__.py", "__main__.py", "lm_eval.py"}
-NOT_OF_THE_PACKAGE = {"docs", "training"}
+NOT_OF_THE_PACKAGE = {"docs", "studies", "training"}
 
 
 def wings() -> list[str]:

@@ -43,7 +43,12 @@ def test_ci_builds_it() -> None:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The sources of the site, to be changed."""
-    for page in [*ROOT.glob("*.md"), *ROOT.glob("checkpoints/*/*.md"), ROOT / "mkdocs.yml"]:
+    for page in [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("checkpoints/*/*.md"),
+        *ROOT.glob("studies/**/*.md"),
+        ROOT / "mkdocs.yml",
+    ]:
         there = tmp_path / page.relative_to(ROOT)
         there.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(page, there)

@@ -15,6 +15,7 @@ def main() -> None:
     import typer
 
     from hnlpu.cli._app import app
+    from hnlpu.cli._words import in_options
     from hnlpu.errors import HnlpuError
 
     for stream in (sys.stdout, sys.stderr):
@@ -25,7 +26,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except HnlpuError as error:
-        code = _fail(str(error))
+        code = _fail(in_options(str(error)))
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except (BrokenPipeError, SystemExit) as error:  # typer makes the second of the first

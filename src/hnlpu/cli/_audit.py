@@ -41,9 +41,9 @@ def audit(
     from hnlpu.system.cost import assume, chips_needed
 
     machine, what = open_subject(subject, model, system, None)
-    if fit or (subject not in system_names() and not subject.endswith(".toml")):
+    if fit or (subject not in system_names() and not subject.lower().endswith(".toml")):
         chips = int(chips_needed(what.bits, assume(machine)))
-        machine = resized(machine, chips, what.shape.attention.heads)
+        machine = resized(machine, chips, what.shape.most_columns)
     with waiting("auditing"):
         result = do_audit(
             machine, what.shape, context, tokens_per_second, sliding, what.bits, what.digits

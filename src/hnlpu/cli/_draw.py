@@ -22,7 +22,7 @@ def draw(
         Path,
         typer.Argument(
             metavar="CHECKPOINT|DIR|FILE",
-            help="Checkpoint folder, build directory, config.json, or what --json printed.",
+            help="Checkpoint folder, build directory, config.json, or what this command made.",
         ),
     ],
     output: Annotated[

@@ -36,7 +36,9 @@ def serve(
     ] = None,
     sequences: Annotated[int, typer.Option(help="Most sequences in the batch.")] = 256,
     rows: Annotated[int, typer.Option(help="Most tokens in one step.")] = 512,
-    cache_mb: Annotated[int, typer.Option(help="Memory for keys and values.")] = 1024,
+    cache_mb: Annotated[
+        int, typer.Option(help="Memory for keys and values, or other states.")
+    ] = 1024,
     queue: Annotated[int, typer.Option(help="Most sequences that wait.")] = 256,
     rate_limit: Annotated[
         float | None, typer.Option(help="Requests a minute and client (default: any number).")

@@ -10,62 +10,76 @@ from hnlpu.run.emulate import Tokenizer
 from hnlpu.run.engine import Result, TokenScore
 from hnlpu.serve._errors import as_api_error
 
-UNREADABLE = "�"
-
 
 class TokenTexts:
-    """What tokens are called in lists of log-probabilities, each by a name of its own."""
+    """What tokens are called in lists of log-probabilities, and their bytes."""
 
     def __init__(self, tokenizer: Tokenizer):
         self._tokenizer = tokenizer
-        self._known: dict[int, str] = {}
+        self._known: dict[int, tuple[str, bytes | None]] = {}
 
     def __getitem__(self, token: int) -> str:
-        text = self._known.get(token)
-        if text is None:
-            piece = self._tokenizer.piece(token) if self._tokenizer.usable else ""
-            # parts of characters look alike; a number tells them apart
-            text = f"token_id:{token}" if not piece or UNREADABLE in piece else piece
-            self._known[token] = text
-        return text
+        return self._named(token)[0]
+
+    def bytes_of(self, token: int) -> list[int] | None:
+        """The bytes that a token stands for, be they a part of a character; None if not known."""
+        raw = self._named(token)[1]
+        return None if raw is None else list(raw)
+
+    def _named(self, token: int) -> tuple[str, bytes | None]:
+        found = self._known.get(token)
+        if found is None:
+            raw = self._tokenizer.bytes_of(token) if self._tokenizer.usable else b""
+            try:
+                name = raw.decode()
+            except UnicodeDecodeError:
+                name = ""  # parts of characters look alike; a number tells them apart
+            found = self._known[token] = (name or numbered(token), raw or None)
+        return found
+
+
+def numbered(token: int) -> str:
+    """The name of a token that spells no text of its own."""
+    return f"token_id:{token}"
 
 
 def completion_logprobs(
-    scores: Sequence[TokenScore | None], first: int | None, texts: TokenTexts, offset: int, top: int
-) -> dict[str, Any]:
+    scores: Sequence[TokenScore], first: int | None, texts: TokenTexts, offsets: Sequence[int],
+    top: int,
+) -> dict[str, Any]:  # fmt: skip
     """The `logprobs` of a completion; token `first`, if given, stands before all and has none."""
     tokens = [] if first is None else [texts[first]]
     values: list[float | None] = [] if first is None else [None]
     best: list[dict[str, float] | None] = [] if first is None else [None]
     for score in scores:
-        assert score is not None
         tokens.append(texts[score.token])
         values.append(score.logprob)
-        named = {texts[token]: value for token, value in score.top}
-        best.append(named | {texts[score.token]: score.logprob})
-    offsets = []
-    for token in tokens:
-        offsets.append(offset)
-        offset += len(token)
+        best.append(_best(score, texts))
     return {
         "tokens": tokens,
         "token_logprobs": values,
         "top_logprobs": best if top else None,
-        "text_offset": offsets,
+        "text_offset": list(offsets),
     }
+
+
+def _best(score: TokenScore, texts: TokenTexts) -> dict[str, float]:
+    """The best tokens by name and the token itself; of two of one name the worse has its number."""
+    named: dict[str, float] = {}
+    owners: dict[str, int] = {}
+    for token, value in (*score.top, (score.token, score.logprob)):
+        name = texts[token]
+        if owners.setdefault(name, token) != token:
+            name = numbered(token)
+        named[name] = value
+    return named
 
 
 def chat_logprobs(scores: Sequence[TokenScore], texts: TokenTexts) -> dict[str, Any]:
     """The `logprobs` of a chat's choice."""
 
     def entry(token: int, logprob: float) -> dict[str, Any]:
-        text = texts[token]
-        known = not text.startswith("token_id:")
-        return {
-            "token": text,
-            "logprob": logprob,
-            "bytes": list(text.encode()) if known else None,
-        }
+        return {"token": texts[token], "logprob": logprob, "bytes": texts.bytes_of(token)}
 
     return {
         "content": [
@@ -76,13 +90,19 @@ def chat_logprobs(scores: Sequence[TokenScore], texts: TokenTexts) -> dict[str, 
     }
 
 
-def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
-    """The `usage` of an answer."""
+def usage(prompt_tokens: int, completion_tokens: int, cached: int = 0) -> dict[str, Any]:
+    """The `usage` of an answer; `cached` of the prompt's tokens were found in memory."""
     return {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
         "total_tokens": prompt_tokens + completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": cached},
     }
+
+
+def stop_reason(stopped_by: int | str | None, ends: Sequence[int]) -> int | str | None:
+    """The stop string or token that ended an answer, as vLLM tells it: an end of text is none."""
+    return None if stopped_by in ends else stopped_by
 
 
 def check_finished(results: Sequence[Result]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from typing import Any
 
 from fastapi import FastAPI, Security
 from fastapi.exceptions import RequestValidationError
@@ -16,10 +15,11 @@ from starlette.responses import JSONResponse, Response
 
 from hnlpu._version import __version__
 from hnlpu.errors import HnlpuError
-from hnlpu.serve import _chats, _completions, _embeddings, _facts, _page, _tokens
+from hnlpu.serve import _chats, _completions, _embeddings, _facts, _page, _responses, _tokens
 from hnlpu.serve._context import Context
 from hnlpu.serve._errors import ApiError, as_api_error, error_body
 from hnlpu.serve._guard import Guard
+from hnlpu.serve._problems import first_problem
 from hnlpu.serve._service import Service
 from hnlpu.serve._stream import ClientLeft
 
@@ -42,7 +42,7 @@ def create_app(service: Service) -> FastAPI:
         docs_url=None, redoc_url=None,  # they load from elsewhere
         dependencies=[Security(HTTPBearer(auto_error=False))],
     )  # fmt: skip
-    for part in (_completions, _chats, _embeddings, _facts, _tokens, _page):
+    for part in (_completions, _chats, _responses, _embeddings, _facts, _tokens, _page):
         app.include_router(part.routes(context))
     _name_models(app, context)
     _handle_errors(app)
@@ -70,8 +70,15 @@ def _handle_errors(app: FastAPI) -> None:
         return JSONResponse(answer.body, answer.status, answer.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: HttpRequest, error: RequestValidationError) -> Response:
-        where, text = _first_problem(error.errors())
+    async def invalid(http: HttpRequest, error: RequestValidationError) -> Response:
+        kind = http.headers.get("content-type", "")
+        if http.method == "POST" and "json" not in kind.lower():
+            told = f"not {kind[:80]}" if kind else "which is missing"
+            answer = ApiError(
+                415, f"send JSON with the header Content-Type: application/json, {told}"
+            )
+            return JSONResponse(answer.body, answer.status)
+        where, text = first_problem(error.errors())
         answer = ApiError(400, f"{where}: {text}" if where else text, param=where or None)
         return JSONResponse(answer.body, 400)
 
@@ -88,20 +95,3 @@ def _handle_errors(app: FastAPI) -> None:
     async def fault(_: HttpRequest, error: Exception) -> Response:
         _log.error("a request failed", exc_info=error)
         return JSONResponse(error_body(500, "internal error; the server's log has more"), 500)
-
-
-def _first_problem(problems: Any) -> tuple[str, str]:
-    """Where the first problem is and what it is, without quoting what was sent."""
-    if not problems:
-        return "", "the request makes no sense"
-    problem = problems[0]
-    if problem["type"] == "json_invalid":
-        return "", "the request is not valid JSON"
-    # members of a union and models by name are no part of what the client wrote
-    where = [
-        str(part)
-        for part in problem["loc"]
-        if part != "body" and not (isinstance(part, str) and not part.isidentifier())
-    ]
-    text = problem["msg"].removeprefix("Value error, ")
-    return ".".join(where)[:100].encode("utf-8", "replace").decode(), text

@@ -11,33 +11,58 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
-from hnlpu.serve._answers import chat_logprobs, check_finished, failure, usage
+from hnlpu.run.chat import Parts
+from hnlpu.run.engine import Update
+from hnlpu.serve._answers import chat_logprobs, check_finished, failure, stop_reason, usage
+from hnlpu.serve._choice import Choice
 from hnlpu.serve._context import Context
-from hnlpu.serve._prompts import Encoded, encode_prompts
+from hnlpu.serve._conversation import turn_of, warnings_of
+from hnlpu.serve._dialect import Turn
 from hnlpu.serve._schema import ChatRequest
 from hnlpu.serve._service import Job
 from hnlpu.serve._stream import DONE, EventStream, encode_event, while_client_waits
+from hnlpu.serve._wire import unknown_fields, warning_header
 
 
 class _Answer:
     """The parts of one request's answer that all its chunks share."""
 
-    def __init__(self, context: Context, body: ChatRequest, prompt: Encoded):
+    def __init__(self, context: Context, body: ChatRequest, turn: Turn):
         self.context = context
         self.body = body
-        self.prompt = prompt
-        self.parsers = [context.answer_parser() for _ in range(body.n or 1)]
+        self.turn = turn
+        self.choices = [Choice(context, turn) for _ in range(body.n or 1)]
         self.envelope: dict[str, Any] = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "object": "chat.completion.chunk" if body.stream else "chat.completion",
             "created": int(time.time()),
-            "model": body.model,
+            "model": body.model or context.service.name,
             "system_fingerprint": context.fingerprint,
         }
 
-    def usage(self, new: int) -> dict[str, int]:
-        """The `usage` with `new` tokens in all choices."""
-        return usage(len(self.prompt.tokens), new)
+    def usage(self, job: Job) -> dict[str, Any]:
+        """The `usage` so far of all choices."""
+        return usage(len(self.turn.prompt), job.new_tokens, job.reused_tokens)
+
+    def chunk(self, index: int, update: Update) -> dict[str, Any]:
+        """An update as a choice of a stream's chunk."""
+        choice = self.choices[index]
+        parts = choice.push(update)
+        if not self.body.include_reasoning:
+            parts = Parts(parts.content, "", parts.calls)
+        found: dict[str, Any] = {
+            "index": index,
+            "delta": choice.delta(parts),
+            "logprobs": None,
+            "finish_reason": choice.reason(update.reason),
+        }
+        if update.score is not None:
+            found["logprobs"] = chat_logprobs([update.score], self.context.texts)
+        if update.experts is not None:
+            found["experts"] = [update.experts.tolist()]
+        if update.reason is not None:
+            found["stop_reason"] = stop_reason(update.stopped_by, self.context.ends)
+        return found
 
 
 def routes(context: Context) -> APIRouter:
@@ -48,78 +73,61 @@ def routes(context: Context) -> APIRouter:
     async def chats(body: ChatRequest, http: HttpRequest) -> Response:
         """Answer a conversation."""
         adapter = context.adapter(body.model)
-        text = context.template.render(
-            body.messages, list(context.special_tokens), body.reasoning_effort
-        )
-        (prompt,) = await encode_prompts(context.model, text)
-        requests = await context.translator.chat(body, prompt, adapter)
-        answer = _Answer(context, body, prompt)
+        turn = await turn_of(context, body)
+        requests = await context.translator.chat(body, turn, adapter)
+        answer = _Answer(context, body, turn)
         job = context.service.job(requests)
+        headers = warning_header(unknown_fields(body), *warnings_of(context, body))
+        seconds = context.settings.timeout_seconds
         if body.stream:
             job.submit()
-            return EventStream(_events(answer, job), context.settings.timeout_seconds, job.close)
+            return EventStream(_events(answer, job), seconds, job.close, headers)
         with job:
-            work = _whole(answer, job)
-            return await while_client_waits(http, work, context.settings.timeout_seconds)
+            found = await while_client_waits(http, _whole(answer, job), seconds)
+        return JSONResponse(found, headers=headers)
 
     return router
 
 
-async def _whole(answer: _Answer, job: Job) -> Response:
-    content, reasoning = [""] * len(answer.parsers), [""] * len(answer.parsers)
-
+async def _whole(answer: _Answer, job: Job) -> dict[str, Any]:
     async for index, update in job.updates():
-        parts = answer.parsers[index].push(update.token, update.text)
-        content[index] += parts.content
-        reasoning[index] += parts.reasoning
+        answer.choices[index].push(update)
     results = job.collected()
     check_finished(results)
     choices = []
-    for index, result in enumerate(results):
-        message = {"role": "assistant", "content": content[index], "refusal": None}
-        if reasoning[index]:
-            message["reasoning_content"] = reasoning[index]
-        wanted = answer.body.logprobs
-        choice = {
+    for index, (result, choice) in enumerate(zip(results, answer.choices, strict=True)):
+        found = {
             "index": index,
-            "message": message,
-            "logprobs": chat_logprobs(result.scores, answer.context.texts) if wanted else None,
-            "finish_reason": result.reason,
+            "message": choice.message(answer.body.include_reasoning),
+            "logprobs": None,
+            "finish_reason": choice.reason(result.reason),
+            "stop_reason": stop_reason(result.stopped_by, answer.context.ends),
         }
+        if answer.body.logprobs:
+            found["logprobs"] = chat_logprobs(result.scores, answer.context.texts)
         if answer.body.trace_experts:
-            choice["experts"] = [e.tolist() for e in result.experts]
-        choices.append(choice)
-    new = sum(len(result.tokens) for result in results)
-    return JSONResponse(answer.envelope | {"choices": choices, "usage": answer.usage(new)})
+            found["experts"] = [e.tolist() for e in result.experts]
+        choices.append(found)
+    return answer.envelope | {"choices": choices, "usage": answer.usage(job)}
 
 
 async def _events(answer: _Answer, job: Job) -> AsyncIterator[bytes]:
-    new = 0
+    options = answer.body.stream_options
 
-    def event(index: int, delta: dict[str, Any], reason: str | None, **more: Any) -> bytes:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason} | more
-        return encode_event(answer.envelope | {"choices": [choice]})
+    def event(choice: dict[str, Any]) -> bytes:
+        so_far = {}
+        if options is not None and options.continuous_usage_stats:
+            so_far = {"usage": answer.usage(job)}
+        return encode_event(answer.envelope | {"choices": [choice]} | so_far)
 
-    for index in range(len(answer.parsers)):
-        yield event(index, {"role": "assistant", "content": ""}, None)
+    for index in range(len(answer.choices)):
+        first = {"role": "assistant", "content": ""}
+        yield event({"index": index, "delta": first, "logprobs": None, "finish_reason": None})
     async for index, update in job.updates():
-        new += update.token is not None
         if update.error is not None:
             yield encode_event(failure(update.error))
             break
-        parts = answer.parsers[index].push(update.token, update.text)
-        delta: dict[str, Any] = {}
-        if parts.content or not parts.reasoning:
-            delta["content"] = parts.content
-        if parts.reasoning:
-            delta["reasoning_content"] = parts.reasoning
-        more: dict[str, Any] = {}
-        if update.score is not None:
-            more["logprobs"] = chat_logprobs([update.score], answer.context.texts)
-        if update.experts is not None:
-            more["experts"] = [update.experts.tolist()]
-        yield event(index, delta, update.reason, **more)
-    options = answer.body.stream_options
+        yield event(answer.chunk(index, update))
     if options is not None and options.include_usage:
-        yield encode_event(answer.envelope | {"choices": [], "usage": answer.usage(new)})
+        yield encode_event(answer.envelope | {"choices": [], "usage": answer.usage(job)})
     yield DONE

@@ -1,4 +1,4 @@
-"""JSON schemas and regular expressions as constraints of the engine, by llguidance."""
+"""JSON schemas, regular expressions, choices and grammars as constraints of the engine, by llguidance."""
 
 from __future__ import annotations
 
@@ -9,42 +9,49 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from llguidance import LLMatcher, LLTokenizer
+from llguidance.gbnf_to_lark import any_to_lark
 from llguidance.numpy import fill_next_token_bitmask
 
 from hnlpu.errors import InvalidInput
+from hnlpu.run.chat import Reader
 from hnlpu.run.emulate import LanguageModel
+from hnlpu.serve._grammar import ANSWER, quoted
+from hnlpu.serve._schema import StructuredOutputs
 
 SCHEMA_LIMIT = 2**16  # characters
+ANY_OBJECT: dict[str, Any] = {"type": "object"}
 
 
 class Constraints:
-    """Makes constraints for one model; its vocabulary is prepared when first needed."""
+    """Makes constraints for one model; its vocabulary is prepared when first needed.
 
-    def __init__(self, model: LanguageModel):
+    `ends` are the tokens that may end a constrained answer.
+    """
+
+    def __init__(self, model: LanguageModel, ends: tuple[int, ...]):
         self._model = model
+        self._ends = ends
         self._lock = threading.Lock()
         self._tokenizer: LLTokenizer | None = None
 
+    def answer(self, wanted: StructuredOutputs, frame: str | None = None) -> Matched:
+        """The texts that `wanted` describes, within a frame around `@answer`.
+
+        Raises InvalidInput, TokenizerMissing.
+        """
+        what, grammar = _grammar(wanted)
+        if frame is None:
+            return self._made(grammar, what)
+        return self._made(framed(frame, {ANSWER: grammar}), what)
+
     def schema(self, schema: dict[str, Any]) -> Matched:
         """The texts that are JSON under `schema`.  Raises InvalidInput, TokenizerMissing."""
-        try:
-            text = json.dumps(schema)
-        except (ValueError, RecursionError):
-            raise InvalidInput("the JSON schema is nested too deeply") from None
-        if len(text) > SCHEMA_LIMIT:
-            raise InvalidInput(f"the JSON schema has more than {SCHEMA_LIMIT} characters")
-        try:
-            # whitespace only where JSON's own writers put it: else a model may go on in it for ever
-            grammar = LLMatcher.grammar_from_json_schema(
-                text, overrides={"whitespace_flexible": False}
-            )
-        except ValueError as error:
-            raise InvalidInput(f"JSON schema: {error}") from None
-        return self._made(grammar, "JSON schema")
+        return self._made(schema_grammar(schema), "JSON schema")
 
-    def regex(self, pattern: str) -> Matched:
-        """The texts that match `pattern` as a whole.  Raises InvalidInput, TokenizerMissing."""
-        return self._made(LLMatcher.grammar_from_regex(pattern), "regex")
+    def calls(self, frame: str, schemas: dict[str, dict[str, Any]]) -> Matched:
+        """Tool calls within a frame around their arguments, by the names in it."""
+        grammars = {name: schema_grammar(schema) for name, schema in schemas.items()}
+        return self._made(framed(frame, grammars), "tools")
 
     def _made(self, grammar: str, what: str) -> Matched:
         matcher = LLMatcher(self._vocabulary(), grammar, log_level=0)
@@ -56,16 +63,62 @@ class Constraints:
         with self._lock:
             if self._tokenizer is None:
                 self._model.tokenizer.encode("")  # raises TokenizerMissing
-                ends = self._model.transformer.architecture.eos_token_ids
-                if not ends:
+                if not self._ends:
                     raise InvalidInput(
                         "the model has no end-of-text token, which a constrained answer ends with"
                     )
                 path = self._model.directory / "tokenizer.json"
                 self._tokenizer = LLTokenizer(
-                    path.read_text("utf-8"), n_vocab=self._model.vocab_size, eos_token=list(ends)
+                    path.read_text("utf-8"),
+                    n_vocab=self._model.vocab_size,
+                    eos_token=list(self._ends),
                 )
         return self._tokenizer
+
+
+def _grammar(wanted: StructuredOutputs) -> tuple[str, str]:
+    """What is wanted, in a word, and its grammar."""
+    if wanted.regex is not None:
+        return "regex", str(LLMatcher.grammar_from_regex(wanted.regex))
+    if wanted.choice is not None:
+        choices = " | ".join(quoted(choice) for choice in wanted.choice)
+        return "choice", _lark(f"start: {choices}")
+    if wanted.grammar is not None:
+        try:
+            return "grammar", _lark(any_to_lark(wanted.grammar))
+        except (ValueError, IndexError, KeyError, RecursionError) as error:
+            raise InvalidInput(f"grammar: cannot be read ({str(error)[:200]})") from None
+    return "JSON schema", schema_grammar(ANY_OBJECT if wanted.json_ is None else wanted.json_)
+
+
+def _lark(grammar: str) -> str:
+    return json.dumps({"grammars": [{"lark_grammar": grammar}]})
+
+
+def schema_grammar(schema: dict[str, Any]) -> str:
+    """The grammar of a JSON schema.  Raises InvalidInput."""
+    try:
+        text = json.dumps(schema)
+    except (ValueError, RecursionError):
+        raise InvalidInput("the JSON schema is nested too deeply") from None
+    if len(text) > SCHEMA_LIMIT:
+        raise InvalidInput(f"the JSON schema has more than {SCHEMA_LIMIT} characters")
+    try:
+        # whitespace only where JSON's own writers put it: else a model may go on in it for ever
+        return str(
+            LLMatcher.grammar_from_json_schema(text, overrides={"whitespace_flexible": False})
+        )
+    except ValueError as error:
+        raise InvalidInput(f"JSON schema: {error}") from None
+
+
+def framed(frame: str, inner: dict[str, str]) -> str:
+    """A grammar in which `frame` calls others by name."""
+    grammars: list[dict[str, Any]] = [{"name": "frame", "lark_grammar": frame}]
+    for name, grammar in inner.items():
+        (only,) = json.loads(grammar)["grammars"]
+        grammars.append(only | {"name": name})
+    return json.dumps({"grammars": grammars})
 
 
 class Matched:
@@ -100,3 +153,42 @@ class Matched:
         """Whether nothing may follow."""
         stopped: bool = self._matcher.is_stopped()
         return stopped
+
+
+class CalledFreely:
+    """A `Constraint`: anything may be said; what calls one of some tools keeps to its schema."""
+
+    def __init__(self, reader: Reader, tools: dict[str, Matched], vocab_size: int):
+        self._reader = reader
+        self._tools = tools
+        self._size = vocab_size
+        self._inner: Matched | None = None
+        self._message = 0
+
+    def copy(self) -> CalledFreely:
+        """The same place for another answer, before its first token."""
+        tools = {name: tool.copy() for name, tool in self._tools.items()}
+        return CalledFreely(self._reader.copy(), tools, self._size)
+
+    def allowed(self) -> npt.NDArray[np.bool_]:
+        """Which tokens may come next: [vocabulary].  Raises InvalidInput where none can."""
+        if self._inner is None or self._inner.finished():
+            return np.ones(self._size, np.bool_)
+        return self._inner.allowed()
+
+    def accept(self, token: int) -> None:
+        """Take in the token that was chosen."""
+        if self._inner is not None:
+            self._inner.accept(token)
+        self._reader.push(token)
+        reader = self._reader
+        if reader.in_header:
+            self._inner = None
+        elif self._message != reader.messages:
+            self._message = reader.messages
+            tool = self._tools.get(reader.header.tool or "")
+            self._inner = tool.copy() if tool is not None else None
+
+    def finished(self) -> bool:
+        """Whether nothing may follow: the model may always go on, and ends by itself."""
+        return False

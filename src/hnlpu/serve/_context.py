@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from hnlpu.run.chat import ChatTemplate
 from hnlpu.run.emulate import LanguageModel
 from hnlpu.serve._answers import TokenTexts
-from hnlpu.serve._chat import ChatTemplate
+from hnlpu.serve._dialect import Dialect
 from hnlpu.serve._errors import ApiError
-from hnlpu.serve._harmony import HarmonyAnswer, PlainAnswer, speaks_harmony
 from hnlpu.serve._prompts import Translator
 from hnlpu.serve._service import Service
 from hnlpu.serve._settings import Settings
@@ -21,6 +21,7 @@ _DESCRIPTIONS = {
     404: "No such model",
     408: "The request was sent too slowly",
     413: "The request is too long",
+    415: "Not sent as JSON",
     422: "The schema or regex cannot be satisfied",
     429: "Too many requests, or the queue is full; see Retry-After",
 }
@@ -34,11 +35,12 @@ class Context:
         self.model: LanguageModel = service.model
         self.settings: Settings = service.settings
         self.template = ChatTemplate(self.model.directory)
-        self.special_tokens: dict[str, int] = (
-            self.model.tokenizer.special_tokens() if self.model.tokenizer.usable else {}
-        )
+        self.dialect = Dialect(self.model, self.template)
+        self.ends = self.model.end_tokens
         self.texts = TokenTexts(self.model.tokenizer)
-        self.translator = Translator(self.model, self.settings, service.engine.context)
+        self.translator = Translator(
+            self.model, self.settings, service.engine.context, self.dialect
+        )
         self.fingerprint = service.fingerprint
         self.documented: dict[str, Any] = {
             "responses": {
@@ -51,18 +53,9 @@ class Context:
         """The ids that requests may name."""
         return [self.service.name, *self.service.engine.adapters]
 
-    @property
-    def harmony(self) -> bool:
-        """Whether answers come in harmony's channels."""
-        return not self.template.is_plain and speaks_harmony(self.special_tokens)
-
-    def answer_parser(self) -> PlainAnswer | HarmonyAnswer:
-        """A parser for one answer."""
-        return HarmonyAnswer(self.special_tokens) if self.harmony else PlainAnswer()
-
-    def adapter(self, model: str) -> str | None:
-        """The adapter that a model's id names, None for the base; raises ApiError."""
-        if model == self.service.name:
+    def adapter(self, model: str | None) -> str | None:
+        """The adapter that a model's id names, None for the base or no id; raises ApiError."""
+        if not model or model == self.service.name:
             return None
         if model in self.service.engine.adapters:
             return model

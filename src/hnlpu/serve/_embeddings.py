@@ -10,12 +10,14 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
+from hnlpu.errors import InvalidInput
 from hnlpu.run.engine import Request
 from hnlpu.serve._answers import check_finished, usage
 from hnlpu.serve._context import Context
 from hnlpu.serve._prompts import encode_prompts
 from hnlpu.serve._schema import EmbeddingRequest
 from hnlpu.serve._stream import while_client_waits
+from hnlpu.serve._wire import unknown_fields, warning_header
 
 Float32 = npt.NDArray[np.float32]
 
@@ -37,12 +39,20 @@ def routes(context: Context) -> APIRouter:
         data = []
         for index, result in enumerate(results):
             assert result.embedding is not None
-            vector = _to_length_one(result.embedding) if body.normalize else result.embedding
+            width = len(result.embedding)
+            if body.dimensions is not None and body.dimensions > width:
+                raise InvalidInput(f"dimensions: must be at most {width}, is {body.dimensions}")
+            vector = result.embedding[: body.dimensions]
+            if body.normalize:
+                vector = _to_length_one(vector)
             wire = _base64(vector) if body.encoding_format == "base64" else vector.tolist()
             data.append({"object": "embedding", "index": index, "embedding": wire})
         count = usage(sum(len(p.tokens) for p in prompts), 0)
         del count["completion_tokens"]
-        return JSONResponse({"object": "list", "data": data, "model": body.model, "usage": count})
+        del count["prompt_tokens_details"]
+        model = body.model or context.service.name
+        found = {"object": "list", "data": data, "model": model, "usage": count}
+        return JSONResponse(found, headers=warning_header(unknown_fields(body)))
 
     return router
 

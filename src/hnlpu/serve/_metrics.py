@@ -78,5 +78,7 @@ class _Engine:
             ("hnlpu_running_sequences", "Sequences in the batch", s.running),
             ("hnlpu_cache_pages_used", "Pages of the key-value cache in use", s.pages_in_use),
             ("hnlpu_cache_pages", "Pages of the key-value cache", s.pages),
+            ("hnlpu_cache_slots_used", "Slots of states kept whole in use", s.slots_in_use),
+            ("hnlpu_cache_slots", "Slots of states kept whole", s.slots),
         ):
             yield GaugeMetricFamily(name, text, value)

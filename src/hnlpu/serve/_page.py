@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
+from hnlpu.run.engine import experts_of
 from hnlpu.serve._chip import chip_facts
 from hnlpu.serve._context import Context
 
@@ -56,15 +57,19 @@ def routes(context: Context) -> APIRouter:
 
 def _facts(context: Context) -> dict[str, Any]:
     service = context.service
-    a = service.build.architecture
+    network = service.build.network
+    blocks = {step.block for step in network.steps} - {None}
+    experts = experts_of(network)
     matrices = service.build.manifest.matrices.values()
     return {
         "name": service.name,
         "models": context.names,
         "weights": sum(m.weights for m in matrices),
-        "layers": a.num_hidden_layers,
-        "experts": a.num_local_experts,
-        "active_experts": a.num_experts_per_tok,
+        "family": network.family,
+        "layers": len(blocks),
+        "experts": experts.count,
+        "active_experts": experts.active,
+        "expert_layers": list(experts.blocks),
         "context": service.engine.context,
         "max_tokens": service.settings.max_tokens,
         "has_tokenizer": context.model.tokenizer.usable,

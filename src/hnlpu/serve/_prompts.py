@@ -4,138 +4,204 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hnlpu.errors import InvalidInput
-from hnlpu.run.emulate import LanguageModel
-from hnlpu.run.engine import Request, Sampling
-from hnlpu.serve._constraint import Constraints, Matched
+from hnlpu.run.emulate import Defaults, LanguageModel, read_defaults
+from hnlpu.run.engine import Constraint, Request, Sampling
+from hnlpu.serve._constraint import CalledFreely, Constraints, Matched
+from hnlpu.serve._dialect import Dialect, Turn
 from hnlpu.serve._errors import ApiError
+from hnlpu.serve._offsets import Offsets
 from hnlpu.serve._schema import ChatRequest, CompletionRequest, Controls
 from hnlpu.serve._settings import Settings
+
+ANY_SEED = -1
+SEEDS = 2**64
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A prompt as token ids, and as text where text is at hand."""
+    """A prompt as token ids, and as text where text is at hand.
+
+    `starts` are the characters of the text that stand before each token.
+    """
 
     tokens: tuple[int, ...]
     text: str
+    starts: tuple[int, ...] = ()
 
 
-async def encode_prompts(model: LanguageModel, prompt: Any) -> list[Encoded]:
+async def encode_prompts(
+    model: LanguageModel, prompt: Any, *, starts: bool = False
+) -> list[Encoded]:
     """The prompts of a request: one or several, each text or token ids.
 
     Raises InvalidInput, TokenizerMissing.
     """
     several = isinstance(prompt, list) and not isinstance(prompt[0], int)
     # off the loop: a long text takes a while
-    return await asyncio.to_thread(_encode, model, prompt if several else [prompt])
+    return await asyncio.to_thread(_encode, model, prompt if several else [prompt], starts)
 
 
-def _encode(model: LanguageModel, prompts: list[Any]) -> list[Encoded]:
+def _encode(model: LanguageModel, prompts: list[Any], starts: bool) -> list[Encoded]:
     encoded = []
     for prompt in prompts:
         tokens = tuple(model.encode(prompt).tolist())
         if isinstance(prompt, str):
-            text = prompt
+            at = _starts(model, tokens, prompt) if starts else []
+            encoded.append(Encoded(tokens, prompt, tuple(at)))
+        elif model.tokenizer.usable:
+            text = model.tokenizer.decode(tokens)
+            offsets = Offsets(model.tokenizer, (), 0, show_special=False)
+            at = [offsets.next(token) for token in tokens] if starts else []
+            encoded.append(Encoded(tokens, text, tuple(at)))
         else:
-            text = model.tokenizer.decode(tokens) if model.tokenizer.usable else ""
-        encoded.append(Encoded(tokens, text))
+            encoded.append(Encoded(tokens, "", (0,) * len(tokens)))
     return encoded
 
 
-class Translator:
-    """Turns the wire's controls into the engine's, for one model under the server's limits."""
+def _starts(model: LanguageModel, tokens: tuple[int, ...], text: str) -> list[int]:
+    """The characters of a text that stand before each of its tokens."""
+    tokenizer = model.tokenizer
+    spelled = "".join(map(tokenizer.decoder(show_special=True), tokens))
+    if spelled != text:  # the tokenizer has changed the text; it knows where its tokens come from
+        return tokenizer.starts(text)
+    offsets = Offsets(tokenizer, (), 0, show_special=True)
+    return [offsets.next(token) for token in tokens]
 
-    def __init__(self, model: LanguageModel, settings: Settings, context: int):
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the engine is asked besides the controls that all requests have."""
+
+    limit: int
+    top: int | None
+    adapter: str | None
+    score: bool = False
+
+
+class Translator:
+    """Turns the wire's controls into the engine's, for one model under the server's limits.
+
+    Raises InvalidInput for a damaged generation_config.json.
+    """
+
+    def __init__(self, model: LanguageModel, settings: Settings, context: int, dialect: Dialect):
         self._model = model
         self._settings = settings
         self._context = context
-        self._constraints = Constraints(model)
+        self._dialect = dialect
+        self.defaults = read_defaults(model.directory)
+        ends = tuple(dict.fromkeys((*model.end_tokens, *dialect.ends)))
+        self._constraints = Constraints(model, ends)
 
     async def completion(
         self, body: CompletionRequest, prompts: list[Encoded], adapter: str | None
     ) -> list[Request]:
         """One request of the engine per choice, `n` for each prompt."""
-        scores = body.logprobs is not None
-        return await asyncio.to_thread(
-            self._requests, body, prompts, 16 if body.max_tokens is None else body.max_tokens,
-            body.logprobs, body.echo and scores, adapter,
-        )  # fmt: skip
+        score = body.echo and body.logprobs is not None
+        limit = 16 if body.max_tokens is None else body.max_tokens
+        asked = _Asked(limit, body.logprobs, adapter, score)
 
-    async def chat(self, body: ChatRequest, prompt: Encoded, adapter: str | None) -> list[Request]:
+        def requests() -> list[Request]:
+            wanted = body.structure
+            constraint = None if wanted is None else self._constraints.answer(wanted)
+            return [
+                request
+                for prompt in prompts
+                for request in self._choices(body, prompt.tokens, asked, constraint)
+            ]
+
+        return await asyncio.to_thread(requests)
+
+    async def chat(self, body: ChatRequest, turn: Turn, adapter: str | None) -> list[Request]:
         """One request of the engine per choice; by default the answer may fill the context."""
-        if body.max_completion_tokens is not None and body.max_tokens is not None:
-            raise ApiError(400, "give either max_completion_tokens or max_tokens")
-        limit = body.max_tokens
-        if body.max_completion_tokens is not None:
-            limit = body.max_completion_tokens
+        limit = (
+            body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+        )
         if limit is None:
-            room = self._context - len(prompt.tokens)
-            limit = min(self._settings.max_tokens, max(room, 1))
+            room = max(self._context - len(turn.prompt), 1)
+            limit = min(self._settings.max_tokens, room, self.defaults.max_new_tokens or room)
         top = (body.top_logprobs or 0) if body.logprobs else None
-        return await asyncio.to_thread(self._requests, body, [prompt], limit, top, False, adapter)
+        asked = _Asked(limit, top, adapter)
 
-    def _requests(
+        def requests() -> list[Request]:
+            constraint = self._dialect.constraint(self._constraints, turn, body.structure)
+            made = self._choices(body, turn.prompt, asked, constraint)
+            ends = () if body.ignore_eos else self._dialect.ends
+            return [
+                replace(
+                    request,
+                    stop_tokens=(*request.stop_tokens, *ends),
+                    reader=self._dialect.reader(turn),
+                )
+                for request in made
+            ]
+
+        return await asyncio.to_thread(requests)
+
+    def _choices(
         self,
         body: Controls,
-        prompts: list[Encoded],
-        limit: int,
-        top: int | None,
-        score: bool,
-        adapter: str | None,
+        tokens: tuple[int, ...],
+        asked: _Asked,
+        constraint: Matched | CalledFreely | None,
     ) -> list[Request]:
-        if limit > self._settings.max_tokens:
+        """The requests for one prompt."""
+        if asked.limit > self._settings.max_tokens:
             raise ApiError(
                 400,
-                f"max_tokens {limit}: this server gives at most {self._settings.max_tokens}",
+                f"max_tokens {asked.limit}: this server gives at most {self._settings.max_tokens}",
                 param="max_tokens",
             )
-        seed = secrets.randbits(48) if body.seed is None else body.seed
-        constraint = self._constraint(body)
-        stops = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
+        any_seed = body.seed is None or body.seed == ANY_SEED
+        seed = secrets.randbits(48) if any_seed else (body.seed or 0) % SEEDS
         return [
             Request(
-                prompt.tokens,
-                max_tokens=limit,
-                sampling=_sampling(body, seed + i),
-                stop=stops,
+                tokens,
+                max_tokens=asked.limit,
+                sampling=_sampling(body, self.defaults, seed + i),
+                stop=tuple(body.stop or ()),
                 stop_tokens=tuple(body.stop_token_ids or ()),
                 ignore_end=body.ignore_eos,
-                top_logprobs=top,
-                score_prompt=score,
+                top_logprobs=asked.top,
+                score_prompt=asked.score,
                 trace_experts=body.trace_experts,
-                constraint=constraint.copy() if constraint else None,
-                adapter=adapter,
+                constraint=_copy(constraint),
+                adapter=asked.adapter,
+                min_tokens=body.min_tokens,
+                include_stop=body.include_stop_str_in_output,
+                show_special=not body.skip_special_tokens,
             )
-            for prompt in prompts
             for i in range(body.n or 1)
         ]
 
-    def _constraint(self, body: Controls) -> Matched | None:
-        form, structured = body.response_format, body.structured_outputs
-        if structured is not None and structured.regex is not None:
-            return self._constraints.regex(structured.regex)
-        if structured is not None and structured.json_ is not None:
-            return self._constraints.schema(structured.json_)
-        if form is None or form.type == "text":
-            return None
-        if form.json_schema is None:
-            return self._constraints.schema({"type": "object"})
-        return self._constraints.schema(form.json_schema.schema_)
+
+def _copy(constraint: Matched | CalledFreely | None) -> Constraint | None:
+    return None if constraint is None else constraint.copy()
 
 
-def _sampling(body: Controls, seed: int) -> Sampling:
+def _sampling(body: Controls, defaults: Defaults, seed: int) -> Sampling:
+    """The controls of a request; what it leaves out is as the model's makers state it."""
+
+    def given(name: str, otherwise: Any) -> Any:
+        value = getattr(body, name)
+        value = getattr(defaults, name) if value is None else value
+        return otherwise if value is None else value
+
     return Sampling(
-        temperature=1.0 if body.temperature is None else body.temperature,
-        top_p=1.0 if body.top_p is None else body.top_p,
-        top_k=body.top_k or 0,
+        temperature=given("temperature", 1.0),
+        top_p=given("top_p", 1.0),
+        top_k=max(given("top_k", 0), 0),
+        min_p=given("min_p", 0.0),
+        repetition_penalty=given("repetition_penalty", 1.0),
         seed=seed,
         presence_penalty=body.presence_penalty or 0.0,
         frequency_penalty=body.frequency_penalty or 0.0,
         logit_bias=_bias(body.logit_bias or {}),
+        allowed_tokens=tuple(body.allowed_token_ids or ()),
     )
 
 

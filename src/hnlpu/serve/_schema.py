@@ -1,43 +1,34 @@
 """The requests of OpenAI's API that are served here, field by field, with their limits.
 
-Fields that would change the answer and cannot be honoured are refused by
-name; those that only concern OpenAI's own bookkeeping are let pass.
+Unknown fields are let pass and told in a header; what would change the answer and cannot be
+honoured is refused by name, and what only concerns OpenAI's own bookkeeping changes nothing.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from hnlpu.serve._fields import STOPS_LIMIT, Content, Count, Prompt, Stop, Token, not_here
+from hnlpu.serve._tools import Tool, ToolChoice
+from hnlpu.serve._wire import Wire
 
 CHOICES_LIMIT = 128
-PROMPTS_LIMIT = 128
-STOPS_LIMIT = 16
 MESSAGES_LIMIT = 2048
+TOOLS_LIMIT = 128
+ALTERNATIVES_LIMIT = 1024
 SEED_LIMIT = 2**63 - 1
-
-Token = Annotated[int, Field(ge=0, le=2**31 - 1, strict=True)]
-Tokens = Annotated[list[Token], Field(min_length=1)]
-Prompt = (
-    str
-    | Annotated[list[str], Field(min_length=1, max_length=PROMPTS_LIMIT)]
-    | Tokens
-    | Annotated[list[Tokens], Field(min_length=1, max_length=PROMPTS_LIMIT)]
-)
-Stop = Annotated[str, Field(min_length=1, max_length=256)]
-
-
-class Wire(BaseModel):
-    """Strict where it matters: no unknown fields, no NaN, no infinity."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+EFFORTS = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+IGNORED = "Changes nothing."
 
 
 class StreamOptions(Wire):
     """What a stream carries besides the text."""
 
     include_usage: bool = False
-    include_obfuscation: bool | None = Field(None, description="Ignored.")
+    continuous_usage_stats: bool = Field(False, description="`usage` so far, in every chunk.")
+    include_obfuscation: bool | None = Field(None, description=IGNORED)
 
 
 class JsonSchema(Wire):
@@ -63,50 +54,102 @@ class ResponseFormat(Wire):
 
 
 class StructuredOutputs(Wire):
-    """A JSON schema or a regular expression that the whole answer must match."""
+    """What the whole answer must match: one of these."""
 
     json_: dict[str, Any] | None = Field(None, alias="json")
     regex: str | None = Field(None, min_length=1, max_length=4096)
+    choice: Annotated[list[str], Field(min_length=1, max_length=ALTERNATIVES_LIMIT)] | None = None
+    grammar: str | None = Field(
+        None, min_length=1, max_length=65536, description="In Lark's form, or GBNF (`root ::=`)."
+    )
+    json_object: bool | None = None
 
     @model_validator(mode="after")
     def _one(self) -> StructuredOutputs:
-        if (self.json_ is None) == (self.regex is None):
-            raise ValueError("give either json or regex")
+        given = [self.json_, self.regex, self.choice, self.grammar, self.json_object or None]
+        if sum(value is not None for value in given) != 1:
+            raise ValueError("give one of json, regex, choice, grammar and json_object")
         return self
 
 
 class Controls(Wire):
     """What completions and chats have in common."""
 
-    model: str = Field(description="Id of the model or of an adapter, see /v1/models.")
+    model: str | None = Field(
+        None, description="Id of the model (the default) or of an adapter, see /v1/models."
+    )
     temperature: float | None = Field(None, ge=0, le=100)
-    top_p: float | None = Field(None, gt=0, le=1)
-    top_k: int | None = Field(None, ge=0, le=2**31 - 1, description="0: no limit.")
+    top_p: float | None = Field(None, ge=0, le=1, description="0: the best token alone.")
+    top_k: int | None = Field(None, ge=-1, le=2**31 - 1, description="0 and -1: no limit.")
+    min_p: float | None = Field(None, ge=0, le=1)
     n: int | None = Field(None, ge=1, le=CHOICES_LIMIT)
     seed: int | None = Field(
-        None, ge=0, le=SEED_LIMIT, description="Choice i is drawn with seed + i."
-    )
-    stop: Stop | Annotated[list[Stop], Field(max_length=STOPS_LIMIT)] | None = None
+        None, ge=-SEED_LIMIT - 1, le=SEED_LIMIT,
+        description="Choice i is drawn with seed + i; -1 is any.",
+    )  # fmt: skip
+    stop: Stop | None = None
     stop_token_ids: Annotated[list[Token], Field(max_length=STOPS_LIMIT)] | None = None
+    include_stop_str_in_output: bool = False
     ignore_eos: bool = Field(False, description="Go on after an end-of-text token.")
+    min_tokens: int = Field(0, ge=0, le=2**31 - 1)
+    skip_special_tokens: bool = True
+    spaces_between_special_tokens: bool = Field(True, description=IGNORED)
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    repetition_penalty: float | None = Field(None, gt=0, le=100)
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    allowed_token_ids: Annotated[list[Token], Field(min_length=1)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
+    guided_json: dict[str, Any] | None = Field(None, description="structured_outputs.json.")
+    guided_regex: str | None = Field(None, min_length=1, max_length=4096)
+    guided_choice: Annotated[list[str], Field(min_length=1, max_length=1024)] | None = None
+    guided_grammar: str | None = Field(None, min_length=1, max_length=65536)
+    use_beam_search: Annotated[Any, not_here("leave it out", False)] = None
+    length_penalty: float | None = Field(None, description="Belongs to beam search.")
     trace_experts: bool = Field(
         False, description="Also tell which experts fired for each token: [layers, active]."
     )
-    user: str | None = Field(None, description="Ignored.")
+    user: str | None = Field(None, description=IGNORED)
+    safety_identifier: str | None = Field(None, description=IGNORED)
+    service_tier: str | None = Field(None, description=IGNORED)
+    prompt_cache_key: str | None = Field(None, description=IGNORED)
+    priority: int | None = Field(None, description=IGNORED)
+    request_id: str | None = Field(None, max_length=256, description=IGNORED)
+
+    @property
+    def structure(self) -> StructuredOutputs | None:
+        """What the answer must match, by whatever field it is given."""
+        if self.structured_outputs is not None:
+            return self.structured_outputs
+        named = {
+            "json": self.guided_json, "regex": self.guided_regex,
+            "choice": self.guided_choice, "grammar": self.guided_grammar,
+        }  # fmt: skip
+        if any(value is not None for value in named.values()):
+            return StructuredOutputs.model_validate(named)
+        form = self.response_format
+        if form is None or form.type == "text":
+            return None
+        schema = {"type": "object"} if form.json_schema is None else form.json_schema.schema_
+        return StructuredOutputs.model_validate({"json": schema})
 
     @model_validator(mode="after")
     def _consistent(self) -> Controls:
         if self.stream_options is not None and not self.stream:
             raise ValueError("stream_options belong to stream: true")
-        if self.structured_outputs and self.response_format:
-            raise ValueError("give either response_format or structured_outputs")
+        given: list[Any] = [
+            self.guided_json,
+            self.guided_regex,
+            self.guided_choice,
+            self.guided_grammar,
+        ]
+        form = self.response_format
+        given += [self.structured_outputs, None if form is None or form.type == "text" else form]
+        if sum(value is not None for value in given) > 1:
+            raise ValueError("give one of response_format, structured_outputs and guided fields")
         return self
 
 
@@ -116,9 +159,9 @@ class CompletionRequest(Controls):
     prompt: Prompt
     max_tokens: int | None = Field(None, ge=0, le=2**31 - 1)
     echo: bool = False
-    logprobs: int | None = Field(None, ge=0, le=20)
+    logprobs: Count = Field(None, ge=0, le=20)
     best_of: int | None = Field(None, ge=1, le=CHOICES_LIMIT)
-    suffix: None = Field(None, description="Not supported.")
+    suffix: Annotated[Any, not_here("leave it out", "")] = None
 
     @model_validator(mode="after")
     def _supported(self) -> CompletionRequest:
@@ -131,28 +174,18 @@ class CompletionRequest(Controls):
         return self
 
 
-class TextPart(Wire):
-    """A piece of a message's text."""
+class Message(Wire):
+    """A message of a conversation; the chat template gets every field that it has."""
 
-    type: Literal["text"]
-    text: str
+    takes_any_field = True
 
-
-class Message(BaseModel):
-    """A message of a conversation."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | Annotated[list[TextPart], Field(max_length=256)] | None = None
+    role: str = Field(
+        min_length=1, max_length=64, description="system, developer, user, assistant or tool."
+    )
+    content: Content | None = None
     name: str | None = None
-
-    @property
-    def text(self) -> str:
-        """The text of all parts."""
-        if isinstance(self.content, list):
-            return "".join(part.text for part in self.content)
-        return self.content or ""
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
 
 
 class ChatRequest(Controls):
@@ -160,29 +193,55 @@ class ChatRequest(Controls):
 
     messages: Annotated[list[Message], Field(min_length=1, max_length=MESSAGES_LIMIT)]
     max_tokens: int | None = Field(None, ge=0, le=2**31 - 1)
-    max_completion_tokens: int | None = Field(None, ge=0, le=2**31 - 1)
+    max_completion_tokens: int | None = Field(
+        None, ge=0, le=2**31 - 1, description="Goes before max_tokens."
+    )
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20)
-    reasoning_effort: Literal["low", "medium", "high"] | None = None
-    store: bool | None = Field(None, description="Ignored.")
-    metadata: dict[str, str] | None = Field(None, description="Ignored.")
+    tools: Annotated[list[Tool], Field(max_length=TOOLS_LIMIT)] | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool = True
+    functions: Annotated[Any, not_here("give tools", [])] = None
+    function_call: Annotated[Any, not_here("give tool_choice", "none", "auto")] = None
+    reasoning_effort: EFFORTS | None = None
+    include_reasoning: bool = True
+    chat_template: str | None = Field(None, description="Name of one of the build's templates.")
+    chat_template_kwargs: dict[str, Any] | None = Field(
+        None, description="Further values for the chat template."
+    )
+    documents: list[dict[str, Any]] | None = None
+    add_generation_prompt: bool = True
+    continue_final_message: bool = False
+    echo: Annotated[Any, not_here("leave it out", False)] = None
+    modalities: Annotated[Any, not_here("this model writes text", ["text"], [])] = None
+    store: bool | None = Field(None, description=IGNORED)
+    metadata: dict[str, Any] | None = Field(None, description=IGNORED)
 
     @model_validator(mode="after")
-    def _top_with_logprobs(self) -> ChatRequest:
+    def _belongs_together(self) -> ChatRequest:
         if self.top_logprobs and not self.logprobs:
             raise ValueError("top_logprobs belong to logprobs: true")
+        choice = self.tool_choice
+        if choice not in (None, "none", "auto") and not self.tools:
+            raise ValueError("tool_choice needs tools to choose from")
+        named = choice if isinstance(choice, dict) else {}
+        name = (named.get("function") or named).get("name")
+        if name is not None and name not in [tool["function"]["name"] for tool in self.tools or ()]:
+            raise ValueError("tool_choice names a function that is none of the tools")
         return self
 
 
 class EmbeddingRequest(Wire):
     """POST /v1/embeddings."""
 
-    model: str
+    model: str | None = None
     input: Prompt
     encoding_format: Literal["float", "base64"] = "float"
     pooling: Literal["mean", "last"] = Field(
         "mean", description="Mean of the last layer's normalised states, or the last token's."
     )
     normalize: bool = Field(True, description="Scale each vector to length 1.")
-    dimensions: None = Field(None, description="Not supported.")
-    user: str | None = Field(None, description="Ignored.")
+    dimensions: int | None = Field(
+        None, ge=1, description="The first so many numbers, scaled to length 1 anew."
+    )
+    user: str | None = Field(None, description=IGNORED)

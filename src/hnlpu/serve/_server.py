@@ -6,7 +6,7 @@ import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
@@ -23,10 +23,11 @@ from hnlpu.silicon.hardwire import MANIFEST, Build, file_sha256, open_build
 BACKLOG = 512
 
 
-def open_sound_build(directory: str | Path) -> Build:
+def open_sound_build(directory: str | Path, only_gpt_oss: Sequence[str] = ()) -> Build:
     """The build in `directory`, every byte of it as its manifest says.
 
-    Raises NotABuild, DamagedBuild, which names the file, or UnsupportedArchitecture.
+    `only_gpt_oss` names what is asked for that other families do not have.  Raises NotABuild,
+    DamagedBuild, which names the file, or UnsupportedArchitecture.
     """
     folder = absolute(directory)
     if not (folder / MANIFEST).exists() and (folder / "config.json").exists():
@@ -34,7 +35,8 @@ def open_sound_build(directory: str | Path) -> Build:
             f"{folder}: is a checkpoint; hardwire it first: hnlpu build {folder} -o DIR"
         )
     build = open_build(folder)
-    build.gpt_oss("hnlpu serve")  # said before every byte is read
+    for what in only_gpt_oss:
+        build.gpt_oss(what)  # said before every byte is read
     files = build.manifest.files
     with ThreadPoolExecutor() as pool:
         digests = pool.map(lambda name: file_sha256(folder / name), files)
@@ -53,10 +55,11 @@ def serve(
 
     On SIGTERM or SIGINT no more requests are taken, those under way have
     `settings.shutdown_seconds` to finish, and what has not by then is told so.
-    Raises InvalidInput, NotABuild or DamagedBuild before anything is served.
+    Raises InvalidInput, NotABuild, DamagedBuild or UnsupportedArchitecture before anything is
+    served.
     """
     settings.check()
-    service = Service(open_sound_build(directory), settings)
+    service = Service(open_sound_build(directory, settings.only_gpt_oss()), settings)
     app = create_app(service)
     listener = _listen(settings)
     config = uvicorn.Config(
@@ -121,7 +124,7 @@ def _listen(settings: Settings) -> socket.socket:
     except (OSError, UnicodeError) as error:
         text = getattr(error, "strerror", None) or error
         raise InvalidInput(
-            f"--host {settings.host} --port {settings.port}: cannot listen there ({text}); "
-            "choose another, --port 0 takes any free one"
+            f"`host` {settings.host} `port` {settings.port}: cannot listen there ({text}); "
+            "choose another, `port` 0 takes any free one"
         ) from None
     return listener

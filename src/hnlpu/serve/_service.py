@@ -35,11 +35,10 @@ class Service:
     """A build being served; started and used on one event loop.
 
     Raises InvalidInput and DamagedAdapter for settings that do not fit the build, and
-    UnsupportedArchitecture for a family that the engine cannot run.
+    UnsupportedArchitecture for those that its family does not have.
     """
 
     def __init__(self, build: Build, settings: Settings):
-        build.gpt_oss("hnlpu serve")
         self.build = build
         self.model = model = hardwired(build)
         self.settings = settings
@@ -88,9 +87,10 @@ class Service:
 
 def _adapters(build: Build, settings: Settings, name: str) -> dict[str, Adapter]:
     if name in settings.adapters:
-        raise InvalidInput(f"--adapter {name}: is the model's own id; give the adapter another")
+        raise InvalidInput(f"`adapter` {name}: is the model's own id; give the adapter another")
     return {
-        ident: read_adapter(path, build.architecture) for ident, path in settings.adapters.items()
+        ident: read_adapter(path, build.gpt_oss(f"`adapter` {ident}"))
+        for ident, path in settings.adapters.items()
     }
 
 
@@ -105,6 +105,8 @@ class Job:
         self._told: list[list[Update]] = [[] for _ in requests]
         self._queue: asyncio.Queue[Update] = asyncio.Queue()
         self._began = time.monotonic()
+        self.new_tokens = 0
+        self.reused_tokens = 0
 
     def submit(self) -> None:
         """Submit all.  Raises InvalidInput, QueueFull or NotServing, and then none is under way."""
@@ -157,6 +159,8 @@ class Job:
         while left:
             update = await self._queue.get()
             left -= update.reason is not None
+            self.new_tokens += update.token is not None
+            self.reused_tokens += update.reused
             yield self._index[update.request], update
 
     async def results(self) -> list[Result]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from starlette.requests import Request as HttpRequest
@@ -68,8 +68,15 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncIterator[bytes], seconds: float, on_end: Callable[[], None]):
-        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    def __init__(
+        self,
+        events: AsyncIterator[bytes],
+        seconds: float,
+        on_end: Callable[[], None],
+        headers: Mapping[str, str],
+    ):
+        own = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(headers=own | dict(headers))
         del self.headers["content-length"]
         self._events = events
         self._seconds = seconds

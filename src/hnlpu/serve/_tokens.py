@@ -6,19 +6,36 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import Field
+from pydantic import Field, model_validator
 from starlette.responses import JSONResponse, Response
 
 from hnlpu.serve._context import Context
-from hnlpu.serve._schema import Token, Wire
+from hnlpu.serve._conversation import turn_of
+from hnlpu.serve._fields import Token
+from hnlpu.serve._schema import MESSAGES_LIMIT, TOOLS_LIMIT, ChatRequest, Message
+from hnlpu.serve._tools import Tool
+from hnlpu.serve._wire import Wire, unknown_fields, warning_header
 
 
 class TokenizeRequest(Wire):
-    """POST /tokenize."""
+    """POST /tokenize: a text, or a conversation by the chat template."""
 
-    prompt: str
+    prompt: str | None = None
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MESSAGES_LIMIT)] | None = None
     model: str | None = None
     add_special_tokens: bool = Field(False, description="Ignored: none are ever added.")
+    return_token_strs: bool = False
+    add_generation_prompt: bool = True
+    continue_final_message: bool = False
+    chat_template: str | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    tools: Annotated[list[Tool], Field(max_length=TOOLS_LIMIT)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> TokenizeRequest:
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("give either prompt, a text, or messages, a list")
+        return self
 
 
 class DetokenizeRequest(Wire):
@@ -35,26 +52,41 @@ def routes(context: Context) -> APIRouter:
 
     @router.post("/tokenize", **context.documented)
     async def tokenize(body: TokenizeRequest) -> Response:
-        """Token ids of a text."""
-        tokens = await asyncio.to_thread(tokenizer.encode, body.prompt)
-        length = context.service.engine.context
-        return JSONResponse({"tokens": tokens, "count": len(tokens), "max_model_len": length})
+        """Token ids of a text or a conversation."""
+        context.adapter(body.model)
+        if body.prompt is not None:
+            tokens = await asyncio.to_thread(tokenizer.encode, body.prompt)
+        else:
+            names = set(ChatRequest.model_fields) & body.model_fields_set
+            given = {name: getattr(body, name) for name in names}
+            tokens = list((await turn_of(context, ChatRequest.model_construct(**given))).prompt)
+        answer: dict[str, Any] = {
+            "count": len(tokens),
+            "max_model_len": context.service.engine.context,
+            "tokens": tokens,
+            "token_strs": None,
+        }
+        if body.return_token_strs:
+            answer["token_strs"] = [tokenizer.piece(token) for token in tokens]
+        return JSONResponse(answer, headers=warning_header(unknown_fields(body)))
 
     @router.post("/detokenize", **context.documented)
     async def detokenize(body: DetokenizeRequest) -> Response:
-        """Text of token ids."""
+        """Text of token ids, special tokens by name."""
+        context.adapter(body.model)
         if body.tokens:
             context.model.transformer.check_tokens(body.tokens)
-        return JSONResponse({"prompt": tokenizer.decode(body.tokens)})
+        step = tokenizer.decoder(show_special=True)
+        text = "".join(map(step, body.tokens))
+        return JSONResponse({"prompt": text}, headers=warning_header(unknown_fields(body)))
 
     @router.get("/tokenizer_info", **context.documented)
     async def tokenizer_info() -> Response:
         """The special tokens and the chat template."""
-        names = {ident: name for name, ident in context.special_tokens.items()}
-        ends = context.model.transformer.architecture.eos_token_ids
+        names = {ident: name for name, ident in context.dialect.special.items()}
         info: dict[str, Any] = {
             "tokenizer_class": "hnlpu",
-            "eos_token": next((names[end] for end in ends if end in names), None),
+            "eos_token": next((names[end] for end in context.ends if end in names), None),
             "bos_token": None,
             "chat_template": context.template.source,
         }

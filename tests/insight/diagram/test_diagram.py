@@ -207,10 +207,10 @@ def test_the_file_is_plain_svg() -> None:
     text = draw(every_operation(), trap)
     root = ET.fromstring(text)
     tags = {element.tag.removeprefix("{http://www.w3.org/2000/svg}") for element in root.iter()}
-    assert tags == {"svg", "title", "desc", "rect", "path", "circle", "text"}
+    assert tags == {"svg", "title", "desc", "rect", "path", "circle", "text", "metadata"}
     for element in root.iter():
         assert not [k for k in element.attrib if k.startswith("on") or "href" in k or k == "style"]
-    ground = root[2]
+    ground = root[3]  # behind title, desc and metadata
     assert ground.attrib["fill"] == "#ffffff"
     assert ground.attrib["width"] == root.attrib["width"]
 

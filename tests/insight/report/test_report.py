@@ -132,7 +132,7 @@ def test_bytes_are_those_on_disk(build: Path) -> None:
 
     parts = dict(facts.parts)
     assert facts.matrix_bytes == stored("U8")
-    kept = parts["embedding, bf16"] + parts["biases, norms and sinks, bf16"]
+    kept = parts["tables of embeddings"] + parts["biases, norms and other parameters"]
     assert kept == stored("BF16") == 2 * facts.kept_parameters
 
 
@@ -203,7 +203,7 @@ def test_exact_experts_are_said_to_be_exact(page: Page) -> None:
 def test_without_text_it_says_how_to_give_one(build: Path, tmp_path: Path) -> None:
     page = Page(hnlpu.report(build, tmp_path / "page.html"))
     assert "No text was given" in page.words
-    assert "--text FILE" in page.words
+    assert "Make the report again with a text file" in page.words
     assert "perplexity hardwired against float" not in page.words
 
 
@@ -217,7 +217,7 @@ def test_without_tokenizer(tmp_path: Path) -> None:
 def test_without_log_or_checkpoint(build: Path, tmp_path: Path) -> None:
     alone = shutil.copytree(build, tmp_path / "alone")
     page = Page(hnlpu.report(alone, text=TEXT))
-    assert "No build log tells where the checkpoint is. Give the checkpoint" in page.words
+    assert "No build log tells where the checkpoint is. Make the report again with" in page.words
     assert "Build time and memory are not known" in page.words
     assert "scored by two models" in page.words
 

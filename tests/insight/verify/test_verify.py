@@ -307,7 +307,7 @@ def test_without_its_checkpoint_a_build_is_checked_as_far_as_possible(tmp_path, 
     assert result.checkpoint is None
     (weights,) = (check for check in result.checks if check.name == "weights")
     assert weights.skipped is not None
-    assert "--checkpoint" in weights.skipped
+    assert "`checkpoint`" in weights.skipped
     given = tmp_path / ("moved" if why == "moved" else "c")
     assert hnlpu.verify(build, given).checkpoint == given
 

@@ -74,7 +74,7 @@ def test_what_is_neither_folder_nor_hub_id_never_asks_the_hub(name, tmp_path, mo
 
 
 def test_a_local_folder_has_no_revision(tiny_checkpoint):
-    with pytest.raises(CheckpointNotFound, match="drop --revision"):
+    with pytest.raises(CheckpointNotFound, match="drop `revision`"):
         locate(tiny_checkpoint, "main")
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers.models.qwen3_next.modeling_qwen3_next import torch_chunk_gated_delta_rule
 
 from hnlpu.model.network import Builder, Given, Input, Value, check, extract
 from hnlpu.model.network.composites import (
@@ -29,36 +26,12 @@ from hnlpu.model.network.composites import (
     wkv,
 )
 from hnlpu.run.emulate import FloatConstants, Interpreter
+from studies.mixers import definitions
+from studies.mixers.composed import composed as run
+from studies.mixers.composed import decays, normal
 
 Array = np.ndarray
-Arrays = Mapping[str, Array]
 CLOSE = {"rtol": 2e-4, "atol": 2e-5}
-
-
-def run(write: Callable[..., Value], data: Arrays, constants: Arrays | None = None) -> Array:
-    """Outputs [n, ...] of a composite over inputs [n, ...]; `constants` become parameters."""
-    b = Builder("composite")
-    values = {
-        name: b.input(Input(name, "data", array.shape[1:], "real")) for name, array in data.items()
-    }
-    for name, array in (constants or {}).items():
-        numbers = Given(tuple(map(float, array.ravel())), array.shape)
-        values[name] = b.parameter(name, array.shape, numbers)
-    network = b.finish(write(**values) * 1.0)
-    runs = Interpreter(network, FloatConstants(network, {}))
-    inputs = {name: array.astype(np.float32) for name, array in data.items()}
-    (whole,), _ = runs.run(inputs, runs.start())
-    states, pieces = runs.start(), []
-    for half in np.array_split(np.arange(len(whole)), 3):
-        if len(half):
-            (piece,), states = runs.run({k: v[half] for k, v in inputs.items()}, states)
-            pieces.append(piece)
-    assert np.concatenate(pieces).tobytes() == whole.tobytes()
-    return whole
-
-
-def normal(random: np.random.Generator, *shape: int) -> Array:
-    return random.normal(size=shape).astype(np.float32)
 
 
 SIZES = st.integers(1, 5)
@@ -89,26 +62,13 @@ def test_attend(
         return attend(q, k, v, scale=0.7, window=window, sink=sink, softcap=softcap)
 
     y = run(write, {"q": q, "k": k, "v": v}, {"sink": sink} if sinks else None)
-    scores = 0.7 * torch.einsum(
-        "ihd,jhd->hij", torch.tensor(q), torch.tensor(k).repeat_interleave(group, 1)
+    expected = definitions.attention(
+        q, k, v, 0.7, window=window, sink=sink if sinks else None, softcap=softcap
     )
-    if softcap:
-        scores = softcap * torch.tanh(scores / softcap)
-    i, j = torch.arange(n)[:, None], torch.arange(n)
-    hidden = (j > i) | (i - j >= (window or n))
-    scores = scores.masked_fill(hidden, -torch.inf)
-    if sinks:
-        scores = torch.cat([scores, torch.tensor(sink)[:, None, None].expand(-1, n, 1)], -1)
-    shares = scores.softmax(-1)[..., :n]
-    mixed = torch.einsum("hij,jhd->ihd", shares, torch.tensor(v).repeat_interleave(group, 1))
-    np.testing.assert_allclose(y, mixed.reshape(n, -1), **CLOSE)
+    np.testing.assert_allclose(y, expected, **CLOSE)
 
 
 # memories of fixed size, each against its closed form over all pairs of positions
-
-
-def decays(random: np.random.Generator, *shape: int) -> Array:
-    return random.uniform(0.3, 1.0, shape).astype(np.float32)
 
 
 @few
@@ -122,9 +82,7 @@ def test_retention(seed: int, n: int, heads: int, key: int, width: int) -> None:
     )
     decay = decays(random, heads)
     y = run(retention, {"q": q, "k": k, "v": v}, {"decay": decay})
-    age = np.arange(n)[:, None] - np.arange(n)
-    fade = np.where(age >= 0, decay[:, None, None] ** np.maximum(age, 0), 0)
-    expected = np.einsum("ihk,jhk,hij,jhv->ihv", q, k, fade, v)
+    expected = definitions.retention(q, k, v, decay)
     np.testing.assert_allclose(y, expected, **CLOSE)
 
 
@@ -138,9 +96,7 @@ def test_linear_attention(seed: int, n: int, heads: int, key: int, width: int) -
         normal(random, n, heads, width),
     )
     y = run(linear_attention, {"q": q, "k": k, "v": v})
-    f, g = (torch.nn.functional.elu(torch.tensor(x)).double().numpy() + 1 for x in (q, k))
-    scores = np.einsum("ihk,jhk->hij", f, g) * np.tri(n)
-    expected = np.einsum("hij,jhv->ihv", scores / scores.sum(-1, keepdims=True), v)
+    expected = definitions.linear_attention(q, k, v)
     np.testing.assert_allclose(y, expected, **CLOSE)
 
 
@@ -155,12 +111,7 @@ def test_wkv(seed: int, n: int, heads: int, key: int, width: int) -> None:
     )
     decay, bonus = decays(random, n, heads, key), normal(random, heads, key)
     y = run(wkv, {"r": r, "k": k, "v": v, "decay": decay}, {"bonus": bonus})
-    expected = np.zeros((n, heads, width))
-    for i in range(n):
-        for j in range(i + 1):
-            # the entry of j fades at every position between the two
-            weight = bonus if i == j else np.prod(decay[j + 1 : i].astype(np.float64), axis=0)
-            expected[i] += np.einsum("hk,hk,hk,hv->hv", r[i], weight, k[j], v[j])
+    expected = definitions.wkv(r, k, v, decay, bonus)
     np.testing.assert_allclose(y, expected, **CLOSE)
 
 
@@ -177,11 +128,7 @@ def test_ssm_scan(seed: int, n: int, groups: int, each: int, p: int, size: int) 
         return ssm_scan(x, dt, a, b, c, skip)
 
     y = run(write, {"x": x, "dt": dt, "b": b_in, "c": c_out}, {"a": a, "skip": skip})
-    # the paper's quadratic form: a mask of decays times C B^T
-    total = np.cumsum(dt.astype(np.float64) * a, axis=0)
-    fade = np.exp(total[:, None] - total[None]) * np.tri(n)[..., None]
-    bh, ch = (np.repeat(z, each, axis=1) for z in (b_in, c_out))
-    expected = np.einsum("ihn,jhn,ijh,jh,jhp->ihp", ch, bh, fade, dt, x) + skip[:, None] * x
+    expected = definitions.state_space(x, dt, b_in, c_out, a, skip)
     np.testing.assert_allclose(y, expected, **CLOSE)
 
 
@@ -200,10 +147,8 @@ def test_delta_rule(seed: int, n: int, heads: int, key: int, width: int) -> None
         return delta_rule(q * key**-0.5, unit_norm(k, 1e-6), v, beta, decay)
 
     y = run(write, {"q": q, "k": k, "v": v, "beta": beta, "decay": decay})
-    length = k / np.sqrt((k * k).sum(-1, keepdims=True) + 1e-6)
-    parts = (torch.tensor(x)[None] for x in (q, length, v, np.log(decay), beta))
-    expected, _ = torch_chunk_gated_delta_rule(*parts, chunk_size=4)
-    np.testing.assert_allclose(y, expected[0], **CLOSE)
+    expected = definitions.delta_rule(q, k, v, beta, decay)
+    np.testing.assert_allclose(y, expected, **CLOSE)
 
 
 @few
@@ -217,10 +162,8 @@ def test_causal_conv(seed: int, n: int, channels: int, length: int, biased: bool
     )
     constants = {"weight": weight} | ({"bias": bias} if biased else {})
     y = run(causal_conv, {"x": x}, constants)
-    padded = torch.nn.functional.pad(torch.tensor(x).T[None], (length - 1, 0))
-    weights, biases = torch.tensor(weight)[:, None], torch.tensor(bias) if biased else None
-    expected = torch.nn.functional.conv1d(padded, weights, biases, groups=channels)
-    np.testing.assert_allclose(y, expected[0].T, **CLOSE)
+    expected = definitions.causal_conv(x, weight, bias if biased else None)
+    np.testing.assert_allclose(y, expected, **CLOSE)
 
 
 # what a position does with itself

@@ -332,7 +332,7 @@ def test_what_is_not_defined_is_refused_by_name(name: str) -> None:
     network = written(write, {"x": (3,)})
     with pytest.raises(UnsupportedArchitecture, match=text) as error:
         chip_interpreter(network, Nothing(), HERE)  # type: ignore[arg-type]  # before it is asked
-    assert "use --numerics float" in str(error.value)
+    assert "use `numerics` float" in str(error.value)
 
 
 class Nothing:

@@ -162,7 +162,7 @@ def test_nonsense_is_refused_before_anything_runs(hardwired, call):
 
 
 def test_text_needs_a_tokenizer(hardwired):
-    with pytest.raises(TokenizerMissing, match="--tokens"):
+    with pytest.raises(TokenizerMissing, match="`tokens`"):
         hardwired.generate("text")
 
 

@@ -44,7 +44,7 @@ def test_prompts_in_chunks_and_answers_are_the_same_bits(small):
     limits = Limits(rows=14, context=64)
     on_device = Engine(small, limits, device="interpreter")
     found, expected = on_device.run(requests), Engine(small, limits).run(requests)
-    assert on_device.pool.keys.size == 0
+    assert all(stack.size == 0 for stack in on_device.memory.stacks)
     assert [r.error for r in found] == [None] * 3
     for ours, theirs in zip(found[:2], expected, strict=False):
         assert ours.tokens == theirs.tokens

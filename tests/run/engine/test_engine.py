@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import hnlpu
+from elman import ELMAN, write_elman
 from hnlpu.errors import InvalidInput, NotFinite
+from hnlpu.model.families import open_family
 from hnlpu.run.emulate import open_language_model
 from hnlpu.run.engine import Engine, Limits, Request, Sampling, likelihoods
-from hnlpu.run.engine._pages import page_bytes
+from hnlpu.run.engine._open import layout_of_model
 
 RANDOM = np.random.default_rng(5)
 BEGINNINGS = [RANDOM.integers(3, 97, 40).tolist() for _ in range(3)]
@@ -73,11 +76,11 @@ def alone(model):
 def test_neighbours_chunks_and_preemptions_change_no_bit(
     model, alone, batch, rows, sequences, pages
 ):
-    size = pages * page_bytes(model.transformer.architecture)
+    size = pages * layout_of_model(model).page_bytes
     engine = Engine(model, Limits(rows=rows, sequences=sequences, cache_bytes=size))
     for request, result in zip(batch, engine.run(batch), strict=True):
         assert same(result, alone(request))
-    assert engine.pool.in_use == 0
+    assert engine.memory.pool.in_use == 0
 
 
 def test_one_among_fifty(model, alone):
@@ -198,7 +201,7 @@ def test_every_answer_under_way_gets_a_token_in_every_step(model):
 
 
 def test_too_few_pages_make_the_youngest_wait_again(model, alone):
-    size = 8 * page_bytes(model.transformer.architecture)
+    size = 8 * layout_of_model(model).page_bytes
     engine = Engine(model, Limits(cache_bytes=size))
     batch = [
         Request(tuple(RANDOM.integers(3, 97, 20).tolist()), max_tokens=60, ignore_end=True)
@@ -223,7 +226,7 @@ def test_cancelled_requests_end_and_give_back_what_they_held(model, alone):
     while engine.busy:
         told += engine.step()
     assert tuple(u.token for u in told) == alone(going).tokens
-    assert engine.pool.in_use == 0
+    assert engine.memory.pool.in_use == 0
     engine.cancel(idents[0])  # long gone: nothing happens
 
 
@@ -305,7 +308,7 @@ def test_a_model_that_overflows_fails_only_who_made_it(spoken_build):
         ({"sampling": Sampling(temperature=-0.1)}, "temperature"),
         ({"sampling": Sampling(temperature=float("nan"))}, "temperature"),
         ({"sampling": Sampling(temperature=float("inf"))}, "temperature"),
-        ({"sampling": Sampling(top_p=0.0)}, "top_p"),
+        ({"sampling": Sampling(top_p=-0.1)}, "top_p"),
         ({"sampling": Sampling(top_p=1.1)}, "top_p"),
         ({"sampling": Sampling(top_k=-1)}, "top_k"),
         ({"sampling": Sampling(seed=-1)}, "seed"),
@@ -329,3 +332,18 @@ def test_limits_that_make_no_sense_are_refused(model):
     for limits in (Limits(rows=0), Limits(sequences=0), Limits(context=0), Limits(cache_bytes=1)):
         with pytest.raises(InvalidInput):
             Engine(model, limits)
+
+
+def test_embeddings_need_hidden_states(tmp_path):
+    """A family of a user's own whose logits are no product of a matrix."""
+    write_elman(tmp_path / "checkpoint")
+    bounded = ELMAN.replace("unembed(x, c.vocab_size)", "unembed(x, c.vocab_size).table('tanh')")
+    (tmp_path / "family.py").write_text(bounded)
+    family = open_family(tmp_path / "family.py")
+    built = hnlpu.build(tmp_path / "checkpoint", tmp_path / "build", family=family)
+    engine = Engine(open_language_model(built))
+    with pytest.raises(InvalidInput, match="embeddings: the network has no hidden states"):
+        engine.submit(Request((1, 2), pooling="last"))
+    (result,) = engine.run([Request((1, 2, 3), max_tokens=3)])
+    expected = [t.id for t in engine.model.generate([1, 2, 3], max_tokens=3)]
+    assert list(result.tokens) == expected

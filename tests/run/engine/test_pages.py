@@ -5,14 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from hnlpu.model.checkpoint import Architecture, Rope
-from hnlpu.run.engine._pages import PAGE, PagePool
-
-ARCHITECTURE = Architecture(
-    vocab_size=32, hidden_size=32, intermediate_size=32, num_hidden_layers=1,
-    num_attention_heads=2, num_key_value_heads=1, head_dim=16, num_local_experts=1,
-    num_experts_per_tok=1, layer_types=("full_attention",), rope=Rope(),
-)  # fmt: skip
+from hnlpu.run.engine._layout import PAGE
+from hnlpu.run.engine._pages import PagePool
 
 
 class Pool(RuleBasedStateMachine):
@@ -20,7 +14,7 @@ class Pool(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.pool = PagePool(ARCHITECTURE, 8)
+        self.pool = PagePool(8)
         self.held = []
         self.content = {}
 
@@ -60,7 +54,7 @@ TestPool = Pool.TestCase
 
 @given(length=st.integers(1, 6 * PAGE))
 def test_something_is_left_to_compute(length):
-    pool = PagePool(ARCHITECTURE, 8)
+    pool = PagePool(8)
     tokens, serial = np.arange(6 * PAGE), 0
     for start in range(0, 6 * PAGE, PAGE):
         serial = pool.file(pool.take(), serial, tokens[start : start + PAGE])
@@ -69,7 +63,7 @@ def test_something_is_left_to_compute(length):
 
 
 def test_the_longest_unused_goes_first_and_ends_before_beginnings():
-    pool = PagePool(ARCHITECTURE, 3)
+    pool = PagePool(3)
     tokens = np.arange(4 * PAGE)
     pages, serial = [], 0
     for start in range(0, 3 * PAGE, PAGE):

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hnlpu.run.emulate import ranked
-from hnlpu.run.engine import Sampling, _sampler
+from hnlpu.run.emulate import _sampling, ranked, softmax_weights
+from hnlpu.run.engine import Sampling
 from hnlpu.run.engine._sampler import Sampler
 
 LOGITS = st.lists(st.floats(-8, 8, width=32), min_size=1, max_size=12).map(
@@ -58,7 +58,7 @@ def test_a_large_vocabulary_is_cut_as_a_small_one(monkeypatch, top_p, top_k):
         logits = (scale * random.standard_normal(5000)).astype(np.float32)
         tokens = []
         for first in (1024, 10**6):
-            monkeypatch.setattr(_sampler, "SORTED_FIRST", first)
+            monkeypatch.setattr(_sampling, "SORTED_FIRST", first)
             sampling = Sampling(temperature=1.0, top_p=top_p, top_k=top_k, seed=3)
             sampler = Sampler(sampling, None)
             tokens.append([sampler.take(logits) for _ in range(20)])
@@ -125,3 +125,51 @@ def test_a_constraint_is_kept(temperature):
     while not sampler.finished:
         sampler.take(logits)
     assert letters.taken == [1, 2, 1, 2]
+
+
+def taken(logits, n=1, prompt=(), **settings):
+    sampler = Sampler(Sampling(**settings), None, prompt)
+    return [sampler.take(np.asarray(logits, np.float32)) for _ in range(n)]
+
+
+@given(st.lists(st.floats(-20, 20, width=32), min_size=2, max_size=40), st.integers(0, 2**40))
+def test_a_top_p_of_nothing_is_the_best(logits, seed):
+    assert taken(logits, temperature=1.0, top_p=0.0, seed=seed) == [
+        int(np.argmax(np.float32(logits)))
+    ]
+
+
+@given(
+    st.lists(st.floats(-20, 20, width=32), min_size=2, max_size=40),
+    st.floats(0.01, 1), st.floats(0.1, 5), st.integers(0, 2**40),
+)  # fmt: skip
+def test_min_p_drops_what_is_far_below_the_best(logits, min_p, temperature, seed):
+    weights = softmax_weights(np.float32(logits), temperature)
+    (token,) = taken(logits, temperature=temperature, min_p=min_p, seed=seed)
+    assert weights[token] >= min_p * weights.max()
+
+
+@given(
+    st.lists(st.floats(-20, 20, width=32), min_size=3, max_size=20),
+    st.sets(st.integers(0, 2)), st.floats(0.5, 2),
+)  # fmt: skip
+def test_the_repetition_penalty_is_transformers(logits, prompt, penalty):
+    torch = pytest.importorskip("torch")
+    from transformers import RepetitionPenaltyLogitsProcessor
+
+    ids = torch.tensor([sorted(prompt)], dtype=torch.long)
+    scores = torch.tensor([logits], dtype=torch.float32)
+    expected = (
+        RepetitionPenaltyLogitsProcessor(penalty)(ids, scores)[0].numpy()
+        if prompt
+        else scores[0].numpy()
+    )
+    sampler = Sampler(Sampling(repetition_penalty=penalty), None, tuple(prompt))
+    np.testing.assert_allclose(sampler._changed(np.float32(logits)), expected, rtol=1e-6)
+
+
+def test_only_allowed_tokens_and_no_barred_ones():
+    assert taken([3, 2, 1], allowed_tokens=(1, 2)) == [1]
+    sampler = Sampler(Sampling(), None)
+    assert sampler.take(np.float32([3, 2, 1]), {0}) == 1
+    assert sampler.take(np.float32([3, -np.inf, -np.inf]), {0}) == 0

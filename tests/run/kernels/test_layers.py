@@ -53,10 +53,10 @@ def run(transformer, pieces, monkeypatch, instructions=None):
         if instructions is None:
             patch.setattr(transformer, "compiled", None)
         else:
-            forward = transformer.compiled.forward
+            forward = transformer.compiled.forward_normed
             patch.setattr(
                 transformer.compiled,
-                "forward",
+                "forward_normed",
                 lambda *words: forward(*words, instructions=instructions),
             )
         return np.concatenate([transformer.forward(np.array(p), cache) for p in pieces])

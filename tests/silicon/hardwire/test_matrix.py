@@ -196,7 +196,7 @@ def wide(tmp_path: Path) -> Path:
 
 
 def test_a_row_that_spreads_too_far_is_refused_by_name(wide, tmp_path):
-    with pytest.raises(ExponentSpread, match=f"{UP}: expert 2, row 5 .*span 33.*--requantize"):
+    with pytest.raises(ExponentSpread, match=f"{UP}: expert 2, row 5 .*span 33.*`requantize`"):
         hnlpu.build(wide, tmp_path / "b")
 
 

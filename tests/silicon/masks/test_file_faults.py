@@ -295,7 +295,7 @@ def test_what_is_no_folder_of_masks_is_bad_input(builds: Builds, tmp_path: Path)
         with pytest.raises(InvalidInput, match=r"no folder that 'hnlpu masks' wrote"):
             open_masks(build, folder)
     write_masks(build, tmp_path / "gds", few(build), ["gds"], open_workers(1))
-    with pytest.raises(DamagedMasks, match=r"holds no OASIS; .* --format oasis"):
+    with pytest.raises(DamagedMasks, match=r"holds no OASIS; .* `format` oasis"):
         open_masks(build, tmp_path / "gds")
 
 

@@ -105,7 +105,7 @@ def test_what_stands_there_already_stays(build: Build, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("y")
     before = snapshot(tmp_path)
     for name in ("out", "file"):
-        with pytest.raises(OutputExists, match=rf"{name}: exists already; .* --output"):
+        with pytest.raises(OutputExists, match=rf"{name}: exists already; .* `output`"):
             write(build, tmp_path / name)
     assert snapshot(tmp_path) == before
 

@@ -14,7 +14,8 @@ from hnlpu.errors import DoesNotFit, ToolMissing
 from hnlpu.silicon.embed import ArrayKind, LayerKey, Layout, Taps, TileDigits, TileShape
 from hnlpu.silicon.masks._klayout import check_rules, extract_netlist, klayout
 from hnlpu.silicon.masks._named_weights import weights_of_names
-from hnlpu.silicon.masks._proof import proof_tile, require_short_reach
+from hnlpu.silicon.masks._proof import proof_tile
+from hnlpu.silicon.masks._proof_taps import require_short_reach
 from hnlpu.silicon.masks._wires import check_wires
 from hnlpu.silicon.technology import FIXED, PIN, PROGRAMMABLE, load_technology
 

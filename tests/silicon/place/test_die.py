@@ -161,7 +161,7 @@ def test_a_model_that_no_number_of_chips_holds_is_refused() -> None:
     embeddings = embeddings_of(architecture)
     target = dataclasses.replace(make_target(), technology=tiny_die)
     with pytest.raises(
-        DoesNotFit, match=r"do not fit the 0.01 mm2 .* however many chips; .*--chips"
+        DoesNotFit, match=r"do not fit the 0.01 mm2 .* however many chips; .*`chips`"
     ):
         place(matrix_shapes(architecture), embeddings, target)
     # but it is placed where the user says so, and told not to fit

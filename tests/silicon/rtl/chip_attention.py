@@ -15,7 +15,9 @@ LAYERS, CONTEXT, SEQUENCES, KEY_BITS = 2, 6, 2, 24
 LARGEST_KEY = 2 ** (KEY_BITS - 1) - 1
 
 
-def _attention(name: str, width: int, head: int, group: int, queries: int, keys: int) -> Part:
+def _attention(
+    name: str, width: int, head: int, group: int, queries: int, keys: int, *, sinks: bool = True
+) -> Part:
     row, place = (LAYERS * CONTEXT * SEQUENCES - 1).bit_length(), (CONTEXT - 1).bit_length()
     return Part(
         name, "hnlpu_attention",
@@ -29,6 +31,7 @@ def _attention(name: str, width: int, head: int, group: int, queries: int, keys:
         {
             "WIDTH": width, "HEAD_DIM": head, "GROUP": group, "QUERY_BEATS": queries,
             "KEY_BEATS": keys, "LAYERS": LAYERS, "CONTEXT": CONTEXT, "SEQUENCES": SEQUENCES,
+            "SINKS": int(sinks),
         },
     )  # fmt: skip
 
@@ -37,6 +40,7 @@ ATTENTIONS = [
     _attention("attention_groups", 4, 2, 2, 2, 1),  # 4 query heads in 2 beats, 2 key heads
     _attention("attention_beats", 4, 4, 1, 2, 2),  # 2 heads, a beat each
     _attention("attention_one", 4, 2, 2, 1, 1),  # half of a beat of keys
+    _attention("attention_plain", 4, 2, 2, 2, 1, sinks=False),
 ]
 
 
@@ -92,6 +96,8 @@ def check_attention(run: Run, part: Part) -> None:
         cases.append((start, ready, queries, keys, values, last, window, sinks))
     out = run(part, in_cycles(part, cycles))
     for n, (start, ready, queries, keys, values, last, window, sinks) in enumerate(cases):
+        if not size["SINKS"]:  # what stands there makes no difference
+            sinks = np.full(heads, fixed_point.NO_SINK, np.int64)
         expected = fixed_point.attend(queries, keys, values, last, window, sinks)[0]
         assert (out["mixed"][[ready, ready + 2]] == expected).all()
         assert not out["done"][start + 1 : ready].any()
@@ -100,5 +106,6 @@ def check_attention(run: Run, part: Part) -> None:
             first = max(0, last - window + 1) if window else 0
             for h in range(heads):
                 seen = [of[h // group, first : last + 1].tolist() for of in (keys, values)]
-                one = by_hand.attend(queries[0, h].tolist(), *seen, int(sinks[h]))
+                sink = int(sinks[h]) if size["SINKS"] else None
+                one = by_hand.attend(queries[0, h].tolist(), *seen, sink)
                 assert one == expected[h * head : h * head + head].tolist()

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +20,6 @@ import numpy.typing as npt
 from hnlpu.arithmetic.fixed_point import sine_table
 from hnlpu.silicon.rtl._compiler import compiler
 from hnlpu.silicon.rtl._tools import run_tool, run_verilator
-from hnlpu.silicon.rtl.chip import ChipShape
 from hnlpu.silicon.rtl.chip._tables import tables
 from hnlpu.silicon.rtl.chip._write import PARTS
 
@@ -91,10 +88,9 @@ class Part:
 
 def silicon_texts(factor: float = 1.0) -> dict[str, str]:
     """Every module that parts may need, by file name, each after those that it needs."""
-    shape = cast(ChipShape, SimpleNamespace(sine_entries=tuple(sine_table(factor).tolist())))
     names = [f"hnlpu_{part}.sv" for part in PARTS if part not in ("store", "core")]
     texts = {name: (SILICON / name).read_text(encoding="utf-8") for name in names}
-    return {names[0]: texts[names[0]], **tables(shape), **texts}
+    return {names[0]: texts[names[0]], **tables(sine_table(factor).tolist()), **texts}
 
 
 def compile_parts(

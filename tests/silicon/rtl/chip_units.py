@@ -164,6 +164,8 @@ def check_lane(run: Run) -> None:
         total = (0 if one["first"] else kept.total) + product
         if op == Op.ADD:
             y = by_hand.add(a, operand)
+        elif op == Op.SUBTRACT:
+            y = by_hand.value(operand - a if one["both"] else a - operand)
         elif op == Op.CLAMP:
             y = min(a, bound)
             y = max(y, -bound) if one["both"] else y
@@ -202,6 +204,7 @@ def check_lane(run: Run) -> None:
             add(Op.ADD, a=a, operand=b, swapped=b)
             for both in (0, 1):
                 add(Op.CLAMP, a=a, immediate=abs(b) % 2**31, both=both)
+                add(Op.SUBTRACT, a=a, operand=b, both=both)
         add(Op.SIGMOID, a=a)
     for bound in (0, 1, 458752, HIGH):
         for a in near([bound, -bound], LOW, HIGH):

@@ -159,15 +159,15 @@ def test_the_program_is_a_token_long(build: Build) -> None:
     assert len(firsts) == 2 * build.architecture.num_hidden_layers + 1
     for taken, freed in ((Op.ACQUIRE, Op.RELEASE), (Op.ISSUE, Op.AWAIT)):
         assert ops.count(taken) == ops.count(freed)
-    assert max(one.dst for one in program.instructions if one.op != Op.LOGITS) < shape.registers
+    assert max(one.dst for one in program.instructions if one.op != Op.LOGITS) < program.registers
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"context": 5000}, "--context 5000: the model knows 4096 positions"),
+        ({"context": 5000}, "`context` 5000: the model knows 4096 positions"),
         ({"context": 1}, "1 positions: the attention unit counts 2 to 65536"),
-        ({"lanes": 24}, "--lanes 24: a power of two"),
+        ({"lanes": 24}, "`lanes` 24: a power of two"),
         ({"lanes": 8}, "head_dim 16: the vector unit has 8 lanes"),
         ({"sequences": 0}, "0 sequences in flight"),
     ],

@@ -142,7 +142,7 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path, what: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         cells_of(tmp_path, content)
     said = str(caught.value)
-    assert said.startswith(f"--liberty {tmp_path}/mine.lib: ")
+    assert said.startswith(f"`liberty` {tmp_path}/mine.lib: ")
     assert says in said
     assert said.isprintable()
 

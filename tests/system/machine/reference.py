@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from hnlpu.system.machine._program import (
     ATTENTION,
     BUFFER,
+    ENTER,
     EXPERTS,
     HBM,
+    HELD,
     KIND,
     LATENCY,
+    LEAVE,
     OCCUPANCY,
     RESOURCE,
     WINDOW,
@@ -30,6 +33,7 @@ class Sequence:
     position: int
     prompt_left: int
     outputs_left: int
+    begun: int = 0
 
 
 @dataclass
@@ -40,6 +44,8 @@ class Token:
     last: int
     began: int
     step: int = 0
+    number: int = 0
+    """Which of its sequence's tokens it is."""
 
 
 class Reference:
@@ -54,6 +60,8 @@ class Reference:
         self.tokens: dict[int, Token] = {}
         self.record: list[tuple[int, int, int]] = []
         self.busy = defaultdict(int)
+        self.left: dict[tuple[int, int], set[int]] = defaultdict(set)
+        self.parked: dict[tuple[int, int, int], int] = {}
 
     def run(self, arrivals, starts, prompts, outputs, growth, most_active, most):
         queue = [
@@ -89,7 +97,10 @@ class Reference:
             now, slot = heapq.heappop(self.events)
             token = self.tokens[slot]
             if token.step < token.last:
+                if self.waits(token, slot):
+                    continue
                 heapq.heappush(self.events, (self.serve(token, now), slot))
+                self.leaves(token, now)
                 token.step += 1
                 continue
             self.record.append((token.request, token.position, now))
@@ -107,11 +118,32 @@ class Reference:
 
     def begin(self, slot, sequence, last, now):
         end = len(self.rows) if last else self.program.body
-        token = Token(slot, sequence.request, sequence.position, end, now)
+        token = Token(slot, sequence.request, sequence.position, end, now, number=sequence.begun)
+        sequence.begun += 1
         self.tokens[slot] = token
         done = self.serve(token, now)
         token.step = 1
         heapq.heappush(self.events, (done, slot))
+
+    def waits(self, token, slot):
+        """Whether a token may not enter a serial region yet: the one before it is not out of it."""
+        row = self.rows[token.step]
+        if row[KIND] != ENTER or token.number == 0:
+            return False
+        if token.number - 1 in self.left[token.request, row[WINDOW]]:
+            return False
+        self.parked[token.request, row[WINDOW], token.number] = slot
+        return True
+
+    def leaves(self, token, now):
+        """Let the next token of the sequence in."""
+        if self.rows[token.step][KIND] != LEAVE:
+            return
+        self.left[token.request, token.step].add(token.number)
+        slot = self.parked.pop((token.request, token.step, token.number + 1), None)
+        if slot is not None:
+            self.tokens[slot].step += 1
+            heapq.heappush(self.events, (now, slot))
 
     def hold(self, resource, ready, time):
         """Seize a resource as soon as it is free; when it began."""
@@ -122,6 +154,12 @@ class Reference:
 
     def serve(self, token, ready):
         row = self.rows[token.step]
+        if row[KIND] in (ENTER, LEAVE):
+            return ready
+        if row[KIND] == HELD:
+            used = int(self.program.positional[token.step][2] + 0.5)
+            began = self.hold(row[RESOURCE], ready, row[OCCUPANCY])
+            return max(began + row[LATENCY], self.hold(BUFFER, ready, used) + used)
         if row[KIND] == EXPERTS:
             mixed = token.began ^ (token.slot * 40503) ^ (row[RESOURCE] // 2 * 9973)
             mixed = (mixed * 2654435761) & (2**64 - 1)

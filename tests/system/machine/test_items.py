@@ -9,7 +9,8 @@ from hnlpu.system.catalog import load_model, load_system, model_names
 from hnlpu.system.machine import _program as program
 from hnlpu.system.machine import kv_state, specification, token_demand, token_work
 from hnlpu.system.machine._analytic import operations, passes
-from hnlpu.system.machine._items import Exchange, Memory, Pass, Vector, head_items, layer_items
+from hnlpu.system.machine._items import Exchange, head_items, layer_items
+from hnlpu.system.machine._tasks import Memory, Pass, Vector, bank_of
 
 GRIDS = ((1, 1), (4, 4), (2, 3), (1, 8))
 
@@ -49,14 +50,14 @@ def test_rows_of_a_program_take_what_the_closed_form_says(name, grid, collective
     assert (kind == program.ATTENTION).sum() == len(work.layers)
     assert sorted(resource[plain]) == list(range(program.ARRAYS, program.ARRAYS + plain.sum()))
     vectors = (resource == program.VECTOR_UNIT) & (kind != program.EXPERTS)
-    counted = sum(operations(spec, work.kinds[layer]) for layer in work.layers)
+    counted = sum(operations(work.kinds[layer]) for layer in work.layers)
     assert vectors.sum() == 1 + counted
     assert np.all(held > 0)
 
 
 @pytest.mark.parametrize("name", model_names())
 def test_a_layer_is_what_the_machine_page_draws(name):
-    spec = machine((4, 4))
+    spec, latent = machine((4, 4)), load_model(name).attention.latent is not None
     for work in token_work(load_model(name), 4, 4).kinds:
         items = layer_items(spec, work)
         words = "".join(
@@ -64,11 +65,12 @@ def test_a_layer_is_what_the_machine_page_draws(name):
             else {Exchange: "x", Vector: "v", Memory: "m"}[type(item)]
             for item in items
         )  # fmt: skip
-        mixture = "PvEvEvxv" if work.experts else "PvPxv"
-        assert words == "P" * (work.projections - 1) + "xvmxvPxv" + mixture
-        assert [item.work for item in items if isinstance(item, Memory)] == [work]
-        fixed = work.projections + (1 if work.experts else 2)
-        assert passes(spec, work) == fixed + (2 if work.experts else 0)
+        mixture = "PvEvEvxv" if bank_of(work) else "PvPxv"
+        projections = 3 if latent else 2
+        assert words == "P" * (projections - 1) + "xvmxvPxv" + mixture
+        assert sum(isinstance(item, Memory) for item in items) == 1
+        fixed = projections + (1 if bank_of(work) else 2)
+        assert passes(spec, work) == fixed + (2 if bank_of(work) else 0)
 
 
 def test_one_chip_exchanges_nothing():

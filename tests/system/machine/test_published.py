@@ -10,12 +10,11 @@ from hnlpu.system.machine import (
     bank_size,
     expected_rounds,
     kv_state,
-    layer_exchanges,
-    logit_exchange,
     simulate,
     specification,
     token_demand,
     token_latency,
+    token_steps,
     token_work,
     uniform_requests,
 )
@@ -84,12 +83,12 @@ def test_alone_both_modes_agree(spec, model):
 
 def test_bytes_of_a_token_on_the_links_by_hand(spec, model):
     work = token_work(model, 4, 4)
-    steps = layer_exchanges(spec, work.kinds[0]).all()
+    steps = token_steps(spec, work.kinds[0])
     # queries 1024 x 2 and a quarter of 256 new keys and values; outputs 1024 x 2 and 16 x 2
     # statistics of 4 bytes; the slice of 720 x 2; all 2880 x 2
     assert axis_bytes(steps, "column") == 2048 + 128 + 2048 + 128 + 1440 + 5760 == 11552
     assert axis_bytes(steps, "row") == 1440 + 5760 == 7200
-    logits = logit_exchange(spec, work.logits)
+    logits = token_steps(spec, work.head)
     assert axis_bytes(logits, "row") == 2 * 12568
     assert axis_bytes(logits, "column") == 4 * 2 * 12568
 
@@ -171,7 +170,7 @@ def test_expected_rounds_against_all_picks():
 
 def test_collisions_of_experts_cost_what_chance_says(spec, model):
     work = token_work(model, 4, 4)
-    bank = bank_size(work.kinds[0], 16, 0)
+    bank = bank_size(work.bank, 16, 0)
     assert bank == 8
     rounds = expected_rounds(128, 4, 8)
     assert 1.3 < rounds < 1.4
@@ -196,7 +195,7 @@ def test_calibration_uses_nothing_but_the_file(system):
 def test_scatter_halves_what_a_reduction_puts_on_a_link(spec, model):
     work = token_work(model, 4, 4)
     ways = {
-        way: axis_bytes(layer_exchanges(replace(spec, collective=way), work.kinds[0]).all(), "row")
+        way: axis_bytes(token_steps(replace(spec, collective=way), work.kinds[0]), "row")
         for way in ("direct", "scatter", "ring")
     }
     assert ways["scatter"] == ways["direct"] / 2

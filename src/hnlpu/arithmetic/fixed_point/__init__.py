@@ -56,6 +56,12 @@ from hnlpu.arithmetic.fixed_point._operations import (
     times,
 )
 from hnlpu.arithmetic.fixed_point._sampling import Random, chip_sample, inverse_temperature
+from hnlpu.arithmetic.fixed_point._sharded import (
+    AttendedPart,
+    attend_part,
+    largest_scores,
+    merge_parts,
+)
 from hnlpu.arithmetic.fixed_point._tables import (
     EXP_TABLE,
     LARGEST_ROPE_FACTOR,
@@ -102,9 +108,11 @@ __all__ = [
     "TANH",
     "UNIT_FRACTION",
     "VALUE_BITS",
+    "AttendedPart",
     "Random",
     "add",
     "attend",
+    "attend_part",
     "brought",
     "chip_sample",
     "clipped",
@@ -117,7 +125,9 @@ __all__ = [
     "inner",
     "inverse_root",
     "inverse_temperature",
+    "largest_scores",
     "means",
+    "merge_parts",
     "mix",
     "norm",
     "norm_epsilon",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hnlpu.insight.diagram._boxes import panel_of
+from hnlpu.insight.diagram._embedded import metadata
 from hnlpu.insight.diagram._marks import Mark
 from hnlpu.insight.diagram._model import Panel
 from hnlpu.insight.diagram._sheet import sheet
@@ -18,14 +19,17 @@ from hnlpu.insight.diagram._svg import svg
 from hnlpu.model.network import Network
 
 
-def draw(network: Network, title: str, notes: Mapping[str, str] | None = None) -> str:
+def draw(
+    network: Network, title: str, notes: Mapping[str, str] | None = None, *, embed: bool = True
+) -> str:
     """The SVG of a network; `notes` are what a build knows of its matrices, by name.
 
-    Raises MalformedNetwork.
+    With `embed` the file holds the network, so that `open_subject` reads it again.  Raises
+    MalformedNetwork.
     """
     panel, marks, width, height = drawing(network, title, notes)
-    boxes = len(panel.boxes)
-    return svg(marks, width, height, title, f"Diagram of a network in {boxes} parts, top to bottom")
+    says = f"Diagram of a network in {len(panel.boxes)} parts, top to bottom"
+    return svg(marks, width, height, title, says, metadata(network) if embed else "")
 
 
 def drawing(

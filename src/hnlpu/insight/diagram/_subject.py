@@ -1,4 +1,4 @@
-"""What a user names -> the network to draw: a build, a checkpoint, its config.json, or a text form."""
+"""What a user names -> the network to draw: a build, a checkpoint, its config.json, a text form, a diagram."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from hnlpu.errors import (
     MalformedNetwork,
     UnsupportedArchitecture,
 )
+from hnlpu.insight.diagram._embedded import network_in
 from hnlpu.model.families import network_of
 from hnlpu.model.network import Network, check, load
 from hnlpu.silicon.hardwire import MANIFEST, Build, open_build
@@ -36,7 +37,7 @@ class Subject:
 
 
 def open_subject(path: str | Path) -> Subject:
-    """The network of a build directory, a checkpoint folder, a config.json or a text form.
+    """The network of a build directory, checkpoint folder, config.json, text form or diagram.
 
     Raises CheckpointNotFound, InvalidInput, InvalidConfig, UnsupportedArchitecture, InvalidData,
     MalformedNetwork, and the errors of opening a build.
@@ -50,9 +51,14 @@ def open_subject(path: str | Path) -> Subject:
         if not (place / "config.json").exists():
             raise CheckpointNotFound(
                 f"{path}: holds neither config.json nor {MANIFEST}; give a checkpoint, a build "
-                "directory, a config.json or the text form of a network"
+                "directory, a config.json, or the text form or diagram of a network"
             )
         return Subject(_config_network(place / "config.json"), place.name)
+    if place.suffix.lower() == ".svg":
+        with _of(place):
+            network = network_in(_bytes(place).decode("utf-8", "replace"), SIZE_LIMIT)
+            check(network)
+        return Subject(network, place.stem)
     values = _read(place)
     if "format" in values or "steps" in values:
         with _of(place):
@@ -82,12 +88,7 @@ def _config_network(path: Path) -> Network:
 def _read(path: Path) -> dict[str, Any]:
     """The JSON object of a file; raises InvalidInput."""
     try:
-        size = path.stat().st_size
-        if size > SIZE_LIMIT:
-            raise InvalidInput(f"{path}: {size:,} bytes; a network has at most {SIZE_LIMIT:,}")
-        values = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InvalidInput(f"{path}: cannot be read ({error.strerror})") from None
+        values = json.loads(_bytes(path))
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{path}: not valid JSON ({error})") from None
     if not isinstance(values, dict):
@@ -95,6 +96,17 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path}: not a JSON object; give a config.json or a network's text form"
         )
     return values
+
+
+def _bytes(path: Path) -> bytes:
+    """What a file holds; raises InvalidInput."""
+    try:
+        size = path.stat().st_size
+        if size > SIZE_LIMIT:
+            raise InvalidInput(f"{path}: {size:,} bytes; a network has at most {SIZE_LIMIT:,}")
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be read ({error.strerror})") from None
 
 
 @contextmanager

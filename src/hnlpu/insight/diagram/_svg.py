@@ -31,8 +31,10 @@ _BOLD = ("title", "heading", "name")
 _FACE = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
 
-def svg(marks: Iterable[Mark], width: float, height: float, title: str, says: str) -> str:
-    """The text of an SVG file; `title` and `says` are for readers of screens."""
+def svg(
+    marks: Iterable[Mark], width: float, height: float, title: str, says: str, holds: str = ""
+) -> str:
+    """The text of an SVG file; `title` and `says` are for readers of screens; `holds` is put in as it is."""
     # frames lie below all else, outer ones below inner ones, as they come
     in_order = sorted(
         marks, key=lambda mark: not (isinstance(mark, Rect) and mark.style == "frame")
@@ -42,7 +44,7 @@ def svg(marks: Iterable[Mark], width: float, height: float, title: str, says: st
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{w}" height="{h}" '
         f'viewBox="0 0 {w} {h}" role="img" font-family={quoteattr(_FACE)}>\n'
-        f"<title>{escape(_clean(title))}</title>\n<desc>{escape(_clean(says))}</desc>\n"
+        f"<title>{escape(_clean(title))}</title>\n<desc>{escape(_clean(says))}</desc>\n{holds}"
         f'<rect width="{w}" height="{h}" {STYLES["ground"]}/>\n{body}\n</svg>\n'
     )
 

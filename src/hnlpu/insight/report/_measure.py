@@ -135,13 +135,13 @@ def measure_quality(
     if text is None:
         return Quality(
             missing="No text was given, so nothing was scored. Make the report again with "
-            "--text FILE (a UTF-8 file that the model was not trained on)."
+            "a text file (UTF-8, which the model was not trained on)."
         )
     metal = hardwired(build)
     if not metal.tokenizer.usable:
         return Quality(
-            missing="This build has no tokenizer, so text cannot be scored; token ids can: "
-            "hnlpu score DIR --tokens 1,2,3."
+            missing="This build has no tokenizer, so text cannot be scored; hnlpu score "
+            "takes token ids."
         )
     try:
         tokens = metal.encode(text).tolist()
@@ -177,7 +177,7 @@ def measure_speech(build: Build, prompt: str | None, clock: Stopwatch) -> Speech
         return Speech(
             prompt,
             missing="This build has no tokenizer, so it speaks in token ids only: "
-            "try hnlpu generate DIR --tokens 1,2,3.",
+            "hnlpu generate takes them.",
         )
     samples = []
     try:
@@ -204,7 +204,7 @@ def _find_float(
     if given is not None:
         altered = _altered(build, given.directory)
         return given, None, altered and f"{altered}: the float model is not the one that was built."
-    remedy = "Give the checkpoint with --checkpoint DIR."
+    remedy = "Make the report again with the checkpoint."
     if log is None:
         return None, f"No build log tells where the checkpoint is. {remedy}", None
     try:

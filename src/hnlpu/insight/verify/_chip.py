@@ -75,7 +75,7 @@ def check_chip(
     for n, ids in enumerate(encoded):
         if not 0 < len(ids) <= shape.context:
             raise InvalidInput(
-                f"prompt {n} has {len(ids)} tokens: a chip of --context {shape.context} takes 1 to "
+                f"prompt {n} has {len(ids)} tokens: a chip of `context` {shape.context} takes 1 to "
                 f"{shape.context}"
             )
     requests = [

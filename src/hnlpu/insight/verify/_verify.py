@@ -94,7 +94,7 @@ def verify(
     folder = absolute(directory)
     workers = (os.cpu_count() or 1) if workers is None else workers
     if ray is not None and not masks and masks_from is None:
-        raise InvalidInput(f"ray {ray!r}: a cluster only checks the metal; add --masks")
+        raise InvalidInput(f"ray {ray!r}: a cluster only checks the metal; add `masks`")
     if masks_from is not None and not (absolute(masks_from) / RECORD).exists():
         raise InvalidInput(f"{masks_from}: no folder that 'hnlpu masks' wrote (it lacks {RECORD})")
     for name, value, least in (("workers", workers, 1), ("samples", samples, 1), ("seed", seed, 0)):
@@ -175,11 +175,11 @@ def _find_checkpoint(build: Build, given: str | Path | None) -> tuple[Model | No
         return _read_as(build, absolute(given)), None
     log = read_log(build.directory, file_sha256(build.directory / MANIFEST))
     if log is None:
-        return None, "no checkpoint given and no build log to find it by; add --checkpoint"
+        return None, "no checkpoint given and no build log to find it by; add `checkpoint`"
     try:
         return _read_as(build, Path(log.checkpoint)), None
     except HnlpuError as error:
-        return None, f"the checkpoint of the build's log cannot be read ({error}); add --checkpoint"
+        return None, f"the checkpoint of the build's log cannot be read ({error}); add `checkpoint`"
 
 
 def _read_as(build: Build, directory: Path) -> Model:

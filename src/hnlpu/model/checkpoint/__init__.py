@@ -15,7 +15,12 @@ from hnlpu.model.checkpoint._gpt_oss import (
 )
 from hnlpu.model.checkpoint._hub import locate
 from hnlpu.model.checkpoint._model import Kept, Model, StoredMatrix, finite
-from hnlpu.model.checkpoint._read import describe_model, read_model, read_network_model
+from hnlpu.model.checkpoint._read import (
+    describe_model,
+    read_model,
+    read_network,
+    read_network_model,
+)
 from hnlpu.model.checkpoint._shapes import MatrixShape, kept_parameters, shape_of, shapes_of
 from hnlpu.model.checkpoint._tensors import (
     FLOATS,
@@ -60,6 +65,7 @@ __all__ = [
     "read_architecture",
     "read_header",
     "read_model",
+    "read_network",
     "read_network_model",
     "shape_of",
     "shapes_of",

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.errors import CheckpointNotFound, InvalidConfig, UnsupportedArchitecture
-from hnlpu.model.families import SIZE_LIMIT, Rope, families, refusal
+from hnlpu.model.families import SIZE_LIMIT, Rope, families, find_family, refusal
 
 SUPPORTED = ("gpt_oss",)
 SIZE_OF_FILE_LIMIT = 2**20
@@ -117,6 +117,7 @@ def read_architecture(directory: Path, what: str = "this") -> Architecture:
         raise UnsupportedArchitecture(
             f"{path}: hidden_act is {values['hidden_act']!r}; supported: silu"
         )
+    _refuse_unknown_keys(path, values)
     generation = read_settings(directory / "generation_config.json")
     if generation and generation.get("eos_token_id") is not None:
         # where both files name end tokens, this one is for generating (as in transformers)
@@ -127,6 +128,17 @@ def read_architecture(directory: Path, what: str = "this") -> Architecture:
         raise InvalidConfig(f"{path}: {first_problem(error)}") from None
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidConfig(f"{path}: {error}") from None
+
+
+def _refuse_unknown_keys(path: Path, values: dict[str, Any]) -> None:
+    """Every key is read, or harmless for a reason: the family's own reader knows which."""
+    try:
+        find_family("gpt_oss").config.read(dict(values))
+    except UnsupportedArchitecture as error:
+        said = str(error).removeprefix("config.json: ")
+        raise UnsupportedArchitecture(f"{path}: {said}") from None
+    except InvalidConfig:
+        pass  # said below, in the words of `Architecture`
 
 
 def read_settings(path: Path) -> dict[str, Any] | None:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from hnlpu.errors import UnsupportedArchitecture
 
-EVERY_FAMILY = ("build", "verify", "place", "masks", "rtl", "generate", "score", "draw")
+EVERY_FAMILY = (
+    "build", "verify", "place", "masks", "rtl", "generate", "score", "serve", "draw", "report",
+    "simulate", "cost", "audit",
+)  # fmt: skip
 """Commands that read a network as it is: what works for one family works for all."""
-GPT_OSS_ALONE = ("chip", "serve", "report", "simulate", "cost", "audit", "adapter")
+BY_OPERATION = ("chip",)
+"""Commands that read a network as it is, and refuse an operation that they do not have by its name."""
+GPT_OSS_ALONE = ("adapter",)
 """Commands that still read gpt-oss's own structure."""
 
 

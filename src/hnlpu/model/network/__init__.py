@@ -25,6 +25,7 @@ from hnlpu.model.network._formats import (
     done_at_once,
     formats,
 )
+from hnlpu.model.network._include import in_parallel, in_sequence, include
 from hnlpu.model.network._infer import all_steps, class_name, op_name, taken_by
 from hnlpu.model.network._schedule import Region, regions
 from hnlpu.model.network._source import (
@@ -91,6 +92,9 @@ __all__ = [
     "dump",
     "extract",
     "formats",
+    "in_parallel",
+    "in_sequence",
+    "include",
     "leaf_tensors",
     "load",
     "op_name",

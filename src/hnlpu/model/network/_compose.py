@@ -180,7 +180,7 @@ class Builder:
 
     def steps(self, op: Op, *args: Value | float, outs: int | None = None) -> tuple[Value, ...]:
         """A step; raises MalformedNetwork where it breaks the operation's rule."""
-        names = tuple(arg.name if isinstance(arg, Value) else float(arg) for arg in args)
+        names = tuple(self._named(arg) for arg in args)
         count = len(op.sizes) if isinstance(op, Split) else outs
         count = 1 if count is None else count
         called = op.function if isinstance(op, Table) else op_name(op)
@@ -251,6 +251,13 @@ class Builder:
         )
         check(network)
         return network
+
+    def _named(self, arg: Value | float) -> str | float:
+        if not isinstance(arg, Value):
+            return float(arg)
+        if arg.builder is not self:
+            raise MalformedNetwork("undefined", f"{arg.name} is a value of another network")
+        return arg.name
 
     def _unique(self, name: str) -> str:
         """`name` within the block and spans, with a number from the second of its kind on."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 import numpy as np
@@ -165,6 +165,21 @@ def leaf_tensors(leaf: Tensor | Mxfp4 | Given) -> dict[str, Sizes]:
             return {}
         case _:
             assert_never(leaf)
+
+
+def prefixed(source: Source, name: str) -> Source:
+    """The source with `name.` in front of every tensor's name."""
+    match source:
+        case Tensor() | Mxfp4():
+            return replace(source, name=f"{name}.{source.name}")
+        case Given():
+            return source
+        case Slice() | Transpose() | Reshaped():
+            return replace(source, of=prefixed(source.of, name))
+        case Stack() | Either():
+            return replace(source, of=tuple(prefixed(part, name) for part in source.of))
+        case _:
+            assert_never(source)
 
 
 def all_leaves(source: Source) -> Iterator[Tensor | Mxfp4 | Given]:

@@ -10,6 +10,14 @@ from hnlpu.run.emulate._chip_weights import ChipWeights
 from hnlpu.run.emulate._constants import FloatConstants
 from hnlpu.run.emulate._experts import mixture_of_experts
 from hnlpu.run.emulate._fused import FUSED
+from hnlpu.run.emulate._generation import (
+    GENERATION,
+    TOKENIZER,
+    Defaults,
+    read_defaults,
+    read_json,
+    token_name,
+)
 from hnlpu.run.emulate._interpreted import InterpretedModel, StatesCache
 from hnlpu.run.emulate._interpreter import Interpreter
 from hnlpu.run.emulate._language_model import (
@@ -35,12 +43,15 @@ from hnlpu.run.emulate._projection import (
 from hnlpu.run.emulate._sampling import (
     best_tokens,
     draw,
+    kept_weights,
     log_softmax,
     ranked,
     sample,
     softmax_weights,
 )
+from hnlpu.run.emulate._spelling import Step
 from hnlpu.run.emulate._states import States
+from hnlpu.run.emulate._taped import TapedNetwork
 from hnlpu.run.emulate._threads import one_blas_thread
 from hnlpu.run.emulate._tokenizer import Tokenizer
 from hnlpu.run.emulate._transformer import Transformer
@@ -48,6 +59,8 @@ from hnlpu.run.emulate._weights import Activations, FloatWeights, HardwiredWeigh
 
 __all__ = [
     "FUSED",
+    "GENERATION",
+    "TOKENIZER",
     "Activations",
     "ChipCache",
     "ChipConstants",
@@ -55,6 +68,7 @@ __all__ = [
     "ChipTransformer",
     "ChipWeights",
     "CompiledLayers",
+    "Defaults",
     "FloatConstants",
     "FloatWeights",
     "HardwiredConstants",
@@ -70,6 +84,8 @@ __all__ = [
     "Score",
     "States",
     "StatesCache",
+    "Step",
+    "TapedNetwork",
     "Token",
     "Tokenizer",
     "Transformer",
@@ -82,6 +98,7 @@ __all__ = [
     "float_model",
     "hardwired",
     "integer_sums",
+    "kept_weights",
     "log_softmax",
     "mixture_of_experts",
     "one_blas_thread",
@@ -89,9 +106,12 @@ __all__ = [
     "project",
     "quantize_activations",
     "ranked",
+    "read_defaults",
+    "read_json",
     "sample",
     "score_windows",
     "softmax_weights",
+    "token_name",
     "vector_unit",
     "ways_to_sum",
 ]

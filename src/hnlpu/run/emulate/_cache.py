@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,13 +23,20 @@ def _zeros(shape: list[int], kind: np.dtype[Any]) -> npt.NDArray[Any]:
     return np.frombuffer(mapped, kind).reshape(shape)
 
 
-def _grown(array: npt.NDArray[Any], axis: int, positions: int) -> npt.NDArray[Any]:
+def grown(array: npt.NDArray[Any], axis: int, positions: int) -> npt.NDArray[Any]:
     """A copy with room for `positions` along `axis`, zeros behind what was there."""
     shape = list(array.shape)
     shape[axis] = positions
     larger = _zeros(shape, array.dtype)
     larger[(slice(None),) * axis + (slice(array.shape[axis]),)] = array
     return larger
+
+
+class KeysAndValues(NamedTuple):
+    """Keys and values as a cache holds them, of as many positions as were taken in."""
+
+    keys: npt.NDArray[Any]
+    values: npt.NDArray[Any]
 
 
 class KeyValueCache:
@@ -51,8 +58,21 @@ class KeyValueCache:
         if positions > capacity:
             larger = max(positions, capacity + capacity // 4)
             larger += -larger % POSITIONS_AT_ONCE
-            self.keys = _grown(self.keys, self.key_axis, larger)
-            self.values = _grown(self.values, 2, larger)
+            self.keys = grown(self.keys, self.key_axis, larger)
+            self.values = grown(self.values, 2, larger)
+
+    def save(self) -> KeysAndValues:
+        """What `restore` goes back to: a copy of what is held."""
+        axis = (slice(None),) * self.key_axis
+        held = slice(self.length)
+        return KeysAndValues(self.keys[(*axis, held)].copy(), self.values[:, :, held].copy())
+
+    def restore(self, kept: KeysAndValues) -> None:
+        """Go on from what was saved, of this sequence or of another."""
+        self.length = kept.values.shape[2]
+        self.reserve(self.length)
+        self.keys[(slice(None),) * self.key_axis + (slice(self.length),)] = kept.keys
+        self.values[:, :, : self.length] = kept.values
 
     def pages(self) -> Pages:
         """The cache as one long page."""

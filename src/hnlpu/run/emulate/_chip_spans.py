@@ -67,7 +67,7 @@ class _Part:
         if name not in self.constants:
             raise UnsupportedArchitecture(
                 f"chip numerics: {self.span.name} takes {name}, which is worked out at every "
-                "position; it must be a parameter; use --numerics float"
+                "position; it must be a parameter; use `numerics` float"
             )
         return self.numerics.real(str(name))
 
@@ -147,7 +147,7 @@ def _turns(part: Network, span: Span, numerics: ChipNumerics) -> Run:
     if not factor <= LARGEST_ROPE_FACTOR:
         raise InvalidInput(
             f"chip numerics: the model's factor on RoPE, {factor:g}, exceeds "
-            f"{LARGEST_ROPE_FACTOR:g}; use --numerics float"
+            f"{LARGEST_ROPE_FACTOR:g}; use `numerics` float"
         )
     (angles,) = of.steps(ops.Mul)
     per_position = fixed_point.turns(of.constant(angles.args[0]))
@@ -155,7 +155,7 @@ def _turns(part: Network, span: Span, numerics: ChipNumerics) -> Run:
     if angles.args[1] != position.name or position.kind != "index":
         raise UnsupportedArchitecture(
             f"chip numerics: {span.name} turns by {angles.args[1]}, which is no whole number; "
-            "use --numerics float"
+            "use `numerics` float"
         )
     cos, sin = (
         next(step.outs[0] for step in of.steps(ops.Table) if step.op == ops.Table(name, factor))

@@ -30,7 +30,7 @@ class ChipUnit:
         if not factor <= LARGEST_ROPE_FACTOR:
             raise InvalidInput(
                 f"chip numerics: the model's factor on RoPE, {factor:g}, exceeds "
-                f"{LARGEST_ROPE_FACTOR:g}; use --numerics float"
+                f"{LARGEST_ROPE_FACTOR:g}; use `numerics` float"
             )
         self._per_position = fixed_point.turns(frequencies)
         self._sines = fixed_point.sine_table(factor)

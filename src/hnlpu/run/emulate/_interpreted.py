@@ -8,6 +8,8 @@ to `logits`, so that a long prompt makes those that are asked for and no others.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,35 +22,94 @@ from hnlpu.model.checkpoint import Architecture, ModelFacts
 from hnlpu.model.network import Network as Form
 from hnlpu.model.network import check, ops
 from hnlpu.run.emulate._float_steps import Constants
-from hnlpu.run.emulate._interpreter import Interpreter
+from hnlpu.run.emulate._interpreter import Interpreter, Watch
 from hnlpu.run.emulate._network import Network, Sampler, Tokens
+from hnlpu.run.emulate._network_constants import HardwiredConstants
 from hnlpu.run.emulate._sampling import log_softmax, sample
 from hnlpu.run.emulate._states import States
+from hnlpu.run.emulate._taped import SequenceMemory, TapedNetwork
+from hnlpu.run.kernels.tape import NotOnTape, Rows
 
 Float32 = npt.NDArray[np.float32]
 
 
-class StatesCache:
+class StatesCache(ABC):
     """The states of one sequence: a value, so that to keep one is to be able to go back to it."""
 
-    def __init__(self, states: States):
-        self.states = states
+    @property
+    @abstractmethod
+    def length(self) -> int:
+        """Positions that were taken in."""
+
+    @abstractmethod
+    def reserve(self, positions: int) -> None:
+        """Make room for `positions` in all."""
+
+    @abstractmethod
+    def save(self) -> States:
+        """What `restore` goes back to."""
+
+    @abstractmethod
+    def restore(self, states: States) -> None:
+        """Go on from what was saved, of this sequence or of another."""
+
+    @abstractmethod
+    def take_in(self, tokens: Tokens) -> Float32:
+        """What the network gives at `tokens`, behind what was taken in before."""
+
+
+class _Interpreted(StatesCache):
+    """States as the interpreter has them."""
+
+    def __init__(self, interpreter: Interpreter):
+        self._interpreter, self._states = interpreter, interpreter.start()
 
     @property
     def length(self) -> int:
-        """Positions that were taken in."""
-        return self.states.position
+        return self._states.position
 
     def reserve(self, positions: int) -> None:
         """States grow by themselves."""
 
     def save(self) -> States:
-        """What `restore` goes back to."""
-        return self.states
+        return self._states
 
     def restore(self, states: States) -> None:
-        """Go on from what was saved, of this sequence or of another."""
-        self.states = states
+        self._states = states
+
+    def take_in(self, tokens: Tokens) -> Float32:
+        (hidden,), self._states = self._interpreter.run(list(tokens), self._states)
+        return np.asarray(hidden, np.float32)
+
+
+class _OnTape(StatesCache):
+    """States where a tape works on them."""
+
+    def __init__(self, taped: TapedNetwork):
+        self._taped = taped
+        self._memory = SequenceMemory(taped.network, taped.tape.states)
+
+    @property
+    def length(self) -> int:
+        return self._memory.length
+
+    def reserve(self, positions: int) -> None:
+        self._memory.reserve(positions)
+
+    def save(self) -> States:
+        return self._memory.save()
+
+    def restore(self, states: States) -> None:
+        self._memory.restore(states)
+
+    def take_in(self, tokens: Tokens) -> Float32:
+        start, count = self._memory.length, len(tokens)
+        self._memory.reserve(start + count)
+        rows = Rows(np.zeros(count, np.int64), np.arange(start, start + count))
+        inputs = {x.name: tokens for x in self._taped.network.inputs if x.carries == "token"}
+        (hidden,) = self._taped.run(inputs, rows, self._memory.memory())
+        self._memory.length += count
+        return np.asarray(hidden, np.float32)
 
 
 @dataclass(frozen=True)
@@ -109,9 +170,21 @@ def expect_language_model(network: Form, facts: Architecture | ModelFacts, where
         )
 
 
+def _taped(body: Form, constants: Constants) -> tuple[TapedNetwork | None, str]:
+    """The tape of a network over metal, or None and the reason in one line."""
+    if not isinstance(constants, HardwiredConstants):
+        return None, "its constants are not the metal of a build"
+    try:
+        return TapedNetwork(body, constants), ""
+    except NotOnTape as error:
+        return None, str(error)
+
+
 class InterpretedModel(Network[StatesCache, np.float32]):
     """The language model of a network over its constants; holds no state of any sequence.
 
+    `body` is the network up to the hidden states that `logits` takes.  Over metal a tape in C stands
+    in for the interpreter where it can; `not_taped` says why it cannot.
     Raises InvalidInput for a network that does not make logits of tokens.
     """
 
@@ -123,11 +196,29 @@ class InterpretedModel(Network[StatesCache, np.float32]):
         self.constants = constants
         parts = split_off_logits(network)
         self._matrix = parts.matrix
-        self.interpreter = Interpreter(parts.body, constants)
+        self.body = parts.body
+        self._interpreter = Interpreter(parts.body, constants)
+        self.taped, self.not_taped = _taped(parts.body, constants)
+
+    @property
+    def has_hidden(self) -> bool:
+        """Whether there are hidden states before the logits, for what asks for those."""
+        return self._matrix is not None
 
     def new_cache(self) -> StatesCache:
         """The states of an empty sequence."""
-        return StatesCache(self.interpreter.start())
+        return _Interpreted(self._interpreter) if self.taped is None else _OnTape(self.taped)
+
+    def interpret(
+        self, tokens: Tokens, states: States, watch: Watch | None = None
+    ) -> tuple[Float32, States]:
+        """Hidden states [n, hidden] after n more tokens, and the states behind them: no tape.
+
+        `watch` sees every step.  Raises NotFinite.
+        """
+        with _overflow_is_no_news():
+            (hidden,), after = self._interpreter.run(list(tokens), states, watch)
+        return np.asarray(hidden, np.float32), after
 
     def logits(self, hidden: Float32) -> Float32:
         """Logits [n, vocabulary] of hidden states [n, hidden]; raises NotFinite."""
@@ -150,6 +241,10 @@ class InterpretedModel(Network[StatesCache, np.float32]):
         return partial(sample, temperature=temperature, random=random)
 
     def _chunk(self, tokens: Tokens, cache: StatesCache) -> Float32:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            (hidden,), cache.states = self.interpreter.run(list(tokens), cache.states)
-        return np.asarray(hidden, np.float32)
+        with _overflow_is_no_news():
+            return cache.take_in(tokens)
+
+
+def _overflow_is_no_news() -> AbstractContextManager[None]:
+    """NumPy keeps quiet about infinity and NaN: `NotFinite` tells of them, in one line."""
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")

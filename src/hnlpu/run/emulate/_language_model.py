@@ -17,10 +17,11 @@ from hnlpu.model.checkpoint import Architecture, read_model
 from hnlpu.model.families import Family
 from hnlpu.run.emulate._chip_model import ChipModel
 from hnlpu.run.emulate._chip_transformer import ChipTransformer
+from hnlpu.run.emulate._generation import end_tokens
 from hnlpu.run.emulate._interpreted import InterpretedModel
 from hnlpu.run.emulate._network import Network, Sampler
 from hnlpu.run.emulate._network_constants import HardwiredConstants, ModelConstants
-from hnlpu.run.emulate._sampling import best_tokens
+from hnlpu.run.emulate._sampling import best_tokens, draw, kept_weights, sample
 from hnlpu.run.emulate._threads import in_parallel, one_blas_thread
 from hnlpu.run.emulate._tokenizer import Tokenizer
 from hnlpu.run.emulate._transformer import Transformer
@@ -80,10 +81,30 @@ class LanguageModel:
     Wherever it takes text it also takes token ids; only text needs a tokenizer.
     """
 
-    def __init__(self, transformer: Network[Any, Any], tokenizer: Tokenizer, directory: Path):
+    def __init__(
+        self,
+        transformer: Network[Any, Any],
+        tokenizer: Tokenizer,
+        directory: Path,
+        *,
+        ends: tuple[int, ...] | None = None,
+    ):
         self.transformer = transformer
         self.tokenizer = tokenizer
         self.directory = directory
+        self._ends = ends
+
+    @property
+    def end_tokens(self) -> tuple[int, ...]:
+        """Tokens that end an answer: those of config.json, generation_config.json and the tokenizer.
+
+        The chip knows those of config.json alone.  Raises InvalidInput for a damaged file.
+        """
+        if self._ends is None:
+            own = self.transformer.architecture.eos_token_ids
+            found = end_tokens(self.directory, self.tokenizer)
+            self._ends = (*own, *(e for e in found if e not in own and e < self.vocab_size))
+        return self._ends
 
     @property
     def vocab_size(self) -> int:
@@ -106,6 +127,9 @@ class LanguageModel:
         temperature: float = 0.0,
         seed: int = 0,
         ignore_end: bool = False,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        min_p: float = 0.0,
     ) -> Iterator[Token]:
         """New tokens after `prompt`, as they come; greedy at temperature 0.
 
@@ -113,6 +137,8 @@ class LanguageModel:
         token, which is not yielded.  Sampling draws u from Philox(seed) per
         token and takes the first id whose cumulative float64 softmax exceeds
         u; in chip numerics all of that is the chip's (docs/vector-unit.md).
+        Before, `min_p`, `top_k` and `top_p` drop unlikely tokens, as `kept_weights` does; the
+        chip has none of them.
         Raises InvalidInput, TokenizerMissing, NotFinite.
         """
         if max_tokens < 0:
@@ -125,10 +151,34 @@ class LanguageModel:
         if not len(ids):
             raise InvalidInput("the prompt is empty; give at least one token")
         sampler = self.transformer.sampler(temperature, seed)
+        if top_k or top_p != 1 or min_p:
+            sampler = self._keeping(temperature, seed, top_k, top_p, min_p)
         new = self._generate(ids, max_tokens, sampler, ignore_end)
         if self.tokenizer.usable:
-            return (Token(token, text) for token, text in self.tokenizer.stream(new))
+            return (Token(token, text) for token, text in self.tokenizer.stream(new, ids.tolist()))
         return (Token(token, "") for token in new)
+
+    def _keeping(
+        self, temperature: float, seed: int, top_k: int, top_p: float, min_p: float
+    ) -> Sampler:
+        """A sampler that drops unlikely tokens.  Raises InvalidInput."""
+        if isinstance(self.transformer, ChipTransformer):
+            raise InvalidInput(
+                "the chip samples by temperature alone; leave out top p, top k, min p"
+            )
+        if top_k < 0 or not 0 <= top_p <= 1 or not 0 <= min_p <= 1:
+            raise InvalidInput(
+                f"top k {top_k}, top p {top_p}, min p {min_p}: top k must not be negative, "
+                "the others must be from 0 to 1"
+            )
+        random = np.random.Generator(np.random.Philox(seed))
+
+        def sampler(logits: Any) -> int:
+            if temperature == 0:
+                return sample(logits, 0, random)
+            return draw(kept_weights(logits, temperature, top_k, top_p, min_p), random)
+
+        return sampler
 
     def _generate(
         self,
@@ -137,7 +187,7 @@ class LanguageModel:
         sampler: Sampler,
         ignore_end: bool,
     ) -> Iterator[int]:
-        ends = () if ignore_end else self.transformer.architecture.eos_token_ids
+        ends = () if ignore_end else self.end_tokens
         cache = self.transformer.new_cache()
         for _ in range(max_tokens):
             with one_blas_thread():
@@ -247,7 +297,7 @@ def hardwired(
 ) -> LanguageModel:
     """The language model that a build hardwires.
 
-    gpt-oss has code of its own; networks of other families are interpreted.  Raises InvalidInput for
+    Both run on tapes in C where these can be had (docs/performance.md).  Raises InvalidInput for
     numerics that do not exist or do not go with float activations, UnsupportedArchitecture for a step
     that chip numerics do not define, and NotFinite for a parameter that they cannot express.
     """
@@ -264,7 +314,9 @@ def hardwired(
     else:
         constants = HardwiredConstants(build, float_activations)
         transformer = InterpretedModel(build.network, build.facts, constants, build.directory)
-    return LanguageModel(transformer, Tokenizer(build.directory), build.directory)
+    tokenizer = Tokenizer(build.directory)
+    ends = transformer.architecture.eos_token_ids if numerics == "chip" else None
+    return LanguageModel(transformer, tokenizer, build.directory, ends=ends)
 
 
 def chip_tokens(

@@ -10,18 +10,24 @@ activations where `hnlpu.run.kernels` could be compiled.
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import count
 from typing import Any, Generic
 
 import numpy as np
 import numpy.typing as npt
 
+from hnlpu.arithmetic.mx import dequantize
 from hnlpu.errors import DamagedBuild
 from hnlpu.model.checkpoint import layer_prefix
+from hnlpu.model.network import Given, Network, ops, read_source, span_ends
 from hnlpu.run.emulate._cache import KeyValueCache
+from hnlpu.run.emulate._early import early_steps
 from hnlpu.run.emulate._experts import mixture_of_experts
 from hnlpu.run.emulate._unit import Number, VectorUnit
 from hnlpu.run.emulate._weights import HardwiredWeights, Weights
-from hnlpu.run.kernels import Layer, LayerStack, Library, NotForKernels, Numbers, Pages, load
+from hnlpu.run.kernels import Library, NotForKernels, Pages, load
+from hnlpu.run.kernels.tape import Known, Tape, lower
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -57,19 +63,28 @@ class PlainLayers(Generic[Number]):
 
 
 class CompiledLayers:
-    """All layers in C, over hardwired weights and integer activations."""
+    """All layers in C, over hardwired weights and integer activations: a tape of the network."""
 
     def __init__(self, weights: HardwiredWeights, library: Library):
         assert weights.activation_bits is not None
-        a = weights.architecture
-        self._directory = weights.directory
-        numbers = Numbers(
-            a.num_attention_heads, a.num_key_value_heads, a.head_dim, a.num_experts_per_tok,
-            weights.activation_bits, a.rms_norm_eps, a.swiglu_alpha, a.swiglu_limit,
+        network = weights.network
+        early = early_steps(network)
+        constants = early.constants(partial(_parameter, weights))
+        turned = {s.outs[0]: s.op.function for s in early.of_inputs if isinstance(s.op, ops.Table)}
+        places = {"x": 0, "cos": 1, "sin": 2}
+        self._order = [places[turned.get(name, "x")] for name in early.outside]
+        known = Known(
+            constants, early.outside, early.made, weights.described, weights.activation_bits,
         )  # fmt: skip
-        layers = [_layer(weights, number) for number in range(a.num_hidden_layers)]
-        self._stack = LayerStack(library, layers, numbers)
-        self._library, self._eps = library, a.rms_norm_eps
+        plain, normed, chosen = _ends(network)
+        self._tape = lower(library, network, known, (plain, *chosen))
+        self._normed = lower(library, network, known, (normed,))
+        keys = [held.how == "keys" for held in self._tape.states]
+        layers = {how: count() for how in (True, False)}
+        self._states = [(is_keys, next(layers[is_keys])) for is_keys in keys]
+        self._active = weights.architecture.num_experts_per_tok
+        self._directory = weights.directory
+        self._library, self._eps = library, weights.architecture.rms_norm_eps
 
     def forward(
         self, x: Float32, cos: Float32, sin: Float32, pages: Pages, sequences: Int64,
@@ -82,10 +97,37 @@ class CompiledLayers:
         Returns the experts that fired: [layers, rows, active].  Raises
         NotFinite, DamagedBuild.
         """
+        chosen = np.empty((len(pages.keys), len(x), self._active), np.int64)
+        at, step = chosen.ctypes.data, chosen.strides[0]
+        places = list(range(at, at + step * len(chosen), step))
+        self._run(self._tape, (x, cos, sin), pages, sequences, positions, places, instructions)
+        return chosen
+
+    def forward_normed(
+        self, x: Float32, cos: Float32, sin: Float32, pages: Pages, sequences: Int64,
+        positions: Int64, *, instructions: int = 0,
+    ) -> None:  # fmt: skip
+        """`forward` and the last norm, in place; raises what it does."""
+        self._run(self._normed, (x, cos, sin), pages, sequences, positions, [], instructions)
+
+    def _run(
+        self, tape: Tape, given: tuple[Float32, Float32, Float32], pages: Pages,
+        sequences: Int64, positions: Int64, more: list[int], instructions: int,
+    ) -> None:  # fmt: skip
+        arrays = (*given, pages.keys, pages.values, pages.tables, sequences, positions)
+        assert all(array.flags.c_contiguous for array in arrays)
+        assert len(sequences) == len(positions) == len(given[0])
+        at = [array.ctypes.data for array in given]
+        keys, values = pages.keys.ctypes.data, pages.values.ctypes.data
+        step = pages.keys.strides[0]
         try:
-            return self._stack.forward(
-                x, cos, sin, pages, sequences, positions, instructions=instructions
-            )
+            tape.call(
+                # x is met in the first layer alone, so that the last one's result may take its place
+                [*[at[n] for n in self._order], at[0], *more],
+                [(keys if is_keys else values) + step * n for is_keys, n in self._states],
+                sequences, positions, pages.tables, pages.keys.shape[4],
+                instructions=instructions,
+            )  # fmt: skip
         except NotForKernels:
             raise DamagedBuild(
                 f"{self._directory}: exponents of a row spread further than a build may hold; "
@@ -105,20 +147,15 @@ def compiled_layers(weights: Weights[np.float32]) -> CompiledLayers | None:
     return CompiledLayers(weights, library) if weights.activation_bits else None
 
 
-def _layer(weights: HardwiredWeights, number: int) -> Layer:
-    a, prefix = weights.architecture, layer_prefix(number)
-    q, k, v, o = (weights.described(f"{prefix}.self_attn.{name}_proj") for name in "qkvo")
-    gate_up, down = (
-        [
-            weights.described(f"{prefix}.mlp.experts.{name}_proj", expert)
-            for expert in range(a.num_local_experts)
-        ]
-        for name in ("gate_up", "down")
-    )
-    return Layer(
-        q, k, v, o, weights.described(prefix + ".mlp.router"), gate_up, down,
-        weights.vector(prefix + ".input_layernorm.weight"),
-        weights.vector(prefix + ".post_attention_layernorm.weight"),
-        weights.vector(prefix + ".self_attn.sinks"),
-        a.window(number) or 0,
-    )  # fmt: skip
+def _parameter(weights: HardwiredWeights, name: str) -> Float32:
+    source = weights.network.declared().parameters[name].source
+    if isinstance(source, Given):
+        return np.asarray(read_source(source, {}, dequantize), np.float32)
+    return weights.vector(name)
+
+
+def _ends(network: Network) -> tuple[str, str, list[str]]:
+    """What the layers give, before and after the last norm, and the experts of each layer."""
+    last = [span for span in network.spans if span.composite == "norm"][-1]
+    (x, _), (normed,) = span_ends(network, last)
+    return x, normed, [s.outs[1] for s in network.steps if isinstance(s.op, ops.TopK)]

@@ -91,6 +91,23 @@ class HardwiredConstants:
         self._kept = KeptParameters(build.network, lazily(build.tensors))
         self._unpacked = _Unpacked(build.network)
         self._described: dict[tuple[str, int], tuple[HardwiredMatrix, Descriptor]] = {}
+        self.directory = build.directory
+
+    @property
+    def activation_bits(self) -> int | None:
+        """Width of integer activations; None where they stay float."""
+        return None if self._float else self._bits
+
+    def described(self, name: str, index: int = 0) -> Descriptor:
+        """Matrix `name` (member `index`) as the kernels take it; it lives as long as this."""
+        return self._meets(name, index)[1]
+
+    def _meets(self, name: str, index: int) -> tuple[HardwiredMatrix, Descriptor]:
+        known = self._described.get((name, index))
+        if known is None:
+            matrix = self._stacks[name][index]
+            known = self._described[name, index] = matrix, describe(matrix)
+        return known
 
     def prepare(self, x: Float32) -> Activations:
         """x [rows, n], in whole blocks, as integers of the build's width."""
@@ -107,11 +124,8 @@ class HardwiredConstants:
             return y if matrix.bias is None else y + matrix.bias
         assert x.integers is not None
         assert x.scales is not None
-        known = self._described.get((name, index))
-        if known is None:
-            matrix = self._stacks[name][index]
-            known = self._described[name, index] = matrix, describe(matrix)
-        return project_all([Projection(known[0], x.integers, x.scales, known[1])])[0]
+        matrix, described = self._meets(name, index)
+        return project_all([Projection(matrix, x.integers, x.scales, described)])[0]
 
     def parameter(self, name: str) -> Float32:
         """A parameter in its shape."""

@@ -77,12 +77,12 @@ class Transformer(Network[KeyValueCache, np.float32]):
         with _overflow_is_no_news():
             if self.compiled is None:
                 self.plain.forward(x, (cos, sin), cache)
+                x = self.norm(x)
             else:
-                self.compiled.forward(
-                    x, cos, sin, cache.pages(), np.zeros(n, np.int64), np.arange(start, start + n)
-                )
+                rows = np.zeros(n, np.int64), np.arange(start, start + n)
+                self.compiled.forward_normed(x, cos, sin, cache.pages(), *rows)
             cache.length += n
-            return self.norm(x)
+            return x
 
     def norm(self, x: Float32) -> Float32:
         """The last RMSNorm, of x [rows, hidden]."""

@@ -24,6 +24,7 @@ from hnlpu.model.checkpoint import (
     bfloat16_to_float32,
     matrix_shapes,
 )
+from hnlpu.model.network import Network
 from hnlpu.run.emulate._projection import (
     Float32,
     Int32,
@@ -157,6 +158,11 @@ class HardwiredWeights:
     def directory(self) -> Path:
         """The build's folder."""
         return self._build.directory
+
+    @property
+    def network(self) -> Network:
+        """The build's network."""
+        return self._build.network
 
     def embed(self, tokens: npt.NDArray[np.int64]) -> Float32:
         """Rows of the embedding table: [tokens, hidden]."""

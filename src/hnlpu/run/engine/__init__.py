@@ -2,7 +2,9 @@
 
 from hnlpu.run.engine._adapted import Adapted
 from hnlpu.run.engine._adapter import Adapter, read_adapter
+from hnlpu.run.engine._device import CPU
 from hnlpu.run.engine._engine import Counters, Engine, Limits
+from hnlpu.run.engine._experts import Experts, experts_of
 from hnlpu.run.engine._request import (
     Constraint,
     Request,
@@ -16,11 +18,13 @@ from hnlpu.run.engine._runner import Runner, Snapshot
 from hnlpu.run.engine._scoring import Likelihood, likelihoods
 
 __all__ = [
+    "CPU",
     "Adapted",
     "Adapter",
     "Constraint",
     "Counters",
     "Engine",
+    "Experts",
     "Likelihood",
     "Limits",
     "Request",
@@ -31,6 +35,7 @@ __all__ = [
     "TokenScore",
     "Update",
     "collect",
+    "experts_of",
     "likelihoods",
     "read_adapter",
 ]

@@ -22,8 +22,10 @@ import numpy.typing as npt
 from hnlpu.errors import DamagedBuild, InvalidInput, NotFinite, ToolMissing
 from hnlpu.model.checkpoint import FINAL_NORM, UNEMBEDDING, layer_prefix
 from hnlpu.run.emulate import HardwiredWeights, Transformer
-from hnlpu.run.engine._forward import AdapterRows, Rows, Turns
-from hnlpu.run.engine._pages import PAGE, PagePool
+from hnlpu.run.engine._batch import AdapterRows, Rows
+from hnlpu.run.engine._forward import Turns
+from hnlpu.run.engine._layout import PAGE
+from hnlpu.run.engine._memory import Memory
 from hnlpu.run.kernels import NOT_FINITE, Numbers
 
 if TYPE_CHECKING:
@@ -38,22 +40,22 @@ Int64 = npt.NDArray[np.int64]
 
 
 def open_device(name: str) -> torch.device:
-    """The device that `--device` names: cuda, cuda:1, ... or interpreter.
+    """The device of this name: cuda, cuda:1, ... or interpreter.
 
     Raises InvalidInput where there is none, ToolMissing without torch or triton.
     """
     if name != INTERPRETER and name.split(":")[0] != "cuda":
-        raise InvalidInput(f"--device {name}: must be cpu, cuda, cuda:N or interpreter")
+        raise InvalidInput(f"`device` {name}: must be cpu, cuda, cuda:N or interpreter")
     for package in ("torch", "triton"):
         if importlib.util.find_spec(package) is None:
             raise ToolMissing(
-                f"--device {name} needs the package {package}; install it: pip install 'hnlpu[gpu]'"
+                f"`device` {name} needs the package {package}; install it: pip install 'hnlpu[gpu]'"
             )
     if name == INTERPRETER:
         # Triton asks once, when it is loaded
         if "triton" in sys.modules and os.environ.get("TRITON_INTERPRET") != "1":
             raise InvalidInput(
-                "--device interpreter: Triton is loaded already, for a GPU; set "
+                "`device` interpreter: Triton is loaded already, for a GPU; set "
                 "TRITON_INTERPRET=1 before"
             )
         os.environ["TRITON_INTERPRET"] = "1"
@@ -64,11 +66,11 @@ def open_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise InvalidInput(f"--device {name}: must be cpu, cuda, cuda:N or interpreter") from None
+        raise InvalidInput(f"`device` {name}: must be cpu, cuda, cuda:N or interpreter") from None
     if not torch.cuda.is_available():
-        raise InvalidInput(f"--device {name}: torch {torch.__version__} finds no GPU here")
+        raise InvalidInput(f"`device` {name}: torch {torch.__version__} finds no GPU here")
     if (device.index or 0) >= torch.cuda.device_count():
-        raise InvalidInput(f"--device {name}: there are {torch.cuda.device_count()} GPUs, from 0")
+        raise InvalidInput(f"`device` {name}: there are {torch.cuda.device_count()} GPUs, from 0")
     return device
 
 
@@ -78,7 +80,7 @@ def _overflow_is_no_news() -> AbstractContextManager[None]:
 
 
 class DeviceTransformer:
-    """A hardwired transformer on `device` with `pages` pages of keys and values there.
+    """A hardwired transformer on `device` with `pages` pages of keys and values there: a `Batched`.
 
     Raises InvalidInput for a model in float32, DamagedBuild.
     """
@@ -102,10 +104,10 @@ class DeviceTransformer:
         )
         self._steps = Steps(self._model, cache, pages)
 
-    def forward(self, rows: Rows, pool: PagePool, wanted: Int64) -> tuple[Float32, Int64]:
+    def forward(self, rows: Rows, memory: Memory, wanted: Int64) -> tuple[Float32, Int64]:
         """Normalised hidden states of the rows `wanted`, and the experts that fired for all.
 
-        As `BatchedTransformer.forward`; `pool` says which pages are whose, their
+        As `BatchedTransformer.forward`; `memory` says which pages are whose, their
         contents lie on the device.  Raises NotFinite.
         """
         import torch

@@ -19,17 +19,21 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.errors import HnlpuError, InvalidInput, NotFinite
-from hnlpu.model.checkpoint import ModelFacts
-from hnlpu.model.families import refusal
-from hnlpu.run.emulate import LanguageModel, Transformer, one_blas_thread
+from hnlpu.model.checkpoint import NO_LIMIT
+from hnlpu.run.emulate import LanguageModel, one_blas_thread
 from hnlpu.run.engine._adapter import Adapter
-from hnlpu.run.engine._device import CPU, DeviceTransformer
-from hnlpu.run.engine._forward import AdapterRows, BatchedTransformer, Rows
-from hnlpu.run.engine._pages import PAGE, PagePool, page_bytes
+from hnlpu.run.engine._device import CPU
+from hnlpu.run.engine._layout import PAGE
+from hnlpu.run.engine._open import batched_of, gives_hidden, layout_of_model, memory_of
 from hnlpu.run.engine._request import Request, Result, Update, collect
+from hnlpu.run.engine._rows import LaidOut, Planned, lay_out, rows_of
 from hnlpu.run.engine._sequence import Sequence
 
+Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
+
+UNLIMITED_CONTEXT = 2**17
+"""Longest prompt with its answer, where neither the model nor the limits name one."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,10 @@ class Limits:
     """Sizes of an engine.
 
     `context` is the longest prompt with its answer in tokens (default: the
-    model's position limit, or what the cache holds if that is less);
-    `sequences` run at once, `rows` tokens at most in one step, `cache_bytes`
-    go to keys and values.
+    model's position limit, UNLIMITED_CONTEXT where it has none, or what the
+    cache holds if that is less); `sequences` run at once, `rows` tokens at
+    most in one step, `cache_bytes` go to states: keys and values, or what
+    else the network keeps.
     """
 
     context: int | None = None
@@ -75,6 +80,7 @@ class Engine:
 
     Raises InvalidInput for limits that make no sense, a model in float32,
     whose sums would depend on the batch, or a device that is not there;
+    UnsupportedArchitecture for a device or adapters of a family that has none;
     ToolMissing where it needs torch and triton.
     """
 
@@ -89,47 +95,30 @@ class Engine:
         self._roots = {name: -1 - i for i, name in enumerate(self.adapters)}
         self.limits = limits or Limits()
         self.limits.check()
-        transformer = model.transformer
-        if isinstance(transformer.architecture, ModelFacts):
-            family = transformer.architecture.family
-            raise refusal(model.directory, family, "the engine (serve, --device, --adapter)")
-        if not isinstance(transformer, Transformer):
-            raise InvalidInput(
-                f"{model.directory}: the engine computes in float numerics; leave out chip numerics"
-            )
-        probe = transformer.weights.prepare(np.zeros((1, 1), np.float32))
-        if probe.values is not None:
-            raise InvalidInput(
-                f"{model.directory}: float sums depend on the batch; give a build "
-                "(hnlpu build makes one) with integer activations"
-            )
         self.model = model
-        architecture = transformer.architecture
-        longest = min(self.limits.context or 2**31, architecture.max_position_embeddings)
-        # more than all sequences at full length can fill is of no use
-        useful = self.limits.sequences * -(-longest // PAGE)
-        pages = min(useful, self.limits.cache_bytes // page_bytes(architecture))
-        if pages < 1:
-            raise InvalidInput(
-                f"cache of {self.limits.cache_bytes} bytes: a page of {PAGE} tokens has "
-                f"{page_bytes(architecture)}; give more"
-            )
         if adapters and device != CPU:
             raise InvalidInput(
-                f"--device {device}: adapters run beside the wires on the CPU; leave one out"
+                f"`device` {device}: adapters run beside the wires on the CPU; leave one out"
             )
-        self.pool = PagePool(architecture, pages, storage=device == CPU)
-        self._transformer: BatchedTransformer | DeviceTransformer = (
-            BatchedTransformer(transformer)
-            if device == CPU
-            else DeviceTransformer(transformer, device, pages)
-        )
-        self.context = min(longest, PAGE * pages)
+        layout = layout_of_model(model)
+        longest = self._longest()
+        limits = self.limits
+        self.memory = memory_of(layout, limits.cache_bytes, limits.sequences, longest, device)
+        pages = self.memory.pool.pages
+        self._batched = batched_of(model, device, pages, bool(adapters))
+        self.context = min(longest, PAGE * pages) if layout.paged else longest
         self.counters = Counters()
         self._ids = itertools.count()
         self._waiting: deque[Sequence] = deque()
         self._running: list[Sequence] = []
         self._sequences: dict[int, Sequence] = {}
+
+    def _longest(self) -> int:
+        """The longest sequence that the limits allow."""
+        most = self.model.transformer.architecture.max_position_embeddings
+        if most == NO_LIMIT:
+            return self.limits.context or UNLIMITED_CONTEXT
+        return min(self.limits.context or most, most)
 
     @property
     def waiting(self) -> int:
@@ -152,6 +141,11 @@ class Engine:
         request.check(self.model.vocab_size, self.context)
         if request.adapter is not None and request.adapter not in self.adapters:
             raise InvalidInput(f"adapter {request.adapter!r} is not loaded")
+        if request.pooling is not None and not gives_hidden(self.model):
+            raise InvalidInput(
+                "embeddings: the network has no hidden states that a last matrix turns into logits; "
+                "ask for completions"
+            )
 
     def submit(self, request: Request, ident: int | None = None) -> int:
         """Take in a request; the number that its updates carry.  Raises InvalidInput.
@@ -159,7 +153,7 @@ class Engine:
         `ident` gives it a number of the caller's, who then must number them all.
         """
         self.check(request)
-        ends = self.model.transformer.architecture.eos_token_ids
+        ends = self.model.end_tokens
         ident = next(self._ids) if ident is None else ident
         sequence = Sequence(ident, request, self.model.tokenizer, ends)
         self._sequences[ident] = sequence
@@ -204,7 +198,7 @@ class Engine:
     def _end(self, update: Update) -> Update:
         """Forget the request that `update` ends."""
         sequence = self._sequences.pop(update.request)
-        sequence.drop_pages(self.pool)
+        sequence.drop(self.memory)
         if sequence in self._running:
             self._running.remove(sequence)
         else:
@@ -226,19 +220,25 @@ class Engine:
             if self._reserve(sequence, count, plan):
                 plan.append((sequence, count))
                 budget -= count
-        while budget and self._waiting and len(self._running) < self.limits.sequences:
+        while budget and self._waiting and self._has_room():
             sequence = self._waiting[0]
-            saved = sequence.reuse(self.pool, self._root(sequence))
-            if sequence.pending > PAGE * self.pool.available:
-                sequence.drop_pages(self.pool)
+            saved = sequence.reuse(self.memory, self._root(sequence))
+            if self.memory.has_pages and sequence.pending > PAGE * self.memory.pool.available:
+                sequence.drop(self.memory)
                 break
             count = min(sequence.pending, budget)
-            sequence.reserve(self.pool, count)
+            sequence.reserve(self.memory, count)
             self._running.append(self._waiting.popleft())
             self.counters.reused_tokens += saved
             plan.append((sequence, count))
             budget -= count
         return plan
+
+    def _has_room(self) -> bool:
+        """Whether one more may run: of what is kept whole, each holds two slots."""
+        more = len(self._running) + 1
+        slots = self.memory.slots.slots if self.memory.has_slots else 2 * more
+        return more <= self.limits.sequences and 2 * more <= slots
 
     def _root(self, sequence: Sequence) -> int:
         """The serial that the first page is filed under: pages depend on the adapter."""
@@ -247,10 +247,10 @@ class Engine:
 
     def _reserve(self, sequence: Sequence, count: int, plan: list[tuple[Sequence, int]]) -> bool:
         """Get pages for `count` tokens, from the youngest if there are none; False: not now."""
-        while not sequence.reserve(self.pool, count):
+        while not sequence.reserve(self.memory, count):
             planned = {id(s) for s, _ in plan}
             youngest = next((s for s in reversed(self._running) if id(s) not in planned), sequence)
-            youngest.drop_pages(self.pool)
+            youngest.drop(self.memory)
             self._running.remove(youngest)
             self._waiting.appendleft(youngest)
             self.counters.preemptions += 1
@@ -271,23 +271,21 @@ class Engine:
         return [update for part in plan for update in self._run_or_tell([part])]
 
     def _run(self, plan: list[tuple[Sequence, int]]) -> list[Update]:
-        rows, wanted, spans = _lay_out(plan, self.adapters)
-        hidden, fired = self._transformer.forward(rows, self.pool, wanted)
-        scored = [i for s, _, span in spans if s.request.pooling is None for i in span]
-        logits = np.empty((len(wanted), self.model.vocab_size if scored else 0), np.float32)
-        names = [
-            s.request.adapter for s, _, span in spans if s.request.pooling is None for _ in span
-        ]
-        adapters = _rows_of(names, self.adapters)
-        for first, part in self._transformer.logits_in_pieces(hidden[scored], adapters):
-            logits[scored[first : first + len(part)]] = part
-        self.counters.rows += len(rows.tokens)
+        planned = [Planned(s, count, s.take_snapshots(self.memory, count)) for s, count in plan]
+        try:
+            laid, hidden, logits, fired = self._compute(planned)
+        except NotFinite:
+            for slot in (slot for p in planned for slot in p.snapshots.values()):
+                self.memory.slots.release(slot)
+            raise
+        self.counters.rows += len(laid.rows.tokens)
         updates: list[Update] = []
         ends = itertools.accumulate(count for _, count in plan)
-        for (sequence, count, span), end in zip(spans, ends, strict=True):
+        for part, span, end in zip(planned, laid.spans, ends, strict=True):
+            sequence, count, snapshots = part
             start = sequence.computed + count - len(span)
             before = sequence.computed
-            sequence.advance(self.pool, count)
+            sequence.advance(self.memory, count, snapshots)
             prompt = len(sequence.request.prompt)
             self.counters.prompt_tokens += max(0, min(sequence.computed, prompt) - before)
             if not span:
@@ -304,37 +302,17 @@ class Engine:
             updates.append(update if update.reason is None else self._end(update))
         return updates
 
-
-def _rows_of(names: list[str | None], adapters: Mapping[str, Adapter]) -> AdapterRows:
-    """The rows that each adapter changes, given the name of each row's."""
-    used = sorted({name for name in names if name is not None})
-    return [
-        (adapters[name], np.array([row for row, of in enumerate(names) if of == name], np.int64))
-        for name in used
-    ]
-
-
-def _lay_out(
-    plan: list[tuple[Sequence, int]], adapters: Mapping[str, Adapter]
-) -> tuple[Rows, Int64, list[tuple[Sequence, int, range]]]:
-    """The rows of a plan, which are wanted, and which of the wanted belong to whom."""
-    tokens, positions, sequences = [], [], []
-    wanted: list[int] = []
-    spans: list[tuple[Sequence, int, range]] = []
-    tables = np.zeros((len(plan), max(len(s.pages) for s, _ in plan)), np.int64)
-    row = 0
-    for i, (sequence, count) in enumerate(plan):
-        start = sequence.computed
-        tokens.append(sequence.tokens[start : start + count])
-        positions.append(np.arange(start, start + count))
-        sequences.append(np.full(count, i))
-        tables[i, : len(sequence.pages)] = sequence.pages
-        first = len(wanted)
-        wanted += [row + j for j in sequence.wanted(count)]
-        spans.append((sequence, count, range(first, len(wanted))))
-        row += count
-    owners = np.concatenate(sequences)
-    names = [s.request.adapter for s, count in plan for _ in range(count)]
-    changed = _rows_of(names, adapters)
-    rows = Rows(np.concatenate(tokens), np.concatenate(positions), owners, tables, changed)
-    return rows, np.array(wanted, np.int64), spans
+    def _compute(self, plan: list[Planned]) -> tuple[LaidOut, Float32, Float32, Int64]:
+        """A plan's rows, and of the wanted ones hidden states and logits; experts of all."""
+        laid = lay_out(plan, self.adapters)
+        hidden, fired = self._batched.forward(laid.rows, self.memory, laid.wanted)
+        asking = [(p.sequence.request, span) for p, span in zip(plan, laid.spans, strict=True)]
+        scored = [i for request, span in asking if request.pooling is None for i in span]
+        names = [
+            request.adapter for request, span in asking if request.pooling is None for _ in span
+        ]
+        logits = np.empty((len(laid.wanted), self.model.vocab_size if scored else 0), np.float32)
+        adapters = rows_of(names, self.adapters)
+        for first, part in self._batched.logits_in_pieces(hidden[scored], adapters):
+            logits[scored[first : first + len(part)]] = part
+        return laid, hidden, logits, fired

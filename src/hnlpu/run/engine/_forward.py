@@ -10,7 +10,6 @@ are spelt out here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -18,35 +17,15 @@ import numpy.typing as npt
 from hnlpu.errors import NotFinite
 from hnlpu.model.checkpoint import UNEMBEDDING, Architecture, layer_prefix
 from hnlpu.run.emulate import Transformer, mixture_of_experts, vector_unit
-from hnlpu.run.engine._adapter import Adapter
 from hnlpu.run.engine._attention import attend_paged, store
-from hnlpu.run.engine._pages import PAGE, PagePool
+from hnlpu.run.engine._batch import AdapterRows, Rows
+from hnlpu.run.engine._layout import PAGE
+from hnlpu.run.engine._memory import Memory
 from hnlpu.run.engine._side_channel import ExpertsBeside, add_low_rank
 from hnlpu.run.kernels import Pages
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
-
-
-AdapterRows = list[tuple[Adapter, Int64]]
-"""Adapters with the rows that each changes."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Tokens to run through the layers together, each with its place.
-
-    `tokens`, `positions` and `sequences` are [rows]; `tables` [sequences,
-    pages] holds the pages of each sequence, enough for its rows.  Rows of a
-    sequence come in the order of their positions.  `adapters` names the rows
-    that each adapter changes.
-    """
-
-    tokens: Int64
-    positions: Int64
-    sequences: Int64
-    tables: Int64
-    adapters: AdapterRows = field(default_factory=list)
 
 
 class Turns:
@@ -64,7 +43,7 @@ class Turns:
 
 
 class BatchedTransformer:
-    """`Transformer` for rows of many sequences; the keys and values live in a pool."""
+    """`Transformer` for rows of many sequences: a `Batched`."""
 
     def __init__(self, transformer: Transformer):
         self.weights = weights = transformer.weights
@@ -79,8 +58,8 @@ class BatchedTransformer:
             for layer in range(a.num_hidden_layers)
         ]
 
-    def forward(self, rows: Rows, pool: PagePool, wanted: Int64) -> tuple[Float32, Int64]:
-        """Normalised hidden states of the rows `wanted`: [wanted, hidden]; `pool` takes all in.
+    def forward(self, rows: Rows, memory: Memory, wanted: Int64) -> tuple[Float32, Int64]:
+        """Normalised hidden states of the rows `wanted`: [wanted, hidden]; `memory` takes all in.
 
         And the experts that fired for every row: [layers, rows, active].
         Raises NotFinite.
@@ -89,9 +68,10 @@ class BatchedTransformer:
         with np.errstate(over="ignore", invalid="ignore"):  # NotFinite tells of them
             x = self.weights.embed(rows.tokens)
             if self._compiled is None or rows.adapters:
-                fired = self._layers(x, cos, sin, rows, pool)
+                fired = self._layers(x, cos, sin, rows, memory)
             else:
-                pages = Pages(pool.keys, pool.values, rows.tables)
+                keys, values = memory.stacks
+                pages = Pages(keys, values, rows.tables)
                 fired = self._compiled.forward(x, cos, sin, pages, rows.sequences, rows.positions)
             hidden = self._transformer.norm(x[wanted])
         return hidden, fired
@@ -117,13 +97,14 @@ class BatchedTransformer:
                 )
             yield first, logits
 
-    def _layers(self, x: Float32, cos: Float32, sin: Float32, rows: Rows, pool: PagePool) -> Int64:
+    def _layers(self, x: Float32, cos: Float32, sin: Float32, rows: Rows, memory: Memory) -> Int64:
         """Run x [rows, hidden] through all layers, in place; the experts that fired."""
         a, weights, n = self.architecture, self.weights, len(x)
         fired = np.empty((a.num_hidden_layers, n, a.num_experts_per_tok), np.int64)
         pages = rows.tables[rows.sequences, rows.positions // PAGE]
         slots = rows.positions % PAGE
         mixed = np.empty((n, a.attention_width), np.float32)
+        all_keys, all_values = memory.stacks
         for layer, (norm, norm_after, sinks) in enumerate(self._vectors):
             attention = layer_prefix(layer) + ".self_attn."
             h = vector_unit.rms_norm(x, norm, a.rms_norm_eps)
@@ -135,7 +116,7 @@ class BatchedTransformer:
             )
             vector_unit.rotate(q, cos, sin)
             vector_unit.rotate(k, cos, sin)
-            keys, values = pool.keys[layer], pool.values[layer]
+            keys, values = all_keys[layer], all_values[layer]
             store(k, v, keys, values, pages, slots)
             attend_paged(
                 q, keys, values, rows.tables, rows.sequences, rows.positions,

@@ -1,11 +1,11 @@
-"""Pages of keys and values, shared by sequences that begin alike.
+"""Pages of append states (keys and values), shared by sequences that begin alike.
 
-    sequence ── table: page, page, page ──► pool [layers, pages, kv heads, ...]
+    sequence ── table: page, page, page
 
-A page holds `PAGE` consecutive positions of all layers.  A full page may be
+A page holds `PAGE` consecutive positions of all of a network's append states.  A full page may be
 *filed* under the page before it and its tokens; a later sequence with the same
 beginning takes it over instead of computing it again.  That changes no result:
-keys and values are the same bits however they were computed.  Filed pages that
+entries are the same bits however they were computed.  Filed pages that
 nobody uses stay until their room is needed, the longest unused first.
 """
 
@@ -17,30 +17,15 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.model.checkpoint import Architecture
+from hnlpu.run.engine._layout import PAGE
 
-PAGE = 16
-Float32 = npt.NDArray[np.float32]
 Key = tuple[int, bytes]
 
 
-def page_bytes(architecture: Architecture) -> int:
-    """Memory of one page: keys and values of all layers in float32."""
-    a = architecture
-    return 2 * 4 * PAGE * a.num_hidden_layers * a.num_key_value_heads * a.head_dim
-
-
 class PagePool:
-    """The pages of one engine: storage, who uses them, and what is filed where.
+    """The pages of one engine: who uses them, and what is filed where."""
 
-    Without `storage` the keys and values lie elsewhere, on a device.
-    """
-
-    def __init__(self, architecture: Architecture, pages: int, *, storage: bool = True):
-        a = architecture
-        shape = (a.num_hidden_layers, pages if storage else 0, a.num_key_value_heads)
-        self.keys: Float32 = np.zeros((*shape, a.head_dim, PAGE), np.float32)
-        self.values: Float32 = np.zeros((*shape, PAGE, a.head_dim), np.float32)
+    def __init__(self, pages: int):
         self.pages = pages
         self._free = list(range(pages - 1, -1, -1))
         self._users = [0] * pages
@@ -118,6 +103,10 @@ class PagePool:
             pages.append(page)
             serial = self._serial_of[page]
         return pages, serial
+
+    def serial(self, page: int) -> int:
+        """The serial of a filed page, which the next one is filed under."""
+        return self._serial_of[page]
 
     def forget(self) -> None:
         """Drop what is filed and unused."""

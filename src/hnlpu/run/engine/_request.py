@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.errors import ContextExceeded, HnlpuError, InvalidInput
+from hnlpu.run.emulate import Step
 
 Float32 = npt.NDArray[np.float32]
 Pooling = Literal["mean", "last"]
@@ -24,10 +25,14 @@ BIAS_LIMIT = 100.0
 class Sampling:
     """How the next token is taken from the logits.
 
-    In this order: penalties and bias change the logits, a constraint strikes
-    out tokens, temperature 0 takes the best; else temperature divides, the
-    `top_k` best are kept (0: all), of those the fewest whose probability
-    reaches `top_p`, and one is drawn with Philox(`seed`).
+    In this order: penalties and bias change the logits (`repetition_penalty`
+    first: it divides those above 0 and multiplies the others of every token that
+    the prompt or the answer has had, as transformers does), a constraint and
+    `allowed_tokens` strike out tokens, temperature 0 takes the best; else
+    temperature divides, tokens less likely than `min_p` times the best are
+    dropped, the `top_k` best are kept (0: all), of those the fewest whose
+    probability reaches `top_p` (0: the best alone), and one is drawn with
+    Philox(`seed`).
     """
 
     temperature: float = 0.0
@@ -37,22 +42,33 @@ class Sampling:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     logit_bias: Mapping[int, float] = field(default_factory=dict)
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    allowed_tokens: tuple[int, ...] = ()
 
     def check(self, vocab_size: int) -> None:
         """Raises InvalidInput for a value outside of what it may be."""
         _within("temperature", self.temperature, 0, math.inf)
-        _within("top_p", self.top_p, 0, 1, above=True)
+        _within("top_p", self.top_p, 0, 1)
+        _within("min_p", self.min_p, 0, 1)
+        _within("repetition_penalty", self.repetition_penalty, 0, math.inf, above=True)
         if self.top_k < 0:
             raise InvalidInput(f"top_k {self.top_k}: must not be negative")
         if self.seed < 0:
             raise InvalidInput(f"seed {self.seed}: must not be negative")
         _within("presence_penalty", self.presence_penalty, -2, 2)
         _within("frequency_penalty", self.frequency_penalty, -2, 2)
+        for name, tokens in (
+            ("logit_bias", self.logit_bias),
+            ("allowed_token_ids", self.allowed_tokens),
+        ):
+            for token in tokens:
+                if not 0 <= token < vocab_size:
+                    raise InvalidInput(
+                        f"{name}: token {token} is outside of the vocabulary "
+                        f"(0 to {vocab_size - 1})"
+                    )
         for token, bias in self.logit_bias.items():
-            if not 0 <= token < vocab_size:
-                raise InvalidInput(
-                    f"logit_bias: token {token} is outside of the vocabulary (0 to {vocab_size - 1})"
-                )
             _within(f"logit_bias of token {token}", bias, -BIAS_LIMIT, BIAS_LIMIT)
 
 
@@ -87,7 +103,10 @@ class Request:
     `top_logprobs` None gives no log-probabilities, 0 only the token's own.
     `score_prompt` asks for those of the prompt's tokens 2..n too.  `pooling`
     asks for one vector of the prompt and generates nothing.  `constraint` is
-    used up by the request.
+    used up by the request.  Before `min_tokens` nothing but a constraint ends the answer;
+    `include_stop` leaves the stop string in the text, and `show_special` the
+    names of special tokens.  `reader` takes the new tokens in turn, an end token too, and says
+    their text in place of the tokenizer: what it leaves out no stop string sees.
     """
 
     prompt: tuple[int, ...]
@@ -102,6 +121,10 @@ class Request:
     trace_experts: bool = False
     constraint: Constraint | None = None
     adapter: str | None = None
+    min_tokens: int = 0
+    include_stop: bool = False
+    show_special: bool = False
+    reader: Step | None = None
 
     def check(self, vocab_size: int, max_context: int) -> None:
         """Raises InvalidInput for what no engine of these sizes can serve."""
@@ -109,6 +132,10 @@ class Request:
             raise InvalidInput("the prompt is empty; give at least one token")
         if self.max_tokens < 0:
             raise InvalidInput(f"max_tokens {self.max_tokens}: must not be negative")
+        if not 0 <= self.min_tokens <= max(self.max_tokens, 0):
+            raise InvalidInput(
+                f"min_tokens {self.min_tokens}: must be from 0 to max_tokens, {self.max_tokens}"
+            )
         new = 0 if self.pooling else self.max_tokens
         if len(self.prompt) + new > max_context:
             raise ContextExceeded(
@@ -141,7 +168,8 @@ class Update:
     `text` may be shorter than the token (a stop string may be under way) or
     longer (it was not).  An end token or stop token is told as `token` with
     reason "stop"; its text is not.  `experts` are those that fired for the
-    input that produced the token: [layers, active].
+    input that produced the token: [layers, active].  `reused` of the first update
+    of a request counts the prompt's tokens that were found in memory.
     """
 
     request: int
@@ -154,6 +182,7 @@ class Update:
     reason: Reason | None = None
     stopped_by: int | str | None = None
     error: HnlpuError | None = None
+    reused: int = field(default=0, compare=False)  # how, not what
 
 
 @dataclass(frozen=True)
@@ -168,6 +197,7 @@ class Result:
     reason: Reason
     error: HnlpuError | None = None
     experts: tuple[npt.NDArray[np.int64], ...] = ()
+    stopped_by: int | str | None = None
 
 
 def collect(updates: list[Update]) -> Result:
@@ -183,4 +213,5 @@ def collect(updates: list[Update]) -> Result:
         last.reason,
         last.error,
         tuple(u.experts for u in updates if u.experts is not None),
+        last.stopped_by,
     )

@@ -29,6 +29,8 @@ class Snapshot:
     running: int
     pages_in_use: int
     pages: int
+    slots_in_use: int
+    slots: int
     closing: bool
 
 
@@ -91,8 +93,10 @@ class Runner:
             replace(engine.counters),
             len(self._inbox) + engine.waiting,
             engine.running,
-            engine.pool.in_use,
-            engine.pool.pages,
+            engine.memory.pool.in_use,
+            engine.memory.pool.pages,
+            engine.memory.slots.in_use,
+            engine.memory.slots.slots,
             self._deadline is not None,
         )
 

@@ -1,28 +1,37 @@
-"""One request under way: its tokens, its pages, and what each new token means for it."""
+"""One request under way: its tokens, its place in memory, and what each new token means for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.errors import HnlpuError
+from hnlpu.errors import EngineFault, HnlpuError
 from hnlpu.run.emulate import Tokenizer, best_tokens, log_softmax
-from hnlpu.run.engine._pages import PAGE, PagePool
+from hnlpu.run.engine._layout import PAGE
+from hnlpu.run.engine._memory import Memory
 from hnlpu.run.engine._request import Reason, Request, TokenScore, Update
 from hnlpu.run.engine._sampler import Sampler
+from hnlpu.run.engine._slots import INITIAL, SlotPool, prefix_of
 from hnlpu.run.engine._stop_text import StopText
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
+_log = logging.getLogger(__name__)
+
+SNAPSHOTS = 5
+"""Of one sequence, within one step, at most."""
+NONE: Mapping[int, int] = MappingProxyType({})
 
 
 class Sequence:
     """The state of one request inside the engine.
 
-    `tokens` are the prompt and what followed; keys and values of the first
-    `computed` of them lie in `pages`.
+    `tokens` are the prompt and what followed; the first `computed` of them are taken in by `pages`
+    and `slot`.  `target` is the slot that the next step fills.
     """
 
     def __init__(self, ident: int, request: Request, tokenizer: Tokenizer, ends: tuple[int, ...]):
@@ -31,15 +40,19 @@ class Sequence:
         self.tokens = np.array(request.prompt, np.int64)
         self.computed = 0
         self.pages: list[int] = []
+        self.slot = self.target = INITIAL
         self.cancelled = False
         self._filed = 0
         self._serial = 0
-        self._sampler = Sampler(request.sampling, request.constraint)
+        self._root = 0
+        self._prefixes: list[bytes] = []  # of its pages, as snapshots are filed
+        self._sampler = Sampler(request.sampling, request.constraint, request.prompt)
         self._stop = StopText(request.stop)
         self._ends = frozenset(request.stop_tokens) | frozenset(() if request.ignore_end else ends)
-        self._decode: Callable[[int], str] | None = (
-            tokenizer.decoder() if tokenizer.usable else None
-        )
+        self._decode: Callable[[int], str] | None = request.reader
+        if self._decode is None and tokenizer.usable:
+            self._decode = tokenizer.decoder(request.prompt, show_special=request.show_special)
+        self._reused: int | None = None
         self._new = 0
         self._scores: list[TokenScore] = []
         self._scored = 1  # prompt tokens whose score is known or that have none
@@ -64,38 +77,107 @@ class Sequence:
             return range(count)
         return range(count - 1, count) if end == len(self.tokens) else range(0)
 
-    def reuse(self, pool: PagePool, root: int) -> int:
-        """Take over filed pages that the tokens begin with; how many tokens that saves."""
-        self._serial = root
-        if not self.needs_every_row:
-            self.pages, self._serial = pool.find(root, self.tokens)
-        self.computed = PAGE * len(self.pages)
-        self._filed = len(self.pages)
+    def reuse(self, memory: Memory, root: int) -> int:
+        """Go on from what is filed of the tokens' beginning; how many tokens that saves."""
+        self._serial = self._root = root
+        pages, whole = memory.has_pages, memory.has_slots
+        saved = 0
+        if not self.needs_every_row and (pages or whole):
+            saved = (len(self.tokens) - 1) // PAGE  # something must be left to compute
+            if pages:
+                self.pages, self._serial = memory.pool.find(root, self.tokens)
+                saved = len(self.pages)
+            if whole:
+                while saved and not memory.slots.has(self._prefix(saved)):
+                    saved -= 1
+                self.slot = memory.slots.hold(self._prefix(saved)) if saved else INITIAL
+            if len(self.pages) > saved:
+                memory.pool.release(self.pages[saved:])
+                del self.pages[saved:]
+                self._serial = memory.pool.serial(self.pages[-1]) if saved else root
+        self.computed = PAGE * saved
+        if self._reused is None:  # after a preemption it finds its own
+            self._reused = self.computed
+        self._filed = saved
         return self.computed
 
-    def reserve(self, pool: PagePool, count: int) -> bool:
-        """Get pages for the next `count` tokens; False, with what there was, if none are left."""
-        while PAGE * len(self.pages) < self.computed + count:
-            page = pool.take()
+    def reserve(self, memory: Memory, count: int) -> bool:
+        """Get room for the next `count` tokens; False, with what there was, if none is left."""
+        if memory.has_slots and self.target == INITIAL:
+            slot = memory.slots.take()
+            if slot is None:
+                return False
+            self.target = slot
+        while memory.has_pages and PAGE * len(self.pages) < self.computed + count:
+            page = memory.pool.take()
             if page is None:
                 return False
             self.pages.append(page)
         return True
 
-    def drop_pages(self, pool: PagePool) -> None:
-        """Give all pages back; the tokens must be computed or found again."""
-        pool.release(self.pages)
+    def drop(self, memory: Memory) -> None:
+        """Give all memory back; the tokens must be computed or found again."""
+        memory.pool.release(self.pages)
+        memory.slots.release(self.slot)
+        memory.slots.release(self.target)
+        self.slot = self.target = INITIAL
         self.pages, self.computed, self._filed = [], 0, 0
         self._sum = None
 
-    def advance(self, pool: PagePool, count: int) -> None:
-        """Note that `count` more tokens are computed, and file the pages they fill."""
+    def take_snapshots(self, memory: Memory, count: int) -> Mapping[int, int]:
+        """Slots for snapshots at ends of pages within the next `count` tokens, by tokens before.
+
+        All of them where they are few.  Each cuts the step's work in two, so of a long prompt it is
+        the last and those whose number of pages is a multiple of a power of two, which other prompts
+        are cut at too.  No more than a quarter of all slots, so that others keep theirs.
+        """
+        if not memory.has_slots:
+            return NONE
+        slots = memory.slots
+        first, last = self.computed // PAGE + 1, (self.computed + count - 1) // PAGE
+        new = [page for page in range(first, last + 1) if not slots.has(self._prefix(page))]
+        chosen, stride = new, 1
+        while len(chosen) > SNAPSHOTS:
+            stride *= 2
+            chosen = [page for page in new[:-1] if page % stride == 0] + new[-1:]
+        taken: dict[int, int] = {}
+        for page in chosen[-max(1, slots.slots // 4) :]:
+            slot = slots.take()
+            if slot is not None:
+                taken[PAGE * page] = slot
+        return taken
+
+    def advance(self, memory: Memory, count: int, snapshots: Mapping[int, int]) -> None:
+        """Note that `count` more tokens are computed, and file the pages they fill.
+
+        `snapshots` are slots by the number of tokens behind which they were taken.
+        """
         self.computed += count
-        while PAGE * (self._filed + 1) <= self.computed:
+        if memory.has_slots:
+            self._move(memory.slots, snapshots)
+        while memory.has_pages and PAGE * (self._filed + 1) <= self.computed:
             start = PAGE * self._filed
             page, tokens = self.pages[self._filed], self.tokens[start : start + PAGE]
-            self._serial = pool.file(page, self._serial, tokens)
+            self._serial = memory.pool.file(page, self._serial, tokens)
             self._filed += 1
+
+    def _move(self, slots: SlotPool, snapshots: Mapping[int, int]) -> None:
+        """Let the slot go that the step has read, and file what lies at ends of pages."""
+        slots.release(self.slot)
+        self.slot, self.target = self.target, INITIAL
+        for end, slot in snapshots.items():
+            slots.file(slot, self._prefix(end // PAGE))
+            slots.release(slot)
+        if self.computed % PAGE == 0:
+            slots.file(self.slot, self._prefix(self.computed // PAGE))
+
+    def _prefix(self, pages: int) -> bytes:
+        """What the first pages' snapshot is filed under."""
+        while len(self._prefixes) < pages:
+            start = PAGE * len(self._prefixes)
+            before = self._prefixes[-1] if self._prefixes else str(self._root).encode()
+            self._prefixes.append(prefix_of(before, self.tokens[start : start + PAGE]))
+        return self._prefixes[pages - 1]
 
     def take_rows(
         self, start: int, hidden: Float32, logits: Float32, experts: Int64 | None
@@ -111,7 +193,13 @@ class Sequence:
             self._score_prompt(start, logits)
         if self.computed < len(self.tokens):
             return None
-        return self._next(logits[-1], experts)
+        try:
+            return self._next(logits[-1], experts)
+        except HnlpuError:
+            raise
+        except Exception as fault:  # a library's, with what this request sent: it alone ends
+            _log.exception("a token could not be taken or read")
+            raise EngineFault("internal error; the server's log has more") from fault
 
     def end(self, reason: Reason, error: HnlpuError | None = None) -> Update:
         """The last update of a request that ends for a reason of the engine's."""
@@ -144,7 +232,7 @@ class Sequence:
         prompt_scores = None if told else tuple(self._scores)
         if request.max_tokens == 0:
             return Update(self.ident, prompt_scores=prompt_scores, reason="length")
-        token = self._sampler.take(logits)
+        token = self._sampler.take(logits, self._ends if self._is_short else ())
         score = None
         if request.top_logprobs is not None:
             score = _score(logits, token, request.top_logprobs)
@@ -154,16 +242,26 @@ class Sequence:
         return Update(
             self.ident, token, text, score, experts if request.trace_experts else None,
             prompt_scores, reason=reason, stopped_by=stopped_by,
+            reused=(self._reused or 0) if self._new == 1 else 0,
         )  # fmt: skip
+
+    @property
+    def _is_short(self) -> bool:
+        """Whether the answer has fewer than `min_tokens`."""
+        return self._new < self.request.min_tokens
 
     def _meaning(self, token: int) -> tuple[str, Reason | None, int | str | None]:
         """Text that `token` releases, and whether and by what it ends the request."""
+        request = self.request
         if token in self._ends:
-            return self._stop.rest(), "stop", token
+            named = request.include_stop and token in request.stop_tokens
+            shown = named or request.reader is not None
+            last = self._decode(token) if shown and self._decode else ""
+            return self._stop.rest() + last, "stop", token
         piece = self._decode(token) if self._decode else ""
-        text, met = self._stop.push(piece)
+        text, met = (piece, None) if self._is_short else self._stop.push(piece)
         if met is not None:
-            return text, "stop", met
+            return text + met * request.include_stop, "stop", met
         if self._sampler.finished:
             return text + self._stop.rest(), "stop", None
         if self._new == self.request.max_tokens:

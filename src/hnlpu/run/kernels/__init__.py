@@ -1,6 +1,6 @@
 """Exact integer kernels in C for decode and prefill, chosen at run time by instruction set."""
 
-from hnlpu.run.kernels._layers import Layer, LayerStack, Numbers, Pages, attend_paged
+from hnlpu.run.kernels._attention import Pages, attend_paged
 from hnlpu.run.kernels._library import (
     NOT_FINITE,
     Descriptor,
@@ -10,6 +10,7 @@ from hnlpu.run.kernels._library import (
     describe,
     load,
 )
+from hnlpu.run.kernels._numbers import Numbers
 
 
 def instruction_sets() -> tuple[str, ...]:
@@ -21,8 +22,6 @@ def instruction_sets() -> tuple[str, ...]:
 __all__ = [
     "NOT_FINITE",
     "Descriptor",
-    "Layer",
-    "LayerStack",
     "Library",
     "NotForKernels",
     "Numbers",

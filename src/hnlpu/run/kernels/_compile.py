@@ -61,14 +61,15 @@ def zig_compiler() -> list[str] | None:
     return None if found is None else list(found.command)
 
 
-def compile_library(to: Path = LIBRARY) -> str:
+def compile_library(to: Path = LIBRARY, target: str | None = None) -> str:
     """Make the library, whole or not at all; returns the name of the compiler.
 
+    With a `target`, such as x86_64-linux-gnu.2.28, zig alone compiles, for that system and glibc.
     Raises CannotCompile.
     """
     if not can_compile():
         raise CannotCompile("the source needs POSIX threads")
-    commands = [c for c in (system_compiler(), zig_compiler()) if c is not None]
+    commands = [c for c in (None if target else system_compiler(), zig_compiler()) if c is not None]
     problems = [] if commands else list(find_compiler("c").problems)
     for command in commands:
         aside = to.with_name(f".{to.name}.{os.getpid()}")
@@ -76,6 +77,7 @@ def compile_library(to: Path = LIBRARY) -> str:
         words = [
             *command,
             *OPTIONS,
+            *(("-target", target) if target else ()),
             source,
             str(FOLDER / "kernels.c"),
             "-o",

@@ -34,7 +34,7 @@ _KIND = {"p": ctypes.c_void_p, "n": ctypes.c_int64, "d": ctypes.c_double}
 _ARGUMENTS = {
     "hnlpu_project": "pnnn",
     "hnlpu_attend": "pn",
-    "hnlpu_forward": "pnnppppnp",
+    "hnlpu_tape": "pnnnpn",
     "hnlpu_norm": "ppnndnp",
     "hnlpu_quantize": "pnnnnpp",
 }

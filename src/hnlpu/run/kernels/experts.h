@@ -1,83 +1,98 @@
-/* The mixture of experts, for some tokens at once.
+/* The mixture of experts, for some rows at once.
 
-     logits ─► route ─► rows sorted by expert ─► [ gate_up ─► swiglu ─► integers ─► down ] ─► mix ─► + x
+     logits ─► route ─► pairs sorted by expert ─► [ gate, up ─► gated ─► integers ─► down ] ─► mix
 
-   What stands in brackets takes a few experts at a time, so that memory for their rows need not
+   What stands in brackets takes a few experts at a time, so that memory for their pairs need not
    hold all of them. */
 
-/* A row is one expert's work for one token: rows lie sorted by expert, those of expert e from
-   starts[e] on.  So many rows, or one expert's, are under way together: enough for all cores. */
-#define EXPERT_ROWS 256
+typedef struct {
+    const Matrix *const *gate, *const *up, *const *down; /* by expert; `up` NULL: gate has both */
+    int64_t width, inner, experts, active, bits, gate_kind;
+    int64_t share_first, normalise; /* see `route` */
+    float gain, limit;
+    int64_t in_columns, inner_columns; /* with padding */
+} Experts;
 
-static int64_t expert_rows(const Layer *layer, int64_t tokens)
+/* A pair is one expert's work for one row: pairs lie sorted by expert, those of expert e from
+   starts[e] on.  So many pairs, or one expert's, are under way together: enough for all cores. */
+#define EXPERT_PAIRS 256
+
+static int64_t pairs_together(const Experts *e, int64_t rows)
 {
-    const int64_t pairs = tokens * layer->active;
-    const int64_t most = tokens > EXPERT_ROWS ? tokens : EXPERT_ROWS; /* no token goes twice to one */
+    const int64_t pairs = rows * e->active;
+    const int64_t most = rows > EXPERT_PAIRS ? rows : EXPERT_PAIRS; /* no row goes twice to one */
     return pairs < most ? pairs : most;
 }
 
-/* gate and up to integers; unlike the others a row is one expert's work for one token */
-static void gate_rows(void *context, int64_t unit)
+/* Bytes that `through_experts` takes of its memory, at most. */
+static size_t experts_bytes(const Experts *e, int64_t rows)
 {
-    RowWork *w = context;
-    const Layer *layer = w->layer;
-    float *out = scratch((size_t)w->n * sizeof(float));
-    if (!out) {
-        w->error = 2;
-        return;
-    }
-    w->isa->swiglu(w->from + unit * 2 * w->n, w->n, layer->gain, layer->limit, out);
-    if (w->isa->quantize(out, w->n, layer->bits, w->integers + unit * w->n, w->scales + unit))
-        w->error = 4;
+    const int64_t widest = e->in_columns > e->inner_columns ? e->in_columns : e->inner_columns;
+    const int64_t opened = 2 * e->inner, pairs = rows * e->active;
+    return (size_t)(pairs * (4 + 4 * e->width + 16) +
+                    pairs_together(e, rows) * 4 * (opened + widest + 1) +
+                    (e->experts + 1) * (int64_t)(8 + 4 + 2 * sizeof(Job))) +
+           16 * 64;
 }
 
-/* x += sum over ranks of share * output, in the order of the ranks */
-static void mix_rows(void *context, int64_t unit)
+/* The k largest of `values`, the lower number first among equals. */
+static void largest(const float *values, int64_t n, int64_t k, int64_t *chosen)
 {
-    RowWork *w = context;
-    const int64_t active = w->layer->active, n = w->n;
-    FOR_ROWS(w, unit, row) {
-        const int64_t *place = w->order + row * active;
-        const float *shares = w->more + row * active;
-        float *x = w->to + row * n;
-        for (int64_t i = 0; i < n; i++) {
-            float total = shares[0] * w->from[place[0] * n + i];
-            for (int64_t rank = 1; rank < active; rank++)
-                total = total + shares[rank] * w->from[place[rank] * n + i];
-            x[i] = x[i] + total;
-        }
-    }
-}
-
-/* The `active` largest logits, the lower number first among equals, and their softmax. */
-static void route(const float *logits, int64_t experts, int64_t active, int64_t *chosen,
-                  float *shares)
-{
-    for (int64_t rank = 0; rank < active; rank++) {
+    for (int64_t rank = 0; rank < k; rank++) {
         int64_t best = -1;
-        for (int64_t e = 0; e < experts; e++) {
+        for (int64_t e = 0; e < n; e++) {
             int taken = 0;
             for (int64_t before = 0; before < rank; before++)
                 taken |= chosen[before] == e;
-            if (!taken && (best < 0 || logits[e] > logits[best]))
+            if (!taken && (best < 0 || values[e] > values[best]))
                 best = e;
         }
         chosen[rank] = best;
     }
+}
+
+/* Softmax in place; the sum of rounded powers in float64. */
+static void softmax(float *x, int64_t n)
+{
+    float most = x[0];
+    for (int64_t i = 1; i < n; i++)
+        most = x[i] > most ? x[i] : most;
     double total = 0.0;
-    for (int64_t rank = 0; rank < active; rank++) {
-        shares[rank] = (float)exp((double)(logits[chosen[rank]] - logits[chosen[0]]));
-        total += (double)shares[rank];
+    for (int64_t i = 0; i < n; i++) {
+        x[i] = (float)exp((double)(x[i] - most));
+        total += (double)x[i];
     }
-    for (int64_t rank = 0; rank < active; rank++)
-        shares[rank] = shares[rank] / (float)total;
+    for (int64_t i = 0; i < n; i++)
+        x[i] = x[i] / (float)total;
+}
+
+/* The experts with the largest logits, and their shares: the softmax of those chosen, or with
+   `share_first` of all, then divided by the sum of those chosen if `normalise`.  `all` [experts]
+   is room to work in. */
+static void route(const Experts *e, const float *logits, float *all, int64_t *chosen, float *shares)
+{
+    memcpy(all, logits, (size_t)e->experts * sizeof *all);
+    if (e->share_first)
+        softmax(all, e->experts);
+    largest(all, e->experts, e->active, chosen);
+    for (int64_t rank = 0; rank < e->active; rank++)
+        shares[rank] = all[chosen[rank]];
+    if (!e->share_first) {
+        softmax(shares, e->active);
+    } else if (e->normalise) {
+        double total = 0.0;
+        for (int64_t rank = 0; rank < e->active; rank++)
+            total += (double)shares[rank];
+        for (int64_t rank = 0; rank < e->active; rank++)
+            shares[rank] = shares[rank] / (float)total;
+    }
 }
 
 /* Experts `first` to the one returned, not included, are under way together. */
 static int64_t end_of_group(const int64_t *starts, int64_t experts, int64_t first)
 {
     int64_t end = first + 1;
-    while (end < experts && starts[end + 1] - starts[first] <= EXPERT_ROWS)
+    while (end < experts && starts[end + 1] - starts[first] <= EXPERT_PAIRS)
         end++;
     return end;
 }
@@ -88,22 +103,28 @@ typedef struct {
     Job *jobs;
 } Group;
 
-/* outputs = matrices * x, both by rows of the group; with `x_step` 0 all rows take the same x. */
-static int project_group(const Instructions *isa, const Group *g, const Matrix *const *matrices,
-                         const int32_t *x, const int32_t *scales, int64_t x_step, int64_t x_width,
-                         float *out, int64_t out_width)
+/* Multiply the group's pairs by one matrix of each expert, or by two; with `x_step` 0 all pairs take
+   the same x. */
+static int project_group(const Instructions *isa, const Group *g, const Matrix *const *one,
+                         const Matrix *const *two, const int32_t *x, const int32_t *scales,
+                         int64_t x_step, float *out, float *out_of_two)
 {
     int64_t count = 0;
     for (int64_t e = g->first; e < g->end; e++) {
-        const int64_t at = g->starts[e] - g->starts[g->first], rows = g->starts[e + 1] - g->starts[e];
-        if (rows)
-            g->jobs[count++] = (Job){matrices[e], x + at * x_step * x_width, scales + at * x_step, rows,
-                                     NULL, out + at * out_width};
+        const int64_t at = g->starts[e] - g->starts[g->first], pairs = g->starts[e + 1] - g->starts[e];
+        const int64_t from = at * x_step, columns = one[e]->blocks * BLOCK;
+        if (!pairs)
+            continue;
+        g->jobs[count++] = (Job){one[e], x + from * columns, scales + from, pairs, NULL,
+                                 out + at * one[e]->rows};
+        if (two) /* behind it, as neighbours share what is made of their x */
+            g->jobs[count++] = (Job){two[e], x + from * columns, scales + from, pairs, NULL,
+                                     out_of_two + at * two[e]->rows};
     }
     return project(isa, g->jobs, count, 0);
 }
 
-/* Sort `pairs` of tokens and experts by expert: `places` of pairs, `starts` of experts, and the
+/* Sort `pairs` of rows and experts by expert: `places` of pairs, `starts` of experts, and the
    pair at each place. */
 static void sort_pairs(const int64_t *chosen, int64_t pairs, int64_t experts, int64_t *places,
                        int64_t *starts, int64_t *pair_at)
@@ -122,58 +143,82 @@ static void sort_pairs(const int64_t *chosen, int64_t pairs, int64_t experts, in
     starts[0] = 0;
 }
 
-/* The experts' part: adds to x [tokens][n] what those that `logits` choose make of `integers`. */
-static int through_experts(const Instructions *isa, const Layer *layer, float *x, const float *logits,
-                           const int32_t *integers, const int32_t *scales, int64_t tokens,
-                           int64_t *chosen, Arena arena)
-{
-    const int64_t n = layer->hidden, inner = layer->inner, experts = layer->experts;
-    const int64_t active = layer->active, pairs = tokens * active;
-    const int64_t together = expert_rows(layer, tokens);
-    float *shares = take(&arena, pairs, 4), *down = take(&arena, pairs * n, 4);
-    int64_t *places = take(&arena, pairs, 8), *pair_at = take(&arena, pairs, 8);
-    int64_t *starts = take(&arena, experts + 1, 8);
-    float *gate_up = take(&arena, together * 2 * inner, 4);
-    int32_t *inputs = take(&arena, together * (n > inner ? n : inner), 4);
-    int32_t *input_scales = take(&arena, together, 4);
-    Group group = {starts, 0, 0, take(&arena, experts, sizeof(Job))};
+typedef struct {
+    const float *outputs, *shares;
+    const int64_t *places;
+    Vectors x, to; /* to = x + the mixture; without x the mixture alone */
+    int64_t rows, active, n;
+} MixWork;
 
-    for (int64_t t = 0; t < tokens; t++)
-        route(logits + t * experts, experts, active, chosen + t * active, shares + t * active);
-    sort_pairs(chosen, pairs, experts, places, starts, pair_at);
+/* sum over ranks of share * output, in the order of the ranks */
+static void mix_rows(void *context, int64_t unit)
+{
+    const MixWork *w = context;
+    const int64_t n = w->n, end = (unit + 1) * VECTORS_OF_UNIT;
+    for (int64_t row = unit * VECTORS_OF_UNIT; row < end && row < w->rows; row++) {
+        const int64_t *place = w->places + row * w->active;
+        const float *shares = w->shares + row * w->active;
+        const float *x = w->x.at ? vector_at(w->x, row, 0, n) : NULL;
+        float *to = vector_at(w->to, row, 0, n);
+        for (int64_t i = 0; i < n; i++) {
+            float total = shares[0] * w->outputs[place[0] * n + i];
+            for (int64_t rank = 1; rank < w->active; rank++)
+                total = total + shares[rank] * w->outputs[place[rank] * n + i];
+            to[i] = x ? x[i] + total : total;
+        }
+    }
+}
+
+/* What the experts that `logits` choose make of `integers`, mixed, and added to `x` where there is
+   one.  `chosen` [rows][active] takes their numbers. */
+static int through_experts(const Instructions *isa, const Experts *e, Vectors logits,
+                           const int32_t *integers, const int32_t *scales, int64_t rows, Vectors x,
+                           Vectors to, int64_t *chosen, Arena arena)
+{
+    const int64_t active = e->active, pairs = rows * active, columns = e->in_columns;
+    const int64_t widest = columns > e->inner_columns ? columns : e->inner_columns;
+    const int64_t together = pairs_together(e, rows), n = e->width;
+    float *shares = take(&arena, pairs, 4), *outputs = take(&arena, pairs * n, 4);
+    int64_t *places = take(&arena, pairs, 8), *pair_at = take(&arena, pairs, 8);
+    int64_t *starts = take(&arena, e->experts + 1, 8);
+    float *all = take(&arena, e->experts, 4);
+    float *opened = take(&arena, together * 2 * e->inner, 4), *raised = opened + together * e->inner;
+    int32_t *inputs = take(&arena, together * widest, 4), *input_scales = take(&arena, together, 4);
+    Group group = {starts, 0, 0, take(&arena, 2 * e->experts, sizeof(Job))};
+
+    for (int64_t r = 0; r < rows; r++)
+        route(e, vector_at(logits, r, 0, e->experts), all, chosen + r * active, shares + r * active);
+    sort_pairs(chosen, pairs, e->experts, places, starts, pair_at);
 
     int error = 0;
-    for (; group.first < experts && !error; group.first = group.end) {
-        group.end = end_of_group(starts, experts, group.first);
-        const int64_t base = starts[group.first], rows = starts[group.end] - base;
-        if (!rows)
+    for (; group.first < e->experts && !error; group.first = group.end) {
+        group.end = end_of_group(starts, e->experts, group.first);
+        const int64_t base = starts[group.first], here = starts[group.end] - base;
+        if (!here)
             continue;
-        if (tokens == 1) { /* every expert takes the same row */
-            error = project_group(isa, &group, layer->gate_up, integers, scales, 0, n, gate_up,
-                                  2 * inner);
-        } else {
-            for (int64_t row = 0; row < rows; row++) {
-                const int64_t token = pair_at[base + row] / active;
-                memcpy(inputs + row * n, integers + token * n, (size_t)n * sizeof *inputs);
-                input_scales[row] = scales[token];
-            }
-            error = project_group(isa, &group, layer->gate_up, inputs, input_scales, 1, n, gate_up,
-                                  2 * inner);
+        const int alone = rows == 1; /* every expert takes the same row */
+        for (int64_t i = 0; i < here && !alone; i++) {
+            const int64_t row = pair_at[base + i] / active;
+            memcpy(inputs + i * columns, integers + row * columns, (size_t)columns * sizeof *inputs);
+            input_scales[i] = scales[row];
         }
-        RowWork w = {.isa = isa, .layer = layer, .from = gate_up, .n = inner, .rows = rows,
+        const int32_t *from = alone ? integers : inputs, *by = alone ? scales : input_scales;
+        error = project_group(isa, &group, e->gate, e->up, from, by, !alone, opened, raised);
+        const int64_t step = e->up ? e->inner : 2 * e->inner;
+        RowWork w = {.isa = isa, .gate = {opened, step}, .up = {e->up ? raised : NULL, step},
+                     .gate_kind = e->gate_kind, .gain = e->gain, .limit = e->limit, .rows = here,
+                     .lead = 1, .n = e->inner, .padded = e->inner_columns, .bits = e->bits,
                      .integers = inputs, .scales = input_scales};
         if (!error) {
-            in_parallel(gate_rows, &w, rows);
+            in_parallel(make_vector, &w, here);
             error = w.error;
         }
         if (!error)
-            error = project_group(isa, &group, layer->down, inputs, input_scales, 1, inner,
-                                  down + base * n, n);
+            error = project_group(isa, &group, e->down, NULL, inputs, input_scales, 1,
+                                  outputs + base * n, NULL);
     }
-    if (!error) {
-        RowWork w = {.isa = isa, .layer = layer, .from = down, .more = shares, .to = x, .n = n,
-                     .rows = tokens, .order = places};
-        for_rows(mix_rows, &w);
-    }
+    MixWork mix = {outputs, shares, places, x, to, rows, active, n};
+    if (!error)
+        share(mix_rows, &mix, (rows + VECTORS_OF_UNIT - 1) / VECTORS_OF_UNIT, rows * n);
     return error;
 }

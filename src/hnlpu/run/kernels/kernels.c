@@ -47,7 +47,8 @@ static int x86_has(unsigned ebx, unsigned ecx, unsigned registers)
 #define FEW_ROWS 64 /* of a unit of work: some 30 kB of digits */
 
 #define VECTOR_UNIT(set) \
-    set##_plane, set##_to_float, set##_norm, set##_quantize, set##_rotate, set##_swiglu, set##_attend
+    set##_plane, set##_to_float, set##_norm, set##_quantize, set##_rotate, set##_swiglu, set##_silu, \
+    set##_attend
 
 /* best first; the number of tokens up to which reading packed digits wins is measured
    (benchmarks/kernels.py) */
@@ -249,7 +250,13 @@ static int project(const Instructions *isa, const Job *given, int64_t count, int
 #include "arena.h"
 #include "rows.h"
 #include "experts.h"
-#include "layers.h"
+#include "attend.h"
+#include "tape.h"
+#include "pointwise.h"
+#include "reduce.h"
+#include "recurrent.h"
+#include "members.h"
+#include "run_tape.h"
 
 static const Instructions *usable[INSTRUCTION_SETS + 1]; /* then NULL */
 static pthread_once_t usable_once = PTHREAD_ONCE_INIT;
@@ -279,11 +286,10 @@ EXPORT int hnlpu_attend(const Attention *attention, int64_t set)
     return attend(instructions(set), attention);
 }
 
-EXPORT int hnlpu_forward(const Layer *layers, int64_t count, int64_t set, float *x, const float *cos,
-                         const float *sin, const Attention *attention, int64_t layer_size,
-                         int64_t *chosen)
+EXPORT int hnlpu_tape(const Instruction *tape, int64_t count, int64_t row_bytes, int64_t turn_bytes,
+                      const Batch *batch, int64_t set)
 {
-    return forward(instructions(set), layers, count, x, cos, sin, *attention, layer_size, chosen);
+    return run_tape(instructions(set), tape, count, row_bytes, turn_bytes, batch);
 }
 
 /* RMSNorm of x [rows][n] */

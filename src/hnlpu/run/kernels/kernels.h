@@ -46,12 +46,14 @@ typedef struct {
 
 /* Queries [rows][heads][size] at `positions` of `sequences`, whose keys [page][kv head][size]
    [page_size] and values [page][kv head][page_size][size] lie on the pages that `tables`
-   [sequence][pages] names.  Each sees the last `window` positions (0: all). */
+   [sequence][pages] names.  Each sees the last `window` positions (0: all).  Scores are times
+   `scale`; `sinks` [heads] may be NULL for none. */
 typedef struct {
     const float *queries, *keys, *values, *sinks;
     const int64_t *tables, *sequences, *positions;
     float *out; /* [rows][heads * size] */
     int64_t rows, heads, kv_heads, size, page_size, pages, window;
+    float scale;
 } Attention;
 
 typedef float Float8 __attribute__((vector_size(32)));
@@ -95,6 +97,7 @@ typedef struct {
     int (*quantize)(const float *x, int64_t n, int64_t bits, int32_t *out, int32_t *scale);
     void (*rotate)(float *x, int64_t heads, int64_t size, const float *cos, const float *sin);
     void (*swiglu)(const float *gate_up, int64_t n, float gain, float limit, float *out);
+    void (*silu)(const float *gates, const float *ups, int64_t n, float *out);
     void (*attend)(const Attention *a, int64_t row, int64_t kv_head, float *scores);
 } Instructions;
 

@@ -131,50 +131,7 @@ TARGET static void NAME(to_float)(const int64_t *sums, const uint8_t *row_expone
             out[i] = out[i] + bias[i];
 }
 
-INLINE float NAME(gated)(float gate, float up, float gain, float limit)
-{
-    gate = gate < limit ? gate : limit;
-    up = up > -limit ? up : -limit;
-    up = up < limit ? up : limit;
-    const float sigmoid = (float)(1.0 / (1.0 + exp((double)-(gain * gate))));
-    return (up + 1.0f) * (gate * sigmoid);
-}
-
-/* (up + 1) * gate * sigmoid(gain * gate), both clamped; gates and ups alternate */
-TARGET static void NAME(swiglu)(const float *gate_up, int64_t n, float gain, float limit, float *out)
-{
-    int64_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        Float8 gate, up;
-#pragma GCC unroll 8
-        for (int j = 0; j < 8; j++) {
-            gate[j] = gate_up[2 * (i + j)];
-            up[j] = gate_up[2 * (i + j) + 1];
-        }
-        const Int8 low = gate < limit, over = up > -limit;
-        const Float8 all = (Float8){0} + limit;
-        gate = (Float8)(((Int8)gate & low) | ((Int8)all & ~low));
-        up = (Float8)(((Int8)up & over) | ((Int8)(-all) & ~over));
-        const Int8 under = up < limit;
-        up = (Float8)(((Int8)up & under) | ((Int8)all & ~under));
-        const Double8 x = __builtin_convertvector(-(gain * gate), Double8);
-        const Long8 fits = (x >= -87.0) & (x <= 87.0);
-        int64_t inside = -1;
-#pragma GCC unroll 8
-        for (int j = 0; j < 8; j++)
-            inside &= fits[j];
-        const Double8 sigmoid = 1.0 / (1.0 + NAME(exp8)(x));
-        if (inside && NAME(certain)(sigmoid)) {
-            const Float8 y = (up + 1.0f) * (gate * __builtin_convertvector(sigmoid, Float8));
-            memcpy(out + i, &y, sizeof y);
-        } else {
-            for (int j = 0; j < 8; j++)
-                out[i + j] = NAME(gated)(gate_up[2 * (i + j)], gate_up[2 * (i + j) + 1], gain, limit);
-        }
-    }
-    for (; i < n; i++)
-        out[i] = NAME(gated)(gate_up[2 * i], gate_up[2 * i + 1], gain, limit);
-}
+#include "gates.h"
 
 /* scores of H heads at 16 * N neighbouring positions: sums over the dimensions in order */
 INLINE void NAME(scores)(const float *queries, const float *keys, int64_t stride, int64_t size,
@@ -250,7 +207,7 @@ INLINE void NAME(attend_heads)(const Attention *a, int64_t row, int64_t g, int64
     const int64_t *table = a->tables + a->sequences[row] * a->pages;
     const float *queries = a->queries + (row * a->heads + head) * size;
     float *out = a->out + (row * a->heads + head) * size;
-    const float scale = (float)(1.0 / sqrt((double)size));
+    const float scale = a->scale;
     for (int64_t j = first; j < last;) {
         const int64_t page = j / a->page_size, begin = page * a->page_size;
         const int64_t end = begin + a->page_size, stop = end < last ? end : last;
@@ -269,7 +226,7 @@ INLINE void NAME(attend_heads)(const Attention *a, int64_t row, int64_t g, int64
     }
     for (int h = 0; h < H; h++) {
         float *mine = scores + h * stride;
-        const float sink = a->sinks[head + h];
+        const float sink = a->sinks ? a->sinks[head + h] : -INFINITY;
         float largest = sink;
         for (int64_t j = 0; j < n; j++) {
             mine[j] = mine[j] * scale;

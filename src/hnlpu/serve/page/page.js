@@ -46,7 +46,9 @@ async function load() {
   $("name").textContent = facts.name;
   document.title = facts.name + ": a hardwired model";
   $("about").textContent = round(facts.weights) + " weights in metal · " + facts.layers + " layers · "
-    + facts.active_experts + " of " + facts.experts + " experts per token · context " + facts.context;
+    + (facts.experts ? facts.active_experts + " of " + facts.experts + " experts per token · " : "")
+    + "context " + facts.context;
+  $("experts").hidden = !facts.experts;
   $("model").replaceChildren(...facts.models.map((name) => new Option(name, name)));
   const chip = facts.chip;
   if (chip && !chip.problem) {
@@ -83,8 +85,9 @@ function clear() {
 
 function forget() {
   if (!facts) return;
-  counts = Array.from({ length: facts.layers }, () => new Array(facts.experts).fill(0));
-  const rows = counts.map((row, layer) => {
+  counts = facts.expert_layers.map(() => new Array(facts.experts).fill(0));
+  const rows = counts.map((row, n) => {
+    const layer = facts.expert_layers[n];
     const line = document.createElement("tr");
     line.append(element("th", "layer " + layer), ...row.map((_, expert) => {
       const cell = element("td", "");

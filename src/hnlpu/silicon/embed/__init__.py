@@ -19,7 +19,7 @@ from hnlpu.silicon.embed._exposures import (
     line_cuts,
     wire_ways,
 )
-from hnlpu.silicon.embed._kind import SCHEMES, ArrayKind, array_kind
+from hnlpu.silicon.embed._kind import ROUTED, SCHEMES, ArrayKind, array_kind
 from hnlpu.silicon.embed._labels import Label, LabelTable, LayerKey, join_labels, label_table
 from hnlpu.silicon.embed._layout import Grid, Layout, Rectangles, Rows, Shapes
 from hnlpu.silicon.embed._printing import (
@@ -38,6 +38,7 @@ from hnlpu.silicon.embed._taps import Taps
 
 __all__ = [
     "NO_PORT",
+    "ROUTED",
     "SCHEMES",
     "ArrayKind",
     "Colouring",

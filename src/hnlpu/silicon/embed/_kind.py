@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from hnlpu.errors import InvalidInput
+from hnlpu.silicon.technology import SchemeName
 
-SCHEMES = ("taps", "regions")
+SCHEMES = get_args(SchemeName)
+ROUTED = ("regions",)
+"""Schemes whose rows have wires: as many tracks as the weights of a build need."""
 SCALE_RANGES = (0, 1, 2, 4, 8, 12, 16, 20)
 """Ranges of block exponents that arrays are made for: weights trained anew fit the same one."""
 DEFAULT_GROUP = 4
@@ -38,22 +42,21 @@ class ArrayKind:
     def name(self) -> str:
         """Short name, as in cell names: taps-d1-b8-r2."""
         name = f"{self.scheme}-d{self.digits}-b{self.bank}-r{self.scale_range}"
-        return f"{name}-g{self.group}-t{self.tracks}" if self.scheme == "regions" else name
+        return f"{name}-g{self.group}-t{self.tracks}" if self.scheme in ROUTED else name
 
 
 def array_kind(scheme: str, digits: int, bank: int, spread: int, group: int = 0) -> ArrayKind:
     """The smallest kind that holds `spread`; raises InvalidInput for an unknown scheme.
 
-    For regions, the number of tracks is still to be found (`tracks_needed`).
+    For one of `ROUTED`, the number of tracks is still to be found (`tracks_needed`).
     """
     if scheme not in SCHEMES:
         raise InvalidInput(f"scheme {scheme!r} is unknown; choose from {', '.join(SCHEMES)}")
     if not 0 <= spread <= SCALE_RANGES[-1]:
         raise InvalidInput(
             f"block exponents of a row span {spread}, arrays hold at most {SCALE_RANGES[-1]}; "
-            "build with --requantize or a smaller --max-spread"
+            "build with `requantize` or a smaller `max_spread`"
         )
     fitting = next(r for r in SCALE_RANGES if r >= spread)
-    if scheme == "taps":
-        return ArrayKind(scheme, digits, bank, fitting)
-    return ArrayKind(scheme, digits, bank, fitting, group or DEFAULT_GROUP)
+    group = (group or DEFAULT_GROUP) if scheme in ROUTED else 0
+    return ArrayKind(scheme, digits, bank, fitting, group)

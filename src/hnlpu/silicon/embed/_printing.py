@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.errors import DoesNotFit
@@ -50,13 +51,10 @@ def scheme_grids(scheme: Scheme, shape: TileShape | None = None) -> dict[str, Cu
     `shape` is that of a tile (default: the largest), which the height of regions' rows depends on.
     """
     tiling = scheme.technology.array
-    if isinstance(scheme, Taps):
-        return _taps_grids(scheme)
-    assert isinstance(scheme, Regions)
-    return _regions_grids(scheme, shape or TileShape(tiling.rows, tiling.blocks))
+    return _GRIDS[scheme.name](scheme, shape or TileShape(tiling.rows, tiling.blocks))
 
 
-def _taps_grids(taps: Taps) -> dict[str, CutGrid | WireGrid]:
+def _taps_grids(taps: Taps, _shape: TileShape) -> dict[str, CutGrid | WireGrid]:
     """A block: stub `n` of cell n, stub BLOCK + j of column j of the scale cell."""
     lower: list[tuple[int, bool, int]] = []
     upper: list[tuple[int, bool, int]] = []
@@ -102,6 +100,12 @@ def _regions_grids(regions: Regions, shape: TileShape) -> dict[str, CutGrid | Wi
         t.stub.name: WireGrid(rules.track_pitch, gap, rules.clear),
         t.upper_cut.name: cuts(rules.upper_pitch, tracks),
     }
+
+
+_GRIDS: dict[str, Callable[[Any, TileShape], dict[str, CutGrid | WireGrid]]] = {
+    "taps": _taps_grids,
+    "regions": _regions_grids,
+}
 
 
 def layer_exposures(

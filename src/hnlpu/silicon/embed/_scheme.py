@@ -114,4 +114,5 @@ def open_scheme(technology: Technology, kind: ArrayKind) -> Scheme:
     from hnlpu.silicon.embed._regions import Regions
     from hnlpu.silicon.embed._taps import Taps
 
-    return Taps(technology, kind) if kind.scheme == "taps" else Regions(technology, kind)
+    schemes: dict[str, type[Scheme]] = {each.name: each for each in (Taps, Regions)}
+    return schemes[kind.scheme](technology, kind)

@@ -1,7 +1,7 @@
 """From a `Model` to a build directory of hardwired digits, and back to matrices."""
 
 from hnlpu.silicon.hardwire._build import Progress, build, weight_files
-from hnlpu.silicon.hardwire._convert import member_word, tiles
+from hnlpu.silicon.hardwire._convert import bias_name, member_word, tiles
 from hnlpu.silicon.hardwire._log import BuildLog, machine, peak_memory_mb, read_log
 from hnlpu.silicon.hardwire._manifest import (
     MANIFEST,
@@ -19,7 +19,7 @@ from hnlpu.silicon.hardwire._matrix import (
     HardwiredMatrix,
     row_facts,
 )
-from hnlpu.silicon.hardwire._open import Build, Stack, open_build
+from hnlpu.silicon.hardwire._open import Build, Stack, network_of_build, open_build
 from hnlpu.silicon.hardwire._staging import file_sha256
 from hnlpu.silicon.hardwire._tally import Tally
 from hnlpu.silicon.hardwire._tile import TileReader
@@ -39,11 +39,13 @@ __all__ = [
     "Stack",
     "Tally",
     "TileReader",
+    "bias_name",
     "build",
     "canonical_json",
     "file_sha256",
     "machine",
     "member_word",
+    "network_of_build",
     "open_build",
     "peak_memory_mb",
     "read_log",

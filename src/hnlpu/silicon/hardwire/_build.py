@@ -42,6 +42,7 @@ from hnlpu.model.checkpoint import (
 from hnlpu.model.families import Family
 from hnlpu.model.network import dump
 from hnlpu.model.policy import Policy
+from hnlpu.silicon.embed import ROUTED
 from hnlpu.silicon.hardwire._convert import Layout, convert, matrix_layout, stored_format
 from hnlpu.silicon.hardwire._log import BuildLog, machine, peak_memory_mb, write_log
 from hnlpu.silicon.hardwire._manifest import (
@@ -176,7 +177,7 @@ def build(
             matrices=matrices,
             files={name: FileRecord(**entry["file"]) for name, entry in entries.items()},
         )
-        if embed_in.scheme == "regions":
+        if embed_in.scheme in ROUTED:
             grown = Build(stage.folder, manifest, _tensors(stage.folder, manifest), model.network)
             placement = place_with_tracks(grown, embed_in, pool)
         else:
@@ -221,7 +222,8 @@ def _plan(model: Model, source: Source, policy: Policy) -> dict[str, Any]:
 
 def _hash_source(model: Model, pool: ThreadPoolExecutor) -> Source:
     paths = [model.directory / "config.json", *model.weight_files(), *model.carried_files()]
-    digests = dict(zip([p.name for p in paths], pool.map(file_sha256, paths), strict=True))
+    names = [path.relative_to(model.directory).as_posix() for path in paths]
+    digests = dict(zip(names, pool.map(file_sha256, paths), strict=True))
     return Source(digest=source_digest(digests), files=digests)
 
 

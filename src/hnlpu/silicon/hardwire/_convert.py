@@ -107,7 +107,7 @@ def digits_of(
         if not np.isfinite(weights).all():
             raise NotFinite(
                 f"{matrix.origin}: {matrix.shape.name} holds weights beyond float32, "
-                "which cannot be rounded; build without --requantize"
+                "which cannot be rounded; build without `requantize`"
             )
         too_wide = row_facts((digit,)).spreads > policy.max_spread
         if too_wide.any():
@@ -161,11 +161,11 @@ def _check_rows(
     if facts.spreads[worst] > policy.max_spread:
         raise ExponentSpread(
             f"{where(worst)} has block exponents that span {facts.spreads[worst]}, more than the "
-            f"{policy.max_spread} allowed; build with --requantize to round the small blocks"
+            f"{policy.max_spread} allowed; build with `requantize` to round the small blocks"
         )
     widest = int(np.argmax(facts.magnitudes))
     if sum_bits(int(facts.magnitudes[widest]), policy.activation_bits) > LARGEST_SUM_BITS:
         raise ExponentSpread(
             f"{where(widest)} needs an accumulator of more than {LARGEST_SUM_BITS} bits; "
-            "use fewer activation bits or --requantize with a smaller --max-spread"
+            "use fewer activation bits or `requantize` with a smaller `max_spread`"
         )

@@ -11,15 +11,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 
-import numpy as np
-
 from hnlpu.errors import DamagedMasks
 from hnlpu.silicon.embed import (
     ArrayKind,
     Layout,
-    Regions,
     Scheme,
-    Taps,
     TileDigits,
     TileShape,
     open_scheme,
@@ -31,17 +27,9 @@ from hnlpu.silicon.masks._oasis_bytes import layout_payload
 from hnlpu.silicon.masks._oasis_cell import Cell, flatten
 from hnlpu.silicon.masks._oasis_names import NO_NAMES, Names
 from hnlpu.silicon.masks._oasis_read import parse_cell
-from hnlpu.silicon.masks._oasis_regions import regions_cell, regions_payload
-from hnlpu.silicon.masks._oasis_taps import (
-    pattern_cells,
-    pattern_layout,
-    pattern_name,
-    taps_box,
-    taps_payload,
-)
 from hnlpu.silicon.masks._oasis_write import Box, cell_record
 from hnlpu.silicon.masks._proof import ProofMetal, draw_proof
-from hnlpu.silicon.masks._proof_regions import require_reach
+from hnlpu.silicon.masks._schemes import MASK_SCHEMES
 from hnlpu.silicon.place import chip_tiles
 
 BASES_KEPT = 4
@@ -82,10 +70,9 @@ class TileSource:
         return Layout(rectangles=self.base(kind, shape).flat())
 
     def _require_reach(self, kind: ArrayKind, shape: TileShape) -> None:
-        """Raise DoesNotFit unless the rules hold for any wires in tiles of a shape."""
+        """Raise DoesNotFit unless the rules hold for any weights in tiles of a shape."""
         scheme = self.scheme(kind)
-        assert isinstance(scheme, Regions)
-        require_reach(scheme, shape)
+        MASK_SCHEMES[scheme.name].require_reach(scheme, shape)
 
     def _base_nets(self, kind: ArrayKind, shape: TileShape) -> Base:
         """The same after its way through a file, joined to nets for the extractor."""
@@ -132,41 +119,29 @@ def base_payload(scheme: Scheme, shape: TileShape) -> bytes:
 
 def tile_payload(scheme: Scheme, digits: TileDigits) -> bytes:
     """OASIS records of a tile's programmable metal."""
-    if isinstance(scheme, Taps):
-        return taps_payload(scheme, digits)
-    assert isinstance(scheme, Regions)
-    return regions_payload(scheme, digits)
+    return MASK_SCHEMES[scheme.name].payload(scheme, digits)
 
 
 def tile_cell(
     scheme: Scheme, digits: TileDigits, layers: LayerMap, numbers: Mapping[str, int]
 ) -> tuple[bytes, Box | None]:
     """The same for a file of these layers and numbers of cells, and the box around it."""
-    if isinstance(scheme, Taps):
-        return taps_payload(scheme, digits, layers, numbers), taps_box(scheme, digits)
-    assert isinstance(scheme, Regions)
-    return regions_cell(scheme, digits, layers)
+    return MASK_SCHEMES[scheme.name].cell(scheme, digits, layers, numbers)
 
 
 def used_names(scheme: Scheme, digits: TileDigits) -> set[str]:
     """Names of the shared cells that a tile places."""
-    if not isinstance(scheme, Taps) or not scheme.scale_stubs:
-        return set()
-    shifts = np.flatnonzero(np.bincount(digits.shifts.reshape(-1)))
-    return {pattern_name(scheme, shift) for shift in shifts.tolist()}
+    return MASK_SCHEMES[scheme.name].used_names(scheme, digits)
 
 
 def shared_layouts(scheme: Scheme) -> dict[str, Layout]:
     """The cells that tiles of a kind may place, by name."""
-    if not isinstance(scheme, Taps) or not scheme.scale_stubs:
-        return {}
-    shifts = range(scheme.kind.scale_range + 1)
-    return {pattern_name(scheme, shift): pattern_layout(scheme, shift) for shift in shifts}
+    return MASK_SCHEMES[scheme.name].shared_layouts(scheme)
 
 
 def shared_payloads(scheme: Scheme) -> dict[str, bytes]:
     """OASIS records of the cells that tiles of a kind may place, by name."""
-    return pattern_cells(scheme) if isinstance(scheme, Taps) else {}
+    return MASK_SCHEMES[scheme.name].shared_payloads(scheme)
 
 
 def shared_cells(scheme: Scheme) -> dict[str, Cell]:
@@ -196,8 +171,6 @@ __all__ = [
     "base_name",
     "base_payload",
     "chip_name",
-    "pattern_layout",
-    "pattern_name",
     "read_tile",
     "shared_cells",
     "shared_layouts",

@@ -26,7 +26,6 @@ from hnlpu.silicon.embed import (
     LayerKey,
     Layout,
     Rectangles,
-    Regions,
     Scheme,
     Shapes,
     TileDigits,
@@ -40,7 +39,6 @@ from hnlpu.silicon.masks._cells import (
     tile_payload,
 )
 from hnlpu.silicon.masks._chip_geometry import Boxes, cell_boxes, joined, layout_boxes
-from hnlpu.silicon.masks._decode import decode_regions, decode_taps
 from hnlpu.silicon.masks._draw_jobs import Job, source_of
 from hnlpu.silicon.masks._extract import Base
 from hnlpu.silicon.masks._files import ChipFile
@@ -48,7 +46,7 @@ from hnlpu.silicon.masks._layers import LayerMap
 from hnlpu.silicon.masks._oasis_cell import Cell
 from hnlpu.silicon.masks._oasis_write import cell_record
 from hnlpu.silicon.masks._record import read_record
-from hnlpu.silicon.masks._wires import check_wires
+from hnlpu.silicon.masks._schemes import MASK_SCHEMES
 from hnlpu.silicon.place import Tile
 from hnlpu.silicon.technology import PROGRAMMABLE
 
@@ -64,7 +62,8 @@ EXTRACTED_WHOLE = 2**27
 class TileResult:
     """What was found in a tile by the bulk reader, and by the extractor if it was `extracted`.
 
-    `boxes` are around its metal, fixed and programmable; empty where it could not be read.
+    `boxes` are around its metal, fixed and programmable; empty where it could not be read. `placed`
+    are the cells that it shares with other tiles.
     """
 
     chip: int
@@ -74,6 +73,7 @@ class TileResult:
     extracted: bool
     net_problems: tuple[str, ...]
     boxes: Boxes
+    placed: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,11 @@ class CheckTiles:
             reader = _Reader(source_of(self.directory, self.digest), self.folder, files)
             for tile in job.tiles:
                 extracted = (tile.chip, tile.name) in self.extract
-                bulk, nets, boxes = reader.problems(tile, extracted)
+                bulk, nets, boxes, placed = reader.problems(tile, extracted)
                 results.append(
                     TileResult(
                         tile.chip, tile.name, tile.shape.weights, tuple(bulk[:PROBLEMS_A_TILE]),
-                        extracted, tuple(nets[:PROBLEMS_A_TILE]), boxes,
+                        extracted, tuple(nets[:PROBLEMS_A_TILE]), boxes, placed,
                     )
                 )  # fmt: skip
         return results
@@ -118,8 +118,13 @@ class _Reader:
         self._files: dict[int, ChipFile] = {}
         self._map: LayerMap | None = None
 
-    def problems(self, tile: Tile, extracted: bool) -> tuple[list[str], list[str], Boxes]:
-        """What is wrong with a tile in its metal's places and in its nets; boxes around the metal."""
+    def problems(
+        self, tile: Tile, extracted: bool
+    ) -> tuple[list[str], list[str], Boxes, frozenset[str]]:
+        """What is wrong with a tile in its metal's places and in its nets; boxes around the metal.
+
+        And the names of the cells that it places.
+        """
         scheme, digits = self._source.scheme(tile.kind), self._source.read.digits(tile)
         where = f"{chip_name(tile.chip)} {tile.name}"
         try:
@@ -130,27 +135,34 @@ class _Reader:
                 cell = self._file(tile.chip).tile(tile.name, where)
             fixed = self._fixed_boxes(tile, scheme)
         except DamagedMasks as error:
-            return [str(error)], [], {}
+            return [str(error)], [], {}, frozenset()
         if cell.name != tile.name:
-            return [f"{where}: its place in the file holds tile {cell.name}"], [], {}
+            return [f"{where}: its place in the file holds tile {cell.name}"], [], {}, frozenset()
         found, faults = scheme.read_rows(tile.shape, cell.single, cell.rows)
         problems = [_place(where, tile, fault) for fault in faults[:FAULTS_A_TILE]]
         problems += _differences(where, tile, found, digits.integers(), "says")
         problems += [_place(where, tile, fault) for fault in faults[FAULTS_A_TILE:PROBLEMS_A_TILE]]
         problems += _foreign_layers(where, scheme, cell)
-        if isinstance(scheme, Regions):
-            # what reading accepts is legal where the rules hold for any wires of the array
-            try:
-                self._source.require_reach(tile.kind, tile.shape)
-            except DoesNotFit as error:
-                problems.append(f"{where}: {error}")
-        if isinstance(scheme, Regions) and extracted:
-            layout = self._source.base_metal(tile.kind, tile.shape).merged(_drawn(cell))
-            broken = check_wires(scheme.technology, layout)
-            problems += [f"{where}: {violation}" for violation in broken[:PROBLEMS_A_TILE]]
+        # what reading accepts is legal where the rules hold for any weights of the array
+        try:
+            self._source.require_reach(tile.kind, tile.shape)
+        except DoesNotFit as error:
+            problems.append(f"{where}: {error}")
+        if extracted:
+            problems += self._broken_rules(tile, scheme, cell, where)
         problems += self._fixed_differs(tile, scheme, where)
         nets = self._extract(tile, scheme, cell, digits, where) if extracted else []
-        return problems, nets, joined(fixed, cell_boxes(cell))
+        return problems, nets, joined(fixed, cell_boxes(cell)), cell.within
+
+    def _broken_rules(self, tile: Tile, scheme: Scheme, cell: Cell, where: str) -> Iterator[str]:
+        """Rules that the scheme looks at itself, on the tile's fixed and programmable metal."""
+
+        def metal() -> Layout:
+            return self._source.base_metal(tile.kind, tile.shape).merged(_drawn(cell))
+
+        broken = MASK_SCHEMES[scheme.name].broken_rules(scheme, metal)
+        for violation in broken[:PROBLEMS_A_TILE]:
+            yield f"{where}: {violation}"
 
     def _fixed_boxes(self, tile: Tile, scheme: Scheme) -> Boxes:
         """Boxes around the fixed metal: that of the file if it has any, else drawn."""
@@ -217,7 +229,7 @@ class _Reader:
             netlist = self._base(tile, scheme).netlist(cell.shapes)
         except DamagedMasks as error:
             return [str(error)]
-        decode = decode_taps if scheme.name == "taps" else decode_regions
+        decode = MASK_SCHEMES[scheme.name].decode
         found, undecoded = decode(netlist, tile.shape.rows, tile.shape.blocks)
         faults = [*netlist.faults, *undecoded]
         problems = [_place(where, tile, fault) for fault in faults[:FAULTS_A_TILE]]

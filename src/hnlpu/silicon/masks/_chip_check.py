@@ -20,16 +20,18 @@ from hnlpu.silicon.hardwire import Build
 from hnlpu.silicon.masks._cells import TileSource, base_name, chip_name, shared_layouts
 from hnlpu.silicon.masks._check import TileResult
 from hnlpu.silicon.masks._chip_geometry import Boxes, TileBoxes, chip_problems, near_tiles
+from hnlpu.silicon.masks._drawing import tile_places
 from hnlpu.silicon.masks._files import ChipFile, file_problems
 from hnlpu.silicon.masks._layers import LayerMap
 from hnlpu.silicon.masks._oasis_cell import Cell
 from hnlpu.silicon.masks._record import RECORD, MasksRecord, build_digest, read_cells, read_record
-from hnlpu.silicon.masks._write import tile_places
 from hnlpu.silicon.place import DiePlan, Tile, chip_plan, find_tiles
 from hnlpu.silicon.technology import Technology
 
 BASE = "base-"
 """With it begin the names of cells of fixed metal."""
+SHARED = "scale-"
+"""And those of cells that tiles share."""
 NAMED = 3
 """Tiles of a kind of fault that are named one by one."""
 Place = tuple[int, int]
@@ -49,7 +51,7 @@ def open_masks(build: Build, folder: Path) -> tuple[MasksRecord, list[Tile], lis
             f"{folder}: masks of another build than {build.directory}; write them again"
         )
     if "oasis" not in record.formats:
-        raise DamagedMasks(f"{folder}: holds no OASIS; write the masks with --format oasis")
+        raise DamagedMasks(f"{folder}: holds no OASIS; write the masks with `format` oasis")
     layers = LayerMap(build.manifest.technology, record.layers)
     problems, tiles = list(file_problems(folder, record, layers)), []
     problems += _record_problems(build, folder, record)
@@ -93,7 +95,8 @@ def _open_chip(
     manifest, problems = build.manifest, []
     cells = read_cells(folder / f"{chip_name(chip)}.cells.json")
     known = find_tiles(manifest.placement, manifest.technology.array, [chip])
-    here = [tile for tile in known if tile.name in cells]
+    named = {tile.name: tile for tile in known}
+    here = [named[name] for name in cells if name in named]  # as they were written
     file = f"{folder / chip_name(chip)}.oas"
     if len(here) != record.tiles[chip]:
         absent = ", ".join([tile.name for tile in known if tile.name not in cells][:NAMED])
@@ -164,6 +167,8 @@ def place_problems(file: str, top: Cell, expected: Expected, with_base: bool) ->
     bases = {name for name in top.placements if name.startswith(BASE)}
     for other in sorted(top.placements.keys() - expected.tiles.keys() - bases):
         yield f"{file}: cell {other}, which is no tile of this chip, is placed"
+    if bases and not with_base:
+        yield f"{file}: has fixed metal below its tiles, {RECORD} says that it has none"
     if with_base or bases:
         yield from _misplaced_bases(file, top, expected)
 
@@ -204,14 +209,30 @@ def check_borders(
     Places are those of the file, or of the placement where `folder` is None; what each tile's metal
     reaches is in its result.
     """
-    of_chip: dict[int, dict[str, Boxes]] = {}
+    of_chip: dict[int, list[TileResult]] = {}
     for result in results:
-        of_chip.setdefault(result.chip, {})[result.name] = result.boxes
-    for chip, boxes in sorted(of_chip.items()):
+        of_chip.setdefault(result.chip, []).append(result)
+    for chip, found in sorted(of_chip.items()):
         plan = chip_plan(build.manifest.placement, build.manifest.technology, chip)
-        yield len(boxes), None
-        for problem in _of_chip(build, folder, plan, boxes):
+        yield len(found), None
+        for problem in _of_chip(build, folder, plan, {each.name: each.boxes for each in found}):
             yield 0, problem
+        for problem in () if folder is None else _unplaced_shared(folder, chip, found):
+            yield 0, problem
+
+
+def _unplaced_shared(folder: Path, chip: int, results: Sequence[TileResult]) -> Iterator[str]:
+    """Cells for tiles to share that none of them places; nothing is said where one cannot be read."""
+    file = folder / chip_name(chip)
+    try:
+        cells = read_cells(file.with_suffix(".cells.json"))
+    except DamagedMasks:
+        return  # told with the files
+    if all(result.boxes for result in results):
+        placed = {name for result in results for name in result.placed}
+        for name in sorted(cells.keys() - placed):
+            if name.startswith(SHARED):
+                yield f"{file}.oas: cell {name}, which no tile places, is beside them"
 
 
 def _of_chip(

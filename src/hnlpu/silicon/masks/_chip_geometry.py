@@ -70,9 +70,11 @@ def cell_boxes(cell: Cell) -> dict[int, Box]:
 
 
 def layout_boxes(layout: Layout) -> dict[int, Box]:
-    """The box around the shapes of a layout on every layer."""
+    """The box around the shapes of a layout on every layer; labels stand on them."""
     corners: dict[int, list[Box]] = {}
     for grid in layout.grids:
+        if not grid.count:
+            continue
         x1, y1 = grid.x1 + (grid.columns - 1) * grid.dx, grid.y1 + (grid.rows - 1) * grid.dy
         corners.setdefault(grid.layer[0], []).append((grid.x0, grid.y0, x1, y1))
     for (layer, datatype), rectangles in layout.rectangles.items():
@@ -85,6 +87,11 @@ def joined(*boxes: Boxes) -> dict[int, Box]:
     """The boxes around several cells on one another."""
     layers = {layer for each in boxes for layer in each}
     return {n: _join([each[n] for each in boxes if n in each]) for n in sorted(layers)}
+
+
+def around(boxes: Boxes) -> Box | None:
+    """The box around the shapes of all layers; None if there are none."""
+    return _join([*boxes.values()]) if boxes else None
 
 
 def _around_rows(heads: Int64, columns: npt.NDArray[np.int32]) -> Box:

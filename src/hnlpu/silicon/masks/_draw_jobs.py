@@ -32,8 +32,9 @@ from hnlpu.silicon.masks._oasis_write import (
 from hnlpu.silicon.masks._record import (
     Format,
 )
+from hnlpu.silicon.masks._schemes import MASK_SCHEMES
 from hnlpu.silicon.masks._tcl import tcl_lines
-from hnlpu.silicon.masks._via_map import npy_bytes, via_map
+from hnlpu.silicon.masks._via_map import npy_bytes
 from hnlpu.silicon.place import Tile
 
 DIGITS_A_JOB = 2**22
@@ -142,9 +143,9 @@ class DrawViaMap:
         return [
             {
                 f"{tile.name}.{name}": npy_bytes(array)
-                for name, array in via_map(
-                    source.scheme(tile.kind), source.read.digits(tile)
-                ).items()
+                for name, array in MASK_SCHEMES[tile.kind.scheme]
+                .via_map(source.scheme(tile.kind), source.read.digits(tile))
+                .items()
             }
             for tile in job.tiles
         ]

@@ -25,7 +25,7 @@ from hnlpu.silicon.masks._oasis_names import Names, NameTables
 from hnlpu.silicon.masks._oasis_read import parse_cell
 from hnlpu.silicon.masks._oasis_whole import unlisted_bytes
 from hnlpu.silicon.masks._oasis_write import SIGNATURE_BYTES
-from hnlpu.silicon.masks._record import RECORD, MaskFile, MasksRecord, read_cells
+from hnlpu.silicon.masks._record import RECORD, MaskFile, MasksRecord, encode_cells, read_cells
 
 CHUNK_BYTES = 2**20
 
@@ -82,6 +82,7 @@ def _oasis_problems(path: Path, crc: int, layers: LayerMap) -> Iterator[str]:
             listed = read_cells(places)
             unlisted = unlisted_bytes(file.fileno(), tables, listed)
         told = {name: place.offset for name, place in listed.items()}
+        plain = places.read_bytes() == encode_cells(listed)
     except DamagedMasks as error:
         yield str(error)
         return
@@ -93,6 +94,8 @@ def _oasis_problems(path: Path, crc: int, layers: LayerMap) -> Iterator[str]:
         )
     if unlisted is not None:
         yield f"{path}: {unlisted}; write the masks again"
+    if not plain:  # as with a name that it has twice, of which readers take one or the other
+        yield f"{places}: holds more than cells and their places; write the masks again"
     for name in sorted(own.keys() | told.keys()):
         if own.get(name) != told.get(name):
             where = [str(of.get(name, "nowhere")) for of in (own, told)]
@@ -180,8 +183,8 @@ class ChipFile:
 
     @functools.cached_property
     def _names(self) -> Names:
-        """Those of cells: tiles have no labels."""
-        return Names(self._tables.cells())
+        """Those of cells: tiles have no labels, or what they say makes no difference."""
+        return Names(self._tables.cells(), None)
 
     @functools.cached_property
     def _all_names(self) -> Names:

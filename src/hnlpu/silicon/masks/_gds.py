@@ -81,7 +81,7 @@ def require_gds_layers(layers: LayerMap) -> None:
         if max(layer.key) > MOST_LAYER:
             raise DoesNotFit(
                 f"technology {layers.technology.name}: {layer.name} is layer {layer.key[0]}/"
-                f"{layer.key[1]}, GDSII has numbers up to {MOST_LAYER}; choose --format oasis"
+                f"{layer.key[1]}, GDSII has numbers up to {MOST_LAYER}; choose `format` oasis"
             )
 
 

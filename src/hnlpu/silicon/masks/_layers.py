@@ -173,6 +173,7 @@ class LayerMap:
             {known[layer]: parts for layer, parts in cell.rows.items() if layer not in pins},
             [_renumbered(table, known) for table in cell.labels],
             cell.placed,
+            cell.within,
         )
 
 

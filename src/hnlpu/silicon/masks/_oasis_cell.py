@@ -32,6 +32,8 @@ class Cell:
     rows: dict[LayerKey, list[Rows]] = field(default_factory=dict)
     labels: list[LabelTable] = field(default_factory=list)
     placed: dict[str, Rows] = field(default_factory=dict)
+    within: frozenset[str] = frozenset()
+    """Names of the cells that were placed, on any level, before `flatten` put them in."""
 
     @property
     def size(self) -> int:
@@ -96,8 +98,10 @@ def flatten(cells: Mapping[str, Cell], name: str, above: tuple[str, ...] = ()) -
     single = {layer: list(found) for layer, found in cell.single.items()}
     rows = {layer: list(found) for layer, found in cell.rows.items()}
     labels = list(cell.labels)
+    within: set[str] = set()
     for child_name, placed in cell.placed.items():
         child = flatten(cells, child_name, (*above, name))
+        within |= {child_name, *child.within}
         if placed.count * child.size > MOST_SHAPES:
             raise DamagedMasks(f"cell {name} places {child_name} too often to be read")
         for layer, parts in child.single.items():
@@ -113,7 +117,7 @@ def flatten(cells: Mapping[str, Cell], name: str, above: tuple[str, ...] = ()) -
             for x, y in cell.placements[child_name].tolist():
                 moved_places = table.places + np.array([0, x, y])
                 labels.append(LabelTable(moved_places, table.text, table.ends))
-    return Cell(name, single, rows, labels)
+    return Cell(name, single, rows, labels, within=frozenset(within))
 
 
 def _rows_of(rectangles: Rectangles, placed: Rows) -> Rows:

@@ -95,10 +95,10 @@ NOTHING = Strings.of({})
 
 @dataclass(frozen=True)
 class Names:
-    """What cells of a file call by number."""
+    """What cells of a file call by number; without `texts` every label has an empty string."""
 
     cells: Strings = NOTHING
-    texts: Strings = NOTHING
+    texts: Strings | None = NOTHING
 
 
 NO_NAMES = Names()

@@ -165,10 +165,7 @@ class _Cell:
         )
         cell.labels = list(self.found)
         for labels in self.referenced:
-            found = names.texts.gather(labels[:, 2])
-            if found is None:
-                raise lacking
-            cell.labels.append(LabelTable(labels[:, [0, 3, 4]], *found))
+            cell.labels.append(LabelTable(labels[:, [0, 3, 4]], *_strings(names, labels, lacking)))
         for reference, parts in self.placed.items():
             heads = np.concatenate(parts) if len(parts) > 1 else parts[0]
             child = reference if isinstance(reference, str) else names.cells.get(reference)
@@ -176,6 +173,18 @@ class _Cell:
                 raise lacking
             cell.placed[child] = Rows(heads, self.columns)
         return cell
+
+
+def _strings(
+    names: Names, labels: npt.NDArray[np.int64], lacking: DamagedMasks
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """The strings of labels by number, one behind the other, and where each ends; raises `lacking`."""
+    if names.texts is None:
+        return np.empty(0, np.uint8), np.zeros(len(labels), np.int64)
+    found = names.texts.gather(labels[:, 2])
+    if found is None:
+        raise lacking
+    return found
 
 
 @dataclass(frozen=True)

@@ -18,22 +18,10 @@ nothing.  `masks._proof_regions` computes why any routing is legal; its tile sho
 
 from __future__ import annotations
 
-import itertools
-import math
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from hnlpu.arithmetic.mx import BLOCK, pack
-from hnlpu.errors import DoesNotFit
-from hnlpu.silicon.embed import Layout, Regions, Scheme, Taps, TileDigits, TileShape, canonical
-from hnlpu.silicon.masks._pairs import CODES, NEIGHBOURS, pairs_of
-from hnlpu.silicon.masks._proof_regions import regions_proof, require_reach
-
-ROWS = 48
-
-UInt8 = npt.NDArray[np.uint8]
+from hnlpu.silicon.embed import Layout, Scheme, TileDigits, TileShape
+from hnlpu.silicon.masks._schemes import MASK_SCHEMES
 
 
 def proof_tile(scheme: Scheme) -> tuple[Scheme, TileDigits]:
@@ -42,13 +30,7 @@ def proof_tile(scheme: Scheme) -> tuple[Scheme, TileDigits]:
     That is `scheme`, or for regions the same with the tracks that the tile needs: how many a row has
     makes no difference to its rules.  Raises DoesNotFit where the tile would prove nothing.
     """
-    if isinstance(scheme, Taps):
-        require_short_reach(scheme)
-        return scheme, _taps_digits(scheme.kind.scale_range)
-    assert isinstance(scheme, Regions)
-    full, digits = regions_proof(scheme)
-    require_reach(full, TileShape(digits.rows, digits.blocks))
-    return full, digits
+    return MASK_SCHEMES[scheme.name].proof_tile(scheme)
 
 
 @dataclass(frozen=True)
@@ -65,64 +47,3 @@ def draw_proof(scheme: Scheme) -> ProofMetal:
     proof, digits = proof_tile(scheme)
     shape = TileShape(digits.rows, digits.blocks)
     return ProofMetal(proof, shape, (proof.metal(shape), proof.draw(digits)))
-
-
-def require_short_reach(taps: Taps) -> None:
-    """Raise DoesNotFit unless vias two cells or one row apart are beyond the reach of the rules."""
-    sites = list(taps.site_x.values())
-    for cut in (taps.technology.lower_cut, taps.technology.upper_cut):
-        wide, high = cut.size_nm
-        across = 2 * taps.cell - (max(sites) - min(sites)) - wide
-        along = taps.pitch - high
-        if min(across, along) < cut.space.value:
-            raise DoesNotFit(
-                f"technology {taps.technology.name}: {cut.name} two cells apart leave {across} nm, "
-                f"one row apart {along} nm, and need {cut.space.value:g} nm"
-            )
-
-
-def _taps_digits(scale_range: int) -> TileDigits:
-    shifts = _shifts(scale_range)
-    for seed in itertools.count():
-        random = np.random.default_rng(seed)
-        codes = random.choice(CODES, (ROWS, shifts.shape[1] * BLOCK))
-        if scale_range:
-            _surround(codes, shifts)
-        inner = [codes[:, b * BLOCK + 1 : (b + 1) * BLOCK - 1] for b in range(shifts.shape[1])]
-        # the codes beside scale cells have their place there, all others are free
-        found = [set().union(*(pairs_of(part, *step) for part in inner)) for step in NEIGHBOURS]
-        if all(len(pairs) == len(CODES) ** 2 for pairs in found):
-            return canonical(pack(codes), shifts, np.zeros(ROWS, np.uint8))
-    raise AssertionError  # itertools.count does not end
-
-
-def _shifts(scale_range: int) -> UInt8:
-    """Shifts [ROWS, blocks]: down the columns every pair, and every shift as often as there are codes.
-
-    Lyndon words of one and two letters in order make the cycle 0 01 02 1 12 2, which has every pair
-    once; the columns are pieces of it, each with the last row of the one before.
-    """
-    if not scale_range:
-        return np.zeros((ROWS, 2), np.uint8)
-    count = scale_range + 1
-    cycle = []
-    for a in range(count):
-        cycle += [a, *(letter for b in range(a + 1, count) for letter in (a, b))]
-    cycle *= math.ceil(len(CODES) / count)
-    columns = math.ceil(len(cycle) / (ROWS - 1))
-    # of the last block, whose scale cell has nothing to the right, nothing is asked
-    starts = np.arange(columns + 1) * (ROWS - 1)
-    places = (starts + np.arange(ROWS)[:, None]) % len(cycle)
-    found: UInt8 = np.array(cycle, np.uint8)[places]
-    return found
-
-
-def _surround(codes: UInt8, shifts: UInt8) -> None:
-    """Put every code to both sides of every shift."""
-    seen = np.zeros(int(shifts.max()) + 1, np.int64)
-    for block in range(shifts.shape[1] - 1):
-        for row in range(len(shifts)):
-            shift = shifts[row, block]
-            code = CODES[seen[shift] % len(CODES)]
-            seen[shift] += 1
-            codes[row, (block + 1) * BLOCK - 1] = codes[row, (block + 1) * BLOCK] = code

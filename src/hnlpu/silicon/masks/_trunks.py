@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from hnlpu.silicon.embed import Layout, Regions, Scheme, Taps, TileShape
+from hnlpu.silicon.embed import Layout, Scheme, TileShape
+from hnlpu.silicon.masks._scheme import Tracks
+from hnlpu.silicon.masks._schemes import MASK_SCHEMES
 from hnlpu.silicon.technology import FIXED, Metal
 
 
@@ -21,15 +22,6 @@ class Trunk(NamedTuple):
     metal: Metal
     x: int
     width: int
-
-
-@dataclass(frozen=True)
-class Tracks:
-    """Lines where wires lie: `count` of them, the first at `start`, every `step` nm."""
-
-    start: int
-    count: int
-    step: int
 
 
 def trunks(scheme: Scheme, shape: TileShape) -> list[Trunk]:
@@ -53,7 +45,7 @@ def tracks(scheme: Scheme, shape: TileShape) -> dict[str, tuple[list[Tracks], li
     Upright ones of the stubs' metal are those of the metal below it, as vias between them are.
     """
     t, base = scheme.technology, _one_row(scheme, shape)
-    across = list(_across(scheme, shape))
+    across = list(MASK_SCHEMES[scheme.name].tracks(scheme, shape))
     lower, upper = (list(_upright(base, metal)) for metal in (t.lower, t.upper))
     return {
         t.lower.name: (lower, across),
@@ -65,16 +57,6 @@ def tracks(scheme: Scheme, shape: TileShape) -> dict[str, tuple[list[Tracks], li
 def _one_row(scheme: Scheme, shape: TileShape) -> Layout:
     """Fixed metal of a tile as wide: every row has the same places along x."""
     return scheme.base(TileShape(1, shape.blocks))
-
-
-def _across(scheme: Scheme, shape: TileShape) -> Iterator[Tracks]:
-    if isinstance(scheme, Taps):
-        yield Tracks(scheme.pitch // 2, shape.rows, scheme.pitch)
-        return
-    assert isinstance(scheme, Regions)
-    rules, pitch = scheme.rules, scheme.row_pitch_nm(shape)
-    for track in range(scheme.kind.tracks):
-        yield Tracks(rules.margin + track * rules.track_pitch, shape.rows, pitch)
 
 
 def _upright(base: Layout, metal: Metal) -> Iterable[Tracks]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from hnlpu._njit import njit
 from hnlpu.arithmetic.mx import BLOCK
-from hnlpu.silicon.embed import Regions, Scheme, Taps, TileDigits
+from hnlpu.silicon.embed import Taps, TileDigits
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -51,15 +51,6 @@ def via_sites(taps: Taps, digits: TileDigits) -> UInt8:
     out = np.empty(digits.codes.size, "<u2")
     _look_up(digits.codes.reshape(-1), _pairs(taps), out)
     return out.view(np.uint8).reshape(digits.rows, digits.blocks * BLOCK)
-
-
-def via_map(scheme: Scheme, digits: TileDigits) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of a tile by name."""
-    if isinstance(scheme, Taps):
-        return {"site": via_sites(scheme, digits), "shift": digits.shifts}
-    assert isinstance(scheme, Regions)
-    routes = scheme.fitting_routes(digits)
-    return {"port": routes.port, "track": routes.track, "word": routes.word}
 
 
 def npy_bytes(array: npt.NDArray[Any]) -> bytes:

@@ -123,7 +123,7 @@ def chip_grid(shapes: Sequence[MatrixShape], chips: int) -> tuple[int, int]:
         what = " (runs of heads)" if limits.groups else ""
         raise DoesNotFit(
             f"{chips} chips make no grid for this model: at most {limits.columns} columns{what} "
-            f"of {limits.rows} chips; choose another number with --chips"
+            f"of {limits.rows} chips; choose another number with `chips`"
         )
     return min(
         fitting,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,7 +18,7 @@ from hnlpu.silicon.embed import ArrayKind, TileShape, array_kind, open_scheme
 from hnlpu.silicon.place._cuts import Slice, chip_grid, cut, grid_limits, head_groups
 from hnlpu.silicon.place._footprint import footprint_nm
 from hnlpu.silicon.place._target import Target
-from hnlpu.silicon.technology import Technology
+from hnlpu.silicon.technology import SchemeName, Technology
 
 MOST_OBLONG = 4
 """Longer side of a grid over its shorter, at most, where we choose: collectives run along both."""
@@ -52,7 +51,7 @@ class Placement(BaseModel):
 
     model_config = _frozen
 
-    scheme: Literal["taps", "regions"]
+    scheme: SchemeName
     grid: tuple[int, int]
     bank: int
     group: int
@@ -189,7 +188,7 @@ def fewest_chips(
     raise DoesNotFit(
         f"technology {t.name}: arrays of {area:.4g} mm2 do not fit the {room:.4g} mm2 that a die "
         "has for them, however many chips; choose another technology, or build for a number of "
-        "dies all the same with --chips"
+        "dies all the same with `chips`"
     )
 
 

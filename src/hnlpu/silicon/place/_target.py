@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hnlpu.errors import InvalidInput
-from hnlpu.silicon.embed import SCHEMES
+from hnlpu.silicon.embed import ROUTED, SCHEMES
 from hnlpu.silicon.technology import Technology, load_technology
 
 LARGEST_BANK = 64
@@ -46,4 +46,4 @@ def make_target(
     ):  # fmt: skip
         if value is not None and not 1 <= value <= largest:
             raise InvalidInput(f"{name} {value}: must be from 1 to {largest}")
-    return Target(process, scheme, chips, bank, group if scheme == "regions" else 0)
+    return Target(process, scheme, chips, bank, group if scheme in ROUTED else 0)

@@ -62,7 +62,7 @@ def find_units(
     manifest = build.manifest
     placement, tiling = manifest.placement, manifest.technology.array
     if tiles and matrices:
-        raise InvalidInput("--tile and --matrix: choose one of them")
+        raise InvalidInput("`tile` and `matrix`: choose one of them")
     if tiles:
         found = find_tiles(placement, tiling, patterns=tiles)
         arrays = [Array(t.chip, t.matrix, t.kind, t.members, t.neurons, t.blocks) for t in found]

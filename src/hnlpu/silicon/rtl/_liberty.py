@@ -81,7 +81,7 @@ def read_cells(path: Path, text: str) -> dict[str, Cell]:
     """Cells of a library by name; raises InvalidInput with the line of what is no Liberty."""
     root = parse(path, text)
     if root.kind != "library":
-        raise InvalidInput(f"--liberty {path}: it begins with {root.kind}, not library; {REMEDY}")
+        raise InvalidInput(f"`liberty` {path}: it begins with {root.kind}, not library; {REMEDY}")
     at = root.at
     try:
         units = _Units(root)
@@ -91,9 +91,9 @@ def read_cells(path: Path, text: str) -> dict[str, Cell]:
             cells.append(units.cell(group))
     except ValueError as error:
         line = text.count("\n", 0, at) + 1
-        raise InvalidInput(f"--liberty {path}: line {line}: {error}; {REMEDY}") from error
+        raise InvalidInput(f"`liberty` {path}: line {line}: {error}; {REMEDY}") from error
     if not cells:
-        raise InvalidInput(f"--liberty {path}: there is no cell in it; {REMEDY}")
+        raise InvalidInput(f"`liberty` {path}: there is no cell in it; {REMEDY}")
     return {cell.name: cell for cell in cells}
 
 
@@ -251,10 +251,10 @@ def read_libraries(paths: Sequence[Path]) -> tuple[dict[str, Cell], list[str]]:
         cells |= read_cells(path, text)
     named = ", ".join(map(str, paths))
     if not any(cell.sequential for cell in cells.values()):
-        raise InvalidInput(f"--liberty {named}: no flip-flop; repeat --liberty for its other files")
+        raise InvalidInput(f"`liberty` {named}: no flip-flop; repeat `liberty` for its other files")
     gates = [c for c in cells.values() if c.plain and any(p.function for p in c.outputs())]
     if not any(len(gate.inputs()) == 1 for gate in gates) or len(gates) < 2:
         raise InvalidInput(
-            f"--liberty {named}: too few gates; repeat --liberty for its other files"
+            f"`liberty` {named}: too few gates; repeat `liberty` for its other files"
         )
     return cells, texts

@@ -69,17 +69,17 @@ def read_text(path: Path) -> str:
     """
     try:
         if path.exists() and not path.is_file():
-            raise InvalidInput(f"--liberty {path}: is no file; {REMEDY}")
+            raise InvalidInput(f"`liberty` {path}: is no file; {REMEDY}")
         data = path.read_bytes()
         if data[:2] == b"\x1f\x8b":
             with gzip.open(path) as packed:
                 data = packed.read(_LARGEST)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise InvalidInput(f"--liberty {path}: {reason}; {REMEDY}") from error
+        raise InvalidInput(f"`liberty` {path}: {reason}; {REMEDY}") from error
     if b"\0" in data:
         raise InvalidInput(
-            f"--liberty {path}: is no text in UTF-8 (it holds a zero byte); {REMEDY}"
+            f"`liberty` {path}: is no text in UTF-8 (it holds a zero byte); {REMEDY}"
         )
     try:
         return data.decode("utf-8-sig")
@@ -93,7 +93,7 @@ def parse(path: Path, text: str) -> Group:
 
     def fail(what: str) -> InvalidInput:
         line = text.count("\n", 0, at) + 1
-        return InvalidInput(f"--liberty {path}: line {line}: {what}; {REMEDY}")
+        return InvalidInput(f"`liberty` {path}: line {line}: {what}; {REMEDY}")
 
     while True:
         at = _end(_SKIP, text, at)

@@ -36,8 +36,6 @@ from hnlpu.silicon.rtl._tools import run_tool
 from hnlpu.silicon.rtl._vectors import LANES, Int64, Vectors
 from hnlpu.silicon.rtl._write import verilator_options
 
-ROWS_AT_ONCE = {"taps": 8, "regions": 2}
-"""Rows of metal of a program's silicon, at most: more would compile for longer than they save."""
 STALLED_BATCHES = 16
 """Batches that every neuron takes once more, with valid and ready withheld at times."""
 NEURONS_AT_ONCE = 32
@@ -55,7 +53,7 @@ class Program:
 
 def group_shape(shape: ArrayShape) -> ArrayShape:
     """Silicon that stands for an array's: fewer neurons, by which theirs can be divided."""
-    most = max(1, ROWS_AT_ONCE[shape.kind.scheme] // shape.kind.rows_per_neuron)
+    most = max(1, scheme_of(shape.kind).rows_at_once // shape.kind.rows_per_neuron)
     group = next(n for n in range(most, 0, -1) if shape.neurons % n == 0)
     return dataclasses.replace(shape, neurons=group)
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.errors import ToolFailed
-from hnlpu.silicon.embed import TileDigits, tracks_needed
+from hnlpu.silicon.embed import ROUTED, TileDigits, tracks_needed
 from hnlpu.silicon.place import Array, Tile
 from hnlpu.silicon.rtl._design import Unit, identifier, top
 from hnlpu.silicon.rtl._scheme import silicon, tile_wiring
@@ -46,7 +46,7 @@ def prove(
     yosys()
     technology = technology or load_technology("n5")
     kind = shape.kind
-    if kind.scheme == "regions":
+    if kind.scheme in ROUTED:
         kind = dataclasses.replace(kind, tracks=tracks_needed(technology, kind, digits))
     spans = (0, kind.bank), (0, shape.neurons), (0, shape.blocks)
     tile = Tile(0, "proof", kind, *spans)

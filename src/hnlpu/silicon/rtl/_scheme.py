@@ -46,6 +46,9 @@ class Part:
 class ArrayScheme(ABC):
     """Silicon and metal of one scheme."""
 
+    rows_at_once: int
+    """Rows of metal of a program's silicon, at most: more would compile for longer than they save."""
+
     @abstractmethod
     def shape(
         self, kind: ArrayKind, neurons: int, tiles: Sequence[int], activation_bits: int
@@ -76,6 +79,8 @@ class ArrayScheme(ABC):
 
 
 class _Taps(ArrayScheme):
+    rows_at_once = 8
+
     def shape(
         self, kind: ArrayKind, neurons: int, tiles: Sequence[int], activation_bits: int
     ) -> ArrayShape:
@@ -150,6 +155,8 @@ class _Folded(_Taps):
 
 
 class _Regions(ArrayScheme):
+    rows_at_once = 2
+
     def shape(
         self, kind: ArrayKind, neurons: int, tiles: Sequence[int], activation_bits: int
     ) -> ArrayShape:

@@ -44,12 +44,12 @@ class ArrayShape:
         if not 2 <= self.activation_bits <= 16:
             raise InvalidInput(
                 f"activations of {self.activation_bits} bits have no RTL: 2 to 16 do; "
-                "build with --activation-bits"
+                "build with `activation_bits`"
             )
         if self.total_bits > LARGEST_TOTAL_BITS:
             raise DoesNotFit(
                 f"array {self.name}: totals of {self.total_bits} bits, at most "
-                f"{LARGEST_TOTAL_BITS} are supported; build with fewer --activation-bits"
+                f"{LARGEST_TOTAL_BITS} are supported; build with fewer `activation_bits`"
             )
 
     @property

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -36,6 +36,8 @@ DrawingNumber = Annotated[int, Field(ge=0, le=32767)]
 """A datatype of a kit: 0 is one."""
 Transistors = Annotated[Quantity, Unit("transistor", 1, 900)]
 
+SchemeName = Literal["taps", "regions"]
+"""Ways to embed weights; see `silicon/embed`."""
 FIXED, PROGRAMMABLE, PIN = 0, 1, 10
 """Datatypes of a layer: silicon and fixed metal, metal that carries weights, pin labels."""
 
@@ -209,8 +211,8 @@ class Technology(DataTable):
 
     name: Identifier
     title: Title
-    schemes: Annotated[list[Literal["taps", "regions"]], Field(min_length=1)] = Field(
-        default=["taps", "regions"]
+    schemes: Annotated[list[SchemeName], Field(min_length=1)] = Field(
+        default=list(get_args(SchemeName))
     )
     grid: Grid
     lower: Metal
@@ -397,7 +399,7 @@ def load_technology(name: str) -> Technology:
 
     Raises InvalidInput for an unknown name, InvalidData for a malformed file (with the line).
     """
-    if name.endswith(".toml"):
+    if name.lower().endswith(".toml"):
         return read_data(absolute(name), Technology)
     if name not in technology_names():
         raise InvalidInput(

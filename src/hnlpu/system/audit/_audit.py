@@ -15,7 +15,7 @@ from hnlpu.system.audit._package import package_claims
 from hnlpu.system.audit._power import power_claims
 from hnlpu.system.audit._silicon import silicon_claims
 from hnlpu.system.audit._throughput import bound, throughput_claims
-from hnlpu.system.catalog import ModelShape, System
+from hnlpu.system.catalog import Model, System
 from hnlpu.system.machine import kv_state, token_demand
 
 
@@ -63,7 +63,7 @@ class Audit:
 
 
 def audit(
-    system: System, model: ModelShape, context: int = 2048, rate: float | None = None,
+    system: System, model: Model, context: int = 2048, rate: float | None = None,
     sliding: bool = False, bits: float | None = None, digits: float = 1.0,
 ) -> Audit:  # fmt: skip
     """Audit a hardwired `system` with `model` on it at `context` cached positions.
@@ -94,7 +94,7 @@ def audit(
 
 
 def _bounds(case: Case) -> Iterator[Bound]:
-    most = max(case.context, case.model.positions)
+    most = max(case.context, case.model.positions if case.has_keys else 0)
     for context in sorted({case.context, *(min(n, most) for n in (8192, 65_536, 2**18))}):
         yield Bound(context, *bound(case, context))
 

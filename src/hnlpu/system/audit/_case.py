@@ -8,11 +8,12 @@ from hnlpu.errors import InvalidInput
 from hnlpu.quantities import Quantity
 from hnlpu.silicon.technology import Technology, load_technology
 from hnlpu.system.audit._limits import Limits, load_limits
-from hnlpu.system.catalog import Machine, ModelShape, Prices, Published, System
+from hnlpu.system.catalog import Machine, Model, Prices, Published, System
 from hnlpu.system.machine import (
     Specification,
     TokenWork,
     kv_state,
+    memories,
     specification,
     token_demand,
     token_work,
@@ -32,7 +33,7 @@ class Case:
     """
 
     system: System
-    model: ModelShape
+    model: Model
     technology: Technology
     machine: Machine
     prices: Prices
@@ -67,9 +68,9 @@ class Case:
         return self.technology.silicon.density.value > LEAST_DENSITY
 
     @property
-    def has_windows(self) -> bool:
-        """Whether the model has layers that see only a window."""
-        return any(self.model.window(layer) for layer in range(self.model.layers))
+    def has_keys(self) -> bool:
+        """Whether anything is kept of every position."""
+        return any(memories(kind) for kind in self.work.kinds)
 
     def windowed(self) -> TokenWork:
         """The work of a token where layers use their windows."""
@@ -83,7 +84,7 @@ class Case:
 
 
 def make_case(
-    system: System, model: ModelShape, context: int, rate: float | None = None,
+    system: System, model: Model, context: int, rate: float | None = None,
     sliding: bool = False, bits: float | None = None,
 ) -> Case:  # fmt: skip
     """A case; `rate` stands for the published one.
@@ -96,9 +97,9 @@ def make_case(
             "hnlpu-asplos26 or a file like it"
         )
     if not 1 <= context <= 2**24:
-        raise InvalidInput(f"--context {context}: give 1 to {2**24}")
+        raise InvalidInput(f"`context` {context}: give 1 to {2**24}")
     if rate is not None and not 0 < rate < 1e15:
-        raise InvalidInput(f"--tokens-per-second {rate:g}: give a rate above 0")
+        raise InvalidInput(f"`tokens_per_second` {rate:g}: give a rate above 0")
     if rate is None and (found := system.published(model.name)):
         rate = found.tokens.value
     assert system.technology

@@ -122,8 +122,7 @@ def _operator(case: Case) -> Iterator[Claim]:
 
 
 def _bank(case: Case) -> int:
-    experts = case.model.experts
-    return max(1, -(-experts.count // case.chips)) if experts else 1
+    return max(1, -(-case.model.expert_count // case.chips))
 
 
 def _split(case: Case) -> tuple[float, float]:

@@ -9,15 +9,15 @@ from hnlpu.system.audit._case import Case, ends
 from hnlpu.system.audit._claim import Claim, equal, need, reach
 from hnlpu.system.audit._memory import longest_context
 from hnlpu.system.machine import (
+    bank_of,
     bank_size,
     bit_serial_cycles,
     expected_rounds,
     kv_state,
     largest_demand,
-    layer_exchanges,
-    logit_exchange,
     token_demand,
     token_latency,
+    token_steps,
 )
 
 QUARTER_MILLION = 2**18
@@ -41,11 +41,10 @@ def _links(case: Case, rate: float) -> Iterator[Claim]:
     payload = case.limits.link.payload
     for axis in ("column", "row"):
         layers = sum(
-            case.work.count(i) * sum(s.bytes for s in layer_exchanges(case.spec, kind).all()
-                                     if s.axis == axis)
+            case.work.count(i) * sum(s.bytes for s in token_steps(case.spec, kind) if s.axis == axis)
             for i, kind in enumerate(case.work.kinds)
         )  # fmt: skip
-        logits = sum(s.bytes for s in logit_exchange(case.spec, case.work.logits) if s.axis == axis)
+        logits = sum(s.bytes for s in token_steps(case.spec, case.work.head) if s.axis == axis)
         taken = rate * (layers + logits) / 1e9
         yield need(
             "links", f"bandwidth of a {axis} link",
@@ -63,7 +62,7 @@ def _links(case: Case, rate: float) -> Iterator[Claim]:
 
 def steps(case: Case) -> int:
     """Hops one after the other in a layer."""
-    return len(layer_exchanges(case.spec, case.work.kinds[0]).all())
+    return len(token_steps(case.spec, case.work.kinds[0]))
 
 
 def _vector_unit(case: Case, rate: float) -> Iterator[Claim]:
@@ -122,7 +121,7 @@ def _rates(case: Case, rate: float) -> Iterator[Claim]:
             "throughput", f"rate at {context:,} positions", most, rate, "tokens/s",
             f"the most that the {name} can carry, shared by all tokens in flight",
         )  # fmt: skip
-    if not case.sliding and case.has_windows:
+    if not case.sliding and case.model.has_windows:
         name, held = largest_demand(case.demand(65_536, case.windowed()))
         yield reach(
             "throughput", "rate at 65,536 positions with sliding windows", 1 / held, rate, "tokens/s",
@@ -157,10 +156,10 @@ def _latency(case: Case, rate: float) -> Iterator[Claim]:
             "in flight share the links (a hypothesis), and then time grows with the load",
         )  # fmt: skip
     stage = loaded / model.layers / case.machine.stages
-    rounds, experts = 1.0, case.work.kinds[-1]
-    if experts.experts:
+    rounds, experts = 1.0, bank_of(case.work.kinds[-1])
+    if experts is not None:
         bank = bank_size(experts, case.chips, spec.experts_per_bank)
-        rounds = expected_rounds(experts.experts, experts.active, bank)
+        rounds = expected_rounds(experts.count, experts.active, bank)
     taken = 2 * rounds * spec.pass_cycles / spec.clock
     yield need(
         "latency", "projections of the experts' stage", taken * 1e6, stage * 1e6, "us",

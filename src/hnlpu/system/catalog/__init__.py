@@ -28,8 +28,8 @@ from hnlpu.system.catalog._model import (
     ModelShape,
     ShapedMatrix,
     WeightFormat,
-    model_of_architecture,
 )
+from hnlpu.system.catalog._network import NetworkShape, shape_of_folder, shape_of_network
 from hnlpu.system.catalog._resize import near_square, resized
 from hnlpu.system.catalog._system import (
     Array,
@@ -44,6 +44,9 @@ from hnlpu.system.catalog._system import (
     Rate,
     System,
 )
+
+Model = ModelShape | NetworkShape
+"""A model of the catalog, or one by its network."""
 
 __all__ = [
     "DIGIT_BITS",
@@ -67,7 +70,9 @@ __all__ = [
     "Machine",
     "MaskLayer",
     "Masks",
+    "Model",
     "ModelShape",
+    "NetworkShape",
     "Ownership",
     "Power",
     "Prices",
@@ -86,8 +91,9 @@ __all__ = [
     "load_model",
     "load_system",
     "model_names",
-    "model_of_architecture",
     "near_square",
     "resized",
+    "shape_of_folder",
+    "shape_of_network",
     "system_names",
 ]

@@ -1,4 +1,4 @@
-"""models/NAME.toml, or a checkpoint's `Architecture` -> `ModelShape`: what there is to hardwire.
+"""models/NAME.toml -> `ModelShape`: what there is to hardwire of a published model.
 
 A model is matrices in groups, each group stored in one weight format:
 
@@ -13,15 +13,12 @@ A model is matrices in groups, each group stored in one weight format:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from hnlpu.errors import InvalidConfig
-from hnlpu.model.checkpoint import Architecture, first_problem
 from hnlpu.quantities import Contradiction, DataTable, Quantity, Slug, SourceText, Title, Unit
 
 Group = Literal["attention", "router", "experts", "shared", "dense", "unembedding", "embedding"]
@@ -138,6 +135,21 @@ class ModelShape(DataTable):
         """Layers without experts; they come first."""
         return self.experts.first_layer if self.experts else self.layers
 
+    @property
+    def expert_count(self) -> int:
+        """Routed experts of a layer, 0 where there are none."""
+        return self.experts.count if self.experts else 0
+
+    @property
+    def most_columns(self) -> int:
+        """Columns of chips that its heads can be shared out to."""
+        return self.attention.heads
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether layers see only a window."""
+        return any(self.window(layer) for layer in range(self.layers))
+
     def window(self, layer: int) -> int | None:
         """Positions that `layer` attends to at most; None for all."""
         pattern = self.attention.pattern
@@ -193,9 +205,13 @@ class ModelShape(DataTable):
         """Hardwired weights that one token meets."""
         return sum(m.active_weights for m in self.matrices())
 
+    def stored(self) -> list[tuple[int, float]]:
+        """Weights of each hardwired group, and bits of one in the group's format."""
+        return [(n, self.formats[group].bits.value) for group, n in self.weights().items()]
+
     def hardwired_bits(self) -> float:
         """Bits of all hardwired groups in their own format."""
-        return sum(n * self.formats[group].bits.value for group, n in self.weights().items())
+        return sum(n * bits for n, bits in self.stored())
 
     def kv_values(self, layer: int) -> int:
         """Values that one layer caches for one position, keys and values together."""
@@ -267,60 +283,3 @@ def _check_experts(e: Experts, layers: int) -> None:
         raise Contradiction(
             ("experts", "first_layer"), f"{e.first_layer} is beyond the {layers} layers"
         )
-
-
-def _format(name: str, bits: float) -> WeightFormat:
-    return WeightFormat(
-        format=name,
-        bits=Quantity(bits, bits, bits, "bit/weight", "as gpt-oss checkpoints store it"),
-    )
-
-
-def model_of_architecture(architecture: Architecture, name: str = "checkpoint") -> ModelShape:
-    """The shape of a gpt-oss checkpoint or of the one that a build was made from.
-
-    Experts count as MXFP4 with its scales (4.25 bits), everything else as bfloat16.  Raises
-    InvalidConfig for a shape that no model of the catalog may have.
-    """
-    try:
-        return _shape_of(architecture, name)
-    except ValidationError as error:
-        raise InvalidConfig(f"config.json of {name}: {first_problem(error)}") from None
-
-
-def _slug_of(name: str) -> str:
-    """The name of a folder as that of a model: any folder may hold one."""
-    plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("._-")
-    return plain[:64] or "checkpoint"
-
-
-def _shape_of(architecture: Architecture, name: str) -> ModelShape:
-    a = architecture
-    pattern: list[Reach] = [
-        "sliding" if kind == "sliding_attention" else "full" for kind in a.layer_types
-    ]
-    wide, narrow = _format("bf16", 16.0), _format("mxfp4", 4.25)
-    return ModelShape(
-        name=_slug_of(name),
-        title=(name if name.isprintable() else ascii(name))[:200],
-        source="config.json",
-        layers=a.num_hidden_layers,
-        hidden=a.hidden_size,
-        vocabulary=a.vocab_size,
-        positions=a.max_position_embeddings,
-        tied_embedding=a.tie_word_embeddings,
-        attention=Attention(
-            heads=a.num_attention_heads,
-            kv_heads=a.num_key_value_heads,
-            head_dim=a.head_dim,
-            window=a.sliding_window if "sliding" in pattern else None,
-            pattern=pattern,
-        ),
-        experts=Experts(
-            count=a.num_local_experts, active=a.num_experts_per_tok, width=a.intermediate_size
-        ),
-        formats={
-            "attention": wide, "router": wide, "experts": narrow,
-            "unembedding": wide, "embedding": wide,
-        },
-    )  # fmt: skip

@@ -32,7 +32,7 @@ from hnlpu.silicon.embed import (
     wire_ways,
 )
 from hnlpu.silicon.technology import Lithography, Technology, load_technology
-from hnlpu.system.catalog import MaskLayer, Masks, ModelShape, System
+from hnlpu.system.catalog import MaskLayer, Masks, Model, System
 from hnlpu.system.cost._assumptions import Assumptions
 from hnlpu.system.cost._estimate import Estimate, estimate
 from hnlpu.system.cost._masks import mask_count
@@ -71,7 +71,7 @@ class MaskPlan:
         )
 
 
-def mask_plans(system: System, model: ModelShape, chips: int) -> list[MaskPlan]:
+def mask_plans(system: System, model: Model, chips: int) -> list[MaskPlan]:
     """The masks of a hardwired `system` with `model` on `chips` chips, as stated first.
 
     Those that need lithography are left out where the technology names no scanners, and `exposures`
@@ -86,7 +86,7 @@ def mask_plans(system: System, model: ModelShape, chips: int) -> list[MaskPlan]:
         return plans
     if all(layer.feature for layer in masks.layer if layer.programmable):
         plans.append(_exposed(masks, technology.lithography))
-    bank = max(1, -(-model.experts.count // chips)) if model.experts else 1
+    bank = max(1, -(-model.expert_count // chips))
     plans += [_scheme(masks, technology, name, bank) for name in technology.schemes]
     return plans
 

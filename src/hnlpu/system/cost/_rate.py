@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hnlpu.system.catalog import ModelShape, System, resized
+from hnlpu.system.catalog import Model, System, resized
 from hnlpu.system.machine import kv_state, specification, token_demand, token_latency, token_work
 
 
@@ -23,14 +23,14 @@ class RateBound:
     context: int
 
 
-def rate_bound(system: System, model: ModelShape, chips: int, context: int) -> RateBound:
+def rate_bound(system: System, model: Model, chips: int, context: int) -> RateBound:
     """The bound for `model` on `chips` chips of `system` at `context` cached positions.
 
     A context beyond the model's longest is that one.  Sliding windows are used.  Raises InvalidInput where the chips make no grid for the model.
     """
     context = min(context, model.positions)
     known = system.machine is not None and system.model == model.name and chips == system.chips
-    machine = system if known else resized(system, chips, model.attention.heads)
+    machine = system if known else resized(system, chips, model.most_columns)
     assert machine.machine is not None
     spec = replace(specification(machine), slots=machine.machine.slots(model.layers))
     work = token_work(model, spec.rows, spec.columns, sliding=True)

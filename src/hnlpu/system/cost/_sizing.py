@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from hnlpu.errors import InvalidInput
-from hnlpu.model.checkpoint import read_architecture
 from hnlpu.silicon.hardwire import MANIFEST, read_manifest
-from hnlpu.system.catalog import DIGIT_BITS, ModelShape, model_of_architecture
+from hnlpu.system.catalog import DIGIT_BITS, Model, shape_of_folder
 
 Weights = Literal["stored", "two-digits", "one-digit"]
-SIZING = "the sizes of a machine (cost, audit)"
 WAYS: tuple[Weights, ...] = get_args(Weights)
 
 
@@ -28,17 +26,16 @@ class Subject:
     `digits` are MXFP4 digits of a weight that is no expert's, on average.
     """
 
-    shape: ModelShape
+    shape: Model
     bits: float
     counted: str
     digits: float = 1.0
 
 
-def weight_bits(model: ModelShape, way: Weights = "stored") -> float:
+def weight_bits(model: Model, way: Weights = "stored") -> float:
     """Bits of all weights of `model` that become metal."""
     total = 0.0
-    for group, count in model.weights().items():
-        bits = model.formats[group].bits.value
+    for count, bits in model.stored():
         if way == "two-digits":
             bits = DIGIT_BITS if bits <= DIGIT_BITS else 2 * DIGIT_BITS
         elif way == "one-digit":
@@ -47,7 +44,7 @@ def weight_bits(model: ModelShape, way: Weights = "stored") -> float:
     return total
 
 
-def subject_of_model(model: ModelShape, way: str = "stored") -> Subject:
+def subject_of_model(model: Model, way: str = "stored") -> Subject:
     """A model of the catalog with its weights counted in one `way`; raises InvalidInput."""
     for known in WAYS:
         if way == known:
@@ -61,11 +58,10 @@ def subject_of_directory(directory: Path, way: str | None = None) -> Subject:
 
     Raises NotABuild, DamagedBuild, CheckpointNotFound, InvalidConfig and their like.
     """
+    shape = shape_of_folder(directory, _name(directory))
     if not (directory / MANIFEST).exists():
-        shape = model_of_architecture(read_architecture(directory, SIZING), _name(directory))
         return subject_of_model(shape, way or "two-digits")
     manifest = read_manifest(directory)
-    shape = model_of_architecture(manifest.gpt_oss(directory, SIZING), _name(directory))
     if way is not None:
         return subject_of_model(shape, way)
     digits = sum(m.weights * len(m.digits) for m in manifest.matrices.values())

@@ -1,7 +1,9 @@
 """A model on a grid of hardwired chips: how fast, what it uses, what limits it.
 
-System, ModelShape ──► Specification, TokenWork ──► _items ──► _analytic   one token's latencies and demands
-                                                          └──► _program ──► _engine   tokens that compete
+System, Model ──► Specification, TokenWork ──► _items ──► _analytic   one token's latencies and demands
+                                                     └──► _program ──► _engine   tokens that compete
+
+A model of the catalog becomes the tasks of a token in `_work`, a network in `_walk`.
 """
 
 from hnlpu.system.machine._analytic import (
@@ -9,56 +11,67 @@ from hnlpu.system.machine._analytic import (
     RESOURCES,
     Latency,
     largest_demand,
+    serial_time,
     token_costs,
     token_demand,
     token_latency,
 )
-from hnlpu.system.machine._exchange import layer_exchanges, logit_exchange
-from hnlpu.system.machine._kv import KvState, kv_state
-from hnlpu.system.machine._open import Target, open_target, parse_grid
+from hnlpu.system.machine._facts import StateFacts, busy_machine, state_facts
+from hnlpu.system.machine._items import token_steps
+from hnlpu.system.machine._kv import HELD_BYTES, KvState, held_bytes, kv_state
+from hnlpu.system.machine._open import Target, open_network, open_target, parse_grid
 from hnlpu.system.machine._published import Calibration, bit_serial_cycles, calibrate, specification
 from hnlpu.system.machine._requests import Requests, TraceFacts, poisson_requests, uniform_requests
 from hnlpu.system.machine._simulate import Contention, Load, Simulation, prefill_time, simulate
 from hnlpu.system.machine._specification import Collective, Links, Sampling, Specification
+from hnlpu.system.machine._tasks import Bank, TokenWork, bank_of, memories
 from hnlpu.system.machine._trace import read_trace
-from hnlpu.system.machine._work import LayerWork, TokenWork, bank_size, expected_rounds, token_work
+from hnlpu.system.machine._work import bank_size, expected_rounds, token_work
 
 __all__ = [
+    "HELD_BYTES",
     "PARTS",
     "RESOURCES",
+    "Bank",
     "Calibration",
     "Collective",
     "Contention",
     "KvState",
     "Latency",
-    "LayerWork",
     "Links",
     "Load",
     "Requests",
     "Sampling",
     "Simulation",
     "Specification",
+    "StateFacts",
     "Target",
     "TokenWork",
     "TraceFacts",
+    "bank_of",
     "bank_size",
     "bit_serial_cycles",
+    "busy_machine",
     "calibrate",
     "expected_rounds",
+    "held_bytes",
     "kv_state",
     "largest_demand",
-    "layer_exchanges",
-    "logit_exchange",
+    "memories",
+    "open_network",
     "open_target",
     "parse_grid",
     "poisson_requests",
     "prefill_time",
     "read_trace",
+    "serial_time",
     "simulate",
     "specification",
+    "state_facts",
     "token_costs",
     "token_demand",
     "token_latency",
+    "token_steps",
     "token_work",
     "uniform_requests",
 ]

@@ -11,21 +11,28 @@ Queueing Network Models", ACM Computing Surveys 10(3), 1978).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import assert_never
 
 from hnlpu.system.machine._exchange import Step
-from hnlpu.system.machine._items import (
-    Exchange,
-    Item,
+from hnlpu.system.machine._items import Exchange, Item, head_items, layer_items
+from hnlpu.system.machine._kv import EMBEDDING_BYTES, HELD_BYTES, KvState
+from hnlpu.system.machine._specification import Specification
+from hnlpu.system.machine._tasks import (
+    Enter,
+    Held,
+    Leave,
     Memory,
     Pass,
+    Task,
+    TokenWork,
     Vector,
-    head_items,
-    layer_items,
+    bank_of,
 )
-from hnlpu.system.machine._kv import EMBEDDING_BYTES, KvState
-from hnlpu.system.machine._specification import Specification
-from hnlpu.system.machine._work import LayerWork, TokenWork, bank_size, expected_rounds
+from hnlpu.system.machine._work import bank_size, expected_rounds
 
 RESOURCES = (
     "vector unit", "column links", "row links", "HBM", "attention buffer", "neuron arrays",
@@ -66,11 +73,11 @@ class Attention:
         return max(0.0, self.buffer - self.latency, hbm - self.latency)
 
 
-def attention_time(spec: Specification, work: LayerWork, context: int, spilled: float) -> Attention:
+def attention_time(spec: Specification, memory: Memory, context: int, spilled: float) -> Attention:
     """Attention over `context` cached positions, `spilled` of them in HBM."""
-    positions = -(-work.positions(context) // spec.rows)
-    unit = positions * work.macs_per_position / spec.attention_macs / spec.clock
-    size = positions * work.kv_values * spec.kv_bits / 8
+    positions = -(-memory.positions(context) // spec.rows)
+    unit = positions * memory.macs_per_position / spec.attention_macs / spec.clock
+    size = positions * memory.kv_values * spec.kv_bits / 8
     # a spilled byte is written to the buffer before it is read, but on ports of their own
     hbm = size * spilled / spec.hbm_bandwidth if spilled else 0.0
     return Attention(
@@ -78,18 +85,30 @@ def attention_time(spec: Specification, work: LayerWork, context: int, spilled: 
     )
 
 
-def passes(spec: Specification, work: LayerWork) -> float:
+def held_time(spec: Specification, held: Held) -> float:
+    """Seconds of the buffer for states of fixed size."""
+    return held.values * HELD_BYTES / spec.buffer_bandwidth
+
+
+def passes(spec: Specification, tasks: tuple[Task, ...]) -> float:
     """Expected passes through neuron arrays in one layer, one after the other."""
-    found = [item for item in layer_items(spec, work) if isinstance(item, Pass)]
-    routed = sum(item.experts for item in found)
-    bank = bank_size(work, spec.chips, spec.experts_per_bank)
-    rounds = expected_rounds(work.experts, work.active, bank) if routed else 0.0
-    return len(found) - routed + routed * rounds
+    plain = sum(task.rows for task in tasks if isinstance(task, Pass) and not task.bank)
+    banked = sum(task.rows for task in tasks if isinstance(task, Pass) and task.bank)
+    return plain + banked * (rounds(spec, tasks) if banked else 0.0)
 
 
-def operations(spec: Specification, work: LayerWork) -> int:
+def rounds(spec: Specification, tasks: tuple[Task, ...]) -> float:
+    """Expected rounds of a pass through the experts that a token picks."""
+    bank = bank_of(tasks)
+    if bank is None:
+        return 1.0
+    size = bank_size(bank, spec.chips, spec.experts_per_bank)
+    return expected_rounds(bank.count, bank.active, size)
+
+
+def operations(tasks: tuple[Task, ...]) -> int:
     """Operations of the vector unit in one layer, one after the other."""
-    return sum(isinstance(item, Vector) for item in layer_items(spec, work))
+    return sum(isinstance(task, Vector) for task in tasks)
 
 
 def communication_latency(spec: Specification, work: TokenWork) -> tuple[float, float]:
@@ -130,25 +149,27 @@ def token_costs(
     totals = _Totals(spec)
     if logits:
         totals.add(head_items(spec, work), 1)
-        totals.passes = 1.0  # the unembedding
-    attention = stall = unit = buffer = hbm = arrays = 0.0
+        totals.passes = passes(spec, work.head)  # the unembedding
+    attention = stall = unit = buffer = hbm = 0.0
     for i, kind in enumerate(work.kinds):
         count = work.count(i)
         items = layer_items(spec, kind)
         totals.add(items, count)
         totals.passes += count * passes(spec, kind)
-        for item in items:
-            if isinstance(item, Memory):
-                a = attention_time(spec, item.work, context, kv.spilled(item.work))
-                attention += count * a.latency
-                stall += count * a.stall
-                unit += count * a.vector_unit
-                buffer += count * a.buffer
-                hbm += count * a.hbm
-        arrays = max(arrays, _array_demand(spec, kind))
+        for memory in (item for item in items if isinstance(item, Memory)):
+            a = attention_time(spec, memory, context, kv.spilled(memory))
+            attention += count * a.latency
+            stall += count * a.stall
+            unit += count * a.vector_unit
+            buffer += count * a.buffer
+            hbm += count * a.hbm
+        for held, latency in _held(spec, items):
+            buffer += count * held
+            stall += count * max(0.0, held - latency)
+    arrays = max(_array_demand(spec, tasks) for tasks in (*work.kinds, work.head))
     taken = (min(batch, spec.slots) - 1) / max(1, spec.slots - 1)
     sharing = 1 + taken * (spec.link_sharing - 1)
-    latency = Latency(
+    of_token = Latency(
         totals.hops + (totals.column + totals.row) * sharing,
         totals.passes * spec.pass_cycles / spec.clock,
         totals.cycles / spec.clock,
@@ -163,7 +184,56 @@ def token_costs(
         "attention buffer": buffer,
         "neuron arrays": arrays,
     }
-    return latency, demand
+    return of_token, demand
+
+
+def _held(spec: Specification, items: tuple[Item, ...]) -> Iterator[tuple[float, float]]:
+    """For states of fixed size: seconds of the buffer, and of the operation beside them."""
+    for before, item in pairwise(items):
+        if isinstance(item, Held):
+            assert isinstance(before, Vector)
+            yield held_time(spec, item), _vector_time(spec, before)
+
+
+def _vector_time(spec: Specification, item: Vector) -> float:
+    return max(spec.vector_latency_cycles, item.elements / spec.lanes) / spec.clock
+
+
+def serial_time(spec: Specification, work: TokenWork, context: int, kv: KvState) -> float:
+    """Seconds of the longest serial region: positions of a sequence follow each other no faster.
+
+    What a token alone takes from the region's first work item to its last; 0 where there is none.
+    """
+    longest = 0.0
+    for tasks in work.kinds:
+        of_pass, began, now = rounds(spec, tasks) * spec.pass_cycles / spec.clock, 0.0, 0.0
+        operation = 0.0
+        for item in layer_items(spec, tasks):
+            match item:
+                case Enter():
+                    began = now
+                case Leave():
+                    longest = max(longest, now - began)
+                case Pass(bank, rows):
+                    now += rows * (of_pass if bank else spec.pass_cycles / spec.clock)
+                case Exchange(steps):
+                    now += sum(map(partial(_step_time, spec), steps))
+                case Vector():
+                    operation = _vector_time(spec, item)
+                    now += operation
+                case Held():
+                    now += max(0.0, held_time(spec, item) - operation)
+                case Memory():
+                    a = attention_time(spec, item, context, kv.spilled(item))
+                    now += a.latency + a.stall
+                case _:
+                    assert_never(item)
+    return longest
+
+
+def _step_time(spec: Specification, step: Step) -> float:
+    links = spec.column_links if step.axis == "column" else spec.row_links
+    return step.hops * links.latency + step.bytes / links.bandwidth
 
 
 class _Totals:
@@ -203,7 +273,7 @@ def embedding_time(spec: Specification, work: TokenWork) -> float:
     """Seconds of HBM for a token's row of the embedding table."""
     if not spec.hbm_bandwidth:
         return 0.0
-    return EMBEDDING_BYTES * work.hidden / spec.hbm_bandwidth
+    return EMBEDDING_BYTES * work.entry_values / spec.hbm_bandwidth
 
 
 def largest_demand(demand: dict[str, float]) -> tuple[str, float]:
@@ -211,10 +281,14 @@ def largest_demand(demand: dict[str, float]) -> tuple[str, float]:
     return max(demand.items(), key=lambda item: item[1])
 
 
-def _array_demand(spec: Specification, work: LayerWork) -> float:
+def _array_demand(spec: Specification, tasks: tuple[Task, ...]) -> float:
     """Seconds for which a token holds the busiest arrays of a layer, on average."""
     busiest = 1.0
-    if work.experts:
-        bank = bank_size(work, spec.chips, spec.experts_per_bank)
-        busiest = max(busiest, work.active * bank / work.experts)
+    for task in tasks:
+        if isinstance(task, Pass):
+            share = 1.0
+            if task.bank:
+                size = bank_size(task.bank, spec.chips, spec.experts_per_bank)
+                share = task.bank.active * size / task.bank.count
+            busiest = max(busiest, task.rows * share)
     return busiest * spec.pass_cycles / spec.clock

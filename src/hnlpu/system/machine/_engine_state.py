@@ -52,8 +52,8 @@ class Asked(NamedTuple):
 class Limits(NamedTuple):
     """What a run may hold, and when it ends: after `most_tokens`, or at time `last`.
 
-    A sequence keeps `full_bytes` a position, and `window_bytes` a position up to `window_size`.
-    After `warm` tokens the counters of the measured part start.
+    A sequence keeps `full_bytes` a position, `window_bytes` a position up to `window_size`, and
+    `held_bytes` however long it is, in the buffers.  After `warm` tokens the counters of the measured part start.
     """
 
     slots: int
@@ -63,6 +63,7 @@ class Limits(NamedTuple):
     full_bytes: float
     window_bytes: float
     window_size: int
+    held_bytes: float
     most_tokens: int
     warm: int
     last: int
@@ -109,12 +110,15 @@ class State(NamedTuple):
     left: Integers
 
 
-PC, STOP, REQUEST, POSITION, BEGAN = range(5)
-"""A token's next operation, the one that it ends before, its request, position, and start."""
+PC, STOP, REQUEST, POSITION, BEGAN, AHEAD, BEHIND, PARKED = range(8)
+"""A token's next operation, the one that it ends before, its request, position, and start; the slots
+of the tokens ahead of it and behind it in a prompt while they are in flight (-1: none); since when it
+waits for the one ahead to leave a serial region (-1: it does not)."""
 TOKEN = 8  # columns of a token: it fills a cache line
-HEAD, FILLING, ACTIVE, IDLE, AGAIN, RECORDED, MEASURING = range(7)
+HEAD, FILLING, ACTIVE, IDLE, AGAIN, RECORDED, MEASURING, LAST = range(8)
 """The next request, the one whose prompt goes in (-1: none), sequences, idle slots, the slot whose
-sequence goes on (-1: none), rows of the record, whether the measured part has begun."""
+sequence goes on (-1: none), rows of the record, whether the measured part has begun, the slot of the
+last token of that prompt if it is in flight (-1: it is not)."""
 RESERVED, FULL, WINDOWED, SPILLED_FULL, SPILLED_WINDOW = range(5)
 """Bytes promised to sequences, bytes in full and in windowed layers, shares of them in HBM."""
 
@@ -147,9 +151,11 @@ def tally(requests: int, record: int) -> Tally:
 def nothing_yet(asked: Asked, limits: Limits) -> tuple[Slots, State]:
     """Idle slots, and the state before the first token."""
     leaves = 1 << limits.slots.bit_length()  # of the slots and the next arrival
+    token = np.zeros((limits.slots, TOKEN), np.int64)
+    token[:, [AHEAD, BEHIND, PARKED]] = -1
     slots = Slots(
-        np.full(2 * leaves, NEVER, np.int64), np.zeros((limits.slots, TOKEN), np.int64),
+        np.full(2 * leaves, NEVER, np.int64), token,
         np.arange(limits.slots - 1, -1, -1),
     )  # fmt: skip
-    whole = np.array([0, -1, 0, limits.slots, -1, 0, limits.warm == 0], np.int64)
+    whole = np.array([0, -1, 0, limits.slots, -1, 0, limits.warm == 0, -1], np.int64)
     return slots, State(whole, np.zeros(5), np.zeros_like(asked.arrival), asked.output.copy())

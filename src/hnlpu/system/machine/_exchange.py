@@ -12,11 +12,13 @@ neighbours: each carries every value once in each direction, added as it flows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, assert_never
 
 from hnlpu.system.machine._specification import Links, Specification
-from hnlpu.system.machine._work import CANDIDATE_BYTES, STATISTIC_BYTES, LayerWork
+from hnlpu.system.machine._tasks import ColumnSums, Gather, Logits, SliceSums, Swap, TotalSums
+
+STATISTIC_BYTES = 4  # maximum and sum of a softmax travel in float32
+CANDIDATE_BYTES = 8  # a logit in float32 and its index
 
 Axis = Literal["column", "row"]
 
@@ -29,58 +31,62 @@ class Step(NamedTuple):
     hops: int = 1
 
 
-@dataclass(frozen=True)
-class Exchanges:
-    """The exchanges of a layer, in order, each as its steps.
-
-    `query`: queries summed over a column, keys and values to the chip that keeps them.
-    `attention`: partial outputs and softmax statistics over a column.
-    `output`: Wo's partial sums over a row, then slices gathered over a column.
-    `experts`: the partial sums of all chips.
-    """
-
-    query: tuple[Step, ...]
-    attention: tuple[Step, ...]
-    output: tuple[Step, ...]
-    experts: tuple[Step, ...]
-
-    def all(self) -> tuple[Step, ...]:
-        """All steps."""
-        return self.query + self.attention + self.output + self.experts
-
-
-def layer_exchanges(spec: Specification, work: LayerWork) -> Exchanges:
-    """Steps of one token's exchanges in one layer."""
-    size = spec.value_bytes
-    rows, columns = spec.rows, spec.columns
-    statistics = 2 * STATISTIC_BYTES * work.heads
-    query = _reduce(spec, "column", rows, size * work.query_values)
-    if query:  # new keys and values ride along, each to the one chip that keeps them
-        share = size * work.new_kv_values / (1 if spec.column_links.neighbours else rows)
-        query[0] = query[0]._replace(bytes=query[0].bytes + share)
-    return Exchanges(
-        tuple(query),
-        tuple(_reduce(spec, "column", rows, size * work.output_values + statistics)),
-        (
-            *_reduce(spec, "row", columns, size * work.slice_values),
-            *_gather(spec, "column", rows, size * work.slice_values),
-        ),
-        tuple(_reduce_all(spec, size * work.hidden)),
-    )
+def swap_steps(spec: Specification, swap: Swap) -> tuple[Step, ...]:
+    """Steps of a task in which values go between chips; none where there is one chip."""
+    size, rows, columns = spec.value_bytes, spec.rows, spec.columns
+    match swap:
+        case ColumnSums(values, riders, statistics):
+            of_heads = 2 * STATISTIC_BYTES * statistics
+            steps = _reduce(spec, "column", rows, size * values + of_heads)
+            if steps and riders:  # each to the one chip that keeps them
+                share = size * riders / (1 if spec.column_links.neighbours else rows)
+                steps[0] = steps[0]._replace(bytes=steps[0].bytes + share)
+            return tuple(steps)
+        case SliceSums(values):
+            return (
+                *_reduce(spec, "row", columns, size * values),
+                *_gather(spec, "column", rows, size * values),
+            )
+        case TotalSums(values):
+            return tuple(_reduce_all(spec, size * values))
+        case Gather(values):
+            return _gather_all(spec, size * values)
+        case Logits(values):
+            if spec.sampling == "candidates":
+                return (
+                    *_gather(spec, "row", columns, CANDIDATE_BYTES),
+                    *_gather(spec, "column", rows, CANDIDATE_BYTES),
+                )
+            return _gather_all(spec, size * values)
+        case _:
+            assert_never(swap)
 
 
-def logit_exchange(spec: Specification, logits: int) -> tuple[Step, ...]:
-    """Steps that bring `logits` of each chip (or its best one) to all."""
-    if spec.sampling == "candidates":
-        return (
-            *_gather(spec, "row", spec.columns, CANDIDATE_BYTES),
-            *_gather(spec, "column", spec.rows, CANDIDATE_BYTES),
-        )
-    size = spec.value_bytes * logits
-    return (
-        *_gather(spec, "row", spec.columns, size),
-        *_gather(spec, "column", spec.rows, size * spec.columns),
-    )
+def swap_additions(spec: Specification, swap: Swap) -> float:
+    """Additions of a chip for the sums of a task; 0 where values are only gathered."""
+    column = _sums(spec, spec.rows, spec.column_links)
+    row = _sums(spec, spec.columns, spec.row_links)
+    match swap:
+        case ColumnSums(values):
+            return column * values
+        case SliceSums(values):
+            return row * values
+        case TotalSums(values):
+            column_part = 1 / spec.columns if shares_rows(spec) else 1.0
+            return (row + column * column_part) * values
+        case Gather() | Logits():
+            return 0.0
+        case _:
+            assert_never(swap)
+
+
+def _sums(spec: Specification, chips: int, links: Links) -> float:
+    """Additions for each value reduced among `chips`."""
+    if chips == 1:
+        return 0.0
+    if links.neighbours:  # the middle of a line adds from both sides
+        return min(2.0, chips - 1)
+    return chips - 1 if spec.collective == "direct" else (chips - 1) / chips
 
 
 def axis_bytes(steps: tuple[Step, ...], axis: Axis) -> float:
@@ -111,6 +117,14 @@ def _gather(spec: Specification, axis: Axis, chips: int, size: float) -> list[St
     if _links(spec, axis).neighbours:  # the last link brings the last chip what all others have
         return [Step(axis, size * (chips - 1), chips - 1)]
     return [Step(axis, size)] * (chips - 1 if spec.collective == "ring" else 1)
+
+
+def _gather_all(spec: Specification, size: float) -> tuple[Step, ...]:
+    """All-gather of `size` bytes of each chip among all: over rows, then over columns."""
+    return (
+        *_gather(spec, "row", spec.columns, size),
+        *_gather(spec, "column", spec.rows, size * spec.columns),
+    )
 
 
 def _reduce_all(spec: Specification, size: float) -> list[Step]:

@@ -1,7 +1,8 @@
-"""Keys and values: how many bytes there are, what holds them, and what of them streams from HBM.
+"""Keys and values and other states: how many bytes, what holds them, and what streams from HBM.
 
-The attention buffer keeps the windows of sliding layers first (every token reads all of them), then
-the share of the other layers that is left room for; the rest is read from HBM each time.
+The attention buffer keeps states of fixed size first (a convolution's last inputs, the memory of a
+recurrence: they never leave the chips), then the windows of sliding layers (every token reads all of
+them), then the share of the other layers that is left room for; the rest is read from HBM each time.
 """
 
 from __future__ import annotations
@@ -9,37 +10,50 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hnlpu.system.machine._specification import Specification
-from hnlpu.system.machine._work import LayerWork, TokenWork
+from hnlpu.system.machine._tasks import Memory, TokenWork, memories
 
 EMBEDDING_BYTES = 2  # a value of the embedding table, bfloat16
+HELD_BYTES = 4  # a number of a state of fixed size, as the vector unit has it
 
 
 @dataclass(frozen=True)
 class KvState:
-    """Bytes of the whole machine; `spilled` shares of windowed and of other layers are in HBM."""
+    """Bytes of the whole machine; `spilled` shares of windowed and of other layers are in HBM.
+
+    `held_bytes` of them are of states of fixed size, which the buffers (`buffer_bytes`) must hold.
+    """
 
     bytes: float
     capacity_bytes: float
     spilled_full: float
     spilled_window: float
+    held_bytes: float = 0.0
+    buffer_bytes: float = 0.0
 
     @property
     def fits(self) -> bool:
         """Whether buffer and HBM hold everything."""
-        return self.bytes <= self.capacity_bytes
+        return self.bytes <= self.capacity_bytes and self.held_bytes <= self.buffer_bytes
 
-    def spilled(self, work: LayerWork) -> float:
+    def spilled(self, memory: Memory) -> float:
         """Share of a layer's keys and values that streams from HBM."""
-        return self.spilled_full if work.window is None else self.spilled_window
+        return self.spilled_full if memory.window is None else self.spilled_window
 
 
-def position_bytes(spec: Specification, work: LayerWork) -> float:
+def position_bytes(spec: Specification, memory: Memory) -> float:
     """Bytes that all chips together keep for one position of a layer."""
-    return spec.columns * work.kv_values * spec.kv_bits / 8
+    return spec.columns * memory.kv_values * spec.kv_bits / 8
 
 
-def capacity_bytes(spec: Specification, embedding_values: int) -> float:
-    """Bytes for keys and values: all buffers and all HBM less the embedding table."""
+def held_bytes(spec: Specification, work: TokenWork) -> float:
+    """Bytes that all chips together keep of one sequence in states of fixed size, copies too."""
+    return float(spec.chips * work.kept_values * HELD_BYTES)
+
+
+def capacity_bytes(spec: Specification, work: TokenWork, embedding_values: int) -> float:
+    """Bytes for states: all buffers and, for keys and values, all HBM less the embedding table."""
+    if not any(memories(kind) for kind in work.kinds):
+        return spec.chips * spec.buffer_bytes
     hbm = max(0.0, spec.chips * spec.hbm_bytes - EMBEDDING_BYTES * embedding_values)
     return spec.chips * spec.buffer_bytes + hbm
 
@@ -48,11 +62,13 @@ def sequence_bytes(spec: Specification, work: TokenWork, context: int) -> tuple[
     """Bytes of one sequence of `context` positions in full layers, and in windowed ones."""
     full = windowed = 0.0
     for i, kind in enumerate(work.kinds):
-        size = work.count(i) * kind.positions(context) * position_bytes(spec, kind)
-        if kind.window is None:
-            full += size
-        else:
-            windowed += size
+        for memory in memories(kind):
+            positions = memory.positions(context)
+            size = work.count(i) * positions * position_bytes(spec, memory)
+            if memory.window is None:
+                full += size
+            else:
+                windowed += size
     return full, windowed
 
 
@@ -61,10 +77,10 @@ def kv_state(
 ) -> KvState:
     """The state with `batch` sequences of `context` positions each."""
     full, windowed = (batch * size for size in sequence_bytes(spec, work, context))
-    buffers = spec.chips * spec.buffer_bytes
-    spilled_full, spilled_window = spilled_shares(buffers, full, windowed)
-    capacity = capacity_bytes(spec, embedding_values)
-    return KvState(full + windowed, capacity, spilled_full, spilled_window)
+    held, buffers = batch * held_bytes(spec, work), spec.chips * spec.buffer_bytes
+    spilled_full, spilled_window = spilled_shares(max(0.0, buffers - held), full, windowed)
+    capacity = capacity_bytes(spec, work, embedding_values)
+    return KvState(full + windowed + held, capacity, spilled_full, spilled_window, held, buffers)
 
 
 def spilled_shares(buffers: float, full: float, windowed: float) -> tuple[float, float]:

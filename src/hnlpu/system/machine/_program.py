@@ -17,22 +17,19 @@ import numpy.typing as npt
 
 from hnlpu.system.machine._analytic import embedding_time
 from hnlpu.system.machine._exchange import Step
-from hnlpu.system.machine._items import (
-    Exchange,
-    Item,
-    Memory,
-    Pass,
-    Vector,
-    head_items,
-    layer_items,
-)
+from hnlpu.system.machine._items import Exchange, Item, head_items, layer_items
+from hnlpu.system.machine._kv import HELD_BYTES
 from hnlpu.system.machine._specification import Specification
-from hnlpu.system.machine._work import LayerWork, TokenWork, bank_size
+from hnlpu.system.machine._tasks import Enter, Held, Leave, Memory, Pass, TokenWork, Vector
+from hnlpu.system.machine._work import bank_size
 
 PICOSECONDS = 1e12
 PLAIN: Final = 0
 ATTENTION: Final = 1
 EXPERTS: Final = 2
+HELD: Final = 3
+ENTER: Final = 4
+LEAVE: Final = 5
 KIND, RESOURCE, PART, OCCUPANCY, LATENCY, WINDOW, CHAINED = range(7)
 COMMUNICATION: Final = 0
 PROJECTION: Final = 1
@@ -55,10 +52,11 @@ class Program:
     """Operations in a token's order; `body` of them belong to every token, the rest to logits.
 
     A row of `table` is KIND, RESOURCE (of `EXPERTS`, the index of its banks), PART of the
-    breakdown, OCCUPANCY and LATENCY in ps, WINDOW (0 is none), and CHAINED where the next operation
-    may follow at once because only this one leads to its resource and keeps its order.  For
-    attention, a row of `positional` holds ps for each position on a chip: vector unit, its latency,
-    buffer, HBM.
+    breakdown, OCCUPANCY and LATENCY in ps, WINDOW (0 is none; of `ENTER`, the row of its `LEAVE`), and
+    CHAINED where the next operation may follow at once because only this one leads to its resource
+    and keeps its order.  For attention, a row of `positional` holds ps for each position on a chip:
+    vector unit, its latency, buffer, HBM; for `HELD`, the buffer's ps in the buffer's place.
+    Waits for serial regions are counted at the last resource, which nothing holds.
     """
 
     table: Integers
@@ -75,6 +73,11 @@ class Program:
         """Operations of a token with logits."""
         return len(self.table)
 
+    @property
+    def serial(self) -> bool:
+        """Whether there are serial regions."""
+        return bool((self.table[:, KIND] == ENTER).any())
+
 
 @dataclass
 class _Writer:
@@ -85,6 +88,7 @@ class _Writer:
     positional: list[tuple[float, float, float, float]]
     arrays: int = 0
     banked: int = 0
+    entered: int = 0
 
     def add(
         self, kind: int, resource: int, part: int, occupancy: float, latency: float, window: int = 0
@@ -98,20 +102,28 @@ class _Writer:
         """Rows of work items."""
         for item in items:
             match item:
-                case Pass(experts):
-                    self.array(experts)
+                case Pass(bank, rows):
+                    self.array(bank is not None, rows)
                 case Exchange(steps):
                     self.links(steps)
                 case Vector(elements):
                     self.vector(elements)
-                case Memory(work):
-                    self.attention(work)
+                case Memory():
+                    self.attention(item)
+                case Held(values):
+                    self.held(values)
+                case Enter():
+                    self.entered = len(self.rows)
+                    self.mark(ENTER)
+                case Leave():
+                    self.rows[self.entered] = (*self.rows[self.entered][:-1], len(self.rows))
+                    self.mark(LEAVE)
                 case _:
                     assert_never(item)
 
-    def array(self, experts: bool) -> None:
+    def array(self, experts: bool, rows: int) -> None:
         """A pass through an array of its own, or through the experts that the token picked."""
-        time = self.spec.pass_cycles / self.spec.clock
+        time = rows * self.spec.pass_cycles / self.spec.clock
         if experts:
             self.add(EXPERTS, self.banked, PROJECTION, time, time)
             self.banked += 1
@@ -135,19 +147,35 @@ class _Writer:
         clock = self.spec.clock
         self.add(PLAIN, VECTOR_UNIT, NONLINEAR, cycles / clock, latency / clock)
 
-    def attention(self, work: LayerWork) -> None:
+    def attention(self, memory: Memory) -> None:
         """The sum over positions, in the row of the vector operation that opens it."""
         spec = self.spec
-        _, resource, part, occupancy, latency, _ = self.rows[-1]
-        self.rows[-1] = (ATTENTION, resource, part, occupancy, latency, work.window or 0)
-        unit = work.macs_per_position / spec.attention_macs / spec.clock
-        size = work.kv_values * spec.kv_bits / 8
+        self._opened(ATTENTION, memory.window or 0)
+        unit = memory.macs_per_position / spec.attention_macs / spec.clock
+        size = memory.kv_values * spec.kv_bits / 8
         hbm = size / spec.hbm_bandwidth if spec.hbm_bandwidth else 0.0
         times = (unit, unit * spec.attention_latency, size / spec.buffer_bandwidth, hbm)
         self.positional[-1] = (
             times[0] * PICOSECONDS, times[1] * PICOSECONDS,
             times[2] * PICOSECONDS, times[3] * PICOSECONDS,
         )  # fmt: skip
+
+    def held(self, values: float) -> None:
+        """States of fixed size, in the row of the vector operation that reads and writes them."""
+        self._opened(HELD, 0)
+        time = values * HELD_BYTES / self.spec.buffer_bandwidth
+        self.positional[-1] = (0.0, 0.0, time * PICOSECONDS, 0.0)
+
+    def mark(self, kind: int) -> None:
+        """An end of a serial region."""
+        self.rows.append((kind, 0, NONLINEAR, 0, 0, 0))
+        self.positional.append((0.0, 0.0, 0.0, 0.0))
+
+    def _opened(self, kind: int, window: int) -> None:
+        """Make the last row, a vector operation, one that reads memory."""
+        plain, resource, part, occupancy, latency, _ = self.rows[-1]
+        assert (plain, resource) == (PLAIN, VECTOR_UNIT)
+        self.rows[-1] = (kind, resource, part, occupancy, latency, window)
 
 
 def token_program(spec: Specification, work: TokenWork) -> Program:
@@ -160,11 +188,12 @@ def token_program(spec: Specification, work: TokenWork) -> Program:
     body = len(writer.rows)
     writer.items(head_items(spec, work))
     table = np.array(writer.rows, np.int64)
-    routed = next((k for k in work.kinds if k.experts), None)
-    bank = bank_size(routed, spec.chips, spec.experts_per_bank) if routed else 1
+    bank, size = work.bank, 1
+    if bank is not None:
+        size = bank_size(bank, spec.chips, spec.experts_per_bank)
     return Program(
-        _with_chains(table), np.array(writer.positional), body, ARRAYS + writer.arrays,
-        writer.banked, -(-routed.experts // bank) if routed else 1, bank, spec.rows,
+        _with_chains(table), np.array(writer.positional), body, ARRAYS + writer.arrays + 1,
+        writer.banked, -(-bank.count // size) if bank else 1, size, spec.rows,
         round(spec.hbm_latency * PICOSECONDS),
     )  # fmt: skip
 
@@ -173,7 +202,8 @@ def _with_chains(rows: Integers) -> Integers:
     """Rows with a last column: whether the next may follow without asking for the order of others.
 
     True where the next one's resource serves nothing else, so that whoever is served first here
-    arrives first there: after an operation of one latency, not after attention or experts.
+    arrives first there: after an operation of one latency, not after attention or experts.  Ends of
+    serial regions are events of their own, whose times others wait for.
     """
     kind, resource = rows[:, KIND], rows[:, RESOURCE]
     private = (resource >= ARRAYS) | (kind == EXPERTS)

@@ -21,7 +21,8 @@ from hnlpu.errors import InvalidData, InvalidInput
 from hnlpu.system.catalog import Breakdown, Machine, ModelShape, System, load_model
 from hnlpu.system.machine._analytic import communication_latency, operations, passes
 from hnlpu.system.machine._specification import Links, Specification
-from hnlpu.system.machine._work import TokenWork, token_work
+from hnlpu.system.machine._tasks import TokenWork
+from hnlpu.system.machine._work import catalog_work
 
 DIGIT_CYCLES = 4
 """Cycles that a bit-serial pass adds to those of the activation's bits: a product of an E2M1
@@ -78,7 +79,7 @@ def calibrate(system: System, machine: Machine, model: ModelShape) -> Calibratio
         raise InvalidData(f"system {system.name}: has shares of time but no rate for {model.name}")
     near, far = _two_points(system, machine)
     spec = _plain(machine, model, machine.kv_bits)
-    work = token_work(model, machine.rows, machine.columns, sliding=False)
+    work = catalog_work(model, machine.rows, machine.columns, sliding=False)
     token = spec.slots / rate.tokens.value
     constant = near.communication.value + near.projection.value
     far_token = token * constant / (far.communication.value + far.projection.value)
@@ -96,7 +97,7 @@ def calibrate(system: System, machine: Machine, model: ModelShape) -> Calibratio
         token=token,
         communication=communication,
         pass_cycles=near.projection.value * token * spec.clock / _passes(spec, work),
-        vector_latency_cycles=nonlinear * spec.clock / _operations(spec, work),
+        vector_latency_cycles=nonlinear * spec.clock / _operations(work),
         attention_per_position=per_position,
         link_sharing=(communication - hops) / on_links if on_links else 1.0,
     )
@@ -149,5 +150,5 @@ def _passes(spec: Specification, work: TokenWork) -> float:
     return 1 + sum(work.count(i) * passes(spec, kind) for i, kind in enumerate(work.kinds))
 
 
-def _operations(spec: Specification, work: TokenWork) -> float:
-    return 1 + sum(work.count(i) * operations(spec, kind) for i, kind in enumerate(work.kinds))
+def _operations(work: TokenWork) -> float:
+    return 1 + sum(work.count(i) * operations(kind) for i, kind in enumerate(work.kinds))

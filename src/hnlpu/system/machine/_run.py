@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hnlpu.errors import InvalidInput
 from hnlpu.system.machine import _engine as engine
 from hnlpu.system.machine import _engine_state as state
-from hnlpu.system.machine._kv import sequence_bytes
+from hnlpu.system.machine._kv import held_bytes, sequence_bytes
 from hnlpu.system.machine._program import (
     ARRAYS,
     BUFFER,
@@ -30,7 +30,7 @@ from hnlpu.system.machine._program import (
 )
 from hnlpu.system.machine._requests import Requests
 from hnlpu.system.machine._specification import Specification
-from hnlpu.system.machine._work import TokenWork
+from hnlpu.system.machine._tasks import TokenWork, memories
 
 ROUTES = 4096
 """Drawn choices of experts that tokens are dealt from."""
@@ -113,21 +113,20 @@ def _run(
     most_active: int, kv_limit: float, seed: int, most: int, warm: int, record_size: int,
 ) -> Counts:  # fmt: skip
     program = token_program(spec, work)
-    routed = next((kind for kind in work.kinds if kind.experts), None)
-    routes = draw_routes(
-        program, routed.experts if routed else 0, routed.active if routed else 0, seed
-    )
+    bank = work.bank
+    routes = draw_routes(program, bank.count if bank else 0, bank.active if bank else 0, seed)
     slots = min(spec.slots, most_active) if growth == 0 else spec.slots
     held, tally = state.resources(program), state.tally(len(requests), record_size)
     full, windowed = sequence_bytes(spec, work, 1)
-    window = next((kind.window for kind in work.kinds if kind.window is not None), 0)
+    windows = (memory.window for kind in work.kinds for memory in memories(kind))
+    window = next((window for window in windows if window is not None), 0)
     arrival = np.rint(requests.arrival * PICOSECONDS).astype(np.int64)
     engine.run(
         state.operations(program, routes),
         state.Asked(arrival, start, requests.prefill, requests.decode, growth),
         state.Limits(
             slots, most_active, float(kv_limit), spec.chips * spec.buffer_bytes, full, windowed,
-            window or 0, most, warm, engine.horizon(slots), engine.slot_bits(slots),
+            window, held_bytes(spec, work), most, warm, engine.horizon(slots), engine.slot_bits(slots),
         ),
         held, tally,
     )  # fmt: skip
@@ -166,13 +165,16 @@ def _shares(
 ) -> dict[str, dict[str, float]]:
     """Breakdown of the tokens' time, waiting by resource, and use of each resource."""
     own, busy, waited = _own_times(counters, held), held.busy, held.waited
+    serial = program.resources - 1
     total = own.sum() or 1.0
     parts = ("communication", "projection", "nonlinear", "attention", "stall", "waiting")
     names = {
         "vector unit": waited[VECTOR_UNIT], "column links": waited[COLUMN_LINKS],
-        "row links": waited[ROW_LINKS], "neuron arrays": waited[ARRAYS:-1].sum(),
+        "row links": waited[ROW_LINKS], "neuron arrays": waited[ARRAYS:serial].sum(),
         "expert banks": waited[-1], "HBM": waited[HBM],
     }  # fmt: skip
+    if program.serial:
+        names["serial regions"] = waited[serial]
     banks = max(1, program.banked * program.banks)
     return {
         "breakdown": {part: float(x / total) for part, x in zip(parts, own, strict=True)},

@@ -14,10 +14,11 @@ from typing import Literal
 import numpy as np
 
 from hnlpu.errors import InvalidInput
-from hnlpu.system.catalog import ModelShape
+from hnlpu.system.catalog import Model
 from hnlpu.system.machine._analytic import (
     PARTS,
     largest_demand,
+    serial_time,
     token_demand,
     token_latency,
 )
@@ -25,7 +26,8 @@ from hnlpu.system.machine._kv import KvState, kv_state
 from hnlpu.system.machine._requests import Requests
 from hnlpu.system.machine._run import Counts, run_decode, run_requests
 from hnlpu.system.machine._specification import Specification
-from hnlpu.system.machine._work import TokenWork, token_work
+from hnlpu.system.machine._tasks import TokenWork
+from hnlpu.system.machine._work import token_work
 
 Contention = Literal["none", "full"]
 MOST_TOKENS = 10**8  # half an hour
@@ -53,7 +55,8 @@ class Simulation:
     `tokens_per_second` counts generated tokens, `processed_per_second` those of prompts too.
     `latency` is the mean time of a generated token in the machine, `interval` the time from one
     token of a user to the next.  `bound` is the rate that no schedule exceeds, for a constant
-    context.  `kv` is what the whole batch needs; `admitted` of its sequences fit.
+    context.  `kv` is what the whole batch needs; `admitted` of its sequences fit.  `serial` is the
+    time of the longest serial region: prompts are read no faster than a token for each of it.
     """
 
     contention: Contention
@@ -78,11 +81,12 @@ class Simulation:
     in_flight: int
     tokens_simulated: int
     span: float
+    serial: float = 0.0
 
 
 def simulate(
     spec: Specification,
-    model: ModelShape,
+    model: Model,
     load: Load,
     *,
     contention: Contention = "full",
@@ -104,12 +108,7 @@ def simulate(
     kv = kv_state(spec, work, embedding, batch, context)
     fitting = _fitting(spec, work, embedding, batch, context)
     if fitting == 0:
-        one = kv_state(spec, work, embedding, 1, context)
-        raise InvalidInput(
-            f"one sequence of {context} positions needs {one.bytes / 1e9:.3g} GB for keys and "
-            f"values, the machine has {one.capacity_bytes / 1e9:.3g} GB; use a shorter --context "
-            "or fewer --kv-bits"
-        )
+        raise _nothing_fits(kv_state(spec, work, embedding, 1, context), context)
     if contention == "none":
         return _analytic(spec, work, load, kv, batch, context)
     held = kv if fitting == batch else kv_state(spec, work, embedding, fitting, context)
@@ -122,13 +121,28 @@ def simulate(
     return _of_counts(spec, work, load, kv, held, context, fitting, counts)
 
 
+def _nothing_fits(one: KvState, context: int) -> InvalidInput:
+    """The error of a machine that cannot hold a single sequence."""
+    if one.held_bytes > one.buffer_bytes:
+        return InvalidInput(
+            f"one sequence needs {one.held_bytes / 1e6:.3g} MB for states of fixed size, copies on "
+            f"other chips too, the buffers have {one.buffer_bytes / 1e6:.3g} MB; use more chips"
+        )
+    return InvalidInput(
+        f"one sequence of {context} positions needs {one.bytes / 1e9:.3g} GB for keys and "
+        f"values, the machine has {one.capacity_bytes / 1e9:.3g} GB; use a shorter `context` "
+        "or fewer `kv_bits`"
+    )
+
+
 def prefill_time(
     spec: Specification, work: TokenWork, prompt: int, *, loaded: bool = False
 ) -> float:
     """Seconds to the first token of a prompt on a machine that does nothing else.
 
     Its tokens follow each other as fast as the most used resource lets them, or, `loaded`, as
-    fast as slots / latency does; then the last one passes.
+    fast as slots / latency does, and no faster than the longest serial region; then the last one
+    passes.
     """
     at = np.unique(np.linspace(1, prompt, 17).astype(int))
     gaps = np.empty(len(at))
@@ -139,7 +153,7 @@ def prefill_time(
         if not loaded:
             demand = token_demand(spec, work, int(position), kv, logits=False)
             pace = max(pace, largest_demand(demand)[1])
-        gaps[i] = pace
+        gaps[i] = max(pace, serial_time(spec, work, int(position), kv))
     every = np.interp(np.arange(1, prompt + 1), at, gaps).sum() - gaps[-1]
     return float(every + alone.total)
 
@@ -148,24 +162,24 @@ def _check(load: Load, tokens: int | None) -> None:
     asked = tokens or (load.requests.tokens if load.requests else 0)
     if asked > MOST_TOKENS:
         raise InvalidInput(
-            f"{asked:,} tokens are to be simulated, which takes hours; give --tokens N, at most "
+            f"{asked:,} tokens are to be simulated, which takes hours; give `tokens` N, at most "
             f"{MOST_TOKENS:,}"
         )
     if not 1 <= load.batch <= 2**20:
-        raise InvalidInput(f"--batch {load.batch}: give 1 to {2**20} sequences")
+        raise InvalidInput(f"`batch` {load.batch}: give 1 to {2**20} sequences")
     longest = load.context
     if load.requests is not None:
         longest = load.requests.longest
     if not 1 <= longest <= 2**24:
-        raise InvalidInput(f"--context {longest}: give 1 to {2**24} positions")
+        raise InvalidInput(f"`context` {longest}: give 1 to {2**24} positions")
 
 
-def _check_positions(load: Load, model: ModelShape) -> None:
+def _check_positions(load: Load, model: Model) -> None:
     """A context may be one that no model has yet, to see what it would take; a request may not."""
     if load.requests is not None and load.requests.longest > model.positions:
         raise InvalidInput(
             f"a prompt and its answer have {load.requests.longest:,} tokens, model {model.name} has "
-            f"{model.positions:,} positions; use a shorter --prefill or --decode"
+            f"{model.positions:,} positions; use a shorter `prefill` or `decode`"
         )
 
 
@@ -182,7 +196,10 @@ def _fitting(spec: Specification, work: TokenWork, embedding: int, batch: int, c
     one = kv_state(spec, work, embedding, 1, context)
     if one.bytes == 0:
         return batch
-    return min(batch, math.floor(one.capacity_bytes / one.bytes))
+    fitting = math.floor(one.capacity_bytes / one.bytes)
+    if one.held_bytes:
+        fitting = min(fitting, math.floor(one.buffer_bytes / one.held_bytes))
+    return min(batch, fitting)
 
 
 def _analytic(
@@ -195,8 +212,11 @@ def _analytic(
     processed = generated = in_flight / latency.total
     prompt = context
     if (asked := load.requests) is not None:
-        # prompts stream through all slots, answers have one each
-        passed = asked.prefill.sum() / spec.slots + (asked.decode - 1).sum() / in_flight
+        # prompts stream through all slots, one token at a time through a serial region; answers have
+        # a slot each
+        prompts, serial = asked.prefill.sum(), serial_time(spec, work, context, kv)
+        passed = max(prompts / spec.slots, prompts * serial / latency.total)
+        passed += (asked.decode - 1).sum() / in_flight
         span = latency.total * (passed + 1)
         processed, generated = asked.tokens / span, float(asked.decode.sum() / span)
         prompt = round(float(asked.prefill.mean()))
@@ -211,6 +231,7 @@ def _analytic(
         breakdown | {"waiting": 0.0}, {},
         {name: processed * held for name, held in demand.items()},
         max(breakdown, key=lambda part: breakdown[part]), kv, batch, batch, in_flight, 0, 0.0,
+        serial_time(spec, work, context, kv),
     )  # fmt: skip
 
 
@@ -244,6 +265,7 @@ def _of_counts(
         counts.latency, counts.latency_p50, counts.latency_p99, interval, alone,
         ttft, ttft_p99, counts.breakdown, counts.waiting, use, bottleneck, kv, batch,
         admitted, counts.in_flight, counts.tokens, counts.span,
+        serial_time(spec, work, context, held),
     )  # fmt: skip
 
 

@@ -1,74 +1,67 @@
-"""A model on a grid of chips -> `LayerWork`: what one token costs one chip in one layer.
+"""A model of the catalog on a grid of chips -> the tasks of one token.
 
 The mapping is the paper's, for any grid: column j holds the query heads and KV heads of its share;
 the chips of a column each take a slice of the inputs and every R-th position; experts are dealt to
 all chips; matrices that every token passes (dense, shared) are split over all chips.
+
+    for each layer:
+        passes Q, K, V ─► sums ─► Vector + Memory (attention) ─► sums ─► Vector
+        ─► Pass Wo ─► sums ─► Vector
+        ─► Pass router ─► Vector ─► experts up, gate ─► Vector ─► experts down ─► Vector
+           (without experts: Pass up, gate ─► Vector ─► Pass down)
+        ─► sums ─► Vector
+    then Pass unembedding ─► logits
+
+Elements of vector operations are our own count of multiplications and additions, one lane each; no
+publication gives it.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from typing import assert_never
 
 from hnlpu.errors import InvalidInput
-from hnlpu.system.catalog import ModelShape
+from hnlpu.system.catalog import Model, ModelShape, NetworkShape
+from hnlpu.system.machine._tasks import (
+    Bank,
+    ColumnSums,
+    Logits,
+    Memory,
+    Pass,
+    SliceSums,
+    Task,
+    TokenWork,
+    TotalSums,
+    Vector,
+)
+from hnlpu.system.machine._walk import network_work
 
 NORM_OPERATIONS = 2  # square and sum, scale
 ROPE_OPERATIONS = 3  # two products and a sum
 SWIGLU_OPERATIONS = 6  # clamp twice, sigmoid, two products, offset
 SELECT_OPERATIONS = 2  # a comparison and a move for each expert
-STATISTIC_BYTES = 4  # maximum and sum of a softmax travel in float32
-CANDIDATE_BYTES = 8  # a logit in float32 and its index
 
 
-@dataclass(frozen=True)
-class LayerWork:
-    """One layer's work for one token, on the chip that has most of it.
+def token_work(model: Model, rows: int, columns: int, sliding: bool = True) -> TokenWork:
+    """The tasks of a model on `rows` x `columns` chips; without `sliding`, every layer sees all.
 
-    Values are counts of elements; `macs_per_position` are multiplications of attention for each
-    position that a chip holds, `kv_values` what it caches for one.  `experts` and `active` are of
-    the whole machine, 0 without routing; `split_width` is the chip's share of what every token
-    passes.
+    Raises InvalidInput or DoesNotFit where the grid cannot split the model, UnsupportedArchitecture
+    for a step of a network that the machine has no time for.
     """
-
-    window: int | None
-    projections: int
-    query_values: int
-    new_kv_values: int
-    output_values: int
-    heads: int
-    slice_values: int
-    hidden: int
-    kv_values: int
-    macs_per_position: int
-    experts: int
-    active: int
-    expert_width: int
-    split_width: int
-
-    def positions(self, context: int) -> int:
-        """Positions that the layer attends to with `context` of them cached."""
-        return context if self.window is None else min(context, self.window)
+    match model:
+        case NetworkShape():
+            return network_work(model, rows, columns, sliding)
+        case ModelShape():
+            return catalog_work(model, rows, columns, sliding)
+        case _:
+            assert_never(model)
 
 
-@dataclass(frozen=True)
-class TokenWork:
-    """A model's work for one token: the kinds of layer, which layer is of which, the logits."""
-
-    kinds: tuple[LayerWork, ...]
-    layers: tuple[int, ...]
-    hidden: int
-    logits: int
-
-    def count(self, kind: int) -> int:
-        """Layers of a kind."""
-        return self.layers.count(kind)
-
-
-def token_work(model: ModelShape, rows: int, columns: int, sliding: bool = True) -> TokenWork:
-    """The work of a model on `rows` x `columns` chips; without `sliding`, every layer sees all.
+def catalog_work(model: ModelShape, rows: int, columns: int, sliding: bool = True) -> TokenWork:
+    """The tasks of a model on `rows` x `columns` chips; without `sliding`, every layer sees all.
 
     Raises InvalidInput where the grid cannot split the model.
     """
@@ -82,19 +75,25 @@ def token_work(model: ModelShape, rows: int, columns: int, sliding: bool = True)
         raise InvalidInput(
             f"{rows} rows of chips share {model.hidden} inputs; use at most {model.hidden} rows"
         )
-    kinds: list[LayerWork] = []
+    kinds: list[tuple[Task, ...]] = []
     layers = []
     for layer in range(model.layers):
-        work = _layer_work(model, layer, rows, columns, sliding)
+        work = (
+            *_attention(model, layer, rows, columns, sliding),
+            *_mixture(model, layer, rows * columns),
+        )
         if work not in kinds:
             kinds.append(work)
         layers.append(kinds.index(work))
-    logits = -(-model.vocabulary // (rows * columns))
-    return TokenWork(tuple(kinds), tuple(layers), model.hidden, logits)
+    head = Pass(), Logits(-(-model.vocabulary // (rows * columns)))
+    return TokenWork(tuple(kinds), tuple(layers), head, model.hidden)
 
 
-def _layer_work(model: ModelShape, layer: int, rows: int, columns: int, sliding: bool) -> LayerWork:
-    a, chips = model.attention, rows * columns
+def _attention(
+    model: ModelShape, layer: int, rows: int, columns: int, sliding: bool
+) -> Iterator[Task]:
+    """From the layer's norm to the next one's."""
+    a = model.attention
     heads = -(-a.heads // columns)
     if a.latent:
         # the latent cache serves all heads, so every column keeps a copy of it
@@ -105,33 +104,48 @@ def _layer_work(model: ModelShape, layer: int, rows: int, columns: int, sliding:
         kv_values = 2 * -(-a.kv_heads // columns) * a.head_dim
         query, value, projections = heads * a.head_dim, heads * a.head_dim, 2
         macs = 2 * heads * a.head_dim
+    for _ in range(projections - 1):
+        yield Pass()
+    yield ColumnSums(query, riders=kv_values)
+    yield Vector(ROPE_OPERATIONS * (query + kv_values / 2))  # rotation of queries and keys
+    yield Memory(model.window(layer) if sliding else None, macs, kv_values)
+    yield ColumnSums(value, statistics=heads)
+    yield Vector(0)
+    yield Pass()
+    yield SliceSums(-(-model.hidden // rows))
+    yield Vector(_norm(model))
+
+
+def _mixture(model: ModelShape, layer: int, chips: int) -> Iterator[Task]:
+    """From the router, or the dense layer, to the next layer's norm."""
     routed = model.experts if layer >= model.dense_layers else None
+    yield Pass()  # the router, or up and gate
     if routed:
         split = -(-routed.shared * routed.width // chips)
+        active, bank = routed.active / chips, Bank(routed.count, routed.active)
+        yield Vector(SELECT_OPERATIONS * routed.count)
+        yield Pass(bank)
+        yield Vector(SWIGLU_OPERATIONS * (active * routed.width + split))
+        yield Pass(bank)
+        yield Vector(active * model.hidden)  # weighting of experts
     else:
         assert model.dense
-        split = -(-model.dense.width // chips)
-    return LayerWork(
-        window=model.window(layer) if sliding else None,
-        projections=projections,
-        query_values=query,
-        new_kv_values=kv_values,
-        output_values=value,
-        heads=heads,
-        slice_values=-(-model.hidden // rows),
-        hidden=model.hidden,
-        kv_values=kv_values,
-        macs_per_position=macs,
-        experts=routed.count if routed else 0,
-        active=routed.active if routed else 0,
-        expert_width=routed.width if routed else 0,
-        split_width=split,
-    )
+        yield Vector(SWIGLU_OPERATIONS * -(-model.dense.width // chips))
+        yield Pass()
+    yield TotalSums(model.hidden)
+    yield Vector(_norm(model))
 
 
-def bank_size(work: LayerWork, chips: int, experts_per_bank: int) -> int:
+def _norm(model: ModelShape) -> int:
+    """Residual and norm."""
+    return (1 + NORM_OPERATIONS) * model.hidden
+
+
+def bank_size(bank: Bank | None, chips: int, experts_per_bank: int) -> int:
     """Experts that share one bank, at most those of a chip; 0 without experts."""
-    per_chip = -(-work.experts // chips)
+    if bank is None:
+        return 0
+    per_chip = -(-bank.count // chips)
     return min(experts_per_bank or per_chip, per_chip)
 
 

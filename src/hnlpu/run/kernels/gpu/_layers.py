@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hnlpu.run.kernels._layers import Numbers
+from hnlpu.run.kernels._numbers import Numbers
 from hnlpu.run.kernels.gpu import _vector_unit as vector_unit
 from hnlpu.run.kernels.gpu._attention import Places, attend
 from hnlpu.run.kernels.gpu._project import GpuStack, gpu_project, meet_experts, meet_one

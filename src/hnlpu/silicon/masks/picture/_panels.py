@@ -144,11 +144,10 @@ def _plan(subject: Subject, focus: Focus) -> Panel:
     others = [name for name in focus.names if name.role != "upper"]
     scene.add(*_line_of_names(others, view, y - 7))
     scene.add(*_line_of_names(upper, view, y + height + 15))
-    words, at = (
-        (f"input {subject.first_input + focus.weight.column} times", y - 7)
-        if subject.scheme.name == "taps" else ("input", y + height + 15)
-    )  # fmt: skip
-    scene.add(Text(x - 7, at, words, 11, "soft", "end"))
+    words = words_of(subject.scheme)
+    before = words.before_trunks.format(input=f"input {subject.first_input + focus.weight.column}")
+    at = y - 7 if words.trunks == "lower" else y + height + 15
+    scene.add(Text(x - 7, at, before, 11, "soft", "end"))
     places = [(*view.point(mark.x, mark.y), mark.role) for mark in focus.marks]
     scene.add(*numbers(places, _offsets(focus.marks)))
     scene.add(*scale_bar(view))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from hnlpu.silicon.embed import Scheme
 from hnlpu.silicon.masks.picture._subject import Weight, digit_text
@@ -30,11 +32,16 @@ class Words:
     lower_via: str
     port: str
     zero: str
+    ground: str
+    """What stands at a trunk of ground."""
+    before_trunks: str
+    """What stands before the names of trunks on the layer `trunks`; may hold {input}."""
+    trunks: Literal["lower", "upper"]
 
 
 def words_of(scheme: Scheme) -> Words:
     """The sentences for a scheme in its technology."""
-    return _taps(scheme) if scheme.name == "taps" else _regions(scheme)
+    return _OF_SCHEME[scheme.name](scheme)
 
 
 def _taps(scheme: Scheme) -> Words:
@@ -68,6 +75,7 @@ def _taps(scheme: Scheme) -> Words:
         via, via,
         "Port: from the stub down to the neuron's adders.",
         "Trunk of zero: it is ground.",
+        ground="0", before_trunks="{input} times", trunks="lower",
     )  # fmt: skip
 
 
@@ -99,7 +107,11 @@ def _regions(scheme: Scheme) -> Words:
         "Via: from the wire to the port.",
         "Port: one of a group whose adders count what has the weight {value}.",
         "Trunk: {input}. A weight of zero has no wire.",
+        ground="ground", before_trunks="input", trunks="upper",
     )  # fmt: skip
+
+
+_OF_SCHEME: dict[str, Callable[[Scheme], Words]] = {"taps": _taps, "regions": _regions}
 
 
 def filled(sentence: str, input_: int, neuron: str, weight: Weight) -> str:
@@ -120,5 +132,5 @@ def pin_name(label: str, scheme: Scheme, first_input: int) -> str:
     if found := _TRUNK.fullmatch(label):
         return digit_text(int(found[2])) if found[2] else str(first_input + int(found[1]))
     if label == "GND":
-        return "0" if scheme.name == "taps" else "ground"
+        return words_of(scheme).ground
     return {"P": "power", "p": "port", "t": "tie", "c": "bit", "q": "sum"}[label[0]]

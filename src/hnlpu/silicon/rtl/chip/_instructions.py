@@ -34,7 +34,7 @@ class Op(Coded):
     SIGMOID = 3, "sigmoid(a) to dst"
     EMBED = 4, "beat `index` of the token's embedding to dst"
     READ = 5, "values of beat `index` of the arrays' sums to dst"
-    SQUARES = 6, "sum of squares (or the norm's epsilon) + squares of a"
+    SQUARES = 6, "sum of squares (or epsilon `index`) + squares of a"
     PEAK = 7, "largest and smallest value so far (or 0) and of a"
     SETTLE = 8, "the scale that they ask for becomes the sequence's"
     QUANTIZE = 9, "a at the sequence's scale to beat `index` of activations"
@@ -53,6 +53,8 @@ class Op(Coded):
     SKIP = 22, "goes to instruction `immediate` if more of the prompt follows"
     TAKE = 23, "the sampler's token becomes the sequence's next"
     FINISH = 24, "the token is done"
+    SUBTRACT = 25, "a - operand, with `both` operand - a, saturated, to dst"
+    RECALL = 26, "a, or the immediate at a sequence's first position, to dst"
 
 
 class Operand(Coded):
@@ -84,7 +86,11 @@ FIELDS = (
     Part("swap", 1, "MULTIPLY: a with the halves of every head swapped"),
     Part("root", 1, "MULTIPLY: rounds by what the root says"),
     Part("both", 1, "CLAMP"),
-    Part("banked", 1, "READ, LOGITS, ISSUE: of the member that is the expert of rank `rank`"),
+    Part(
+        "banked",
+        1,
+        "READ, LOGITS, ISSUE: of the member of rank `rank`; SQUARES, root: head by head",
+    ),
     Part("shift", 6),
     Part("rank", 4),
     Part("dst", 10),

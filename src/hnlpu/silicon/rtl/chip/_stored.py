@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.arithmetic.fixed_point import norm_weights, row_shifts, to_fixed
-from hnlpu.model.checkpoint import EMBEDDING, layer_prefix
+from hnlpu.errors import NotFinite
+from hnlpu.model.network import Given
 from hnlpu.silicon.hardwire import Build
-from hnlpu.silicon.rtl.chip._program import Program
+from hnlpu.silicon.rtl.chip._program import Program, Stored
 from hnlpu.silicon.rtl.chip._shape import ChipShape
 
 Int64 = npt.NDArray[np.int64]
@@ -25,23 +26,25 @@ SHIFT_BITS, VALUE_BITS = 9, 32
 
 
 def stored(build: Build, shape: ChipShape, program: Program) -> dict[str, list[int]]:
-    """Words by module, as integers, lane 0 lowest.  Raises InvalidInput for NaN and infinity."""
-    return {
-        "embedding": list(_embedding(build, shape)),
+    """Words by module, as integers, lane 0 lowest.  Raises NotFinite for NaN and infinity."""
+    found = {
+        "embedding": list(_embedding(build, shape, program)),
         "parameters": list(_parameters(build, shape, program)),
         "rows": list(_rows(build, shape, program)),
-        "sinks": list(_sinks(build, shape)),
+        "sinks": list(_sinks(build, program)),
     }
+    return {name: words for name, words in found.items() if words}
 
 
-def word_bits(shape: ChipShape) -> dict[str, int]:
+def word_bits(shape: ChipShape, program: Program) -> dict[str, int]:
     """Bits of a word of each module."""
     width = shape.width
+    heads = program.attention.heads if program.attention else 1
     return {
         "embedding": width * VALUE_BITS,
         "parameters": width * VALUE_BITS,
         "rows": width * (SHIFT_BITS + VALUE_BITS),
-        "sinks": shape.architecture.num_attention_heads * VALUE_BITS,
+        "sinks": heads * VALUE_BITS,
     }
 
 
@@ -78,16 +81,44 @@ def _beats(values: Int64, shape: ChipShape) -> Iterator[list[int]]:
         yield beat.tolist()
 
 
-def _embedding(build: Build, shape: ChipShape) -> Iterator[int]:
-    for row in to_fixed(build.vector(EMBEDDING)):
+def _vector(build: Build, name: str) -> npt.NDArray[np.float32]:
+    """A parameter: the checkpoint's, or one that the network gives itself.  Raises NotFinite."""
+    [parameter] = [p for p in build.network.parameters if p.name == name]
+    if isinstance(parameter.source, Given):
+        found = np.asarray(parameter.source.values, np.float32).reshape(parameter.shape)
+    else:
+        found = build.vector(name)
+    if not np.isfinite(found).all():
+        raise NotFinite(f"{build.directory}: {name} holds NaN or infinity, which no value is")
+    return found
+
+
+def _embedding(build: Build, shape: ChipShape, program: Program) -> Iterator[int]:
+    for row in to_fixed(_vector(build, program.embedding)):
         for beat in _beats(row, shape):
             yield _packed(beat, VALUE_BITS)
 
 
 def _parameters(build: Build, shape: ChipShape, program: Program) -> Iterator[int]:
-    for name, beat in program.parameters:
-        weights = list(_beats(norm_weights(build.vector(name)), shape))
-        yield _packed(weights[beat], VALUE_BITS)
+    for one in program.parameters:
+        numbers = np.zeros(shape.width, np.int64)
+        numbers[: one.count] = _numbers(build, one)
+        yield _packed(numbers.tolist(), VALUE_BITS)
+
+
+def _numbers(build: Build, one: Stored) -> Int64:
+    """The numbers of a stored beat."""
+    part = slice(one.first, one.first + one.count)
+    match one.how:
+        case "mask":
+            return np.ones(one.count, np.int64)
+        case "norm":
+            return norm_weights(_vector(build, one.name))[part]
+        case "heads":
+            weights = norm_weights(_vector(build, one.name))
+            return np.tile(weights, -(-part.stop // len(weights)))[part]
+        case "value":
+            return to_fixed(_vector(build, one.name))[part]
 
 
 def _rows(build: Build, shape: ChipShape, program: Program) -> Iterator[int]:
@@ -105,7 +136,6 @@ def _rows(build: Build, shape: ChipShape, program: Program) -> Iterator[int]:
         yield _packed(biases.tolist(), VALUE_BITS) << (lanes * SHIFT_BITS) | shift_word
 
 
-def _sinks(build: Build, shape: ChipShape) -> Iterator[int]:
-    for layer in range(shape.architecture.num_hidden_layers):
-        sinks = to_fixed(build.vector(f"{layer_prefix(layer)}.self_attn.sinks"))
-        yield _packed(sinks.tolist(), VALUE_BITS)
+def _sinks(build: Build, program: Program) -> Iterator[int]:
+    for name in program.attention.sinks if program.attention else ():
+        yield _packed(to_fixed(_vector(build, name)).tolist(), VALUE_BITS)

@@ -8,13 +8,12 @@ from itertools import pairwise
 from hnlpu.arithmetic.fixed_point import EXP_TABLE, SIGMOID_TABLE
 from hnlpu.silicon.rtl.chip._instructions import FIELDS, WORD_BITS, Instruction, Op, Operand
 from hnlpu.silicon.rtl.chip._program import Program
-from hnlpu.silicon.rtl.chip._shape import ChipShape, ceil_log2
+from hnlpu.silicon.rtl.chip._shape import ceil_log2
 
 
-def tables(shape: ChipShape) -> dict[str, str]:
-    """Text of the tables of functions, by file name."""
+def tables(sine: Sequence[int]) -> dict[str, str]:
+    """Text of the tables of functions, by file name; `sine` has the entries of that of sines."""
     exp, sigmoid = EXP_TABLE.tolist(), SIGMOID_TABLE.tolist()
-    sine = shape.sine_entries
     return {
         "hnlpu_exp_table.sv": _table(
             "hnlpu_exp_table", "2^-(k / 256) and how far it falls to the next entry",

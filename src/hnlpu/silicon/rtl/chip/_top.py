@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hnlpu.silicon.rtl._design import Unit
+from hnlpu.silicon.rtl.chip._instructions import Op
 from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ChipShape, ceil_log2
 from hnlpu.silicon.rtl.chip._stored import SHIFT_BITS, VALUE_BITS, word_bits
@@ -15,41 +16,30 @@ TAG_BITS = 8
 
 def chip_top(shape: ChipShape, program: Program, units: Mapping[str, Unit]) -> str:
     """Text of module `chip`; `units` has the array of every matrix."""
-    a = shape.architecture
-    token, place = ceil_log2(a.vocab_size), ceil_log2(shape.context)
-    ends = a.eos_token_ids or (0xFFFFFFFF,)
-    end_words = ", ".join(f"32'd{end}" for end in reversed(ends))
-    groups, bits, width = len(program.groups), word_bits(shape), shape.width
-    member = ceil_log2(a.num_local_experts)
-    layer = ceil_log2(a.num_hidden_layers)
+    token, place = ceil_log2(shape.vocabulary), ceil_log2(shape.context)
+    groups, bits, width = len(program.groups), word_bits(shape, program), shape.width
+    member, layers = _member_bits(program), program.attention.layers if program.attention else 1
+    hidden_beats = _embedding_beats(shape, program)
     beat_bits = {
-        "embedding": ceil_log2(shape.hidden_beats), "parameter": ceil_log2(len(program.parameters)),
+        "embedding": ceil_log2(hidden_beats), "parameter": ceil_log2(len(program.parameters)),
         "row": ceil_log2(len(program.row_places)), "sum": ceil_log2(len(program.reads)),
     }  # fmt: skip
-    parameters = {
-        "WIDTH": width, "BEATS": shape.registers, "HIDDEN": a.hidden_size, "HEAD_DIM": a.head_dim,
-        "HEADS": a.num_attention_heads, "KEY_HEADS": a.num_key_value_heads,
-        "LAYERS": a.num_hidden_layers, "EXPERTS": a.num_local_experts,
-        "RANKS": a.num_experts_per_tok, "VOCABULARY": a.vocab_size, "CONTEXT": shape.context,
-        "SEQUENCES": shape.sequences, "TAG_BITS": TAG_BITS, "ENDS": len(ends),
-        "END_TOKENS": f"{{{end_words}}}", "ACTIVATION_BITS": shape.activation_bits,
-        "ACTIVATION_BEATS": shape.activation_beats, "SUM_BITS": shape.sum_bits, "GROUPS": groups,
-        "PLACE_BITS": place_bits(program), "EMBEDDING_BITS": beat_bits["embedding"],
-        "PARAMETER_BITS": beat_bits["parameter"], "ROW_BITS": beat_bits["row"],
-        "SUM_BEAT_BITS": beat_bits["sum"], "EPSILON": f"64'd{shape.epsilon}",
-    }  # fmt: skip
+    parameters = _parameters(shape, program, beat_bits)
     given = ",\n".join(f"      .{name}({value})" for name, value in parameters.items())
+    sinks = len(program.attention.sinks) if program.attention else 0
     stores = "".join(
-        _store(name, words, bits[name], at)
+        _store(name, words, bits[name], at) if words else _nothing(name, bits[name], at)
         for name, words, at in (
-            ("embedding", a.vocab_size * shape.hidden_beats, _embedding_place(shape)),
+            ("embedding", shape.vocabulary * hidden_beats, _embedding_place(shape, hidden_beats)),
             ("parameters", len(program.parameters), "parameter_beat"),
             ("rows", len(program.row_places), "row_beat"),
-            ("sinks", a.num_hidden_layers, "layer"),
+            ("sinks", sinks, "layer"),
         )
     )
+    layer = ceil_log2(layers)
+    text = f"{shape.layers} layers, {sum(u.shape.weights for u in units.values()):,} weights"
     return f"""\
-// Chip: token ids in, token ids out.  {a.num_hidden_layers} layers, {sum(u.shape.weights for u in units.values()):,} weights in metal.
+// Chip: token ids in, token ids out.  {text} in metal.
 //
 // Latency  see hnlpu_core.sv
 // Numbers  see hnlpu_requests.sv
@@ -134,9 +124,60 @@ module chip (
 """
 
 
-def _embedding_place(shape: ChipShape) -> str:
-    bits = ceil_log2(shape.architecture.vocab_size * shape.hidden_beats)
-    return f"{bits}'(token) * {bits}'d{shape.hidden_beats} + {bits}'(embedding_beat)"
+def _parameters(
+    shape: ChipShape, program: Program, beat_bits: Mapping[str, int]
+) -> dict[str, int | str]:
+    """Parameters of the core; units that the program does not use are left out of it."""
+    ends = shape.ends or (0xFFFFFFFF,)
+    end_words = ", ".join(f"32'd{end}" for end in reversed(ends))
+    attention, experts, norms = program.attention, program.experts, program.norms
+    epsilons = ", ".join(f"64'd{epsilon}" for epsilon in reversed(norms.epsilons or (1,)))
+    return {
+        "WIDTH": shape.width, "BEATS": program.registers, "HEAD_DIM": program.head_dim or 2,
+        "SIGMOIDS": int(program.uses(Op.SIGMOID)),
+        "NORM": int(program.uses(Op.SQUARES, banked=False)),
+        "HEAD_NORM": int(program.uses(Op.SQUARES, banked=True)),
+        "LONGEST": max(1, norms.longest), "EPSILONS": max(1, len(norms.epsilons)),
+        "EPSILON": f"{{{epsilons}}}", "ROPE": int(program.rope is not None),
+        "ATTENTION": int(attention is not None), "HEADS": attention.heads if attention else 1,
+        "KEY_HEADS": attention.key_heads if attention else 1,
+        "SINKS": int(bool(attention and attention.sinks)),
+        "LAYERS": attention.layers if attention else 1,
+        "ROUTER": int(experts is not None), "EXPERTS": experts.experts if experts else 1,
+        "RANKS": experts.ranks if experts else 1, "VOCABULARY": shape.vocabulary,
+        "CONTEXT": shape.context, "SEQUENCES": shape.sequences, "TAG_BITS": TAG_BITS,
+        "ENDS": len(ends), "END_TOKENS": f"{{{end_words}}}",
+        "ACTIVATION_BITS": shape.activation_bits, "ACTIVATION_BEATS": shape.activation_beats,
+        "SUM_BITS": shape.sum_bits, "GROUPS": len(program.groups),
+        "PLACE_BITS": place_bits(program), "EMBEDDING_BITS": beat_bits["embedding"],
+        "PARAMETER_BITS": beat_bits["parameter"], "ROW_BITS": beat_bits["row"],
+        "SUM_BEAT_BITS": beat_bits["sum"],
+    }  # fmt: skip
+
+
+def _member_bits(program: Program) -> int:
+    return ceil_log2(program.experts.experts) if program.experts else 1
+
+
+def _embedding_beats(shape: ChipShape, program: Program) -> int:
+    """Beats of a token's embedding."""
+    [table] = [p for p in shape.network.parameters if p.name == program.embedding]
+    return shape.beats(table.shape[1])
+
+
+def _embedding_place(shape: ChipShape, beats: int) -> str:
+    bits = ceil_log2(shape.vocabulary * beats)
+    return f"{bits}'(token) * {bits}'d{beats} + {bits}'(embedding_beat)"
+
+
+def _nothing(name: str, bits: int, place: str) -> str:
+    """Zeros where the program takes no word."""
+    return f"""
+  logic [{bits - 1}:0] {name}_word;
+  logic unused_{name};
+  assign {name}_word = '0;
+  assign unused_{name} = &{place};
+"""
 
 
 def _store(name: str, words: int, bits: int, place: str) -> str:
@@ -158,16 +199,21 @@ def _store(name: str, words: int, bits: int, place: str) -> str:
 def _arrays(shape: ChipShape, program: Program, units: Mapping[str, Unit]) -> str:
     """Every array: its activations by bit, then input, and its sums."""
     bits, inputs = shape.activation_bits, shape.activation_beats * shape.width
-    member_bits = ceil_log2(shape.architecture.num_local_experts)
+    member_bits = _member_bits(program)
+    longest = max(inputs, *(unit.shape.inputs for unit in units.values()))
     text = f"""
   // activations by bit, then input
-  logic [{bits - 1}:0][{inputs - 1}:0] planes;
+  logic [{bits - 1}:0][{longest - 1}:0] planes;
   for (genvar n = 0; n < {bits}; n++) begin : g_plane
     for (genvar input_n = 0; input_n < {inputs}; input_n++) begin : g_input
       assign planes[n][input_n] = activations[input_n/{shape.width}][input_n%{shape.width}][n];
     end
-  end
 """
+    if longest > inputs:  # blocks of 32 may end behind the last beat
+        text += f"    assign planes[n][{longest - 1}:{inputs}] = '0;\n"
+    text += "  end\n"
+    if all(unit.shape.kind.bank <= 1 for unit in units.values()):
+        text += "  logic unused_member;\n  assign unused_member = &member;\n"
     for group, matrices in enumerate(program.groups):
         ends = []
         for matrix in matrices:

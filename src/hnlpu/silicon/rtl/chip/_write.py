@@ -15,13 +15,17 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from hnlpu.arithmetic.fixed_point import sine_table
 from hnlpu.silicon.hardwire import Build, TileReader
 from hnlpu.silicon.masks import build_digest, new_folder
 from hnlpu.silicon.rtl._design import Unit, identifier, top
 from hnlpu.silicon.rtl._scheme import silicon, tile_wiring
+from hnlpu.silicon.rtl.chip._instructions import Op
+from hnlpu.silicon.rtl.chip._lower import make_program
 from hnlpu.silicon.rtl.chip._models import models, wiring_model
-from hnlpu.silicon.rtl.chip._program import Program, make_program
-from hnlpu.silicon.rtl.chip._shape import ChipShape, units_by_matrix
+from hnlpu.silicon.rtl.chip._plan import units_by_matrix
+from hnlpu.silicon.rtl.chip._program import Program
+from hnlpu.silicon.rtl.chip._shape import ChipShape
 from hnlpu.silicon.rtl.chip._stored import stored, ties, word_bits
 from hnlpu.silicon.rtl.chip._tables import program, tables
 from hnlpu.silicon.rtl.chip._top import chip_top
@@ -31,7 +35,7 @@ PARTS = (
     "quantizer", "from_sums", "lane", "squares", "attention", "router", "sampler", "sequencer",
     "requests", "store", "core",
 )  # fmt: skip
-"""Modules that have parameters only, each after those that it needs."""
+"""Modules that have parameters only, each after those that it needs; chips have those that they use."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ def write_chip(
     """
     reader, units = TileReader(build), units_by_matrix(build)
     found = make_program(shape)
-    words, bits = stored(build, shape, found), word_bits(shape)
-    silicon_texts, technology = _silicon(shape, found, units), build.manifest.technology
+    words, bits = stored(build, shape, found), word_bits(shape, found)
+    silicon_texts, technology = _silicon(found, units), build.manifest.technology
     with new_folder(Path(out)) as folder:
         for name in ("silicon", "wiring", "top", "model", "bench"):
             (folder / name).mkdir()
@@ -96,7 +100,7 @@ def write_chip(
     return WrittenChip(weights, len(units), len(found.instructions), stored_bits)
 
 
-def _silicon(shape: ChipShape, found: Program, units: Mapping[str, Unit]) -> dict[str, str]:
+def _silicon(found: Program, units: Mapping[str, Unit]) -> dict[str, str]:
     """Every silicon file by name, each after those that it needs."""
     texts: dict[str, str] = {}
     for unit in units.values():
@@ -104,10 +108,25 @@ def _silicon(shape: ChipShape, found: Program, units: Mapping[str, Unit]) -> dic
     package = files("hnlpu.silicon.rtl") / "chip" / "silicon"
     parts = {f"hnlpu_{name}.sv": (package / f"hnlpu_{name}.sv") for name in PARTS}
     texts["hnlpu_chip_pkg.sv"] = parts.pop("hnlpu_chip_pkg.sv").read_text(encoding="utf-8")
-    texts |= tables(shape)
+    texts |= tables(sine_table(found.rope.factor if found.rope else 1.0).tolist())
     texts |= {part: path.read_text(encoding="utf-8") for part, path in parts.items()}
     texts["hnlpu_program.sv"] = program(found)
-    return texts
+    return {name: text for name, text in texts.items() if name not in _unused(found)}
+
+
+def _unused(found: Program) -> set[str]:
+    """Files of units that the program does not use."""
+    sines, sigmoid = ("sine", "sine_table"), ("sigmoid", "sigmoid_table")
+    root = ("squares", "inverse_root")
+    parts = [
+        *(() if found.rope else sines),
+        *(() if found.uses(Op.SIGMOID) else sigmoid),
+        *(() if found.norms.epsilons else root),
+        *(() if found.attention else ("attention",)),
+        *(() if found.experts else ("router",)),
+        *(() if found.attention or found.experts else ("divider",)),
+    ]
+    return {f"hnlpu_{part}.sv" for part in parts}
 
 
 def bench_options(optimise: str = "-O1", *, trace: bool = False) -> list[str]:
@@ -133,7 +152,7 @@ def _record(build: Build, shape: ChipShape, found: Program) -> str:
     record = {
         "build": build_digest(build), "width": shape.width, "context": shape.context,
         "sequences": shape.sequences, "activation_bits": shape.activation_bits,
-        "sum_bits": shape.sum_bits, "registers": shape.registers,
+        "sum_bits": shape.sum_bits, "registers": found.registers,
         "instructions": len(found.instructions), "groups": [list(g) for g in found.groups],
     }  # fmt: skip
     return json.dumps(record, indent=1) + "\n"

@@ -1,4 +1,4 @@
-// Attention unit: the memory of keys and values, and grouped-query attention with sinks over it.
+// Attention unit: the memory of keys and values, and grouped-query attention over it, with sinks or without.
 //
 //     queries ──► scores of a position a cycle ──► score memory, largest
 //                 exp(largest - score), times the position's values ──► sums, total ──► quotients
@@ -20,6 +20,7 @@ module hnlpu_attention #(
     parameter int CONTEXT = 256,
     parameter int SEQUENCES = 4,
     parameter int KEY_BITS = 24,
+    parameter bit SINKS = 1'b1,
     localparam int Heads = WIDTH / HEAD_DIM,
     localparam int Rows = SEQUENCES * LAYERS * CONTEXT,
     localparam int RowBits = $clog2(Rows),
@@ -199,7 +200,7 @@ module hnlpu_attention #(
         highest <= last;
         place <= first;
         kept_sinks <= sinks;
-        largest <= sinks[0+:Heads];
+        largest <= SINKS ? sinks[0+:Heads] : {Heads{32'h8000_0000}};
       end
       SCORE: begin
         scores[place] <= score;
@@ -209,7 +210,9 @@ module hnlpu_attention #(
         place <= place == highest ? lowest : place + 1'b1;
       end
       BEGIN: begin
-        for (int head = 0; head < Heads; head++) totals[head] <= TotalBits'(share[head]);
+        for (int head = 0; head < Heads; head++) begin
+          totals[head] <= SINKS ? TotalBits'(share[head]) : '0;
+        end
         sums <= '0;
       end
       MIX: begin
@@ -229,7 +232,9 @@ module hnlpu_attention #(
         if (&divided) begin
           mixed[query] <= quotient;
           query <= query + 1'b1;
-          if (int'(query) < QUERY_BEATS - 1) largest <= kept_sinks[(int'(query)+1)*Heads+:Heads];
+          if (int'(query) < QUERY_BEATS - 1) begin
+            largest <= SINKS ? kept_sinks[(int'(query)+1)*Heads+:Heads] : {Heads{32'h8000_0000}};
+          end
         end
       end
       default: ;

@@ -7,7 +7,7 @@ package hnlpu_chip_pkg;
     SIGMOID     = 5'd3,   // sigmoid(a) to dst
     EMBED       = 5'd4,   // beat `index` of the token's embedding to dst
     READ        = 5'd5,   // values of beat `index` of the arrays' sums to dst
-    SQUARES     = 5'd6,   // sum of squares (or the norm's epsilon) + squares of a
+    SQUARES     = 5'd6,   // sum of squares (or epsilon `index`) + squares of a
     PEAK        = 5'd7,   // largest and smallest value so far (or 0) and of a
     SETTLE      = 5'd8,   // the scale that they ask for becomes the sequence's
     QUANTIZE    = 5'd9,   // a at the sequence's scale to beat `index` of activations
@@ -25,7 +25,9 @@ package hnlpu_chip_pkg;
     LOGITS      = 5'd21,  // like READ, to beat `dst` of the sampler
     SKIP        = 5'd22,  // goes to instruction `immediate` if more of the prompt follows
     TAKE        = 5'd23,  // the sampler's token becomes the sequence's next
-    FINISH      = 5'd24   // the token is done
+    FINISH      = 5'd24,  // the token is done
+    SUBTRACT    = 5'd25,  // a - operand, with `both` operand - a, saturated, to dst
+    RECALL      = 5'd26   // a, or the immediate at a sequence's first position, to dst
   } opcode_t;
 
   typedef enum logic [2:0] {
@@ -46,7 +48,7 @@ package hnlpu_chip_pkg;
     logic        swap;     // MULTIPLY: a with the halves of every head swapped
     logic        root;     // MULTIPLY: rounds by what the root says
     logic        both;     // CLAMP
-    logic        banked;   // READ, LOGITS, ISSUE: of the member that is the expert of rank `rank`
+    logic        banked;   // READ, LOGITS, ISSUE: of the member of rank `rank`; SQUARES, root: head by head
     logic [5:0]  shift;
     logic [3:0]  rank;
     logic [9:0]  dst;

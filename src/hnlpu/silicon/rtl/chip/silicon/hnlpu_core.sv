@@ -9,17 +9,27 @@
 // Numbers  values: 32 bits, two's complement, units of 2^-16; activations: ACTIVATION_BITS bits
 //          sums: SUM_BITS bits, two's complement, in units of their row
 //
-// Resources: the groups of arrays from 0 on, then attention unit, sampler, root, router.
+// Resources: the groups of arrays from 0 on, then attention unit, sampler, root, router.  Units that
+// the program does not use are left out; nobody waits for them.
 module hnlpu_core
   import hnlpu_chip_pkg::*;
 #(
     parameter int WIDTH = 64,
     parameter int BEATS = 16,  // registers of a sequence
-    parameter int HIDDEN = 64,
     parameter int HEAD_DIM = 16,
+    parameter bit SIGMOIDS = 1'b1,
+    parameter bit NORM = 1'b1,  // of whole vectors, of heads
+    parameter bit HEAD_NORM = 1'b0,
+    parameter int LONGEST = 64,  // numbers of a vector that is normed
+    parameter int EPSILONS = 1,
+    parameter logic [EPSILONS-1:0][63:0] EPSILON = 64'd1,
+    parameter bit ROPE = 1'b1,
+    parameter bit ATTENTION = 1'b1,
     parameter int HEADS = 4,
     parameter int KEY_HEADS = 2,
-    parameter int LAYERS = 2,
+    parameter bit SINKS = 1'b1,
+    parameter int LAYERS = 2,  // of attention
+    parameter bit ROUTER = 1'b1,
     parameter int EXPERTS = 4,
     parameter int RANKS = 2,
     parameter int VOCABULARY = 256,
@@ -37,11 +47,10 @@ module hnlpu_core
     parameter int PARAMETER_BITS = 3,
     parameter int ROW_BITS = 6,
     parameter int SUM_BEAT_BITS = 5,
-    parameter logic [63:0] EPSILON = 64'd1,
     localparam int Attention = GROUPS,
     localparam int Sampler = GROUPS + 1,
     localparam int Root = GROUPS + 2,
-    localparam int Router = GROUPS + 3,
+    localparam int Shares = GROUPS + 3,
     localparam int Resources = GROUPS + 4,
     localparam int ContextBits = $clog2(CONTEXT),
     localparam int TokenBits = $clog2(VOCABULARY),
@@ -90,9 +99,9 @@ module hnlpu_core
   localparam int SequenceBits = SEQUENCES > 1 ? $clog2(SEQUENCES) : 1;
   localparam int Half = HEAD_DIM / 2;
   localparam int QueryBeats = (HEADS * HEAD_DIM + WIDTH - 1) / WIDTH;
-  localparam int KeyBeats = (KEY_HEADS * HEAD_DIM + WIDTH - 1) / WIDTH;
   localparam int RowBits = $clog2(SEQUENCES * LAYERS * CONTEXT);
-  localparam int SquareBits = (64 + $clog2(HIDDEN) + 1) / 2 * 2;
+  localparam int BeatHeads = WIDTH / HEAD_DIM;
+  localparam int EpsilonBits = EPSILONS > 1 ? $clog2(EPSILONS) : 1;
 
   logic execute;
   logic [Resources-1:0] started;
@@ -194,8 +203,8 @@ module hnlpu_core
   end
 
   // lanes
-  logic [24:0] inverse_root;
-  logic [5:0] root_shift;
+  logic [BeatHeads-1:0][24:0] inverse_roots;
+  logic [BeatHeads-1:0][5:0] root_shifts;
   logic [WIDTH-1:0][63:0] products;
   logic [WIDTH-1:0][31:0] lanes;
   logic multiply;
@@ -207,6 +216,7 @@ module hnlpu_core
     localparam int Pair = n % Half;
     localparam bit Second = n % HEAD_DIM >= Half;
     localparam int Partner = Second ? n - Half : n + Half;
+    localparam int Head = n / HEAD_DIM;
     logic [31:0] operand;
 
     always_comb begin
@@ -214,20 +224,22 @@ module hnlpu_core
         IMMEDIATE: operand = instruction.immediate;
         REGISTER: operand = b[n];
         PARAMETER: operand = parameters[n];
-        INVERSE: operand = {7'd0, inverse_root};
+        INVERSE: operand = {7'd0, inverse_roots[Head]};
         COSINE: operand = cosines[id][Pair];
         SINE: operand = Second ? sines[id][Pair] : -sines[id][Pair];
         default: operand = {7'd0, share};
       endcase
     end
 
-    hnlpu_lane lane (
+    hnlpu_lane #(
+        .SIGMOIDS(SIGMOIDS)
+    ) lane (
         .clk(clk),
         .multiply(multiply),
         .first(instruction.first),
         .op(instruction.op),
         .both(instruction.both),
-        .shift(instruction.root ? root_shift : instruction.shift),
+        .shift(instruction.root ? root_shifts[Head] : instruction.shift),
         .a(a[n]),
         .swapped(instruction.swap ? a[Partner] : a[n]),
         .operand(squaring ? a[n] : operand),
@@ -237,20 +249,72 @@ module hnlpu_core
     );
   end
 
-  hnlpu_squares #(
-      .WIDTH(WIDTH),
-      .SUM_BITS(SquareBits)
-  ) sum_of_squares (
-      .clk(clk),
-      .take(execute && squaring),
-      .first(instruction.first),
-      .epsilon(EPSILON),
-      .squares(products),
-      .start(started[Root]),
-      .done(finished[Root]),
-      .inverse(inverse_root),
-      .shift(root_shift)
-  );
+  // roots: of a whole vector, or of every head of a beat
+  logic [63:0] epsilon;
+  logic [24:0] inverse_root;
+  logic [5:0] root_shift;
+  logic root_done;
+  assign epsilon = EPSILON[EpsilonBits'(instruction.index)];
+  if (NORM) begin : g_norm
+    localparam int SquareBits = (64 + $clog2(LONGEST) + 1) / 2 * 2;
+    hnlpu_squares #(
+        .WIDTH(WIDTH),
+        .SUM_BITS(SquareBits)
+    ) sum_of_squares (
+        .clk(clk),
+        .take(execute && squaring && !instruction.banked),
+        .first(instruction.first),
+        .epsilon(epsilon),
+        .squares(products),
+        .start(started[Root] && !instruction.banked),
+        .done(root_done),
+        .inverse(inverse_root),
+        .shift(root_shift)
+    );
+  end else begin : g_no_norm
+    logic unused;
+    assign unused = &LONGEST;
+    assign root_done = 1'b1;
+    assign inverse_root = '0;
+    assign root_shift = '0;
+  end
+  if (HEAD_NORM) begin : g_head_norm
+    localparam int SquareBits = (64 + $clog2(HEAD_DIM) + 1) / 2 * 2;
+    logic of_heads;
+    logic [BeatHeads-1:0] heads_done;
+    logic [BeatHeads-1:0][24:0] head_inverses;
+    logic [BeatHeads-1:0][5:0] head_shifts;
+    for (genvar n = 0; n < BeatHeads; n++) begin : g_head
+      hnlpu_squares #(
+          .WIDTH(HEAD_DIM),
+          .SUM_BITS(SquareBits)
+      ) sum_of_squares (
+          .clk(clk),
+          .take(execute && squaring && instruction.banked),
+          .first(instruction.first),
+          .epsilon(epsilon),
+          .squares(products[n*HEAD_DIM+:HEAD_DIM]),
+          .start(started[Root] && instruction.banked),
+          .done(heads_done[n]),
+          .inverse(head_inverses[n]),
+          .shift(head_shifts[n])
+      );
+    end
+    always_ff @(posedge clk) begin
+      if (started[Root]) of_heads <= instruction.banked;
+    end
+    assign finished[Root] = of_heads ? &heads_done : root_done;
+    assign inverse_roots = instruction.banked ? head_inverses : {BeatHeads{inverse_root}};
+    assign root_shifts = instruction.banked ? head_shifts : {BeatHeads{root_shift}};
+  end else begin : g_no_head_norm
+    assign finished[Root] = root_done;
+    assign inverse_roots = {BeatHeads{inverse_root}};
+    assign root_shifts = {BeatHeads{root_shift}};
+  end
+  if (!NORM) begin : g_unrooted
+    logic unused;
+    assign unused = &{1'b0, products, epsilon, squaring};
+  end
 
   // values of sums
   logic [WIDTH-1:0][31:0] read;
@@ -286,91 +350,126 @@ module hnlpu_core
   );
 
   // angles of the position
-  logic [31:0] angle;
-  logic [31:0] cosine;
-  logic [31:0] sine;
-  assign angle = 32'(position) * instruction.immediate;
-  hnlpu_sine of_cosine (
-      .angle(angle + 32'h4000_0000),
-      .y(cosine)
-  );
-  hnlpu_sine of_sine (
-      .angle(angle),
-      .y(sine)
-  );
+  if (ROPE) begin : g_rope
+    logic [31:0] angle;
+    logic [31:0] cosine;
+    logic [31:0] sine;
+    assign angle = 32'(position) * instruction.immediate;
+    hnlpu_sine of_cosine (
+        .angle(angle + 32'h4000_0000),
+        .y(cosine)
+    );
+    hnlpu_sine of_sine (
+        .angle(angle),
+        .y(sine)
+    );
+    always_ff @(posedge clk) begin
+      for (int n = 0; n < Half; n++) begin
+        if (execute && instruction.op == ANGLE && instruction.index == 16'(n)) begin
+          cosines[id][n] <= cosine;
+          sines[id][n]   <= sine;
+        end
+      end
+    end
+  end else begin : g_no_rope
+    assign cosines = '0;
+    assign sines = '0;
+  end
 
   // experts
-  logic [ExpertBits-1:0] expert;
-  logic [RANKS-1:0][24:0] found_shares;
-  hnlpu_router #(
-      .EXPERTS(EXPERTS),
-      .RANKS(RANKS)
-  ) router (
-      .clk(clk),
-      .take(execute && instruction.op == TOP),
-      .first(instruction.first),
-      .rank(instruction.rank),
-      .logits(a[EXPERTS-1:0]),
-      .expert(expert),
-      .divide(started[Router]),
-      .done(finished[Router]),
-      .shares(found_shares)
-  );
+  if (ROUTER) begin : g_router
+    logic [ExpertBits-1:0] expert;
+    logic [RANKS-1:0][24:0] found_shares;
+    hnlpu_router #(
+        .EXPERTS(EXPERTS),
+        .RANKS(RANKS)
+    ) router (
+        .clk(clk),
+        .take(execute && instruction.op == TOP),
+        .first(instruction.first),
+        .rank(instruction.rank),
+        .logits(a[EXPERTS-1:0]),
+        .expert(expert),
+        .divide(started[Shares]),
+        .done(finished[Shares]),
+        .shares(found_shares)
+    );
+    always_ff @(posedge clk) begin
+      for (int n = 0; n < RANKS; n++) begin
+        if (execute && instruction.op == TOP && instruction.rank == 4'(n)) experts[id][n] <= expert;
+      end
+      if (execute && instruction.op == SHARES) shares[id] <= found_shares;
+    end
+  end else begin : g_no_router
+    assign finished[Shares] = 1'b1;
+    assign experts = '0;
+    assign shares = '0;
+  end
 
   // attention
-  logic [WIDTH-1:0][23:0] stored;
   logic [QueryBeats-1:0][WIDTH-1:0][31:0] mixed;
-  logic [RowBits-1:0] base;
-  logic [ContextBits-1:0] seen;
-  logic [23:0] window;
-  logic [QueryBeats*WIDTH/HEAD_DIM-1:0][31:0] all_sinks;
-  for (genvar n = 0; n < WIDTH; n++) begin : g_stored
-    hnlpu_saturate #(
-        .FROM(32),
-        .TO(24)
-    ) saturate (
-        .wide(a[n]),
-        .near(stored[n])
-    );
-  end
-  assign window = instruction.immediate[23:0];
-  assign layer = instruction.immediate[24+:LayerBits];
-  assign base = RowBits'((int'(id) * LAYERS + int'(layer)) * CONTEXT);
-  assign seen = window == '0 || 24'(position) < window ? '0
-      : ContextBits'(24'(position) - window + 24'd1);
-  for (genvar n = 0; n < QueryBeats * WIDTH / HEAD_DIM; n++) begin : g_sink
-    if (n < HEADS) begin : g_head
-      assign all_sinks[n] = sinks[n];
-    end else begin : g_none
-      assign all_sinks[n] = '0;
+  if (ATTENTION) begin : g_attention
+    localparam int KeyBeats = (KEY_HEADS * HEAD_DIM + WIDTH - 1) / WIDTH;
+    logic [WIDTH-1:0][23:0] stored;
+    logic [RowBits-1:0] base;
+    logic [ContextBits-1:0] seen;
+    logic [23:0] window;
+    logic [QueryBeats*WIDTH/HEAD_DIM-1:0][31:0] all_sinks;
+    for (genvar n = 0; n < WIDTH; n++) begin : g_stored
+      hnlpu_saturate #(
+          .FROM(32),
+          .TO(24)
+      ) saturate (
+          .wide(a[n]),
+          .near(stored[n])
+      );
     end
+    assign window = instruction.immediate[23:0];
+    assign layer = instruction.immediate[24+:LayerBits];
+    assign base = RowBits'((int'(id) * LAYERS + int'(layer)) * CONTEXT);
+    assign seen = window == '0 || 24'(position) < window ? '0
+        : ContextBits'(24'(position) - window + 24'd1);
+    for (genvar n = 0; n < QueryBeats * WIDTH / HEAD_DIM; n++) begin : g_sink
+      if (n < HEADS) begin : g_head
+        assign all_sinks[n] = sinks[n];
+      end else begin : g_none
+        assign all_sinks[n] = '0;
+      end
+    end
+    hnlpu_attention #(
+        .WIDTH(WIDTH),
+        .HEAD_DIM(HEAD_DIM),
+        .GROUP(HEADS / KEY_HEADS),
+        .QUERY_BEATS(QueryBeats),
+        .KEY_BEATS(KeyBeats),
+        .LAYERS(LAYERS),
+        .CONTEXT(CONTEXT),
+        .SEQUENCES(SEQUENCES),
+        .SINKS(SINKS)
+    ) attention (
+        .clk(clk),
+        .rst(rst),
+        .store_key(execute && instruction.op == KEYS),
+        .store_value(execute && instruction.op == VALUES),
+        .store_query(execute && instruction.op == QUERY),
+        .beat(instruction.index),
+        .row(base + RowBits'(position)),
+        .stored(stored),
+        .start(started[Attention]),
+        .base(base),
+        .first(seen),
+        .last(position),
+        .sinks(all_sinks),
+        .done(finished[Attention]),
+        .mixed(mixed)
+    );
+  end else begin : g_no_attention
+    logic unused;
+    assign finished[Attention] = 1'b1;
+    assign mixed = '0;
+    assign layer = '0;
+    assign unused = &{1'b0, sinks, SINKS, KEY_HEADS};
   end
-  hnlpu_attention #(
-      .WIDTH(WIDTH),
-      .HEAD_DIM(HEAD_DIM),
-      .GROUP(HEADS / KEY_HEADS),
-      .QUERY_BEATS(QueryBeats),
-      .KEY_BEATS(KeyBeats),
-      .LAYERS(LAYERS),
-      .CONTEXT(CONTEXT),
-      .SEQUENCES(SEQUENCES)
-  ) attention (
-      .clk(clk),
-      .rst(rst),
-      .store_key(execute && instruction.op == KEYS),
-      .store_value(execute && instruction.op == VALUES),
-      .store_query(execute && instruction.op == QUERY),
-      .beat(instruction.index),
-      .row(base + RowBits'(position)),
-      .stored(stored),
-      .start(started[Attention]),
-      .base(base),
-      .first(seen),
-      .last(position),
-      .sinks(all_sinks),
-      .done(finished[Attention]),
-      .mixed(mixed)
-  );
 
   hnlpu_sampler #(
       .WIDTH(WIDTH),
@@ -405,13 +504,14 @@ module hnlpu_core
   always_comb begin
     case (instruction.op)
       MULTIPLY: write = execute && instruction.write;
-      ADD, CLAMP, SIGMOID, EMBED, READ, MIXED: write = execute;
+      ADD, SUBTRACT, CLAMP, SIGMOID, EMBED, READ, MIXED, RECALL: write = execute;
       default: write = 1'b0;
     endcase
     case (instruction.op)
       EMBED: result = embedding;
       READ: result = read;
       MIXED: result = mixed[int'(instruction.index)%QueryBeats];
+      RECALL: result = position == '0 ? {WIDTH{instruction.immediate}} : a;
       default: result = lanes;
     endcase
   end
@@ -423,20 +523,6 @@ module hnlpu_core
         QUANTIZE: begin
           for (int n = 0; n < ACTIVATION_BEATS; n++) begin
             if (instruction.index == 16'(n)) activations[n] <= quantized;
-          end
-        end
-        TOP: begin
-          for (int n = 0; n < RANKS; n++) begin
-            if (instruction.rank == 4'(n)) experts[id][n] <= expert;
-          end
-        end
-        SHARES: shares[id] <= found_shares;
-        ANGLE: begin
-          for (int n = 0; n < Half; n++) begin
-            if (instruction.index == 16'(n)) begin
-              cosines[id][n] <= cosine;
-              sines[id][n]   <= sine;
-            end
           end
         end
         default: ;

@@ -3,11 +3,13 @@
 // Latency  combinational, but for `sums`, which takes a product a cycle
 // Numbers  a, operand, y: 32 bits, two's complement; sums: 64 bits, two's complement
 //
-// Every operand but a square's keeps its products below 2^61, so that 64 bits hold their sums; see
-// docs/vector-unit.md.
+// Products are at most 2^62.  Those that are added to others stay below 2^61, so that 64 bits hold
+// their sums; see docs/vector-unit.md.
 module hnlpu_lane
   import hnlpu_chip_pkg::*;
-(
+#(
+    parameter bit SIGMOIDS = 1'b1
+) (
     input  logic        clk,
     input  logic        multiply,
     input  logic        first,
@@ -25,6 +27,8 @@ module hnlpu_lane
   logic signed [63:0] total;
   logic signed [64:0] halves;
   logic signed [64:0] rounded;
+  logic signed [32:0] left;
+  logic signed [32:0] right;
   logic signed [32:0] added;
   logic [31:0] of_product;
   logic [31:0] of_sum;
@@ -35,7 +39,13 @@ module hnlpu_lane
   assign total = (first ? 64'sd0 : sums) + $signed(product);
   assign halves = $signed({total, 1'b0}) >>> shift;
   assign rounded = (halves >>> 1) + $signed({64'd0, halves[0]});
-  assign added = $signed({a[31], a}) + $signed({operand[31], operand});
+  assign left = $signed({a[31], a});
+  assign right = $signed({operand[31], operand});
+  always_comb begin
+    if (op != SUBTRACT) added = left + right;
+    else if (both) added = right - left;
+    else added = left - right;
+  end
 
   hnlpu_saturate #(
       .FROM(65),
@@ -53,10 +63,14 @@ module hnlpu_lane
       .near(of_sum)
   );
 
-  hnlpu_sigmoid of_a (
-      .z(a),
-      .y(share)
-  );
+  if (SIGMOIDS) begin : g_sigmoid
+    hnlpu_sigmoid of_a (
+        .z(a),
+        .y(share)
+    );
+  end else begin : g_no_sigmoid
+    assign share = '0;
+  end
 
   always_comb begin
     clamped = a;
@@ -66,7 +80,7 @@ module hnlpu_lane
 
   always_comb begin
     case (op)
-      ADD: y = of_sum;
+      ADD, SUBTRACT: y = of_sum;
       CLAMP: y = clamped;
       SIGMOID: y = {7'd0, share};
       default: y = of_product;

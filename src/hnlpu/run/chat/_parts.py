@@ -1,0 +1,51 @@
+"""What an answer is made of: said, thought, and called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class CallPart:
+    """A piece of a tool call; the first piece of a call has its name.
+
+    `index` counts the calls of an answer.
+    """
+
+    index: int
+    name: str | None
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Pieces of an answer, by what they are."""
+
+    content: str = ""
+    reasoning: str = ""
+    calls: tuple[CallPart, ...] = ()
+
+
+class AnswerParser(Protocol):
+    """Follows one answer token by token."""
+
+    def push(self, token: int | None, text: str) -> Parts:
+        """What a token adds; `text` is what the engine tells of it, without stop strings."""
+        ...
+
+    def finish(self) -> Parts:
+        """What was held back, now that nothing follows."""
+        ...
+
+
+class PlainAnswer:
+    """The parser of models without any format: everything is said."""
+
+    def push(self, token: int | None, text: str) -> Parts:
+        """What a token's text adds."""
+        return Parts(text)
+
+    def finish(self) -> Parts:
+        """Nothing."""
+        return Parts()

@@ -1,0 +1,124 @@
+"""A network of any family as a tape in C, and the memory of one sequence that it works on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hnlpu.errors import DamagedBuild
+from hnlpu.model.network import Append, Network
+from hnlpu.run.emulate._cache import POSITIONS_AT_ONCE, grown
+from hnlpu.run.emulate._early import early_steps
+from hnlpu.run.emulate._network_constants import HardwiredConstants
+from hnlpu.run.emulate._states import States, most_kept
+from hnlpu.run.kernels import NotForKernels, load
+from hnlpu.run.kernels.tape import Held, Known, Memory, NotOnTape, Rows, Tape, lower
+
+Array = npt.NDArray[Any]
+
+
+class TapedNetwork:
+    """A network over the metal of a build, in C; holds no state of any sequence.
+
+    Raises NotOnTape where the library is missing or lacks an instruction.
+    """
+
+    def __init__(self, network: Network, constants: HardwiredConstants):
+        library, reason = load()
+        if library is None:
+            raise NotOnTape(reason)
+        if constants.activation_bits is None:
+            raise NotOnTape("activations that stay float")
+        self.network = network
+        self._constants = constants
+        self._early = early_steps(network)
+        self._known = self._early.constants(constants.parameter)
+        known = Known(
+            self._known, self._early.outside, self._early.made, constants.described,
+            constants.activation_bits,
+        )  # fmt: skip
+        self.tape: Tape = lower(library, network, known)
+
+    def run(
+        self, inputs: Mapping[str, Array], rows: Rows, memory: Memory, *, instructions: int = 0
+    ) -> tuple[Array, ...]:
+        """Outputs [rows, ...] of inputs [rows, ...] by name; positions are those of the rows.
+
+        Raises NotFinite, DamagedBuild.
+        """
+        positions = {x.name: rows.positions for x in self.network.inputs if x.carries == "position"}
+        outside = self._early.values({**inputs, **positions}, self._known, self._constants)
+        try:
+            return self.tape.run(outside, rows, memory, instructions=instructions)
+        except NotForKernels:
+            raise DamagedBuild(
+                f"{self._constants.directory}: exponents of a row spread further than a build may "
+                "hold; 'hnlpu verify' names it"
+            ) from None
+
+
+class SequenceMemory:
+    """What one sequence keeps, where a tape works on it; every growing state is one long page."""
+
+    def __init__(self, network: Network, states: tuple[Held, ...]):
+        declared = network.declared().states
+        self._declared = [declared[held.name] for held in states]
+        self._held = states
+        self.length = 0
+        self.arrays: dict[str, npt.NDArray[np.float32]] = {}
+        for held in states:
+            shape = held.memory_shape(1, 0)
+            self.arrays[held.name] = np.full(shape, held.initial, np.float32)
+
+    def reserve(self, positions: int) -> None:
+        """Make room for `positions` in all, and by a quarter at least where there is too little."""
+        for held in self._held:
+            axis = {"keys": 3, "values": 2, "whole": 0}[held.how]
+            array = self.arrays[held.name]
+            capacity = array.shape[axis]
+            if held.how != "whole" and positions > capacity:
+                larger = max(positions, capacity + capacity // 4)
+                larger += -larger % POSITIONS_AT_ONCE
+                self.arrays[held.name] = grown(array, axis, larger)
+
+    def memory(self) -> Memory:
+        """As a tape takes it: sequence 0, with page 0 and slot 0."""
+        return Memory(self.arrays, np.zeros((1, 1), np.int64), np.zeros(1, np.int64))
+
+    def save(self) -> States:
+        """A copy of what the next position may read."""
+        entries = {}
+        for held, state in zip(self._held, self._declared, strict=True):
+            by_position = self._by_position(held)
+            if isinstance(state.keeps, Append):
+                most = most_kept(state.keeps)
+                first = 0 if most is None else max(0, self.length - most)
+                by_position = by_position[first : self.length]
+            entries[held.name] = np.array(by_position)
+        return States(self.length, MappingProxyType(entries))
+
+    def restore(self, states: States) -> None:
+        """Go on from what was saved, of this sequence or of another."""
+        self.length = states.position
+        self.reserve(states.position)
+        for held, state in zip(self._held, self._declared, strict=True):
+            saved, by_position = states.entries[held.name], self._by_position(held)
+            if isinstance(state.keeps, Append):
+                by_position[self.length - len(saved) : self.length] = saved
+            else:
+                by_position[:] = saved
+
+    def _by_position(self, held: Held) -> npt.NDArray[np.float32]:
+        """A view [positions or entries, *shape]."""
+        array: npt.NDArray[np.float32] = self.arrays[held.name][0]
+        match held.how:
+            case "keys":
+                return array.transpose(2, 0, 1)
+            case "values":
+                return array.transpose(1, 0, 2)
+            case "whole":
+                return array

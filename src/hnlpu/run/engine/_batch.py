@@ -1,0 +1,66 @@
+"""A batch: rows of many sequences, and what runs them.
+
+Each row is one token at its own position of its own sequence.  What a row gives does not depend on
+the rows of other sequences beside it, nor on how its own are divided into batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hnlpu.run.engine._adapter import Adapter
+from hnlpu.run.engine._memory import Memory
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+AdapterRows = list[tuple[Adapter, Int64]]
+"""Adapters with the rows that each changes."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Tokens to run through the layers together, each with its place.
+
+    `tokens`, `positions` and `sequences` are [rows]; rows of a sequence stand together, in the
+    order of their positions.  Of each sequence, `tables` [sequences, pages] holds the pages, enough
+    for its rows; what is kept whole is read from slot `sources` [sequences] and left in slot
+    `targets` [sequences] (both are empty where nothing is), and so are snapshots: those behind row r
+    in slot s for (r, s) of `snapshots` [n, 2], where r is the last position of a page.  `adapters` names the rows that each
+    adapter changes; `trace`: the experts that fire are asked for.
+    """
+
+    tokens: Int64
+    positions: Int64
+    sequences: Int64
+    tables: Int64
+    sources: Int64
+    targets: Int64
+    snapshots: Int64
+    adapters: AdapterRows = field(default_factory=list)
+    trace: bool = False
+
+
+class Batched(Protocol):
+    """A model over rows of many sequences, whose states lie in a `Memory`."""
+
+    def forward(self, rows: Rows, memory: Memory, wanted: Int64) -> tuple[Float32, Int64]:
+        """Hidden states of the rows `wanted`: [wanted, hidden]; `memory` takes in all rows.
+
+        And the experts that fired: [layers with experts, rows, active]; maybe of no layers, where
+        `rows.trace` does not ask.  Raises NotFinite, and then slots that are read are as they were.
+        """
+        ...
+
+    def logits_in_pieces(
+        self, hidden: Float32, adapters: AdapterRows
+    ) -> Iterator[tuple[int, Float32]]:
+        """Logits of many rows as (first row, logits) pieces.  Raises NotFinite.
+
+        `adapters` names the rows that each adapter changes.
+        """
+        ...

@@ -1,0 +1,173 @@
+"""A tape and its calls with arrays."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hnlpu.run.kernels._library import Library
+from hnlpu.run.kernels.tape._code import BatchWord, Code
+from hnlpu.run.kernels.tape._layout import Layout
+from hnlpu.run.kernels.tape._states import Held
+from hnlpu.run.kernels.tape._views import NUMBERS, Number, Sizes
+
+Array = npt.NDArray[Any]
+Int64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Positions of sequences to run together: row r is `positions`[r] of sequence `sequences`[r].
+
+    Sequences are numbers into `Memory`; rows of one come in the order of their positions.
+    """
+
+    sequences: Int64
+    positions: Int64
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What sequences keep, by the names of states: see `Held` for the shapes.
+
+    `tables` [sequences, pages] names the pages of each sequence in order, `slots` [sequences] its
+    slot in states that are kept whole.  All are changed where they lie.  Of states that are `scanned`
+    (see `Tape`) each sequence's is first read from slot `sources` [sequences], where they are given,
+    which stays as it is.
+    """
+
+    states: Mapping[str, npt.NDArray[np.float32]]
+    tables: Int64
+    slots: Int64
+    sources: Int64 | None = None
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Rows turn by turn, and by sequence."""
+
+    order: Int64 | None
+    starts: Int64
+    by_sequence: Int64
+    sequence_starts: Int64
+
+
+class Tape:
+    """The instructions of a network; holds no state of any sequence.
+
+    `inputs` come with a call, `outputs` (name, kind, shape of a row) are what it gives, `states`
+    what it keeps; those of `scanned` are large, and read by nothing but a scan.
+    """
+
+    def __init__(
+        self, library: Library, layout: Layout, inputs: tuple[str, ...],
+        outputs: tuple[tuple[str, Number, Sizes], ...], states: tuple[Held, ...],
+    ):  # fmt: skip
+        self._library, self._layout = library, layout
+        self.inputs, self.outputs, self.states = inputs, outputs, states
+        self._words, self._count = ctypes.addressof(layout.words), len(layout.kept)
+        scanned = {i.n[0] for i in layout.kept if i.code == Code.SCAN}
+        scanned -= {i.n[0] for i in layout.kept if i.code == Code.READ}
+        self.scanned = frozenset(held.name for n, held in enumerate(states) if n in scanned)
+        self._whole = any(held.how == "whole" for held in states)
+
+    def run(
+        self, inputs: Mapping[str, Array], rows: Rows, memory: Memory, *, instructions: int = 0
+    ) -> tuple[Array, ...]:
+        """Outputs [rows, ...] for `inputs` [rows, ...]; `memory` takes in what is kept.
+
+        `instructions` is the number of an instruction set, best first.  Raises NotFinite and
+        NotForKernels; then what sequences keep is of no use.
+        """
+        count = len(rows.sequences)
+        turns = _turns(rows) if self._whole else None
+        order = None if turns is None else turns.order
+        given = [_in_order(inputs[name], order) for name in self.inputs]
+        sequences, positions = _in_order(rows.sequences, order), _in_order(rows.positions, order)
+        made = [np.empty((count, *shape), NUMBERS[kind][1]) for _, kind, shape in self.outputs]
+        states = [memory.states[held.name] for held in self.states]
+        arrays = [*given, *states, memory.tables, memory.slots]
+        assert all(a.flags.c_contiguous for a in arrays)
+        assert all(len(a) == count for a in (*given, positions))
+        self.call(
+            _addresses([*given, *made]), _addresses(states), sequences, positions, memory.tables,
+            self._page(memory), memory.slots, turns, memory.sources, instructions=instructions,
+        )  # fmt: skip
+        return tuple(made if order is None else [_back(array, order) for array in made])
+
+    def call(
+        self, outside: Sequence[int], states: Sequence[int], sequences: Int64, positions: Int64,
+        tables: Int64, page: int, slots: Int64 | None = None, turns: Turns | None = None,
+        sources: Int64 | None = None, *, instructions: int = 0,
+    ) -> None:  # fmt: skip
+        """`run` with the addresses of arrays: inputs, then outputs; and states."""
+        batch, outside_words, state_words = BatchWord(), _words(outside), _words(states)
+        batch.rows = batch.most = len(sequences)
+        batch.sequences, batch.positions = sequences.ctypes.data, positions.ctypes.data
+        batch.tables, batch.pages, batch.page_size = tables.ctypes.data, tables.shape[1], page
+        batch.states = ctypes.addressof(state_words)
+        batch.outside = ctypes.addressof(outside_words)
+        if slots is not None:
+            batch.slots = slots.ctypes.data
+        if sources is not None:
+            batch.sources = sources.ctypes.data
+        if turns is not None:
+            batch.turns, batch.turn_count = turns.starts.ctypes.data, len(turns.starts) - 1
+            batch.most = int(np.diff(turns.starts).max())
+            batch.order, batch.chains = (
+                turns.by_sequence.ctypes.data,
+                len(turns.sequence_starts) - 1,
+            )
+            batch.starts = turns.sequence_starts.ctypes.data
+        self._library.run(
+            "hnlpu_tape", self._words, self._count, self._layout.row_bytes,
+            self._layout.turn_bytes, ctypes.addressof(batch), instructions,
+        )  # fmt: skip
+
+    def _page(self, memory: Memory) -> int:
+        """Positions of a page."""
+        for held in self.states:
+            if held.how == "keys":
+                return int(memory.states[held.name].shape[3])
+        return 1
+
+
+def _addresses(arrays: Sequence[Array]) -> list[int]:
+    return [array.ctypes.data for array in arrays]
+
+
+def _words(values: Sequence[int]) -> ctypes.Array[ctypes.c_int64]:
+    return (ctypes.c_int64 * len(values))(*values)
+
+
+def _in_order(array: Array, order: Int64 | None) -> Array:
+    return np.ascontiguousarray(array if order is None else array[order])
+
+
+def _back(array: Array, order: Int64) -> Array:
+    found = np.empty_like(array)
+    found[order] = array
+    return found
+
+
+def _turns(rows: Rows) -> Turns:
+    """The n-th row of every sequence is of the n-th turn."""
+    count = len(rows.sequences)
+    by_sequence = np.argsort(rows.sequences, kind="stable")
+    changes = np.flatnonzero(np.diff(rows.sequences[by_sequence])) + 1
+    starts = np.concatenate([[0], changes, [count]])
+    if len(starts) == count + 1:  # one row of each
+        return Turns(None, np.array([0, count]), by_sequence, starts)
+    if len(starts) == 2:
+        return Turns(None, np.arange(count + 1), by_sequence, starts)
+    rank = np.empty(count, np.int64)
+    rank[by_sequence] = np.arange(count) - np.repeat(starts[:-1], np.diff(starts))
+    order = np.argsort(rank, kind="stable")
+    turns = np.concatenate([[0], np.cumsum(np.bincount(rank))])
+    by_sequence = np.argsort(rows.sequences[order], kind="stable")
+    return Turns(order, turns, by_sequence, starts)

@@ -1,0 +1,181 @@
+"""The state of an assembler: what has been written, where living values lie, what may be overwritten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NoReturn
+
+import numpy as np
+
+from hnlpu.arithmetic.fixed_point import FRACTION, to_fixed
+from hnlpu.errors import NotFinite, UnsupportedArchitecture
+from hnlpu.model.network import Network, formats, op_name
+from hnlpu.silicon.rtl.chip._code import Code
+from hnlpu.silicon.rtl.chip._instructions import Operand
+from hnlpu.silicon.rtl.chip._program import Attention, Experts, Norms, Rope
+from hnlpu.silicon.rtl.chip._registers import STATE, Beats, Register
+from hnlpu.silicon.rtl.chip._uses import Uses
+from hnlpu.silicon.rtl.chip._values import Held, Place, beats_of
+
+FRACTIONS = (16, 20, 24)
+"""Fraction bits that numbers may have."""
+
+
+def fixed(x: float, fraction: int = FRACTION) -> int:
+    """A written number in units of 2^-`fraction`."""
+    if not np.isfinite(x):
+        raise NotFinite(f"hnlpu chip: a step takes the number {x}, which no value is")
+    return int(to_fixed(np.array(x * 2.0 ** (fraction - FRACTION))))
+
+
+def _named(name: str, fraction: int) -> str:
+    """The name of another form of a value."""
+    return f"{name} in 2^-{fraction}"
+
+
+class Assembler:
+    """Code, and the places of living values; `_lower` walks the steps with it.
+
+    `stop` is the step behind those that are being lowered: a value that nobody takes from there on is
+    dead.  `rank` is that of the expert whose steps are being lowered.
+    """
+
+    def __init__(self, network: Network, width: int, context: int):
+        self.network = network
+        self.uses = Uses(network)
+        self.code = Code(width)
+        self.context = context
+        self.places: dict[str, Place] = {}
+        self.states: dict[str, Beats] = {}
+        self.walk: Callable[[int, int], None] | None = None
+        self.formats = formats(network)
+        self.skipped = self.sampled = False
+        self.stop = 0
+        self.rank: int | None = None
+        self.result: str | None = None
+        self.protected: frozenset[str] = frozenset()
+        self.embedding: str | None = None
+        self.head_dim: int | None = None
+        self.attention: Attention | None = None
+        self.norms = Norms()
+        self.rope: Rope | None = None
+        self.experts: Experts | None = None
+
+    def refuse(self, what: str, where: int, why: str) -> NoReturn:
+        """Say that the chip has nothing for step `where`, part of `what`."""
+        step = self.network.steps[where]
+        block = "" if step.block is None else f" of layer {step.block}"
+        named = what or op_name(step.op)
+        raise UnsupportedArchitecture(
+            f"hnlpu chip: {named}{block} (step {where}): {why}; "
+            "hnlpu rtl writes the arrays of any network"
+        )
+
+    # living values
+
+    def dies(self, name: str) -> bool:
+        """Whether nobody takes a value behind the steps that are being lowered."""
+        return name not in self.protected and self.uses.last.get(name, -1) < self.stop
+
+    def bury(self) -> None:
+        """Forget the dead."""
+        for name in [name for name in self.places if self.dies(name)]:
+            del self.places[name]
+
+    def held(self, name: str | float) -> Held | None:
+        """Where a value's numbers lie, if registers hold them."""
+        place = self.places.get(name) if isinstance(name, str) else None
+        return place if isinstance(place, Held) else None
+
+    def value(self, name: str) -> Held:
+        """The same as a value of 2^-16 whose lanes behind the last number hold zeros."""
+        return self.tidy(name, FRACTION)
+
+    def tidy(self, name: str, fraction: int) -> Held:
+        """A value in units of 2^-`fraction` with zeros behind its last number."""
+        found = self.brought(name, fraction)
+        if found.clean:
+            return found
+        dst = self.code.registers.pool(len(found.beats), self.busy())
+        for beat, (a, to) in enumerate(zip(found.beats, dst, strict=True)):
+            mask = self.code.parameter("", "mask", found.size, beat)
+            self.code.multiply(to, a, Operand.PARAMETER, first=True, index=mask)
+        return self._remember(name, replace(found, beats=dst, clean=True))
+
+    def brought(self, name: str, fraction: int) -> Held:
+        """A value in units of 2^-`fraction`; brought there once."""
+        found = self.places.get(_named(name, fraction), self.places.get(name))
+        assert isinstance(found, Held), name
+        if found.fraction == fraction:
+            return found
+        dst = self.code.registers.pool(len(found.beats), self.busy())
+        for a, to in zip(found.beats, dst, strict=True):
+            down = max(0, found.fraction - fraction)
+            one = 1 << max(0, fraction - found.fraction)
+            self.code.multiply(to, a, Operand.IMMEDIATE, first=True, shift=down, immediate=one)
+        return self._remember(name, replace(found, beats=dst, fraction=fraction))
+
+    def move(self, name: str, held: Held) -> None:
+        """A value to registers that are free."""
+        dst = self.code.registers.pool(len(held.beats), self.busy())
+        for a, to in zip(held.beats, dst, strict=True):
+            self.code.multiply(to, a, Operand.IMMEDIATE, first=True, immediate=1)
+        self.places[name] = replace(held, beats=dst)
+
+    def forms(self, *args: str | float) -> list[str]:
+        """Names of values among `args`, and of their other forms."""
+        names = [arg for arg in args if isinstance(arg, str)]
+        return names + [_named(name, fraction) for name in names for fraction in FRACTIONS]
+
+    def fills(self, size: int) -> bool:
+        """Whether so many numbers fill their beats."""
+        return size % self.code.width == 0
+
+    def _remember(self, name: str, held: Held) -> Held:
+        """Keep another form of a value as long as the value."""
+        key = _named(name, held.fraction)
+        self.places[key] = held
+        self.uses.last[key] = self.uses.last[name]
+        return held
+
+    def busy(self, but: Sequence[str] = ()) -> set[Register]:
+        """Registers of values that live, those of `but` left out."""
+        return {
+            register
+            for name, place in self.places.items()
+            if name not in but
+            for register in beats_of(place)
+        }
+
+    def room(self, name: str, size: int, over: Sequence[str] = ()) -> Beats:
+        """Registers for a new value: its state's or its unit's, else those of a dead one, else others.
+
+        `over` are values that are read beat by beat just before the new one is written.
+        """
+        dead = [other for other in over if self.dies(other)]
+        count, busy = self.code.beats(size), self.busy(dead)
+        meant = self._meant(name, count)
+        if meant and busy.isdisjoint(meant):
+            return meant
+        for other in dead:
+            held = self.held(other)
+            if held is None or len(held.beats) != count or not busy.isdisjoint(held.beats):
+                continue
+            if all(register.bank != STATE for register in held.beats):
+                return held.beats
+        return self.code.registers.pool(count, self.busy())
+
+    def _meant(self, name: str, count: int) -> Beats:
+        """Registers that a value is meant for, if any."""
+        state = self.uses.written.get(name)
+        if state is not None and state in self.states and self._is_read(state):
+            return self.states[state]
+        if name == self.result and self.rank is not None:
+            return self.code.registers.bank("output", count, self.rank * count)
+        bank = self.uses.banks.get(name)
+        return self.code.registers.bank(bank, count) if bank else ()
+
+    def _is_read(self, state: str) -> bool:
+        """Whether all that read a state's old value have read it."""
+        return all(n < self.stop for n in self.uses.reads_before(state))

@@ -1,0 +1,126 @@
+"""Instructions while they are written: registers, resources and stored beats get their numbers last."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hnlpu.silicon.rtl.chip._instructions import Instruction, Op, Operand
+from hnlpu.silicon.rtl.chip._program import UNITS, Read, Stored
+from hnlpu.silicon.rtl.chip._registers import Beats, Register, Registers
+
+Field = int | Register | str
+"""A number, a register, or the name of a resource behind the arrays."""
+
+WORD = (1 << 32) - 1
+
+
+class Code:
+    """A program under construction; `instructions` finishes it."""
+
+    def __init__(self, width: int):
+        self.width = width
+        self.registers = Registers()
+        self.groups: list[tuple[str, ...]] = []
+        self.reads: list[Read] = []
+        self.parameters: list[Stored] = []
+        self.rows: list[tuple[int, int]] = []
+        self._written: list[tuple[Op, Operand, dict[str, Field]]] = []
+        self._banked: dict[tuple[str, int, int, int], tuple[list[int], int]] = {}
+        self._skip: int | None = None
+
+    def beats(self, n: int) -> int:
+        """Beats of a vector of n numbers."""
+        return -(-n // self.width)
+
+    def emit(self, op: Op, operand: Operand = Operand.IMMEDIATE, **fields: Field) -> None:
+        """One instruction."""
+        self._written.append((op, operand, fields))
+
+    def multiply(
+        self,
+        dst: Register | None,
+        a: Register,
+        operand: Operand,
+        *,
+        shift: int = 0,
+        **fields: Field,
+    ) -> None:
+        """A product, added to the sums unless it is the first; written where there is a dst."""
+        write: dict[str, Field] = {} if dst is None else {"write": True, "dst": dst}
+        self.emit(Op.MULTIPLY, operand, a=a, shift=shift, **write, **fields)
+
+    def skip(self) -> None:
+        """From here on, what only the last token of a prompt needs."""
+        self._skip = len(self._written)
+        self.emit(Op.SKIP)
+
+    def run(self, resource: str | int, **issue: Field) -> None:
+        """Start a resource that has been acquired, and wait for it."""
+        self.emit(Op.ISSUE, Operand.IMMEDIATE, index=resource, **issue)
+        self.emit(Op.AWAIT, index=resource)
+
+    def group(self, matrices: tuple[str, ...]) -> int:
+        """The number of matrices that work at once."""
+        if matrices not in self.groups:
+            self.groups.append(matrices)
+        return self.groups.index(matrices)
+
+    def parameter(self, name: str, how: Any, size: int, beat: int) -> int:
+        """Place of a stored beat of a parameter of `size` numbers."""
+        first = beat * self.width
+        self.parameters.append(Stored(name, how, first, min(self.width, size - first)))
+        return len(self.parameters) - 1
+
+    def take(
+        self, matrix: str, first: int, step: int, dst: Sequence[Register | int], count: int,
+        op: Op = Op.READ,
+    ) -> None:  # fmt: skip
+        """Sums of rows first, first + step, ... of a matrix, `count` of them, to dst."""
+        for read, register in zip(self._read(matrix, first, step, count), dst, strict=True):
+            self.rows.append((read, 0))
+            self.emit(op, dst=register, index=read, immediate=len(self.rows) - 1)
+
+    def take_banked(
+        self, matrix: str, first: int, step: int, dst: Beats, count: int, rank: int, members: int
+    ) -> None:
+        """The same of the member that is the expert of `rank`; its rows stand beat by beat."""
+        key = (matrix, first, step, count)
+        if key not in self._banked:
+            reads = list(self._read(*key))
+            self._banked[key] = reads, len(self.rows)
+            for member in range(members):
+                self.rows += [(read, member) for read in reads]
+        reads, place = self._banked[key]
+        for offset, (read, register) in enumerate(zip(reads, dst, strict=True)):
+            self.emit(
+                Op.READ, dst=register, index=read, rank=rank, banked=True,
+                immediate=len(reads) << 16 | (place + offset),
+            )  # fmt: skip
+
+    def _read(self, matrix: str, first: int, step: int, rows: int) -> Iterator[int]:
+        """Numbers of the beats of sums of rows first, first + step, ... of a matrix."""
+        for start in range(0, rows, self.width):
+            count = min(self.width, rows - start)
+            self.reads.append(Read(matrix, first + start * step, step, count))
+            yield len(self.reads) - 1
+
+    def instructions(self) -> tuple[Instruction, ...]:
+        """All of them, with their numbers."""
+        self.emit(Op.FINISH)
+        numbers = self.registers.numbers()
+        resources = {name: len(self.groups) + n for n, name in enumerate(UNITS)}
+
+        def number(field: Field) -> int:
+            if isinstance(field, Register):
+                return numbers[field]
+            return resources[field] if isinstance(field, str) else field
+
+        found = [
+            Instruction(op, operand, **{name: number(field) for name, field in fields.items()})  # type: ignore[arg-type]  # flags are booleans
+            for op, operand, fields in self._written
+        ]
+        assert self._skip is not None
+        found[self._skip] = dataclasses.replace(found[self._skip], immediate=len(found) - 1)
+        return tuple(found)

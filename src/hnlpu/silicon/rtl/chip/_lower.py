@@ -1,0 +1,78 @@
+"""`ChipShape` -> the program that every token runs: the network's steps, an instruction a cycle.
+
+Composites that a unit does at once are lowered as a whole (`_units`), other steps one by one (`_steps`).
+What stands behind the last block is for the next token alone; prompts skip it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from hnlpu.errors import DoesNotFit
+from hnlpu.model.network import Replace
+from hnlpu.silicon.rtl.chip._assembler import Assembler
+from hnlpu.silicon.rtl.chip._program import Program
+from hnlpu.silicon.rtl.chip._shape import ChipShape
+from hnlpu.silicon.rtl.chip._steps import lower_step
+from hnlpu.silicon.rtl.chip._units import AT_ONCE
+from hnlpu.silicon.rtl.chip._values import Beside
+
+MOST_REGISTERS = 1024
+MOST_LOGITS = 1024
+MOST_PLACES = 65536
+
+
+def make_program(shape: ChipShape) -> Program:
+    """The program of a chip.
+
+    Raises UnsupportedArchitecture for a step that it has no instructions for, DoesNotFit for sizes that the
+    units cannot take.
+    """
+    a = Assembler(shape.network, shape.width, shape.context)
+    a.walk = partial(_walk, a, a.uses.tail())
+    for given in shape.network.inputs:
+        a.places[given.name] = Beside(given.carries)
+        a.uses.last[given.name] = len(shape.network.steps)
+    for state in shape.network.states:
+        if isinstance(state.keeps, Replace):
+            if len(state.shape) != 1:
+                first = a.uses.reads_before(state.name)
+                a.refuse("read", first[0] if first else 0, f"{state.name} is no vector")
+            a.states[state.name] = a.code.registers.state(a.code.beats(state.shape[0]))
+    a.walk(0, len(shape.network.steps))
+    if not a.sampled or a.embedding is None:
+        last = len(shape.network.steps) - 1
+        a.refuse("", last, "a chip takes tokens, and gives the tokens of one matrix's logits")
+    instructions = a.code.instructions()
+    code = a.code
+    for name, size, most in (
+        ("registers", code.registers.count, MOST_REGISTERS),
+        ("vocabulary beats", code.beats(shape.vocabulary), MOST_LOGITS),
+        ("row beats", len(code.rows), MOST_PLACES),
+    ):
+        if size > most:
+            raise DoesNotFit(f"{size} {name}: instructions number {most} at most")
+    return Program(
+        instructions, tuple(code.groups), tuple(code.reads), tuple(code.parameters),
+        tuple(code.rows), code.registers.count, a.embedding, a.head_dim, a.attention, a.norms,
+        a.rope, a.experts,
+    )  # fmt: skip
+
+
+def _walk(a: Assembler, tail: int, start: int, stop: int) -> None:
+    """Write the instructions of steps `start` to `stop`."""
+    n = start
+    while n < stop:
+        if n == tail:
+            a.code.skip()
+            a.skipped = True
+        spans = [s for s in a.uses.spans[n] if s.composite in AT_ONCE and s.stop <= stop]
+        if spans:
+            a.stop = spans[0].stop
+            AT_ONCE[spans[0].composite](a, spans[0])
+            a.stop = spans[0].stop
+        else:
+            a.stop = n + 1
+            lower_step(a, n)
+        a.bury()
+        n = a.stop

@@ -1,0 +1,80 @@
+"""A build -> the shape of the chip that it becomes, or a refusal before anything is written."""
+
+from __future__ import annotations
+
+from hnlpu.errors import DoesNotFit, InvalidInput
+from hnlpu.model.checkpoint import NO_LIMIT
+from hnlpu.silicon.hardwire import Build
+from hnlpu.silicon.rtl._design import Unit, find_units
+from hnlpu.silicon.rtl.chip._lower import make_program
+from hnlpu.silicon.rtl.chip._shape import ChipShape, widest
+
+WIDEST = 64
+"""Lanes of the vector unit, at most, where nobody asks for more."""
+LARGEST_CONTEXT = 65536
+USUAL_CONTEXT = 1024
+"""Positions where a network sets no limit."""
+SEQUENCES = 4
+
+
+def chip_shape(
+    build: Build,
+    *,
+    sequences: int = SEQUENCES,
+    context: int | None = None,
+    lanes: int | None = None,
+) -> ChipShape:
+    """The shape of the chip that a build becomes.
+
+    `context` defaults to the model's own (1024 if it has no limit), `lanes` to what the widest vector
+    fills, up to 64.
+
+    Raises UnsupportedArchitecture for a network with a step that the vector unit has no instructions for,
+    InvalidInput for a build that is no single chip or has no RTL, DoesNotFit for sizes that the units
+    cannot take.
+    """
+    manifest, facts = build.manifest, build.facts
+    if manifest.placement.chips != 1:
+        raise InvalidInput(
+            f"{build.directory}: is placed on {manifest.placement.chips} chips, and RTL of a whole "
+            "chip needs one; build with `chips` 1"
+        )
+    if manifest.placement.scheme != "taps":
+        raise InvalidInput(
+            f"{build.directory}: a whole chip in RTL is of the taps scheme; build with `scheme` taps"
+        )
+    if not 1 <= sequences <= 64:
+        raise InvalidInput(f"{sequences} sequences in flight: 1 to 64 do")
+    known = facts.max_position_embeddings
+    room = context
+    if room is None:
+        room = USUAL_CONTEXT if known >= NO_LIMIT else known
+    if not 2 <= room <= LARGEST_CONTEXT:
+        raise DoesNotFit(
+            f"{room} positions: the attention unit counts 2 to {LARGEST_CONTEXT}; give `context`"
+        )
+    if room > known:
+        raise InvalidInput(f"`context` {room}: the model knows {known} positions")
+    longest = widest(build.network)
+    width = min(WIDEST, max(2, 1 << (longest - 1).bit_length())) if lanes is None else lanes
+    if width & (width - 1) or not 2 <= width <= 1024:
+        raise InvalidInput(f"`lanes` {width}: a power of two from 2 to 1024 does")
+    units = find_units(build)
+    whole = {unit.array.matrix: unit for unit in units}
+    if len(whole) != len(units):
+        raise DoesNotFit(
+            f"{build.directory}: a matrix is cut into several arrays, which no chip in RTL adds up; "
+            "build with a `bank` of all experts"
+        )
+    sum_bits = max(unit.shape.total_bits for unit in units)
+    shape = ChipShape(
+        build.network, facts.vocab_size, facts.eos_token_ids, manifest.policy.activation_bits, width,
+        room, sequences, sum_bits,
+    )  # fmt: skip
+    make_program(shape)  # says what the units cannot take
+    return shape
+
+
+def units_by_matrix(build: Build) -> dict[str, Unit]:
+    """The one array of every matrix."""
+    return {unit.array.matrix: unit for unit in find_units(build)}

@@ -1,0 +1,303 @@
+"""Composites that units of the chip do at once: norm, RoPE, attention, gates and experts of gpt-oss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from hnlpu.arithmetic.fixed_point import (
+    FRACTION,
+    KEY_FRACTION,
+    UNIT_FRACTION,
+    norm_epsilon,
+    to_fixed,
+    turns,
+)
+from hnlpu.errors import DoesNotFit
+from hnlpu.model.network import Given, Span, ops, span_ends
+from hnlpu.silicon.rtl.chip._assembler import Assembler, fixed
+from hnlpu.silicon.rtl.chip._instructions import Op, Operand
+from hnlpu.silicon.rtl.chip._program import Attention, Experts, Rope
+from hnlpu.silicon.rtl.chip._registers import Beats
+from hnlpu.silicon.rtl.chip._uses import main_input
+from hnlpu.silicon.rtl.chip._values import Beside, Held, Pairs
+
+LARGEST_ROPE_FACTOR = 2.5
+"""Entries of the table of sines rise by less than 2^18."""
+LARGEST_LIMIT = 16383.0
+"""SwiGLU adds one to what it clamps."""
+MOST_RANKS = 16
+MOST_LAYERS = 256
+"""Instructions number ranks and attention's layers."""
+
+
+def _ends(a: Assembler, span: Span) -> tuple[str, str]:
+    """What a span works on, and what it gives."""
+    _, given = span_ends(a.network, span)
+    return main_input(a.network, span), given[0]
+
+
+def _sizes(a: Assembler, name: str) -> tuple[int, ...]:
+    return tuple(dim for dim in a.uses.types[name].shape if isinstance(dim, int))
+
+
+def _head(a: Assembler, span: Span, size: int) -> None:
+    """All heads of a chip are of one size, which fills its lanes."""
+    if size > a.code.width or a.code.width % size:
+        raise DoesNotFit(
+            f"head_dim {size}: the vector unit has {a.code.width} lanes, which heads of a power of "
+            "two up to that fill"
+        )
+    if a.head_dim not in (None, size):
+        a.refuse(span.composite, span.start, f"rows of {size} numbers beside heads of {a.head_dim}")
+    a.head_dim = size
+
+
+def norm(a: Assembler, span: Span) -> None:
+    """x to a register of its own, or head by head in place."""
+    name, out = _ends(a, span)
+    taken, _ = span_ends(a.network, span)
+    weights = [other for other in taken if other in a.uses.parameters]
+    *rows, n = _sizes(a, name)
+    if len(taken) != 2 or len(weights) != 1 or a.uses.parameters[weights[0]].shape != (n,):
+        a.refuse("norm", span.start, "its weights are not one parameter of a row's length")
+    heads, x = bool(rows), a.value(name)
+    if heads:
+        _head(a, span, n)
+    epsilon = _epsilon(a, norm_epsilon(float(span.option("eps")), n), 0 if heads else n)
+    if heads:
+        beats = a.room(out, x.size, over=[name])
+        _head_norms(a, x.beats, beats, epsilon)
+    else:
+        beats = _whole_norm(a, x.beats, epsilon, out, x.size)
+    for beat, h in enumerate(beats):
+        place = a.code.parameter(weights[0], "heads" if heads else "norm", x.size, beat)
+        a.code.multiply(h, h, Operand.PARAMETER, first=True, shift=UNIT_FRACTION, index=place)
+    a.places[out] = Held(beats, x.size)
+
+
+def _epsilon(a: Assembler, epsilon: int, whole: int) -> int:
+    """The number of an epsilon."""
+    known = a.norms.epsilons if epsilon in a.norms.epsilons else (*a.norms.epsilons, epsilon)
+    a.norms = replace(a.norms, epsilons=known, longest=max(a.norms.longest, whole))
+    return known.index(epsilon)
+
+
+def _whole_norm(a: Assembler, x: Beats, epsilon: int, out: str, size: int) -> Beats:
+    a.code.emit(Op.ACQUIRE, index="root")
+    for beat, register in enumerate(x):
+        first = beat == 0
+        a.code.emit(Op.SQUARES, a=register, first=first, index=epsilon if first else 0)
+    a.code.run("root")
+    beats = a.room(out, size)
+    for register, h in zip(x, beats, strict=True):
+        a.code.multiply(h, register, Operand.INVERSE, first=True, root=True)
+    a.code.emit(Op.RELEASE, index="root")
+    return beats
+
+
+def _head_norms(a: Assembler, x: Beats, beats: Beats, epsilon: int) -> None:
+    a.code.emit(Op.ACQUIRE, index="root")
+    for register, h in zip(x, beats, strict=True):
+        a.code.emit(Op.SQUARES, a=register, first=True, banked=True, index=epsilon)
+        a.code.run("root", banked=True)
+        a.code.multiply(h, register, Operand.INVERSE, first=True, root=True, banked=True)
+    a.code.emit(Op.RELEASE, index="root")
+
+
+def angles(a: Assembler, span: Span) -> None:
+    """Cosines and sines of the position, for all of its layers."""
+    taken, given = span_ends(a.network, span)
+    [table] = [name for name in taken if name in a.uses.parameters] or [""]
+    source = a.uses.parameters[table].source if table else None
+    if not isinstance(source, Given):
+        a.refuse("turns", span.start, "frequencies that are no numbers of the network")
+    found = turns(np.array(source.values, np.float32))
+    factor = float(span.option("scale"))
+    if not factor <= LARGEST_ROPE_FACTOR:
+        raise DoesNotFit(
+            f"a factor of {factor:g} on RoPE: the table of sines holds {LARGEST_ROPE_FACTOR:g} at most"
+        )
+    if a.rope is not None:
+        a.refuse("turns", span.start, "angles beside others, and a sequence keeps one set")
+    a.rope = Rope(tuple(int(t) & 0xFFFFFFFF for t in found), factor)
+    for pair, turn in enumerate(a.rope.turns):
+        a.code.emit(Op.ANGLE, index=pair, immediate=turn)
+    a.places.update(dict.fromkeys(given, Beside("angles")))
+
+
+def rope(a: Assembler, span: Span) -> None:
+    """Heads turned by the position's angles, in place."""
+    name, out = _ends(a, span)
+    size, pairs = _sizes(a, name)[-1], int(span.option("pairs"))
+    taken, _ = span_ends(a.network, span)
+    if 2 * pairs != size:
+        a.refuse("rope", span.start, f"{2 * pairs} of {size} numbers turn, and lanes turn all")
+    if any(a.places.get(turn) != Beside("angles") for turn in taken[1:]):
+        a.refuse("rope", span.start, "cosines and sines that are not those of turns")
+    _head(a, span, size)
+    x = a.value(name)
+    beats = a.room(out, x.size, over=[name])
+    for register, dst in zip(x.beats, beats, strict=True):
+        a.code.multiply(None, register, Operand.COSINE, first=True)
+        a.code.multiply(dst, register, Operand.SINE, swap=True, shift=UNIT_FRACTION)
+    a.places[out] = Held(beats, x.size)
+
+
+def attend(a: Assembler, span: Span) -> None:
+    """Keys and values into the attention unit's memory, queries through it."""
+    *names, sinks = a.uses.attention(span)
+    _, given = span_ends(a.network, span)
+    layer = _attention_layer(a, span, *names[::2], sinks=sinks)
+    factor, one = int(to_fixed(np.array(span.option("scale")))), 1 << FRACTION
+    scaled = []
+    for name, bank, by in zip(names, ("query", "key", "value"), (factor, one, one), strict=True):
+        held = a.value(name)
+        beats = a.code.registers.bank(f"scaled {bank}", len(held.beats))
+        for place, register in zip(beats, held.beats, strict=True):
+            shift = 2 * FRACTION - KEY_FRACTION
+            a.code.multiply(
+                place, register, Operand.IMMEDIATE, first=True, shift=shift, immediate=by
+            )
+        scaled.append(beats)
+    queries, keys, values = scaled
+    for op, beats in ((Op.KEYS, keys), (Op.VALUES, values)):
+        for beat, register in enumerate(beats):
+            a.code.emit(op, a=register, index=beat, immediate=layer << 24)
+    a.code.emit(Op.ACQUIRE, index="attention")
+    for beat, register in enumerate(queries):
+        a.code.emit(Op.QUERY, a=register, index=beat)
+    window = int(span.option("window"))
+    bounded = window if window < a.context else 0
+    a.code.run("attention", immediate=layer << 24 | bounded)
+    size = a.value(names[0]).size
+    dst = a.room(given[0], size, over=names[:1])
+    for beat, register in enumerate(dst):
+        a.code.emit(Op.MIXED, dst=register, index=beat)
+    a.code.emit(Op.RELEASE, index="attention")
+    a.places[given[0]] = Held(dst, size)
+
+
+def _attention_layer(a: Assembler, span: Span, query: str, value: str, *, sinks: str | None) -> int:
+    """The number of an attention among the chip's, all of one shape."""
+    (heads, size), (key_heads, width) = _sizes(a, query), _sizes(a, value)
+    _head(a, span, size)
+    if width != size:
+        a.refuse("attend", span.start, f"values of {width} numbers beside keys of {size}")
+    if span.option("softcap"):
+        a.refuse("attend", span.start, "a soft cap on scores")
+    found = Attention(heads, key_heads, size, 1, (sinks,) if sinks else ())
+    known = a.attention
+    if known is not None:
+        found = replace(found, layers=known.layers + 1, sinks=known.sinks + found.sinks)
+        alike = (heads, key_heads) == (known.heads, known.key_heads)
+        if not alike or bool(known.sinks) != bool(sinks):
+            a.refuse("attend", span.start, "heads or sinks unlike those of the layers before")
+    if found.layers > MOST_LAYERS:
+        raise DoesNotFit(f"{found.layers} layers of attention: {MOST_LAYERS} have a number")
+    a.attention = found
+    return found.layers - 1
+
+
+def clamped_swiglu(a: Assembler, span: Span) -> None:
+    """Gates and ups to what they open."""
+    name, out = _ends(a, span)
+    limit_option = float(span.option("limit"))
+    if limit_option > LARGEST_LIMIT:
+        raise DoesNotFit(f"swiglu_limit {limit_option:g}: at most {LARGEST_LIMIT:g} is clamped to")
+    pairs = a.places[name]
+    if not isinstance(pairs, Pairs):
+        a.refuse("clamped_swiglu", span.start, "gates and ups that are no matrix's sums")
+    limit, alpha = fixed(limit_option), fixed(float(span.option("alpha")))
+    opened = a.code.registers.bank("opened", len(pairs.gate.beats))
+    for gate, up, t in zip(pairs.gate.beats, pairs.up.beats, opened, strict=True):
+        a.code.emit(Op.CLAMP, a=gate, dst=gate, immediate=limit)
+        a.code.emit(Op.CLAMP, a=up, dst=up, immediate=limit, both=True)
+        a.code.multiply(t, gate, Operand.IMMEDIATE, first=True, shift=FRACTION, immediate=alpha)
+        a.code.emit(Op.SIGMOID, a=t, dst=t)
+        a.code.multiply(t, gate, Operand.REGISTER, b=t, first=True, shift=UNIT_FRACTION)
+        a.code.emit(Op.ADD, a=up, dst=up, immediate=1 << FRACTION)
+        a.code.multiply(t, up, Operand.REGISTER, b=t, first=True, shift=FRACTION)
+    a.places[out] = Held(opened, pairs.gate.size)
+
+
+def route(a: Assembler, span: Span) -> None:
+    """The best experts of a router's logits, and their shares, which the sequence keeps."""
+    name, _ = _ends(a, span)
+    _, given = span_ends(a.network, span)
+    if span.option("share_first"):
+        a.refuse(
+            "route", span.start, "shares of all experts, and the router adds up the best alone"
+        )
+    logits, k = a.value(name), int(span.option("k"))
+    if logits.size > a.code.width:
+        raise DoesNotFit(
+            f"{logits.size} experts: the router compares {a.code.width} logits at most"
+        )
+    if k > MOST_RANKS:
+        raise DoesNotFit(f"{k} experts a token: at most {MOST_RANKS} have a rank")
+    found = Experts(logits.size, k)
+    if a.experts not in (None, found):
+        a.refuse("route", span.start, "experts unlike those of the layers before")
+    a.experts = found
+    a.code.emit(Op.ACQUIRE, index="router")
+    for rank in range(k):
+        a.code.emit(Op.TOP, a=logits.beats[0], rank=rank, first=rank == 0)
+    a.code.run("router")
+    a.code.emit(Op.SHARES)
+    a.code.emit(Op.RELEASE, index="router")
+    a.places.update(dict.fromkeys(given, Beside("routed")))
+
+
+def moe(a: Assembler, span: Span) -> None:
+    """Router, then expert by expert, then their sum by shares."""
+    [routed] = [
+        s for s in a.network.spans
+        if s.composite == "route" and span.start <= s.start and s.stop <= span.stop
+    ]  # fmt: skip
+    mixed = a.network.steps[span.stop - 1]
+    if mixed.op != ops.Dot("k,kn->n") or a.walk is None:
+        a.refuse("moe", span.stop - 1, "experts that are not added by their shares")
+    a.walk(span.start, routed.stop)
+    outputs = _experts(a, span, routed, str(mixed.args[1]))
+    out, a.stop = mixed.outs[0], span.stop
+    dst = a.room(out, outputs[0].size)
+    for beat, h in enumerate(dst):
+        for rank, output in enumerate(outputs):
+            last = rank == len(outputs) - 1
+            a.code.multiply(
+                h if last else None, output.beats[beat], Operand.SHARE, first=rank == 0, rank=rank,
+                shift=UNIT_FRACTION,
+            )  # fmt: skip
+    a.places[out] = Held(dst, outputs[0].size)
+
+
+def _experts(a: Assembler, span: Span, routed: Span, result: str) -> list[Held]:
+    """Outputs of the chosen experts, each by the same steps."""
+    assert a.experts is not None
+    assert a.walk is not None
+    outputs: list[Held] = []
+    outside, a.result = frozenset(a.places), result
+    for rank in range(a.experts.ranks):
+        a.rank = rank
+        a.protected = outside if rank < a.experts.ranks - 1 else frozenset()
+        a.walk(routed.stop, span.stop - 1)
+        outputs.append(a.value(result))
+        kept = f"{result} of rank {rank}"
+        a.places[kept] = outputs[-1]
+        a.uses.last[kept] = span.stop - 1
+    a.rank, a.result, a.protected = None, None, frozenset()
+    return outputs
+
+
+AT_ONCE: dict[str, Callable[[Assembler, Span], None]] = {
+    "attend": attend,
+    "clamped_swiglu": clamped_swiglu,
+    "moe": moe,
+    "norm": norm,
+    "rope": rope,
+    "route": route,
+    "turns": angles,
+}
