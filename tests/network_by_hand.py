@@ -82,6 +82,10 @@ class NetworkByHand(CompositesByHand):
         count = count if isinstance(state.keeps, Ring | Replace) else 0
         return [np.full(state.shape, start, object)] * count
 
+    def still_kept(self, name: str, count: int) -> list[Any]:
+        """The last `count` entries of a state, as nested lists."""
+        return [entry.tolist() for entry in self.kept[name][len(self.kept[name]) - count :]]
+
     def asked(self, name: str) -> int:
         """Fraction bits that rule 6 asks of what makes `name`."""
         steps, outputs = self.around

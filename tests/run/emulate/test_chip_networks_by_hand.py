@@ -43,6 +43,9 @@ def test_logits_are_those_of_the_page(family: str) -> None:
     of = made(family)
     tokens = of.tokens[:TOKENS].tolist()
     run = open_language_model(of.one, numerics="chip").transformer
-    found = run.logits(run.forward(np.array(tokens), run.new_cache()))
+    cache = run.new_cache()
+    found = run.logits(run.forward(np.array(tokens), cache))
     hand = by_hand_of(open_build(of.one))
     assert found.tolist() == [hand.run(token)[0].tolist() for token in tokens]
+    for name, entries in cache.states.entries.items():  # finer than what logits see
+        assert entries.tolist() == hand.still_kept(name, len(entries))
