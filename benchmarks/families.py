@@ -29,6 +29,9 @@ from hnlpu.run.emulate import InterpretedModel, open_language_model
 from hnlpu.run.kernels import load
 from hnlpu.silicon.hardwire import machine
 
+Seconds = dict[tuple[str, str], float]
+"""By what was done and by which clock."""
+
 DECODER = {
     "vocab_size": 8192, "hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 8,
     "num_attention_heads": 16, "num_key_value_heads": 4, "head_dim": 64, "rms_norm_eps": 1e-5,
@@ -75,38 +78,47 @@ def make_build(work: Path, family: str) -> Path:
     return build
 
 
-def one_run(model: InterpretedModel, tokens: np.ndarray, new: int) -> tuple[float, float, bytes]:
+def one_run(model: InterpretedModel, tokens: np.ndarray, new: int) -> tuple[Seconds, bytes]:
     """Seconds of a prompt and of `new` tokens behind it, and the last logits."""
-    cache = model.new_cache()
-    began = time.perf_counter()
+    cache, clocks = model.new_cache(), (time.perf_counter, time.process_time)
+    began = [clock() for clock in clocks]
     model.forward(tokens, cache, last=True)
-    prompt = time.perf_counter()
+    prompt = [clock() for clock in clocks]
     for token in tokens[:new]:
         logits = model.logits(model.forward(np.array([token]), cache, last=True))
-    return prompt - began, time.perf_counter() - prompt, logits.tobytes()
+    end = [clock() for clock in clocks]
+    seconds: Seconds = {}
+    for n, clock in enumerate(("clock", "cpu")):
+        seconds["prefill", clock] = prompt[n] - began[n]
+        seconds["decode", clock] = end[n] - prompt[n]
+    return seconds, logits.tobytes()
 
 
 def measure(build: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Both ways in turns."""
+    """Tokens per second of both ways, in turns: medians by the clock and by processor time."""
     quick, slow = (open_language_model(build).transformer for _ in range(2))
     assert isinstance(quick, InterpretedModel)
     assert isinstance(slow, InterpretedModel)
     assert quick.taped is not None, quick.not_taped
     slow.taped = None
     tokens = np.random.default_rng(1).integers(0, quick.architecture.vocab_size, options.prompt)
-    runs: dict[str, list[tuple[float, float, bytes]]] = {"tape": [], "interpreter": []}
+    runs: dict[str, list[Seconds]] = {"tape": [], "interpreter": []}
+    last: set[bytes] = set()
     for turn in range(options.repeat + 1):
         for name, model in (("tape", quick), ("interpreter", slow)):
-            found = one_run(model, tokens, options.tokens)
+            seconds, logits = one_run(model, tokens, options.tokens)
+            last.add(logits)
             if turn:  # the first one maps and warms
-                runs[name].append(found)
-    assert len({logits for of in runs.values() for *_, logits in of}) == 1
+                runs[name].append(seconds)
+    assert len(last) == 1
+    count = {"prefill": options.prompt, "decode": options.tokens}
     return {
-        name: {
-            "prefill": options.prompt / statistics.median(prefill for prefill, _, _ in of),
-            "decode": options.tokens / statistics.median(decode for _, decode, _ in of),
+        f"{what} {clock}": {
+            name: count[what] / statistics.median(seconds[what, clock] for seconds in of)
+            for name, of in runs.items()
         }
-        for name, of in runs.items()
+        for what in ("decode", "prefill")
+        for clock in ("clock", "cpu")
     }
 
 
@@ -131,13 +143,14 @@ def main() -> None:
         print(json.dumps(facts, indent=1))
         return
     print(f"{machine()}, {options.threads} threads, load average {os.getloadavg()[0]:.1f}\n")
-    print("| family | what | tape, tokens/s | interpreter | times |\n|---|---|---|---|---|")
+    print("| family | what | tape, tokens/s | interpreter | times | times by processor time |")
+    print("|---|---|---|---|---|---|")
     for name, of in facts.items():
         for what in ("decode", "prefill"):
-            tape, interpreter = of["tape"][what], of["interpreter"][what]
-            print(
-                f"| {name} | {what} | {tape:.1f} | {interpreter:.1f} | {tape / interpreter:.1f} |"
-            )
+            by_clock, by_cpu = of[f"{what} clock"], of[f"{what} cpu"]
+            times, cpu = (by["tape"] / by["interpreter"] for by in (by_clock, by_cpu))
+            print(f"| {name} | {what} | {by_clock['tape']:.1f} | {by_clock['interpreter']:.1f} | "
+                  f"{times:.1f} | {cpu:.1f} |")  # fmt: skip
 
 
 if __name__ == "__main__":

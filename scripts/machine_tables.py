@@ -11,14 +11,27 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hnlpu.system.catalog import load_model, load_system
+from hnlpu.model.checkpoint import shapes_of
+from hnlpu.model.families import network_of
+from hnlpu.silicon.place import Embedding, make_target, place, placement_facts
+from hnlpu.system.catalog import (
+    DIGIT_BITS,
+    NetworkShape,
+    load_model,
+    load_system,
+    shape_of_network,
+)
 from hnlpu.system.machine import (
+    HELD_BYTES,
     RESOURCES,
     Load,
     Simulation,
+    busy_machine,
     kv_state,
+    open_network,
     simulate,
     specification,
+    state_facts,
     token_demand,
     token_work,
 )
@@ -26,13 +39,36 @@ from hnlpu.system.machine import (
 PAGE = Path(__file__).parents[1] / "docs" / "machine.md"
 CONTEXTS = (2048, 8192, 32768, 65536, 131072, 262144)
 SYSTEM, MODEL = "hnlpu-asplos26", "gpt-oss-120b"
+_DECODER: dict[str, object] = {
+    "vocab_size": 2048, "hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 64, "intermediate_size": 768,
+    "max_position_embeddings": 4096, "rope_theta": 10000.0,
+}  # fmt: skip
+_EXPERTS: dict[str, object] = {"num_experts_per_tok": 2, "sliding_window": 128}
+SMALL: dict[str, dict[str, object]] = {
+    "gpt_oss": _DECODER | _EXPERTS | {"num_local_experts": 8, "intermediate_size": 256},
+    "llama": _DECODER,
+    "mistral": _DECODER | {"sliding_window": 128},
+    "qwen3": _DECODER,
+    "qwen3_moe": _DECODER | {
+        "num_experts_per_tok": 2, "num_experts": 8, "moe_intermediate_size": 256,
+    },
+    "mamba2": {
+        "vocab_size": 2048, "hidden_size": 256, "num_hidden_layers": 8, "num_heads": 8,
+        "head_dim": 64, "state_size": 64, "n_groups": 1,
+    },
+    "gru": {"vocab_size": 2048, "hidden_size": 512, "num_hidden_layers": 2},
+}  # fmt: skip
+"""Small models of every family, all about as wide."""
+ROW_RANGE = 2
+"""Range of the block exponents in a row of Gaussian weights (system/audit/limits.toml)."""
 
 
 def tables() -> dict[str, str]:
     """The page's tables by the name of their marker."""
     return {
         "published": published(), "memory": memory(), "demand": demand(),
-        "batch": batch(), "figure": figure(),
+        "batch": batch(), "figure": figure(), "families": families(),
     }  # fmt: skip
 
 
@@ -134,6 +170,45 @@ def figure() -> str:
     names, published = ("communication", "projection", "rest"), ("82.9%", "13.8%", "3.3%")
     rows = [list(row) for row in zip(names, published, *columns, strict=True)]
     return _table(["", "figure 14", "competing, with waits", "the same, windows"], rows)
+
+
+def families() -> str:
+    """Small models of every family, each on one chip of its own with every slot busy."""
+    rows = []
+    for name, config in SMALL.items():
+        shape = shape_of_network(network_of(config | {"model_type": name}), name)
+        target = open_network(shape)
+        run = busy_machine(target, 2048)
+        found = state_facts(shape, run)
+        keys = (run.kv.bytes - run.kv.held_bytes) / run.batch
+        pace = found.prompt_rate if found else None
+        rows.append(
+            [
+                f"`{name}`", f"{shape.hardwired_weights / 1e6:.2f}",
+                f"{shape.active_weights / 1e6:.2f}", f"{metal_mm2(shape):.2f}", _rate(run),
+                f"{run.tokens_per_second_per_user:,.0f}", run.bottleneck, f"{keys:,.0f}",
+                f"{shape.held_values * HELD_BYTES:,}",
+                f"{pace:,.0f}" if pace else "as many as resources allow",
+            ]
+        )  # fmt: skip
+    return _table(
+        ["family", "weights, M", "active, M", "metal, mm²", "tokens/s", "a user", "limit",
+         "keys and values, bytes a sequence", "states of fixed size, bytes a sequence",
+         "tokens/s of one prompt, at most"],
+        rows,
+    )  # fmt: skip
+
+
+def metal_mm2(shape: NetworkShape) -> float:
+    """Area of arrays of the taps scheme: two digits a weight, one where the format is MXFP4."""
+    digits = dict(zip(shape.weights(), (bits for _, bits in shape.stored()), strict=True))
+    shapes = shapes_of(shape.network)
+    embeddings = {
+        m.name: Embedding(1 if digits[m.role] <= DIGIT_BITS else 2, ROW_RANGE) for m in shapes
+    }
+    target = make_target(chips=1)
+    placement = place(shapes, embeddings, target)
+    return placement_facts(shapes, embeddings, placement, target.technology).array_area_mm2
 
 
 def _rate(run: Simulation) -> str:

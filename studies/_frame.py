@@ -136,8 +136,8 @@ def text(value: float | None) -> str:
     """A number as tables have it."""
     if value is None:
         return ""
-    if isinstance(value, int) or float(value).is_integer():
-        return f"{int(value):,}"
+    if isinstance(value, int) or float(value).is_integer() or abs(value) >= 1000:
+        return f"{value:,.0f}"
     return f"{value:.3g}"
 
 

@@ -6,17 +6,19 @@ Formats are found while it runs, from the page's rules.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 import by_hand
-from by_hand import brought, nearest, real, value
-from hnlpu.model.network import Network, Replace, Ring, Span, ops, span_ends
+from by_hand import nearest, real, value
+from composites_by_hand import CompositesByHand
+from fixed_by_hand import Fixed, along, every
+from hnlpu.model.network import Network, Replace, Ring, Span, ops
 
 AT_ONCE = {
     "norm", "layer_norm", "unit_norm", "turns", "rope", "attend", "clamped_swiglu", "softmax",
@@ -35,34 +37,14 @@ PAIRS: dict[type, Callable[[int, int], int]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Fixed:
-    """Whole numbers [...] of Python and their fraction bits; 0 for an index."""
-
-    x: Any
-    bits: int
-
-    def to(self, bits: int) -> Any:
-        """Its numbers with other fraction bits."""
-        return every(lambda v: brought(v, self.bits, bits), self.x)
-
-
+RELATIONS: dict[str, Callable[[int, int], bool]] = {
+    "less": lambda a, b: a < b, "less_equal": lambda a, b: a <= b, "equal": lambda a, b: a == b,
+}  # fmt: skip
 Matrix = tuple[list[list[int]], list[int], list[float]]
 """Integer weights, row exponents, biases."""
 
 
-def every(function: Callable[..., int], *arrays: Any) -> Any:
-    """A function of each number of arrays that align."""
-    return np.asarray(np.frompyfunc(function, len(arrays), 1)(*arrays), object)
-
-
-def along(function: Callable[[list[int]], Sequence[int]], x: Any) -> Any:
-    """A function of every row of the last axis."""
-    rows = [list(function(row)) for row in x.reshape(-1, x.shape[-1]).tolist()]
-    return np.array(rows, object).reshape(*x.shape[:-1], -1)
-
-
-class NetworkByHand:
+class NetworkByHand(CompositesByHand):
     """One sequence of a network; `real_of` gives parameters in float32, `matrix` integers."""
 
     def __init__(
@@ -89,7 +71,8 @@ class NetworkByHand:
             for s in network.states
         }
         self.kept = {s.name: self._first(s) for s in network.states}
-        self.values: dict[str, Any] = {}
+        self.values = {}
+        self.around = (network.steps, network.outputs)
 
     def _first(self, state: Any) -> list[Any]:
         start = value(
@@ -101,10 +84,12 @@ class NetworkByHand:
 
     def asked(self, name: str) -> int:
         """Fraction bits that rule 6 asks of what makes `name`."""
-        takers = [s for s in self.network.steps for arg in s.args if arg == name]
+        steps, outputs = self.around
+        takers = [s for s in steps for arg in s.args if arg == name]
         if any(isinstance(s.op, ops.Write) and self.of_state[s.op.state] == 20 for s in takers):
             return 20
-        alone = len(takers) == 1 and name not in self.network.outputs and takers[0] in self.loose
+        inside = steps is not self.network.steps or (takers and takers[0] in self.loose)
+        alone = len(takers) == 1 and name not in outputs and inside
         if not alone:
             return 0
         op = takers[0].op
@@ -127,7 +112,7 @@ class NetworkByHand:
             if n in self.spans and n >= end:
                 span = self.spans[n]
                 n = end = span.stop
-                self._at_once(span)
+                self.at_once(span)
             else:
                 step = self.network.steps[n]
                 self.values.update(zip(step.outs, self._step(step), strict=True))
@@ -135,11 +120,6 @@ class NetworkByHand:
         self.position += 1
         outputs = [self.values[name] for name in self.network.outputs]
         return [out.to(16) if out.bits else out.x for out in outputs]
-
-    def fixed(self, arg: Any) -> Fixed:
-        """A value, or a parameter as values."""
-        found = self.values[arg]
-        return found if isinstance(found, Fixed) else Fixed(every(real, found.astype(float)), 16)
 
     def _step(self, step: ops.Step) -> list[Any]:
         named = [arg for arg in step.args if isinstance(arg, str)]
@@ -164,6 +144,8 @@ class NetworkByHand:
                 if isinstance(keeps, Ring):
                     self.kept[name] = self.kept[name][-keeps.length :]
                 return []
+            case ops.Repeat():
+                return self._repeat(step.op, step.args)
             case _:
                 args = [self.fixed(a) if isinstance(a, str) else a for a in step.args]
                 return self._arithmetic(step, args)
@@ -185,6 +167,27 @@ class NetworkByHand:
                 bits = made if isinstance(op, ops.Add | ops.Sub) else coarsest
                 a, b = (self._side(a, bits) for a in args)
                 return [Fixed(every(PAIRS[type(op)], a, b), bits)]
+            case ops.Where():
+                of = min([max(a.bits, 16) for a in args[1:] if isinstance(a, Fixed)], default=16)
+                a, b = (self._side(x, of) for x in args[1:])
+                return [Fixed(every(lambda t, v, w: v if t else w, first.x, a, b), of)]
+            case ops.Compare(relation):
+                a, b = (self._side(x, coarsest) for x in args)
+                return [Fixed(every(RELATIONS[relation], a, b), 0)]
+            case ops.Shift(places):
+                moved = every(lambda v: value(nearest(v * Fraction(2) ** places)), first.x)
+                return [Fixed(moved, first.bits)]
+            case ops.Sum(axis, keep):
+                return [Fixed(every(value, np.sum(first.x, axis, keepdims=keep)), first.bits)]
+            case ops.Max(axis, keep):
+                return [Fixed(np.asarray(np.max(first.x, axis, keepdims=keep)), first.bits)]
+            case ops.ArgMax():
+                return [Fixed(along(lambda row: [row.index(max(row))], first.x)[..., 0], 0)]
+            case ops.Gather(axis):
+                numbers = args[1].x.astype(int)
+                return [Fixed(np.asarray(np.take(first.x, numbers, axis), object), first.bits)]
+            case ops.Window():
+                return [Fixed(_windows(op, first.x), first.bits)]
             case ops.Mul():
                 return [Fixed(*self._product(args, "", made))]
             case ops.Outer(axes) | ops.Dot(axes):
@@ -215,6 +218,26 @@ class NetworkByHand:
             case ops.Concat(axis):
                 return [Fixed(np.concatenate([a.to(coarsest) for a in args], axis), coarsest)]
         raise AssertionError(step)
+
+    def _repeat(self, op: ops.Repeat, args: Sequence[Any]) -> list[Fixed]:
+        """Ticks; what goes in and what is carried are values."""
+
+        def handed(x: Fixed) -> Fixed:
+            return Fixed(x.to(16), 16) if x.bits else x
+
+        outer, around = self.values, self.around
+        self.around = (op.body, op.outputs)
+        given = [handed(self.fixed(a)) if isinstance(a, str) else Fixed(real(a), 16) for a in args]
+        for _ in range(op.ticks):
+            self.values = outer | dict(zip(op.inputs, given, strict=True))
+            for step in op.body:
+                self.values.update(zip(step.outs, self._step(step), strict=True))
+            on = [handed(self.values[name]) for name in op.outputs]
+            given = [*on, *given[len(on) :]]
+            if op.until and self.values[op.until].x:
+                break
+        self.values, self.around = outer, around
+        return given[: len(op.outputs)]
 
     def _side(self, arg: Any, bits: int) -> Any:
         if not isinstance(arg, Fixed):
@@ -260,104 +283,22 @@ class NetworkByHand:
             for row, b, c in zip(weights, exponents, biases, strict=True)
         ]
 
-    # composites done at once
 
-    def _at_once(self, span: Span) -> None:
-        taken, given = span_ends(self.network, span)
-        options: Mapping[str, Any] = dict(span.options)
-        made = getattr(self, f"_{span.composite}")(taken, options, span)
-        self.values.update(zip(given, made, strict=True))
-
-    def _plain(self, name: str) -> Any:
-        return self.fixed(name).to(16)
-
-    def _weights(self, name: str, x: Any) -> Any:
-        scaled = np.float64(self.values[name]) * math.sqrt(x.shape[-1])
-        return np.broadcast_to(every(real, scaled), x.shape)
-
-    def _norm(self, taken: Any, options: Any, span: Span) -> list[Fixed]:
-        x, n = self._plain(taken[0]), self._plain(taken[0]).shape[-1]
-        weights = self._weights(taken[1], x)
-        epsilon = max(1, math.floor(n * options["eps"] * 2**32 + 0.5))
-        rows = zip(x.reshape(-1, n).tolist(), weights.reshape(-1, n).tolist(), strict=True)
-        made = [by_hand.norm(row, weight, epsilon) for row, weight in rows]
-        return [Fixed(np.array(made, object).reshape(x.shape), 16)]
-
-    def _layer_norm(self, taken: Any, options: Any, span: Span) -> list[Fixed]:
-        x = self._plain(taken[0])
-        n = x.shape[-1]
-        centred = along(lambda row: [value(v - nearest(Fraction(sum(row), n))) for v in row], x)
-        self.values["centred"] = Fixed(centred, 16)
-        (normed,) = self._norm(("centred", taken[1]), options, span)
-        bias = every(real, np.float64(self.values[taken[2]]))
-        return [Fixed(every(by_hand.add, normed.x, bias), 16)]
-
-    def _unit_norm(self, taken: Any, options: Any, span: Span) -> list[Fixed]:
-        epsilon = max(1, math.floor(options["eps"] * 2**32 + 0.5))
-        return [
-            Fixed(along(lambda row: by_hand.unit_norm(row, epsilon), self._plain(taken[0])), 24)
-        ]
-
-    def _turns(self, taken: Any, options: Any, span: Span) -> list[Fixed]:
-        turn, factor = 2 * Fraction(by_hand.pi()), options["scale"]
-        steps = [nearest(Fraction(float(f)) / turn * 2**32) for f in self.values[taken[0]]]
-        angles = [int(self.values[taken[1]].x) * step % 2**32 for step in steps]
-        sides = (
-            [by_hand.sine((a + ahead) % 2**32, factor) for a in angles] for ahead in (2**30, 0)
+def _windows(op: ops.Window, x: Any) -> Any:
+    """Windows place by place, zeros beyond the edges."""
+    *lengths, _ = x.shape
+    axes = [
+        range(-before, length + behind - dilation * (size - 1), stride)
+        for length, size, stride, dilation, (before, behind) in zip(
+            lengths, op.sizes, op.strides, op.dilations, op.pads, strict=True
         )
-        return [Fixed(np.array(side, object), 24) for side in sides]
-
-    def _rope(self, taken: Any, options: Any, span: Span) -> list[Fixed]:
-        x, pairs = self._plain(taken[0]), options["pairs"]
-        cos, sin = (self.values[name].to(24) for name in taken[1:])
-        a, b = x[..., :pairs], x[..., pairs : 2 * pairs]
-        turned = [
-            every(lambda v: value(nearest(Fraction(v, 2**24))), side)
-            for side in (a * cos - b * sin, b * cos + a * sin)
-        ]
-        return [Fixed(np.concatenate([*turned, x[..., 2 * pairs :]], -1), 16)]
-
-    def _softmax(self, taken: Any, options: Any, span: Span) -> list[Fixed]:
-        if not options["sink"]:
-            return [Fixed(along(lambda row: by_hand.softmax(row, []), self._plain(taken[0])), 24)]
-        sinks, x = (self._plain(name) for name in taken)
-        pairs = zip(x.reshape(-1, x.shape[-1]).tolist(), sinks.reshape(-1, 1).tolist(), strict=True)
-        made = [by_hand.softmax(row, sink) for row, sink in pairs]
-        return [Fixed(np.array(made, object).reshape(x.shape), 24)]
-
-    def _route(self, taken: Any, options: Any, span: Span) -> list[Fixed]:
-        of_all = options["share_first"] and not options["normalise"]
-        chosen, shares = by_hand.route(self._plain(taken[0]).tolist(), options["k"], of_all)
-        found = {
-            True: Fixed(np.array(chosen, object), 0),
-            False: Fixed(np.array(shares, object), 24),
-        }
-        _, given = span_ends(self.network, span)
-        numbers = {s.outs[1] for s in self.network.steps if isinstance(s.op, ops.TopK)}
-        return [found[name in numbers] for name in given]
-
-    def _clamped_swiglu(self, taken: Any, options: Any, span: Span) -> list[Fixed]:
-        x, (alpha, limit) = self._plain(taken[0]), (real(options[n]) for n in ("alpha", "limit"))
-        opened = every(lambda g, u: by_hand.swiglu(g, u, alpha, limit), x[..., ::2], x[..., 1::2])
-        return [Fixed(opened, 16)]
-
-    def _attend(self, taken: Any, options: Any, span: Span) -> list[Fixed]:
-        k, v, q, *sink = taken
-        factor = math.floor(2**16 * Fraction(options["scale"]) + by_hand.HALF)
-        written = [
-            s.op.state for s in self.network.steps[span.start : span.stop]
-            if isinstance(s.op, ops.Write)
-        ]  # fmt: skip
-        for state, name in zip(written, (k, v), strict=True):
-            self.kept[state].append(every(lambda x: by_hand.to_key(x, 2**16), self._plain(name)))
-        first = max(0, self.position + 1 - (options["window"] or self.position + 1))
-        keys, values = (np.stack(self.kept[state][first:]) for state in written)
-        queries = every(lambda x: by_hand.to_key(x, factor), self._plain(q))
-        sinks = [None] * len(queries)
-        if sink:
-            sinks = every(real, np.float64(self.values[sink[0]]).ravel()).tolist()
-        out, group = [], len(queries) // keys.shape[1]
-        for head, query in enumerate(queries.tolist()):
-            seen = (x[:, head // group].tolist() for x in (keys, values))
-            out += by_hand.attend(query, *seen, sinks[head], options["softcap"] or None)
-        return [Fixed(np.array(out, object), 16)]
+    ]
+    made = []
+    for corner in itertools.product(*axes):
+        row: list[int] = []
+        for offset in itertools.product(*map(range, op.sizes)):
+            place = [c + o * d for c, o, d in zip(corner, offset, op.dilations, strict=True)]
+            inside = all(0 <= p < length for p, length in zip(place, lengths, strict=True))
+            row += x[tuple(place)].tolist() if inside else [0] * x.shape[-1]
+        made.append(row)
+    return np.array(made, object).reshape(*map(len, axes), -1)

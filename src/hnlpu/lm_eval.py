@@ -9,6 +9,7 @@ lm-eval finds models in a registry that its own modules fill; this module adds
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import lm_eval.models  # noqa: F401  fills the registry, which a first entry would keep it from
@@ -16,10 +17,12 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.api.registry import register_model
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
+from hnlpu.run.chat import ChatTemplate
 from hnlpu.run.emulate import open_language_model
 from hnlpu.run.engine import Engine, Limits, Request, Sampling, likelihoods
 
 LONGEST_ANSWER = 256  # tokens, where a task does not say
+_log = logging.getLogger("lm_eval.hnlpu")  # lm-eval shows what its own loggers are told
 
 
 @register_model("hnlpu")
@@ -45,11 +48,13 @@ class HardwiredLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
         self.model = open_language_model(build)
         limits = Limits(context=None if max_length is None else int(max_length))
         self.engine = Engine(self.model, limits, device=runs_on)
+        self._template = ChatTemplate(self.model.directory)
+        self._told: set[str] = set()
 
     @property
     def eot_token_id(self) -> int:
         """The token that stands before a text without a context."""
-        ends = self.model.transformer.architecture.eos_token_ids
+        ends = self.model.end_tokens
         return ends[0] if ends else 0
 
     @property
@@ -61,6 +66,23 @@ class HardwiredLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
     def tokenizer_name(self) -> str:
         """Names the tokenizer in lm-eval's cache."""
         return str(self.model.directory)
+
+    def chat_template(self, chat_template: bool | str = False) -> str:
+        """The source of the chat template, for the record; `chat_template` may name one."""
+        if not chat_template or self._template.is_plain:
+            return ""
+        name = chat_template if isinstance(chat_template, str) else None
+        return self._template.sources.get(name or "") or self._template.source or ""
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """The prompt of a conversation, by the model's template; plainly where it has none."""
+        return self._template.render(
+            chat_history,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=not add_generation_prompt,
+        )
 
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, **_: Any
@@ -90,23 +112,72 @@ class HardwiredLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
         return totals
 
     def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
-        """Texts that continue contexts up to a stop string."""
-        made = []
-        for request in requests:
-            context, options = request.args
-            until = options.get("until") or []
-            limit = int(options.get("max_gen_toks", LONGEST_ANSWER))
-            limit = min(limit, self.max_length - 1)
-            tokens = tuple(self.tok_encode(context) or [self.eot_token_id])
-            made.append(
-                Request(
-                    tokens[limit - self.max_length :],
-                    max_tokens=limit,
-                    sampling=Sampling(temperature=float(options.get("temperature", 0.0))),
-                    stop=(until,) if isinstance(until, str) else tuple(until),
-                )
+        """Texts that continue contexts up to a stop string.
+
+        A context that fits is kept whole, and the answer gets the room that it leaves; of a longer
+        one the beginning is cut.  Both are told once.
+        """
+        made = [self._request(*request.args) for request in requests]
+        results = self.engine.run(made)
+        for result in results:
+            if result.error is not None:
+                raise result.error
+        return [result.text for result in results]
+
+    def _request(self, context: str, options: dict[str, Any]) -> Request:
+        until = options.get("until") or []
+        stops = [until] if isinstance(until, str) else until
+        tokens = self.tok_encode(context) or [self.eot_token_id]
+        tokens, limit = self._fitted(tokens, _limit(options))
+        return Request(
+            tuple(tokens),
+            max_tokens=limit,
+            sampling=_sampling(options),
+            stop=tuple(stop for stop in stops if stop),  # lm-eval means none by an empty one
+        )
+
+    def _fitted(self, tokens: list[int], limit: int) -> tuple[list[int], int]:
+        """A context and the number of new tokens that fit together."""
+        room = self.max_length - len(tokens)
+        if limit <= room:
+            return tokens, limit
+        if room >= 1:
+            self._tell(
+                f"max_gen_toks {limit} exceeds what the context of {self.max_length} tokens leaves "
+                "beside some prompts: prompts are kept whole, their answers are shorter"
             )
-        return [result.text for result in self.engine.run(made)]
+            return tokens, room
+        limit = min(limit, max(self.max_length // 4, 1))
+        self._tell(
+            f"some prompts fill the context of {self.max_length} tokens: they lose their beginning, "
+            f"and their answers have at most {limit} tokens"
+        )
+        return tokens[limit - self.max_length :], limit
+
+    def _tell(self, text: str) -> None:
+        kind = text.split(" ", 1)[0]
+        if kind not in self._told:
+            self._told.add(kind)
+            _log.warning(text)
+
+
+def _limit(options: dict[str, Any]) -> int:
+    """The most new tokens, by any of the names that tasks use."""
+    names = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+    return next((int(options[name]) for name in names if options.get(name)), LONGEST_ANSWER)
+
+
+def _sampling(options: dict[str, Any]) -> Sampling:
+    """Greedy unless a task asks to sample."""
+    if options.get("do_sample") is False:
+        return Sampling()
+    return Sampling(
+        temperature=float(options.get("temperature") or 0.0),
+        top_p=float(options.get("top_p") or 1.0),
+        top_k=max(int(options.get("top_k") or 0), 0),
+        min_p=float(options.get("min_p") or 0.0),
+        seed=int(options.get("seed") or 0),
+    )
 
 
 def main() -> None:

@@ -77,22 +77,26 @@ def test_a_part_that_is_left_out_is_seen() -> None:
 
 
 @some
-@given(SEEDS, st.integers(1, 30), st.integers(1, 3), st.integers(1, 3), SIZES, st.sampled_from([12, 16, 22]),
-       st.data())  # fmt: skip
+@given(SEEDS, st.integers(1, 30), st.integers(1, 3), st.integers(1, 3), SIZES, SIZES,
+       st.sampled_from([12, 16, 22]), st.booleans(), st.sampled_from([None, 2.0, 30.0]), st.data())  # fmt: skip
 def test_parts_in_fixed_point_have_the_bits_of_the_whole(
-    seed: int, n: int, kv: int, group: int, d: int, bits: int, data: st.DataObject
-) -> None:
+    seed: int, n: int, kv: int, group: int, d: int, width: int, bits: int, sunk: bool,
+    softcap: float | None, data: st.DataObject,
+) -> None:  # fmt: skip
     random = np.random.default_rng(seed)
 
     def drawn(*shape: int) -> Array:
         return random.integers(-(2**bits), 2**bits, shape).astype(np.int32)
 
-    q, k, v = drawn(kv * group, d), drawn(kv, n, d), drawn(kv, n, d)
+    q, k, v = drawn(kv * group, d), drawn(kv, n, d), drawn(kv, n, width)
     sinks = drawn(kv * group).astype(np.int64)
-    whole = fixed_point.attend(q[None], k, v, n - 1, 0, sinks)[0]
+    if not sunk:
+        sinks[:] = fixed_point.NO_SINK
+    cap = fixed_point.NO_CAP if softcap is None else fixed_point.soft_cap(softcap)
+    whole = fixed_point.attend(q[None], k, v, n - 1, 0, sinks, cap)[0]
     pieces = cuts(data, n)
-    scores = [fixed_point.largest_scores(q, k[:, piece]) for piece in pieces]
+    scores = [fixed_point.largest_scores(q, k[:, piece], cap) for piece in pieces]
     largest = np.max([sinks, *scores], axis=0)
-    parts = [fixed_point.attend_part(q, k[:, piece], v[:, piece], largest) for piece in pieces]
+    parts = [fixed_point.attend_part(q, k[:, piece], v[:, piece], largest, cap) for piece in pieces]
     order = data.draw(st.permutations(parts))
     assert fixed_point.merge_parts(order, largest, sinks).tobytes() == whole.tobytes()

@@ -103,7 +103,7 @@ def test_generate_ends_at_an_end_token(tmp_path, cli):
 def test_generate_streams(tiny_build, tmp_path):
     """The first token is on the pipe while later ones are still being made."""
     command = [sys.executable, "-m", "hnlpu", "generate", tiny_build, "--tokens", TOKENS,
-               "--max-tokens", "1000000", "--ignore-end"]  # fmt: skip
+               "--max-tokens", "1000000", "--past-limit", "--ignore-end"]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
         assert run.stdout is not None
         first = os.read(run.stdout.fileno(), 1)
@@ -123,7 +123,7 @@ def heed_interrupts():
 
 def test_interrupted_generation_is_no_traceback(tiny_build):
     command = [sys.executable, "-m", "hnlpu", "generate", tiny_build, "--tokens", TOKENS,
-               "--max-tokens", "1000000", "--ignore-end"]  # fmt: skip
+               "--max-tokens", "1000000", "--past-limit", "--ignore-end"]  # fmt: skip
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_interrupts
     ) as run:

@@ -26,6 +26,10 @@ def commands(family: str, folder: Path) -> dict[str, list[str]]:
         "generate": ["generate", build, "--tokens", "3,1", "--max-tokens", "3", "--ignore-end"],
         "score": ["score", build, "--tokens", "3,1,2"],
         "draw": ["draw", build],
+        "report": ["report", build, "-o", str(folder / "r.html")],
+        "simulate": ["simulate", str(of.two), "--context", "40", "--tokens", "500"],
+        "cost": ["cost", build, "--trials", "50"],
+        "audit": ["audit", build],
     }
 
 
@@ -43,7 +47,15 @@ def test_what_works_for_every_family(family: str, tmp_path: Path, cli) -> None:
             assert len(values["tokens"]) == 3
 
 
-def refusals(build: str, checkpoint: str, folder: Path) -> dict[str, list[list[str]]]:
+@pytest.mark.parametrize("command", ["simulate", "cost", "audit"])
+def test_a_checkpoint_is_sized_before_it_is_built(command: str, cli) -> None:
+    for family in FAMILIES:
+        code, printed, line = cli(command, made(family).checkpoint, "--context", "40", "--json")
+        assert code == 0, (family, line)
+        assert json.loads(printed)["model"] == "checkpoint"
+
+
+def refusals(build: str, folder: Path) -> dict[str, list[list[str]]]:
     """Runs of every command that reads gpt-oss alone, by command; and of options that do."""
     out = str(folder / "out")
     return {
@@ -51,10 +63,6 @@ def refusals(build: str, checkpoint: str, folder: Path) -> dict[str, list[list[s
             ["serve", build, "--port", "0", "--adapter", f"mine={out}"],
             ["serve", build, "--port", "0", "--device", "cuda"],
         ],
-        "report": [["report", build, "-o", out]],
-        "simulate": [["simulate", build], ["simulate", checkpoint]],
-        "cost": [["cost", build], ["cost", checkpoint]],
-        "audit": [["audit", build], ["audit", checkpoint]],
         "adapter": [["adapter", "check", out, build]],
         "generate": [
             ["generate", build, "--tokens", "1", "--device", "cuda"],
@@ -83,7 +91,7 @@ def test_chip_numerics_work_for_every_family(family: str, cli) -> None:
 def test_what_does_not_refuses_before_work(family: str, tmp_path: Path, cli) -> None:
     of = made(family)
     before = snapshot(of.one.parent)
-    runs = refusals(str(of.one), str(of.checkpoint), tmp_path)
+    runs = refusals(str(of.one), tmp_path)
     assert set(GPT_OSS_ALONE) <= set(runs)
     for of_command in runs.values():
         for arguments in of_command:

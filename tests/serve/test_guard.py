@@ -85,7 +85,7 @@ def test_a_name_of_elsewhere_that_points_here_is_refused(server, host, status):
 def test_a_page_of_elsewhere_cannot_post_without_asking(server):
     """What a browser sends without a preflight is no JSON by its content type."""
     response = server.post("/v1/completions", BODY, headers={"Content-Type": "text/plain"})
-    assert response.status_code == 400
+    assert response.status_code == 415
     options = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     assert "access-control-allow-origin" not in server.get("/health", headers=options).headers
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -90,3 +91,44 @@ def test_both_ways_score_as_we_do(tasks, start, bundled, model):
     assert outside[:2] == pytest.approx(inside[:2], rel=1e-9)
     assert outside[2] == pytest.approx(expected, rel=1e-9)
     assert 1 < inside[1] < 20
+
+
+@pytest.fixture(scope="module")
+def evaluated(bundled):
+    from hnlpu.lm_eval import HardwiredLM
+
+    return HardwiredLM(str(bundled), max_length=64)
+
+
+def texts(lm, *requests):
+    return lm.generate_until([SimpleNamespace(args=request) for request in requests])
+
+
+def test_a_context_that_fits_is_kept_whole_and_told(evaluated, caplog):
+    prompt = ROWS[1]["context"]
+    (short,) = texts(evaluated, (prompt, {"max_gen_toks": 8, "until": [""]}))
+    (long,) = texts(evaluated, (prompt, {"max_gen_toks": 2048, "until": []}))
+    assert long.startswith(short)
+    assert "prompts are kept whole" in caplog.text
+    assert len(texts(evaluated, ("import os\n" * 60, {"max_gen_toks": 2048, "until": None}))) == 1
+    assert "lose their beginning" in caplog.text
+
+
+def test_stop_strings_and_sampling_of_tasks(evaluated):
+    prompt = ROWS[1]["context"]
+    (whole,) = texts(evaluated, (prompt, {"max_gen_toks": 20}))
+    stop = whole[4:6]
+    assert texts(evaluated, (prompt, {"max_gen_toks": 20, "until": ["", stop]})) == [
+        whole.split(stop)[0]
+    ]
+    greedy = {"do_sample": False, "temperature": 9.0, "max_gen_toks": 20}
+    assert texts(evaluated, (prompt, greedy)) == [whole]
+    assert texts(evaluated, (prompt, {"temperature": 5.0, "top_k": 1, "max_gen_toks": 20})) == [
+        whole
+    ]
+
+
+def test_conversations_follow_the_template(evaluated, tmp_path):
+    history = [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]
+    assert evaluated.apply_chat_template(history) == "a\nb"
+    assert evaluated.chat_template(True) == ""

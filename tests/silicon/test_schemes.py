@@ -22,10 +22,11 @@ TABLES = {
 """What a third scheme adds a line to."""
 OWN = {
     "embed/__init__.py": "exports both classes",
+    "masks/_klayout.py": "a type of KLayout's regions",
     "masks/_via_map.py": "the sites of taps",
     "place/_target.py": "the default",
     "rtl/_shape.py": "the shape of taps, which others derive from",
-    "rtl/chip/_shape.py": "a whole chip is of taps",
+    "rtl/chip/_plan.py": "a whole chip is of taps",
 }
 NAMES = {*SCHEMES, *(name.capitalize() for name in SCHEMES)}
 

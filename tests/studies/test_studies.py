@@ -95,8 +95,8 @@ def test_a_bound_is_kept_or_not(value: float, held: bool) -> None:
 
 
 def test_numbers_in_words() -> None:
-    assert [_frame.text(v) for v in (0, 12345, 0.0001234, 3.0, 16.49)] == [
-        "0", "12,345", "0.000123", "3", "16.5",
+    assert [_frame.text(v) for v in (0, 12345, 0.0001234, 3.0, 16.49, 29296.9)] == [
+        "0", "12,345", "0.000123", "3", "16.5", "29,297",
     ]  # fmt: skip
     assert Criterion("x", "", "", at_most=0).bound == "0"
     assert Criterion("x", "", "", at_least=1000).bound == "at least 1,000"

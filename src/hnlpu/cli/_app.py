@@ -13,7 +13,7 @@ from rich.table import Table
 from hnlpu._version import __version__
 from hnlpu.cli._output import out, parse_tokens, print_json, progress_bar, waiting
 from hnlpu.cli._words import in_options
-from hnlpu.errors import InvalidInput
+from hnlpu.errors import ContextExceeded, InvalidInput
 
 app = typer.Typer(
     name="hnlpu",
@@ -55,6 +55,7 @@ FamilyOption = Annotated[
         "--family", metavar="FILE.py", help="A family of your own, which reads this checkpoint."
     ),
 ]
+NEW_TOKENS = 128  # where nobody says
 _FORMATS = "auto, mxfp4 or mxfp4x2"
 
 
@@ -232,9 +233,22 @@ def generate(
     directory: ModelArgument,
     prompt: Annotated[str | None, typer.Option(help="Text to continue.")] = None,
     tokens: Tokens = None,
-    max_tokens: Annotated[int, typer.Option(help="Most new tokens.")] = 128,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(help="Most new tokens (default: 128, or what the position limit leaves)."),
+    ] = None,
     temperature: Annotated[float, typer.Option(help="0 takes the best token each time.")] = 0.0,
+    top_p: Annotated[
+        float, typer.Option(help="Keep the likeliest tokens that reach this probability.")
+    ] = 1.0,
+    top_k: Annotated[int, typer.Option(help="Keep the K likeliest tokens; 0: all.")] = 0,
+    min_p: Annotated[
+        float, typer.Option(help="Drop tokens less likely than this times the likeliest.")
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    past_limit: Annotated[
+        bool, typer.Option("--past-limit", help="Go on past the model's position limit.")
+    ] = False,
     stream: Annotated[bool, typer.Option(help="Print text as it comes.")] = True,
     ignore_end: Annotated[bool, typer.Option(help="Go on after an end-of-text token.")] = False,
     float_activations: FloatActivations = False,
@@ -253,10 +267,13 @@ def generate(
         directory, float_activations=float_activations, numerics=_numerics(numerics),
         family=_family(family),
     )  # fmt: skip
-    given = parse_tokens(tokens) if tokens is not None else prompt or ""
+    given: Any = parse_tokens(tokens) if tokens is not None else prompt or ""
+    given = model.encode(given).tolist()
     new = _adapted(model, adapter, device).generate(
-        given, max_tokens=max_tokens, temperature=temperature, seed=seed, ignore_end=ignore_end
-    )
+        given, max_tokens=_room(model, len(given), max_tokens, past_limit),
+        temperature=temperature, seed=seed, ignore_end=ignore_end,
+        top_p=top_p, top_k=top_k, min_p=min_p,
+    )  # fmt: skip
     has_text = model.tokenizer.usable
     began, first = time.monotonic(), None
     ids, pieces = [], []
@@ -341,6 +358,18 @@ def score(
     out.print(f"{line}, over {count:,} token{'s' * (count != 1)} in {seconds:.1f} s")
     if result.top is not None:
         _print_top(model, result.tokens, result.logprobs, result.top)
+
+
+def _room(model: Any, prompt: int, wanted: int | None, past_limit: bool) -> int:
+    """How many new tokens to make.  Raises ContextExceeded where that passes the position limit."""
+    limit = model.transformer.architecture.max_position_embeddings
+    new = max(1, min(NEW_TOKENS, limit - prompt)) if wanted is None else wanted
+    if prompt + new > limit and not past_limit:
+        raise ContextExceeded(
+            f"the prompt has {prompt} tokens and {new} are asked for, which exceeds the model's "
+            f"position limit of {limit}; shorten one of them, or give --past-limit"
+        )
+    return new
 
 
 def _family(path: Path | None) -> Any:

@@ -41,7 +41,7 @@ def audit(
     from hnlpu.system.cost import assume, chips_needed
 
     machine, what = open_subject(subject, model, system, None)
-    if fit or (subject not in system_names() and not subject.endswith(".toml")):
+    if fit or (subject not in system_names() and not subject.lower().endswith(".toml")):
         chips = int(chips_needed(what.bits, assume(machine)))
         machine = resized(machine, chips, what.shape.most_columns)
     with waiting("auditing"):

@@ -114,7 +114,7 @@ def open_subject(
     from hnlpu.system.catalog import load_model, load_system, system_names
     from hnlpu.system.cost import subject_of_directory, subject_of_model
 
-    if subject in system_names() or subject.endswith(".toml"):
+    if subject in system_names() or subject.lower().endswith(".toml"):
         machine = load_system(subject)
         name = model or machine.model
         if name is None:

@@ -135,6 +135,22 @@ def _facts(opened: Any, load: Any, windows: bool, result: Any) -> dict[str, Any]
         "kv_in_hbm": max(result.kv.spilled_full, result.kv.spilled_window),
         "fits": result.kv.fits,
         "tokens_simulated": result.tokens_simulated, "seconds_simulated": result.span,
+    } | _state_facts(opened, result)  # fmt: skip
+
+
+def _state_facts(opened: Any, result: Any) -> dict[str, Any]:
+    """States of fixed size and serial regions; nothing where a model has none."""
+    from hnlpu.system.machine import state_facts
+
+    found = state_facts(opened.model, result)
+    if found is None:
+        return {}
+    return {
+        "state": {
+            "bytes_per_sequence": found.bytes, "chip_bytes_per_sequence": found.chip_bytes,
+            "serial_region_us": found.serial * 1e6,
+            "prompt_tokens_per_second_at_most": found.prompt_rate,
+        }
     }  # fmt: skip
 
 
@@ -191,7 +207,20 @@ def _print(facts: dict[str, Any]) -> None:
         table.add_row(*left, *right)
     out.print(table)
     fit = "fit in" if facts["fits"] else "DO NOT FIT in"
+    what = "states" if "state" in facts else "keys and values"
     out.print(
-        f"bottleneck: {facts['bottleneck']}; keys and values {facts['kv_bytes'] / 1e9:,.1f} GB "
+        f"bottleneck: {facts['bottleneck']}; {what} {facts['kv_bytes'] / 1e9:,.1f} GB "
         f"{fit} {facts['kv_capacity_bytes'] / 1e9:,.1f} GB"
     )
+    if "state" in facts:
+        _print_state(facts["state"])
+
+
+def _print_state(found: dict[str, Any]) -> None:
+    said = f"states of fixed size: {found['bytes_per_sequence']:,} bytes of each sequence, on chip"
+    if rate := found["prompt_tokens_per_second_at_most"]:
+        said += (
+            f"; a prompt passes a serial region of {found['serial_region_us']:,.3g} us token by token, "
+            f"at most {rate:,.0f} tokens/s"
+        )
+    out.print(said)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hnlpu.errors import HnlpuError
-from hnlpu.run.emulate import Step, Tokenizer
+from hnlpu.run.emulate import Tokenizer
 from hnlpu.run.engine import Result, TokenScore
 from hnlpu.serve._errors import as_api_error
 
@@ -26,12 +26,6 @@ class TokenTexts:
         raw = self._named(token)[1]
         return None if raw is None else list(raw)
 
-    def step(self, before: Sequence[int], show_special: bool) -> Step:
-        """What each token that follows `before` adds to the text."""
-        if not self._tokenizer.usable:
-            return lambda token: ""
-        return self._tokenizer.decoder(before, show_special=show_special)
-
     def _named(self, token: int) -> tuple[str, bytes | None]:
         found = self._known.get(token)
         if found is None:
@@ -47,20 +41,6 @@ class TokenTexts:
 def numbered(token: int) -> str:
     """The name of a token that spells no text of its own."""
     return f"token_id:{token}"
-
-
-class Offsets:
-    """How many characters of a choice's text stand before each of its tokens."""
-
-    def __init__(self, step: Step, length: int):
-        self._step = step
-        self._at = length  # of what is echoed
-
-    def next(self, token: int) -> int:
-        """That of the next new token."""
-        at = self._at
-        self._at += len(self._step(token))
-        return at
 
 
 def completion_logprobs(

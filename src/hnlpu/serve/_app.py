@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from hnlpu._version import __version__
 from hnlpu.errors import HnlpuError
-from hnlpu.serve import _chats, _completions, _embeddings, _facts, _page, _tokens
+from hnlpu.serve import _chats, _completions, _embeddings, _facts, _page, _responses, _tokens
 from hnlpu.serve._context import Context
 from hnlpu.serve._errors import ApiError, as_api_error, error_body
 from hnlpu.serve._guard import Guard
@@ -42,7 +42,7 @@ def create_app(service: Service) -> FastAPI:
         docs_url=None, redoc_url=None,  # they load from elsewhere
         dependencies=[Security(HTTPBearer(auto_error=False))],
     )  # fmt: skip
-    for part in (_completions, _chats, _embeddings, _facts, _tokens, _page):
+    for part in (_completions, _chats, _responses, _embeddings, _facts, _tokens, _page):
         app.include_router(part.routes(context))
     _name_models(app, context)
     _handle_errors(app)
@@ -74,7 +74,9 @@ def _handle_errors(app: FastAPI) -> None:
         kind = http.headers.get("content-type", "")
         if http.method == "POST" and "json" not in kind.lower():
             told = f"not {kind[:80]}" if kind else "which is missing"
-            answer = ApiError(415, f"send JSON with the header Content-Type: application/json, {told}")
+            answer = ApiError(
+                415, f"send JSON with the header Content-Type: application/json, {told}"
+            )
             return JSONResponse(answer.body, answer.status)
         where, text = first_problem(error.errors())
         answer = ApiError(400, f"{where}: {text}" if where else text, param=where or None)
@@ -93,4 +95,3 @@ def _handle_errors(app: FastAPI) -> None:
     async def fault(_: HttpRequest, error: Exception) -> Response:
         _log.error("a request failed", exc_info=error)
         return JSONResponse(error_body(500, "internal error; the server's log has more"), 500)
-

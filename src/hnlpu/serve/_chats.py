@@ -11,9 +11,10 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
-from hnlpu.run.chat import CallPart, Parts
+from hnlpu.run.chat import Parts
 from hnlpu.run.engine import Update
 from hnlpu.serve._answers import chat_logprobs, check_finished, failure, stop_reason, usage
+from hnlpu.serve._choice import Choice
 from hnlpu.serve._context import Context
 from hnlpu.serve._conversation import turn_of, warnings_of
 from hnlpu.serve._dialect import Turn
@@ -21,69 +22,6 @@ from hnlpu.serve._schema import ChatRequest
 from hnlpu.serve._service import Job
 from hnlpu.serve._stream import DONE, EventStream, encode_event, while_client_waits
 from hnlpu.serve._wire import unknown_fields, warning_header
-
-CALL_ID = 9  # characters; Mistral's templates take no other length
-
-
-class _Choice:
-    """One choice as it comes: its text by kind, and its calls."""
-
-    def __init__(self, context: Context, turn: Turn):
-        self._parser = context.dialect.parser(turn)
-        self._named = turn.calls is not None and turn.calls.named
-        self.content = ""
-        self.reasoning = ""
-        self.calls: list[dict[str, Any]] = []
-
-    def push(self, update: Update) -> Parts:
-        """What an update adds."""
-        parts = [self._parser.push(update.token, update.text)]
-        if update.reason is not None:
-            parts.append(self._parser.finish())
-        whole = Parts(
-            "".join(part.content for part in parts),
-            "".join(part.reasoning for part in parts),
-            tuple(call for part in parts for call in part.calls),
-        )
-        self.content += whole.content
-        self.reasoning += whole.reasoning
-        for call in whole.calls:
-            if call.name is not None:
-                self.calls.append(_call(call.name))
-            self.calls[call.index]["function"]["arguments"] += call.arguments
-        return whole
-
-    def delta(self, parts: Parts) -> dict[str, Any]:
-        """The parts as a chunk of a stream tells them; to be called in their order."""
-        found: dict[str, Any] = {}
-        if parts.content or not (parts.reasoning or parts.calls):
-            found["content"] = parts.content
-        if parts.reasoning:
-            found |= _reasoning(parts.reasoning)
-        if parts.calls:
-            found["tool_calls"] = [self._call_delta(call) for call in parts.calls]
-        return found
-
-    def _call_delta(self, part: CallPart) -> dict[str, Any]:
-        if part.name is None:
-            return {"index": part.index, "function": {"arguments": part.arguments}}
-        call = self.calls[part.index]
-        function = {"name": part.name, "arguments": part.arguments}
-        return {"index": part.index, "id": call["id"], "type": "function", "function": function}
-
-    def message(self, with_reasoning: bool) -> dict[str, Any]:
-        """The whole message."""
-        content = None if self.calls and not self.content else self.content
-        found: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
-        if self.reasoning and with_reasoning:
-            found |= _reasoning(self.reasoning)
-        if self.calls:
-            found["tool_calls"] = self.calls
-        return found
-
-    def reason(self, reason: str | None) -> str | None:
-        """Why the answer ended; a call that the client demanded by name is an ordinary end."""
-        return "tool_calls" if reason == "stop" and self.calls and not self._named else reason
 
 
 class _Answer:
@@ -93,7 +31,7 @@ class _Answer:
         self.context = context
         self.body = body
         self.turn = turn
-        self.choices = [_Choice(context, turn) for _ in range(body.n or 1)]
+        self.choices = [Choice(context, turn) for _ in range(body.n or 1)]
         self.envelope: dict[str, Any] = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "object": "chat.completion.chunk" if body.stream else "chat.completion",
@@ -193,13 +131,3 @@ async def _events(answer: _Answer, job: Job) -> AsyncIterator[bytes]:
     if options is not None and options.include_usage:
         yield encode_event(answer.envelope | {"choices": [], "usage": answer.usage(job)})
     yield DONE
-
-
-def _reasoning(text: str) -> dict[str, str]:
-    """Thoughts by both names that clients look for."""
-    return {"reasoning": text, "reasoning_content": text}
-
-
-def _call(name: str) -> dict[str, Any]:
-    ident = uuid.uuid4().hex[:CALL_ID]
-    return {"id": ident, "type": "function", "function": {"name": name, "arguments": ""}}

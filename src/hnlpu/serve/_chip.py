@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hnlpu.errors import HnlpuError
-from hnlpu.system.machine import Load, open_target, simulate
+from hnlpu.system.machine import busy_machine, open_target
 
 
 def chip_facts(build: Path, context: int) -> dict[str, Any]:
@@ -16,8 +16,7 @@ def chip_facts(build: Path, context: int) -> dict[str, Any]:
     """
     try:
         target = open_target(str(build))
-        load = Load(context, target.specification.slots)
-        result = simulate(target.specification, target.model, load, sliding=target.windows)
+        result = busy_machine(target, context)
     except HnlpuError as error:
         return {"problem": str(error)}
     return {

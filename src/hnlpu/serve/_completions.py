@@ -13,7 +13,6 @@ from starlette.responses import JSONResponse, Response
 
 from hnlpu.run.engine import TokenScore, Update
 from hnlpu.serve._answers import (
-    Offsets,
     check_finished,
     completion_logprobs,
     failure,
@@ -21,6 +20,7 @@ from hnlpu.serve._answers import (
     usage,
 )
 from hnlpu.serve._context import Context
+from hnlpu.serve._offsets import Offsets
 from hnlpu.serve._prompts import Encoded, encode_prompts
 from hnlpu.serve._schema import CompletionRequest
 from hnlpu.serve._service import Job
@@ -61,8 +61,12 @@ class _Answer:
             return None
         prompt = self.prompt(index)
         if index not in self._offsets:
-            step = self.context.texts.step(prompt.tokens, not self.body.skip_special_tokens)
-            self._offsets[index] = Offsets(step, len(prompt.text) if self.body.echo else 0)
+            self._offsets[index] = Offsets(
+                self.context.model.tokenizer,
+                prompt.tokens,
+                len(prompt.text) if self.body.echo else 0,
+                show_special=not self.body.skip_special_tokens,
+            )
         offsets = [*(prompt.starts if opens else ())]
         offsets += [self._offsets[index].next(score.token) for score in new]
         first = prompt.tokens[0] if opens else None

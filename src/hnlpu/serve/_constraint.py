@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from llguidance import LLMatcher, LLTokenizer
-from llguidance.gbnf_to_lark import any_to_lark
+from llguidance.gbnf_to_lark import GbnfToLarkError, any_to_lark
 from llguidance.numpy import fill_next_token_bitmask
 
 from hnlpu.errors import InvalidInput
@@ -82,13 +82,17 @@ def _grammar(wanted: StructuredOutputs) -> tuple[str, str]:
         return "regex", str(LLMatcher.grammar_from_regex(wanted.regex))
     if wanted.choice is not None:
         choices = " | ".join(quoted(choice) for choice in wanted.choice)
-        return "choice", str(LLMatcher.grammar_from_lark(f"start: {choices}"))
+        return "choice", _lark(f"start: {choices}")
     if wanted.grammar is not None:
         try:
-            return "grammar", str(LLMatcher.grammar_from_lark(any_to_lark(wanted.grammar)))
-        except (ValueError, IndexError, KeyError, RecursionError) as error:
+            return "grammar", _lark(any_to_lark(wanted.grammar))
+        except (GbnfToLarkError, ValueError, IndexError, KeyError, RecursionError) as error:
             raise InvalidInput(f"grammar: cannot be read ({str(error)[:200]})") from None
     return "JSON schema", schema_grammar(ANY_OBJECT if wanted.json_ is None else wanted.json_)
+
+
+def _lark(grammar: str) -> str:
+    return json.dumps({"grammars": [{"lark_grammar": grammar}]})
 
 
 def schema_grammar(schema: dict[str, Any]) -> str:

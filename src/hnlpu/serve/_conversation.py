@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -24,8 +25,11 @@ async def turn_of(context: Context, body: ChatRequest) -> Turn:
     calls = calls_of(body.tools, body.tool_choice, body.parallel_tool_calls)
     if body.tools and body.tool_choice != "none":
         context.dialect.check_tools()
-    messages = [_for_template(message) for message in body.messages]
-    _refuse_special(context, (messages, body.tools, body.documents))
+    try:
+        messages = [_for_template(message) for message in body.messages]
+        _refuse_special(context, (messages, body.tools, body.documents))
+    except (RecursionError, ValueError):  # pydantic raises the latter where it goes too deep
+        raise InvalidInput("messages: nested too deeply") from None
     values = dict(body.chat_template_kwargs or {})
     text = context.template.render(
         messages,
@@ -73,10 +77,9 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
         raise InvalidInput("messages: each of tool_calls must have a function with a name")
     arguments = function.get("arguments")
     if isinstance(arguments, str):
-        try:
+        # what is no JSON the model wrote so, and the template shows it so
+        with contextlib.suppress(ValueError, RecursionError):
             arguments = json.loads(arguments) if arguments.strip() else {}
-        except (ValueError, RecursionError):
-            pass  # the model wrote it so; the template shows it so
     return call | {"function": function | {"arguments": arguments}}
 
 

@@ -1,6 +1,6 @@
 """How a model writes: its marks of channels, thoughts and tool calls, and who reads them.
 
-    request ─► constraint (what may be written) ─► engine ─► parser (what it is) ─► answer
+request ─► constraint (what may be written) ─► engine ─► parser (what it is) ─► answer
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Dialect:
         self._model = model
         self.special = tokenizer.special_tokens() if tokenizer.usable else {}
         self._added = tokenizer.added_tokens() if tokenizer.usable else {}
-        self._marks = grammar.Marks(self.special)
+        self._marks = grammar.Marks(self._added)
         self.harmony = not template.is_plain and speaks_harmony(self.special)
         source = "" if template.is_plain else template.text_of(tools=True)
         self.format: Format | None = None

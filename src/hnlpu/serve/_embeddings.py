@@ -36,12 +36,12 @@ def routes(context: Context) -> APIRouter:
             seconds = context.settings.timeout_seconds
             results = await while_client_waits(http, job.results(), seconds)
         check_finished(results)
-        width = context.model.transformer.architecture.hidden_size
-        if body.dimensions is not None and body.dimensions > width:
-            raise InvalidInput(f"dimensions: must be at most {width}, is {body.dimensions}")
         data = []
         for index, result in enumerate(results):
             assert result.embedding is not None
+            width = len(result.embedding)
+            if body.dimensions is not None and body.dimensions > width:
+                raise InvalidInput(f"dimensions: must be at most {width}, is {body.dimensions}")
             vector = result.embedding[: body.dimensions]
             if body.normalize:
                 vector = _to_length_one(vector)

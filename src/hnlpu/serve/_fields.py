@@ -104,7 +104,7 @@ def _part(i: int, part: Any) -> dict[str, Any]:
     text = part.get("refusal" if kind == "refusal" else "text")
     if not isinstance(text, str):
         raise ValueError(f"part {i} must have a text, not {kind_of(text)}")
-    return part | {"type": "text", "text": text}
+    return {**part, "type": "text", "text": text}
 
 
 def _count_or_false(value: Any) -> Any:

@@ -28,26 +28,29 @@ def args_name(index: int) -> str:
     return f"args_{index}"
 
 
+_SIGNS = r"\.+*?()|[]{}^$/"  # that mean something in a regular expression or end it
+
+
 @dataclass(frozen=True)
 class Marks:
-    """Tokens by name; special ones are named by their ids, since they spell nothing."""
+    """Tokens by name; those beside the vocabulary are named by their ids, as no text spells them."""
 
-    special: Mapping[str, int]
+    added: Mapping[str, int]
 
     def __getitem__(self, name: str) -> str:
-        ident = self.special.get(name)
+        ident = self.added.get(name)
         return quoted(name) if ident is None else f"<[{ident}]>"
 
 
 def without(text: str, name: str = "TEXT") -> str:
     """A terminal of any text in which `text` does not appear."""
-    escaped = "".join(f"\\{char}" if not char.isalnum() else char for char in text)
+    escaped = "".join(f"\\{char}" if char in _SIGNS else char for char in text)
     return f"{name}: /(?s:.*)/ & ~/(?s:.*){escaped}(?s:.*)/"
 
 
 def harmony(marks: Marks, reader: Reader, last: str, rules: str) -> str:
     """Thoughts as many as wanted, then `last`, which begins a message; `reader` knows where we are."""
-    thought = f'{marks["<|channel|>"]} ("analysis" | "commentary") {marks["<|message|>"]} {closed(marks)}'
+    thought = f'{marks["<|channel|>"]} "analysis" {marks["<|message|>"]} {closed(marks)}'
     start = f"start: thought* {last}"
     if not reader.in_header:
         start = f"start: {closed(marks)} thought* {last}"
@@ -65,7 +68,7 @@ def harmony_answer(marks: Marks, reader: Reader) -> str:
         return f"start: @{ANSWER}"
     rules = (
         f'last: {marks["<|channel|>"]} "final" (" "? {marks["<|constrain|>"]} "json")? '
-        f'{marks["<|message|>"]} @{ANSWER}'
+        f"{marks['<|message|>']} @{ANSWER}"
     )
     return harmony(marks, reader, "last", rules)
 
@@ -73,7 +76,7 @@ def harmony_answer(marks: Marks, reader: Reader) -> str:
 def harmony_calls(marks: Marks, reader: Reader, calls: Calls) -> str:
     """A call of one of the tools, in the commentary channel."""
     rules = "\n".join(
-        f'call_{i}: {marks["<|channel|>"]} {quoted(f"commentary to=functions.{f.name} ")} '
+        f"call_{i}: {marks['<|channel|>']} {quoted(f'commentary to=functions.{f.name} ')} "
         f'{marks["<|constrain|>"]} "json" {marks["<|message|>"]} @{args_name(i)}'
         for i, f in enumerate(calls.functions)
     )
@@ -82,27 +85,28 @@ def harmony_calls(marks: Marks, reader: Reader, calls: Calls) -> str:
 
 def text_answer(marks: Marks, thinks: bool, thinking: bool) -> str:
     """`@answer`, behind thoughts where the model thinks."""
-    return "\n".join([f"start: {_thought(thinks, thinking)}@{ANSWER}", *_thoughts(marks, thinks)])
+    return "\n".join(
+        [f"start: {_thought(thinks, thinking)}@{ANSWER}", *_thoughts(marks, thinks, thinking)]
+    )
 
 
-def text_calls(
-    marks: Marks, form: Format, calls: Calls, thinks: bool, thinking: bool
-) -> str:
+def text_calls(marks: Marks, form: Format, calls: Calls, thinks: bool, thinking: bool) -> str:
     """Calls in the text's own format: at least one where one must be, else text may stand alone."""
     start, rules = _CALLS[form.kind](marks, form, calls)
     head = _thought(thinks, thinking)
-    return "\n".join([f"start: {head}{start}", *rules, *_thoughts(marks, thinks)])
+    return "\n".join([f"start: {head}{start}", *rules, *_thoughts(marks, thinks, thinking)])
 
 
 def _thought(thinks: bool, thinking: bool) -> str:
     return "thought WS " if thinking else "(thought WS)? " if thinks else ""
 
 
-def _thoughts(marks: Marks, thinks: bool) -> list[str]:
+def _thoughts(marks: Marks, thinks: bool, thinking: bool) -> list[str]:
     if not thinks:
         return [SPACE]
     body = without("</think>", "THOUGHT")
-    return [f'thought: ({marks["<think>"]})? THOUGHT {marks["</think>"]}', body, SPACE]
+    opened = "" if thinking else marks["<think>"]
+    return [f"thought: {opened} THOUGHT {marks['</think>']}", body, SPACE]
 
 
 def _any(rule: str, calls: Calls) -> str:

@@ -59,7 +59,9 @@ def _text(problem: Any) -> str:
         case "literal_error":
             return f"must be {context['expected']}".replace("'", "")
         case "too_long":
-            return f"must have at most {context['max_length']} entries, has {context['actual_length']}"
+            return (
+                f"must have at most {context['max_length']} entries, has {context['actual_length']}"
+            )
         case "too_short":
             return f"must have at least {context['min_length']} entries"
         case "string_too_long":

@@ -13,6 +13,7 @@ from hnlpu.run.engine import Constraint, Request, Sampling
 from hnlpu.serve._constraint import CalledFreely, Constraints, Matched
 from hnlpu.serve._dialect import Dialect, Turn
 from hnlpu.serve._errors import ApiError
+from hnlpu.serve._offsets import Offsets
 from hnlpu.serve._schema import ChatRequest, CompletionRequest, Controls
 from hnlpu.serve._settings import Settings
 
@@ -49,18 +50,26 @@ def _encode(model: LanguageModel, prompts: list[Any], starts: bool) -> list[Enco
     for prompt in prompts:
         tokens = tuple(model.encode(prompt).tolist())
         if isinstance(prompt, str):
-            at = model.tokenizer.starts(prompt) if starts else []
+            at = _starts(model, tokens, prompt) if starts else []
             encoded.append(Encoded(tokens, prompt, tuple(at)))
         elif model.tokenizer.usable:
             text = model.tokenizer.decode(tokens)
-            step, count, at = model.tokenizer.decoder(), 0, []
-            for token in tokens if starts else ():
-                at.append(count)
-                count += len(step(token))
+            offsets = Offsets(model.tokenizer, (), 0, show_special=False)
+            at = [offsets.next(token) for token in tokens] if starts else []
             encoded.append(Encoded(tokens, text, tuple(at)))
         else:
             encoded.append(Encoded(tokens, "", (0,) * len(tokens)))
     return encoded
+
+
+def _starts(model: LanguageModel, tokens: tuple[int, ...], text: str) -> list[int]:
+    """The characters of a text that stand before each of its tokens."""
+    tokenizer = model.tokenizer
+    spelled = "".join(map(tokenizer.decoder(show_special=True), tokens))
+    if spelled != text:  # the tokenizer has changed the text; it knows where its tokens come from
+        return tokenizer.starts(text)
+    offsets = Offsets(tokenizer, (), 0, show_special=True)
+    return [offsets.next(token) for token in tokens]
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,9 @@ class Translator:
 
     async def chat(self, body: ChatRequest, turn: Turn, adapter: str | None) -> list[Request]:
         """One request of the engine per choice; by default the answer may fill the context."""
-        limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+        limit = (
+            body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+        )
         if limit is None:
             room = max(self._context - len(turn.prompt), 1)
             limit = min(self._settings.max_tokens, room, self.defaults.max_new_tokens or room)

@@ -140,7 +140,12 @@ class Controls(Wire):
     def _consistent(self) -> Controls:
         if self.stream_options is not None and not self.stream:
             raise ValueError("stream_options belong to stream: true")
-        given = [self.guided_json, self.guided_regex, self.guided_choice, self.guided_grammar]
+        given: list[Any] = [
+            self.guided_json,
+            self.guided_regex,
+            self.guided_choice,
+            self.guided_grammar,
+        ]
         form = self.response_format
         given += [self.structured_outputs, None if form is None or form.type == "text" else form]
         if sum(value is not None for value in given) > 1:
@@ -171,6 +176,8 @@ class CompletionRequest(Controls):
 
 class Message(Wire):
     """A message of a conversation; the chat template gets every field that it has."""
+
+    takes_any_field = True
 
     role: str = Field(
         min_length=1, max_length=64, description="system, developer, user, assistant or tool."

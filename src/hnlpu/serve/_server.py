@@ -124,7 +124,7 @@ def _listen(settings: Settings) -> socket.socket:
     except (OSError, UnicodeError) as error:
         text = getattr(error, "strerror", None) or error
         raise InvalidInput(
-            f"--host {settings.host} --port {settings.port}: cannot listen there ({text}); "
-            "choose another, --port 0 takes any free one"
+            f"`host` {settings.host} `port` {settings.port}: cannot listen there ({text}); "
+            "choose another, `port` 0 takes any free one"
         ) from None
     return listener

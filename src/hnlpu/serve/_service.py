@@ -87,9 +87,9 @@ class Service:
 
 def _adapters(build: Build, settings: Settings, name: str) -> dict[str, Adapter]:
     if name in settings.adapters:
-        raise InvalidInput(f"--adapter {name}: is the model's own id; give the adapter another")
+        raise InvalidInput(f"`adapter` {name}: is the model's own id; give the adapter another")
     return {
-        ident: read_adapter(path, build.gpt_oss(f"--adapter {ident}"))
+        ident: read_adapter(path, build.gpt_oss(f"`adapter` {ident}"))
         for ident, path in settings.adapters.items()
     }
 
@@ -146,8 +146,6 @@ class Job:
         index = self._index[update.request]
         if update.token is not None and not self._told[index]:
             self._service.metrics.first_token(time.monotonic() - self._began)
-        self.new_tokens += update.token is not None
-        self.reused_tokens += update.reused
         self._service.metrics.count(update)
         self._told[index].append(update)
         if update.reason is not None:
@@ -161,6 +159,8 @@ class Job:
         while left:
             update = await self._queue.get()
             left -= update.reason is not None
+            self.new_tokens += update.token is not None
+            self.reused_tokens += update.reused
             yield self._index[update.request], update
 
     async def results(self) -> list[Result]:

@@ -41,14 +41,14 @@ class Settings:
 
     def only_gpt_oss(self) -> list[str]:
         """What these settings ask for that models of other families do not have."""
-        adapters = [f"--adapter {name}" for name in self.adapters]
-        return adapters if self.device == CPU else [*adapters, f"--device {self.device}"]
+        adapters = [f"`adapter` {name}" for name in self.adapters]
+        return adapters if self.device == CPU else [*adapters, f"`device` {self.device}"]
 
     def check(self) -> None:
         """Raises InvalidInput."""
         self.limits.check()
         if not 0 <= self.port <= 65535:
-            raise InvalidInput(f"--port {self.port}: must be from 0 (any free one) to 65535")
+            raise InvalidInput(f"`port` {self.port}: must be from 0 (any free one) to 65535")
         for name in ("queue", "timeout_seconds", "max_body_bytes", "max_tokens", "max_connections"):
             if not getattr(self, name) > 0:
                 raise InvalidInput(f"{name} {getattr(self, name)}: must be above 0")
@@ -61,8 +61,8 @@ class Settings:
                 raise InvalidInput("an API key must be 8 or more printable ASCII characters")
         if not self.api_keys and not is_loopback(self.host):
             raise InvalidInput(
-                f"--host {self.host}: other machines can reach this address; "
-                "give an --api-key that they must know, or serve on 127.0.0.1"
+                f"`host` {self.host}: other machines can reach this address; "
+                "give an `api_key` that they must know, or serve on 127.0.0.1"
             )
 
 

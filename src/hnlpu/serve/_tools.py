@@ -96,4 +96,3 @@ def calls_of(tools: list[Any] | None, choice: Any, several: bool) -> Calls | Non
         only = tuple(function for function in functions if function.name == name)
         return Calls(only, must=True, several=False, named=True)
     return Calls(functions, must=choice == "required", several=several)
-

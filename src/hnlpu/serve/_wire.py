@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -16,6 +16,7 @@ class Wire(BaseModel):
     """A JSON object of the API: a field that is null is as good as left out."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    takes_any_field: ClassVar[bool] = False
 
     @model_validator(mode="before")
     @classmethod
@@ -32,7 +33,7 @@ def unknown_fields(body: Wire) -> list[str]:
 
 def _unknown(value: Any, before: str) -> Iterator[str]:
     if isinstance(value, Wire):
-        for name in value.model_extra or ():
+        for name in () if value.takes_any_field else value.model_extra or ():
             yield before + name
         for name, field in type(value).model_fields.items():
             yield from _unknown(getattr(value, name), f"{before}{field.alias or name}.")

@@ -10,7 +10,7 @@ from helpers import write_checkpoint
 BYTES = 256
 TEXT = "def add(a, b):\n    return a + b\n" * 6
 TRAP = "<script>document.title='owned'</script>"
-SECTIONS = ("summary", "idea", "built", "network", "metal", "quality", "speech", "values", "errors",
+SECTIONS = ("summary", "idea", "built", "network", "metal", "machine", "quality", "speech", "values", "errors",
             "matrices", "settings", "making")  # fmt: skip
 VOID = {"meta", "link", "br", "wbr", "input", "img", "hr"}
 BLOCKS = {"div", "p", "li", "h1", "h2", "h3", "td", "th", "dt", "dd", "figcaption", "pre", "text"}

@@ -132,7 +132,7 @@ def test_bytes_are_those_on_disk(build: Path) -> None:
 
     parts = dict(facts.parts)
     assert facts.matrix_bytes == stored("U8")
-    kept = parts["embedding, bf16"] + parts["biases, norms and sinks, bf16"]
+    kept = parts["tables of embeddings"] + parts["biases, norms and other parameters"]
     assert kept == stored("BF16") == 2 * facts.kept_parameters
 
 

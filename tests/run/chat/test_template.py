@@ -76,7 +76,9 @@ CONFIG = {
     "eos_token": {"content": "</s>", "__type": "AddedToken"},
 }
 TEXT = st.text(max_size=12)
-CALL = st.fixed_dictionaries({"name": TEXT, "arguments": st.dictionaries(TEXT, st.none() | TEXT | st.integers(), max_size=2)})
+CALL = st.fixed_dictionaries(
+    {"name": TEXT, "arguments": st.dictionaries(TEXT, st.none() | TEXT | st.integers(), max_size=2)}
+)
 MESSAGE = st.fixed_dictionaries(
     {"role": st.sampled_from(["system", "user", "assistant", "tool"]), "content": TEXT},
     optional={
@@ -86,9 +88,9 @@ MESSAGE = st.fixed_dictionaries(
     },
 )  # fmt: skip
 TOOLS = st.none() | st.lists(
-    st.fixed_dictionaries({"name": TEXT, "parameters": st.dictionaries(TEXT, TEXT, max_size=2)}).map(
-        lambda f: {"type": "function", "function": f}
-    ),
+    st.fixed_dictionaries(
+        {"name": TEXT, "parameters": st.dictionaries(TEXT, TEXT, max_size=2)}
+    ).map(lambda f: {"type": "function", "function": f}),
     max_size=2,
 )
 KWARGS = st.fixed_dictionaries(
@@ -158,7 +160,10 @@ def test_parts_reach_a_template_that_loops_over_them(both):
 
 
 def test_named_templates_are_transformers(tmp_path):
-    named = [{"name": n, "template": n + "{{ messages[0].content }}"} for n in ("default", "tool_use", "rag")]
+    named = [
+        {"name": n, "template": n + "{{ messages[0].content }}"}
+        for n in ("default", "tool_use", "rag")
+    ]
     inside = folder_with(tmp_path / "inside", None, CONFIG | {"chat_template": named})
     files = folder_with(tmp_path / "files", named[0]["template"], CONFIG)
     (files / "additional_chat_templates").mkdir()

@@ -25,7 +25,7 @@ TOKENS = [3, 17, 0, 39, 17, 8]
 
 
 class ByHand:
-    """The model of a build, a token at a time: the page's section "The model", line by line."""
+    """The model of a build, a token at a time: the section of gpt-oss in the page, line by line."""
 
     def __init__(self, build):
         self.build, self.a = build, build.architecture

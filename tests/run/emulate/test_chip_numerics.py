@@ -166,12 +166,16 @@ def test_values_saturate_and_do_not_wrap(tmp_path):
     assert np.array_equal(logits, logits_of(model, [70, 1, 79]))
 
 
-def test_perplexity_is_that_of_float_numerics(tmp_path):
-    """The bundled model on its held-out text, within one percent (issue 4); far less is typical."""
+TRAINED = sorted(path.parent for path in BUNDLED.parent.glob("*/config.json"))
+
+
+@pytest.mark.parametrize("checkpoint", TRAINED, ids=lambda path: path.name)
+def test_perplexity_is_that_of_float_numerics(checkpoint, tmp_path):
+    """Trained models on held-out text, within half a percent; far less is typical."""
     text = corpus.excerpt(corpus.held_out_documents(), 6_000)
     for bits in (12, 8):
         policy = make_policy(activation_bits=bits)
-        build = hnlpu.build(BUNDLED, tmp_path / str(bits), policy)
+        build = hnlpu.build(checkpoint, tmp_path / str(bits), policy)
         plain = open_language_model(build).score(text).perplexity
         fixed = open_language_model(build, numerics="chip").score(text).perplexity
         assert fixed == pytest.approx(plain, rel=0.005)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hnlpu.arithmetic import fixed_point
 from hnlpu.errors import InvalidInput, UnsupportedArchitecture
 from hnlpu.model.network import Builder, Given, Input, Network, Replace, Value, formats, ops
 from hnlpu.model.network.composites import (
@@ -31,8 +32,9 @@ from hnlpu.model.network.composites import (
     unit_norm,
     wkv,
 )
-from hnlpu.run.emulate import FloatConstants, Interpreter, chip_interpreter
+from hnlpu.run.emulate import Activations, FloatConstants, Interpreter, chip_interpreter
 from network_by_hand import NetworkByHand
+from network_samples import networks
 
 Array = np.ndarray
 HERE = Path("here")
@@ -208,6 +210,69 @@ def test_pointwise_steps(seed: int, spread: float) -> None:
     expect_by_hand(written(pointwise, shapes, {"w": normal(4, 5)}), data)
 
 
+class Hardwired:
+    """Random constants for any network: integer weights, row exponents and biases."""
+
+    bits = 9
+
+    def __init__(self, network: Network, seed: int):
+        random = np.random.default_rng(seed)
+        self.parameters = {
+            p.name: random.standard_normal(p.shape).astype(np.float32) for p in network.parameters
+        }
+        self.matrices = {
+            (m.name, member): (
+                random.integers(-12, 13, (m.rows, m.columns)),
+                random.integers(112, 118, m.rows).astype(np.uint8),
+                random.standard_normal(m.rows),
+            )
+            for m in network.matrices
+            for member in range(m.count)
+        }
+
+    def parameter(self, name: str) -> Array:
+        return self.parameters[name]
+
+    def rows(self, name: str, numbers: Array) -> Array:
+        return fixed_point.to_fixed(self.parameters[name][numbers])
+
+    def prepare(self, x: Array, together: int = 1) -> Activations:
+        integers, scales = fixed_point.quantize_values(x, self.bits)
+        return Activations(None, integers, scales)
+
+    def project(self, name: str, x: Activations, index: int = 0) -> Array:
+        weights, exponents, bias = self.matrices[name, index]
+        assert x.integers is not None
+        assert x.scales is not None
+        sums = x.integers.astype(np.int64) @ weights.T
+        shifts = fixed_point.row_shifts(exponents)
+        return fixed_point.from_sums(sums, x.scales, shifts, fixed_point.to_fixed(bias))
+
+    def by_hand(self, name: str, member: int) -> tuple[list[list[int]], list[int], list[float]]:
+        weights, exponents, bias = self.matrices[name, member]
+        return weights.tolist(), exponents.tolist(), bias.tolist()
+
+
+@settings(max_examples=6, deadline=None)
+@given(networks(), SEEDS)
+def test_every_operation(network: Network, seed: int) -> None:
+    constants, n = Hardwired(network, seed), 4
+    runs = chip_interpreter(network, constants, HERE)  # type: ignore[arg-type]  # of the same form
+    hand = NetworkByHand(network, constants.parameter, constants.by_hand, constants.bits)
+    random = np.random.default_rng(seed)
+    data = {
+        "token": random.integers(0, 11, n),
+        "picture": random.integers(-(2**17), 2**17, (n, 6, 5, 3)),
+    }
+    outputs, _ = runs.run(data, runs.start())
+    states = runs.start()
+    for position in range(n):
+        apart, states = runs.run({k: x[position : position + 1] for k, x in data.items()}, states)
+        said = hand.run(int(data["token"][position]), {"picture": data["picture"][position]})
+        for whole, alone, expected in zip(outputs, apart, said, strict=True):
+            assert whole[position].tolist() == alone[0].tolist() == expected.tolist()
+
+
 def test_a_recurrence_has_fraction_bits_of_its_own() -> None:
     """A memory that fades slowly does fade: in units of 2^-16 it would stand still."""
 
@@ -267,7 +332,7 @@ def test_what_is_not_defined_is_refused_by_name(name: str) -> None:
     network = written(write, {"x": (3,)})
     with pytest.raises(UnsupportedArchitecture, match=text) as error:
         chip_interpreter(network, Nothing(), HERE)  # type: ignore[arg-type]  # before it is asked
-    assert "use --numerics float" in str(error.value)
+    assert "use `numerics` float" in str(error.value)
 
 
 class Nothing:

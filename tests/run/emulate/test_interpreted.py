@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from family_builds import FAMILIES, made
-from hnlpu.errors import InvalidInput
+from hnlpu.errors import InvalidInput, NotFinite
 from hnlpu.insight.verify._recorded import record_activations
 from hnlpu.model.network import Builder, Cut
 from hnlpu.model.network.composites import dense
-from hnlpu.run.emulate import ChipModel, InterpretedModel, LanguageModel, open_language_model
+from hnlpu.run.emulate import (
+    ChipModel,
+    InterpretedModel,
+    LanguageModel,
+    _chip_model,
+    open_language_model,
+)
 from hnlpu.silicon.hardwire import open_build
 from network_samples import tensor_matrix
 
@@ -155,6 +164,36 @@ def test_activations_of_a_run_are_recorded(family: str) -> None:
         if shape.padding:
             assert not any(x[:, -shape.padding :].any() for x in of_members)
         assert all(np.abs(x).max(initial=0) <= limit for x in of_members)
+
+
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [
+        ("mamba2", "backbone.layers.0.mixer.A_log"),
+        ("mamba2", "backbone.norm_f.weight"),
+        ("llama", "model.embed_tokens.weight"),
+        ("mamba2", "backbone.layers.0.mixer.in_proj.bias"),
+    ],
+)
+def test_a_parameter_that_is_no_number_is_named(family: str, name: str, tmp_path: Path) -> None:
+    build = shutil.copytree(made(family).one, tmp_path / "build")
+    tensors = open_build(build).tensors
+    found = tensors[name]
+    with found.file.open("r+b") as raw:
+        raw.seek(found.offset)
+        raw.write(b"\x00\x00\xc0\x7f")
+    told = f"the bias of {name[:-5]}" if name.endswith(".bias") else name
+    with pytest.raises(NotFinite, match=f"{re.escape(told)} holds NaN or infinity"):
+        list(open_language_model(build, numerics="chip").generate([0], max_tokens=1))
+
+
+def test_large_states_run_in_smaller_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    of = made("mamba2")
+    whole = logits_of(opened("mamba2", "chip"), of.tokens)
+    monkeypatch.setattr(_chip_model, "NUMBERS_AT_ONCE", 1)
+    model = opened("mamba2", "chip")
+    assert model.transformer._positions == 1
+    assert logits_of(model, of.tokens).tobytes() == whole.tobytes()
 
 
 def test_a_network_without_tokens_is_no_language_model() -> None:

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import hnlpu
+from elman import ELMAN, write_elman
 from hnlpu.errors import InvalidInput, NotFinite
+from hnlpu.model.families import open_family
 from hnlpu.run.emulate import open_language_model
 from hnlpu.run.engine import Engine, Limits, Request, Sampling, likelihoods
 from hnlpu.run.engine._open import layout_of_model
@@ -329,3 +332,18 @@ def test_limits_that_make_no_sense_are_refused(model):
     for limits in (Limits(rows=0), Limits(sequences=0), Limits(context=0), Limits(cache_bytes=1)):
         with pytest.raises(InvalidInput):
             Engine(model, limits)
+
+
+def test_embeddings_need_hidden_states(tmp_path):
+    """A family of a user's own whose logits are no product of a matrix."""
+    write_elman(tmp_path / "checkpoint")
+    bounded = ELMAN.replace("unembed(x, c.vocab_size)", "unembed(x, c.vocab_size).table('tanh')")
+    (tmp_path / "family.py").write_text(bounded)
+    family = open_family(tmp_path / "family.py")
+    built = hnlpu.build(tmp_path / "checkpoint", tmp_path / "build", family=family)
+    engine = Engine(open_language_model(built))
+    with pytest.raises(InvalidInput, match="embeddings: the network has no hidden states"):
+        engine.submit(Request((1, 2), pooling="last"))
+    (result,) = engine.run([Request((1, 2, 3), max_tokens=3)])
+    expected = [t.id for t in engine.model.generate([1, 2, 3], max_tokens=3)]
+    assert list(result.tokens) == expected

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import hnlpu
 from family_builds import FAMILIES, made
 from hnlpu.errors import NotFinite
-from hnlpu.run.emulate import LanguageModel, open_language_model
+from hnlpu.run.emulate import InterpretedModel, LanguageModel, open_language_model
 from hnlpu.run.engine import Engine, Limits, Request, Result, Sampling
 from hnlpu.run.engine._layout import PAGE
 from hnlpu.run.engine._open import layout_of_model
@@ -28,8 +28,9 @@ from hnlpu.run.engine._slots import INITIAL
 from hybrid import build_hybrid
 
 BUNDLED = Path(__file__).parents[3] / "checkpoints" / "stdlib-8m"
-NAMES = ["gpt_oss", *FAMILIES, "hybrid"]
-"""Trained, random and tiny, and one with states of every kind."""
+INTERPRETED = " interpreted"
+NAMES = ["gpt_oss", *FAMILIES, "hybrid", "mistral" + INTERPRETED, "hybrid" + INTERPRETED]
+"""Trained, random and tiny, and one with states of every kind; some without a tape in C."""
 LENGTH = 60
 every_family = pytest.mark.parametrize("name", NAMES)
 
@@ -41,6 +42,11 @@ def folder() -> TemporaryDirectory[str]:
 
 @cache
 def model_of(name: str) -> LanguageModel:
+    if name.endswith(INTERPRETED):
+        model = open_language_model(model_of(name.removesuffix(INTERPRETED)).directory)
+        assert isinstance(model.transformer, InterpretedModel)
+        model.transformer.taped = None
+        return model
     place = Path(folder().name) / name
     if name == "hybrid":
         return open_language_model(build_hybrid(place))
@@ -189,7 +195,7 @@ def small_engine(name: str, pages: int, slots: int, **limits: int) -> Engine:
 def test_company_pieces_reuse_and_preemption(
     name: str, rounds: list[Any], rows: int, together: int, pages: int, slots: int
 ) -> None:
-    if name == "hybrid":
+    if name.startswith("hybrid"):
         slots += pages + 2
     engine = small_engine(name, pages, slots, rows=rows, sequences=together)
     for batch in rounds:
@@ -218,12 +224,28 @@ def test_what_is_taken_over_and_taken_back(name: str) -> None:
     assert engine.counters.reused_tokens - before == PAGE
 
 
+@pytest.mark.parametrize("name", ["mamba2", "hybrid"])
+def test_a_long_prompt_leaves_snapshots_where_others_are_cut_too(name: str) -> None:
+    model = model_of(name)
+    tokens = np.random.default_rng(4).integers(2, model.vocab_size, 230).tolist()
+    engine = Engine(model)
+    for shared, reused in ((200, 0), (150, 128), (190, 144), (199, 192)):
+        prompt = (*tokens[:shared], 1, 1, 1)
+        before = engine.counters.reused_tokens
+        (result,) = engine.run([Request(prompt, max_tokens=0, pooling="last")])
+        assert engine.counters.reused_tokens - before == reused
+        run = model.transformer
+        expected = run.forward(np.array(prompt), run.new_cache(), last=True)
+        assert result.embedding is not None
+        assert result.embedding.tobytes() == expected.tobytes()
+
+
 @every_family
 def test_who_gives_way_loses_no_bit(name: str) -> None:
     """Memory for little more than one at a time: others wait, or begin again."""
     paged = bool(layout_of_model(model_of(name)).paged)
     asked = [(n % 3, 40 + n, "greedy", 0) for n in range(6)]
-    engine = small_engine(name, 8, 20 if name == "hybrid" else 4, sequences=6)
+    engine = small_engine(name, 8, 20 if name.startswith("hybrid") else 4, sequences=6)
     results = engine.run([as_request(name, one) for one in asked])
     assert [told(result) for result in results] == [offline(name, one) for one in asked]
     if paged:
@@ -235,7 +257,7 @@ def test_who_gives_way_loses_no_bit(name: str) -> None:
 def test_a_state_that_was_spoilt_is_seen(name: str, what: str) -> None:
     """The control of reuse: what is filed is what is read."""
     asked = (0, 50, "last", 0)
-    engine = Engine(model_of(name))
+    engine = small_engine(name, 10, 40)
     for _ in range(2):
         (result,) = engine.run([as_request(name, asked)])
         assert told(result) == offline(name, asked)
@@ -261,7 +283,7 @@ def test_a_run_that_fails_leaves_states_as_they_were(
 
     def fails_in_company(rows: Any, memory: Any, wanted: Any) -> Any:
         found = forward(rows, memory, wanted)
-        if len(rows.sources) > 1:
+        if len(rows.tables) > 1:
             failed.append(rows)
             raise NotFinite("made up")
         return found
@@ -272,3 +294,31 @@ def test_a_run_that_fails_leaves_states_as_they_were(
     assert [told(result) for result in results] == [offline(name, one) for one in asked]
     assert failed
     assert engine.memory.slots.in_use == 0
+
+
+def test_a_tape_is_used_where_there_is_one() -> None:
+    runs = {name: type(Engine(model_of(name))._batched).__name__ for name in NAMES}
+    taped = dict.fromkeys([*FAMILIES, "hybrid"], "BatchedTape")
+    interpreted = dict.fromkeys([n for n in NAMES if INTERPRETED in n], "BatchedInterpreter")
+    assert runs == {"gpt_oss": "BatchedTransformer", **taped, **interpreted}
+
+
+@pytest.mark.parametrize("name", ["qwen3_moe", "gru"])
+def test_experts_that_fire_are_told_by_either(name: str) -> None:
+    """By a tape as by the interpreter, in any company."""
+    told_by = []
+    for taped in (True, False):
+        model = open_language_model(model_of(name).directory)
+        assert isinstance(model.transformer, InterpretedModel)
+        if not taped:
+            model.transformer.taped = None
+        ask = [
+            Request(tuple(tokens[:n]), max_tokens=4, ignore_end=True, trace_experts=True)
+            for tokens, n in zip(sequences(name), (35, 3, 20), strict=True)
+        ]
+        results = Engine(model, Limits(rows=11)).run(ask)
+        told_by.append([np.array(r.experts) for r in results])
+    for one, other in zip(*told_by, strict=True):
+        assert np.array_equal(one, other)
+        assert one.shape[0] == 4
+        assert (one.size > 0) == (name == "qwen3_moe")

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hnlpu.run.emulate import ranked, softmax_weights
-from hnlpu.run.engine import Sampling, _sampler
+from hnlpu.run.emulate import _sampling, ranked, softmax_weights
+from hnlpu.run.engine import Sampling
 from hnlpu.run.engine._sampler import Sampler
 
 LOGITS = st.lists(st.floats(-8, 8, width=32), min_size=1, max_size=12).map(
@@ -58,7 +58,7 @@ def test_a_large_vocabulary_is_cut_as_a_small_one(monkeypatch, top_p, top_k):
         logits = (scale * random.standard_normal(5000)).astype(np.float32)
         tokens = []
         for first in (1024, 10**6):
-            monkeypatch.setattr(_sampler, "SORTED_FIRST", first)
+            monkeypatch.setattr(_sampling, "SORTED_FIRST", first)
             sampling = Sampling(temperature=1.0, top_p=top_p, top_k=top_k, seed=3)
             sampler = Sampler(sampling, None)
             tokens.append([sampler.take(logits) for _ in range(20)])
@@ -134,7 +134,9 @@ def taken(logits, n=1, prompt=(), **settings):
 
 @given(st.lists(st.floats(-20, 20, width=32), min_size=2, max_size=40), st.integers(0, 2**40))
 def test_a_top_p_of_nothing_is_the_best(logits, seed):
-    assert taken(logits, temperature=1.0, top_p=0.0, seed=seed) == [int(np.argmax(np.float32(logits)))]
+    assert taken(logits, temperature=1.0, top_p=0.0, seed=seed) == [
+        int(np.argmax(np.float32(logits)))
+    ]
 
 
 @given(
@@ -157,7 +159,11 @@ def test_the_repetition_penalty_is_transformers(logits, prompt, penalty):
 
     ids = torch.tensor([sorted(prompt)], dtype=torch.long)
     scores = torch.tensor([logits], dtype=torch.float32)
-    expected = RepetitionPenaltyLogitsProcessor(penalty)(ids, scores)[0].numpy() if prompt else scores[0].numpy()
+    expected = (
+        RepetitionPenaltyLogitsProcessor(penalty)(ids, scores)[0].numpy()
+        if prompt
+        else scores[0].numpy()
+    )
     sampler = Sampler(Sampling(repetition_penalty=penalty), None, tuple(prompt))
     np.testing.assert_allclose(sampler._changed(np.float32(logits)), expected, rtol=1e-6)
 

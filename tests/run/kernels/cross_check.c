@@ -119,12 +119,16 @@ static void check_vector_unit(float size)
         if (memcmp(out[0], out[1], sizeof out[0]))
             fail("swiglu", sets[1]->name);
         for (int i = 0; i < 2; i++)
+            sets[i]->silu(x, x + N, N, out[i]);
+        if (memcmp(out[0], out[1], sizeof out[0]))
+            fail("silu", sets[1]->name);
+        for (int i = 0; i < 2; i++)
             sets[i]->quantize(x, N, 12, integers[i], &scales[i]);
         if (memcmp(integers[0], integers[1], sizeof integers[0]) || scales[0] != scales[1])
             fail("quantize", sets[1]->name);
         for (int i = 0; i < 2; i++) {
             const Attention a = {x, keys, values, sinks, tables, sequences, positions, out[i], 1, 10, 2,
-                                 20, 16, 3, 37};
+                                 20, 16, 3, 37, 0.2236068f};
             memset(out[i], 0, sizeof out[i]);
             for (int64_t g = 0; g < 2; g++)
                 sets[i]->attend(&a, 0, g, scores);

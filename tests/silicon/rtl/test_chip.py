@@ -165,9 +165,9 @@ def test_the_program_is_a_token_long(build: Build) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"context": 5000}, "--context 5000: the model knows 4096 positions"),
+        ({"context": 5000}, "`context` 5000: the model knows 4096 positions"),
         ({"context": 1}, "1 positions: the attention unit counts 2 to 65536"),
-        ({"lanes": 24}, "--lanes 24: a power of two"),
+        ({"lanes": 24}, "`lanes` 24: a power of two"),
         ({"lanes": 8}, "head_dim 16: the vector unit has 8 lanes"),
         ({"sequences": 0}, "0 sequences in flight"),
     ],

@@ -42,6 +42,8 @@ def test_a_file_of_ones_own_works_by_path(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     assert load_technology("mine.toml").name == "mine"
     assert load_technology(str(tmp_path / "mine.toml")) == load_technology("mine.toml")
+    (tmp_path / "mine.toml").rename(tmp_path / "Mine.TOML")
+    assert load_technology("Mine.TOML").name == "mine"
 
 
 def test_a_path_without_a_file_is_named(tmp_path: Path) -> None:

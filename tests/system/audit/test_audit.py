@@ -179,8 +179,8 @@ def test_a_system_in_another_number_of_chips_keeps_its_watts_a_chip() -> None:
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [({"context": 0}, "--context 0"), ({"rate": -1.0}, "--tokens-per-second -1"),
-     ({"context": 2**30}, "--context")],
+    [({"context": 0}, "`context` 0"), ({"rate": -1.0}, "`tokens_per_second` -1"),
+     ({"context": 2**30}, "`context`")],
 )  # fmt: skip
 def test_numbers_without_sense_are_refused(change: dict[str, float], says: str) -> None:
     with pytest.raises(InvalidInput, match=says):

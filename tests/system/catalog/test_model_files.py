@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from catalog_files import changed, line_of
 
-from hnlpu.errors import InvalidConfig, InvalidData, InvalidInput
-from hnlpu.model.checkpoint import Architecture, matrix_shapes, read_architecture
-from hnlpu.system.catalog import load_model, model_names, model_of_architecture
+from hnlpu.errors import InvalidData, InvalidInput
+from hnlpu.model.checkpoint import matrix_shapes, read_architecture
+from hnlpu.system.catalog import load_model, model_names, shape_of_folder
 
 NAMES = ("deepseek-v3", "gpt-oss-120b", "gpt-oss-20b", "kimi-k2", "llama-3.1-70b", "llama-3.1-8b",
          "qwen3-30b-a3b", "qwq-32b")  # fmt: skip
@@ -56,24 +56,15 @@ def test_latent_attention_caches_its_latent() -> None:
     assert load_model("deepseek-v3").kv_values(5) == 576
 
 
-def bundled() -> Architecture:
-    return read_architecture(Path(__file__).parents[3] / "checkpoints" / "stdlib-8m")
-
-
 def test_a_checkpoint_has_the_weights_of_its_shapes() -> None:
-    architecture = bundled()
-    model = model_of_architecture(architecture)
+    folder = Path(__file__).parents[3] / "checkpoints" / "stdlib-8m"
+    model = shape_of_folder(folder)
     by_role: dict[str, int] = {}
-    for shape in matrix_shapes(architecture):
+    for shape in matrix_shapes(read_architecture(folder)):
         by_role[shape.role] = by_role.get(shape.role, 0) + shape.weights
     assert model.weights() == by_role
-
-
-def test_a_checkpoint_whose_shape_makes_no_sense_is_named() -> None:
-    architecture = bundled()
-    odd = architecture.model_copy(update={"num_local_experts": 200, "num_experts_per_tok": 100})
-    with pytest.raises(InvalidConfig, match=r"config\.json of mine: active: .* 64"):
-        model_of_architecture(odd, "mine")
+    assert (model.name, model.layers, model.hidden, model.positions) == ("stdlib-8m", 4, 256, 1024)
+    assert model.stored()[2][1] == 4.25
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hnlpu.cli._app import app
+from hnlpu.cli._words import in_options
 from hnlpu.errors import HnlpuError
 from hnlpu.system.catalog import model_names
 
@@ -31,7 +32,7 @@ def answer(*arguments: str) -> Any:
 def refusal(*arguments: str) -> str:
     done = CliRunner().invoke(app, [*arguments])
     assert isinstance(done.exception, HnlpuError), done.output
-    message = str(done.exception)
+    message = in_options(str(done.exception))  # as `hnlpu.cli.main` prints it
     assert "\n" not in message
     return message
 

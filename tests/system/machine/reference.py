@@ -118,9 +118,7 @@ class Reference:
 
     def begin(self, slot, sequence, last, now):
         end = len(self.rows) if last else self.program.body
-        token = Token(
-            slot, sequence.request, sequence.position, end, now, number=sequence.begun
-        )
+        token = Token(slot, sequence.request, sequence.position, end, now, number=sequence.begun)
         sequence.begun += 1
         self.tokens[slot] = token
         done = self.serve(token, now)

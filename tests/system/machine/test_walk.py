@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from machines import make_machine
+from machines import SIXTEEN, make_machine
 from networks import FAMILIES, make_network, random_network
 from reference import Reference
 
@@ -17,7 +17,7 @@ from helpers import make_config
 from hnlpu.errors import DoesNotFit, UnsupportedArchitecture
 from hnlpu.model.families import network_of
 from hnlpu.model.network import Append, Builder, Cut, Input, Step, Tensor, ops
-from hnlpu.model.network.composites import dense, gru
+from hnlpu.model.network.composites import attend, dense, gru
 from hnlpu.system.catalog import (
     Attention,
     Experts,
@@ -45,7 +45,6 @@ from hnlpu.system.machine._program import token_program
 from hnlpu.system.machine._requests import Requests
 from hnlpu.system.machine._run import draw_routes, run_decode, run_requests
 from hnlpu.system.machine._tasks import Enter, Held, Leave, Memory, memories
-from machines import SIXTEEN
 from network_samples import every_operation, tensor_matrix
 
 NS = 1000  # picoseconds
@@ -299,7 +298,9 @@ def test_bytes_of_llama_on_the_links_by_hand():
 
 def test_elements_of_llama_by_hand():
     (kind,) = token_work(llama(), 1, 1).kinds
-    found = [item.elements for item in layer_items(make_machine(), kind) if hasattr(item, "elements")]
+    found = [
+        item.elements for item in layer_items(make_machine(), kind) if hasattr(item, "elements")
+    ]
     # rotation of 128 + 64; nothing; residual and norm; sigmoid and two products of 96; residual and norm
     assert found == [3 * 192, 0, 3 * 64, 3 * 96, 3 * 64]
 
@@ -437,10 +438,15 @@ def plain(b):
 
 
 def test_what_a_machine_has_no_time_for_is_named():
-    assert refused(every_operation()) == "mine: input picture is data; machines are simulated for tokens"
+    assert (
+        refused(every_operation())
+        == "mine: input picture is data; machines are simulated for tokens"
+    )
     b = Builder("mine")
     body = (Step(ops.Mul(), ("y", 0.5), ("z",)),)
-    x = b.step(ops.Repeat(3, ("y",), body, ("z",)), dense(plain(b), b.matrix(tensor_matrix("m", 32, 32))))
+    x = b.step(
+        ops.Repeat(3, ("y",), body, ("z",)), dense(plain(b), b.matrix(tensor_matrix("m", 32, 32)))
+    )
     assert "step 4 (repeat repeat) repeats its steps" in refused(b.finish(x))
     b = Builder("mine")
     x = dense(plain(b), b.matrix(tensor_matrix("m", 32, 32)))
@@ -466,6 +472,16 @@ def test_members_that_are_chosen_in_two_ways_are_refused():
         _, chosen = b.steps(ops.TopK(2), dense(x, router), outs=2)
         x = dense(x, b.matrix(bank), chosen=chosen).sum(0)
     assert "chooses 2 of 5 members, others choose otherwise" in refused(b.finish(x))
+
+
+def test_windows_of_two_lengths_are_refused():
+    b = Builder("mine")
+    x = plain(b)
+    for window in (4, 6):
+        heads = x.reshape(2, 16)
+        x = x + attend(heads, heads, heads, scale=0.25, window=window)
+    x = dense(x, b.matrix(tensor_matrix("m", 32, 32)))
+    assert "has a window of 6 positions, others one of 4" in refused(b.finish(x))
 
 
 def test_grids_that_no_network_can_be_cut_over():

@@ -64,6 +64,7 @@ from hnlpu.arithmetic.fixed_point._sharded import (
 )
 from hnlpu.arithmetic.fixed_point._tables import (
     EXP_TABLE,
+    LARGEST_ROPE_FACTOR,
     LOG2_E,
     NORMAL_TABLE,
     SIGMOID_TABLE,
@@ -93,6 +94,7 @@ __all__ = [
     "GELU_TANH",
     "KEY_BITS",
     "KEY_FRACTION",
+    "LARGEST_ROPE_FACTOR",
     "LOG2_E",
     "MEMORY_FRACTION",
     "NORMAL_TABLE",

@@ -21,23 +21,28 @@ from hnlpu.arithmetic.fixed_point._attention import (
     _MIXED_SHIFT,
     _QUOTIENT_FRACTION,
     KEY_FRACTION,
+    NO_CAP,
 )
+from hnlpu.arithmetic.fixed_point._curves import tanh
 from hnlpu.arithmetic.fixed_point._fixed import FRACTION, VALUE_BITS, rounded, saturated
 from hnlpu.arithmetic.fixed_point._functions import divided, exponential
+from hnlpu.arithmetic.fixed_point._tables import UNIT_FRACTION
 
 Int64 = npt.NDArray[np.int64]
 Int32 = npt.NDArray[np.int32]
+Cap = tuple[int, int]
+"""Of scores, as `soft_cap` makes it, or NO_CAP."""
 
 
 @dataclass(frozen=True)
 class AttendedPart:
-    """What some positions add: `total` [heads] in units of 2^-24, `sums` [heads, d] of 2^-28."""
+    """What some positions add: `total` [heads] in units of 2^-24, `sums` [heads, width] of 2^-28."""
 
     total: Int64
     sums: Int64
 
 
-def largest_scores(queries: Int32, keys: Int32) -> Int64:
+def largest_scores(queries: Int32, keys: Int32, cap: Cap = NO_CAP) -> Int64:
     """First round: per head the largest score (a value) over keys [kv heads, n, d].
 
     Queries [heads, d] are scaled, both in units of 2^-12 as `to_keys` makes them.
@@ -47,23 +52,23 @@ def largest_scores(queries: Int32, keys: Int32) -> Int64:
     if not n:
         return np.full(heads, -(2 ** (VALUE_BITS - 1)), np.int64)
     grouped = np.repeat(keys, heads // kv_heads, axis=0)
-    return np.asarray(_scores(queries, grouped).max(1))
+    return np.asarray(_scores(queries, grouped, cap).max(1))
 
 
-def attend_part(queries: Int32, keys: Int32, values: Int32, largest: Int64) -> AttendedPart:
+def attend_part(
+    queries: Int32, keys: Int32, values: Int32, largest: Int64, cap: Cap = NO_CAP
+) -> AttendedPart:
     """Second round: sums of some positions' exponentials, given the largest score of all [heads].
 
-    Keys and values [kv heads, n, d]; `largest` includes the sinks.
+    Keys [kv heads, n, d] and values [kv heads, n, width]; `largest` includes the sinks.
     """
-    heads, kv_heads = len(queries), len(keys)
-    grouped = np.repeat(keys, heads // kv_heads, axis=0)
-    return AttendedPart(
-        *_sums(_scores(queries, grouped), np.repeat(values, heads // kv_heads, axis=0), largest)
-    )
+    group = len(queries) // len(keys)
+    scores = _scores(queries, np.repeat(keys, group, axis=0), cap)
+    return AttendedPart(*_sums(scores, np.repeat(values, group, axis=0), largest))
 
 
 def merge_parts(parts: Sequence[AttendedPart], largest: Int64, sinks: Int64) -> Int64:
-    """Attention's output [heads * d], bit for bit that of `attend` over all positions.
+    """Attention's output [heads * width], bit for bit that of `attend` over all positions.
 
     Parts may stand in any order: sums of integers do not depend on it.
     """
@@ -73,7 +78,7 @@ def merge_parts(parts: Sequence[AttendedPart], largest: Int64, sinks: Int64) -> 
 
 
 @njit(cache=True, nogil=True)
-def _scores(queries: Int32, keys: Int32) -> Int64:
+def _scores(queries: Int32, keys: Int32, cap: Cap) -> Int64:
     """Scores [heads, n] (values) of queries [heads, d] and keys [heads, n, d]."""
     heads, n, size = keys.shape
     out = np.empty((heads, n), np.int64)
@@ -82,13 +87,17 @@ def _scores(queries: Int32, keys: Int32) -> Int64:
             score: Any = 0
             for i in range(size):
                 score += np.int64(queries[head, i]) * np.int64(keys[head, j, i])
-            out[head, j] = saturated(rounded(score, 2 * KEY_FRACTION - FRACTION))
+            value = saturated(rounded(score, 2 * KEY_FRACTION - FRACTION))
+            if cap[1]:
+                bent = tanh(saturated(rounded(value * cap[0], UNIT_FRACTION)))
+                value = saturated(rounded(bent * cap[1], UNIT_FRACTION))
+            out[head, j] = value
     return out
 
 
 @njit(cache=True, nogil=True)
 def _sums(scores: Int64, values: Int32, largest: Int64) -> tuple[Int64, Int64]:
-    """Sums of exponentials [heads] and of exponentials times values [heads, d]."""
+    """Sums of exponentials [heads] and of exponentials times values [heads, width]."""
     heads, n, size = values.shape
     total = np.zeros(heads, np.int64)
     sums = np.zeros((heads, size), np.int64)

@@ -28,6 +28,8 @@ NORMAL_STEP_BITS = 10
 SINE_INDEX_BITS = 8
 SINE_STEP_BITS = 16
 """sin(k / 256 quarter turns), k = 0 .. 256; 16 bits of an angle between two entries."""
+LARGEST_ROPE_FACTOR = 64.0
+"""Above, a product of a value and a cosine would leave 64 bits; YaRN's is 1.35 for gpt-oss."""
 TURN_BITS = 32
 """A whole turn is 2^32."""
 

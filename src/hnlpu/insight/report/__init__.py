@@ -17,6 +17,7 @@ from hnlpu.insight.report._facts import examine
 from hnlpu.insight.report._masks_page import masks_section, write_picture
 from hnlpu.insight.report._measure import Stopwatch, measure_quality, measure_speech
 from hnlpu.insight.report._page import render
+from hnlpu.insight.report._system_page import made_of, system_section
 from hnlpu.silicon.hardwire import open_build
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ def report(
     """
     clock = Stopwatch()
     build = open_build(directory)
-    build.gpt_oss("hnlpu report")
     path = _output_path(build.directory, output)
     with new_file(path) as write:
         with clock.step("reading the build"):
@@ -58,7 +58,9 @@ def report(
         with clock.step("drawing the network"):
             subject = build_subject(build)
             network = draw(subject.network, subject.title, subject.notes)
-        page = render(facts, quality, speech, metal, network, clock.steps)
+        with clock.step("simulating, pricing and auditing its machine"):
+            system = system_section(build)
+        page = render(facts, quality, speech, metal, network, made_of(build), system, clock.steps)
         write(_encoded(page))
     return path
 

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from math import prod
 
 from hnlpu.arithmetic.mx import BLOCK, SCALE_BIAS, TWICE_E2M1, unpack
-from hnlpu.model.checkpoint import EMBEDDING, MatrixShape, Role, vector_shapes
+from hnlpu.model.checkpoint import Role, kept_parameters
+from hnlpu.model.network import ops
 from hnlpu.silicon.hardwire import (
     MANIFEST,
     Build,
     BuildLog,
     Manifest,
     MatrixRecord,
+    bias_name,
     file_sha256,
     read_log,
 )
@@ -27,7 +29,6 @@ from hnlpu.silicon.hardwire import (
 TWICE_VALUES: tuple[int, ...] = tuple(sorted({int(twice) for twice in TWICE_E2M1}))
 """Twice the 15 distinct E2M1 values, ascending; both zeros are one."""
 
-ROLES: tuple[Role, ...] = ("attention", "router", "experts", "unembedding")
 EXCERPT_WEIGHTS = 3072
 EXCERPT_NEURONS = 7
 
@@ -121,7 +122,7 @@ def examine(build: Build) -> BuildFacts:
     """Gather the facts of a build.  Raises DamagedBuild where a file cannot be read."""
     manifest = build.manifest
     matrices = tuple(
-        MatrixFacts(name, _kind(name), shape.layer, manifest.matrices[name])
+        MatrixFacts(name, _kind(name, shape.layer), shape.layer, manifest.matrices[name])
         for name, shape in build.shapes().items()
     )
     weights = sum(m.record.weights for m in matrices)
@@ -134,7 +135,9 @@ def examine(build: Build) -> BuildFacts:
         manifest=manifest,
         log=read_log(build.directory, file_sha256(path)),
         matrices=matrices,
-        roles=tuple(_role(role, matrices) for role in ROLES),
+        roles=tuple(
+            _role(role, matrices) for role in dict.fromkeys(m.record.role for m in matrices)
+        ),
         weights=weights,
         digits=sum(m.digits for m in matrices),
         zeros=sum(m.record.zeros for m in matrices),
@@ -154,9 +157,14 @@ def value_counts(codes: Iterable[int]) -> tuple[int, ...]:
     return tuple(by_value[twice] for twice in TWICE_VALUES)
 
 
-def _kind(name: str) -> str:
-    """Name of a matrix without layer and block: "q_proj", "experts.down_proj"."""
-    return re.sub(r"^model\.layers\.\d+\.(self_attn|mlp)\.", "", name)
+def _kind(name: str, layer: int | None) -> str:
+    """Name of a matrix without its layer and the part of it: "q_proj", "experts.down_proj"."""
+    if layer is None:
+        return name
+    within = re.sub(rf"^(.*\.)?{layer}\.", "", name)
+    if within == name:  # as in gru.weight_ih_l0
+        return name.removesuffix(str(layer))
+    return within.partition(".")[2] or within
 
 
 def _role(role: Role, matrices: tuple[MatrixFacts, ...]) -> RoleFacts:
@@ -191,33 +199,39 @@ def _parts(build: Build, on_disk: int) -> tuple[tuple[str, int], ...]:
     shapes = build.shapes().values()
     digits = {name: len(record.digits) for name, record in build.manifest.matrices.items()}
     elements = sum(s.weights * digits[s.name] for s in shapes)
-    kept = vector_shapes(build.architecture)
+    tables = {step.op.table for step in build.network.steps if isinstance(step.op, ops.Lookup)}
+    kept = [p.name for p in kept_parameters(build.network)]
+    biases = [bias_name(s.name) for s in shapes if s.has_bias]
     parts = [
         ("digit codes", elements // 2),
         ("block exponents", elements // BLOCK),
         ("row exponents", sum(s.count * s.rows for s in shapes)),
-        ("embedding, bf16", 2 * prod(kept.pop(EMBEDDING))),
+        ("tables of embeddings", _bytes(build, [name for name in kept if name in tables])),
         (
-            "biases, norms and sinks, bf16",
-            2 * (_biases(shapes) + sum(prod(shape) for shape in kept.values())),
+            "biases, norms and other parameters",
+            _bytes(build, [*biases, *(name for name in kept if name not in tables)]),
         ),
     ]
     rest = on_disk - sum(size for _, size in parts)
     return (*parts, ("tokenizer, manifest, file headers", rest))
 
 
-def _biases(shapes: Iterable[MatrixShape]) -> int:
-    return sum(s.count * s.rows for s in shapes if s.has_bias)
+def _bytes(build: Build, names: Iterable[str]) -> int:
+    """Bytes of tensors."""
+    widths = {"BF16": 2, "F16": 2, "F32": 4}
+    found = (build.tensors[name] for name in names)
+    return sum(widths[tensor.dtype] * prod(tensor.shape) for tensor in found)
 
 
 def _kept_parameters(build: Build) -> int:
-    kept = vector_shapes(build.architecture)
-    return _biases(build.shapes().values()) + sum(prod(shape) for shape in kept.values())
+    kept = sum(prod(p.shape) for p in kept_parameters(build.network))
+    return kept + sum(s.count * s.rows for s in build.matrices() if s.has_bias)
 
 
 def _excerpt(build: Build) -> Excerpt:
-    """From the first layer's first expert, whose digits every build has."""
-    shape = next(s for s in build.shapes().values() if s.role == "experts")
+    """From the first matrix, or the first member of the first one that has members."""
+    shapes = build.matrices()
+    shape = next((shape for shape in shapes if shape.bank), shapes[0])
     matrix = build.matrix(shape)
     rows = max(EXCERPT_NEURONS, -(-EXCERPT_WEIGHTS // shape.columns))
     first = matrix.part(slice(0, rows)).digits[0]

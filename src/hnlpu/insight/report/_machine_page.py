@@ -28,6 +28,7 @@ RETICLE_MM = (26.0, 33.0)  # full field of a 4x reduction scanner
 WAITED_FOR = {
     "column links": "communication", "row links": "communication", "vector unit": "attention",
     "neuron arrays": "projection", "expert banks": "projection", "HBM": "stall",
+    "serial regions": "stall",
 }  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def _tiles(load: Load, result: Simulation) -> list[tuple[str, str, str]]:
          f"{result.unloaded_latency * 1e6:,.1f} us on an empty machine"),
         (f"{result.ttft * 1e3:,.2f} ms", "to the first token", prompt),
         (result.bottleneck, "limits", "the first to be full"),
-        (byte_size(result.kv.bytes), "keys and values",
+        (byte_size(result.kv.bytes), "states" if result.kv.held_bytes else "keys and values",
          f"{fits} in {byte_size(result.kv.capacity_bytes)}"),
     ]  # fmt: skip
 

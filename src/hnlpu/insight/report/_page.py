@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -21,6 +22,8 @@ from hnlpu.insight.report import _svg as svg
 from hnlpu.insight.report._facts import BuildFacts, MatrixFacts
 from hnlpu.insight.report._masks_page import MasksSection
 from hnlpu.insight.report._measure import SEED, Quality, Speech
+from hnlpu.insight.report._system_page import SystemSection
+from hnlpu.model.checkpoint import Architecture, ModelFacts
 from hnlpu.silicon.hardwire import machine, peak_memory_mb
 
 FORMAT_NOTES = {
@@ -28,20 +31,22 @@ FORMAT_NOTES = {
     "mxfp4": "one MXFP4 digit a weight",
     "mxfp4x2": "two MXFP4 digits a weight, the second for the first one's error",
 }
+MOST_LISTED = 3
+"""Entries of a setting that are written out; of more, each value with its count."""
 _CONTROLS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"} | {0x7F: 0x2421}
 
 
 def render(
     facts: BuildFacts, quality: Quality, speech: Speech, metal: MasksSection, network: str,
-    steps: Sequence[tuple[str, float]],
+    made_of: str, system: SystemSection, steps: Sequence[tuple[str, float]],
 ) -> str:  # fmt: skip
-    """The whole page as HTML text; `network` is the SVG of the network."""
+    """The whole page as HTML text; `network` is the SVG of the network, `made_of` what it has."""
     environment = _environment()
     script = _source(environment, "page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("page.html.j2").render(
         facts=facts, quality=quality, speech=speech, metal=metal, steps=steps,
-        manifest=facts.manifest, architecture=facts.manifest.architecture,
+        manifest=facts.manifest, made_of=made_of, system=system,
         style=Markup(_source(environment, "page.css")),  # noqa: S704  our own file
         script=Markup(script), script_digest=digest,  # noqa: S704  our own file
         network=Markup(network),  # noqa: S704  our own SVG, its texts escaped
@@ -154,13 +159,7 @@ def _error_summary(facts: BuildFacts) -> dict[str, int]:
 def _settings(facts: BuildFacts) -> list[tuple[str, list[tuple[str, str]]]]:
     """Every setting of the build as (group, rows)."""
     manifest = facts.manifest
-    architecture = manifest.architecture.model_dump(mode="json")
-    rope = architecture.pop("rope")
-    layers = architecture.pop("layer_types")
-    sliding = layers.count("sliding_attention")
-    rows = [(name, _setting(value)) for name, value in architecture.items()]
-    rows.append(("layer_types", f"{sliding} sliding_attention, {len(layers) - sliding} full"))
-    rows.extend((f"rope.{name}", _setting(value)) for name, value in rope.items())
+    rows = list(_config_rows(manifest.architecture))
     policy = [(name, _setting(value)) for name, value in manifest.policy.model_dump().items()]
     origin = [
         ("made by", manifest.generator),
@@ -178,6 +177,21 @@ def _settings(facts: BuildFacts) -> list[tuple[str, list[tuple[str, str]]]]:
             ("manifest digest", log.manifest_sha256),
         ]
     return [("Policy", policy), ("Origin", origin), ("Architecture", rows)]
+
+
+def _config_rows(described: Architecture | ModelFacts) -> Iterator[tuple[str, str]]:
+    """Every setting of a model's config, those of an inner object under its name."""
+    values = (
+        described.config if isinstance(described, ModelFacts) else described.model_dump(mode="json")
+    )
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{inner}", _setting(of)) for inner, of in value.items())
+        elif isinstance(value, list) and len(value) > MOST_LISTED:
+            counts = Counter(map(str, value))
+            yield name, ", ".join(f"{count} {of}" for of, count in counts.items())
+        else:
+            yield name, _setting(value)
 
 
 def _setting(value: object) -> str:

@@ -19,6 +19,7 @@ from hnlpu.errors import DamagedMasks
 from hnlpu.insight.verify._check import PROBLEMS_KEPT, Check, collect
 from hnlpu.silicon.hardwire import Build, Progress
 from hnlpu.silicon.masks import (
+    BY_DIGEST,
     Answer,
     Ask,
     CheckTiles,
@@ -56,7 +57,8 @@ def check_masks(
                 found = redrawn_problems(build, folder, record, tiles, drawers, progress)
                 problems = list(found)
             told = tuple(problems[:PROBLEMS_KEPT])
-            yield Check("masks files", len(record.files), "files", told)
+            by_digest = f"by its digest alone: {BY_DIGEST}"
+            yield Check("masks files", len(record.files), "files", told, by_digest)
         yield from _read_back(build, folder, tiles, drawers, seed, progress)
         yield from _judged(build, tiles, drawers)
 

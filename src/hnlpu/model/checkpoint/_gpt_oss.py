@@ -22,7 +22,7 @@ from hnlpu.errors import NotFinite, TensorMismatch
 from hnlpu.model.checkpoint._config import Architecture, read_architecture
 from hnlpu.model.checkpoint._model import Float32, Model, UInt8, finite
 from hnlpu.model.checkpoint._shapes import MatrixShape, kept_parameters, shapes_of
-from hnlpu.model.checkpoint._tensors import StoredTensor, read_index
+from hnlpu.model.checkpoint._tensors import ORIGINAL, StoredTensor, narrowed, read_index
 from hnlpu.model.families import gpt_oss
 from hnlpu.model.network import Network, Tensor
 
@@ -116,6 +116,7 @@ def read_gpt_oss(directory: Path) -> Model:
     """
     architecture = read_architecture(directory)
     index = read_index(directory)
+    _refuse_other_layouts(directory, index)
     stored = _Remaining(directory, dict(index))
     matrices: dict[str, Matrix] = {}
     for shape in matrix_shapes(architecture):
@@ -133,6 +134,19 @@ def read_gpt_oss(directory: Path) -> Model:
     return Model(directory, architecture, network, matrices, vectors, tuple(index.values()))
 
 
+def _refuse_other_layouts(directory: Path, index: Mapping[str, StoredTensor]) -> None:
+    """Say of a layout that others write which it is.  Raises TensorMismatch."""
+    for name in index:
+        if ".mlp.experts." in name and ("gate_up_projs." in name or "down_projs." in name):
+            raise TensorMismatch(
+                f"{directory}: {name} is of Unsloth's layout, a linear layer per expert "
+                "(gate_up_projs, down_projs); merge and save it in the layout of transformers: "
+                "model.save_pretrained_merged(..., save_method='merged_16bit')"
+            )
+        if name.startswith("block.") and ".mlp.mlp1_" in name:
+            raise TensorMismatch(f"{directory}: {ORIGINAL}")
+
+
 class _Remaining:
     """The tensors of a checkpoint that nobody has claimed yet."""
 
@@ -144,7 +158,7 @@ class _Remaining:
         tensor = self.tensors.pop(name, None)
         if tensor is None:
             raise TensorMismatch(f"{self.directory}: tensor {name} is missing")
-        if tensor.dtype != dtype:
+        if tensor.dtype != dtype and (tensor.dtype, dtype) != ("F32", "BF16"):
             raise TensorMismatch(
                 f"{tensor.file}: {name} is {tensor.dtype}, expected {dtype}; "
                 "save the checkpoint in its original format"
@@ -154,7 +168,15 @@ class _Remaining:
                 f"{tensor.file}: {name} has shape {list(tensor.shape)}, "
                 f"config.json implies {list(shape)}"
             )
-        return tensor
+        if tensor.dtype == dtype:
+            return tensor
+        narrow = narrowed(tensor)
+        if narrow is None:
+            raise TensorMismatch(
+                f"{tensor.file}: {name} is F32 and some of its numbers are no bfloat16; "
+                "convert the checkpoint to bfloat16: model.to(torch.bfloat16).save_pretrained(...)"
+            )
+        return narrow
 
     def expect_empty(self) -> None:
         for name in sorted(self.tensors):

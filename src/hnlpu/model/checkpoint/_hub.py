@@ -10,7 +10,8 @@ from hnlpu.errors import CheckpointNotFound
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _PATTERNS = ["config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json",
-             "tokenizer*", "special_tokens_map.json", "chat_template.jinja"]  # fmt: skip
+             "tokenizer*", "special_tokens_map.json", "chat_template.jinja",
+             "additional_chat_templates/*.jinja"]  # fmt: skip
 
 
 def locate(checkpoint: str | Path, revision: str | None = None) -> Path:

@@ -118,7 +118,10 @@ class Model:
 
     def carried_files(self) -> list[Path]:
         """Tokenizer and generation settings that a build carries along."""
-        return [p for name in CARRIED_FILES if (p := self.directory / name).is_file()]
+        named = [p for name in CARRIED_FILES if (p := self.directory / name).is_file()]
+        # chat templates beside the first; a build has them beside it, too
+        more = sorted((self.directory / "additional_chat_templates").glob("*.jinja"))
+        return named + [p for p in more if p.name not in CARRIED_FILES]
 
 
 def finite(tensor: Kept, raw: npt.NDArray[Any]) -> Float32:

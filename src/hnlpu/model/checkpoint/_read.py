@@ -24,7 +24,7 @@ from hnlpu.model.checkpoint._gpt_oss import gpt_oss_network, read_gpt_oss
 from hnlpu.model.checkpoint._model import Model
 from hnlpu.model.checkpoint._shapes import kept_parameters, shape_of
 from hnlpu.model.checkpoint._sourced import SourcedMatrix, SourcedTensor, claim
-from hnlpu.model.checkpoint._tensors import StoredTensor, read_index
+from hnlpu.model.checkpoint._tensors import ORIGINAL, StoredTensor, other_format, read_index
 from hnlpu.model.families import Family, find_family
 from hnlpu.model.network import Network, check
 
@@ -39,14 +39,36 @@ def read_model(directory: Path, family: Family[Any] | None = None) -> Model:
     if not directory.exists():
         raise CheckpointNotFound(f"{directory}: no such folder")
     if not directory.is_dir():
-        raise CheckpointNotFound(f"{directory}: not a folder; give the folder of a checkpoint")
+        kind = " of llama.cpp's GGUF format, which is not read" * (directory.suffix == ".gguf")
+        raise CheckpointNotFound(
+            f"{directory}: a file{kind}, not a folder; give the folder of a checkpoint"
+        )
     values = read_settings(directory / "config.json")
     if values is None:
-        raise CheckpointNotFound(f"{directory}: no config.json; give the folder of a checkpoint")
+        raise CheckpointNotFound(f"{directory}: {_without_config(directory)}")
+    if "model_type" not in values and {"num_experts", "swiglu_limit"} <= values.keys():
+        raise UnsupportedArchitecture(f"{directory}: {ORIGINAL}")
     if family is None and values.get("model_type") in SUPPORTED:
         return read_gpt_oss(directory)
     facts, network = describe_model(directory, values, family)
     return read_network_model(directory, facts, network)
+
+
+def _without_config(directory: Path) -> str:
+    """What a folder without config.json is, as far as its files tell."""
+    found = other_format(directory)
+    if found is not None:
+        name, kind = found
+        return (
+            f"no config.json; {name} is in {kind} format, which is not read: give the folder of "
+            "the checkpoint it was made from, with config.json and *.safetensors"
+        )
+    if (directory / "adapter_config.json").is_file():
+        return (
+            "is a LoRA adapter, not a checkpoint; merge it into its base (PEFT: merge_and_unload) "
+            "or serve it beside its base as an adapter"
+        )
+    return "no config.json; give the folder of a checkpoint"
 
 
 def read_network(directory: Path) -> Network:

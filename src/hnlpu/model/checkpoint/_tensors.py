@@ -32,6 +32,10 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "U8": np.dtype(np.uint8), "BF16": np.dtype("<u2"), "F16": np.dtype("<f2"),
     "F32": np.dtype("<f4"),
 }  # fmt: skip
+ORIGINAL = (
+    "is in OpenAI's original layout (the folder original/ of a release); give the folder above it, "
+    "whose config.json and model-*.safetensors are in the layout of transformers"
+)
 FLOATS = ("BF16", "F16", "F32")
 """Formats of numbers that are read; each of them is exact in float32."""
 
@@ -59,6 +63,27 @@ class StoredTensor:
         return pieces(self.shape)
 
 
+@dataclass(frozen=True)
+class NarrowTensor(StoredTensor):
+    """A float32 tensor every number of which is a bfloat16: the upper halves of its bits."""
+
+    stored: StoredTensor
+
+    def map(self) -> npt.NDArray[Any]:
+        """The bits of bfloat16, in place."""
+        halves = self.stored.map().view("<u2")
+        return halves.reshape((*self.shape, 2))[..., 1]
+
+
+def narrowed(tensor: StoredTensor) -> NarrowTensor | None:
+    """A float32 tensor as bfloat16, None where that would round a number; every one is read."""
+    for piece in tensor.pieces():
+        numbers = np.ascontiguousarray(tensor.map()[piece])
+        if numbers.view("<u2")[..., 0::2].any():
+            return None
+    return NarrowTensor(tensor.name, "BF16", tensor.shape, tensor.file, tensor.offset, tensor)
+
+
 def pieces(shape: tuple[int, ...]) -> Iterator[slice]:
     """Slices of the first dimension of a tensor, each of about `PIECE` elements.
 
@@ -77,7 +102,8 @@ class StoredRows:
 
     def __init__(self, tensor: StoredTensor):
         self._tensor = tensor
-        self._mapped = None if hasattr(os, "preadv") else tensor.map()
+        in_place = hasattr(os, "preadv") and not isinstance(tensor, NarrowTensor)
+        self._mapped = None if in_place else tensor.map()
         if self._mapped is None:
             self._file = os.open(tensor.file, os.O_RDONLY | os.O_CLOEXEC)
             weakref.finalize(self, os.close, self._file)
@@ -147,7 +173,9 @@ def read_index(directory: Path) -> dict[str, StoredTensor]:
     if not index_path.exists():
         if single.exists():
             return read_header(single)[0]
-        raise DamagedCheckpoint(f"{directory}: neither {SINGLE} nor {INDEX} is there")
+        raise DamagedCheckpoint(
+            f"{directory}: neither {SINGLE} nor {INDEX} is there{_other_weights(directory)}"
+        )
     where = _read_weight_map(index_path)
     tensors: dict[str, StoredTensor] = {}
     for file in sorted(set(where.values())):
@@ -170,6 +198,32 @@ def read_index(directory: Path) -> dict[str, StoredTensor]:
                 f"{directory / file}: lacks {name}, which the index places there"
             )
     return tensors
+
+
+OTHERS = {
+    "*.gguf": "llama.cpp's GGUF",
+    "*.bin": "PyTorch's pickled",
+    "*.pth": "PyTorch's pickled",
+    "*.pt": "PyTorch's pickled",
+}
+"""Files of weights that are not read, and what their format is called."""
+
+
+def _other_weights(directory: Path) -> str:
+    """What is there instead, if it is known, and the remedy."""
+    found = other_format(directory)
+    if found is None:
+        return ""
+    name, kind = found
+    return f"; {name} is in {kind} format, which is not read: save the model as safetensors"
+
+
+def other_format(directory: Path) -> tuple[str, str] | None:
+    """A file of weights in a format that is not read, and that format."""
+    for pattern, kind in OTHERS.items():
+        for path in sorted(directory.glob(pattern)):
+            return path.name, kind
+    return None
 
 
 def _read_weight_map(path: Path) -> dict[str, str]:

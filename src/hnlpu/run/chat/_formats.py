@@ -43,7 +43,9 @@ class Format:
 
     def read(self, text: str, first: int) -> tuple[CallPart, ...] | None:
         """The calls in the text between the marks, numbered from `first`; None if it has none."""
-        if self.kind == "mistral_args" or (self.kind == "mistral" and text.lstrip()[:1] not in "[{"):
+        if self.kind == "mistral_args" or (
+            self.kind == "mistral" and text.lstrip()[:1] not in "[{"
+        ):
             found = _named(text)
         else:
             found = _objects(text)

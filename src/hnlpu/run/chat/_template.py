@@ -29,6 +29,11 @@ DEFAULT, WITH_TOOLS = "default", "tool_use"
 _SPECIAL = tuple(f"{kind}_token" for kind in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 
+_REFUSALS = (
+    jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError,
+    RecursionError,
+)  # fmt: skip
+
 Message = Mapping[str, Any]
 
 
@@ -52,7 +57,9 @@ class ChatTemplate:
                     f"{directory}: its chat template cannot be read ({error}); "
                     f"correct {TEMPLATE} or remove it"
                 ) from None
-        self._takes_parts = {n: _loops_over_content(environment, s) for n, s in self.sources.items()}
+        self._takes_parts = {
+            n: _loops_over_content(environment, s) for n, s in self.sources.items()
+        }
 
     @property
     def is_plain(self) -> bool:
@@ -95,7 +102,7 @@ class ChatTemplate:
                 add_generation_prompt=add_generation_prompt and not continue_final_message,
                 **self._values | values,
             )  # fmt: skip
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        except _REFUSALS as error:
             raise InvalidInput(f"messages: the chat template refuses them ({error})") from None
         return _cut(text, said[-1]) if continue_final_message else text
 

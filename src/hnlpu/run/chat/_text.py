@@ -77,7 +77,10 @@ class TextAnswer:
         keep = 0 if last else _overlap(self._held, mark)
         if mark == THOUGHT and not last:
             keep = len(self._held) - len(self._held[: len(self._held) - keep].rstrip())
-        text, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        text, self._held = (
+            self._held[: len(self._held) - keep],
+            self._held[len(self._held) - keep :],
+        )
         return text
 
     def _call(self, last: bool) -> tuple[str, tuple[CallPart, ...]]:

@@ -43,6 +43,7 @@ from hnlpu.run.emulate._projection import (
 from hnlpu.run.emulate._sampling import (
     best_tokens,
     draw,
+    kept_weights,
     log_softmax,
     ranked,
     sample,
@@ -50,6 +51,7 @@ from hnlpu.run.emulate._sampling import (
 )
 from hnlpu.run.emulate._spelling import Step
 from hnlpu.run.emulate._states import States
+from hnlpu.run.emulate._taped import TapedNetwork
 from hnlpu.run.emulate._threads import one_blas_thread
 from hnlpu.run.emulate._tokenizer import Tokenizer
 from hnlpu.run.emulate._transformer import Transformer
@@ -83,6 +85,7 @@ __all__ = [
     "States",
     "StatesCache",
     "Step",
+    "TapedNetwork",
     "Token",
     "Tokenizer",
     "Transformer",
@@ -95,6 +98,7 @@ __all__ = [
     "float_model",
     "hardwired",
     "integer_sums",
+    "kept_weights",
     "log_softmax",
     "mixture_of_experts",
     "one_blas_thread",

@@ -6,6 +6,8 @@ token than those before it (docs/vector-unit.md).
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +21,9 @@ from hnlpu.run.emulate._states import States
 from hnlpu.silicon.hardwire import Build
 
 Int64 = npt.NDArray[np.int64]
+
+NUMBERS_AT_ONCE = 2**22
+"""As many positions run together as have this many numbers of the largest state in all."""
 
 
 class ChipStates:
@@ -57,6 +62,8 @@ class ChipModel(Network[ChipStates, np.int64]):
         parts = split_off_logits(build.network)
         self._matrix = parts.matrix
         self.interpreter = chip_interpreter(parts.body, self.constants, build.directory)
+        largest = max((math.prod(state.shape) for state in build.network.states), default=1)
+        self._positions = max(1, NUMBERS_AT_ONCE // largest)
 
     def new_cache(self) -> ChipStates:
         """The states of an empty sequence."""
@@ -78,5 +85,9 @@ class ChipModel(Network[ChipStates, np.int64]):
         return lambda logits: chip_sample(logits, inverse, random)
 
     def _chunk(self, tokens: Tokens, cache: ChipStates) -> Int64:
-        (hidden,), cache.states = self.interpreter.run(list(tokens), cache.states)
-        return np.asarray(hidden, np.int64)
+        pieces = []
+        for start in range(0, len(tokens), self._positions):
+            piece = tokens[start : start + self._positions]
+            (hidden,), cache.states = self.interpreter.run(list(piece), cache.states)
+            pieces.append(np.asarray(hidden, np.int64))
+        return np.concatenate(pieces)

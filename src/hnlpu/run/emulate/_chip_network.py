@@ -47,5 +47,5 @@ def _refuse_undefined(network: Network, bits: int, where: Path) -> None:
 
 def _refusal(where: Path, what: str) -> UnsupportedArchitecture:
     return UnsupportedArchitecture(
-        f"{where}: chip numerics: {what}, which they do not define; use --numerics float"
+        f"{where}: chip numerics: {what}, which they do not define; use `numerics` float"
     )

@@ -12,7 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.arithmetic import fixed_point
-from hnlpu.arithmetic.fixed_point import FRACTION, NO_CAP, NO_SINK, UNIT_FRACTION, to_fixed
+from hnlpu.arithmetic.fixed_point import (
+    FRACTION,
+    LARGEST_ROPE_FACTOR,
+    NO_CAP,
+    NO_SINK,
+    UNIT_FRACTION,
+    to_fixed,
+)
 from hnlpu.errors import InvalidInput, UnsupportedArchitecture
 from hnlpu.model.network import AT_ONCE, Network, Span, check, ops
 from hnlpu.run.emulate._chip_numerics import ChipNumerics
@@ -23,8 +30,6 @@ from hnlpu.run.emulate._states import Run, States, still_kept
 Array = npt.NDArray[Any]
 Inputs = Mapping[str, Array]
 
-LARGEST_ROPE_FACTOR = 64.0
-"""Above, a product of a value and a cosine would leave 64 bits; YaRN's is 1.35 for gpt-oss."""
 _ONE = 1 << FRACTION
 
 
@@ -62,7 +67,7 @@ class _Part:
         if name not in self.constants:
             raise UnsupportedArchitecture(
                 f"chip numerics: {self.span.name} takes {name}, which is worked out at every "
-                "position; it must be a parameter; use --numerics float"
+                "position; it must be a parameter; use `numerics` float"
             )
         return self.numerics.real(str(name))
 
@@ -142,7 +147,7 @@ def _turns(part: Network, span: Span, numerics: ChipNumerics) -> Run:
     if not factor <= LARGEST_ROPE_FACTOR:
         raise InvalidInput(
             f"chip numerics: the model's factor on RoPE, {factor:g}, exceeds "
-            f"{LARGEST_ROPE_FACTOR:g}; use --numerics float"
+            f"{LARGEST_ROPE_FACTOR:g}; use `numerics` float"
         )
     (angles,) = of.steps(ops.Mul)
     per_position = fixed_point.turns(of.constant(angles.args[0]))
@@ -150,7 +155,7 @@ def _turns(part: Network, span: Span, numerics: ChipNumerics) -> Run:
     if angles.args[1] != position.name or position.kind != "index":
         raise UnsupportedArchitecture(
             f"chip numerics: {span.name} turns by {angles.args[1]}, which is no whole number; "
-            "use --numerics float"
+            "use `numerics` float"
         )
     cos, sin = (
         next(step.outs[0] for step in of.steps(ops.Table) if step.op == ops.Table(name, factor))

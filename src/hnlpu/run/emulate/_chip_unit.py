@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.arithmetic import fixed_point
+from hnlpu.arithmetic.fixed_point import LARGEST_ROPE_FACTOR
 from hnlpu.errors import InvalidInput
 from hnlpu.model.checkpoint import FINAL_NORM, layer_prefix
 from hnlpu.run.emulate._cache import ChipCache
@@ -13,8 +14,6 @@ from hnlpu.run.emulate._chip_weights import ChipWeights
 
 Int64 = npt.NDArray[np.int64]
 
-LARGEST_ROPE_FACTOR = 64.0
-"""Above, a product of a value and a cosine would leave 64 bits; YaRN's is 1.35 for gpt-oss."""
 _ONE = 1 << fixed_point.FRACTION
 
 

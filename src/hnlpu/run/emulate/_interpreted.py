@@ -200,6 +200,11 @@ class InterpretedModel(Network[StatesCache, np.float32]):
         self._interpreter = Interpreter(parts.body, constants)
         self.taped, self.not_taped = _taped(parts.body, constants)
 
+    @property
+    def has_hidden(self) -> bool:
+        """Whether there are hidden states before the logits, for what asks for those."""
+        return self._matrix is not None
+
     def new_cache(self) -> StatesCache:
         """The states of an empty sequence."""
         return _Interpreted(self._interpreter) if self.taped is None else _OnTape(self.taped)

@@ -21,7 +21,7 @@ from hnlpu.run.emulate._generation import end_tokens
 from hnlpu.run.emulate._interpreted import InterpretedModel
 from hnlpu.run.emulate._network import Network, Sampler
 from hnlpu.run.emulate._network_constants import HardwiredConstants, ModelConstants
-from hnlpu.run.emulate._sampling import best_tokens
+from hnlpu.run.emulate._sampling import best_tokens, draw, kept_weights, sample
 from hnlpu.run.emulate._threads import in_parallel, one_blas_thread
 from hnlpu.run.emulate._tokenizer import Tokenizer
 from hnlpu.run.emulate._transformer import Transformer
@@ -127,6 +127,9 @@ class LanguageModel:
         temperature: float = 0.0,
         seed: int = 0,
         ignore_end: bool = False,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        min_p: float = 0.0,
     ) -> Iterator[Token]:
         """New tokens after `prompt`, as they come; greedy at temperature 0.
 
@@ -134,6 +137,8 @@ class LanguageModel:
         token, which is not yielded.  Sampling draws u from Philox(seed) per
         token and takes the first id whose cumulative float64 softmax exceeds
         u; in chip numerics all of that is the chip's (docs/vector-unit.md).
+        Before, `min_p`, `top_k` and `top_p` drop unlikely tokens, as `kept_weights` does; the
+        chip has none of them.
         Raises InvalidInput, TokenizerMissing, NotFinite.
         """
         if max_tokens < 0:
@@ -146,10 +151,34 @@ class LanguageModel:
         if not len(ids):
             raise InvalidInput("the prompt is empty; give at least one token")
         sampler = self.transformer.sampler(temperature, seed)
+        if top_k or top_p != 1 or min_p:
+            sampler = self._keeping(temperature, seed, top_k, top_p, min_p)
         new = self._generate(ids, max_tokens, sampler, ignore_end)
         if self.tokenizer.usable:
             return (Token(token, text) for token, text in self.tokenizer.stream(new, ids.tolist()))
         return (Token(token, "") for token in new)
+
+    def _keeping(
+        self, temperature: float, seed: int, top_k: int, top_p: float, min_p: float
+    ) -> Sampler:
+        """A sampler that drops unlikely tokens.  Raises InvalidInput."""
+        if isinstance(self.transformer, ChipTransformer):
+            raise InvalidInput(
+                "the chip samples by temperature alone; leave out top p, top k, min p"
+            )
+        if top_k < 0 or not 0 <= top_p <= 1 or not 0 <= min_p <= 1:
+            raise InvalidInput(
+                f"top k {top_k}, top p {top_p}, min p {min_p}: top k must not be negative, "
+                "the others must be from 0 to 1"
+            )
+        random = np.random.Generator(np.random.Philox(seed))
+
+        def sampler(logits: Any) -> int:
+            if temperature == 0:
+                return sample(logits, 0, random)
+            return draw(kept_weights(logits, temperature, top_k, top_p, min_p), random)
+
+        return sampler
 
     def _generate(
         self,
@@ -268,7 +297,7 @@ def hardwired(
 ) -> LanguageModel:
     """The language model that a build hardwires.
 
-    gpt-oss has code of its own; networks of other families are interpreted.  Raises InvalidInput for
+    Both run on tapes in C where these can be had (docs/performance.md).  Raises InvalidInput for
     numerics that do not exist or do not go with float activations, UnsupportedArchitecture for a step
     that chip numerics do not define, and NotFinite for a parameter that they cannot express.
     """

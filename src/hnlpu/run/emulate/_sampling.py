@@ -8,6 +8,8 @@ import numpy.typing as npt
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
+SORTED_FIRST = 1024  # of a large vocabulary; seldom does `top_p` need more
+
 
 def log_softmax(logits: Float32 | Float64) -> Float64:
     """Natural log-probabilities [n, vocabulary] of logits [n, vocabulary]."""
@@ -40,6 +42,32 @@ def softmax_weights(logits: Float32, temperature: float) -> Float64:
     with np.errstate(over="ignore"):  # minus infinity: a temperature next to 0
         wide = (logits.astype(np.float64) - float(logits.max())) / temperature
     return np.exp(wide)
+
+
+def kept_weights(
+    logits: Float32, temperature: float, top_k: int, top_p: float, min_p: float
+) -> Float64:
+    """Weights [vocabulary] with all but the `min_p`, `top_k` and `top_p` set to 0.
+
+    In this order: what is below `min_p` times the best is dropped, of the rest the `top_k` best are
+    kept (0: all), of those the fewest whose sum reaches `top_p` of it.
+    """
+    weights = softmax_weights(logits, temperature)
+    if min_p > 0:
+        weights[weights < min_p] = 0  # the best has weight 1
+    order = ranked(logits, top_k or SORTED_FIRST)[: top_k or None]
+    if top_p < 1:
+        enough = top_p * float(weights[order].sum() if top_k else weights.sum())
+        cumulative = np.cumsum(weights[order])
+        if cumulative[-1] < enough and not top_k:
+            order = ranked(logits, len(logits))
+            cumulative = np.cumsum(weights[order])
+        order = order[: int(np.searchsorted(cumulative, enough)) + 1]
+    elif not top_k:
+        return weights
+    kept = np.zeros_like(weights)
+    kept[order] = weights[order]
+    return kept
 
 
 def draw(weights: Float64, random: np.random.Generator) -> int:

@@ -51,9 +51,7 @@ class Spelling:
             return text.encode()
         return self._bytes_of(piece)
 
-    def steps(
-        self, before: Sequence[int], show_special: bool, shown: Collection[int] = ()
-    ) -> Step:
+    def steps(self, before: Sequence[int], show_special: bool, shown: Collection[int] = ()) -> Step:
         """A decoder for what follows the tokens `before`; special tokens by name or left out."""
         hidden = frozenset() if show_special else frozenset(self.special) - frozenset(shown)
         if self._bytes_of is None:

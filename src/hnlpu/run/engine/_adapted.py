@@ -29,7 +29,7 @@ class Adapted:
         self._adapter = None if adapter is None else NAME
         architecture = model.transformer.architecture
         if isinstance(architecture, ModelFacts):
-            raise refusal(model.directory, architecture.family, "--device and --adapter")
+            raise refusal(model.directory, architecture.family, "`device` and `adapter`")
         found = {} if adapter is None else {NAME: read_adapter(adapter, architecture)}
         self._engine = Engine(model, Limits(sequences=8), found, device)
 
@@ -41,6 +41,9 @@ class Adapted:
         temperature: float = 0.0,
         seed: int = 0,
         ignore_end: bool = False,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        min_p: float = 0.0,
     ) -> Iterator[Token]:
         """New tokens as they come, as `LanguageModel.generate` has them.
 
@@ -49,7 +52,7 @@ class Adapted:
         request = Request(
             tuple(self.model.encode(prompt).tolist()),
             max_tokens=max_tokens,
-            sampling=Sampling(temperature=temperature, seed=seed),
+            sampling=Sampling(temperature, top_p, top_k, seed, min_p=min_p),
             ignore_end=ignore_end,
             adapter=self._adapter,
         )

@@ -29,8 +29,8 @@ class Rows:
     `tokens`, `positions` and `sequences` are [rows]; rows of a sequence stand together, in the
     order of their positions.  Of each sequence, `tables` [sequences, pages] holds the pages, enough
     for its rows; what is kept whole is read from slot `sources` [sequences] and left in slot
-    `targets` [sequences], and so are snapshots: those behind row r in slot s for (r, s) of
-    `snapshots` [n, 2], where r is the last position of a page.  `adapters` names the rows that each
+    `targets` [sequences] (both are empty where nothing is), and so are snapshots: those behind row r
+    in slot s for (r, s) of `snapshots` [n, 2], where r is the last position of a page.  `adapters` names the rows that each
     adapter changes; `trace`: the experts that fire are asked for.
     """
 

@@ -40,22 +40,22 @@ Int64 = npt.NDArray[np.int64]
 
 
 def open_device(name: str) -> torch.device:
-    """The device that `--device` names: cuda, cuda:1, ... or interpreter.
+    """The device of this name: cuda, cuda:1, ... or interpreter.
 
     Raises InvalidInput where there is none, ToolMissing without torch or triton.
     """
     if name != INTERPRETER and name.split(":")[0] != "cuda":
-        raise InvalidInput(f"--device {name}: must be cpu, cuda, cuda:N or interpreter")
+        raise InvalidInput(f"`device` {name}: must be cpu, cuda, cuda:N or interpreter")
     for package in ("torch", "triton"):
         if importlib.util.find_spec(package) is None:
             raise ToolMissing(
-                f"--device {name} needs the package {package}; install it: pip install 'hnlpu[gpu]'"
+                f"`device` {name} needs the package {package}; install it: pip install 'hnlpu[gpu]'"
             )
     if name == INTERPRETER:
         # Triton asks once, when it is loaded
         if "triton" in sys.modules and os.environ.get("TRITON_INTERPRET") != "1":
             raise InvalidInput(
-                "--device interpreter: Triton is loaded already, for a GPU; set "
+                "`device` interpreter: Triton is loaded already, for a GPU; set "
                 "TRITON_INTERPRET=1 before"
             )
         os.environ["TRITON_INTERPRET"] = "1"
@@ -66,11 +66,11 @@ def open_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise InvalidInput(f"--device {name}: must be cpu, cuda, cuda:N or interpreter") from None
+        raise InvalidInput(f"`device` {name}: must be cpu, cuda, cuda:N or interpreter") from None
     if not torch.cuda.is_available():
-        raise InvalidInput(f"--device {name}: torch {torch.__version__} finds no GPU here")
+        raise InvalidInput(f"`device` {name}: torch {torch.__version__} finds no GPU here")
     if (device.index or 0) >= torch.cuda.device_count():
-        raise InvalidInput(f"--device {name}: there are {torch.cuda.device_count()} GPUs, from 0")
+        raise InvalidInput(f"`device` {name}: there are {torch.cuda.device_count()} GPUs, from 0")
     return device
 
 

@@ -24,7 +24,7 @@ from hnlpu.run.emulate import LanguageModel, one_blas_thread
 from hnlpu.run.engine._adapter import Adapter
 from hnlpu.run.engine._device import CPU
 from hnlpu.run.engine._layout import PAGE
-from hnlpu.run.engine._open import batched_of, layout_of_model, memory_of
+from hnlpu.run.engine._open import batched_of, gives_hidden, layout_of_model, memory_of
 from hnlpu.run.engine._request import Request, Result, Update, collect
 from hnlpu.run.engine._rows import LaidOut, Planned, lay_out, rows_of
 from hnlpu.run.engine._sequence import Sequence
@@ -98,7 +98,7 @@ class Engine:
         self.model = model
         if adapters and device != CPU:
             raise InvalidInput(
-                f"--device {device}: adapters run beside the wires on the CPU; leave one out"
+                f"`device` {device}: adapters run beside the wires on the CPU; leave one out"
             )
         layout = layout_of_model(model)
         longest = self._longest()
@@ -141,6 +141,11 @@ class Engine:
         request.check(self.model.vocab_size, self.context)
         if request.adapter is not None and request.adapter not in self.adapters:
             raise InvalidInput(f"adapter {request.adapter!r} is not loaded")
+        if request.pooling is not None and not gives_hidden(self.model):
+            raise InvalidInput(
+                "embeddings: the network has no hidden states that a last matrix turns into logits; "
+                "ask for completions"
+            )
 
     def submit(self, request: Request, ident: int | None = None) -> int:
         """Take in a request; the number that its updates carry.  Raises InvalidInput.
@@ -218,7 +223,7 @@ class Engine:
         while budget and self._waiting and self._has_room():
             sequence = self._waiting[0]
             saved = sequence.reuse(self.memory, self._root(sequence))
-            if self.memory.layout.paged and sequence.pending > PAGE * self.memory.pool.available:
+            if self.memory.has_pages and sequence.pending > PAGE * self.memory.pool.available:
                 sequence.drop(self.memory)
                 break
             count = min(sequence.pending, budget)
@@ -232,8 +237,8 @@ class Engine:
     def _has_room(self) -> bool:
         """Whether one more may run: of what is kept whole, each holds two slots."""
         more = len(self._running) + 1
-        whole = bool(self.memory.layout.whole)
-        return more <= self.limits.sequences and (not whole or 2 * more <= self.memory.slots.slots)
+        slots = self.memory.slots.slots if self.memory.has_slots else 2 * more
+        return more <= self.limits.sequences and 2 * more <= slots
 
     def _root(self, sequence: Sequence) -> int:
         """The serial that the first page is filed under: pages depend on the adapter."""
@@ -277,10 +282,10 @@ class Engine:
         updates: list[Update] = []
         ends = itertools.accumulate(count for _, count in plan)
         for part, span, end in zip(planned, laid.spans, ends, strict=True):
-            sequence, count = part.sequence, part.count
+            sequence, count, snapshots = part
             start = sequence.computed + count - len(span)
             before = sequence.computed
-            sequence.advance(self.memory, count, part.snapshots)
+            sequence.advance(self.memory, count, snapshots)
             prompt = len(sequence.request.prompt)
             self.counters.prompt_tokens += max(0, min(sequence.computed, prompt) - before)
             if not span:

@@ -18,6 +18,7 @@ from hnlpu.run.engine._batch import AdapterRows, Rows
 from hnlpu.run.engine._experts import Experts, experts_of
 from hnlpu.run.engine._layout import PAGE
 from hnlpu.run.engine._memory import Memory
+from hnlpu.run.engine._slots import INITIAL
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -64,7 +65,12 @@ class BatchedInterpreter:
         """Rows `start` to `end`, which are of one sequence."""
         number = rows.sequences[start]
         table, position = rows.tables[number], int(rows.positions[start])
-        entries = memory.gather(table, int(rows.sources[number]), position)
+        source, target = (
+            (int(rows.sources[number]), int(rows.targets[number]))
+            if memory.has_slots
+            else (INITIAL, INITIAL)
+        )
+        entries = memory.gather(table, source, position)
         states = States(position, MappingProxyType(entries))
         trace = _Trace(self._experts, end - start)
         hidden = []
@@ -73,9 +79,9 @@ class BatchedInterpreter:
             trace.first = first
             made, states = self._model.interpret(tokens, states, trace if rows.trace else None)
             hidden.append(made)
-            slot = int(rows.targets[number])
+            slot = target
             if last < end - start:
-                slot = snapshots.get(start + last - 1, slot)
+                slot = snapshots.get(start + last - 1, target)
             memory.scatter(table, slot, position + first, position + last, states.entries)
         return np.concatenate(hidden), trace.fired if rows.trace else trace.fired[:0]
 

@@ -9,7 +9,7 @@ kept, ...], where slot INITIAL holds what sequences start with.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ from hnlpu.run.engine._slots import INITIAL, SlotPool
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
+LARGE = 2**15
+"""Bytes of a state from which on copies cost more than calls of NumPy."""
 
 
 class Memory:
@@ -32,6 +34,7 @@ class Memory:
 
     def __init__(self, layout: Layout, room: Room, *, storage: bool = True):
         self.layout = layout
+        self.has_pages, self.has_slots = bool(layout.paged), bool(layout.whole)
         self.pool = PagePool(room.pages)
         self.slots = SlotPool(room.slots)
         count = room.pages if storage else 0
@@ -50,6 +53,20 @@ class Memory:
         }
         for state in layout.whole:
             self.whole[state.name][INITIAL] = state.initial
+
+    def copy(self, sources: Int64, targets: Int64, but: Collection[str] = frozenset()) -> None:
+        """Copy what lies in slots `sources` to slots `targets`, which are none of them.
+
+        States `but` are left out.
+        """
+        for name, whole in self.whole.items():
+            if name in but:
+                continue
+            if whole[0].nbytes < LARGE:
+                whole[targets] = whole[sources]
+                continue
+            for source, target in zip(sources.tolist(), targets.tolist(), strict=True):
+                whole[target] = whole[source]  # one by one, for then there is no copy between
 
     def gather(self, table: Int64, slot: int, position: int) -> dict[str, Float32]:
         """Entries [kept, ...] of every state of a sequence that took in `position` tokens.

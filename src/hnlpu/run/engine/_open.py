@@ -14,6 +14,7 @@ from hnlpu.run.engine._forward import BatchedTransformer
 from hnlpu.run.engine._interpreted import BatchedInterpreter
 from hnlpu.run.engine._layout import PAGE, Layout, layout_of, room_of
 from hnlpu.run.engine._memory import Memory
+from hnlpu.run.engine._taped import BatchedTape, lies_alike
 
 
 def layout_of_model(model: LanguageModel) -> Layout:
@@ -39,6 +40,12 @@ def layout_of_model(model: LanguageModel) -> Layout:
             "(hnlpu build makes one) with integer activations"
         )
     return layout_of(network)
+
+
+def gives_hidden(model: LanguageModel) -> bool:
+    """Whether a model has hidden states that make an embedding."""
+    run = model.transformer
+    return not isinstance(run, InterpretedModel) or run.has_hidden
 
 
 def memory_of(layout: Layout, size: int, sequences: int, longest: int, device: str) -> Memory:
@@ -67,8 +74,10 @@ def batched_of(model: LanguageModel, device: str, pages: int, adapters: bool) ->
     if isinstance(run, InterpretedModel):
         assert isinstance(run.architecture, ModelFacts)
         if device != CPU or adapters:
-            what = "adapters" if adapters else f"--device {device}"
+            what = "adapters" if adapters else f"`device` {device}"
             raise refusal(model.directory, run.architecture.family, what)
+        if run.taped is not None and lies_alike(run.taped, layout_of(run.body)):
+            return BatchedTape(run, run.taped)
         return BatchedInterpreter(run)
     assert isinstance(run, Transformer)
     if device != CPU:

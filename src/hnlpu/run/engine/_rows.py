@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -12,17 +11,20 @@ import numpy.typing as npt
 from hnlpu.run.engine._adapter import Adapter
 from hnlpu.run.engine._batch import AdapterRows, Rows
 from hnlpu.run.engine._sequence import Sequence
+from hnlpu.run.engine._slots import INITIAL
 
 Int64 = npt.NDArray[np.int64]
 
+NO_SLOTS = np.zeros(0, np.int64)
+NO_SNAPSHOTS = np.zeros((0, 2), np.int64)
 
-@dataclass(frozen=True)
-class Planned:
-    """A sequence that runs `count` tokens, with slots for snapshots by the tokens before them."""
+
+class Planned(NamedTuple):
+    """A sequence that runs `tokens` more, with slots for snapshots by the tokens before them."""
 
     sequence: Sequence
-    count: int
-    snapshots: dict[int, int]
+    tokens: int
+    snapshots: Mapping[int, int]
 
 
 class LaidOut(NamedTuple):
@@ -42,6 +44,14 @@ def rows_of(names: list[str | None], adapters: Mapping[str, Adapter]) -> Adapter
     ]
 
 
+def _slots(plan: list[Planned]) -> tuple[Int64, Int64]:
+    """Slots that are read and filled: none where nothing is kept whole."""
+    if plan[0].sequence.target == INITIAL:
+        return NO_SLOTS, NO_SLOTS
+    sources = np.array([p.sequence.slot for p in plan], np.int64)
+    return sources, np.array([p.sequence.target for p in plan], np.int64)
+
+
 def lay_out(plan: list[Planned], adapters: Mapping[str, Adapter]) -> LaidOut:
     """A plan as rows; each sequence has pages for its own, and a target if it keeps anything whole."""
     tokens, positions, sequences = [], [], []
@@ -51,7 +61,7 @@ def lay_out(plan: list[Planned], adapters: Mapping[str, Adapter]) -> LaidOut:
     tables = np.zeros((len(plan), max(len(p.sequence.pages) for p in plan)), np.int64)
     row = 0
     for i, part in enumerate(plan):
-        sequence, count = part.sequence, part.count
+        sequence, count, slots = part
         start = sequence.computed
         tokens.append(sequence.tokens[start : start + count])
         positions.append(np.arange(start, start + count))
@@ -60,14 +70,14 @@ def lay_out(plan: list[Planned], adapters: Mapping[str, Adapter]) -> LaidOut:
         first = len(wanted)
         wanted += [row + j for j in sequence.wanted(count)]
         spans.append(range(first, len(wanted)))
-        snapshots += [(row + end - start - 1, slot) for end, slot in part.snapshots.items()]
+        if slots:
+            snapshots += [(row + end - start - 1, slot) for end, slot in slots.items()]
         row += count
-    names = [p.sequence.request.adapter for p in plan for _ in range(p.count)]
+    names = [p.sequence.request.adapter for p in plan for _ in range(p.tokens)]
     rows = Rows(
         np.concatenate(tokens), np.concatenate(positions), np.concatenate(sequences), tables,
-        np.array([p.sequence.slot for p in plan], np.int64),
-        np.array([p.sequence.target for p in plan], np.int64),
-        np.array(snapshots, np.int64).reshape(-1, 2),
+        *_slots(plan),
+        np.array(snapshots, np.int64).reshape(-1, 2) if snapshots else NO_SNAPSHOTS,
         rows_of(names, adapters),
         any(p.sequence.request.trace_experts for p in plan),
     )  # fmt: skip

@@ -8,13 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.errors import InvalidInput
-from hnlpu.run.emulate import draw, ranked, sample, softmax_weights
+from hnlpu.run.emulate import draw, kept_weights, sample
 from hnlpu.run.engine._request import Constraint, Sampling
 
 Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
-
-SORTED_FIRST = 1024  # of a large vocabulary; seldom does `top_p` need more
 
 
 class Sampler:
@@ -47,7 +44,8 @@ class Sampler:
         if s.temperature == 0 or (s.top_k == 0 and s.top_p == 1 and s.min_p == 0):
             token = sample(logits, s.temperature, self._random)
         else:
-            token = draw(self._kept(logits), self._random)
+            kept = kept_weights(logits, s.temperature, s.top_k, s.top_p, s.min_p)
+            token = draw(kept, self._random)
         self._counts[token] = self._counts.get(token, 0) + 1
         if s.repetition_penalty != 1:
             self._seen.add(token)
@@ -87,21 +85,3 @@ class Sampler:
                     "allowed_token_ids: none of them fits the schema or regex; allow more"
                 )
         return logits
-
-    def _kept(self, logits: Float32) -> Float64:
-        """Weights [vocabulary] with all but the `min_p`, `top_k` and `top_p` set to 0."""
-        s = self._sampling
-        weights = softmax_weights(logits, s.temperature)
-        if s.min_p > 0:
-            weights[weights < s.min_p] = 0  # the best has weight 1
-        order = ranked(logits, s.top_k or SORTED_FIRST)[: s.top_k or None]
-        if s.top_p < 1:
-            enough = s.top_p * float(weights[order].sum() if s.top_k else weights.sum())
-            cumulative = np.cumsum(weights[order])
-            if cumulative[-1] < enough and not s.top_k:
-                order = ranked(logits, len(logits))
-                cumulative = np.cumsum(weights[order])
-            order = order[: int(np.searchsorted(cumulative, enough)) + 1]
-        kept = np.zeros_like(weights)
-        kept[order] = weights[order]
-        return kept

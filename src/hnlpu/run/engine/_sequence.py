@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +15,16 @@ from hnlpu.run.engine._layout import PAGE
 from hnlpu.run.engine._memory import Memory
 from hnlpu.run.engine._request import Reason, Request, TokenScore, Update
 from hnlpu.run.engine._sampler import Sampler
-from hnlpu.run.engine._slots import INITIAL, prefix_of
+from hnlpu.run.engine._slots import INITIAL, SlotPool, prefix_of
 from hnlpu.run.engine._stop_text import StopText
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 _log = logging.getLogger(__name__)
+
+SNAPSHOTS = 5
+"""Of one sequence, within one step, at most."""
+NONE: Mapping[int, int] = MappingProxyType({})
 
 
 class Sequence:
@@ -75,7 +80,7 @@ class Sequence:
     def reuse(self, memory: Memory, root: int) -> int:
         """Go on from what is filed of the tokens' beginning; how many tokens that saves."""
         self._serial = self._root = root
-        pages, whole = bool(memory.layout.paged), bool(memory.layout.whole)
+        pages, whole = memory.has_pages, memory.has_slots
         saved = 0
         if not self.needs_every_row and (pages or whole):
             saved = (len(self.tokens) - 1) // PAGE  # something must be left to compute
@@ -98,12 +103,12 @@ class Sequence:
 
     def reserve(self, memory: Memory, count: int) -> bool:
         """Get room for the next `count` tokens; False, with what there was, if none is left."""
-        if memory.layout.whole and self.target == INITIAL:
+        if memory.has_slots and self.target == INITIAL:
             slot = memory.slots.take()
             if slot is None:
                 return False
             self.target = slot
-        while memory.layout.paged and PAGE * len(self.pages) < self.computed + count:
+        while memory.has_pages and PAGE * len(self.pages) < self.computed + count:
             page = memory.pool.take()
             if page is None:
                 return False
@@ -119,21 +124,27 @@ class Sequence:
         self.pages, self.computed, self._filed = [], 0, 0
         self._sum = None
 
-    def take_snapshots(self, memory: Memory, count: int) -> dict[int, int]:
+    def take_snapshots(self, memory: Memory, count: int) -> Mapping[int, int]:
         """Slots for snapshots at ends of pages within the next `count` tokens, by tokens before.
 
-        Of a long prompt the last ones: at most a quarter of all slots, so that others keep theirs.
+        All of them where they are few.  Each cuts the step's work in two, so of a long prompt it is
+        the last and those whose number of pages is a multiple of a power of two, which other prompts
+        are cut at too.  No more than a quarter of all slots, so that others keep theirs.
         """
-        if not memory.layout.whole:
-            return {}
-        ends = range(PAGE * (self.computed // PAGE + 1), self.computed + count, PAGE)
-        new = [end for end in ends if not memory.slots.has(self._prefix(end // PAGE))]
-        most = memory.slots.slots // 4
+        if not memory.has_slots:
+            return NONE
+        slots = memory.slots
+        first, last = self.computed // PAGE + 1, (self.computed + count - 1) // PAGE
+        new = [page for page in range(first, last + 1) if not slots.has(self._prefix(page))]
+        chosen, stride = new, 1
+        while len(chosen) > SNAPSHOTS:
+            stride *= 2
+            chosen = [page for page in new[:-1] if page % stride == 0] + new[-1:]
         taken: dict[int, int] = {}
-        for end in new[max(0, len(new) - most) :]:
-            slot = memory.slots.take()
+        for page in chosen[-max(1, slots.slots // 4) :]:
+            slot = slots.take()
             if slot is not None:
-                taken[end] = slot
+                taken[PAGE * page] = slot
         return taken
 
     def advance(self, memory: Memory, count: int, snapshots: Mapping[int, int]) -> None:
@@ -142,18 +153,23 @@ class Sequence:
         `snapshots` are slots by the number of tokens behind which they were taken.
         """
         self.computed += count
-        memory.slots.release(self.slot)
-        self.slot, self.target = self.target, INITIAL
-        for end, slot in snapshots.items():
-            memory.slots.file(slot, self._prefix(end // PAGE))
-            memory.slots.release(slot)
-        if self.slot != INITIAL and self.computed % PAGE == 0:
-            memory.slots.file(self.slot, self._prefix(self.computed // PAGE))
-        while memory.layout.paged and PAGE * (self._filed + 1) <= self.computed:
+        if memory.has_slots:
+            self._move(memory.slots, snapshots)
+        while memory.has_pages and PAGE * (self._filed + 1) <= self.computed:
             start = PAGE * self._filed
             page, tokens = self.pages[self._filed], self.tokens[start : start + PAGE]
             self._serial = memory.pool.file(page, self._serial, tokens)
             self._filed += 1
+
+    def _move(self, slots: SlotPool, snapshots: Mapping[int, int]) -> None:
+        """Let the slot go that the step has read, and file what lies at ends of pages."""
+        slots.release(self.slot)
+        self.slot, self.target = self.target, INITIAL
+        for end, slot in snapshots.items():
+            slots.file(slot, self._prefix(end // PAGE))
+            slots.release(slot)
+        if self.computed % PAGE == 0:
+            slots.file(self.slot, self._prefix(self.computed // PAGE))
 
     def _prefix(self, pages: int) -> bytes:
         """What the first pages' snapshot is filed under."""
@@ -177,7 +193,13 @@ class Sequence:
             self._score_prompt(start, logits)
         if self.computed < len(self.tokens):
             return None
-        return self._next(logits[-1], experts)
+        try:
+            return self._next(logits[-1], experts)
+        except HnlpuError:
+            raise
+        except Exception as fault:  # a library's, with what this request sent: it alone ends
+            _log.exception("a token could not be taken or read")
+            raise EngineFault("internal error; the server's log has more") from fault
 
     def end(self, reason: Reason, error: HnlpuError | None = None) -> Update:
         """The last update of a request that ends for a reason of the engine's."""
@@ -210,7 +232,7 @@ class Sequence:
         prompt_scores = None if told else tuple(self._scores)
         if request.max_tokens == 0:
             return Update(self.ident, prompt_scores=prompt_scores, reason="length")
-        token = self._take(logits)
+        token = self._sampler.take(logits, self._ends if self._is_short else ())
         score = None
         if request.top_logprobs is not None:
             score = _score(logits, token, request.top_logprobs)
@@ -222,16 +244,6 @@ class Sequence:
             prompt_scores, reason=reason, stopped_by=stopped_by,
             reused=(self._reused or 0) if self._new == 1 else 0,
         )  # fmt: skip
-
-    def _take(self, logits: Float32) -> int:
-        """The next token.  Raises HnlpuError for this request alone, whatever went wrong."""
-        try:
-            return self._sampler.take(logits, self._ends if self._is_short else ())
-        except HnlpuError:
-            raise
-        except Exception as fault:  # a library's, with what this request sent
-            _log.exception("a token could not be taken")
-            raise EngineFault("internal error; the server's log has more") from fault
 
     @property
     def _is_short(self) -> bool:

@@ -255,6 +255,7 @@ static int project(const Instructions *isa, const Job *given, int64_t count, int
 #include "pointwise.h"
 #include "reduce.h"
 #include "recurrent.h"
+#include "members.h"
 #include "run_tape.h"
 
 static const Instructions *usable[INSTRUCTION_SETS + 1]; /* then NULL */

@@ -87,6 +87,17 @@ static int write_state(const Pass *p, const Instruction *i)
    x, dt, a, B, C, skip, y. */
 #define ROWS_OF_STATE 8
 
+/* What the first row of a sequence reads in place of its slot; NULL for the slot itself. */
+static const float *scan_source(const Pass *p, int64_t state, int64_t row, int64_t size)
+{
+    const Batch *batch = p->batch;
+    const int64_t sequence = batch->sequences[p->first + row];
+    if (!batch->sources || (p->in_turn && p->first > 0) ||
+        batch->sources[sequence] == batch->slots[sequence])
+        return NULL;
+    return (const float *)batch->states[state] + batch->sources[sequence] * size;
+}
+
 static void scan_rows(float *s, int64_t n, int64_t rows, float decay, const float *moved,
                       const float *b, const float *c, float *y)
 {
@@ -114,7 +125,9 @@ static void scan_head(void *context, int64_t unit)
     Vectors v[7];
     for (int k = 0; k < 7; k++)
         v[k] = vectors(w->p, &w->i->places[k]);
-    float *state = slot_of(w->p, n[0], row_of(&c, 0), heads * rows * columns) + h * rows * columns;
+    const int64_t size = heads * rows * columns, mine = h * rows * columns;
+    float *state = slot_of(w->p, n[0], row_of(&c, 0), size) + mine;
+    const float *source = scan_source(w->p, n[0], row_of(&c, 0), size);
     for (int64_t i = 0; i < c.count; i++) {
         const int64_t row = row_of(&c, i);
         const float *x = vector_at(v[0], row, h, rows), dt = *vector_at(v[1], row, h, 1);
@@ -126,6 +139,9 @@ static void scan_head(void *context, int64_t unit)
         for (int64_t k = 0; k < rows; k += ROWS_OF_STATE) {
             const int64_t here = rows - k < ROWS_OF_STATE ? rows - k : ROWS_OF_STATE;
             float moved[ROWS_OF_STATE], sums[ROWS_OF_STATE];
+            if (source && i == 0) /* in pieces, which are still at hand when they are worked on */
+                memcpy(state + k * columns, source + mine + k * columns,
+                       (size_t)(here * columns) * sizeof *state);
             for (int64_t j = 0; j < here; j++)
                 moved[j] = x[k + j] * dt;
             scan_rows(state + k * columns, columns, here, decay, moved, b, of, sums);

@@ -94,6 +94,7 @@ static int carry_out(const Pass *p, const Instruction *i)
     case ROTATE: share(rotate_row, &turned, p->rows, p->rows * i->n[0] * i->n[1]); return 0;
     case ATTEND: return attend_rows(p, i);
     case EXPERTS: return mix_experts(p, i);
+    case MEMBERS: return project_members(p, i);
     case POINTWISE: return pointwise(p, i);
     case REDUCE: return reduce(p, i);
     case LARGEST: return pick_largest(p, i);
@@ -108,12 +109,17 @@ static int carry_out(const Pass *p, const Instruction *i)
 static size_t arena_bytes(const Instruction *tape, int64_t count, int64_t row_bytes, int64_t rows)
 {
     size_t most = (size_t)(row_bytes * rows);
-    for (int64_t i = 0; i < count; i++)
+    for (int64_t i = 0; i < count; i++) {
+        size_t bytes = (size_t)(tape[i].free * rows);
         if (tape[i].code == EXPERTS) {
             const Experts e = experts_of(&tape[i]);
-            const size_t bytes = (size_t)(tape[i].free * rows) + experts_bytes(&e, rows);
-            most = bytes > most ? bytes : most;
+            bytes += experts_bytes(&e, rows);
+        } else if (tape[i].code == MEMBERS) {
+            const Members m = members_of(&tape[i]);
+            bytes += members_bytes(&m, rows);
         }
+        most = bytes > most ? bytes : most;
+    }
     return (most + 63) / 64 * 64;
 }
 

@@ -26,6 +26,7 @@ enum Code {
     ROTATE,
     ATTEND,     /* attend.h, after its keys and values are stored */
     EXPERTS,    /* experts.h */
+    MEMBERS,    /* members.h */
     POINTWISE,  /* pointwise.h */
     REDUCE,     /* reduce.h */
     LARGEST,
@@ -55,6 +56,7 @@ typedef struct {
     int64_t pages, page_size;
     void *const *states;  /* of the declared states: pages, or [slots][values] */
     const int64_t *slots; /* by sequence */
+    const int64_t *sources; /* or NULL: the slots that a SCAN's first rows read instead */
     void *const *outside;
     const int64_t *turns; /* [turn_count + 1]: where each turn's rows start */
     int64_t turn_count, most; /* rows of the largest turn */

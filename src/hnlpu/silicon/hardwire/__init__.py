@@ -1,7 +1,7 @@
 """From a `Model` to a build directory of hardwired digits, and back to matrices."""
 
 from hnlpu.silicon.hardwire._build import Progress, build, weight_files
-from hnlpu.silicon.hardwire._convert import member_word, tiles
+from hnlpu.silicon.hardwire._convert import bias_name, member_word, tiles
 from hnlpu.silicon.hardwire._log import BuildLog, machine, peak_memory_mb, read_log
 from hnlpu.silicon.hardwire._manifest import (
     MANIFEST,
@@ -39,6 +39,7 @@ __all__ = [
     "Stack",
     "Tally",
     "TileReader",
+    "bias_name",
     "build",
     "canonical_json",
     "file_sha256",

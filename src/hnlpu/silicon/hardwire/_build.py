@@ -222,7 +222,8 @@ def _plan(model: Model, source: Source, policy: Policy) -> dict[str, Any]:
 
 def _hash_source(model: Model, pool: ThreadPoolExecutor) -> Source:
     paths = [model.directory / "config.json", *model.weight_files(), *model.carried_files()]
-    digests = dict(zip([p.name for p in paths], pool.map(file_sha256, paths), strict=True))
+    names = [path.relative_to(model.directory).as_posix() for path in paths]
+    digests = dict(zip(names, pool.map(file_sha256, paths), strict=True))
     return Source(digest=source_digest(digests), files=digests)
 
 

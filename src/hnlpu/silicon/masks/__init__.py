@@ -16,10 +16,11 @@ from hnlpu.silicon.masks._judging import Answer, Ask, questions
 from hnlpu.silicon.masks._layers import Layers, choose_layers
 from hnlpu.silicon.masks._needs import mask_needs, scheme_needs
 from hnlpu.silicon.masks._record import RECORD, Format, MasksRecord, build_digest
-from hnlpu.silicon.masks._redraw import redrawn_problems
+from hnlpu.silicon.masks._redraw import BY_DIGEST, redrawn_problems
 from hnlpu.silicon.masks._write import write_masks
 
 __all__ = [
+    "BY_DIGEST",
     "RECORD",
     "Answer",
     "Ask",

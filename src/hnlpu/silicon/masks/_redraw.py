@@ -24,6 +24,9 @@ from hnlpu.silicon.masks._output import SameFiles
 from hnlpu.silicon.masks._record import RECORD, MasksRecord
 from hnlpu.silicon.place import Tile
 
+BY_DIGEST = "what an OASIS file says of itself: properties, names of layers, boxes around cells"
+"""What of a folder is held to its sealed digest alone: no metal depends on it."""
+
 
 def redrawn_problems(
     build: Build, folder: Path, record: MasksRecord, tiles: Sequence[Tile], workers: Workers,

@@ -18,6 +18,7 @@ from hnlpu.silicon.rtl._modules import (
     array_name,
     control_of,
     count_module,
+    lanes_of,
     neuron_module,
     part,
     selected,
@@ -91,9 +92,7 @@ def _neuron(shape: FoldedShape, tree: Tree | None) -> tuple[str, str]:
 //          y: {shape.total_bits} bits, two's complement, in units of the row
 // Rows of metal are member * {kind.digits} + digit."""
     body = _merged(shape)
-    body += selected(
-        "port", "merged", kind, shape.places, shape.width, f"[place*{shape.width}+:{shape.width}]"
-    )
+    body += selected("port", "merged", kind, shape.places, shape.width)
     body += _scaled_sum(shape, tree) if tree else _plain_sum(shape)
     body += f"""
   hnlpu_folded_accumulator #(
@@ -154,15 +153,16 @@ def _scaled_sum(shape: FoldedShape, tree: Tree) -> str:
         f"\n  logic [{kind.digits - 1}:0][{places - 1}:0][{COUNT_BITS - 1}:0][LANES-1:0] counts;\n"
     )
     for digit in range(kind.digits):
-        low = "" if bits == COUNT_BITS else f"[{bits - 1}:0]"
-        above = f"    assign counts[{digit}][place][{COUNT_BITS - 1}:{bits}] = '0;\n" if low else ""
+        above = f"{{{COUNT_BITS - bits}*LANES{{1'b0}}}}, " if bits < COUNT_BITS else ""
         text += f"""\
   for (genvar place = 0; place < {places}; place++) begin : g_count_{digit}
+    logic [{bits}*LANES-1:0] total;
+    assign counts[{digit}][place] = {{{above}total}};
     hnlpu_count_{counted(shape)} #(.LANES(LANES)) count (
-        .ports(port_{digit}[place*{width}+:{width}]),
-        .total(counts[{digit}][place]{low})
+        .ports(port_{digit}[{lanes_of("place", width)}]),
+        .total(total)
     );
-{above}  end
+  end
 """
     text += f"""\
   logic [{rows - 1}:0][{places - 1}:0][{columns - 1}:0][LANES-1:0] columns;
@@ -192,7 +192,7 @@ def _scaled_sum(shape: FoldedShape, tree: Tree) -> str:
   end
 
 """
-    text += selected("column", "columns", kind, places, columns, "[place]")
+    text += selected("column", "columns", kind, places, columns)
     entries = ", ".join(f"column_{digit}" for digit in reversed(range(kind.digits)))
     text += f"\n  logic [{shape.phase_sum_bits - 1}:0][LANES-1:0] sum;\n"
     return text + tree.instance(f"{{{entries}}}")
@@ -205,8 +205,10 @@ def _array(shape: FoldedShape) -> str:
 //                 see hnlpu_tap_generator.sv
 //          p, c, q: by row of metal, (neuron * {kind.bank} + member) * {kind.digits} + digit"""
     ports = shape.places * shape.width
+    of_slice = f"(n*{shape.inputs}+slice*{ports})*LANES+:Inputs*LANES"
     stage = f"""\
-  logic [{TRUNKS - 1}:0][{shape.inputs - 1}:0][LANES-1:0] tap;
+  logic [{TRUNKS * shape.inputs}*LANES-1:0] tap, trunks;
+  assign trunk = trunks;
   // one generator an input: each has lanes of its own
   hnlpu_tap_generator #(
       .LANES({shape.inputs} * LANES),
@@ -225,8 +227,8 @@ def _array(shape: FoldedShape) -> str:
           .LANES(Inputs * LANES)
       ) gate (
           .turn(phase[slice]),
-          .tap(tap[n][slice*{ports}+:Inputs]),
-          .trunk(trunk[n][slice*{ports}+:Inputs])
+          .tap(tap[{of_slice}]),
+          .trunk(trunks[{of_slice}])
       );
     end
   end

@@ -34,6 +34,10 @@ class Bus:
     places: Callable[[int], int]
     bits: int = 0
 
+    def row_bits(self, tiles: Sequence[int]) -> int:
+        """Bits of a row, or of a product, over tiles of so many blocks."""
+        return sum(map(self.places, tiles)) * max(self.bits, 1)
+
     def size(self, rows: int, tiles: Sequence[int]) -> str:
         """Dimensions over `rows` and tiles of so many blocks, as in a declaration."""
         first = f"[{rows - 1}:0]" if self.rows else ""
@@ -129,22 +133,26 @@ module {name} #(
     return Tree(name, text, bool(adders.spilled))
 
 
-def selected(name: str, pins: str, kind: ArrayKind, places: int, width: int, place: str) -> str:
+def selected(name: str, pins: str, kind: ArrayKind, places: int, width: int) -> str:
     """Per digit `NAME_d`: of every place, the `width` bits of the active member's row of `pins`.
 
-    `place` indexes a row's bits of a place by the loop's variable of that name.
+    What comes out has one dimension, of which parts are joined to ports (see `_flat`).
     """
-    text = ""
+    text, rows = "", f"{name}_rows"
+    if kind.bank > 1:
+        bits = kind.rows_per_neuron * places * width
+        text = f"  logic [{bits}*LANES-1:0] {rows};\n  assign {rows} = {pins};\n"
     for digit in range(kind.digits):
-        text += f"  logic [{places * width - 1}:0][LANES-1:0] {name}_{digit};\n"
+        text += f"  logic [{places * width}*LANES-1:0] {name}_{digit};\n"
         if kind.bank == 1:
             text += f"  assign {name}_{digit} = {pins}[{digit}];\n"
             continue
+        of_member = lanes_of(f"((member*{kind.digits}+{digit})*{places}+place)", width)
         text += f"""\
   for (genvar place = 0; place < {places}; place++) begin : g_{name}_{digit}
     logic [{kind.bank * width}*LANES-1:0] offered;
     for (genvar member = 0; member < {kind.bank}; member++) begin : g_member
-      assign offered[member*{width}*LANES+:{width}*LANES] = {pins}[member*{kind.digits}+{digit}]{place};
+      assign offered[{lanes_of("member", width)}] = {rows}[{of_member}];
     end
     hnlpu_bank_select #(
         .LANES(LANES),
@@ -153,11 +161,16 @@ def selected(name: str, pins: str, kind: ArrayKind, places: int, width: int, pla
     ) select (
         .active(active),
         .offered(offered),
-        .selected({name}_{digit}[place*{width}+:{width}])
+        .selected({name}_{digit}[{lanes_of("place", width)}])
     );
   end
 """
     return text
+
+
+def lanes_of(place: str, width: int) -> str:
+    """Indices of a place's `width` bits, each of LANES lanes, in a vector of all places."""
+    return f"{place}*{width}*LANES+:{width}*LANES"
 
 
 def accumulator(parameters: dict[str, int]) -> str:
@@ -233,8 +246,13 @@ def array_module(
     names = [bus.name for bus in buses]
     listed = f"{', '.join(f'`{n}`' for n in names[:-1])} and `{names[-1]}`"
     ports = ",\n".join(bus.port(bus.rows, tiles, silicon=True) for bus in buses)
-    of_neuron = f"neuron*{kind.rows_per_neuron}+:{kind.rows_per_neuron}"
-    pins = "".join(f"        .{b.name}({b.name}[{of_neuron}]),\n" for b in buses if b.by_row)
+    by_row = [bus for bus in buses if bus.by_row]
+    flat = "".join(_flat(bus, bus.rows * bus.row_bits(tiles)) for bus in by_row)
+    pins = "".join(
+        f"        .{bus.name}({bus.name}_flat["
+        f"{lanes_of('neuron', kind.rows_per_neuron * bus.row_bits(tiles))}]),\n"
+        for bus in by_row
+    )
     return f"""\
 // Array: {shape.neurons} neurons over {shape.inputs} activations of {shape.activation_bits} bits.
 // The silicon ends at {listed}: metal (wiring/) joins them, and is the weights.
@@ -257,7 +275,7 @@ module {name} #(
 {ports}
 );
 {control.text}
-{register}{stage}
+{register}{stage}{flat}
   for (genvar neuron = 0; neuron < {shape.neurons}; neuron++) begin : g_neuron
     hnlpu_neuron_{shape.neuron_name} #(
         .LANES(LANES)
@@ -271,6 +289,13 @@ module {name} #(
   end
 endmodule
 """
+
+
+def _flat(bus: Bus, bits: int) -> str:
+    """A bus as one vector: Icarus cannot join several elements of a packed array to a port."""
+    own = f"{bus.name}_flat"
+    to, of = (bus.name, own) if bus.to_metal else (own, bus.name)
+    return f"  logic [{bits}*LANES-1:0] {own};\n  assign {to} = {of};\n"
 
 
 def neuron_module(shape: ArrayShape, header: str, pins: str, body: str) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from hnlpu.silicon.rtl._modules import (
     array_name,
     control_of,
     count_module,
+    lanes_of,
     neuron_module,
     part,
     selected,
@@ -151,8 +152,8 @@ def _neuron(shape: RegionsShape, tree: Tree) -> tuple[str, str]:
 // Numbers  p: one bit of an activation each; t: constants of the metal, see {group_name(shape)}.sv
 //          y: {shape.total_bits} bits, two's complement, in units of the row
 // Rows of metal are member * {kind.digits} + digit."""
-    body = selected("port", "p", kind, groups, kind.group, "[place]")
-    body += selected("tie", "t", kind, groups, shape.ties, "[place]")
+    body = selected("port", "p", kind, groups, kind.group)
+    body += selected("tie", "t", kind, groups, shape.ties)
     body += (
         f"\n  logic [{shape.entries - 1}:0][{shape.entry_bits - 1}:0][LANES-1:0] entries;\n"
         f"  logic [{shape.sum_bits - 1}:0][LANES-1:0] sum;\n"
@@ -163,8 +164,8 @@ def _neuron(shape: RegionsShape, tree: Tree) -> tuple[str, str]:
     {group_name(shape)} #(
         .LANES(LANES)
     ) one (
-        .ports(port_{digit}[group*{kind.group}+:{kind.group}]),
-        .ties(tie_{digit}[group*{shape.ties}+:{shape.ties}]),
+        .ports(port_{digit}[{lanes_of("group", kind.group)}]),
+        .ties(tie_{digit}[{lanes_of("group", shape.ties)}]),
         .entry(entries[{digit * groups}+group])
     );
   end

@@ -20,6 +20,7 @@ from hnlpu.silicon.rtl._modules import (
     array_name,
     control_of,
     count_module,
+    lanes_of,
     neuron_module,
     part,
     selected,
@@ -98,7 +99,7 @@ def _neuron(shape: ArrayShape, tree: Tree | None) -> tuple[str, str]:
 //          q: counts times 2^shift, {shape.column_bits} bits, unsigned (none: blocks have no scales)
 //          y: {shape.total_bits} bits, two's complement, in units of the row
 // Rows of metal are member * {kind.digits} + digit."""
-    body = selected("port", "p", kind, shape.blocks, BLOCK, f"[place*{BLOCK}+:{BLOCK}]")
+    body = selected("port", "p", kind, shape.blocks, BLOCK)
     body += _scaled_sum(shape, tree) if tree else _plain_sum(shape)
     body += accumulator(
         {"SUM_BITS": shape.sum_bits, "HIGH_BITS": shape.high_bits, "STEPS": shape.steps}
@@ -125,13 +126,13 @@ def _scaled_sum(shape: ArrayShape, tree: Tree) -> str:
         text += f"""\
   for (genvar block = 0; block < {blocks}; block++) begin : g_count_{digit}
     hnlpu_count_{counted(shape)} #(.LANES(LANES)) count (
-        .ports(port_{digit}[block*{BLOCK}+:{BLOCK}]),
+        .ports(port_{digit}[{lanes_of("block", BLOCK)}]),
         .total(counts[{digit}][block])
     );
   end
 """
     text += f"  assign c = {{{kind.bank}{{counts}}}};\n\n"
-    text += selected("column", "q", kind, blocks, shape.column_bits, "[place]")
+    text += selected("column", "q", kind, blocks, shape.column_bits)
     entries = ", ".join(f"column_{digit}" for digit in reversed(range(kind.digits)))
     text += f"\n  logic [{shape.sum_bits - 1}:0][LANES-1:0] sum;\n"
     return text + tree.instance(f"{{{entries}}}")

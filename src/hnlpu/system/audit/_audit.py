@@ -94,7 +94,7 @@ def audit(
 
 
 def _bounds(case: Case) -> Iterator[Bound]:
-    most = max(case.context, case.model.positions)
+    most = max(case.context, case.model.positions if case.has_keys else 0)
     for context in sorted({case.context, *(min(n, most) for n in (8192, 65_536, 2**18))}):
         yield Bound(context, *bound(case, context))
 

@@ -13,6 +13,7 @@ from hnlpu.system.machine import (
     Specification,
     TokenWork,
     kv_state,
+    memories,
     specification,
     token_demand,
     token_work,
@@ -66,6 +67,11 @@ class Case:
         """Whether limits of 5 nm memories and links apply, by density of logic."""
         return self.technology.silicon.density.value > LEAST_DENSITY
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether anything is kept of every position."""
+        return any(memories(kind) for kind in self.work.kinds)
+
     def windowed(self) -> TokenWork:
         """The work of a token where layers use their windows."""
         return token_work(self.model, self.spec.rows, self.spec.columns, sliding=True)
@@ -91,9 +97,9 @@ def make_case(
             "hnlpu-asplos26 or a file like it"
         )
     if not 1 <= context <= 2**24:
-        raise InvalidInput(f"--context {context}: give 1 to {2**24}")
+        raise InvalidInput(f"`context` {context}: give 1 to {2**24}")
     if rate is not None and not 0 < rate < 1e15:
-        raise InvalidInput(f"--tokens-per-second {rate:g}: give a rate above 0")
+        raise InvalidInput(f"`tokens_per_second` {rate:g}: give a rate above 0")
     if rate is None and (found := system.published(model.name)):
         rate = found.tokens.value
     assert system.technology

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from hnlpu.model.checkpoint import NO_LIMIT
 from hnlpu.system.audit._case import Case
 from hnlpu.system.audit._claim import Claim, equal, need
-from hnlpu.system.machine import TokenWork, kv_state, token_demand
+from hnlpu.system.machine import HELD_BYTES, TokenWork, held_bytes, kv_state, token_demand
 
 
 def memory_claims(case: Case) -> Iterator[Claim]:
@@ -53,6 +54,14 @@ def _state(
 
 def _capacity(case: Case) -> Iterator[Claim]:
     buffers = case.chips * case.spec.buffer_bytes / 1e9
+    if held := case.sequences * held_bytes(case.spec, case.work):
+        yield need(
+            "memory", "states of fixed size in the buffers", held / 1e9, buffers, "GB",
+            f"{case.sequences} sequences of any length, {HELD_BYTES} bytes a number, copies on other "
+            "chips too",
+        )  # fmt: skip
+    if not case.has_keys:
+        return
     for bits in sorted({case.spec.kv_bits, 8, 4}, reverse=True):
         taken, _ = _state(case, case.context, bits)
         yield need(
@@ -72,7 +81,7 @@ def _capacity(case: Case) -> Iterator[Claim]:
         ("keys and values at the model's longest context", case.model.positions),
         ("keys and values at 512K positions", 2**19),
     ):
-        if context > 4 * case.model.positions:
+        if context > 4 * case.model.positions or context >= NO_LIMIT:
             continue
         taken, there = _state(case, context)
         yield need(

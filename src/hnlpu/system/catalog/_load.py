@@ -47,7 +47,7 @@ def _names(folder: str) -> list[str]:
 
 
 def _load(folder: str, what: str, name: str, schema: type[Table]) -> Table:
-    if name.endswith(".toml"):
+    if name.lower().endswith(".toml"):
         return read_data(absolute(name), schema)
     if name not in _names(folder):
         raise InvalidInput(

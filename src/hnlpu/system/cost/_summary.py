@@ -50,7 +50,7 @@ class Plan:
                 raise InvalidInput(f"--{option} {value:g}: give a share above 0, at most 1")
         if self.tokens_per_second is not None and not 0 < self.tokens_per_second < 1e15:
             raise InvalidInput(
-                f"--tokens-per-second {self.tokens_per_second:g}: give a rate above 0"
+                f"`tokens_per_second` {self.tokens_per_second:g}: give a rate above 0"
             )
 
 

@@ -99,11 +99,11 @@ def make_problem(
     Raises InvalidInput, also for a system whose file lacks what designs are scaled from.
     """
     if not contexts or not all(1 <= context <= 2**24 for context in contexts):
-        raise InvalidInput(f"--context {list(contexts)}: give 1 to {2**24} positions")
+        raise InvalidInput(f"`context` {list(contexts)}: give 1 to {2**24} positions")
     if not 1 <= systems <= 10**6:
-        raise InvalidInput(f"--systems {systems}: give 1 to 1000000")
+        raise InvalidInput(f"`systems` {systems}: give 1 to 1000000")
     if not 0 <= respins <= 100:
-        raise InvalidInput(f"--respins {respins}: give 0 to 100")
+        raise InvalidInput(f"`respins` {respins}: give 0 to 100")
     base = specification(system)
     check_explorable(system, options)
     return Problem(

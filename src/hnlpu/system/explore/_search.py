@@ -54,7 +54,7 @@ def parse_objectives(text: str) -> tuple[str, ...]:
     wrong = [name for name in names if name not in OBJECTIVES]
     if wrong or not names or len(set(names)) < len(names):
         raise InvalidInput(
-            f"--objective {text!r}: give one or more of {', '.join(OBJECTIVES)}, each once"
+            f"`objective` {text!r}: give one or more of {', '.join(OBJECTIVES)}, each once"
         )
     return names
 
@@ -77,7 +77,7 @@ def search(
     contexts the least of them counts.  Raises InvalidInput, or ToolMissing without Optuna or Ray.
     """
     if not 1 <= trials <= 10**6:
-        raise InvalidInput(f"--trials {trials}: give 1 to 1000000")
+        raise InvalidInput(f"`trials` {trials}: give 1 to 1000000")
     optuna = _import("optuna", "hnlpu[explore]")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = choices(problem.options, kv_bits)

@@ -40,14 +40,14 @@ def _lacking(system: System, options: Options) -> Iterator[str]:
     if system.power.overhead is None:
         yield "no power.overhead"
     if _own_package(options) is None:
-        yield "no package for a single chip (axes = []) among --options"
+        yield "no package for a single chip (axes = []) among `options`"
     if machine := system.machine:
         if round(machine.buffer.capacity.value) < 1:
             yield f"a buffer of {machine.buffer.capacity.value:g} MB, designs have whole MB"
         if own_memory(system, options) is None:
             yield (
                 f"its memory of {machine.hbm.bandwidth.value:g} GB/s a stack is none of "
-                f"{', '.join(memory.name for memory in options.memory)} (--options)"
+                f"{', '.join(memory.name for memory in options.memory)} (`options`)"
             )
 
 

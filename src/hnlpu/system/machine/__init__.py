@@ -16,18 +16,20 @@ from hnlpu.system.machine._analytic import (
     token_demand,
     token_latency,
 )
+from hnlpu.system.machine._facts import StateFacts, busy_machine, state_facts
 from hnlpu.system.machine._items import token_steps
-from hnlpu.system.machine._kv import KvState, held_bytes, kv_state
-from hnlpu.system.machine._open import Target, open_target, parse_grid
+from hnlpu.system.machine._kv import HELD_BYTES, KvState, held_bytes, kv_state
+from hnlpu.system.machine._open import Target, open_network, open_target, parse_grid
 from hnlpu.system.machine._published import Calibration, bit_serial_cycles, calibrate, specification
 from hnlpu.system.machine._requests import Requests, TraceFacts, poisson_requests, uniform_requests
 from hnlpu.system.machine._simulate import Contention, Load, Simulation, prefill_time, simulate
 from hnlpu.system.machine._specification import Collective, Links, Sampling, Specification
-from hnlpu.system.machine._tasks import Bank, TokenWork, bank_of
+from hnlpu.system.machine._tasks import Bank, TokenWork, bank_of, memories
 from hnlpu.system.machine._trace import read_trace
 from hnlpu.system.machine._work import bank_size, expected_rounds, token_work
 
 __all__ = [
+    "HELD_BYTES",
     "PARTS",
     "RESOURCES",
     "Bank",
@@ -42,17 +44,21 @@ __all__ = [
     "Sampling",
     "Simulation",
     "Specification",
+    "StateFacts",
     "Target",
     "TokenWork",
     "TraceFacts",
     "bank_of",
     "bank_size",
     "bit_serial_cycles",
+    "busy_machine",
     "calibrate",
     "expected_rounds",
     "held_bytes",
     "kv_state",
     "largest_demand",
+    "memories",
+    "open_network",
     "open_target",
     "parse_grid",
     "poisson_requests",
@@ -61,6 +67,7 @@ __all__ = [
     "serial_time",
     "simulate",
     "specification",
+    "state_facts",
     "token_costs",
     "token_demand",
     "token_latency",

@@ -20,7 +20,16 @@ import math
 
 import numpy as np
 
-from hnlpu._njit import njit
+from hnlpu.system.machine._engine_rows import (
+    attend,
+    compiled,
+    hold,
+    pass_experts,
+    route_of,
+    set_event,
+    use_held,
+    wake,
+)
 from hnlpu.system.machine._engine_state import (
     ACTIVE,
     AGAIN,
@@ -70,11 +79,9 @@ from hnlpu.system.machine._engine_state import (
 )
 from hnlpu.system.machine._program import (
     ATTENTION,
-    BUFFER,
     CHAINED,
     ENTER,
     EXPERTS,
-    HBM,
     HELD,
     KIND,
     LATENCY,
@@ -83,8 +90,6 @@ from hnlpu.system.machine._program import (
     PLAIN,
     RESOURCE,
     WINDOW,
-    Floats,
-    Integers,
 )
 
 
@@ -98,11 +103,6 @@ def horizon(slots: int) -> int:
     return int((1 << (62 - slot_bits(slots))) - 2)
 
 
-_compiled = njit(cache=True, nogil=True, _nrt=False)
-# without Numba's counting of references, which takes longer than a token's own work: nothing here
-# makes an array, and the caller keeps those that it hands in
-
-
 def run(does: Operations, asked: Asked, limits: Limits, held: Resources, counted: Tally) -> None:
     """Run until `most_tokens` have been processed, nothing is left to do, or time `last`.
 
@@ -111,7 +111,7 @@ def run(does: Operations, asked: Asked, limits: Limits, held: Resources, counted
     _run(does, asked, limits, held, counted, *nothing_yet(asked, limits))
 
 
-@_compiled
+@compiled
 def _run(
     does: Operations, asked: Asked, limits: Limits, held: Resources, counted: Tally,
     slots: Slots, state: State,
@@ -129,7 +129,7 @@ def _run(
             _begin_measuring(now, limits, held, counted, state)
 
 
-@_compiled
+@compiled
 def _start_tokens(
     now: Int, does: Operations, asked: Asked, limits: Limits, held: Resources, counted: Tally,
     slots: Slots, state: State,
@@ -148,18 +148,18 @@ def _start_tokens(
             slot = _fill(does, asked, slots, state)
         else:
             break
-        began = _hold(first[RESOURCE], now, first[OCCUPANCY], held.free, held.busy, held.waited)
+        began = hold(first[RESOURCE], now, first[OCCUPANCY], held.free, held.busy, held.waited)
         held.served[first[PART]] += first[LATENCY]
         slots.token[slot, BEGAN] = now
         slots.token[slot, PC] = 1
-        _set(slots.tree, slot, ((began + first[LATENCY]) << limits.bits) | slot)
+        set_event(slots.tree, slot, ((began + first[LATENCY]) << limits.bits) | slot)
     head, arrival = whole[HEAD], NEVER
     if head < len(asked.arrival) and whole[FILLING] < 0 and asked.arrival[head] > now:
         arrival = (asked.arrival[head] << limits.bits) | limits.slots
-    _set(slots.tree, limits.slots, arrival)
+    set_event(slots.tree, limits.slots, arrival)
 
 
-@_compiled
+@compiled
 def _let_in(now: Int, asked: Asked, limits: Limits, counted: Tally, state: State) -> bool:
     """Whether the next request has arrived and has room; then its prompt goes in."""
     whole, real, head = state.whole, state.real, state.whole[HEAD]
@@ -185,7 +185,7 @@ def _let_in(now: Int, asked: Asked, limits: Limits, counted: Tally, state: State
     return True
 
 
-@_compiled
+@compiled
 def _fill(does: Operations, asked: Asked, slots: Slots, state: State) -> Int:
     """Give an idle slot the next token of the prompt that goes in; the slot."""
     whole, request = state.whole, state.whole[FILLING]
@@ -207,7 +207,7 @@ def _fill(does: Operations, asked: Asked, slots: Slots, state: State) -> Int:
     return slot
 
 
-@_compiled
+@compiled
 def _serve(
     does: Operations, limits: Limits, held: Resources, counted: Tally, slots: Slots, state: State
 ) -> tuple[Int, Int]:
@@ -239,22 +239,22 @@ def _serve(
         while more:
             what = table[pc, KIND]
             if what == PLAIN:
-                began = _hold(table[pc, RESOURCE], ready, table[pc, OCCUPANCY], free, busy, waited)
+                began = hold(table[pc, RESOURCE], ready, table[pc, OCCUPANCY], free, busy, waited)
                 served[table[pc, PART]] += table[pc, LATENCY]
                 ready = began + table[pc, LATENCY]
             elif what == ATTENTION:
                 spilled = spilled_window if table[pc, WINDOW] else spilled_full
-                ready = _attend(
+                ready = attend(
                     table[pc], positional[pc], token[slot, POSITION] + 1, rows, spilled, hbm_latency,
                     ready, free, busy, waited, served, counters,
                 )  # fmt: skip
             elif what == EXPERTS:
-                route = _route(token[slot, BEGAN], slot, table[pc, RESOURCE], len(routes))
-                ready = _pass_experts(
+                route = route_of(token[slot, BEGAN], slot, table[pc, RESOURCE], len(routes))
+                ready = pass_experts(
                     table[pc], routes[route], ready, bank_free, busy, waited, served
                 )
             elif what == HELD:
-                ready = _use_held(
+                ready = use_held(
                     table[pc], positional[pc], ready, free, busy, waited, served, counters
                 )
             elif what == ENTER:
@@ -263,114 +263,15 @@ def _serve(
                     token[slot, PARKED] = now
                     break
             else:
-                _wake(now, pc, token[slot, BEHIND], bits, table, token, tree, waited, len(free) - 1)
+                wake(now, pc, token[slot, BEHIND], bits, table, token, tree, waited, len(free) - 1)
             more = table[pc, CHAINED] == 1 and pc + 1 < end
             pc += 1
         token[slot, PC] = pc
         parked = token[slot, PARKED] >= 0
-        _set(tree, slot, NEVER if parked else (ready << bits) | slot)
+        set_event(tree, slot, NEVER if parked else (ready << bits) | slot)
 
 
-@_compiled
-def _hold(
-    resource: Int, ready: Int, time: Int, free: Integers, busy: Integers, waited: Integers
-) -> Int:
-    """Seize a resource as soon as it is free; when that was."""
-    began: Int = max(ready, free[resource])
-    free[resource] = began + time
-    busy[resource] += time
-    waited[resource] += began - ready
-    return began
-
-
-@_compiled
-def _attend(
-    row: Integers, positional: Floats, position: Int, rows: int, spilled: float,
-    hbm_latency: int, ready: Int, free: Integers, busy: Integers, waited: Integers,
-    served: Integers, counters: Integers,
-) -> Int:  # fmt: skip
-    """Attention over `position` cached positions: vector unit, buffer and HBM at once; its end."""
-    if row[WINDOW]:
-        position = min(position, row[WINDOW])
-    share = (position + rows - 1) // rows
-    sums = int(share * positional[1] + 0.5)
-    held = row[OCCUPANCY] + int(share * positional[0] + 0.5)
-    computed = _hold(row[RESOURCE], ready, held, free, busy, waited) + row[LATENCY] + sums
-    read = int(share * positional[2] + 0.5)
-    from_buffer = max(ready, free[BUFFER])
-    free[BUFFER] = from_buffer + read
-    busy[BUFFER] += read
-    done: Int = max(computed, from_buffer + read)
-    if spilled > 0:
-        streamed = int(share * positional[3] * spilled + 0.5)
-        from_hbm = max(ready, free[HBM])
-        free[HBM] = from_hbm + streamed
-        busy[HBM] += streamed
-        done = max(done, from_hbm + streamed + hbm_latency)
-    served[row[PART]] += row[LATENCY]
-    counters[ATTENTION_TIME] += sums
-    counters[STALL] += done - computed
-    return done
-
-
-@_compiled
-def _use_held(
-    row: Integers, positional: Floats, ready: Int, free: Integers, busy: Integers,
-    waited: Integers, served: Integers, counters: Integers,
-) -> Int:  # fmt: skip
-    """An operation of the vector unit and the states that it reads and writes, at once; its end."""
-    computed = _hold(row[RESOURCE], ready, row[OCCUPANCY], free, busy, waited) + row[LATENCY]
-    used = int(positional[2] + 0.5)
-    from_buffer = max(ready, free[BUFFER])
-    free[BUFFER] = from_buffer + used
-    busy[BUFFER] += used
-    done: Int = max(computed, from_buffer + used)
-    served[row[PART]] += row[LATENCY]
-    counters[STALL] += done - computed
-    return done
-
-
-@_compiled
-def _wake(
-    now: Int, leave: Int, behind: Int, bits: int, table: Integers, token: Integers, tree: Integers,
-    waited: Integers, serial: int,
-) -> None:  # fmt: skip
-    """Let the token behind into the region that ends with the row `leave`, if it waits for that."""
-    if behind < 0 or token[behind, PARKED] < 0 or table[token[behind, PC], WINDOW] != leave:
-        return
-    waited[serial] += now - token[behind, PARKED]
-    token[behind, PARKED] = -1
-    token[behind, PC] += 1
-    _set(tree, behind, (now << bits) | behind)
-
-
-@_compiled
-def _route(began: Int, slot: Int, bank: Int, routes: int) -> Int:
-    """The route that a token takes in a layer: by chance, but the same for up and for down."""
-    mixed = began ^ (slot * 40503) ^ (bank // 2 * 9973)
-    return ((mixed * 2654435761) >> 16) & (routes - 1)
-
-
-@_compiled
-def _pass_experts(
-    row: Integers, route: Integers, ready: Int, bank_free: Integers, busy: Integers,
-    waited: Integers, served: Integers,
-) -> Int:  # fmt: skip
-    """A pass through the experts of a route, those of one bank one after the other; its end."""
-    bank, held = row[RESOURCE], row[OCCUPANCY]
-    done = ready
-    for pick in range(len(route) - 1):
-        began = max(ready, bank_free[bank, route[pick]])
-        bank_free[bank, route[pick]] = began + held
-        done = max(done, began + held)
-    rounds = route[-1] * held
-    busy[-1] += (len(route) - 1) * held
-    waited[-1] += done - ready - rounds
-    served[row[PART]] += rounds
-    return done
-
-
-@_compiled
+@compiled
 def _end_token(
     now: Int, slot: Int, does: Operations, asked: Asked, limits: Limits, counted: Tally,
     slots: Slots, state: State,
@@ -378,7 +279,7 @@ def _end_token(
     """Count a token, keep its keys and values, and go on with its sequence or free its slot."""
     counters, record, whole = counted.counters, counted.record, state.whole
     request, position = slots.token[slot, REQUEST], slots.token[slot, POSITION]
-    _set(slots.tree, slot, NEVER)
+    set_event(slots.tree, slot, NEVER)
     _unlink(slot, slots, state)
     counters[END] = now
     counters[PROCESSED] += 1
@@ -406,7 +307,7 @@ def _end_token(
         whole[IDLE] += 1
 
 
-@_compiled
+@compiled
 def _unlink(slot: Int, slots: Slots, state: State) -> None:
     """Take a token that has ended out of its prompt's order."""
     token = slots.token
@@ -420,7 +321,7 @@ def _unlink(slot: Int, slots: Slots, state: State) -> None:
         state.whole[LAST] = -1
 
 
-@_compiled
+@compiled
 def _grow(position: Int, limits: Limits, counted: Tally, state: State) -> None:
     """Keep the keys and values of one more position."""
     real = state.real
@@ -433,7 +334,7 @@ def _grow(position: Int, limits: Limits, counted: Tally, state: State) -> None:
     _spill(limits, state)
 
 
-@_compiled
+@compiled
 def _count_output(now: Int, slot: Int, counted: Tally, slots: Slots, state: State) -> None:
     """Count a token that has logits."""
     counters, request = counted.counters, slots.token[slot, REQUEST]
@@ -448,7 +349,7 @@ def _count_output(now: Int, slot: Int, counted: Tally, slots: Slots, state: Stat
         counted.histogram[latency_bin(latency)] += 1
 
 
-@_compiled
+@compiled
 def _let_out(request: Int, position: Int, asked: Asked, limits: Limits, state: State) -> None:
     """Free what a finished sequence held."""
     real, kept = state.real, position + 1
@@ -459,7 +360,7 @@ def _let_out(request: Int, position: Int, asked: Asked, limits: Limits, state: S
     _spill(limits, state)
 
 
-@_compiled
+@compiled
 def _begin_measuring(
     now: Int, limits: Limits, held: Resources, counted: Tally, state: State
 ) -> None:
@@ -476,7 +377,7 @@ def _begin_measuring(
     counters[ATTENTION_TIME] = 0
 
 
-@_compiled
+@compiled
 def _positions(asked: Asked, request: Int) -> Int:
     """Positions that a request has at its end."""
     made: Int = asked.output[request] * asked.growth
@@ -484,14 +385,14 @@ def _positions(asked: Asked, request: Int) -> Int:
     return positions
 
 
-@_compiled
+@compiled
 def _bytes(positions: Int, limits: Limits) -> float:
     """Bytes of a sequence of `positions`."""
     windowed = min(positions, limits.window_size)
     return positions * limits.full_bytes + windowed * limits.window_bytes + limits.held_bytes
 
 
-@_compiled
+@compiled
 def _spill(limits: Limits, state: State) -> None:
     """Set the shares of full and of windowed layers beyond the buffers: `_kv.spilled_shares`."""
     real = state.real
@@ -502,18 +403,7 @@ def _spill(limits: Limits, state: State) -> None:
     real[SPILLED_WINDOW] = 1 - buffers / windowed if windowed > buffers else 0.0
 
 
-@_compiled
-def _set(tree: Integers, slot: Int, key: Int) -> None:
-    """Give a slot its next event."""
-    node = (len(tree) >> 1) + slot
-    tree[node] = key
-    while node > 1:
-        key = min(key, tree[node ^ 1])
-        node >>= 1
-        tree[node] = key
-
-
-@_compiled
+@compiled
 def latency_bin(latency: int) -> int:
     """The bin of a latency in ps."""
     return min(HISTOGRAM - 1, max(0, int(32 * math.log2(max(latency, 1)))))

@@ -57,14 +57,14 @@ def open_target(
     Raises InvalidInput for unknown names, DoesNotFit where the chips hold less than the model.
     """
     if kv_bits is not None and kv_bits not in KV_BITS:
-        raise InvalidInput(f"--kv-bits {kv_bits}: choose from {', '.join(map(str, KV_BITS))}")
+        raise InvalidInput(f"`kv_bits` {kv_bits}: choose from {', '.join(map(str, KV_BITS))}")
     folder = Path(what)
     if folder.is_dir():
         return _open_folder(folder, model, kv_bits, grid)
     system = load_system(what)
     name = model or system.model
     if name is None:
-        raise InvalidInput(f"system {system.name} names no model; give --model")
+        raise InvalidInput(f"system {system.name} names no model; give `model`")
     shape = load_model(name)
     spec = specification(system, kv_bits=kv_bits)
     assert system.machine
@@ -81,7 +81,7 @@ def parse_grid(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d{1,3})x(\d{1,3})", text.strip())
     rows, columns = (int(found[1]), int(found[2])) if found else (0, 0)
     if not (1 <= rows <= 256 and 1 <= columns <= 256):
-        raise InvalidInput(f"--grid {text!r}: give rows x columns, 1x1 to 256x256, as in 4x8")
+        raise InvalidInput(f"`grid` {text!r}: give rows x columns, 1x1 to 256x256, as in 4x8")
     return rows, columns
 
 
@@ -91,7 +91,7 @@ def _check_capacity(system: System, name: str, bits: float, chips: int) -> None:
         raise DoesNotFit(
             f"{name} needs {needed} chips of {system.name} ({bits / 1e9:,.0f} Gbit of weights, "
             f"{system.array_area_mm2:g} mm2 of arrays a chip), the grid has {chips}; "
-            f"give a larger one, as in --grid {_grid_for(needed)}"
+            f"give a larger one, as in `grid` {_grid_for(needed)}"
         )
 
 
@@ -104,7 +104,7 @@ def _open_folder(
     folder: Path, model: str | None, kv_bits: int | None, grid: tuple[int, int] | None
 ) -> Target:
     if model is not None:
-        raise InvalidInput(f"{folder}: a folder is its own model; leave --model out")
+        raise InvalidInput(f"{folder}: a folder is its own model; leave `model` out")
     if (folder / CONFIG).exists() and not (folder / MANIFEST).exists():
         return _open_checkpoint(folder, kv_bits, grid)
     return _open_build(folder, kv_bits, grid)
@@ -115,8 +115,8 @@ def _open_build(folder: Path, kv_bits: int | None, grid: tuple[int, int] | None)
     placement = manifest.placement
     if grid is not None and grid != placement.grid:
         raise InvalidInput(
-            f"--grid {grid[0]}x{grid[1]}: {folder} is placed on {placement.grid[0]} x "
-            f"{placement.grid[1]} chips; build it again with --chips {grid[0] * grid[1]}"
+            f"`grid` {grid[0]}x{grid[1]}: {folder} is placed on {placement.grid[0]} x "
+            f"{placement.grid[1]} chips; build it again with `chips` {grid[0] * grid[1]}"
         )
     return _own_machine(
         folder,
@@ -150,8 +150,15 @@ def _grids(shape: NetworkShape, chips: int) -> Iterator[tuple[int, int]]:
     raise DoesNotFit(f"no grid of {chips} to {2 * chips + 7} chips can share this model's heads")
 
 
+def open_network(shape: NetworkShape, grid: tuple[int, int] = (1, 1)) -> Target:
+    """A network on a grid of chips of its own, with activations of the width that the paper has."""
+    machine = load_system(OWN_SYSTEM).machine
+    assert machine
+    return _own_machine(shape.name, shape, grid, 0, machine.activation_bits, None)
+
+
 def _own_machine(
-    folder: Path, shape: NetworkShape, grid: tuple[int, int], bank: int, activation_bits: int,
+    name: object, shape: NetworkShape, grid: tuple[int, int], bank: int, activation_bits: int,
     kv_bits: int | None,
 ) -> Target:  # fmt: skip
     """Chips with the links, memories and vector units of `OWN_SYSTEM`, and arrays of our own."""
@@ -165,4 +172,4 @@ def _own_machine(
         pass_cycles=bit_serial_cycles(activation_bits, shape.hidden),
         experts_per_bank=bank,
     )
-    return Target(str(folder), spec, shape, system, windows=True)
+    return Target(str(name), spec, shape, system, windows=True)

@@ -89,7 +89,7 @@ def poisson_requests(count: int, rate: float, prefill: int, decode: int, seed: i
     """`count` equal requests that arrive independently, `rate` a second on average."""
     _check(count, prefill, decode)
     if not (rate > 0 and math.isfinite(rate)):
-        raise InvalidInput(f"--rate {rate:g}: give requests a second, above 0")
+        raise InvalidInput(f"`rate` {rate:g}: give requests a second, above 0")
     gaps = np.random.default_rng(seed).exponential(1 / rate, count)
     return Requests(
         np.cumsum(gaps), np.full(count, prefill, np.int64), np.full(count, decode, np.int64)
@@ -98,7 +98,7 @@ def poisson_requests(count: int, rate: float, prefill: int, decode: int, seed: i
 
 def _check(count: int, prefill: int, decode: int) -> None:
     if not 1 <= count <= MOST_REQUESTS:
-        raise InvalidInput(f"--requests {count}: give 1 to {MOST_REQUESTS}")
-    for name, value in (("--prefill", prefill), ("--decode", decode)):
+        raise InvalidInput(f"`requests` {count}: give 1 to {MOST_REQUESTS}")
+    for name, value in (("`prefill`", prefill), ("`decode`", decode)):
         if not 1 <= value < MOST_TOKENS:
             raise InvalidInput(f"{name} {value}: give 1 to {MOST_TOKENS - 1} tokens")

@@ -130,8 +130,8 @@ def _nothing_fits(one: KvState, context: int) -> InvalidInput:
         )
     return InvalidInput(
         f"one sequence of {context} positions needs {one.bytes / 1e9:.3g} GB for keys and "
-        f"values, the machine has {one.capacity_bytes / 1e9:.3g} GB; use a shorter --context "
-        "or fewer --kv-bits"
+        f"values, the machine has {one.capacity_bytes / 1e9:.3g} GB; use a shorter `context` "
+        "or fewer `kv_bits`"
     )
 
 
@@ -162,16 +162,16 @@ def _check(load: Load, tokens: int | None) -> None:
     asked = tokens or (load.requests.tokens if load.requests else 0)
     if asked > MOST_TOKENS:
         raise InvalidInput(
-            f"{asked:,} tokens are to be simulated, which takes hours; give --tokens N, at most "
+            f"{asked:,} tokens are to be simulated, which takes hours; give `tokens` N, at most "
             f"{MOST_TOKENS:,}"
         )
     if not 1 <= load.batch <= 2**20:
-        raise InvalidInput(f"--batch {load.batch}: give 1 to {2**20} sequences")
+        raise InvalidInput(f"`batch` {load.batch}: give 1 to {2**20} sequences")
     longest = load.context
     if load.requests is not None:
         longest = load.requests.longest
     if not 1 <= longest <= 2**24:
-        raise InvalidInput(f"--context {longest}: give 1 to {2**24} positions")
+        raise InvalidInput(f"`context` {longest}: give 1 to {2**24} positions")
 
 
 def _check_positions(load: Load, model: Model) -> None:
@@ -179,7 +179,7 @@ def _check_positions(load: Load, model: Model) -> None:
     if load.requests is not None and load.requests.longest > model.positions:
         raise InvalidInput(
             f"a prompt and its answer have {load.requests.longest:,} tokens, model {model.name} has "
-            f"{model.positions:,} positions; use a shorter --prefill or --decode"
+            f"{model.positions:,} positions; use a shorter `prefill` or `decode`"
         )
 
 

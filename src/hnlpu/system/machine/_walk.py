@@ -28,10 +28,11 @@ from hnlpu.system.machine._elements import (
     size_of,
 )
 from hnlpu.system.machine._grid import fullest
-from hnlpu.system.machine._journal import Journal, Labelled
-from hnlpu.system.machine._places import COSTLESS, SHARES, Group, How, Place, costless, scaled
+from hnlpu.system.machine._journal import Labelled
+from hnlpu.system.machine._places import COSTLESS, Group, How, Place, scaled
 from hnlpu.system.machine._spans import ends, kept_sums, last_uses, origin, units
 from hnlpu.system.machine._tasks import Bank, Memory, Pass, Task, TokenWork
+from hnlpu.system.machine._values import Values
 
 ELEMENTS_OF = {"norm": 2, "rope": 3, "clamped_swiglu": 6}
 """Elements for each number that a span makes: square and sum, scale; two products and a sum; clamp
@@ -47,20 +48,20 @@ def network_work(model: NetworkShape, rows: int, columns: int, sliding: bool = T
     return _Walk(model, rows, columns, sliding).run()
 
 
-class _Walk:
+class _Walk(Values):
     """One pass over the steps of a network."""
 
     def __init__(self, model: NetworkShape, rows: int, columns: int, sliding: bool):
-        self.model, self.network, self.types = model, model.network, model.types
+        super().__init__(model, rows)
+        self.model, self.network = model, model.network
         self.chips, self.sliding = rows * columns, sliding
         self.neurons = fullest(model, rows, columns)
         self.known, self.kept = self.network.declared(), kept_sums(self.network)
         self.last = last_uses(self.network)
-        self.journal = Journal(rows)
         self.sums: dict[tuple[How, int], Group] = {}
         self.entry = self.kept_values = 0
         self.bank: Bank | None = None
-        self.places = {p.name: costless(math.prod(p.shape)) for p in self.network.parameters}
+        self.window: int | None = None
         for given in self.network.inputs:
             if given.carries == "data":
                 raise self.refusal(f"input {given.name} is data; machines are simulated for tokens")
@@ -90,42 +91,6 @@ class _Walk:
             self.output(self.places[name])
         return self.gathered(self.journal.close())
 
-    # -- values ------------------------------------------------------------------------------
-
-    def size(self, name: str) -> int:
-        return size_of(self.types[name].shape)
-
-    def make(self, outs: Sequence[str], group: Group, like: Place | None = None) -> None:
-        """Values that lie as a group does, shared out as `like` is."""
-        for name in outs:
-            size = self.size(name)
-            self.places[name] = Place(size, like.part_of(size) if like else size, group)
-
-    def whole(self, outs: Sequence[str]) -> None:
-        """Values that every chip has when the vector work that goes on is done."""
-        self.make(outs, Group("whole", self.journal.behind))
-
-    def args(self, step: Step) -> list[str]:
-        return [arg for arg in step.args if isinstance(arg, str)]
-
-    def meet(self, names: Sequence[str], size: int) -> Place:
-        """How operands lie when something of `size` numbers is made of them, number by number."""
-        places = [self.places[name] for name in names]
-        for place in places:
-            self.journal.settle(place)
-        shared = [place for place in places if place.how in SHARES]
-        others = [place for place in places if place.how in ("whole", "free")]
-        first = max(shared, key=lambda place: place.size, default=None)
-        alike = first is not None and all(
-            (place.how, place.part_of(first.size)) == (first.how, first.share) for place in shared
-        )
-        if first is not None and alike and all(place.size < size for place in others):
-            return first
-        for place in shared:
-            self.journal.gather(place)
-        met = [place for place in places if place.how == "whole"]
-        return met[0] if met else costless(size, places)
-
     # -- units: spans that are counted as a whole ----------------------------------------------
 
     def unit(self, span: Span) -> None:
@@ -141,30 +106,6 @@ class _Walk:
         else:
             self.scan(self.network.steps[span.start : span.stop], args, outs)
 
-    def gather(self, names: Sequence[str]) -> None:
-        for name in names:
-            self.journal.gather(self.places[name])
-
-    def local(
-        self, args: Sequence[str], outs: Sequence[str], each: int = 1, *, rows: bool = False
-    ) -> None:
-        """What goes number by number, or by `rows` of the last axis, where its operands are."""
-        size = sum(self.size(name) for name in outs)
-        if rows:
-            for name in args:
-                if self.places[name].how == "spread":
-                    self.journal.gather(self.places[name])
-        like = self.meet(args, size)
-        if like.how in COSTLESS:
-            self.make(outs, like.group)
-        elif like.how == "whole":
-            self.journal.work(each * size)
-            self.whole(outs)
-        else:
-            self.journal.work(each * like.part_of(size))
-            share = sum(like.part_of(self.size(name)) for name in outs)
-            self.make(outs, Group(like.how, self.journal.behind, share), like)
-
     def attend(self, steps: Sequence[Step], args: Sequence[str], outs: Sequence[str]) -> None:
         """Attention: positions are dealt to the chips of a column, whose sums are added."""
         dots = [step for step in steps if isinstance(step.op, ops.Dot)]
@@ -179,6 +120,12 @@ class _Walk:
             assert isinstance(step.op, ops.Write)
             keeps = self.known.states[step.op.state].keeps
             window = keeps.window if isinstance(keeps, Append) and self.sliding else None
+            if window is not None and window != (self.window or window):
+                raise self.refusal(
+                    f"state {step.op.state} has a window of {window} positions, others one of "
+                    f"{self.window}; machines are simulated with windows of one length"
+                )
+            self.window = window or self.window
         macs = sum(
             products(step, step.op.axes, self.types)
             for step in dots
@@ -190,7 +137,8 @@ class _Walk:
         heads = math.prod(dim for dim in scores if isinstance(dim, int))
         size = self.size(outs[0])
         share = scaled(of.count, size, of.size)
-        group = Group("column sums", self.journal.next, share, then=of.how)
+        then: How = "heads" if of.how == "heads" else "whole"
+        group = Group("column sums", self.journal.next, share, then=then)
         group.statistics = scaled(of.count, heads, of.size)
         self.make(outs, group, Place(size, share, group))
 
@@ -263,24 +211,6 @@ class _Walk:
                 )
             case _:
                 assert_never(step.op)
-
-    def inner(self, name: str, axis: int) -> bool:
-        """Whether pieces along an axis of a value lie as the value does."""
-        place, rank = self.places[name], len(self.types[name].shape)
-        self.journal.settle(place)
-        return place.how in ("heads", "members") and rank > 1 and axis % rank == rank - 1
-
-    def everywhere(self, step: Step, args: Sequence[str]) -> None:
-        """What is done on every chip, with all of its operands."""
-        count = elements(step, self.types)
-        places = [self.places[name] for name in args]
-        if all(place.how in COSTLESS for place in places):
-            self.make(step.outs, costless(0, places).group)
-            return
-        self.gather(args)
-        self.journal.work(count)
-        made = max(self.places[name].group.made for name in args)
-        self.make(step.outs, Group("whole", self.journal.behind if count else made))
 
     def project(self, number: int, step: Step, matrix: Matrix) -> None:
         """A pass, and where its sums are then."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +14,7 @@ import hnlpu
 from family_builds import made
 from helpers import write_checkpoint
 from hnlpu.errors import NotFinite
-from hnlpu.model.network import Append, Builder, Network, check
+from hnlpu.model.network import Append, Builder, Network, check, ops
 from hnlpu.model.network.composites import dense
 from hnlpu.model.policy import make_policy
 from hnlpu.run.emulate import HardwiredConstants, InterpretedModel, Interpreter, States
@@ -180,6 +181,35 @@ def test_a_language_model_over_metal_runs_on_a_tape(family: str) -> None:
     assert (floats.taped, floats.not_taped) == (None, "activations that stay float")
 
 
+@pytest.mark.parametrize("instructions", SETS)
+def test_members_outside_of_a_mixture_that_fits(instructions: int) -> None:
+    """Experts with another gate, and every member on a vector of its own."""
+    build = build_of("qwen3_moe", 2)
+    constants, network = HardwiredConstants(build), build.network
+    gates = tuple(
+        replace(s, op=ops.Table("tanh")) if s.op == ops.Table("sigmoid") else s
+        for s in network.steps
+    )
+    bank = next(m for m in network.matrices if m.members is not None)
+    assert bank.members is not None
+    b = Builder("members")
+    table = next(p for p in network.parameters if p.name == "model.embed_tokens.weight")
+    x = b.lookup(b.parameter(table.name, table.shape, table.source), b.token())
+    rows = b.step(
+        ops.Concat(0), *[x.reshape(1, bank.columns).shift(n) for n in range(bank.members)]
+    )
+    each = b.finish(dense(rows, b.matrix(bank)).sum(0))
+    for other in (replace(network, steps=gates), each):
+        taped, interpreter = TapedNetwork(other, constants), Interpreter(other, constants)
+        assert [i.code.name for i in taped.tape._layout.kept].count("MEMBERS") > 0
+        tokens = np.random.default_rng(1).integers(0, build.facts.vocab_size, 9)
+        (expected,), _ = interpreter.run(list(tokens), interpreter.start())
+        memory = Company(taped, 1, 3, np.random.default_rng(0)).memory()
+        rows_of = Rows(np.zeros(9, np.int64), np.arange(9))
+        (y,) = taped.run({"token": tokens}, rows_of, memory, instructions=instructions)
+        assert y.tobytes() == expected.tobytes()
+
+
 def test_what_is_not_finite_is_refused() -> None:
     taped, _ = pair("llama", 2)
     company = Company(taped, 1, 1, np.random.default_rng(0))
@@ -197,8 +227,8 @@ def test_a_network_that_lacks_an_instruction_says_which() -> None:
     x = b.lookup(
         b.parameter("embedding.weight", (7, 32), tensor_matrix("e", 7, 32).source), b.token()
     )
-    best = b.steps(hnlpu.model.network.ops.TopK(2), x, outs=2)[1]
-    y = b.step(hnlpu.model.network.ops.Gather(), x, best)
+    best = b.steps(ops.TopK(2), x, outs=2)[1]
+    y = b.step(ops.Gather(), x, best)
     network = b.finish(dense(y, b.matrix(tensor_matrix("m", 3, 2))))
     check(network)
 

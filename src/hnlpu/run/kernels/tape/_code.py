@@ -27,14 +27,15 @@ class Code(IntEnum):
     ROTATE = 3
     ATTEND = 4
     EXPERTS = 5
-    POINTWISE = 6
-    REDUCE = 7
-    LARGEST = 8
-    READ = 9
-    WRITE = 10
-    KEEP = 11
-    CONVOLVE = 12
-    SCAN = 13
+    MEMBERS = 6
+    POINTWISE = 7
+    REDUCE = 8
+    LARGEST = 9
+    READ = 10
+    WRITE = 11
+    KEEP = 12
+    CONVOLVE = 13
+    SCAN = 14
 
 
 class Operation(IntEnum):
@@ -133,7 +134,7 @@ class BatchWord(ctypes.Structure):
         ("rows", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("sequences", "positions", "tables")),
         *((name, ctypes.c_int64) for name in ("pages", "page_size")),
-        *((name, ctypes.c_void_p) for name in ("states", "slots", "outside", "turns")),
+        *((name, ctypes.c_void_p) for name in ("states", "slots", "sources", "outside", "turns")),
         *((name, ctypes.c_int64) for name in ("turn_count", "most")),
         *((name, ctypes.c_void_p) for name in ("order", "starts")),
         ("chains", ctypes.c_int64),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.model.network import Span, Step, span_ends
+from hnlpu.model.network import Span, Step, all_steps
 from hnlpu.run.kernels.tape._lowering import Lowering
 from hnlpu.run.kernels.tape._views import Constant, View
 
@@ -15,13 +16,15 @@ Float32 = npt.NDArray[np.float32]
 
 
 def ends(of: Lowering, span: Span) -> tuple[list[str], list[str]]:
-    """What a span's steps take that is not made by steps known before, and what others take."""
+    """What a span's steps take that they do not make, and what others take of what they make.
+
+    Steps whose values others make count as others.
+    """
     inside = of.inside(span)
-    own = {name for step in inside for name in step.outs}
-    taken = [a for step in inside for a in step.args if isinstance(a, str) and a not in own]
-    _, given = span_ends(of.network, span)
-    wanted = [name for name in given if name in own and (of.uses[name] or name in of.outputs)]
-    return list(dict.fromkeys(taken)), wanted
+    taken = Counter(a for s in all_steps(inside) for a in s.args if isinstance(a, str))
+    own = [name for step in inside for name in step.outs]
+    given = [name for name in own if of.uses[name] > taken[name]]
+    return [name for name in taken if name not in set(own)], given
 
 
 def is_made_of(steps: Sequence[Step], names: str) -> bool:

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import assert_never
 
+import numpy as np
+
 from hnlpu.model.network import Append, Ring, Step, ops
 from hnlpu.run.kernels.tape._code import Code, Instruction, Operation, Reduction
 from hnlpu.run.kernels.tape._lowering import KINDS, Lowering
 from hnlpu.run.kernels.tape._views import Sizes, View
-from hnlpu.run.kernels.tape._writer import NotOnTape
+from hnlpu.run.kernels.tape._writer import Integers, NotOnTape
 
 FUNCTIONS: Mapping[ops.Function, Operation] = {
     "exp": Operation.EXP, "log": Operation.LOG, "sigmoid": Operation.SIGMOID,
@@ -116,13 +118,30 @@ def _metal(of: Lowering, step: Step) -> None:
                 of.digits_of[x] = of.writer.quantize(of.view(x), alone=alone)
             of.digits[name] = of.digits_of[x]
         case ops.Project(matrix, members):
-            if members != "one":
-                raise NotOnTape("members outside of a mixture of experts that fits")
-            described = of.known.describe(matrix, 0)
             digits = of.digits[str(step.args[0])]
-            of.values[name] = of.writer.project(digits, described.address, described.rows)
+            if members == "one":
+                described = of.known.describe(matrix, 0)
+                of.values[name] = of.writer.project(digits, described.address, described.rows)
+            else:
+                of.values[name] = _members(of, step, matrix, digits)
         case _:
             of.values[name] = of.view(step.args[0])  # `project` has scaled them, with the bias
+
+
+def _members(of: Lowering, step: Step, matrix: str, digits: Integers) -> View:
+    """Each of a row's vectors, or its only one for each number, by a bank's member."""
+    numbers = of.view(step.args[1]) if len(step.args) > 1 else None
+    lead = digits.lead if numbers is None else numbers.shape
+    if digits.lead not in ((), lead) or (numbers is not None and not numbers.is_dense):
+        raise NotOnTape("some vectors for several members each")
+    bank = of.declared.matrices[matrix]
+    addresses = [of.known.describe(matrix, m).address for m in range(bank.count)]
+    out = of.writer.buffer("float32", (*lead, bank.rows))
+    vectors = math.prod(digits.lead)
+    n = [math.prod(lead), vectors, digits.integers.size // vectors, bank.count]
+    places: list[View | None] = [digits.integers, digits.scales, numbers, out]
+    of.writer.add(Instruction(Code.MEMBERS, places, (3,), n, [], [np.array(addresses, np.int64)]))
+    return out
 
 
 def _times_quantized(of: Lowering, name: str) -> int:
@@ -212,10 +231,7 @@ def _moved(of: Lowering, step: Step) -> None:
     x = args[0]
     match step.op:
         case ops.Reshape():
-            x = x if x.is_dense or x.kind == "int64" else of.writer.dense(x)
-            if not x.is_dense:
-                raise NotOnTape("numbers of members in another order")
-            of.values[step.outs[0]] = x.reshaped(of.sizes(step.outs[0]))
+            of.values[step.outs[0]] = of.writer.dense(x).reshaped(of.sizes(step.outs[0]))
         case ops.Permute(order):
             of.values[step.outs[0]] = x.permuted(order)
         case ops.Split(_, axis):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.run.kernels._library import Library
-from hnlpu.run.kernels.tape._code import BatchWord
+from hnlpu.run.kernels.tape._code import BatchWord, Code
 from hnlpu.run.kernels.tape._layout import Layout
 from hnlpu.run.kernels.tape._states import Held
 from hnlpu.run.kernels.tape._views import NUMBERS, Number, Sizes
@@ -36,12 +36,15 @@ class Memory:
     """What sequences keep, by the names of states: see `Held` for the shapes.
 
     `tables` [sequences, pages] names the pages of each sequence in order, `slots` [sequences] its
-    slot in states that are kept whole.  All are changed where they lie.
+    slot in states that are kept whole.  All are changed where they lie.  Of states that are `scanned`
+    (see `Tape`) each sequence's is first read from slot `sources` [sequences], where they are given,
+    which stays as it is.
     """
 
     states: Mapping[str, npt.NDArray[np.float32]]
     tables: Int64
     slots: Int64
+    sources: Int64 | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Tape:
     """The instructions of a network; holds no state of any sequence.
 
     `inputs` come with a call, `outputs` (name, kind, shape of a row) are what it gives, `states`
-    what it keeps.
+    what it keeps; those of `scanned` are large, and read by nothing but a scan.
     """
 
     def __init__(
@@ -68,6 +71,9 @@ class Tape:
         self._library, self._layout = library, layout
         self.inputs, self.outputs, self.states = inputs, outputs, states
         self._words, self._count = ctypes.addressof(layout.words), len(layout.kept)
+        scanned = {i.n[0] for i in layout.kept if i.code == Code.SCAN}
+        scanned -= {i.n[0] for i in layout.kept if i.code == Code.READ}
+        self.scanned = frozenset(held.name for n, held in enumerate(states) if n in scanned)
         self._whole = any(held.how == "whole" for held in states)
 
     def run(
@@ -90,14 +96,14 @@ class Tape:
         assert all(len(a) == count for a in (*given, positions))
         self.call(
             _addresses([*given, *made]), _addresses(states), sequences, positions, memory.tables,
-            self._page(memory), memory.slots, turns, instructions=instructions,
+            self._page(memory), memory.slots, turns, memory.sources, instructions=instructions,
         )  # fmt: skip
         return tuple(made if order is None else [_back(array, order) for array in made])
 
     def call(
         self, outside: Sequence[int], states: Sequence[int], sequences: Int64, positions: Int64,
-        tables: Int64, page: int, slots: Int64 | None = None, turns: Turns | None = None, *,
-        instructions: int = 0,
+        tables: Int64, page: int, slots: Int64 | None = None, turns: Turns | None = None,
+        sources: Int64 | None = None, *, instructions: int = 0,
     ) -> None:  # fmt: skip
         """`run` with the addresses of arrays: inputs, then outputs; and states."""
         batch, outside_words, state_words = BatchWord(), _words(outside), _words(states)
@@ -108,6 +114,8 @@ class Tape:
         batch.outside = ctypes.addressof(outside_words)
         if slots is not None:
             batch.slots = slots.ctypes.data
+        if sources is not None:
+            batch.sources = sources.ctypes.data
         if turns is not None:
             batch.turns, batch.turn_count = turns.starts.ctypes.data, len(turns.starts) - 1
             batch.most = int(np.diff(turns.starts).max())

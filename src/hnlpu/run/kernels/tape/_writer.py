@@ -73,7 +73,11 @@ class Writer:
 
     def dense(self, x: View) -> View:
         """x itself where a row's numbers lie one behind the other, else a copy."""
-        return x if x.is_dense else self.pointwise(Operation.COPY, [x], x.shape, x.kind)
+        if x.is_dense:
+            return x
+        if x.kind == "int64":
+            raise NotOnTape("a copy of numbers that choose")
+        return self.pointwise(Operation.COPY, [x], x.shape, x.kind)
 
     def pointwise(
         self, operation: Operation, args: Sequence[View], shape: Sizes, kind: Number, *,

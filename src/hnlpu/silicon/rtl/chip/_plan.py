@@ -37,11 +37,11 @@ def chip_shape(
     if manifest.placement.chips != 1:
         raise InvalidInput(
             f"{build.directory}: is placed on {manifest.placement.chips} chips, and RTL of a whole "
-            "chip needs one; build with --chips 1"
+            "chip needs one; build with `chips` 1"
         )
     if manifest.placement.scheme != "taps":
         raise InvalidInput(
-            f"{build.directory}: a whole chip in RTL is of the taps scheme; build with --scheme taps"
+            f"{build.directory}: a whole chip in RTL is of the taps scheme; build with `scheme` taps"
         )
     if not 1 <= sequences <= 64:
         raise InvalidInput(f"{sequences} sequences in flight: 1 to 64 do")
@@ -51,20 +51,20 @@ def chip_shape(
         room = USUAL_CONTEXT if known >= NO_LIMIT else known
     if not 2 <= room <= LARGEST_CONTEXT:
         raise DoesNotFit(
-            f"{room} positions: the attention unit counts 2 to {LARGEST_CONTEXT}; give --context"
+            f"{room} positions: the attention unit counts 2 to {LARGEST_CONTEXT}; give `context`"
         )
     if room > known:
-        raise InvalidInput(f"--context {room}: the model knows {known} positions")
+        raise InvalidInput(f"`context` {room}: the model knows {known} positions")
     longest = widest(build.network)
     width = min(WIDEST, max(2, 1 << (longest - 1).bit_length())) if lanes is None else lanes
     if width & (width - 1) or not 2 <= width <= 1024:
-        raise InvalidInput(f"--lanes {width}: a power of two from 2 to 1024 does")
+        raise InvalidInput(f"`lanes` {width}: a power of two from 2 to 1024 does")
     units = find_units(build)
     whole = {unit.array.matrix: unit for unit in units}
     if len(whole) != len(units):
         raise DoesNotFit(
             f"{build.directory}: a matrix is cut into several arrays, which no chip in RTL adds up; "
-            "build with a --bank of all experts"
+            "build with a `bank` of all experts"
         )
     sum_bits = max(unit.shape.total_bits for unit in units)
     shape = ChipShape(

@@ -31,7 +31,7 @@ class ChipShape:
         if self.sum_bits > LARGEST_SUM_BITS:
             raise DoesNotFit(
                 f"sums of {self.sum_bits} bits: at most {LARGEST_SUM_BITS} become values; "
-                "build with fewer --activation-bits"
+                "build with fewer `activation_bits`"
             )
 
     def beats(self, n: int) -> int:

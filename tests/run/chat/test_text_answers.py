@@ -20,7 +20,9 @@ TEXT = st.text(st.characters(exclude_characters="<[{", exclude_categories=["Cs"]
 
 def read(text, cut, **options):
     """Content, thought and calls of a text that comes in pieces of `cut` characters."""
-    answer = TextAnswer(options.get("calls"), options.get("thinks", False), options.get("thinking", False))
+    answer = TextAnswer(
+        options.get("calls"), options.get("thinks", False), options.get("thinking", False)
+    )
     content, reasoning, calls = "", "", []
     pieces = [answer.push(1, text[i : i + cut]) for i in range(0, len(text), cut)]
     for parts in [*pieces, answer.finish()]:
@@ -59,13 +61,16 @@ def test_thoughts_are_found(thought, text, cut, opened):
 
 
 @pytest.mark.parametrize("kind", [HERMES, LLAMA, MISTRAL, MISTRAL_ARGS, None])
-@given(text=st.text(st.sampled_from("<tool_call>/{}[]TOOLCS\"na :x\n|python_tag"), max_size=40), cut=st.integers(1, 9))
+@given(
+    text=st.text(st.sampled_from('<tool_call>/{}[]TOOLCS"na :x\n|python_tag'), max_size=40),
+    cut=st.integers(1, 9),
+)
 def test_what_is_no_call_is_said(kind, text, cut):
     content, _, calls = read(text, cut, calls=kind)
     if not calls:
-        assert content.replace("<tool_call>", "").split() == text.replace("<tool_call>", "").split() or (
-            kind is not None and kind.open in text
-        )
+        assert content.replace("<tool_call>", "").split() == text.replace(
+            "<tool_call>", ""
+        ).split() or (kind is not None and kind.open in text)
 
 
 def test_a_call_that_is_none_stays_text():

@@ -1,0 +1,116 @@
+"""A network of any family over rows of many sequences: a tape in C, all rows in one call.
+
+    rows ─► [ rows up to the next snapshot ─► tape ─► copy of the slots ] ... ─► hidden states
+
+A tape works on pages and slots where they lie.  Slots that are read must stay as they are, so it
+starts from copies of them in the slots that are to be filled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from hnlpu.run.emulate import HardwiredConstants, InterpretedModel, TapedNetwork
+from hnlpu.run.engine._batch import AdapterRows, Rows
+from hnlpu.run.engine._experts import experts_of
+from hnlpu.run.engine._layout import PAGE, Layout
+from hnlpu.run.engine._memory import Memory
+from hnlpu.run.kernels import tape
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+
+
+class BatchedTape:
+    """An `InterpretedModel` that has a tape, for rows of many sequences: a `Batched`."""
+
+    def __init__(self, model: InterpretedModel, taped: TapedNetwork):
+        self._model, self._taped = model, taped
+        self._experts = experts_of(model.body)
+        self._traced: TapedNetwork | None = None
+
+    def forward(self, rows: Rows, memory: Memory, wanted: Int64) -> tuple[Float32, Int64]:
+        """Hidden states of the rows `wanted`: [wanted, hidden]; `memory` takes in all rows.
+
+        And the experts that fired, [layers with experts, rows, active], where `rows.trace` asks.
+        Raises NotFinite.
+        """
+        trace = rows.trace and bool(self._experts.choices)
+        taped = self._with_choices() if trace else self._taped
+        memory.copy(rows.sources, rows.targets, taped.tape.scanned)
+        slots, sources = rows.targets, rows.sources
+        if not memory.has_slots:
+            slots = sources = np.zeros(len(rows.tables), np.int64)
+        states = {**memory.pages, **memory.whole}
+        hidden: Float32 | None = None
+        fired = np.empty(
+            (len(self._experts.choices) if trace else 0, len(rows.tokens), self._experts.active),
+            np.int64,
+        )
+        for part in _parts(rows):
+            made, *chosen = taped.run(
+                {x.name: rows.tokens[part] for x in taped.network.inputs if x.carries == "token"},
+                tape.Rows(rows.sequences[part], rows.positions[part]),
+                tape.Memory(states, rows.tables, slots, sources),
+            )
+            sources = slots  # from now on they are there
+            if hidden is None:
+                hidden = np.empty((len(rows.tokens), made.shape[1]), np.float32)
+            hidden[part] = made
+            for layer, found in enumerate(chosen):
+                fired[layer, part] = found
+            _copy(rows, part, memory)
+        assert hidden is not None
+        return hidden[wanted], fired
+
+    def logits_in_pieces(
+        self, hidden: Float32, adapters: AdapterRows
+    ) -> Iterator[tuple[int, Float32]]:
+        """Logits of many rows as (first row, logits) pieces.  Raises NotFinite.
+
+        There are no `adapters` here: the engine has refused them.
+        """
+        assert not adapters
+        yield from self._model.logits_in_pieces(hidden)
+
+    def _with_choices(self) -> TapedNetwork:
+        """A tape that also gives the experts; made when somebody first asks for them."""
+        if self._traced is None:
+            constants = self._model.constants
+            assert isinstance(constants, HardwiredConstants)
+            body = self._model.body
+            outputs = (*body.outputs, *self._experts.choices)
+            self._traced = TapedNetwork(replace(body, outputs=outputs), constants)
+        return self._traced
+
+
+def lies_alike(taped: TapedNetwork, layout: Layout) -> bool:
+    """Whether a tape works on states as an engine's memory has them."""
+    shapes = {state.name: state.shape for state in layout.paged}
+    shapes |= {state.name: state.shape for state in layout.whole}
+    return all(held.memory_shape(1, PAGE)[1:] == shapes[held.name] for held in taped.tape.states)
+
+
+def _parts(rows: Rows) -> Iterator[Int64]:
+    """The rows in as many calls as the sequence with the most snapshots needs.
+
+    After a call, the states behind each sequence's last row of it are where a snapshot is wanted.
+    """
+    ends = np.zeros(len(rows.tokens), np.int64)
+    ends[rows.snapshots[:, 0]] = 1
+    before = np.cumsum(ends) - ends  # snapshots taken before a row, of all sequences
+    first = np.searchsorted(rows.sequences, rows.sequences)
+    call = before - before[first]
+    for number in range(int(call.max()) + 1):
+        yield np.flatnonzero(call == number)
+
+
+def _copy(rows: Rows, part: Int64, memory: Memory) -> None:
+    """Take the snapshots that are due after the rows `part`."""
+    due = rows.snapshots[np.isin(rows.snapshots[:, 0], part)]
+    if len(due):
+        memory.copy(rows.targets[rows.sequences[due[:, 0]]], due[:, 1])

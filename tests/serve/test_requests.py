@@ -1,0 +1,213 @@
+"""Requests that clients really send: what means nothing changes nothing, and what is wrong is told."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import requests
+
+COMPLETION = {"prompt": "import os\n", "max_tokens": 3, "temperature": 0}
+CHAT = {"messages": [{"role": "user", "content": "x = "}], "max_tokens": 3, "temperature": 0}
+NEUTRAL = {
+    "model": "", "n": 1, "seed": -1, "stop": [], "stop_token_ids": [], "top_k": -1, "min_p": 0,
+    "repetition_penalty": 1.0, "presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {},
+    "stream": False, "user": "me", "service_tier": "auto", "skip_special_tokens": True,
+    "spaces_between_special_tokens": True, "include_stop_str_in_output": False, "min_tokens": 0,
+    "use_beam_search": False, "response_format": {"type": "text"}, "priority": 0,
+    "ignore_eos": False,
+}  # fmt: skip
+NEUTRAL_CHAT = {
+    "tools": [], "tool_choice": "none", "parallel_tool_calls": False, "functions": [],
+    "function_call": "none", "logprobs": False, "top_logprobs": 0, "store": False, "metadata": {},
+    "modalities": ["text"], "reasoning_effort": "medium", "chat_template_kwargs": {}, "echo": False,
+    "max_completion_tokens": 3, "add_generation_prompt": True, "documents": [],
+}  # fmt: skip
+
+
+def answer(server, path, body):
+    response = server.post(path, body)
+    assert response.status_code == 200, response.text
+    assert "Warning" not in response.headers
+    (choice,) = response.json()["choices"]
+    return choice.get("text") or choice["message"]["content"]
+
+
+@pytest.mark.parametrize("value", [None, "neutral"])
+def test_null_and_neutral_values_change_nothing(server, value):
+    for path, body, neutral in (
+        (
+            "/v1/completions",
+            COMPLETION,
+            {"echo": False, "logprobs": None, "best_of": 1, "suffix": ""},
+        ),
+        ("/v1/chat/completions", CHAT, NEUTRAL_CHAT),
+    ):
+        plain = answer(server, path, body)
+        fields = NEUTRAL | neutral
+        for name, field in fields.items():
+            given = {name: None if value is None else field}
+            assert answer(server, path, body | given) == plain, given
+        everything = fields if value else dict.fromkeys(fields)
+        assert answer(server, path, body | everything) == plain
+
+
+def test_every_field_of_the_document_takes_null(server):
+    schemas = server.get("/openapi.json").json()["components"]["schemas"]
+    for path, name, body in (
+        ("/v1/completions", "CompletionRequest", COMPLETION),
+        ("/v1/chat/completions", "ChatRequest", CHAT),
+    ):
+        names = set(schemas[name]["properties"]) - {"prompt", "messages", "max_tokens"}
+        answer(server, path, dict.fromkeys(names) | body)
+
+
+def test_a_top_p_of_nothing_is_greedy(server):
+    greedy = answer(server, "/v1/completions", COMPLETION)
+    for seed in range(3):
+        body = COMPLETION | {"temperature": 1.5, "top_p": 0, "seed": seed}
+        assert answer(server, "/v1/completions", body) == greedy
+
+
+def test_negative_seeds_are_seeds_and_minus_one_is_any(server):
+    body = COMPLETION | {"temperature": 1.0, "max_tokens": 12}
+    drawn = {
+        seed: answer(server, "/v1/completions", body | {"seed": seed}) for seed in range(-9, -1)
+    }
+    assert drawn == {s: answer(server, "/v1/completions", body | {"seed": s}) for s in drawn}
+    assert len(set(drawn.values())) > 1
+    assert len({answer(server, "/v1/completions", body | {"seed": -1}) for _ in range(6)}) > 1
+    assert answer(server, "/v1/completions", body | {"seed": -(2**63)})
+
+
+def test_max_completion_tokens_goes_before_max_tokens(server):
+    body = CHAT | {"max_tokens": 5, "max_completion_tokens": 2, "ignore_eos": True}
+    usage = server.post("/v1/chat/completions", body).json()["usage"]
+    assert usage["completion_tokens"] == 2
+
+
+def test_unknown_fields_are_told(server):
+    body = COMPLETION | {"zebra": 1, "stream_options": {"lion": True}, "stream": True, 'a"\r\nb': 1}
+    response = server.post("/v1/completions", body)
+    assert response.status_code == 200
+    assert response.headers["Warning"] == (
+        '299 hnlpu "fields not known here, without effect: zebra a???b stream_options.lion"'
+    )
+    response = server.post("/v1/chat/completions", CHAT | {f"f{i}": i for i in range(40)})
+    assert response.headers["Warning"].endswith('f31 and 8 more"')
+    # a message's own fields are for the template
+    message = CHAT["messages"][0] | {"zebra": 1}
+    assert (
+        "Warning" not in server.post("/v1/chat/completions", CHAT | {"messages": [message]}).headers
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "told"),
+    [
+        ("completions", {"prompt": 5}, "prompt: must be a text, a list of texts, a list of token ids, or a list of such lists, not a number"),
+        ("completions", {"prompt": ["a", 1]}, "entry 1 is a number"),
+        ("completions", {"prompt": [["a"]]}, "entry 0 is a list"),
+        ("completions", {"prompt": [[]]}, "entry 0 is an empty list"),
+        ("completions", {"prompt": None}, "prompt: is missing"),
+        ("completions", {"temperature": "hot"}, "temperature: must be a number, not a text"),
+        ("completions", {"temperature": -1}, "temperature: must be at least 0, is -1"),
+        ("completions", {"n": 1.5}, "n: must be a whole number, not 1.5"),
+        ("completions", {"stop": [1]}, "stop: entry 0 must be a text, not a number"),
+        ("completions", {"suffix": "x"}, "suffix: is not supported here"),
+        ("completions", {"logit_bias": [1]}, "logit_bias: must be an object, not a list"),
+        ("completions", {"response_format": {"type": "yaml"}}, "response_format.type: must be text, json_object or json_schema"),
+        ("chat/completions", {"messages": []}, "messages: must have at least 1"),
+        ("chat/completions", {"messages": "hi"}, "messages: must be a list, not a text"),
+        ("chat/completions", {"messages": [{"content": "a"}]}, "messages.0.role: is missing"),
+        ("chat/completions", {"messages": [{"role": "user", "content": 5}]}, "messages.0.content: must be a text or a list of parts, not a number"),
+        ("chat/completions", {"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "part 0 is of type 'input_audio': this model reads text alone"),
+        ("chat/completions", {"functions": [{"name": "f"}]}, "functions: is not supported here; give tools"),
+        ("chat/completions", {"tool_choice": "required"}, "tool_choice needs tools"),
+        ("chat/completions", {"tools": [{"type": "function", "function": {"name": "f"}}]}, "leave tools out"),
+        ("chat/completions", {"reasoning_effort": "huge"}, "reasoning_effort: must be none, minimal"),
+        ("embeddings", {"input": "a", "dimensions": 10**6}, "dimensions: must be at most"),
+        ("embeddings", {}, "input: is missing"),
+    ],
+)  # fmt: skip
+def test_a_wrong_request_is_told_what_it_should_be(server, path, change, told):
+    base = {"completions": COMPLETION, "chat/completions": CHAT, "embeddings": {}}[path]
+    response = server.post(f"/v1/{path}", base | change)
+    assert response.status_code == 400, response.text
+    assert told in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", None])
+def test_json_must_be_sent_as_such(server, kind):
+    headers = {} if kind is None else {"Content-Type": kind}
+    data = json.dumps(COMPLETION).encode()
+    response = requests.post(
+        server.address + "/v1/completions", data=data, headers=headers, timeout=60
+    )
+    assert response.status_code == 415
+    assert "application/json" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("depth", [100, 400, 900])
+def test_deep_nesting_is_served_or_refused(server, depth):
+    deep: Any = "a"
+    for _ in range(depth):
+        deep = {"a": deep}
+    message = {"role": "user", "content": "a", "extra": deep}
+    for change in ({"messages": [message]}, {"chat_template_kwargs": deep}, {"documents": [deep]}):
+        response = server.post("/v1/chat/completions", CHAT | change)
+        assert response.status_code in (200, 400), response.text
+
+
+def test_embeddings_of_fewer_dimensions(server):
+    whole = server.post("/v1/embeddings", {"input": "a"}).json()["data"][0]["embedding"]
+    short = server.post("/v1/embeddings", {"input": "a", "dimensions": 8}).json()["data"][0][
+        "embedding"
+    ]
+    length = sum(x * x for x in whole[:8]) ** 0.5
+    assert short == pytest.approx([x / length for x in whole[:8]], abs=1e-6)
+
+
+def test_usage_tells_what_was_cached(server):
+    prompt = list(range(40, 90))
+    body = {"prompt": prompt, "max_tokens": 4, "temperature": 0}
+    first, second = (server.post("/v1/completions", body).json()["usage"] for _ in range(2))
+    assert first["prompt_tokens_details"] == {"cached_tokens": 0}
+    assert second["prompt_tokens_details"] == {"cached_tokens": 48}
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    response = server.post("/v1/completions", body | {"stream": True, "stream_options": options})
+    events = [json.loads(e[6:]) for e in response.text.strip().split("\n\n")[:-1]]
+    assert [e["usage"]["completion_tokens"] for e in events] == [1, 2, 3, 4, 4]
+
+
+def test_controls_of_vllm(server, model):
+    body = COMPLETION | {"max_tokens": 30}
+    text = answer(server, "/v1/completions", body)
+    stop = text[10:13]
+    cut = text[: text.index(stop)]
+    response = server.post("/v1/completions", body | {"stop": stop}).json()["choices"][0]
+    assert (response["text"], response["stop_reason"]) == (cut, stop)
+    assert (
+        answer(server, "/v1/completions", body | {"stop": stop, "include_stop_str_in_output": True})
+        == cut + stop
+    )
+    assert len(answer(server, "/v1/completions", body | {"stop": stop, "min_tokens": 25})) > len(
+        cut
+    )
+    only = model.encode("ab").tolist()
+    allowed = answer(
+        server, "/v1/completions", body | {"allowed_token_ids": only, "temperature": 1}
+    )
+    assert set(allowed) <= set("ab")
+
+
+def test_tokenize_as_vllm(server, model):
+    found = server.post("/tokenize", {"prompt": "def f", "return_token_strs": True}).json()
+    assert found["tokens"] == model.encode("def f").tolist()
+    assert (found["count"], "".join(found["token_strs"])) == (len(found["tokens"]), "def f")
+    messages = [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]
+    chat = server.post("/tokenize", {"messages": messages}).json()
+    assert chat["tokens"] == model.encode("a\nb").tolist()
+    assert server.post("/tokenize", {}).status_code == 400
+    assert server.post("/detokenize", {"tokens": [0]}).json() == {"prompt": "<|endoftext|>"}
