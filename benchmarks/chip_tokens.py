@@ -46,7 +46,7 @@ def measure(checkpoint: Path, folder: Path) -> dict[str, Any]:
     shape, began = chip_shape(build, context=CONTEXT), processor_seconds()
     if not (chip / "obj_chip" / "chip").exists():
         write_chip(build, chip, shape)
-        build_chip(chip)
+        build_chip(chip, timeout_s=7200)
     program = make_program(shape)
     compiled = processor_seconds() - began
     told: dict[str, Any] = {
