@@ -55,7 +55,7 @@ from hnlpu.silicon.masks._decode import decode_taps
 from hnlpu.silicon.masks._def import def_lines
 from hnlpu.silicon.masks._extract import Base
 from hnlpu.silicon.masks._gds import gds_cell
-from hnlpu.silicon.masks._oasis_cell import Cell
+from hnlpu.silicon.masks._oasis_cell import LayoutCell
 from hnlpu.silicon.masks._oasis_read import parse_cell
 from hnlpu.silicon.masks._oasis_write import cell_record
 from hnlpu.silicon.masks._schemes import MASK_SCHEMES
@@ -139,7 +139,7 @@ def measure(subject: Subject, folder: Path, repeat: int) -> dict[str, Any]:
     shared = {scheme.kind: shared_cells(scheme) for scheme, _ in tiles}
     raw = sum(len(tile_payload(*tile)) for tile in tiles)
 
-    def read() -> Iterator[tuple[Scheme, TileDigits, Cell]]:
+    def read() -> Iterator[tuple[Scheme, TileDigits, LayoutCell]]:
         with path.open("rb") as file:
             for (scheme, digits), record in zip(tiles, records, strict=True):
                 yield scheme, digits, read_tile(

@@ -30,7 +30,7 @@ from hnlpu.arithmetic.mx import pack
 from hnlpu.silicon.embed import ArrayKind, TileDigits, tracks_needed
 from hnlpu.silicon.place import Array, Tile
 from hnlpu.silicon.rtl import (
-    Unit,
+    ArrayUnit,
     array_shape,
     file_list,
     identifier,
@@ -79,7 +79,7 @@ class Design:
     """A small array: its files by path, and the words of its bench."""
 
     name: str
-    unit: Unit
+    unit: ArrayUnit
     texts: dict[str, str]
     words: bytes
 
@@ -126,7 +126,7 @@ def make_design(name: str, seed: int) -> Design:
     digits = TileDigits(pack(codes), shifts)
     members, neurons = (0, kind.bank), (0, NEURONS)
     tiles = tuple(Tile(0, "m", kind, members, neurons, span) for span in TILES)
-    unit = Unit(Array(0, "m", kind, members, neurons, (0, blocks)), shape, tiles)
+    unit = ArrayUnit(Array(0, "m", kind, members, neurons, (0, blocks)), shape, tiles)
     texts = {f"silicon/{file}": text for file, text in silicon(shape).items()}
     for tile in tiles:
         part = TileDigits(digits.codes[:, slice(*tile.blocks)], shifts[:, slice(*tile.blocks)])

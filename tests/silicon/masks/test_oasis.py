@@ -25,7 +25,7 @@ from hnlpu.silicon.masks._cells import (
     tile_payload,
 )
 from hnlpu.silicon.masks._oasis_bytes import signed, string, unsigned
-from hnlpu.silicon.masks._oasis_cell import Cell, flatten
+from hnlpu.silicon.masks._oasis_cell import LayoutCell, flatten
 from hnlpu.silicon.masks._oasis_read import parse_cell, parse_oasis, read_oasis
 from hnlpu.silicon.masks._oasis_write import OasisWriter, cell_record
 from hnlpu.silicon.technology import PROGRAMMABLE, load_technology
@@ -181,7 +181,7 @@ CHILD = bytes([20, 0b01111011]) + unsigned(7) + unsigned(1) + unsigned(10) + uns
 CHILD += signed(-5) + signed(3)
 
 
-def ours(cell: Cell) -> tuple[Counter[Any], Counter[Any]]:
+def ours(cell: LayoutCell) -> tuple[Counter[Any], Counter[Any]]:
     boxes: Counter[Any] = Counter()
     for layer, parts in cell.shapes.items():
         for part in parts:
@@ -248,7 +248,7 @@ def test_what_lies_beyond_32_bits_is_refused(payload: bytes) -> None:
 # -- rows ------------------------------------------------------------------------------------
 
 
-def drawn_cell(taps: Taps, digits: TileDigits) -> Cell:
+def drawn_cell(taps: Taps, digits: TileDigits) -> LayoutCell:
     """A tile's cell after its way through a file."""
     return read_tile(cell_record("t", tile_payload(taps, digits)), shared_cells(taps), "t")
 
@@ -354,7 +354,7 @@ def test_faults_in_rows_are_those_of_their_rectangles(damage: str, scale_range: 
 
 
 def assert_same_faults(
-    taps: Taps, shape: TileShape, cell: Cell, altered: dict[LayerKey, list[Rows]]
+    taps: Taps, shape: TileShape, cell: LayoutCell, altered: dict[LayerKey, list[Rows]]
 ) -> None:
     """A cell with altered rows has faults, and the same ones rectangle by rectangle."""
     rows = {**cell.rows, **altered}

@@ -24,7 +24,7 @@ from hnlpu.silicon.masks._names import pin_identifier
 from hnlpu.silicon.masks._net import LOWER
 from hnlpu.silicon.masks._nets import nets, wire_width
 from hnlpu.silicon.masks._oasis_bytes import layout_payload
-from hnlpu.silicon.masks._oasis_read import Cell, flatten, parse_cell, read_oasis
+from hnlpu.silicon.masks._oasis_read import LayoutCell, flatten, parse_cell, read_oasis
 from hnlpu.silicon.masks._oasis_regions import regions_payload
 from hnlpu.silicon.masks._oasis_write import OasisWriter, cell_record
 from hnlpu.silicon.masks._tcl import tcl_lines
@@ -44,7 +44,7 @@ from regions_tiles import (
 KINDS = [("n5", 0, 8), ("n5", 2, 8), ("n5", 2, 3), ("n5", 8, 1), ("n5", 20, 4), ("sky130", 2, 8)]
 
 
-def from_file(folder: Path, layout: Layout) -> Cell:
+def from_file(folder: Path, layout: Layout) -> LayoutCell:
     """A layout as a file gives it."""
     path = folder / "cell.oas"
     with path.open("wb") as file:

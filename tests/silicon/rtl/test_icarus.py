@@ -12,7 +12,7 @@ import pytest
 from rtl_arrays import build_small
 
 from hnlpu.silicon.hardwire import Build
-from hnlpu.silicon.rtl import LANES, Unit, find_units, write_rtl
+from hnlpu.silicon.rtl import LANES, ArrayUnit, find_units, write_rtl
 
 needs_icarus = pytest.mark.skipif(
     shutil.which("iverilog") is None, reason="iverilog (Debian's package) is not installed"
@@ -45,7 +45,7 @@ def hexadecimal(bits: np.ndarray) -> str:
     return "".join(f"{row.tobytes().hex()[-digits:]}\n" for row in packed)
 
 
-def write_bench(folder: Path, unit: Unit) -> None:
+def write_bench(folder: Path, unit: ArrayUnit) -> None:
     """What the bench of C++ does, with one lane: vectors in, results against the file's products."""
     shape = unit.shape
     words = np.fromfile(folder / "bench" / f"{unit.name}.bin", "<u8")
@@ -94,7 +94,7 @@ endmodule
 """)
 
 
-def simulated(folder: Path, unit: Unit) -> str:
+def simulated(folder: Path, unit: ArrayUnit) -> str:
     """The last line that Icarus prints."""
     command = ["iverilog", "-g2012", "-s", "bench", "-o", "bench.vvp", "-f", f"{unit.name}.f", "bench.sv"]  # fmt: skip
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

@@ -10,7 +10,7 @@ import pytest
 
 from hnlpu.errors import InvalidInput
 from hnlpu.silicon.hardwire import Build
-from hnlpu.silicon.rtl._liberty import Cell, read_cells, read_text
+from hnlpu.silicon.rtl._liberty import LibraryCell, read_cells, read_text
 
 FILE = Path(__file__).parent / "data" / "made_up.lib"
 TEXT = FILE.read_text()
@@ -18,7 +18,7 @@ CELLS = read_cells(FILE, TEXT)
 Cli = Callable[..., tuple[int, str, str]]
 
 
-def cells_of(folder: Path, content: bytes | str) -> dict[str, Cell]:
+def cells_of(folder: Path, content: bytes | str) -> dict[str, LibraryCell]:
     path = folder / "mine.lib"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return read_cells(path, read_text(path))

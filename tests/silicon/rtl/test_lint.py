@@ -13,7 +13,15 @@ from synchronous import complaint
 
 from hnlpu.silicon.embed import ArrayKind
 from hnlpu.silicon.place import Array, Tile
-from hnlpu.silicon.rtl import ArrayShape, Unit, array_shape, identifier, silicon, tile_wiring, top
+from hnlpu.silicon.rtl import (
+    ArrayShape,
+    ArrayUnit,
+    array_shape,
+    identifier,
+    silicon,
+    tile_wiring,
+    top,
+)
 from hnlpu.silicon.rtl._tools import find_tool
 from hnlpu.silicon.technology import load_technology
 
@@ -44,7 +52,7 @@ def design(shape: ArrayShape, folder: Path) -> tuple[list[str], str]:
         part = array_shape(kind, shape.neurons, (tile.shape.blocks,), shape.activation_bits)
         name = f"wiring_{identifier(tile)}"
         texts[f"{name}.sv"] = b"".join(tile_wiring(name, random_digits(part, n), kind, N5))
-    unit = Unit(array, shape, tiles)
+    unit = ArrayUnit(array, shape, tiles)
     texts[f"top_{unit.name}.sv"] = top(unit).encode()
     for name, text in texts.items():
         (folder / name).write_bytes(text)

@@ -17,9 +17,9 @@ from hnlpu.silicon.embed import TileDigits
 from hnlpu.silicon.hardwire import Build, TileReader
 from hnlpu.silicon.place import Array, Tile
 from hnlpu.silicon.rtl import (
-    Program,
+    ArrayProgram,
+    ArrayUnit,
     Programs,
-    Unit,
     Vectors,
     find_units,
     identifier,
@@ -38,8 +38,8 @@ pytestmark = [needs("verilator", "make"), needs("verilator", "c++")]
 class Cut:
     """An array of four tiles, two by two, with its wiring in a folder."""
 
-    unit: Unit
-    program: Program
+    unit: ArrayUnit
+    program: ArrayProgram
     folder: Path
     digits: TileDigits
 
@@ -68,7 +68,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> Cut:
         name = f"wiring_{identifier(tile)}"
         text = b"".join(tile_wiring(name, part, kind, N5))
         (folder / "wiring" / f"{name}.sv").write_bytes(text)
-    unit = Unit(array, shape, tiles)
+    unit = ArrayUnit(array, shape, tiles)
     return Cut(unit, Programs(folder, "-O0").find(unit), folder, digits)
 
 

@@ -11,7 +11,7 @@ import pytest
 from rtl_arrays import build_small, needs
 
 from hnlpu.silicon.hardwire import Build
-from hnlpu.silicon.rtl import Programs, Unit, Written, find_units, write_rtl
+from hnlpu.silicon.rtl import ArrayUnit, Programs, Written, find_units, write_rtl
 
 Cli = Callable[..., tuple[int, str, str]]
 pytestmark = [needs("verilator", "make"), needs("verilator", "c++")]
@@ -31,11 +31,11 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
 def test_every_neuron_of_a_regions_build(
     wrong: bool, build: Build, programs: Programs, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def smallest(build: Build) -> list[Unit]:
+    def smallest(build: Build) -> list[ArrayUnit]:
         units = find_units(build, matrices=["*mlp.experts.down_proj"])
         return [unit for unit in units if unit.shape.kind.bank == 1]
 
-    def write(build: Build, folder: Path, units: Sequence[Unit], vectors: int) -> Written:
+    def write(build: Build, folder: Path, units: Sequence[ArrayUnit], vectors: int) -> Written:
         written = write_rtl(build, folder, units, vectors)
         if wrong:
             file = next((folder / "wiring").iterdir())

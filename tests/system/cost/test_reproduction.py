@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from hnlpu.system.catalog import load_system
-from hnlpu.system.cost import Cell, assume, end, estimate, reproduce
+from hnlpu.system.cost import TableCell, assume, end, estimate, reproduce
 
 ROOT = Path(__file__).parents[3]
 CELLS = [cell for _, cells in reproduce() for cell in cells]
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda c: f"{c.table} {c.row} {c.column} {c.reported}")
-def test_every_cell_is_within_a_fifth_of_a_percent_or_as_printed(cell: Cell) -> None:
+def test_every_cell_is_within_a_fifth_of_a_percent_or_as_printed(cell: TableCell) -> None:
     assert cell.as_printed or abs(cell.error) <= 0.002
 
 
@@ -28,12 +28,12 @@ def test_most_cells_are_computed_and_all_tables_are_there() -> None:
 
 
 def test_errors_are_seen() -> None:
-    assert Cell(5, "x", "y", "629", 635.0, False).error == pytest.approx(6 / 629)
-    assert not Cell(5, "x", "y", "629", 629.6, False).as_printed
-    assert Cell(5, "x", "y", "629", 629.4, False).as_printed
-    assert Cell(2, "x", "y", "0.055", 0.0553, False).as_printed
-    assert Cell(3, "x", "y", "0", 1.0, False).error == float("inf")
-    assert not Cell(1, "x", "y", "<0.01", 0.02, False).as_printed
+    assert TableCell(5, "x", "y", "629", 635.0, False).error == pytest.approx(6 / 629)
+    assert not TableCell(5, "x", "y", "629", 629.6, False).as_printed
+    assert TableCell(5, "x", "y", "629", 629.4, False).as_printed
+    assert TableCell(2, "x", "y", "0.055", 0.0553, False).as_printed
+    assert TableCell(3, "x", "y", "0", 1.0, False).error == float("inf")
+    assert not TableCell(1, "x", "y", "<0.01", 0.02, False).as_printed
 
 
 def test_without_its_rounding_the_low_volume_column_does_not_come_out() -> None:

@@ -23,7 +23,7 @@ from hnlpu.system.machine._program import (
     OCCUPANCY,
     RESOURCE,
     WINDOW,
-    Program,
+    TokenProgram,
 )
 
 
@@ -51,7 +51,7 @@ class Token:
 class Reference:
     """The machine with one queue a resource, first come first served, ties to the lower slot."""
 
-    def __init__(self, program: Program, routes, slots: int):
+    def __init__(self, program: TokenProgram, routes, slots: int):
         self.program, self.routes = program, routes
         self.rows = [[int(x) for x in row] for row in program.table]
         self.free = defaultdict(int)

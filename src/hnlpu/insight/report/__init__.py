@@ -22,7 +22,7 @@ from hnlpu.silicon.hardwire import open_build
 
 if TYPE_CHECKING:
     from hnlpu.system.explore import Search
-    from hnlpu.system.machine import Load, Simulation, Target
+    from hnlpu.system.machine import Load, MachineTarget, Simulation
 
 
 def report(
@@ -66,7 +66,7 @@ def report(
 
 
 def machine_report(
-    target: Target, load: Load, sliding: bool, result: Simulation, output: str | Path
+    target: MachineTarget, load: Load, sliding: bool, result: Simulation, output: str | Path
 ) -> Path:
     """Write an HTML page about a simulated machine; raises OutputFailed.
 

@@ -15,8 +15,8 @@ from hnlpu.system.cost import Costing, Plan, Subject, cost, subject_of_directory
 from hnlpu.system.machine import (
     PARTS,
     Load,
+    MachineTarget,
     Simulation,
-    Target,
     kv_state,
     simulate,
     token_demand,
@@ -42,7 +42,7 @@ class Sweep:
     roofs: dict[str, tuple[float, ...]]
 
 
-def render_machine(target: Target, load: Load, sliding: bool, result: Simulation) -> str:
+def render_machine(target: MachineTarget, load: Load, sliding: bool, result: Simulation) -> str:
     """The page of one simulation."""
     sweep = _sweep(target)
     spec, model = target.specification, target.model
@@ -85,7 +85,7 @@ def _tiles(load: Load, result: Simulation) -> list[tuple[str, str, str]]:
     ]  # fmt: skip
 
 
-def _sweep(target: Target) -> Sweep:
+def _sweep(target: MachineTarget) -> Sweep:
     spec, model = target.specification, target.model
     loads = [Load(context, spec.slots) for context in CONTEXTS]
     alone = tuple(simulate(spec, model, x, contention="none", sliding=False) for x in loads)
@@ -195,7 +195,7 @@ def _table(sweep: Sweep) -> Section:
     return Section("Tokens/s over context", columns=columns, rows=rows)
 
 
-def _system_sections(target: Target, result: Simulation) -> list[Section]:
+def _system_sections(target: MachineTarget, result: Simulation) -> list[Section]:
     """The die and the bill; of a system's grid with another model on it, neither is known."""
     system, folder = target.system, Path(target.name)
     if folder.is_dir():

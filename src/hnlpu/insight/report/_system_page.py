@@ -10,7 +10,7 @@ from hnlpu.silicon.hardwire import Build
 from hnlpu.system.audit import audit
 from hnlpu.system.catalog import resized, shape_of_network
 from hnlpu.system.cost import Plan, cost, subject_of_directory
-from hnlpu.system.machine import Simulation, Target, busy_machine, open_target, state_facts
+from hnlpu.system.machine import MachineTarget, Simulation, busy_machine, open_target, state_facts
 
 CONTEXT = 2048
 Row = tuple[str, str, str]
@@ -54,7 +54,7 @@ def system_section(build: Build) -> SystemSection:
     )
 
 
-def _machine_rows(target: Target, result: Simulation) -> list[Row]:
+def _machine_rows(target: MachineTarget, result: Simulation) -> list[Row]:
     context = min(CONTEXT, target.model.positions)
     rows = [
         ("tokens/s", f"{result.tokens_per_second:,.0f}",
@@ -77,7 +77,7 @@ def _machine_rows(target: Target, result: Simulation) -> list[Row]:
     return rows
 
 
-def _money_rows(build: Build, target: Target, result: Simulation) -> list[Row]:
+def _money_rows(build: Build, target: MachineTarget, result: Simulation) -> list[Row]:
     subject = subject_of_directory(build.directory)
     plan = Plan(tokens_per_second=result.processed_per_second, rate_source="simulated")
     found = cost(target.system, subject, plan, trials=200)

@@ -19,8 +19,8 @@ from hnlpu.insight.verify._recorded import Recorded, record_activations
 from hnlpu.silicon.hardwire import Build, Progress, TileReader
 from hnlpu.silicon.rtl import (
     LANES,
+    ArrayUnit,
     Programs,
-    Unit,
     find_units,
     make_vectors,
     simulate,
@@ -34,13 +34,15 @@ TOKENS = 256
 """Tokens of the run whose activations are recorded."""
 
 
-def check_rtl(build: Build, units: Sequence[Unit], seed: int, progress: Progress | None) -> Check:
+def check_rtl(
+    build: Build, units: Sequence[ArrayUnit], seed: int, progress: Progress | None
+) -> Check:
     """Simulate `units`, see `rtl.sample_units`; raises ToolMissing without a simulator."""
     return collect("rtl", "products", _simulate(build, units, seed, progress))
 
 
 def _simulate(
-    build: Build, units: Sequence[Unit], seed: int, progress: Progress | None
+    build: Build, units: Sequence[ArrayUnit], seed: int, progress: Progress | None
 ) -> Iterator[tuple[int, str | None]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "rtl"
@@ -84,7 +86,7 @@ def _simulate_all(
             yield found.vectors * shape.neurons, fault
 
 
-def _of_unit(recorded: Recorded, unit: Unit) -> list[npt.NDArray[np.int32]]:
+def _of_unit(recorded: Recorded, unit: ArrayUnit) -> list[npt.NDArray[np.int32]]:
     """What was recorded at the inputs of an array, by member."""
     array = unit.array
     inputs = slice(array.blocks[0] * BLOCK, array.blocks[1] * BLOCK)

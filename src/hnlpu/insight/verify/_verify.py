@@ -40,7 +40,7 @@ from hnlpu.silicon.hardwire import (
     read_manifest,
 )
 from hnlpu.silicon.masks import RECORD
-from hnlpu.silicon.rtl import Unit, require_simulator, sample_units
+from hnlpu.silicon.rtl import ArrayUnit, require_simulator, sample_units
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def verify(
     return Verification(folder, model.directory if model else None, tuple(checks))
 
 
-def _rtl_units(build: Build, seed: int) -> list[Unit]:
+def _rtl_units(build: Build, seed: int) -> list[ArrayUnit]:
     """What is to be simulated; raises at once where nothing can be."""
     units = sample_units(build, seed)
     require_simulator()

@@ -24,7 +24,7 @@ from hnlpu.silicon.hardwire import Build, TileReader
 from hnlpu.silicon.masks._extract import Base
 from hnlpu.silicon.masks._layers import LayerMap
 from hnlpu.silicon.masks._oasis_bytes import layout_payload
-from hnlpu.silicon.masks._oasis_cell import Cell, flatten
+from hnlpu.silicon.masks._oasis_cell import LayoutCell, flatten
 from hnlpu.silicon.masks._oasis_names import NO_NAMES, Names
 from hnlpu.silicon.masks._oasis_read import parse_cell
 from hnlpu.silicon.masks._oasis_write import Box, cell_record
@@ -144,7 +144,7 @@ def shared_payloads(scheme: Scheme) -> dict[str, bytes]:
     return MASK_SCHEMES[scheme.name].shared_payloads(scheme)
 
 
-def shared_cells(scheme: Scheme) -> dict[str, Cell]:
+def shared_cells(scheme: Scheme) -> dict[str, LayoutCell]:
     """The same, as the reader gives them."""
     return {
         name: parse_cell(cell_record(name, payload), name)
@@ -153,8 +153,8 @@ def shared_cells(scheme: Scheme) -> dict[str, Cell]:
 
 
 def read_tile(
-    record: bytes, shared: Mapping[str, Cell], where: str, names: Names = NO_NAMES
-) -> Cell:
+    record: bytes, shared: Mapping[str, LayoutCell], where: str, names: Names = NO_NAMES
+) -> LayoutCell:
     """A tile's cell from its record in a file, with all that it places; raises DamagedMasks.
 
     `names` are those of the file that the record is from.

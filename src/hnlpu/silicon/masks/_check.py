@@ -43,7 +43,7 @@ from hnlpu.silicon.masks._draw_jobs import Job, source_of
 from hnlpu.silicon.masks._extract import Base
 from hnlpu.silicon.masks._files import ChipFile
 from hnlpu.silicon.masks._layers import LayerMap
-from hnlpu.silicon.masks._oasis_cell import Cell
+from hnlpu.silicon.masks._oasis_cell import LayoutCell
 from hnlpu.silicon.masks._oasis_write import cell_record
 from hnlpu.silicon.masks._record import read_record
 from hnlpu.silicon.masks._schemes import MASK_SCHEMES
@@ -110,8 +110,8 @@ class _Reader:
 
     def __init__(self, source: TileSource, folder: Path | None, open_files: contextlib.ExitStack):
         self._source, self._folder, self._open = source, folder, open_files
-        self._shared: dict[Any, dict[str, Cell]] = {}
-        self._base_cells: dict[str, Cell] = {}
+        self._shared: dict[Any, dict[str, LayoutCell]] = {}
+        self._base_cells: dict[str, LayoutCell] = {}
         self._bases: dict[str, Base] = {}
         self._boxes: dict[str, Boxes] = {}
         self._compared: set[str] = set()
@@ -154,7 +154,9 @@ class _Reader:
         nets = self._extract(tile, scheme, cell, digits, where) if extracted else []
         return problems, nets, joined(fixed, cell_boxes(cell)), cell.within
 
-    def _broken_rules(self, tile: Tile, scheme: Scheme, cell: Cell, where: str) -> Iterator[str]:
+    def _broken_rules(
+        self, tile: Tile, scheme: Scheme, cell: LayoutCell, where: str
+    ) -> Iterator[str]:
         """Rules that the scheme looks at itself, on the tile's fixed and programmable metal."""
 
         def metal() -> Layout:
@@ -190,7 +192,7 @@ class _Reader:
                 f"{layer[0]}/{layer[1]} that are not the {wanted} of its kind"
             )
 
-    def _base_cell(self, tile: Tile, name: str) -> Cell | None:
+    def _base_cell(self, tile: Tile, name: str) -> LayoutCell | None:
         """The cell of fixed metal in the tile's file; None where it has none."""
         if self._folder is None or name not in self._file(tile.chip).cells:
             return None
@@ -208,7 +210,7 @@ class _Reader:
             self._bases = {name: Base(scheme.technology, cell)}
         return self._bases[name]
 
-    def _shared_of(self, scheme: Scheme) -> dict[str, Cell]:
+    def _shared_of(self, scheme: Scheme) -> dict[str, LayoutCell]:
         if scheme.kind not in self._shared:
             self._shared[scheme.kind] = shared_cells(scheme)
         return self._shared[scheme.kind]
@@ -223,7 +225,7 @@ class _Reader:
         return self._files[chip]
 
     def _extract(
-        self, tile: Tile, scheme: Scheme, cell: Cell, digits: TileDigits, where: str
+        self, tile: Tile, scheme: Scheme, cell: LayoutCell, digits: TileDigits, where: str
     ) -> list[str]:
         try:
             netlist = self._base(tile, scheme).netlist(cell.shapes)
@@ -248,7 +250,7 @@ class _Reader:
         return problems
 
 
-def _foreign_layers(where: str, scheme: Scheme, cell: Cell) -> Iterator[str]:
+def _foreign_layers(where: str, scheme: Scheme, cell: LayoutCell) -> Iterator[str]:
     """Layers of a tile's cell that weights have no shapes on."""
     layers = scheme.technology.layers
     own = {(t.gds_layer, PROGRAMMABLE) for t in layers if t.name in scheme.programmable}
@@ -276,7 +278,7 @@ def _sum_of(parts: Sequence[Rectangles]) -> tuple[int, int]:
     return sum(len(part) for part in parts), total % 2**64
 
 
-def _drawn(cell: Cell) -> Layout:
+def _drawn(cell: LayoutCell) -> Layout:
     """The shapes of a cell that was read."""
     return Layout(rectangles={layer: np.concatenate(parts) for layer, parts in cell.shapes.items()})
 

@@ -23,7 +23,7 @@ from hnlpu.silicon.masks._chip_geometry import Boxes, TileBoxes, chip_problems, 
 from hnlpu.silicon.masks._drawing import tile_places
 from hnlpu.silicon.masks._files import ChipFile, file_problems
 from hnlpu.silicon.masks._layers import LayerMap
-from hnlpu.silicon.masks._oasis_cell import Cell
+from hnlpu.silicon.masks._oasis_cell import LayoutCell
 from hnlpu.silicon.masks._record import RECORD, MasksRecord, build_digest, read_cells, read_record
 from hnlpu.silicon.place import DiePlan, Tile, chip_plan, find_tiles
 from hnlpu.silicon.technology import Technology
@@ -115,7 +115,7 @@ def _open_chip(
 
 
 def _unplaced(
-    build: Build, file: str, top: Cell, tiles: Sequence[Tile], cells: Collection[str]
+    build: Build, file: str, top: LayoutCell, tiles: Sequence[Tile], cells: Collection[str]
 ) -> Iterator[str]:
     """Cells that nothing of the chip places: a reader takes each for one more top cell."""
     source = TileSource(build)
@@ -149,7 +149,9 @@ def expected_places(build: Build, chip: int, tiles: Sequence[Tile]) -> Expected:
     return Expected(places, below)
 
 
-def place_problems(file: str, top: Cell, expected: Expected, with_base: bool) -> Iterator[str]:
+def place_problems(
+    file: str, top: LayoutCell, expected: Expected, with_base: bool
+) -> Iterator[str]:
     """What is wrong with the cell that places all others: each once, upright, in its place."""
     for tile, place in expected.tiles.items():
         places = _places(top, tile)
@@ -173,12 +175,12 @@ def place_problems(file: str, top: Cell, expected: Expected, with_base: bool) ->
         yield from _misplaced_bases(file, top, expected)
 
 
-def _places(top: Cell, name: str) -> list[Place]:
+def _places(top: LayoutCell, name: str) -> list[Place]:
     found = top.placements.get(name)
     return [] if found is None else [(x, y) for x, y in found.tolist()]
 
 
-def _misplaced_bases(file: str, top: Cell, expected: Expected) -> Iterator[str]:
+def _misplaced_bases(file: str, top: LayoutCell, expected: Expected) -> Iterator[str]:
     """Fixed metal that is not below its tiles, once below each, or is below none."""
     names = {name for name in top.placements if name.startswith(BASE)}
     for name in sorted(names | expected.below.keys()):
@@ -191,7 +193,7 @@ def _misplaced_bases(file: str, top: Cell, expected: Expected) -> Iterator[str]:
             yield f"{file}: fixed metal {name} lies at {place}, where no tile of its shape is"
 
 
-def top_cell(build: Build, folder: Path, chip: int, record: MasksRecord) -> Cell:
+def top_cell(build: Build, folder: Path, chip: int, record: MasksRecord) -> LayoutCell:
     """The cell of a chip that places all others; raises DamagedMasks."""
     name, layers = chip_name(chip), LayerMap(build.manifest.technology, record.layers)
     with ChipFile(folder, chip, layers) as file:
@@ -249,7 +251,11 @@ def _of_chip(
 
 
 def border_problems(
-    technology: Technology, plan: DiePlan, boxes: Mapping[str, Boxes], top: Cell | None, where: str
+    technology: Technology,
+    plan: DiePlan,
+    boxes: Mapping[str, Boxes],
+    top: LayoutCell | None,
+    where: str,
 ) -> Iterator[str]:
     """What is wrong between the tiles of a chip, placed as `top` says, or as planned."""
     if top is None:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from hnlpu._njit import njit
 from hnlpu.silicon.embed import Layout, Rectangles, largest_space_nm
-from hnlpu.silicon.masks._oasis_cell import Cell
+from hnlpu.silicon.masks._oasis_cell import LayoutCell
 from hnlpu.silicon.place import DiePlan
 from hnlpu.silicon.technology import PIN, Metal, Technology
 
@@ -57,7 +57,7 @@ class TileBoxes:
 # -- boxes -----------------------------------------------------------------------------------
 
 
-def cell_boxes(cell: Cell) -> dict[int, Box]:
+def cell_boxes(cell: LayoutCell) -> dict[int, Box]:
     """The box around the shapes of a cell on every layer; rows of shapes are not taken apart."""
     corners: dict[int, list[Box]] = {}
     for (layer, _), parts in cell.single.items():

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from hnlpu._njit import njit
 from hnlpu.silicon.embed import Fault, LabelTable, Rectangles, Shapes
 from hnlpu.silicon.masks._connectivity import BARE_ABOVE, BARE_BELOW, DOUBLED, Fabric, Nets
-from hnlpu.silicon.masks._oasis_cell import Cell
+from hnlpu.silicon.masks._oasis_cell import LayoutCell
 from hnlpu.silicon.technology import PIN, Technology
 
 Int32 = npt.NDArray[np.int32]
@@ -174,7 +174,7 @@ class Base:
     to which nothing is added.
     """
 
-    def __init__(self, technology: Technology, cell: Cell):
+    def __init__(self, technology: Technology, cell: LayoutCell):
         self.technology = technology
         self.pins, self.faults = read_pins(technology, cell.all_labels())
         self._fabric = Fabric(
@@ -187,7 +187,7 @@ class Base:
         return _netlist(self.technology, self._fabric.nets(*added), self.pins, self.faults)
 
 
-def extract_netlist(technology: Technology, cell: Cell) -> Netlist:
+def extract_netlist(technology: Technology, cell: LayoutCell) -> Netlist:
     """Nets of a flat cell, by geometry and labels alone."""
     return Base(technology, cell).netlist()
 

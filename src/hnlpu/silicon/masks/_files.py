@@ -20,7 +20,7 @@ from hnlpu.errors import DamagedMasks
 from hnlpu.silicon.masks._cells import chip_name, read_tile
 from hnlpu.silicon.masks._drc_script import COUNT_SUFFIX, REPORT_SUFFIX
 from hnlpu.silicon.masks._layers import LayerMap
-from hnlpu.silicon.masks._oasis_cell import Cell
+from hnlpu.silicon.masks._oasis_cell import LayoutCell
 from hnlpu.silicon.masks._oasis_names import Names, NameTables
 from hnlpu.silicon.masks._oasis_read import parse_cell
 from hnlpu.silicon.masks._oasis_whole import unlisted_bytes
@@ -128,7 +128,7 @@ class ChipFile:
         """Names of the cells of fixed metal."""
         return {name for name in self.cells if name.startswith("base-")}
 
-    def tile(self, name: str, where: str) -> Cell:
+    def tile(self, name: str, where: str) -> LayoutCell:
         """What weights decide of a tile, with all that it places, on the schemes' layers."""
         cell = read_tile(self._record(name), self._shared, where, self._names)
         if cell.labels:
@@ -137,7 +137,7 @@ class ChipFile:
             )
         return self._layers.tile(cell, where)
 
-    def base(self, name: str) -> Cell:
+    def base(self, name: str) -> LayoutCell:
         """The fixed metal and pins below tiles of a shape, on the schemes' layers."""
         where = f"{self._path}: {name}"
         cell = self._named(name, where, self._all_names)
@@ -148,7 +148,7 @@ class ChipFile:
             )
         return self._layers.base(cell, where)
 
-    def cell(self, name: str, where: str) -> Cell:
+    def cell(self, name: str, where: str) -> LayoutCell:
         """A cell as the file has it; labels are for fixed metal alone."""
         cell = self._named(name, where, self._names)
         if cell.labels:
@@ -157,7 +157,7 @@ class ChipFile:
             )
         return cell
 
-    def _named(self, name: str, where: str, names: Names) -> Cell:
+    def _named(self, name: str, where: str, names: Names) -> LayoutCell:
         cell = parse_cell(self._record(name), where, names)
         if cell.name != name:
             raise DamagedMasks(
@@ -166,7 +166,7 @@ class ChipFile:
         return cell
 
     @functools.cached_property
-    def _shared(self) -> Mapping[str, Cell]:
+    def _shared(self) -> Mapping[str, LayoutCell]:
         """The cells that tiles place."""
         return {
             name: self.cell(name, f"{self._path}: {name}")

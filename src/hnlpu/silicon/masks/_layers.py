@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from hnlpu.errors import DamagedMasks, InvalidInput
 from hnlpu.silicon.embed import LabelTable, LayerKey, Layout, Rectangles, label_table
-from hnlpu.silicon.masks._oasis_cell import Cell
+from hnlpu.silicon.masks._oasis_cell import LayoutCell
 from hnlpu.silicon.technology import FIXED, PIN, PROGRAMMABLE, Metal, Technology
 
 Layers = Literal["mask", "drawing"]
@@ -138,18 +138,18 @@ class LayerMap:
 
     # -- reading -----------------------------------------------------------------------------
 
-    def tile(self, cell: Cell, where: str) -> Cell:
+    def tile(self, cell: LayoutCell, where: str) -> LayoutCell:
         """A cell of what weights decide, with the numbers of the schemes."""
         return self._read(cell, PROGRAMMABLE, where)
 
-    def base(self, cell: Cell, where: str) -> Cell:
+    def base(self, cell: LayoutCell, where: str) -> LayoutCell:
         """A cell of fixed metal and names of pins, with the numbers of the schemes.
 
         Raises DamagedMasks for a shape on a layer that files of this kind do not have.
         """
         return self._read(cell, FIXED, where)
 
-    def _read(self, cell: Cell, purpose: int, where: str) -> Cell:
+    def _read(self, cell: LayoutCell, purpose: int, where: str) -> LayoutCell:
         known = {self._written[n, d]: (n, d) for n, d in self._written if d in (purpose, PIN)}
         used = cell.layers | {
             (key >> 16, key & 65535)
@@ -167,7 +167,7 @@ class LayerMap:
         if self.layers == "mask":
             return cell
         pins = self.pin_keys
-        return Cell(
+        return LayoutCell(
             cell.name,
             {known[layer]: parts for layer, parts in cell.single.items() if layer not in pins},
             {known[layer]: parts for layer, parts in cell.rows.items() if layer not in pins},

@@ -1,4 +1,4 @@
-"""`Cell`: what a layout file says of one cell, and a cell with all that it places made flat."""
+"""`LayoutCell`: what a layout file says of one cell, and a cell with all that it places made flat."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SMALL_CELL = 64
 
 
 @dataclass
-class Cell:
+class LayoutCell:
     """One cell as read: single rectangles and rows of them by layer, labels, and placed cells.
 
     Cells are placed as rows of rectangles without size; a width of 1 marks one that does not stand
@@ -75,7 +75,7 @@ class Cell:
         return join_labels(self.labels)
 
 
-def flatten(cells: Mapping[str, Cell], name: str, above: tuple[str, ...] = ()) -> Cell:
+def flatten(cells: Mapping[str, LayoutCell], name: str, above: tuple[str, ...] = ()) -> LayoutCell:
     """Cell `name` with all that it places, down to the bottom.
 
     Raises DamagedMasks for a loop, and where so much is placed that it cannot be a mask's.
@@ -117,7 +117,7 @@ def flatten(cells: Mapping[str, Cell], name: str, above: tuple[str, ...] = ()) -
             for x, y in cell.placements[child_name].tolist():
                 moved_places = table.places + np.array([0, x, y])
                 labels.append(LabelTable(moved_places, table.text, table.ends))
-    return Cell(name, single, rows, labels, within=frozenset(within))
+    return LayoutCell(name, single, rows, labels, within=frozenset(within))
 
 
 def _rows_of(rectangles: Rectangles, placed: Rows) -> Rows:

@@ -21,7 +21,7 @@ from hnlpu.errors import DamagedMasks
 from hnlpu.silicon.embed import LabelTable, Rows
 from hnlpu.silicon.masks import _oasis_parse as p
 from hnlpu.silicon.masks._oasis_bytes import MAGIC
-from hnlpu.silicon.masks._oasis_cell import MOST_SHAPES, Cell, flatten
+from hnlpu.silicon.masks._oasis_cell import MOST_SHAPES, LayoutCell, flatten
 from hnlpu.silicon.masks._oasis_names import NO_NAMES, Names, Strings, read_end
 from hnlpu.silicon.masks._oasis_stream import Stream
 from hnlpu.silicon.masks._oasis_write import SIGNATURE_BYTES, UNITS_PER_MICRON
@@ -149,8 +149,8 @@ class _Cell:
         self.state[[p.LABELS, p.PLACEMENTS]] = 0
         self.state[[p.CELL_AT, p.TEXT_AT, p.LIST]] = -2
 
-    def finish(self, name: str, names: Names, where: str) -> Cell:
-        cell = Cell(name)
+    def finish(self, name: str, names: Names, where: str) -> LayoutCell:
+        cell = LayoutCell(name)
         for key, first, behind in self.runs[: self.state[p.RUNS]].tolist():
             layer = (key >> 16, key & 65535)
             cell.single.setdefault(layer, []).append(self.rectangles[first:behind])
@@ -191,10 +191,10 @@ def _strings(
 class OasisFile:
     """Cells by name, and the file's string properties."""
 
-    cells: dict[str, Cell]
+    cells: dict[str, LayoutCell]
     properties: dict[str, str]
 
-    def flat(self, name: str) -> Cell:
+    def flat(self, name: str) -> LayoutCell:
         """A cell with all that it places, down to the bottom; raises DamagedMasks for a loop."""
         return flatten(self.cells, name)
 
@@ -237,7 +237,7 @@ def parse_oasis(data: bytes, where: str) -> OasisFile:
     return OasisFile(cells, told)
 
 
-def parse_cell(data: bytes, where: str, names: Names = NO_NAMES) -> Cell:
+def parse_cell(data: bytes, where: str, names: Names = NO_NAMES) -> LayoutCell:
     """Read one CELL record and all that belongs to it, as `cell_record` lays it down.
 
     `names` are those of the file that it is from, for what it calls by number.

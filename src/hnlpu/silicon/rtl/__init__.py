@@ -11,10 +11,10 @@ from hnlpu.silicon.rtl._compiler import require_simulator
 from hnlpu.silicon.rtl._coverage import TYPES as COVERAGE_TYPES
 from hnlpu.silicon.rtl._coverage import Coverage, cover, read_coverage
 from hnlpu.silicon.rtl._coverage import merge as merge_coverage
-from hnlpu.silicon.rtl._design import Unit, find_units, identifier, sample_units, top
+from hnlpu.silicon.rtl._design import ArrayUnit, find_units, identifier, sample_units, top
 from hnlpu.silicon.rtl._examine import ToolState, examine_tools
 from hnlpu.silicon.rtl._folded_shape import FoldedShape
-from hnlpu.silicon.rtl._loaded import Program, Programs, simulate_loaded
+from hnlpu.silicon.rtl._loaded import ArrayProgram, Programs, simulate_loaded
 from hnlpu.silicon.rtl._mapping import Library, Mapped, MappedBlock, map_cells
 from hnlpu.silicon.rtl._metal import Metal, read_metal
 from hnlpu.silicon.rtl._modules import array_name
@@ -32,7 +32,9 @@ from hnlpu.silicon.rtl._write import Written, file_list, write_rtl
 __all__ = [
     "COVERAGE_TYPES",
     "LANES",
+    "ArrayProgram",
     "ArrayShape",
+    "ArrayUnit",
     "Batches",
     "Block",
     "Coverage",
@@ -42,13 +44,11 @@ __all__ = [
     "MappedBlock",
     "Metal",
     "Part",
-    "Program",
     "Programs",
     "RegionsShape",
     "Simulation",
     "Synthesis",
     "ToolState",
-    "Unit",
     "Vectors",
     "Verdict",
     "Written",

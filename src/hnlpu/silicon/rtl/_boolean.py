@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hnlpu.silicon.rtl._liberty import Cell
+from hnlpu.silicon.rtl._liberty import LibraryCell
 
 _MOST_INPUTS = 6
 _TOKEN = re.compile(r"\s*([A-Za-z_]\w*(?:\[\d+\])?|[01]|[()!'^&*|+])")
@@ -89,7 +89,7 @@ class _Parser:
 class AdderCell:
     """A cell that adds its inputs; outputs may be inverted."""
 
-    cell: Cell
+    cell: LibraryCell
     inputs: tuple[str, ...]
     sum: str
     carry: str
@@ -97,7 +97,7 @@ class AdderCell:
     carry_inverted: bool
 
 
-def find_adder(cells: Iterable[Cell], inputs: int) -> AdderCell | None:
+def find_adder(cells: Iterable[LibraryCell], inputs: int) -> AdderCell | None:
     """The smallest cell that adds `inputs` bits, 2 or 3; None where there is none."""
     rows = range(1 << inputs)
     sums = sum((n.bit_count() & 1) << n for n in rows)
@@ -117,7 +117,7 @@ def find_adder(cells: Iterable[Cell], inputs: int) -> AdderCell | None:
     return min(found, key=lambda one: (one.cell.area, one.cell.name), default=None)
 
 
-def genlib(cells: Iterable[Cell]) -> str:
+def genlib(cells: Iterable[LibraryCell]) -> str:
     """The smallest gate of every function with one output and up to six inputs, for ABC."""
     best: dict[tuple[int, int], tuple[float, str, str]] = {}
     for cell in cells:

@@ -19,7 +19,7 @@ from pathlib import Path
 from hnlpu._programs import first_line
 from hnlpu.errors import ToolFailed
 from hnlpu.silicon.rtl._compiler import require_simulator, verilate
-from hnlpu.silicon.rtl._design import Unit
+from hnlpu.silicon.rtl._design import ArrayUnit
 from hnlpu.silicon.rtl._simulate import STALLS
 from hnlpu.silicon.rtl._tools import run_tool
 from hnlpu.silicon.rtl._write import bench_options
@@ -68,7 +68,7 @@ def merge(all_: Iterable[Coverage]) -> Coverage:
     return Coverage(points)
 
 
-def cover(folder: str | Path, unit: Unit, timeout_s: float = 1200) -> Coverage:
+def cover(folder: str | Path, unit: ArrayUnit, timeout_s: float = 1200) -> Coverage:
     """Build and run the bench that `write_rtl` put into `folder` with counters, as `simulate` does.
 
     One lane, as in hardware: a lane more would only be one more chance for a bit.  Raises

@@ -12,14 +12,14 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hnlpu.silicon.rtl._liberty import Cell, Table
+from hnlpu.silicon.rtl._liberty import LibraryCell, Table
 
 
 @dataclass(frozen=True)
 class Instance:
     """A cell of a netlist and the nets of its pins; constants are negative nets."""
 
-    cell: Cell
+    cell: LibraryCell
     nets: Mapping[str, int]
 
 

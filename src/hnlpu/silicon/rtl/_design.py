@@ -20,7 +20,7 @@ from hnlpu.silicon.rtl._shape import ArrayShape
 
 
 @dataclass(frozen=True)
-class Unit:
+class ArrayUnit:
     """One array of a design: its silicon's shape and the tiles of its metal."""
 
     array: Array
@@ -51,7 +51,7 @@ def find_units(
     matrices: Sequence[str] = (),
     neurons: int | None = None,
     fold: int = 1,
-) -> list[Unit]:
+) -> list[ArrayUnit]:
     """Arrays of matrices whose names match a pattern (all if neither is given), or tiles alone.
 
     A tile alone is an array of its own: partial sums of its neurons over its inputs.  `neurons`
@@ -88,13 +88,13 @@ def find_units(
     return units
 
 
-def sample_units(build: Build, seed: int) -> list[Unit]:
+def sample_units(build: Build, seed: int) -> list[ArrayUnit]:
     """One neuron of one array of every shape of neuron that a build has, drawn by `seed`.
 
     Raises InvalidInput for a build that has no RTL.
     """
     rng = np.random.default_rng(seed)
-    of_shape: dict[str, list[Unit]] = {}
+    of_shape: dict[str, list[ArrayUnit]] = {}
     for unit in find_units(build):
         of_shape.setdefault(unit.shape.neuron_name, []).append(unit)
     drawn = []
@@ -105,7 +105,7 @@ def sample_units(build: Build, seed: int) -> list[Unit]:
     return drawn
 
 
-def _unit(build: Build, array: Array, fold: int = 1) -> Unit:
+def _unit(build: Build, array: Array, fold: int = 1) -> ArrayUnit:
     """An array of a build with its shape and tiles."""
     tiles = tuple(array_tiles(array, build.manifest.technology.array))
     shape = array_shape(
@@ -115,7 +115,7 @@ def _unit(build: Build, array: Array, fold: int = 1) -> Unit:
         build.manifest.policy.activation_bits,
         fold,
     )
-    return Unit(array, shape, tiles)
+    return ArrayUnit(array, shape, tiles)
 
 
 def spans_of(tiles: Sequence[Tile]) -> tuple[int, ...]:
@@ -123,7 +123,7 @@ def spans_of(tiles: Sequence[Tile]) -> tuple[int, ...]:
     return tuple(last - first for first, last in sorted({tile.blocks for tile in tiles}))
 
 
-def top(unit: Unit) -> str:
+def top(unit: ArrayUnit) -> str:
     """The module that joins an array's silicon and the metal of its tiles."""
     shape, kind = unit.shape, unit.shape.kind
     buses, inputs = scheme_of(kind).buses(shape), shape.inputs
@@ -163,7 +163,7 @@ module top_{unit.name} #(
 """
 
 
-def _tile(unit: Unit, tile: Tile, buses: Sequence[Bus]) -> str:
+def _tile(unit: ArrayUnit, tile: Tile, buses: Sequence[Bus]) -> str:
     """One tile's metal between the array's buses."""
     name = identifier(tile)
     if len(unit.tiles) == 1:

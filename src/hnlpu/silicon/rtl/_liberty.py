@@ -55,7 +55,7 @@ class Pin:
 
 
 @dataclass(frozen=True)
-class Cell:
+class LibraryCell:
     """Area in um2 and pins; `sequential` where it holds a state.
 
     `plain` is a gate for any logic: no tri-state, no isolation or level shifter, none that the
@@ -77,7 +77,7 @@ class Cell:
         return tuple(pin for pin in self.pins if not pin.output)
 
 
-def read_cells(path: Path, text: str) -> dict[str, Cell]:
+def read_cells(path: Path, text: str) -> dict[str, LibraryCell]:
     """Cells of a library by name; raises InvalidInput with the line of what is no Liberty."""
     root = parse(path, text)
     if root.kind != "library":
@@ -115,14 +115,14 @@ class _Units:
             group.name: group.attributes for group in library.of("lu_table_template")
         }
 
-    def cell(self, group: Group) -> Cell:
+    def cell(self, group: Group) -> LibraryCell:
         name = group.name
         try:
             return self._cell(group, name)
         except ValueError as error:
             raise ValueError(f"cell {name}: {error}") from None
 
-    def _cell(self, group: Group, name: str) -> Cell:
+    def _cell(self, group: Group, name: str) -> LibraryCell:
         if "area" not in group.attributes:
             raise ValueError("there is no area")
         pins = list(self._pins(group))
@@ -135,7 +135,7 @@ class _Units:
         area = _number("area", group.attributes["area"])
         if area < 0:
             raise ValueError(f"area {area:g} is negative")
-        return Cell(name, area, tuple(pins), held, not (held or special))
+        return LibraryCell(name, area, tuple(pins), held, not (held or special))
 
     def _pins(self, group: Group) -> Iterator[Pin]:
         """The pins of a cell or a bus; one group may stand for several."""
@@ -240,13 +240,13 @@ def _numbers(key: str, given: str) -> list[float]:
     return [_number(key, part) for part in re.split(r"[\s,]+", given) if part]
 
 
-def read_libraries(paths: Sequence[Path]) -> tuple[dict[str, Cell], list[str]]:
+def read_libraries(paths: Sequence[Path]) -> tuple[dict[str, LibraryCell], list[str]]:
     """Cells of all files together, and each file's text; raises InvalidInput for a file that is none.
 
     Raises InvalidInput, too, where no file has an inverter or a flip-flop.
     """
     texts = [read_text(path) for path in paths]
-    cells: dict[str, Cell] = {}
+    cells: dict[str, LibraryCell] = {}
     for path, text in zip(paths, texts, strict=True):
         cells |= read_cells(path, text)
     named = ", ".join(map(str, paths))

@@ -26,7 +26,7 @@ from hnlpu._programs import first_line
 from hnlpu.errors import ToolFailed
 from hnlpu.silicon.place import Tile
 from hnlpu.silicon.rtl._compiler import require_simulator, verilate
-from hnlpu.silicon.rtl._design import Unit, identifier, spans_of
+from hnlpu.silicon.rtl._design import ArrayUnit, identifier, spans_of
 from hnlpu.silicon.rtl._metal import FIRST_WORD, Int32, Metal, read_metal
 from hnlpu.silicon.rtl._modules import Bus, array_name
 from hnlpu.silicon.rtl._scheme import scheme_of, silicon
@@ -43,7 +43,7 @@ NEURONS_AT_ONCE = 32
 
 
 @dataclasses.dataclass(frozen=True)
-class Program:
+class ArrayProgram:
     """Compiled silicon of one shape of neuron; it takes `shape.neurons` neurons at a time."""
 
     path: Path
@@ -88,7 +88,7 @@ class _Buses:
 def compile_silicon(
     shape: ArrayShape, spans: Sequence[int], folder: Path, optimise: str = "-O2",
     timeout_s: float = 1200,
-) -> Program:  # fmt: skip
+) -> ArrayProgram:  # fmt: skip
     """Compile silicon of `group_shape` in a new folder; raises ToolMissing, ToolFailed.
 
     `spans` are the blocks of the array's tiles, side by side; `optimise` is told to the C++ compiler.
@@ -114,7 +114,7 @@ def compile_silicon(
         raise ToolFailed(f"{shape.name}: Verilator took more than {timeout_s:.0f} s")
     if built.returncode:
         raise ToolFailed(f"{shape.name}: Verilator: {first_line(built.stderr)}")
-    return Program(folder / "objects" / "loaded", shape, time.monotonic() - began)
+    return ArrayProgram(folder / "objects" / "loaded", shape, time.monotonic() - began)
 
 
 class Programs:
@@ -123,9 +123,9 @@ class Programs:
     def __init__(self, folder: Path, optimise: str = "-O2"):
         self._folder = folder
         self._optimise = optimise
-        self._found: dict[ArrayShape, Program] = {}
+        self._found: dict[ArrayShape, ArrayProgram] = {}
 
-    def find(self, unit: Unit) -> Program:
+    def find(self, unit: ArrayUnit) -> ArrayProgram:
         """The program for a unit; raises what `compile_silicon` raises."""
         shape = group_shape(unit.shape)
         if shape not in self._found:
@@ -149,7 +149,7 @@ def _header(buses: _Buses) -> str:
     )
 
 
-def array_metal(unit: Unit, metals: Sequence[Metal]) -> dict[str, Int32]:
+def array_metal(unit: ArrayUnit, metals: Sequence[Metal]) -> dict[str, Int32]:
     """Joins of a whole array, as `Metal.joins`, from its tiles', each laid where `top` lays it."""
     whole = _Buses(unit.shape, spans_of(unit.tiles))
     joins = {bus.name: np.full(whole.size(bus), -1, np.int32) for bus in whole.sinks}
@@ -167,7 +167,7 @@ def array_metal(unit: Unit, metals: Sequence[Metal]) -> dict[str, Int32]:
     return joins
 
 
-def _part(unit: Unit, tile: Tile, bus: Bus) -> tuple[slice, ...]:
+def _part(unit: ArrayUnit, tile: Tile, bus: Bus) -> tuple[slice, ...]:
     """Where a tile's part of a bus lies."""
     before = sorted({one.blocks for one in unit.tiles if one.blocks < tile.blocks})
     first = sum(bus.places(end - start) for start, end in before)
@@ -179,7 +179,7 @@ def _part(unit: Unit, tile: Tile, bus: Bus) -> tuple[slice, ...]:
 
 
 def simulate_loaded(
-    program: Program, folder: Path, unit: Unit, vectors: Vectors, weights: Int64,
+    program: ArrayProgram, folder: Path, unit: ArrayUnit, vectors: Vectors, weights: Int64,
     workers: int = 1,
 ) -> Simulation:  # fmt: skip
     """All neurons of a unit whose wiring lies in the design's `folder`, on all `vectors`.
@@ -229,7 +229,10 @@ def simulate_loaded(
 
 
 def _simulation(
-    unit: Unit, vectors: Vectors, program: Program, found: Sequence[dict[str, float] | str]
+    unit: ArrayUnit,
+    vectors: Vectors,
+    program: ArrayProgram,
+    found: Sequence[dict[str, float] | str],
 ) -> Simulation:
     shape = unit.shape
     faults = [one for one in found if isinstance(one, str)]

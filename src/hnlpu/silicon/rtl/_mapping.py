@@ -17,7 +17,7 @@ from typing import Any
 from hnlpu.errors import ToolFailed
 from hnlpu.silicon.rtl._boolean import AdderCell, find_adder, genlib
 from hnlpu.silicon.rtl._delay import Instance, longest_delay_ps
-from hnlpu.silicon.rtl._liberty import Cell, read_libraries
+from hnlpu.silicon.rtl._liberty import LibraryCell, read_libraries
 from hnlpu.silicon.rtl._scheme import Part, parts_of, silicon
 from hnlpu.silicon.rtl._shape import ArrayShape
 from hnlpu.silicon.rtl._tools import call_yosys
@@ -169,7 +169,7 @@ endmodule
 """
 
 
-def _block(part: Part, module: dict[str, Any], cells: dict[str, Cell]) -> MappedBlock:
+def _block(part: Part, module: dict[str, Any], cells: dict[str, LibraryCell]) -> MappedBlock:
     instances = []
     for found in module["cells"].values():
         cell = cells.get(found["type"])

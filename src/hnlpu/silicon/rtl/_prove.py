@@ -22,7 +22,7 @@ from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.errors import ToolFailed
 from hnlpu.silicon.embed import ROUTED, TileDigits, tracks_needed
 from hnlpu.silicon.place import Array, Tile
-from hnlpu.silicon.rtl._design import Unit, identifier, top
+from hnlpu.silicon.rtl._design import ArrayUnit, identifier, top
 from hnlpu.silicon.rtl._scheme import silicon, tile_wiring
 from hnlpu.silicon.rtl._shape import ArrayShape
 from hnlpu.silicon.rtl._tools import call_yosys, yosys
@@ -53,7 +53,7 @@ def prove(
     name = f"wiring_{identifier(tile)}"
     texts = silicon(shape)
     texts["wiring.sv"] = b"".join(tile_wiring(name, digits, kind, technology)).decode()
-    texts["top.sv"] = top(Unit(Array(0, "proof", kind, *spans), shape, (tile,)))
+    texts["top.sv"] = top(ArrayUnit(Array(0, "proof", kind, *spans), shape, (tile,)))
     texts["proof.sv"] = _specification(shape, digits, f"top_{identifier(tile)}")
     with tempfile.TemporaryDirectory() as folder:
         for file, text in texts.items():

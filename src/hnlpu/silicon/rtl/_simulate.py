@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hnlpu._programs import first_line
 from hnlpu.silicon.rtl._compiler import require_simulator, verilate
-from hnlpu.silicon.rtl._design import Unit
+from hnlpu.silicon.rtl._design import ArrayUnit
 from hnlpu.silicon.rtl._tools import run_tool
 from hnlpu.silicon.rtl._vectors import LANES
 
@@ -41,7 +41,7 @@ class Simulation:
 
 
 def simulate(
-    folder: str | Path, unit: Unit, timeout_s: float = 1200, cycle_limit: int | None = None
+    folder: str | Path, unit: ArrayUnit, timeout_s: float = 1200, cycle_limit: int | None = None
 ) -> Simulation:
     """Build and run the bench that `write_rtl` put into `folder`.
 
@@ -67,7 +67,7 @@ def simulate(
 
 
 def _run(
-    folder: Path, unit: Unit, build_seconds: float, timeout_s: float, cycle_limit: int | None
+    folder: Path, unit: ArrayUnit, build_seconds: float, timeout_s: float, cycle_limit: int | None
 ) -> Simulation:
     runs = []
     for stall in STALLS:
@@ -96,5 +96,5 @@ def _run(
     )  # fmt: skip
 
 
-def _failed(unit: Unit, build_seconds: float, fault: str) -> Simulation:
+def _failed(unit: ArrayUnit, build_seconds: float, fault: str) -> Simulation:
     return Simulation(unit.name, 0, 0, 0, 0.0, build_seconds, fault)

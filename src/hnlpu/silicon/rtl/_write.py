@@ -20,7 +20,7 @@ from typing import Any
 
 from hnlpu.silicon.hardwire import Build, TileReader
 from hnlpu.silicon.masks import build_digest, new_folder
-from hnlpu.silicon.rtl._design import Unit, identifier, top
+from hnlpu.silicon.rtl._design import ArrayUnit, identifier, top
 from hnlpu.silicon.rtl._scheme import silicon, tile_wiring
 from hnlpu.silicon.rtl._shape import ArrayShape
 from hnlpu.silicon.rtl._tools import FAST
@@ -39,7 +39,7 @@ class Written:
 
 
 def write_rtl(
-    build: Build, out: str | Path, units: Sequence[Unit], vectors: int, seed: int = 0
+    build: Build, out: str | Path, units: Sequence[ArrayUnit], vectors: int, seed: int = 0
 ) -> Written:
     """Write the design of `units` with `vectors` vectors an array (0: no bench) into a new folder.
 
@@ -72,7 +72,7 @@ def write_rtl(
     return Written(len(units), tiles, weights, digits, wiring_bytes)
 
 
-def file_list(unit: Unit) -> list[str]:
+def file_list(unit: ArrayUnit) -> list[str]:
     """Files of one array from the design's folder, each after those that it needs."""
     return [
         *(f"silicon/{name}" for name in silicon(unit.shape)),
@@ -86,7 +86,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _write_bench(
-    folder: Path, reader: TileReader, units: Sequence[Unit], vectors: int, seed: int
+    folder: Path, reader: TileReader, units: Sequence[ArrayUnit], vectors: int, seed: int
 ) -> None:
     folder.mkdir()
     for name in ("bench.cpp", "drive.h"):
@@ -98,7 +98,7 @@ def _write_bench(
         _write(folder / f"{unit.name}.f", "".join(f"{line}\n" for line in bench_options(unit)))
 
 
-def bench_options(unit: Unit, optimise: str = "-O1", lanes: int = LANES) -> list[str]:
+def bench_options(unit: ArrayUnit, optimise: str = "-O1", lanes: int = LANES) -> list[str]:
     """Options of Verilator that make the bench of an array, one a line."""
     return [
         *verilator_options(unit.shape, f"top_{unit.name}", {"LANES": lanes}, optimise),
@@ -140,7 +140,7 @@ def facts(shape: ArrayShape) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _record(build: Build, units: Sequence[Unit]) -> str:
+def _record(build: Build, units: Sequence[ArrayUnit]) -> str:
     record = {
         "build": build_digest(build),
         "arrays": {
@@ -152,7 +152,7 @@ def _record(build: Build, units: Sequence[Unit]) -> str:
     return json.dumps(record, indent=1) + "\n"
 
 
-def _readme(units: Sequence[Unit], *, bench: bool) -> str:
+def _readme(units: Sequence[ArrayUnit], *, bench: bool) -> str:
     name = units[0].name
     simulate = f"""
 ## Simulate

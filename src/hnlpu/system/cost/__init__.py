@@ -35,7 +35,7 @@ from hnlpu.system.cost._estimate import (
 from hnlpu.system.cost._mask_plans import MaskPlan, layer_way, mask_plans, plan_estimate
 from hnlpu.system.cost._masks import MaskPrice, mask_bill, mask_count, mask_shares
 from hnlpu.system.cost._rate import RateBound, rate_bound
-from hnlpu.system.cost._reproduction import Cell, Row, reported_rows, reproduce
+from hnlpu.system.cost._reproduction import Row, TableCell, reported_rows, reproduce
 from hnlpu.system.cost._sizing import (
     WAYS,
     Subject,
@@ -57,7 +57,6 @@ __all__ = [
     "Band",
     "Bar",
     "BuyersMap",
-    "Cell",
     "Check",
     "Comparison",
     "Costing",
@@ -75,6 +74,7 @@ __all__ = [
     "Row",
     "Subject",
     "Swing",
+    "TableCell",
     "Value",
     "Weights",
     "assume",

@@ -44,7 +44,7 @@ class Reported(DataTable):
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """A number as printed and as computed."""
 
     table: int
@@ -82,7 +82,7 @@ def reported_rows() -> list[Row]:
         return read_data(Path(path), Reported).row
 
 
-def reproduce() -> Iterator[tuple[Row, list[Cell]]]:
+def reproduce() -> Iterator[tuple[Row, list[TableCell]]]:
     """Every row of the tables with its cells, ends of a range one after the other."""
     computed = _Computed(load_system("hnlpu-asplos26"), load_system("h100"), load_system("wse-3"))
     for row in reported_rows():
@@ -92,7 +92,7 @@ def reproduce() -> Iterator[tuple[Row, list[Cell]]]:
             values = (low,) if len(printed) == 1 else (low, high)
             for text, value in zip(printed, values, strict=True):
                 taken = column in row.taken
-                cells.append(Cell(row.table, row.name, column, text, value, taken))
+                cells.append(TableCell(row.table, row.name, column, text, value, taken))
         yield row, cells
 
 

@@ -19,7 +19,7 @@ from hnlpu.system.machine._analytic import (
 from hnlpu.system.machine._facts import StateFacts, busy_machine, state_facts
 from hnlpu.system.machine._items import token_steps
 from hnlpu.system.machine._kv import HELD_BYTES, KvState, held_bytes, held_sequences, kv_state
-from hnlpu.system.machine._open import Target, open_network, open_target, parse_grid
+from hnlpu.system.machine._open import MachineTarget, open_network, open_target, parse_grid
 from hnlpu.system.machine._published import Calibration, bit_serial_cycles, calibrate, specification
 from hnlpu.system.machine._requests import Requests, TraceFacts, poisson_requests, uniform_requests
 from hnlpu.system.machine._simulate import Contention, Load, Simulation, prefill_time, simulate
@@ -40,12 +40,12 @@ __all__ = [
     "Latency",
     "Links",
     "Load",
+    "MachineTarget",
     "Requests",
     "Sampling",
     "Simulation",
     "Specification",
     "StateFacts",
-    "Target",
     "TokenWork",
     "TraceFacts",
     "bank_of",

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hnlpu.system.machine._program import Floats, Integers, Program
+from hnlpu.system.machine._program import Floats, Integers, TokenProgram
 
 Int = int | np.int64
 NEVER = np.int64((1 << 62) - 1)
@@ -23,7 +23,7 @@ HISTOGRAM = 1024  # bins of token latency, 32 to a factor of two
 
 
 class Operations(NamedTuple):
-    """What every token does (`Program`), and the routes that its experts lie on.
+    """What every token does (`TokenProgram`), and the routes that its experts lie on.
 
     A row of `routes` is the banks that a token's experts lie in and the rounds that they take.
     """
@@ -123,14 +123,14 @@ RESERVED, FULL, WINDOWED, SPILLED_FULL, SPILLED_WINDOW = range(5)
 """Bytes promised to sequences, bytes in full and in windowed layers, shares of them in HBM."""
 
 
-def operations(program: Program, routes: Integers) -> Operations:
+def operations(program: TokenProgram, routes: Integers) -> Operations:
     """A program and its routes as the engine takes them."""
     return Operations(
         program.table, program.positional, program.body, program.rows, program.hbm_latency, routes
     )
 
 
-def resources(program: Program) -> Resources:
+def resources(program: TokenProgram) -> Resources:
     """All resources of a program, free."""
     busy = np.zeros(program.resources + 1, np.int64)
     banks = np.zeros((max(1, program.banked), program.banks), np.int64)

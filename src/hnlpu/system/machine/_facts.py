@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hnlpu.system.catalog import Model, NetworkShape
 from hnlpu.system.machine._kv import HELD_BYTES
-from hnlpu.system.machine._open import Target
+from hnlpu.system.machine._open import MachineTarget
 from hnlpu.system.machine._simulate import Load, Simulation, simulate
 
 
@@ -37,7 +37,7 @@ def state_facts(model: Model, result: Simulation) -> StateFacts | None:
     return StateFacts(model.held_values * HELD_BYTES, of_one, result.serial)
 
 
-def busy_machine(target: Target, context: int) -> Simulation:
+def busy_machine(target: MachineTarget, context: int) -> Simulation:
     """The machine of a target with a sequence in every slot, each with `context` positions."""
     load = Load(context, target.specification.slots)
     return simulate(target.specification, target.model, load, sliding=target.windows)

@@ -35,7 +35,7 @@ KV_BITS = (4, 8, 16)
 
 
 @dataclass(frozen=True)
-class Target:
+class MachineTarget:
     """A machine and the model on it; `windows` says whether sliding windows are on by default."""
 
     name: str
@@ -51,7 +51,7 @@ def open_target(
     *,
     kv_bits: int | None = None,
     grid: tuple[int, int] | None = None,
-) -> Target:
+) -> MachineTarget:
     """The target named by a system, a system's file, a build directory or a checkpoint folder.
 
     Raises InvalidInput for unknown names, DoesNotFit where the chips hold less than the model.
@@ -73,7 +73,7 @@ def open_target(
     _check_capacity(system, shape.name, bits, rows * columns)
     spec = replace(spec, rows=rows, columns=columns, slots=system.machine.slots(shape.layers))
     # a publication that gives shares of time for a model counts every layer as full attention
-    return Target(system.name, spec, shape, system, windows=not system.machine.breakdown)
+    return MachineTarget(system.name, spec, shape, system, windows=not system.machine.breakdown)
 
 
 def parse_grid(text: str) -> tuple[int, int]:
@@ -102,7 +102,7 @@ def _grid_for(chips: int) -> str:
 
 def _open_folder(
     folder: Path, model: str | None, kv_bits: int | None, grid: tuple[int, int] | None
-) -> Target:
+) -> MachineTarget:
     if model is not None:
         raise InvalidInput(f"{folder}: a folder is its own model; leave `model` out")
     if (folder / CONFIG).exists() and not (folder / MANIFEST).exists():
@@ -110,7 +110,7 @@ def _open_folder(
     return _open_build(folder, kv_bits, grid)
 
 
-def _open_build(folder: Path, kv_bits: int | None, grid: tuple[int, int] | None) -> Target:
+def _open_build(folder: Path, kv_bits: int | None, grid: tuple[int, int] | None) -> MachineTarget:
     manifest = read_manifest(folder)
     placement = manifest.placement
     if grid is not None and grid != placement.grid:
@@ -128,7 +128,9 @@ def _open_build(folder: Path, kv_bits: int | None, grid: tuple[int, int] | None)
     )
 
 
-def _open_checkpoint(folder: Path, kv_bits: int | None, grid: tuple[int, int] | None) -> Target:
+def _open_checkpoint(
+    folder: Path, kv_bits: int | None, grid: tuple[int, int] | None
+) -> MachineTarget:
     """A checkpoint as `hnlpu build` would place it by bits alone: one digit a weight, or two."""
     shape = shape_of_folder(folder)
     system = load_system(OWN_SYSTEM)
@@ -150,7 +152,7 @@ def _grids(shape: NetworkShape, chips: int) -> Iterator[tuple[int, int]]:
     raise DoesNotFit(f"no grid of {chips} to {2 * chips + 7} chips can share this model's heads")
 
 
-def open_network(shape: NetworkShape, grid: tuple[int, int] = (1, 1)) -> Target:
+def open_network(shape: NetworkShape, grid: tuple[int, int] = (1, 1)) -> MachineTarget:
     """A network on a grid of chips of its own, with activations of the width that the paper has."""
     machine = load_system(OWN_SYSTEM).machine
     assert machine
@@ -160,7 +162,7 @@ def open_network(shape: NetworkShape, grid: tuple[int, int] = (1, 1)) -> Target:
 def _own_machine(
     name: object, shape: NetworkShape, grid: tuple[int, int], bank: int, activation_bits: int,
     kv_bits: int | None,
-) -> Target:  # fmt: skip
+) -> MachineTarget:  # fmt: skip
     """Chips with the links, memories and vector units of `OWN_SYSTEM`, and arrays of our own."""
     system = load_system(OWN_SYSTEM)
     assert system.machine
@@ -172,4 +174,4 @@ def _own_machine(
         pass_cycles=bit_serial_cycles(activation_bits, shape.hidden),
         experts_per_bank=bank,
     )
-    return Target(str(name), spec, shape, system, windows=True)
+    return MachineTarget(str(name), spec, shape, system, windows=True)

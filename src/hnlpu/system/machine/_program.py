@@ -48,7 +48,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Program:
+class TokenProgram:
     """Operations in a token's order; `body` of them belong to every token, the rest to logits.
 
     A row of `table` is KIND, RESOURCE (of `EXPERTS`, the index of its banks), PART of the
@@ -178,7 +178,7 @@ class _Writer:
         self.rows[-1] = (kind, resource, part, occupancy, latency, window)
 
 
-def token_program(spec: Specification, work: TokenWork) -> Program:
+def token_program(spec: Specification, work: TokenWork) -> TokenProgram:
     """The operations of one token."""
     writer = _Writer(spec, [], [])
     entry = embedding_time(spec, work)
@@ -191,7 +191,7 @@ def token_program(spec: Specification, work: TokenWork) -> Program:
     bank, size = work.bank, 1
     if bank is not None:
         size = bank_size(bank, spec.chips, spec.experts_per_bank)
-    return Program(
+    return TokenProgram(
         _with_chains(table), np.array(writer.positional), body, ARRAYS + writer.arrays + 1,
         writer.banked, -(-bank.count // size) if bank else 1, size, spec.rows,
         round(spec.hbm_latency * PICOSECONDS),

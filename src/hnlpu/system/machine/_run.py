@@ -25,7 +25,7 @@ from hnlpu.system.machine._program import (
     ROW_LINKS,
     VECTOR_UNIT,
     Integers,
-    Program,
+    TokenProgram,
     token_program,
 )
 from hnlpu.system.machine._requests import Requests
@@ -97,7 +97,7 @@ def run_requests(
     return _run(spec, work, requests, start, 1, most_active, kv_capacity, seed, most, 0, record)
 
 
-def draw_routes(program: Program, experts: int, active: int, seed: int) -> Integers:
+def draw_routes(program: TokenProgram, experts: int, active: int, seed: int) -> Integers:
     """[ROUTES, active + 1]: banks of the experts that a token picks, and the rounds they take."""
     if not experts:
         return np.zeros((1, 1), np.int64)
@@ -161,7 +161,7 @@ def _run(
 
 
 def _shares(
-    program: Program, counters: Integers, held: state.Resources, span: int
+    program: TokenProgram, counters: Integers, held: state.Resources, span: int
 ) -> dict[str, dict[str, float]]:
     """Breakdown of the tokens' time, waiting by resource, and use of each resource."""
     own, busy, waited = _own_times(counters, held), held.busy, held.waited

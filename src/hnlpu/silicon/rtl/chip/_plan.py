@@ -5,7 +5,7 @@ from __future__ import annotations
 from hnlpu.errors import DoesNotFit, InvalidInput
 from hnlpu.model.checkpoint import NO_LIMIT
 from hnlpu.silicon.hardwire import Build
-from hnlpu.silicon.rtl._design import Unit, find_units
+from hnlpu.silicon.rtl._design import ArrayUnit, find_units
 from hnlpu.silicon.rtl.chip._lower import make_program
 from hnlpu.silicon.rtl.chip._shape import ChipShape, widest
 
@@ -75,6 +75,6 @@ def chip_shape(
     return shape
 
 
-def units_by_matrix(build: Build) -> dict[str, Unit]:
+def units_by_matrix(build: Build) -> dict[str, ArrayUnit]:
     """The one array of every matrix."""
     return {unit.array.matrix: unit for unit in find_units(build)}

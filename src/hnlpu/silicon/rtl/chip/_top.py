@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hnlpu.silicon.rtl._design import Unit
+from hnlpu.silicon.rtl._design import ArrayUnit
 from hnlpu.silicon.rtl.chip._instructions import Op
 from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ChipShape, ceil_log2
@@ -14,7 +14,7 @@ from hnlpu.silicon.rtl.chip._tables import place_bits
 TAG_BITS = 8
 
 
-def chip_top(shape: ChipShape, program: Program, units: Mapping[str, Unit]) -> str:
+def chip_top(shape: ChipShape, program: Program, units: Mapping[str, ArrayUnit]) -> str:
     """Text of module `chip`; `units` has the array of every matrix."""
     token, place = ceil_log2(shape.vocabulary), ceil_log2(shape.context)
     groups, bits, width = len(program.groups), word_bits(shape, program), shape.width
@@ -196,7 +196,7 @@ def _store(name: str, words: int, bits: int, place: str) -> str:
 """
 
 
-def _arrays(shape: ChipShape, program: Program, units: Mapping[str, Unit]) -> str:
+def _arrays(shape: ChipShape, program: Program, units: Mapping[str, ArrayUnit]) -> str:
     """Every array: its activations by bit, then input, and its sums."""
     bits, inputs = shape.activation_bits, shape.activation_beats * shape.width
     member_bits = _member_bits(program)
@@ -251,7 +251,7 @@ def _arrays(shape: ChipShape, program: Program, units: Mapping[str, Unit]) -> st
     return text
 
 
-def _sums(shape: ChipShape, program: Program, units: Mapping[str, Unit]) -> str:
+def _sums(shape: ChipShape, program: Program, units: Mapping[str, ArrayUnit]) -> str:
     """Beats of sums: lanes without a row are zero."""
     text = f"\n  logic [{len(program.reads) - 1}:0][{shape.width - 1}:0][{shape.sum_bits - 1}:0] beats;\n"
     for place, read in enumerate(program.reads):

@@ -18,7 +18,7 @@ from pathlib import Path
 from hnlpu.arithmetic.fixed_point import sine_table
 from hnlpu.silicon.hardwire import Build, TileReader
 from hnlpu.silicon.masks import build_digest, new_folder
-from hnlpu.silicon.rtl._design import Unit, identifier, top
+from hnlpu.silicon.rtl._design import ArrayUnit, identifier, top
 from hnlpu.silicon.rtl._scheme import silicon, tile_wiring
 from hnlpu.silicon.rtl.chip._instructions import Op
 from hnlpu.silicon.rtl.chip._lower import make_program
@@ -100,7 +100,7 @@ def write_chip(
     return WrittenChip(weights, len(units), len(found.instructions), stored_bits)
 
 
-def _silicon(found: Program, units: Mapping[str, Unit]) -> dict[str, str]:
+def _silicon(found: Program, units: Mapping[str, ArrayUnit]) -> dict[str, str]:
     """Every silicon file by name, each after those that it needs."""
     texts: dict[str, str] = {}
     for unit in units.values():
