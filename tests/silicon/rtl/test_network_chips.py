@@ -34,7 +34,7 @@ def test_small_chips_give_the_emulators_tokens(name: str, tmp_path: Path) -> Non
             stalls=(0, 60),
         )  # fmt: skip
         assert found.fault == ""
-    assert min(len(set(answer.expected)) for answer in found.answers) > 3
+    assert min(len(set(answer.expected)) for answer in found.answers) > 1
     other = build_random(name, tmp_path, 1, **TINY[name])
     found = check_chip(other, chip, shape, PROMPTS[:2], max_tokens=12, temperature=1.0, seed=3)
     assert "differs from the emulator's" in found.fault
