@@ -97,6 +97,25 @@ def test_a_step_that_fails_holds_no_memory(tmp_path, monkeypatch, error):
     assert engine.run([request]) == [expected]
 
 
+def test_what_was_found_is_told_of_the_time_when_it_is_used(engine):
+    """Who finds pages, but too few empty ones, waits; what it found may be gone by then."""
+    request = Request(tuple([5, 6, 7] * 16), max_tokens=2, ignore_end=True)
+    engine.run([request])
+    ident = engine.submit(request)
+    sequence, pool = engine._sequences[ident], engine.memory.pool
+    assert sequence.reuse(engine.memory, 0) == 32
+    sequence.drop(engine.memory)
+    pool.release([page for _ in range(pool.available) if (page := pool.take()) is not None])
+    updates = []
+    while engine.busy:
+        updates += engine.step()
+    assert updates[0].reused == 0
+    (again,) = [engine.submit(request)]
+    while engine.busy:
+        updates += engine.step()
+    assert next(u for u in updates if u.request == again).reused == 32
+
+
 def test_controls_of_an_answer(engine):
     """min_tokens, stop tokens and stop strings in the text."""
     (plain,) = engine.run([GOOD])
