@@ -184,8 +184,10 @@ def test_named_templates_are_transformers(tmp_path):
             ours.render(messages, template="other")
 
 
-def test_a_message_can_be_continued(both):
-    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "so it "}]
+@pytest.mark.parametrize("content", ["so it ", "so it", "e", " \n", "im_end"])
+def test_a_message_can_be_continued(both, content):
+    """Also one whose text occurs in what the template puts behind it."""
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": content}]
     ours, theirs = both["chatml"]
     assert ours.render(messages, continue_final_message=True) == theirs.apply_chat_template(
         messages, tokenize=False, continue_final_message=True

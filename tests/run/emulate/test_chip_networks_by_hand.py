@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from family_builds import FAMILIES, made
+from hnlpu.errors import InvalidInput
 from hnlpu.model.checkpoint import to_float32
 from hnlpu.model.network import Given
 from hnlpu.run.emulate import open_language_model
@@ -49,3 +50,11 @@ def test_logits_are_those_of_the_page(family: str) -> None:
     assert found.tolist() == [hand.run(token)[0].tolist() for token in tokens]
     for name, entries in cache.states.entries.items():  # finer than what logits see
         assert entries.tolist() == hand.still_kept(name, len(entries))
+
+
+@pytest.mark.parametrize("dropped", [{"top_k": 4}, {"top_p": 0.5}, {"min_p": 0.1}])
+def test_a_chip_drops_no_tokens(dropped: dict[str, float]) -> None:
+    """Its generator draws from all of them; another sampler would read values as float logits."""
+    model = open_language_model(made("llama").one, numerics="chip")
+    with pytest.raises(InvalidInput, match="the chip samples by temperature alone"):
+        next(iter(model.generate([3, 4], max_tokens=2, temperature=1.0, **dropped)))

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hnlpu.errors import InvalidInput
 from hnlpu.run.emulate import _sampling, ranked, softmax_weights
 from hnlpu.run.engine import Sampling
 from hnlpu.run.engine._sampler import Sampler
@@ -173,3 +174,19 @@ def test_only_allowed_tokens_and_no_barred_ones():
     sampler = Sampler(Sampling(), None)
     assert sampler.take(np.float32([3, 2, 1]), {0}) == 1
     assert sampler.take(np.float32([3, -np.inf, -np.inf]), {0}) == 0
+
+
+class Nothing:
+    """A constraint that no token fits."""
+
+    def allowed(self):
+        return np.zeros(3, np.bool_)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "named"), [((), "the schema or regex: no token"), ((1,), "allowed_token_ids: none")]
+)
+def test_what_leaves_no_token_is_named(allowed, named):
+    sampler = Sampler(Sampling(allowed_tokens=allowed), Nothing())
+    with pytest.raises(InvalidInput, match=named):
+        sampler.take(np.zeros(3, np.float32))

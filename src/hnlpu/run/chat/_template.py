@@ -29,6 +29,9 @@ DEFAULT, WITH_TOOLS = "default", "tool_use"
 _SPECIAL = tuple(f"{kind}_token" for kind in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 
+_HERE = "CONTINUE_FINAL_MESSAGE_TAG "
+"""What stands behind the content of a message that is continued while its template is rendered."""
+
 _REFUSALS = (
     jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError,
     RecursionError,
@@ -96,6 +99,8 @@ class ChatTemplate:
             return "\n".join(text_of(message.get("content")) for message in messages)
         name = self._choose(template, tools is not None)
         said = [_prepared(message, self._takes_parts[name]) for message in messages]
+        if continue_final_message:
+            said[-1] = _marked(said[-1])
         try:
             text = self._templates[name].render(
                 messages=said, tools=tools, documents=documents,
@@ -104,7 +109,7 @@ class ChatTemplate:
             )  # fmt: skip
         except _REFUSALS as error:
             raise InvalidInput(f"messages: the chat template refuses them ({error})") from None
-        return _cut(text, said[-1]) if continue_final_message else text
+        return _cut(text) if continue_final_message else text
 
     def _choose(self, template: str | None, tools: bool) -> str:
         if template is not None:
@@ -145,16 +150,27 @@ def _prepared(message: Message, takes_parts: bool) -> dict[str, Any]:
     return found
 
 
-def _cut(text: str, last: dict[str, Any]) -> str:
-    """The rendered text up to the end of the last message's content."""
-    content = text_of(last.get("content")).lstrip()
-    at = text.rfind(content.rstrip()) if content.strip() else -1
+def _marked(message: dict[str, Any]) -> dict[str, Any]:
+    """A message with `_HERE` behind the last of its texts."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return message | {"content": content + _HERE}
+    parts = [dict(part) for part in content or ()]
+    last = next((part for part in reversed(parts) if isinstance(part.get("text"), str)), None)
+    if last is not None:
+        last["text"] += _HERE
+    return message | {"content": parts}
+
+
+def _cut(text: str) -> str:
+    """The rendered text up to where the last message's content ends."""
+    at = text.rfind(_HERE.strip())
     if at < 0:
         raise InvalidInput(
             "continue_final_message: the chat template does not show the last message as it is"
         )
-    as_it_is = text[at : at + len(content)] == content  # the template may strip its end
-    return text[: at + len(content if as_it_is else content.rstrip())]
+    # without the space behind it, the template strips a content's end
+    return text[:at] if text.startswith(_HERE, at) else text[:at].rstrip()
 
 
 def _sources(directory: Path, settings: dict[str, Any]) -> dict[str, str]:

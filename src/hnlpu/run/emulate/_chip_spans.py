@@ -107,8 +107,7 @@ def _normed(x: Array, weights: Array, epsilon: int) -> Array:
 
 def _norm(part: Network, span: Span, numerics: ChipNumerics) -> Run:
     of = _Part(part, span, numerics)
-    (x,) = {of.steps(ops.Dot)[0].args[0]}
-    last = part.steps[-1]
+    x, last = of.steps(ops.Dot)[0].args[0], part.steps[-1]
     weights = fixed_point.norm_weights(of.constant(last.args[1]))
     epsilon = fixed_point.norm_epsilon(float(span.option("eps")), weights.shape[-1])
     return of.run(lambda given: {last.outs[0]: _normed(of.values(given, x), weights, epsilon)})

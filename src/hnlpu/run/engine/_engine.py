@@ -274,7 +274,7 @@ class Engine:
         planned = [Planned(s, count, s.take_snapshots(self.memory, count)) for s, count in plan]
         try:
             laid, hidden, logits, fired = self._compute(planned)
-        except NotFinite:
+        except BaseException:  # whatever it was, no sequence holds these yet
             for slot in (slot for p in planned for slot in p.snapshots.values()):
                 self.memory.slots.release(slot)
             raise

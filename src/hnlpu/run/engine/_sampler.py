@@ -83,5 +83,7 @@ class Sampler:
             if not np.isfinite(logits.max()):
                 raise InvalidInput(
                     "allowed_token_ids: none of them fits the schema or regex; allow more"
+                    if s.allowed_tokens
+                    else "the schema or regex: no token goes on from here; allow another text"
                 )
         return logits

@@ -96,8 +96,6 @@ class Sequence:
                 del self.pages[saved:]
                 self._serial = memory.pool.serial(self.pages[-1]) if saved else root
         self.computed = PAGE * saved
-        if self._reused is None:  # after a preemption it finds its own
-            self._reused = self.computed
         self._filed = saved
         return self.computed
 
@@ -152,6 +150,8 @@ class Sequence:
 
         `snapshots` are slots by the number of tokens behind which they were taken.
         """
+        if self._reused is None:  # after a preemption it finds its own
+            self._reused = self.computed
         self.computed += count
         if memory.has_slots:
             self._move(memory.slots, snapshots)

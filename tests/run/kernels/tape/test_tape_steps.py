@@ -257,6 +257,39 @@ def test_moves_and_sums(seed: int, n: int, a: int, b: int, c: int) -> None:
     holds(write, data)
 
 
+@few
+@given(SEEDS, TOKENS, st.integers(2, 6), st.integers(1, 300))
+def test_other_views_of_what_a_result_may_lie_upon(seed: int, n: int, a: int, b: int) -> None:
+    """The result of `x * x[:1]` must not take the place of x, whose numbers are read again."""
+    random = np.random.default_rng(seed)
+
+    def write(x: Value, y: Value) -> tuple[Value, ...]:
+        turned, pieces, narrow = x + 1.0, y + 1.0, y - 1.0
+        first, _ = pieces.split(1, a - 1, axis=0)
+        left, _ = narrow.split(1, b, axis=1)
+        results = (turned + turned.permute(1, 0), pieces * first, narrow * left)
+        return tuple(result * 3.0 for result in results)
+
+    holds(write, {"x": normal(random, n, a, a), "y": normal(random, n, a, b + 1)})
+
+
+@few
+@given(SEEDS, TOKENS, st.integers(1, 6))
+def test_another_view_of_a_gate_that_is_used_again(seed: int, n: int, size: int) -> None:
+    """What is joined to the gate must not change it for those who take it by another name."""
+    random = np.random.default_rng(seed)
+
+    def write(x: Value, up: Value) -> tuple[Value, ...]:
+        opened = silu(x)
+        raised = opened.reshape(2, size).reshape(2 * size) * up
+        whole = silu(x * 3.0)
+        (all_of_it,) = whole.split(2 * size)
+        also_raised = all_of_it * up
+        return raised + opened, also_raised + whole
+
+    holds(write, {"x": normal(random, n, 2 * size), "up": normal(random, n, 2 * size)})
+
+
 def test_states_before_and_after() -> None:
     random = np.random.default_rng(0)
 

@@ -125,6 +125,8 @@ def _in_place(
             assert before is not None
             if buffer == before or buffer in outside or before in outside:
                 continue
+            if not _read_in_order(instruction, before, out, same):
+                continue
             new, dying = lives[buffer], lives[before]
             if new.first != n or dying.last != n or new.in_turn != dying.in_turn:
                 continue
@@ -132,6 +134,12 @@ def _in_place(
             dying.last = new.last
             break
     return same
+
+
+def _read_in_order(i: Instruction, buffer: Buffer, out: View, same: dict[Buffer, Buffer]) -> bool:
+    """Whether each number of a buffer is read for none but that of `out` in its own place."""
+    views = [view for view in i.taken() if _buffer(view, same) == buffer]
+    return all(view.is_whole and view.shape == out.shape for view in views)
 
 
 def _may_share(i: Instruction) -> list[tuple[int, int]]:

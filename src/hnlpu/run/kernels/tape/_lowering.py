@@ -72,6 +72,7 @@ class Lowering:
             arg for s in all_steps(self.steps) for arg in s.args if isinstance(arg, str)
         )
         self.uses.update(self.outputs)
+        self._others: Counter[str] = Counter()
         self._touching: dict[str, list[int]] = {}
         for n, step in enumerate(self.steps):
             if isinstance(step.op, ops.Read | ops.Write):
@@ -103,6 +104,15 @@ class Lowering:
         if arg not in self.values:
             raise NotOnTape(f"{arg} does not lie in memory")
         return self.values[arg]
+
+    def move(self, name: str, to: str, view: View) -> None:
+        """Let `to` be another view of the numbers of `name`."""
+        self.values[to] = view
+        self._others[to] = self.all_uses(name) - 1
+
+    def all_uses(self, name: str) -> int:
+        """Uses of a value, and of what it is a view of."""
+        return self.uses[name] + self._others[name]
 
     def state(self, name: str, how: How, entries: int = 1) -> int:
         """The number of a state that is kept in a way; raises NotOnTape where it is in another."""

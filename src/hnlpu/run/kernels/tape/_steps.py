@@ -90,7 +90,7 @@ def _added_to_experts(of: Lowering, step: Step) -> bool:
     if made is None or made.places[4] != mixed or made.places[3] is not None:
         return False
     name = str(step.args[1])
-    if of.uses[name] > 1 or x.shape != mixed.shape or not x.is_dense or x.kind != "float32":
+    if of.all_uses(name) > 1 or x.shape != mixed.shape or not x.is_dense or x.kind != "float32":
         return False
     made.places[3] = x
     of.values[step.outs[0]] = mixed
@@ -100,7 +100,7 @@ def _added_to_experts(of: Lowering, step: Step) -> bool:
 def _raised_gate(of: Lowering, step: Step) -> bool:
     """An opened gate times what it lets through, by the instruction that has just opened it."""
     for opened, up in (step.args, step.args[::-1]):
-        if of.uses[str(opened)] == 1 and of.writer.raise_gate(of.view(opened), of.view(up)):
+        if of.all_uses(str(opened)) == 1 and of.writer.raise_gate(of.view(opened), of.view(up)):
             of.values[step.outs[0]] = of.view(opened)
             return True
     return False
@@ -114,7 +114,7 @@ def _metal(of: Lowering, step: Step) -> None:
             if scope != "row" or bits not in (None, of.known.bits):
                 raise NotOnTape("integers of another width, or with one scale for all rows")
             if x not in of.digits_of:
-                alone = of.uses[x] == _times_quantized(of, x)
+                alone = of.all_uses(x) == _times_quantized(of, x)
                 of.digits_of[x] = of.writer.quantize(of.view(x), alone=alone)
             of.digits[name] = of.digits_of[x]
         case ops.Project(matrix, members):
@@ -228,28 +228,28 @@ def _largest(of: Lowering, x: View, k: int) -> tuple[View, View]:
 
 def _moved(of: Lowering, step: Step) -> None:
     args = [of.view(arg) for arg in step.args]
-    x = args[0]
+    name, x = str(step.args[0]), args[0]
     match step.op:
         case ops.Reshape():
-            of.values[step.outs[0]] = of.writer.dense(x).reshaped(of.sizes(step.outs[0]))
+            of.move(name, step.outs[0], of.writer.dense(x).reshaped(of.sizes(step.outs[0])))
         case ops.Permute(order):
-            of.values[step.outs[0]] = x.permuted(order)
+            of.move(name, step.outs[0], x.permuted(order))
         case ops.Split(_, axis):
             start, axis = 0, axis % len(x.shape)
-            for name in step.outs:
-                length = of.sizes(name)[axis]
-                of.values[name] = x.piece(axis, start, length)
+            for out in step.outs:
+                length = of.sizes(out)[axis]
+                of.move(name, out, x.piece(axis, start, length))
                 start += length
         case ops.Concat(axis):
             if any(arg.kind != "float32" for arg in args):
                 raise NotOnTape("others than reals in a row")
             shape = of.sizes(step.outs[0])
-            out, start, axis = of.writer.buffer("float32", shape), 0, axis % len(shape)
+            made, start, axis = of.writer.buffer("float32", shape), 0, axis % len(shape)
             for arg in args:
-                to = out.piece(axis, start, arg.shape[axis])
+                to = made.piece(axis, start, arg.shape[axis])
                 of.writer.pointwise(Operation.COPY, [arg], arg.shape, "float32", to=to)
                 start += arg.shape[axis]
-            of.values[step.outs[0]] = out
+            of.values[step.outs[0]] = made
 
 
 def _state(of: Lowering, step: Step) -> None:
