@@ -138,7 +138,7 @@ def test_a_wrong_request_is_told_what_it_should_be(server, path, change, told):
     assert told in response.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", None])
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "text/json", None])
 def test_json_must_be_sent_as_such(server, kind):
     headers = {} if kind is None else {"Content-Type": kind}
     data = json.dumps(COMPLETION).encode()

@@ -84,7 +84,7 @@ class ChatTemplate:
         template: str | None = None,
         add_generation_prompt: bool = True,
         continue_final_message: bool = False,
-        **values: Any,
+        values: Mapping[str, Any] | None = None,
     ) -> str:
         """The prompt of a conversation.
 
@@ -98,9 +98,11 @@ class ChatTemplate:
         said = [_prepared(message, self._takes_parts[name]) for message in messages]
         try:
             text = self._templates[name].render(
-                messages=said, tools=tools, documents=documents,
-                add_generation_prompt=add_generation_prompt and not continue_final_message,
-                **self._values | values,
+                {
+                    **self._values, **(values or {}),
+                    "messages": said, "tools": tools, "documents": documents,
+                    "add_generation_prompt": add_generation_prompt and not continue_final_message,
+                }
             )  # fmt: skip
         except _REFUSALS as error:
             raise InvalidInput(f"messages: the chat template refuses them ({error})") from None
