@@ -29,7 +29,9 @@ def _input(value: Any) -> Any:
                 f"item {i} must be of type message, function_call, function_call_output or reasoning"
             )
         if kind == "reasoning" and not all(map(_is_part, _thoughts(item))):
-            raise ValueError(f"item {i}: content and summary must be lists of parts that have a text")
+            raise ValueError(
+                f"item {i}: content and summary must be lists of parts that have a text"
+            )
     return value
 
 
