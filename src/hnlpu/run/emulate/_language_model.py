@@ -162,7 +162,7 @@ class LanguageModel:
         self, temperature: float, seed: int, top_k: int, top_p: float, min_p: float
     ) -> Sampler:
         """A sampler that drops unlikely tokens.  Raises InvalidInput."""
-        if isinstance(self.transformer, ChipTransformer):
+        if isinstance(self.transformer, ChipTransformer | ChipModel):
             raise InvalidInput(
                 "the chip samples by temperature alone; leave out top p, top k, min p"
             )
