@@ -48,7 +48,9 @@ def make(out: Path) -> Path:
 
 
 def judge(wheel: Path) -> None:
-    """Ends the script unless auditwheel finds the tag that the wheel has, or a more general one."""
+    """Ends the script unless the wheel's name promises the glibc, and auditwheel finds no newer one."""
+    if f"-manylinux_{GLIBC}_" not in wheel.name:
+        sys.exit(f"{wheel.name}: is not tagged manylinux_{GLIBC}")
     said = run(sys.executable, "-m", "auditwheel", "show", wheel)
     found = re.search(r'following platform tag:\s*"manylinux_(\d+)_(\d+)_', said)
     promised = tuple(map(int, GLIBC.split("_")))

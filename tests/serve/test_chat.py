@@ -236,3 +236,15 @@ def test_template_values_reach_the_template(harmony):
     body = {"messages": HI, "chat_template_kwargs": {"bos_token": "ZZ"}}
     strings = harmony.post("/tokenize", body | {"return_token_strs": True}).json()["token_strs"]
     assert "".join(strings).startswith("ZZ<|start|>user")
+
+
+def test_template_values_may_have_any_name_but_a_field_of_the_request(harmony):
+    body = {"messages": HI, "max_tokens": 1}
+    for name in ("template", "self", "values", "eos_token"):
+        chat(harmony, chat_template_kwargs={name: "x"}, max_tokens=1)
+    for name in ("messages", "tools", "add_generation_prompt", "continue_final_message"):
+        response = harmony.post(
+            "/v1/chat/completions", body | {"chat_template_kwargs": {name: False}}
+        )
+        assert response.status_code == 400, response.text
+        assert f"give {name} as a field" in response.json()["error"]["message"]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from unittest.mock import Mock
+
 import pytest
 
 from hnlpu.errors import InvalidInput
 from hnlpu.serve import Settings
+from hnlpu.serve._guard import Guard
 from hnlpu.serve._settings import is_loopback
 
 BODY = {"model": "build", "prompt": "a", "max_tokens": 1}
@@ -101,3 +105,28 @@ def test_each_client_has_a_rate(start, bundled):
         assert 1 <= int(refused.headers["Retry-After"]) <= 21
         assert refused.json()["error"]["code"] == "rate_limit_exceeded"
         assert server.post("/v1/completions", BODY, headers=second).status_code == 200
+
+
+@pytest.mark.parametrize(("fault", "status"), [(ValueError, 500), (asyncio.CancelledError, 499)])
+def test_a_fault_is_counted_as_one_and_a_client_that_left_as_that(fault, status):
+    counted = []
+
+    async def app(scope, receive, send):
+        raise fault
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    metrics = Mock()
+    metrics.http = lambda path, status, seconds: counted.append(status)
+    guard = Guard(app, Settings(), metrics)
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "headers": [(b"host", b"localhost")],
+        "client": None,
+        "path": "/",
+    }
+    with pytest.raises(fault):
+        asyncio.run(guard(scope, receive, Mock()))
+    assert counted == [status]

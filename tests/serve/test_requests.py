@@ -138,7 +138,9 @@ def test_a_wrong_request_is_told_what_it_should_be(server, path, change, told):
     assert told in response.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", None])
+@pytest.mark.parametrize(
+    "kind", ["application/x-www-form-urlencoded", "text/plain", "text/json", None]
+)
 def test_json_must_be_sent_as_such(server, kind):
     headers = {} if kind is None else {"Content-Type": kind}
     data = json.dumps(COMPLETION).encode()
@@ -211,3 +213,10 @@ def test_tokenize_as_vllm(server, model):
     assert chat["tokens"] == model.encode("a\nb").tolist()
     assert server.post("/tokenize", {}).status_code == 400
     assert server.post("/detokenize", {"tokens": [0]}).json() == {"prompt": "<|endoftext|>"}
+
+
+def test_a_request_without_a_body_is_told_so(server):
+    headers = {"Content-Type": "application/json"}
+    response = requests.post(server.address + "/v1/completions", headers=headers, timeout=60)
+    assert response.status_code == 400, response.text
+    assert response.json()["error"]["message"] == "the request has no body"

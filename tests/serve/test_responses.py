@@ -129,3 +129,20 @@ def test_a_wrong_request_is_told(server, change, told):
     response = server.post("/v1/responses", {"input": "a"} | change)
     assert response.status_code == 400, response.text
     assert told in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "thought", [{"content": 5}, {"content": ["a"]}, {"content": [{"text": 3}]}, {"summary": {"text": 1}}]
+)  # fmt: skip
+def test_thoughts_of_another_form_are_refused(server, thought):
+    items = [{"type": "reasoning"} | thought, {"role": "user", "content": "a"}]
+    response = server.post("/v1/responses", {"input": items})
+    assert response.status_code == 400, response.text
+    assert "item 0" in response.json()["error"]["message"]
+
+
+def test_what_is_told_back_need_not_be_unicode(server):
+    odd = {"a": "\ud800"}
+    response = server.post("/v1/responses", {"input": "a", "max_output_tokens": 1, "metadata": odd})
+    assert response.status_code == 200, response.text
+    assert response.json()["metadata"] == odd

@@ -59,12 +59,13 @@ def test_any_object(server):
 @pytest.mark.parametrize(
     "outputs",
     [
-        {"grammar": "0"}, {"grammar": "start: ("}, {"grammar": "root ::= ("}, {"choice": []},
+        {"grammar": "0"}, {"grammar": "start: ("}, {"grammar": "root ::= ("},
+        {"grammar": 'a ::= "b"'}, {"grammar": "\n"}, {"choice": []},
         {"regex": "((("}, {"regex": ""}, {"json": {"type": "zebra"}}, {},
         {"json": {"$ref": "http://127.0.0.1:1/x"}}, {"json": {}, "regex": "a"},
         {"json": {"type": "string", "pattern": "("}}, {"json": {"enum": ["x" * 70_000]}},
     ],
-    ids=range(12),
+    ids=range(14),
 )  # fmt: skip
 def test_what_cannot_be_followed_is_refused(server, outputs):
     body = {"model": "build", "prompt": "a", "max_tokens": 2, "structured_outputs": outputs}

@@ -72,7 +72,7 @@ def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(http: HttpRequest, error: RequestValidationError) -> Response:
         kind = http.headers.get("content-type", "")
-        if http.method == "POST" and "json" not in kind.lower():
+        if http.method == "POST" and not _is_json(kind):
             told = f"not {kind[:80]}" if kind else "which is missing"
             answer = ApiError(
                 415, f"send JSON with the header Content-Type: application/json, {told}"
@@ -95,3 +95,11 @@ def _handle_errors(app: FastAPI) -> None:
     async def fault(_: HttpRequest, error: Exception) -> Response:
         _log.error("a request failed", exc_info=error)
         return JSONResponse(error_body(500, "internal error; the server's log has more"), 500)
+
+
+def _is_json(content_type: str) -> bool:
+    """Whether a body so sent is read as JSON."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or (
+        kind.startswith("application/") and kind.endswith("+json")
+    )

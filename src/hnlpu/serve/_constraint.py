@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from llguidance import LLMatcher, LLTokenizer
-from llguidance.gbnf_to_lark import GbnfToLarkError, any_to_lark
+from llguidance.gbnf_to_lark import any_to_lark
 from llguidance.numpy import fill_next_token_bitmask
 
 from hnlpu.errors import InvalidInput
@@ -86,7 +86,7 @@ def _grammar(wanted: StructuredOutputs) -> tuple[str, str]:
     if wanted.grammar is not None:
         try:
             return "grammar", _lark(any_to_lark(wanted.grammar))
-        except (GbnfToLarkError, ValueError, IndexError, KeyError, RecursionError) as error:
+        except Exception as error:  # llguidance raises this very class where there is no root
             raise InvalidInput(f"grammar: cannot be read ({str(error)[:200]})") from None
     return "JSON schema", schema_grammar(ANY_OBJECT if wanted.json_ is None else wanted.json_)
 

@@ -14,6 +14,10 @@ from hnlpu.serve._prompts import encode_prompts
 from hnlpu.serve._schema import ChatRequest, Message
 from hnlpu.serve._tools import calls_of
 
+OWN_FIELDS = (
+    "messages", "tools", "documents", "chat_template", "add_generation_prompt",
+    "continue_final_message",
+)  # fmt: skip
 HARMONY_EFFORTS = {"none": "low", "minimal": "low", "xhigh": "high", "max": "high"}
 
 
@@ -30,7 +34,10 @@ async def turn_of(context: Context, body: ChatRequest) -> Turn:
         _refuse_special(context, (messages, body.tools, body.documents))
     except (RecursionError, ValueError):  # pydantic raises the latter where it goes too deep
         raise InvalidInput("messages: nested too deeply") from None
-    values = dict(body.chat_template_kwargs or {})
+    values = body.chat_template_kwargs or {}
+    for name in OWN_FIELDS:
+        if name in values:
+            raise InvalidInput(f"chat_template_kwargs: give {name} as a field of the request")
     text = context.template.render(
         messages,
         tools=body.tools or None,
@@ -38,7 +45,7 @@ async def turn_of(context: Context, body: ChatRequest) -> Turn:
         template=body.chat_template,
         add_generation_prompt=body.add_generation_prompt,
         continue_final_message=body.continue_final_message,
-        **_effort(context, body.reasoning_effort) | values,
+        values=_effort(context, body.reasoning_effort) | values,
     )
     (prompt,) = await encode_prompts(context.model, text)
     return Turn(prompt.tokens, calls)

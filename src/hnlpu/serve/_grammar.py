@@ -16,6 +16,8 @@ from hnlpu.serve._tools import Calls
 ANSWER = "answer"
 TEXT = "TEXT: /(?s:.*)/"
 SPACE = "WS: /[ \\n]*/"
+PLAIN = r"PLAIN: /[\s\x1c-\x1f]*([^{\s\x1c-\x1f](?s:.*))?/"
+"""Text that `Format.starts_bare` does not take for a call: white space is str.isspace's."""
 
 
 def quoted(text: str) -> str:
@@ -132,8 +134,8 @@ def _llama(marks: Marks, form: Format, calls: Calls) -> tuple[str, list[str]]:
     one = f"({_any('one', calls)})"
     more = f'("; " {one})*' if calls.several else ""
     call = f"call: ({marks[form.open]})? {one} {more}"
-    start = "call" if calls.must else "call | PLAIN"
-    return start, [call, *_object(calls, "parameters"), "PLAIN: /([^{](?s:.*))?/"]
+    start = "call" if calls.must else "(call | PLAIN)"
+    return start, [call, *_object(calls, "parameters"), PLAIN]
 
 
 def _mistral(marks: Marks, form: Format, calls: Calls) -> tuple[str, list[str]]:

@@ -53,7 +53,11 @@ class Guard:
         except ApiError as error:
             await _answer(error, counted)
         else:
-            await self._app(scope, receive, counted)
+            try:
+                await self._app(scope, receive, counted)
+            except Exception:
+                status = status or 500  # a fault of ours, which is answered farther out
+                raise
         finally:
             route = scope.get("route")
             path = getattr(route, "path", "other")

@@ -28,7 +28,21 @@ def _input(value: Any) -> Any:
             raise ValueError(
                 f"item {i} must be of type message, function_call, function_call_output or reasoning"
             )
+        if kind == "reasoning" and not all(map(_is_part, _thoughts(item))):
+            raise ValueError(
+                f"item {i}: content and summary must be lists of parts that have a text"
+            )
     return value
+
+
+def _thoughts(item: dict[str, Any]) -> list[Any]:
+    """The parts of a reasoning item: its content or else its summary."""
+    parts = item.get("content") or item.get("summary") or []
+    return parts if isinstance(parts, list) else [parts]
+
+
+def _is_part(part: Any) -> bool:
+    return isinstance(part, dict) and isinstance(part.get("text"), str)
 
 
 _INPUT = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]}
@@ -117,10 +131,7 @@ def _messages(given: Any) -> list[dict[str, Any]]:
     for item in given:
         match item.get("type", "message"):
             case "reasoning":
-                parts = item.get("content") or item.get("summary") or []
-                thought = "\n".join(
-                    part.get("text", "") for part in parts if isinstance(part, dict)
-                )
+                thought = "\n".join(part["text"] for part in _thoughts(item))
                 continue
             case "function_call":
                 function = {"name": item.get("name"), "arguments": item.get("arguments")}

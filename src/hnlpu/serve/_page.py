@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +41,20 @@ def routes(context: Context) -> APIRouter:
     for path in FILES:
         serve(path)
 
-    @functools.cache
-    def simulated() -> dict[str, Any]:
-        return chip_facts(context.model.directory, context.service.engine.context)
+    simulating: list[asyncio.Task[dict[str, Any]]] = []  # one, however many ask meanwhile
+
+    async def simulated() -> dict[str, Any]:
+        if not simulating:
+            work = asyncio.to_thread(
+                chip_facts, context.model.directory, context.service.engine.context
+            )
+            simulating.append(asyncio.create_task(work))
+        return await asyncio.shield(simulating[0])
 
     @router.get("/hnlpu/model", **context.documented)
     async def facts() -> Response:
         """The hardwired model in numbers, and what the simulated chip would do."""
-        chip = await asyncio.to_thread(simulated)
-        return JSONResponse(_facts(context) | {"chip": chip})
+        return JSONResponse(_facts(context) | {"chip": await simulated()})
 
     return router
 

@@ -53,7 +53,7 @@ def _text(problem: Any) -> str:
         return f"must be {word} {_number(context[name])}, is {_number(found)}"
     match kind:
         case "missing":
-            return "is missing"
+            return "is missing" if problem["loc"][1:] else "the request has no body"
         case "finite_number":
             return "must be a finite number"
         case "literal_error":

@@ -15,7 +15,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from hnlpu.run.chat import Parts
 from hnlpu.serve._answers import chat_logprobs, check_finished, failure
@@ -200,7 +200,9 @@ def routes(context: Context) -> APIRouter:
             return EventStream(_stream(answer, job), seconds, job.close, headers)
         with job:
             found = await while_client_waits(http, _whole(answer, job), seconds)
-        return JSONResponse(found, headers=headers)
+        # in ASCII: what is told back need not be valid Unicode
+        told = json.dumps(found, separators=(",", ":"))
+        return Response(told, headers=headers, media_type="application/json")
 
     return router
 

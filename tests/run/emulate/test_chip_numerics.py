@@ -269,3 +269,12 @@ def test_the_command_line_takes_numerics(cli, chip, tiny_build, tiny_checkpoint)
     for folder, option in ((tiny_checkpoint, "chip"), (tiny_build, "fixed")):
         code, printed, told = cli("score", folder, "--tokens", "5,6", "--numerics", option)
         assert (code, printed, told.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("kept", [{"top_k": 1}, {"top_p": 0.5}, {"min_p": 0.5}])
+@pytest.mark.parametrize("chip", [ChipTransformer, ChipModel])
+def test_a_chip_drops_no_tokens_and_says_so(tiny_build, chip, kept):
+    model = open_language_model(tiny_build, numerics="chip")
+    model.transformer = chip(open_build(tiny_build))
+    with pytest.raises(InvalidInput, match="samples by temperature alone"):
+        model.generate([15], temperature=1.0, **kept)

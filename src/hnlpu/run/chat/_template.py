@@ -87,7 +87,7 @@ class ChatTemplate:
         template: str | None = None,
         add_generation_prompt: bool = True,
         continue_final_message: bool = False,
-        **values: Any,
+        values: Mapping[str, Any] | None = None,
     ) -> str:
         """The prompt of a conversation.
 
@@ -103,9 +103,11 @@ class ChatTemplate:
             said[-1] = _marked(said[-1])
         try:
             text = self._templates[name].render(
-                messages=said, tools=tools, documents=documents,
-                add_generation_prompt=add_generation_prompt and not continue_final_message,
-                **self._values | values,
+                {
+                    **self._values, **(values or {}),
+                    "messages": said, "tools": tools, "documents": documents,
+                    "add_generation_prompt": add_generation_prompt and not continue_final_message,
+                }
             )  # fmt: skip
         except _REFUSALS as error:
             raise InvalidInput(f"messages: the chat template refuses them ({error})") from None

@@ -43,7 +43,8 @@ class TextAnswer:
                 case "start":
                     self._start(last)
                 case "thought":
-                    reasoning += self._until(THOUGHT, "text", last)
+                    reasoning += self._until(THOUGHT, "start", last)
+                    self._thinks = False  # once
                 case "text":
                     mark = self._calls.open if self._calls else ""
                     content += self._until(mark, "call", last)

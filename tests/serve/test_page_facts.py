@@ -1,0 +1,33 @@
+"""What the page shows of the simulated chip: simulated once, and no other request waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from unittest.mock import Mock
+
+from hnlpu.serve import _page
+
+
+def test_the_chip_is_simulated_once_whoever_asks_meanwhile(monkeypatch):
+    asked, may_end = [], threading.Event()
+
+    def facts(directory, context):
+        asked.append(directory)
+        may_end.wait(20)
+        return {"chips": 1}
+
+    monkeypatch.setattr(_page, "chip_facts", facts)
+    monkeypatch.setattr(_page, "_facts", lambda context: {})
+    router = _page.routes(Mock(documented={}))
+    (endpoint,) = [r.endpoint for r in router.routes if r.path == "/hnlpu/model"]
+
+    async def many():
+        answers = [asyncio.create_task(endpoint()) for _ in range(5)]
+        await asyncio.sleep(0.2)
+        may_end.set()
+        return await asyncio.gather(*answers)
+
+    assert [json.loads(a.body) for a in asyncio.run(many())] == [{"chip": {"chips": 1}}] * 5
+    assert len(asked) == 1
