@@ -46,5 +46,37 @@ def _swapped(b: Builder, z: Value, first: int) -> Value:
     return b.step(ops.Concat(), tail, head)
 
 
+def trading_places(c: Odd) -> Network:
+    """Pieces of a vector change places, and what is made of both goes where they were."""
+    b, n = Builder("trading"), c.hidden_size
+    x = embed(b, "embedding", c.vocab_size, n)
+    with b.block(0):
+        turned, kept = (b.state(name, (n,), Replace()) for name in ("turned", "kept"))
+        before = b.read(turned, "before")
+        x = x + _swapped(b, x + before * 0.5, 8)
+        b.write(turned, x + _swapped(b, before, 8))
+        last = b.read(kept, "before")
+        b.write(kept, _swapped(b, b.read(turned), 8))
+        x = b.read(turned) - last + b.read(kept)
+        x = x + _swapped(b, x, 8)
+    return b.finish(unembed(x, c.vocab_size))
+
+
+def delaying(c: Odd) -> Network:
+    """A line of delays: a state takes a new piece in front, and its own move on by one."""
+    b, n = Builder("delaying"), c.hidden_size
+    x = embed(b, "embedding", c.vocab_size, n)
+    with b.block(0):
+        line, last = (b.state(name, (n,), Replace()) for name in ("line", "last"))
+        kept, _ = b.read(line, "before").split(n - 8, 8)
+        new, _ = b.read(last, "before").split(8, n - 8)
+        b.write(line, b.step(ops.Concat(), new, kept))
+        b.write(last, x)
+        x = x + b.read(line)
+    return b.finish(unembed(x, c.vocab_size))
+
+
+DELAYING = Family(("odd",), Odd, delaying)
+TRADING = Family(("odd",), Odd, trading_places)
 FAMILY = Family(("odd",), Odd, network)
 CONFIG = {"model_type": "odd", "vocab_size": 20, "hidden_size": 24, "num_hidden_layers": 1}

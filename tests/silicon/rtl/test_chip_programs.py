@@ -92,6 +92,17 @@ def test_a_network_of_no_family(swapped: bool, lanes: int, tmp_path: Path) -> No
     expect_the_emulators(build, shape)
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_pieces_that_change_places_in_their_registers(seed: int, tmp_path: Path) -> None:
+    build = build_random(odd_network.CONFIG, tmp_path, seed, family=odd_network.TRADING)
+    expect_the_emulators(build, chip_shape(build, lanes=8))
+
+
+def test_a_state_whose_own_pieces_move_on(tmp_path: Path) -> None:
+    build = build_random(odd_network.CONFIG, tmp_path, family=odd_network.DELAYING)
+    expect_the_emulators(build, chip_shape(build, lanes=8))
+
+
 def test_pieces_within_a_beat_are_refused(tmp_path: Path) -> None:
     config = odd_network.CONFIG | {"swapped": True}
     build = build_random(config, tmp_path, family=odd_network.FAMILY)

@@ -14,7 +14,7 @@ from hnlpu.model.network import Network, formats, op_name
 from hnlpu.silicon.rtl.chip._code import Code
 from hnlpu.silicon.rtl.chip._instructions import Operand
 from hnlpu.silicon.rtl.chip._program import Attention, Experts, Norms, Rope
-from hnlpu.silicon.rtl.chip._registers import STATE, Beats, Register
+from hnlpu.silicon.rtl.chip._registers import STATE, Beats, Register, in_order
 from hnlpu.silicon.rtl.chip._uses import Uses
 from hnlpu.silicon.rtl.chip._values import Held, Place, beats_of
 
@@ -118,10 +118,14 @@ class Assembler:
 
     def move(self, name: str, held: Held) -> None:
         """A value to registers that are free."""
+        self.places[name] = self.copied(held)
+
+    def copied(self, held: Held) -> Held:
+        """The same numbers in registers that are free."""
         dst = self.code.registers.pool(len(held.beats), self.busy())
         for a, to in zip(held.beats, dst, strict=True):
             self.code.multiply(to, a, Operand.IMMEDIATE, first=True, immediate=1)
-        self.places[name] = replace(held, beats=dst)
+        return replace(held, beats=dst)
 
     def forms(self, *args: str | float) -> list[str]:
         """Names of values among `args`, and of their other forms."""
@@ -155,15 +159,18 @@ class Assembler:
         """
         dead = [other for other in over if self.dies(other)]
         count, busy = self.code.beats(size), self.busy(dead)
+        taken = [held.beats for held in map(self.held, dead) if held is not None]
+
+        def fits(beats: Beats) -> bool:
+            return busy.isdisjoint(beats) and all(in_order(old, beats) for old in taken)
+
         meant = self._meant(name, count)
-        if meant and busy.isdisjoint(meant):
+        if meant and fits(meant):
             return meant
-        for other in dead:
-            held = self.held(other)
-            if held is None or len(held.beats) != count or not busy.isdisjoint(held.beats):
-                continue
-            if all(register.bank != STATE for register in held.beats):
-                return held.beats
+        for beats in taken:
+            outside = all(register.bank != STATE for register in beats)
+            if len(beats) == count and outside and fits(beats):
+                return beats
         return self.code.registers.pool(count, self.busy())
 
     def _meant(self, name: str, count: int) -> Beats:

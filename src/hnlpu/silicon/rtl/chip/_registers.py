@@ -28,6 +28,14 @@ class Register:
 Beats = tuple[Register, ...]
 
 
+def in_order(read: Beats, written: Beats) -> bool:
+    """Whether every beat of `read` is read before it is overwritten, both going beat by beat.
+
+    Pieces that changed places lie in the registers of another order.
+    """
+    return all(register not in written[:n] for n, register in enumerate(read))
+
+
 class Registers:
     """Sizes of the banks, as far as they have been asked for."""
 

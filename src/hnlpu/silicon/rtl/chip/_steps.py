@@ -10,7 +10,7 @@ from hnlpu.silicon.rtl.chip._arrays import quantize
 from hnlpu.silicon.rtl.chip._assembler import Assembler, fixed
 from hnlpu.silicon.rtl.chip._code import WORD
 from hnlpu.silicon.rtl.chip._instructions import Op, Operand
-from hnlpu.silicon.rtl.chip._registers import Register
+from hnlpu.silicon.rtl.chip._registers import Register, in_order
 from hnlpu.silicon.rtl.chip._values import Beside, Held, beats_of
 
 UNIT = 1 << UNIT_FRACTION
@@ -259,5 +259,7 @@ def _write(a: Assembler, n: int, step: Step, name: str) -> None:
     for other, place in list(a.places.items()):
         if isinstance(place, Held) and not a.dies(other) and set(beats_of(place)) & set(beats):
             a.move(other, place)
+    if not in_order(value.beats, beats):
+        value = a.copied(value)
     for register, dst in zip(value.beats, beats, strict=True):
         a.code.multiply(dst, register, Operand.IMMEDIATE, first=True, immediate=1)
