@@ -54,6 +54,12 @@ def errors_made(tree: ast.AST) -> Iterator[ast.Call]:
                 yield node
 
 
+def parts_before_names(path: Path) -> Iterator[str]:
+    """Parts of an error's text that put dashes before a name: f"--{name}"."""
+    for error in errors_made(ast.parse(path.read_text(encoding="utf-8"))):
+        yield from (text for text in texts(error) if text.endswith("--"))
+
+
 def test_the_library_names_no_option_of_the_command_line() -> None:
     known, found = set(options().values()), {}
     for path in sources():
@@ -62,7 +68,10 @@ def test_the_library_names_no_option_of_the_command_line() -> None:
             for text in texts(ast.parse(path.read_text(encoding="utf-8")))
             for word in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text)
         }
-        own = words & known - OTHER_TOOLS.get(path.relative_to(PACKAGE).as_posix(), set())
+        composed = {f"{text}..." for text in parts_before_names(path)}
+        own = composed | words & known - OTHER_TOOLS.get(
+            path.relative_to(PACKAGE).as_posix(), set()
+        )
         if own:
             found[path.relative_to(PACKAGE).as_posix()] = sorted(own)
     assert found == {}

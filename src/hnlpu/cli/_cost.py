@@ -92,12 +92,12 @@ def cost(
         raise InvalidInput(f"--against {against}: its file has no price; take h100 or hgx-h100")
     with waiting("pricing"):
         costing = do_cost(machine, what, plan, trials, seed)
+    facts = cost_facts(costing, rival)
+    facts["buyers"] = _buyers(costing, rival, rent, buyers_map)
     if svg is not None:
         title = f"Cost of owning {machine.title} for {what.shape.title}"
         picture = tornado_svg(costing.tornado[:12], float(costing.value.tco_musd), title, "M$")
         write_text(svg, picture)
-    facts = cost_facts(costing, rival)
-    facts["buyers"] = _buyers(costing, rival, rent, buyers_map)
     if json:
         print_json(facts)
     else:

@@ -40,6 +40,8 @@ def test_a_page_about_a_build(family: str, tmp_path: Path) -> None:
     assert ("keys and values" in section(page)) == keys
     assert ("states of fixed size" in section(page)) != keys
     assert "cost of owning $" in page.words
+    assert "2 chips with arrays of this build" in section(page)
+    assert "one system of 1 chip by the area that a bit takes" in section(page)
     assert " claims " in section(page)
 
 

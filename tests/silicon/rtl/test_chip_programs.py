@@ -13,6 +13,7 @@ import pytest
 from chips import build_model, shape_of
 from instruction_set import run
 from network_chips import CONFIGS, build_random, random_config, small_shape
+from random_networks import PIECE, random_family
 from test_trained_chip import CHECKPOINT
 
 import hnlpu
@@ -101,6 +102,12 @@ def test_pieces_that_change_places_in_their_registers(seed: int, tmp_path: Path)
 def test_a_state_whose_own_pieces_move_on(tmp_path: Path) -> None:
     build = build_random(odd_network.CONFIG, tmp_path, family=odd_network.DELAYING)
     expect_the_emulators(build, chip_shape(build, lanes=8))
+
+
+@pytest.mark.parametrize("seed", range(24, 32))
+def test_drawn_networks_of_no_family(seed: int, tmp_path: Path) -> None:
+    build = build_random(odd_network.CONFIG, tmp_path, family=random_family(seed))
+    expect_the_emulators(build, chip_shape(build, lanes=PIECE), 5)
 
 
 def test_pieces_within_a_beat_are_refused(tmp_path: Path) -> None:

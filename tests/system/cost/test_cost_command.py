@@ -110,6 +110,12 @@ def test_text_and_picture(tmp_path: Path) -> None:
     assert ElementTree.fromstring(chart.read_text()).tag.endswith("svg")
 
 
+def test_a_map_that_is_refused_leaves_no_chart(tmp_path: Path) -> None:
+    chart, drawn = tmp_path / "chart.svg", tmp_path / "map.svg"
+    refusal("cost", PAPER, "--model", "kimi-k2", "--map", str(drawn), "--svg", str(chart))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_buyers_map_of_a_command(tmp_path: Path) -> None:
     picture = tmp_path / "map.svg"
     facts = answer("cost", PAPER, "--map", str(picture), "--utilisation", "0.5", "--rent", "6")

@@ -77,6 +77,13 @@ def _machine_rows(target: MachineTarget, result: Simulation) -> list[Row]:
     return rows
 
 
+def _counted(target: MachineTarget, chips: int) -> str:
+    """Whose count of chips `hnlpu cost` and `hnlpu audit` take, where it is not the build's."""
+    if chips == target.specification.chips:
+        return ""
+    return f" by the area that a bit takes on {target.system.title}"
+
+
 def _money_rows(build: Build, target: MachineTarget, result: Simulation) -> list[Row]:
     subject = subject_of_directory(build.directory)
     plan = Plan(tokens_per_second=result.processed_per_second, rate_source="simulated")
@@ -87,7 +94,8 @@ def _money_rows(build: Build, target: MachineTarget, result: Simulation) -> list
     claims = audit(machine, target.model, context, None, True, subject.bits, subject.digits).count()
     return [
         ("cost of owning", f"${tco.low:,.3g}M to ${tco.high:,.3g}M",
-         f"one system of {chips} chip{'s' * (chips != 1)}, {float(found.value.years):g} years"),
+         f"one system of {chips} chip{'s' * (chips != 1)}{_counted(target, chips)}, "
+         f"{float(found.value.years):g} years"),
         ("audit", f"{sum(claims.values())} claims",
          ", ".join(f"{n} {verdict}" for verdict, n in claims.items() if n)),
     ]  # fmt: skip

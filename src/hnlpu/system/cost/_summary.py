@@ -42,12 +42,11 @@ class Plan:
         for name, least, most in (("systems", 1, 10**6), ("respins", 0, 1000)):
             value = getattr(self, name)
             if not least <= value <= most:
-                raise InvalidInput(f"--{name} {value}: give {least} to {most:,}")
+                raise InvalidInput(f"`{name}` {value}: give {least} to {most:,}")
         for name in ("utilisation", "output_share"):
             value = getattr(self, name)
             if not 0 < value <= 1:
-                option = name.replace("_", "-")
-                raise InvalidInput(f"--{option} {value:g}: give a share above 0, at most 1")
+                raise InvalidInput(f"`{name}` {value:g}: give a share above 0, at most 1")
         if self.tokens_per_second is not None and not 0 < self.tokens_per_second < 1e15:
             raise InvalidInput(
                 f"`tokens_per_second` {self.tokens_per_second:g}: give a rate above 0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from hnlpu.arithmetic.fixed_point import FRACTION
 from hnlpu.silicon.rtl.chip._registers import Beats
@@ -30,30 +31,23 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Constant:
-    """A parameter, which no register holds."""
-
-    name: str
-    size: int
-
-
-@dataclass(frozen=True)
 class Beside:
     """What a unit or an array keeps: digits, sums, angles, shares, numbers of experts, inputs."""
 
     what: str
-    beats: Beats = ()
 
 
-Place = Held | Pairs | Constant | Beside | float
+Place = Held | Pairs | Beside
 
 
 def beats_of(place: Place) -> Beats:
     """Registers that a value needs."""
     match place:
-        case Held() | Beside():
-            return place.beats
+        case Held(beats):
+            return beats
         case Pairs(gate, up):
             return gate.beats + up.beats
-        case _:
+        case Beside():
             return ()
+        case _:
+            assert_never(place)
