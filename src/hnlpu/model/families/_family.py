@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 from hnlpu.errors import InvalidInput, UnsupportedArchitecture
 from hnlpu.model.families._config import Config, brief
 from hnlpu.model.network import Network
+from hnlpu.model.network.composites import check_composites
 
 GROUP = "hnlpu.families"
 Of = TypeVar("Of", bound=Config)
@@ -32,8 +33,13 @@ class Family(Generic[Of]):
     network: Callable[[Of], Network]
 
     def read(self, values: Mapping[str, Any]) -> Network:
-        """The network of a config; raises InvalidConfig or UnsupportedArchitecture."""
-        return self.network(self.config.read(values))
+        """The network of a config.
+
+        Raises InvalidConfig, UnsupportedArchitecture, or MalformedNetwork.
+        """
+        network = self.network(self.config.read(values))
+        check_composites(network)
+        return network
 
 
 def open_family(path: Path) -> Family[Any]:

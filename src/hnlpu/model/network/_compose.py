@@ -237,6 +237,10 @@ class Builder:
         self._scope = outer
         self._spans[number] = replace(span, stop=len(self._steps))
 
+    def draft(self) -> tuple[tuple[Step, ...], tuple[Span, ...], dict[str, State]]:
+        """The steps and the spans so far, and the states by name."""
+        return tuple(self._steps), tuple(self._spans), dict(self._states)
+
     def finish(self, *outputs: Value) -> Network:
         """The network that gives these values; raises MalformedNetwork."""
         network = replace(

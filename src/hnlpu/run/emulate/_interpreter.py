@@ -24,6 +24,7 @@ from hnlpu.model.network import (
     check,
     ops,
 )
+from hnlpu.model.network.composites import check_composites
 from hnlpu.run.emulate._float_steps import Constants, Digits
 from hnlpu.run.emulate._numerics import FloatNumerics, StepNumerics
 from hnlpu.run.emulate._plan import AtOnce, Make, Single, args_of, outs_of, plan
@@ -51,6 +52,7 @@ class Interpreter:
         numerics: StepNumerics | None = None,
     ):  # fmt: skip
         types = check(network)
+        check_composites(network, types)
         self.network = network
         self._numerics = FloatNumerics(constants) if numerics is None else numerics
         self._plan = tuple(plan(network, types, constants, fused or {}))

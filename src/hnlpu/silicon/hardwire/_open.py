@@ -25,6 +25,7 @@ from hnlpu.model.checkpoint import (
     to_float32,
 )
 from hnlpu.model.network import Network, check, load
+from hnlpu.model.network.composites import check_composites
 from hnlpu.silicon.hardwire._convert import (
     bias_name,
     codes_name,
@@ -142,7 +143,7 @@ def network_of_build(folder: Path, manifest: Manifest) -> Network:
     path = folder / NETWORK
     try:
         network = load(path.read_bytes())
-        check(network)
+        check_composites(network, check(network))
     except (OSError, InvalidData, MalformedNetwork) as error:
         raise DamagedBuild(f"{path}: is no sound network ({error}); build it again") from None
     return network

@@ -10,6 +10,7 @@ from hnlpu.model.network.composites._delta_rule import delta_rule
 from hnlpu.model.network.composites._dense import dense, dense_all
 from hnlpu.model.network.composites._glu import clamped_swiglu, glu, silu
 from hnlpu.model.network.composites._gru import gru
+from hnlpu.model.network.composites._held import check_composites
 from hnlpu.model.network.composites._moe import moe, route
 from hnlpu.model.network.composites._norm import layer_norm, norm, unit_norm
 from hnlpu.model.network.composites._retention import linear_attention, retention
@@ -21,6 +22,7 @@ from hnlpu.model.network.composites._wkv import wkv
 __all__ = [
     "attend",
     "causal_conv",
+    "check_composites",
     "clamped_swiglu",
     "delta_rule",
     "dense",
