@@ -190,6 +190,9 @@ def test_members_outside_of_a_mixture_that_fits(instructions: int) -> None:
         replace(s, op=ops.Table("tanh")) if s.op == ops.Table("sigmoid") else s
         for s in network.steps
     )
+    spans = tuple(
+        replace(s, composite="gate") if s.composite == "silu" else s for s in network.spans
+    )
     bank = next(m for m in network.matrices if m.members is not None)
     assert bank.members is not None
     b = Builder("members")
@@ -199,7 +202,7 @@ def test_members_outside_of_a_mixture_that_fits(instructions: int) -> None:
         ops.Concat(0), *[x.reshape(1, bank.columns).shift(n) for n in range(bank.members)]
     )
     each = b.finish(dense(rows, b.matrix(bank)).sum(0))
-    for other in (replace(network, steps=gates), each):
+    for other in (replace(network, steps=gates, spans=spans), each):
         taped, interpreter = TapedNetwork(other, constants), Interpreter(other, constants)
         assert [i.code.name for i in taped.tape._layout.kept].count("MEMBERS") > 0
         tokens = np.random.default_rng(1).integers(0, build.facts.vocab_size, 9)
