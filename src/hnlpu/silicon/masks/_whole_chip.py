@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     import klayout.db as db
 
 
-TILES_AT_ONCE = 64
+BESIDE = "beside "
 RUN = 6
-"""More tiles than that are taken in runs of a shelf, so that their nets fit in memory."""
+"""Tiles of a shelf that are judged at once, so that their nets fit in memory."""
 
 
 @dataclass(frozen=True)
@@ -51,42 +51,65 @@ def judge_file(layers: LayerMap, oasis: Path) -> WholeChip:
 def judge_layout(layers: LayerMap, layout: db.Layout) -> WholeChip:
     """The same of a layout whose top cell places tiles and fixed metal; it is changed.
 
-    A chip of many tiles is taken a run of a shelf at a time, with what lies above: all neighbours meet.
+    Some tiles at a time, each once.  Around them stands what any other tile has within reach of them:
+    every shape that touches their surroundings, whole.
     """
     kdb, top = klayout(), layout.top_cell()
+    tiles = _join_tiles(layout)
     nets: dict[str, int] = {}
     joined = violations = 0
-    for group in _groups(_join_tiles(layout)):
+    for run in _runs(tiles):
+        beside = _neighbours(layers, layout, run, tiles)
         top.clear_insts()
-        for tile in group:
-            place = kdb.Trans(tile.x, tile.y)
-            top.insert(kdb.CellInstArray(tile.cell.cell_index(), place))
+        for tile in (*run, *beside):
+            top.insert(kdb.CellInstArray(tile.cell.cell_index(), kdb.Trans(tile.x, tile.y)))
         counted, both = _count_nets(layers, layout, top)
-        nets |= counted
+        nets |= {name: n for name, n in counted.items() if not name.startswith(BESIDE)}
         joined += both
         violations += sum(_violations(layers, layout, top))
+        top.clear_insts()
+        for tile in beside:
+            tile.cell.delete()
     return WholeChip(sum(nets.values()), joined, violations)
 
 
-def _groups(tiles: Sequence[_Tile]) -> Iterator[list[_Tile]]:
-    """All tiles if they are few, else runs of a shelf with what lies above them: all neighbours meet."""
-    if len(tiles) <= TILES_AT_ONCE:
-        yield list(tiles)
-        return
-    shelves: list[list[_Tile]] = []
+def _runs(tiles: Sequence[_Tile]) -> Iterator[list[_Tile]]:
+    """All tiles, some of a shelf at a time."""
+    shelf: list[_Tile] = []
     lowest_top = -math.inf
-    for tile in sorted(tiles, key=lambda tile: tile.y):
-        if tile.y >= lowest_top:
-            shelves.append([])
-            lowest_top = math.inf
-        lowest_top = min(lowest_top, tile.top)
-        shelves[-1].append(tile)
-    for shelf, above in zip(shelves, [*shelves[1:], []], strict=True):
-        shelf.sort(key=lambda tile: tile.x)
-        for start in range(0, len(shelf), RUN):
-            run = shelf[start : start + RUN + 1]  # with the first of the next run
-            left, right = run[0].x, max(tile.right for tile in run)
-            yield run + [tile for tile in above if tile.x <= right and tile.right >= left]
+    for tile in sorted(tiles, key=lambda tile: (tile.y, tile.x)):
+        if shelf and (tile.y >= lowest_top or len(shelf) == RUN):
+            yield shelf
+            shelf = []
+        lowest_top = min(lowest_top, tile.top) if shelf else tile.top
+        shelf.append(tile)
+    if shelf:
+        yield shelf
+
+
+def _neighbours(
+    layers: LayerMap, layout: db.Layout, run: Sequence[_Tile], tiles: Sequence[_Tile]
+) -> list[_Tile]:
+    """What other tiles have within reach of a run, each as a cell where its tile stands."""
+    kdb, t = klayout(), layers.technology
+    reach = 2 * max(round(layer.space.value) for layer in t.layers)
+    around = kdb.Box()
+    for tile in run:
+        around += tile.box.enlarged(reach, reach)
+    found = []
+    for tile in tiles:
+        if tile in run or not tile.box.touches(around):
+            continue
+        cell = layout.create_cell(f"{BESIDE}{tile.cell.name}")
+        within = around.moved(-tile.x, -tile.y)
+        for layer in t.layers:
+            for key in _keys(layers, layer):
+                index = layout.layer(*key)
+                cell.shapes(index).insert(
+                    kdb.Region(tile.cell.begin_shapes_rec_touching(index, within))
+                )
+        found.append(_Tile(cell, tile.x, tile.y))
+    return found
 
 
 def _keys(layers: LayerMap, layer: Metal | Cut) -> list[LayerKey]:
@@ -103,12 +126,13 @@ class _Tile:
     y: int
 
     @property
-    def top(self) -> int:
-        return self.y + int(self.cell.bbox().top)
+    def box(self) -> db.Box:
+        """The box around all its shapes, on the chip."""
+        return self.cell.bbox().moved(self.x, self.y)
 
     @property
-    def right(self) -> int:
-        return self.x + int(self.cell.bbox().right)
+    def top(self) -> int:
+        return int(self.box.top)
 
 
 def _join_tiles(layout: db.Layout) -> list[_Tile]:
