@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, assert_never, get_args
 
-from hnlpu.model.families import BY_OPERATION, EVERY_FAMILY, GPT_OSS_ALONE, families, network_of
+from hnlpu.model.families import BY_OPERATION, EVERY_FAMILY, families, network_of
 from hnlpu.model.network import (
     Append,
     Network,
@@ -210,10 +210,9 @@ def what_works() -> list[str]:
     rows += [row(f"`{command}`", "yes", "yes") for command in EVERY_FAMILY]
     some = "the operations that it has; refuses others by their names"
     rows += [row(f"`{command}`", "yes", some) for command in BY_OPERATION]
-    rows += [row(f"`{command}`", "yes", "refuses") for command in GPT_OSS_ALONE]
     rows.append(row("`--numerics chip` of `generate` and `score`", "yes", "yes"))
-    options = "`--adapter`, `--device`"
-    return [*rows, row(f"{options} of `generate` and `score`", "yes", "refuse")]
+    rows.append(row("`--adapter` of `generate`, `score` and `serve`", "yes", "yes"))
+    return [*rows, row("`--device` of `generate`, `score` and `serve`", "yes", "refuse")]
 
 
 TABLES: dict[str, Callable[[], list[str]]] = {

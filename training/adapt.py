@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 import hnlpu
 from hnlpu.run.emulate import LanguageModel, open_language_model
-from hnlpu.run.engine import Engine, Request, read_adapter
+from hnlpu.run.engine import Engine, Request, network_of, read_adapter
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
 WINDOW = 256  # tokens that are learnt from, or scored, together
@@ -113,8 +113,7 @@ def write_adapter(
 
 def perplexity(model: LanguageModel, tokens: list[int], adapter: Path | None) -> float:
     """Exp of the mean negative log-likelihood of windows of `WINDOW` tokens, each on its own."""
-    architecture = model.transformer.architecture
-    loaded = {} if adapter is None else {"adapter": read_adapter(adapter, architecture)}
+    loaded = {} if adapter is None else {"adapter": read_adapter(adapter, network_of(model))}
     engine = Engine(model, adapters=loaded)
     windows = [tokens[i : i + WINDOW] for i in range(0, len(tokens) - 1, WINDOW)]
     name = None if adapter is None else "adapter"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from hnlpu.run.engine import Engine, Request, read_adapter
+from hnlpu.run.engine import Engine, Request, network_of, read_adapter
 
 RANK = 2
 
@@ -40,12 +40,12 @@ def test_requests_choose_their_adapter(start, bundled, folders, model):
     with start(bundled, *options) as server:
         names = [m["id"] for m in server.get("/v1/models").json()["data"]]
         assert names == ["build", "first", "other"]
-        architecture = model.transformer.architecture
+        network = network_of(model)
         engine = Engine(
             model,
             adapters={
-                "first": read_adapter(folders["first"], architecture),
-                "other": read_adapter(folders["second"], architecture),
+                "first": read_adapter(folders["first"], network),
+                "other": read_adapter(folders["second"], network),
             },
         )
         prompt = tuple(model.encode("import os\n").tolist())

@@ -9,7 +9,7 @@ import pytest
 
 from helpers import write_checkpoint, write_tokenizer
 from hnlpu.run.emulate import open_language_model
-from hnlpu.run.engine import Engine, Request, read_adapter
+from hnlpu.run.engine import Engine, Request, network_of, read_adapter
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -29,7 +29,7 @@ def test_what_is_learnt_gets_likelier(tmp_path):
     facts = json.loads((out / "adaptation.json").read_text())
     assert facts["after"] < 0.8 * facts["before"]
     model = open_language_model(tmp_path / "adapter.build")
-    adapter = read_adapter(out, model.transformer.architecture)
+    adapter = read_adapter(out, network_of(model))
     engine = Engine(model, adapters={"learnt": adapter})
     prompt = tuple(model.encode("abcabcabd abcabcabd ").tolist())
     plain, learnt = engine.run(

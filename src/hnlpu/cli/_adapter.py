@@ -31,7 +31,7 @@ def check(
     if not 0 < budget <= 1:
         raise InvalidInput(f"--budget {budget}: must be above 0 and at most 1")
     build = open_build(directory)
-    found = read_adapter(adapter, build.gpt_oss("hnlpu adapter"))
+    found = read_adapter(adapter, build.network)
     hardwired = sum(matrix.weights for matrix in build.manifest.matrices.values())
     share = found.weights / hardwired
     fits = share <= budget

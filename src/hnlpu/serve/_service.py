@@ -88,10 +88,7 @@ class Service:
 def _adapters(build: Build, settings: Settings, name: str) -> dict[str, Adapter]:
     if name in settings.adapters:
         raise InvalidInput(f"`adapter` {name}: is the model's own id; give the adapter another")
-    return {
-        ident: read_adapter(path, build.gpt_oss(f"`adapter` {ident}"))
-        for ident, path in settings.adapters.items()
-    }
+    return {ident: read_adapter(path, build.network) for ident, path in settings.adapters.items()}
 
 
 class Job:

@@ -41,8 +41,7 @@ class Settings:
 
     def only_gpt_oss(self) -> list[str]:
         """What these settings ask for that models of other families do not have."""
-        adapters = [f"`adapter` {name}" for name in self.adapters]
-        return adapters if self.device == CPU else [*adapters, f"`device` {self.device}"]
+        return [] if self.device == CPU else [f"`device` {self.device}"]
 
     def check(self) -> None:
         """Raises InvalidInput."""

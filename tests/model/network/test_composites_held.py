@@ -8,8 +8,17 @@ import pytest
 
 from hnlpu.errors import MalformedNetwork
 from hnlpu.model.families import network_of
-from hnlpu.model.network import Builder, Given, Input, check, dump, load, ops
-from hnlpu.model.network.composites import attend, check_composites, norm, rope, route, silu, turns
+from hnlpu.model.network import Builder, Given, Input, Tensor, check, dump, load, ops
+from hnlpu.model.network.composites import (
+    attend,
+    check_composites,
+    low_rank,
+    norm,
+    rope,
+    route,
+    silu,
+    turns,
+)
 from hnlpu.model.network.composites._held import WRITTEN
 
 CHECKPOINTS = Path(__file__).parents[3] / "checkpoints"
@@ -86,6 +95,9 @@ def test_one_value_for_several_arguments_is_not_taken_for_another():
     refused(b.finish(attend(x, x, x, scale=1.0)))
 
 
+A, B = Tensor("a", (4, 8, 3)), Tensor("b", (4, 3, 5))
+
+
 def test_each_is_written_again():
     """Every composite that is held here is one that some network of ours has, or is tried here."""
     b = Builder("ours")
@@ -94,8 +106,11 @@ def test_each_is_written_again():
     shares, chosen = route(norm(x, w, 1e-5), 2, share_first=True, normalise=False)
     heads = b.input(Input("h", "data", (2, 8), "real"))
     turned = rope(heads, turns(b.position(), b.parameter("f", (2,), Given((1.0, 0.5), (2,)))))
-    check_composites(b.finish(shares, chosen, turned))
+    y = b.input(Input("y", "data", (2, 5), "real"))
+    down, up = b.parameter("a", (4, 8, 3), A), b.parameter("b", (4, 3, 5), B)
+    added = low_rank(x, y, down, up, 2.0, chosen=chosen)
+    check_composites(b.finish(shares, chosen, turned, added))
     assert set(WRITTEN) == {
-        "attend", "causal_conv", "clamped_swiglu", "layer_norm", "norm", "rope", "route", "silu",
-        "softmax", "ssm_scan", "turns", "unit_norm",
+        "attend", "causal_conv", "clamped_swiglu", "layer_norm", "low_rank", "norm", "rope", "route",
+        "silu", "softmax", "ssm_scan", "turns", "unit_norm",
     }  # fmt: skip

@@ -8,7 +8,10 @@ from safetensors.numpy import save_file
 
 from helpers import bfloat16, write_safetensors
 from hnlpu.errors import DamagedAdapter, InvalidInput
-from hnlpu.run.engine import Engine, Limits, Request, Sampling, read_adapter
+from hnlpu.run.emulate import HardwiredConstants, Interpreter
+from hnlpu.run.engine import Engine, Limits, Request, Sampling, network_of, read_adapter
+from hnlpu.run.engine._adapter import LowRank
+from hnlpu.run.engine._beside import add_low_rank, beside
 
 SHAPES = {"q_proj": (128, 64), "k_proj": (64, 64), "v_proj": (64, 64), "o_proj": (64, 128)}
 RANK = 4
@@ -35,16 +38,16 @@ def write(folder, values, **config):
 
 
 @pytest.fixture(scope="module")
-def architecture(model):
-    return model.transformer.architecture
+def network(model):
+    return network_of(model)
 
 
 @pytest.fixture(scope="module")
-def adapters(tmp_path_factory, architecture):
+def adapters(tmp_path_factory, network):
     folder = tmp_path_factory.mktemp("adapters")
     one = write(folder / "one", tensors(1))
     two = write(folder / "two", tensors(2, projections=("q_proj", "v_proj")), use_rslora=True)
-    return {name: read_adapter(path, architecture) for name, path in (("one", one), ("two", two))}
+    return {name: read_adapter(path, network) for name, path in (("one", one), ("two", two))}
 
 
 def requests(names):
@@ -83,35 +86,47 @@ def test_pages_of_one_adapter_are_not_reused_for_another(model, adapters):
     assert engine.counters.reused_tokens == 2 * 48
 
 
-def test_the_side_channel_is_what_is_stated(model, adapters, monkeypatch):
+def test_the_parts_are_what_is_stated(model, network, adapters):
     """Against a float64 sum of scaling * B (A x), within float32's rounding."""
-    from hnlpu.run.engine import _forward
+    metal = HardwiredConstants(model.transformer.weights.build)
+    changed, arrays = beside(network, adapters["one"])
+    values = {}
 
-    seen = []
-    original = _forward.add_low_rank
+    def watch(step, position, results):
+        values.update(zip(step.outs, results, strict=True))
 
-    def watched(y, x, name, used):
-        before = y.copy()
-        after = original(y, x, name, used)
-        seen.append((name, before, x.copy(), after.copy()))
-        return after
-
-    monkeypatch.setattr(_forward, "add_low_rank", watched)
-    Engine(model, adapters=adapters).run([Request((5, 6, 7), max_tokens=1, adapter="one")])
-    assert [name.rsplit(".", 1)[1] for name, *_ in seen[:4]] == list(SHAPES)
-    assert seen[-1][0] == "lm_head"
-    for name, before, x, after in seen:
-        if name not in adapters["one"].parts:
-            assert np.array_equal(before, after)
+    interpreter = Interpreter(changed, metal.beside(arrays))
+    interpreter.run([5], interpreter.start(), watch)
+    makers = {name: step for step in changed.steps for name in step.outs}
+    seen = 0
+    for span in changed.spans:
+        if span.composite != "low_rank":
             continue
-        part = adapters["one"].parts[name]
+        first, *_, last = changed.steps[span.start : span.stop]
+        x, before, after = values[first.args[0]], values[last.args[0]], values[last.outs[0]]
+        matrix = makers[last.args[0]].op.matrix
+        part = adapters["one"].parts[matrix]
         wide = 2.0 * (x.astype(np.float64) @ part.down[0].astype(np.float64)) @ part.up[0]
         np.testing.assert_allclose(after - before, wide, rtol=1e-4, atol=1e-4)
+        seen += 1
+    assert seen == len(adapters["one"].parts) == 8
 
 
-def test_an_adapter_of_zeros_changes_no_bit(model, architecture, tmp_path):
+def test_what_it_adds_to_logits_is_what_is_stated():
+    random = np.random.default_rng(0)
+    y, x = (random.standard_normal(shape).astype(np.float32) for shape in ((5, 97), (5, 64)))
+    down, up = (random.standard_normal(s).astype(np.float32) for s in ((1, 64, 4), (1, 4, 97)))
+    expected = y + 2.0 * (x.astype(np.float64) @ down[0]) @ up[0]
+    alone = y[2:3].copy()
+    add_low_rank(y, x, LowRank(down, up), 2.0)
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
+    add_low_rank(alone, x[2:3], LowRank(down, up), 2.0)
+    assert np.array_equal(alone[0], y[2])  # whatever rows are beside it
+
+
+def test_an_adapter_of_zeros_changes_no_bit(model, network, tmp_path):
     zeros = {name: np.zeros_like(value) for name, value in tensors().items()}
-    nothing = read_adapter(write(tmp_path / "zeros", zeros), architecture)
+    nothing = read_adapter(write(tmp_path / "zeros", zeros), network)
     (request,) = requests(["zeros"])
     plain = Request(**vars(request) | {"adapter": None})
     (changed,) = Engine(model, adapters={"zeros": nothing}).run([request])
@@ -119,7 +134,7 @@ def test_an_adapter_of_zeros_changes_no_bit(model, architecture, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["F16", "BF16"])
-def test_half_precision_is_read_exactly(architecture, tmp_path, kind):
+def test_half_precision_is_read_exactly(network, tmp_path, kind):
     values = tensors()
     if kind == "F16":
         halves = {name: value.astype(np.float16) for name, value in values.items()}
@@ -130,7 +145,7 @@ def test_half_precision_is_read_exactly(architecture, tmp_path, kind):
         raw = {name: bfloat16(value) for name, value in values.items()}
         write_safetensors(folder / "adapter_model.safetensors", raw)
         expected = {n: (r.astype(np.uint32) << 16).view(np.float32) for n, r in raw.items()}
-    adapter = read_adapter(folder, architecture)
+    adapter = read_adapter(folder, network)
     for name, part in adapter.parts.items():
         prefix = f"base_model.model.{name}."
         assert np.array_equal(part.down[0].T, expected[prefix + "lora_A.weight"])
@@ -176,23 +191,23 @@ FIRST = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
     ],
     ids=range(15),
 )
-def test_what_does_not_fit_is_refused_by_name(architecture, tmp_path, values, config, words):
+def test_what_does_not_fit_is_refused_by_name(network, tmp_path, values, config, words):
     with pytest.raises(DamagedAdapter, match=words):
-        read_adapter(write(tmp_path / "bad", values, **config), architecture)
+        read_adapter(write(tmp_path / "bad", values, **config), network)
 
 
-def test_missing_and_cut_files_are_refused(architecture, tmp_path):
+def test_missing_and_cut_files_are_refused(network, tmp_path):
     folder = write(tmp_path / "cut", tensors())
     path = folder / "adapter_model.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(DamagedAdapter, match=r"adapter_model\.safetensors"):
-        read_adapter(folder, architecture)
+        read_adapter(folder, network)
     (folder / "adapter_config.json").write_text("{")
     with pytest.raises(DamagedAdapter, match="JSON"):
-        read_adapter(folder, architecture)
+        read_adapter(folder, network)
     (folder / "adapter_config.json").unlink()
     with pytest.raises(DamagedAdapter, match="missing"):
-        read_adapter(folder, architecture)
+        read_adapter(folder, network)
 
 
 def test_an_adapter_that_is_not_loaded_is_refused(model):

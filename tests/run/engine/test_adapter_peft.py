@@ -9,7 +9,7 @@ from hnlpu.errors import DamagedAdapter
 from hnlpu.model.checkpoint import matrix_shapes
 from hnlpu.model.policy import make_policy
 from hnlpu.run.emulate import open_language_model
-from hnlpu.run.engine import Adapted, Engine, Request, read_adapter
+from hnlpu.run.engine import Adapted, Engine, Request, network_of, read_adapter
 from hnlpu.silicon.hardwire import build, open_build
 
 torch = pytest.importorskip("torch")
@@ -103,8 +103,9 @@ def test_log_probabilities_are_torchs(folder, tmp_path, targets):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_every_part_is_pefts(folder, tmp_path):
     reference = adapted_in_torch(folder, tmp_path / "adapter", **EVERYTHING)
-    architecture = open_build(folder / "build").architecture
-    adapter = read_adapter(tmp_path / "adapter", architecture)
+    opened = open_build(folder / "build")
+    architecture = opened.architecture
+    adapter = read_adapter(tmp_path / "adapter", opened.network)
     shapes = {shape.name: shape for shape in matrix_shapes(architecture)}
     assert set(adapter.parts) == set(shapes)
     assert adapter.weights == 3 * sum(
@@ -127,7 +128,7 @@ def test_every_part_is_pefts(folder, tmp_path):
 def test_an_expert_adapter_does_not_depend_on_the_company(folder, tmp_path):
     adapted_in_torch(folder, tmp_path / "adapter", **EVERYTHING)
     model = open_language_model(folder / "build")
-    adapters = {"mine": read_adapter(tmp_path / "adapter", model.transformer.architecture)}
+    adapters = {"mine": read_adapter(tmp_path / "adapter", network_of(model))}
     random = np.random.default_rng(1)
     requests = [
         Request(
@@ -156,4 +157,4 @@ def test_experts_need_the_names_of_their_stacks(folder, tmp_path, targets, words
     path = tmp_path / "adapter" / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"target_parameters": targets}))
     with pytest.raises(DamagedAdapter, match=words):
-        read_adapter(tmp_path / "adapter", open_build(folder / "build").architecture)
+        read_adapter(tmp_path / "adapter", open_build(folder / "build").network)

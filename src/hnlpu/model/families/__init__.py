@@ -8,12 +8,11 @@ from hnlpu.model.families._decoder import DecoderConfig, decoder
 from hnlpu.model.families._family import Family, families, find_family, network_of, open_family
 from hnlpu.model.families._parts import embed, gated, linear, unembed, weights
 from hnlpu.model.families._rope import Llama3Rope, Rope
-from hnlpu.model.families._stages import BY_OPERATION, EVERY_FAMILY, GPT_OSS_ALONE, refusal
+from hnlpu.model.families._stages import BY_OPERATION, EVERY_FAMILY, refusal
 
 __all__ = [
     "BY_OPERATION",
     "EVERY_FAMILY",
-    "GPT_OSS_ALONE",
     "SIZE_LIMIT",
     "Config",
     "DecoderConfig",

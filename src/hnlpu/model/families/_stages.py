@@ -6,13 +6,11 @@ from hnlpu.errors import UnsupportedArchitecture
 
 EVERY_FAMILY = (
     "build", "verify", "place", "masks", "rtl", "generate", "score", "serve", "draw", "report",
-    "simulate", "cost", "audit",
+    "simulate", "cost", "audit", "adapter",
 )  # fmt: skip
 """Commands that read a network as it is: what works for one family works for all."""
 BY_OPERATION = ("chip",)
 """Commands that read a network as it is, and refuse an operation that they do not have by its name."""
-GPT_OSS_ALONE = ("adapter",)
-"""Commands that still read gpt-oss's own structure."""
 
 
 def refusal(where: object, family: str, what: str) -> UnsupportedArchitecture:

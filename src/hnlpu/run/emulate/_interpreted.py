@@ -183,7 +183,7 @@ def _taped(body: Form, constants: Constants) -> tuple[TapedNetwork | None, str]:
 class InterpretedModel(Network[StatesCache, np.float32]):
     """The language model of a network over its constants; holds no state of any sequence.
 
-    `body` is the network up to the hidden states that `logits` takes.  Over metal a tape in C stands
+    `body` is the network up to the hidden states that `logits` takes, by `logits_matrix` if they do.  Over metal a tape in C stands
     in for the interpreter where it can; `not_taped` says why it cannot.
     Raises InvalidInput for a network that does not make logits of tokens.
     """
@@ -195,7 +195,8 @@ class InterpretedModel(Network[StatesCache, np.float32]):
         self.architecture = facts
         self.constants = constants
         parts = split_off_logits(network)
-        self._matrix = parts.matrix
+        self.network = network
+        self.logits_matrix = parts.matrix
         self.body = parts.body
         self._interpreter = Interpreter(parts.body, constants)
         self.taped, self.not_taped = _taped(parts.body, constants)
@@ -203,7 +204,7 @@ class InterpretedModel(Network[StatesCache, np.float32]):
     @property
     def has_hidden(self) -> bool:
         """Whether there are hidden states before the logits, for what asks for those."""
-        return self._matrix is not None
+        return self.logits_matrix is not None
 
     def new_cache(self) -> StatesCache:
         """The states of an empty sequence."""
@@ -223,8 +224,8 @@ class InterpretedModel(Network[StatesCache, np.float32]):
     def logits(self, hidden: Float32) -> Float32:
         """Logits [n, vocabulary] of hidden states [n, hidden]; raises NotFinite."""
         logits = hidden
-        if self._matrix is not None:
-            logits = self.constants.project(self._matrix, self.constants.prepare(hidden))
+        if self.logits_matrix is not None:
+            logits = self.constants.project(self.logits_matrix, self.constants.prepare(hidden))
         if not np.isfinite(logits).all():
             raise NotFinite(
                 "a logit is NaN or infinite; the checkpoint's values leave float32's range"

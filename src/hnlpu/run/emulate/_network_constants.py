@@ -7,6 +7,7 @@ order of the columns and rounded once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,12 @@ class KeptParameters:
         }
         self._stored = stored
         self._rows: dict[str, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {}
+
+    def beside(self, more: Mapping[str, Float32]) -> KeptParameters:
+        """These and `more`, by name."""
+        both = copy(self)
+        both._given = {**self._given, **more}
+        return both
 
     def parameter(self, name: str) -> Float32:
         """A parameter in its shape."""
@@ -93,6 +100,12 @@ class HardwiredConstants:
         self._described: dict[tuple[str, int], tuple[HardwiredMatrix, Descriptor]] = {}
         self.directory = build.directory
 
+    def beside(self, parameters: Mapping[str, Float32]) -> HardwiredConstants:
+        """The same metal, and more parameters by name."""
+        both = copy(self)
+        both._kept = self._kept.beside(parameters)
+        return both
+
     @property
     def activation_bits(self) -> int | None:
         """Width of integer activations; None where they stay float."""
@@ -146,6 +159,12 @@ class ModelConstants:
         )
         self._unpacked = _Unpacked(model.network)
         self._biases = {name: matrix.bias() for name, matrix in model.matrices.items()}
+
+    def beside(self, parameters: Mapping[str, Float32]) -> ModelConstants:
+        """The same checkpoint, and more parameters by name."""
+        both = copy(self)
+        both._kept = self._kept.beside(parameters)
+        return both
 
     def prepare(self, x: Float32) -> Activations:
         """Activations stay as they are, in whole blocks."""

@@ -155,6 +155,11 @@ class HardwiredWeights:
         return None if self._float else self._bits
 
     @property
+    def build(self) -> Build:
+        """The build that they are the metal of."""
+        return self._build
+
+    @property
     def directory(self) -> Path:
         """The build's folder."""
         return self._build.directory

@@ -5,6 +5,7 @@ from hnlpu.run.engine._adapter import Adapter, read_adapter
 from hnlpu.run.engine._device import CPU
 from hnlpu.run.engine._engine import Counters, Engine, Limits
 from hnlpu.run.engine._experts import Experts, experts_of
+from hnlpu.run.engine._open import network_of
 from hnlpu.run.engine._request import (
     Constraint,
     Request,
@@ -37,5 +38,6 @@ __all__ = [
     "collect",
     "experts_of",
     "likelihoods",
+    "network_of",
     "read_adapter",
 ]

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hnlpu.errors import InvalidInput
-from hnlpu.model.checkpoint import ModelFacts
-from hnlpu.model.families import refusal
 from hnlpu.run.emulate import LanguageModel, Score, Token, score_windows
 from hnlpu.run.engine._adapter import read_adapter
 from hnlpu.run.engine._device import CPU
 from hnlpu.run.engine._engine import Engine, Limits
+from hnlpu.run.engine._open import network_of
 from hnlpu.run.engine._request import Request, Sampling, TokenScore
 
 NAME = "adapter"
@@ -27,10 +26,7 @@ class Adapted:
     def __init__(self, model: LanguageModel, adapter: str | Path | None, device: str = CPU):
         self.model = model
         self._adapter = None if adapter is None else NAME
-        architecture = model.transformer.architecture
-        if isinstance(architecture, ModelFacts):
-            raise refusal(model.directory, architecture.family, "`device` and `adapter`")
-        found = {} if adapter is None else {NAME: read_adapter(adapter, architecture)}
+        found = {} if adapter is None else {NAME: read_adapter(adapter, network_of(model))}
         self._engine = Engine(model, Limits(sequences=8), found, device)
 
     def generate(

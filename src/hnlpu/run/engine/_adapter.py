@@ -3,7 +3,8 @@
     adapter_config.json, adapter_model.safetensors ─► Adapter: per layer and projection A, B
 
 LoRA (arXiv 2106.09685): a matrix's output grows by scaling * B (A x).  On the
-chip A and B would be field-programmable neurons: one for each row.
+chip A and B would be field-programmable neurons: one for each row.  A model of any
+family may have adapters: `_adapter_targets` says which matrices a module's weights are in.
 
 PEFT knows a gpt-oss model's experts and router as target parameters.  A stack
 of E experts has one tensor A [E * rank, inputs], expert after expert, and one
@@ -26,25 +27,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.errors import DamagedAdapter
-from hnlpu.model.checkpoint import (
-    UNEMBEDDING,
-    Architecture,
-    MatrixShape,
-    StoredTensor,
-    bfloat16_to_float32,
-    matrix_shapes,
-    read_header,
-)
+from hnlpu.model.checkpoint import StoredTensor, bfloat16_to_float32, read_header
+from hnlpu.model.network import Network
+from hnlpu.run.engine._adapter_targets import Targets
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
-EXPERTS = ("gate_up_proj", "down_proj")
 RANK_LIMIT = 1024
-_KEY = re.compile(
-    r"base_model\.model\.(?:model\.(layers\.\d+)\.)?"
-    r"(self_attn\.\w+|mlp\.router|mlp\.experts(?:\.base_layer)?|lm_head)"
-    r"\.lora_([AB])(?:\.\w+)?\.weight"
-)
+_KEY = re.compile(r"base_model\.model\.([\w.]+)\.lora_([AB])(?:\.\w+)?\.weight")
 _COPIES = ("base_model.model.lm_head.base_layer.weight",)  # PEFT saves the base beside its part
 _DTYPES: dict[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2"),
@@ -63,7 +52,7 @@ class LowRank:
     up: Float32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Adapter:
     """An adapter for one model: its parts by matrix name, all under one `scaling`."""
 
@@ -84,55 +73,85 @@ class Adapter:
         )
 
 
-def read_adapter(directory: str | Path, architecture: Architecture) -> Adapter:
-    """Read a PEFT adapter and check that it fits a model.  Raises DamagedAdapter."""
+def read_adapter(directory: str | Path, network: Network) -> Adapter:
+    """Read a PEFT adapter and check that it fits a network.  Raises DamagedAdapter."""
     folder = Path(directory)
     config = _config(folder / CONFIG)
     tensors, _ = read_header(folder / WEIGHTS, DamagedAdapter)
-    found: dict[str, dict[str, Float32]] = {}
+    targets = Targets(network)
+    pairs: dict[str, dict[str, StoredTensor]] = {}
     for key, tensor in tensors.items():
         if key in _COPIES:
             continue
         match = _KEY.fullmatch(key)
-        name = None if match is None else _matrix(match[1], match[2], config)
-        if match is None or name is None:
+        if match is None:
             raise DamagedAdapter(
                 f"{folder}: tensor {key[:200]} is not of a matrix that adapters may change: "
-                f"{', '.join(PROJECTIONS)} of self_attn, router and experts' "
-                f"{' and '.join(EXPERTS)} of mlp (the experts as {CONFIG}'s target_parameters), "
-                "and lm_head"
+                f"lora_A or lora_B of {', '.join(targets.kinds)}"
             )
-        found.setdefault(name, {})[match[3]] = _values(tensor)
-    if not found:
+        pairs.setdefault(match[1], {})[match[2]] = tensor
+    if not pairs:
         raise DamagedAdapter(f"{folder / WEIGHTS}: holds no tensors")
-    shapes = {s.name: s for s in matrix_shapes(architecture)}
-    parts = {name: _part(folder, name, pair, shapes) for name, pair in sorted(found.items())}
-    ranks = {part.down.shape[2] for part in parts.values()}
-    if ranks != {config["r"]}:
-        raise DamagedAdapter(f"{folder}: ranks {sorted(ranks)}, {CONFIG} says r = {config['r']}")
+    for module in pairs:
+        if targets.stack(module, config) is None and not targets.places(module):
+            raise DamagedAdapter(
+                f"{folder}: the model has no {module} that adapters may change; they may change "
+                f"{', '.join(targets.kinds)} (experts in one parameter as {CONFIG}'s "
+                "target_parameters)"
+            )
+    found: dict[str, LowRank] = {}
+    for module, pair in sorted(pairs.items()):
+        if set(pair) != {"A", "B"}:
+            raise DamagedAdapter(f"{folder}: {module} lacks lora_{'B' if 'A' in pair else 'A'}")
+        _take_in(folder, module, _values(pair["A"]), _values(pair["B"]), targets, config, found)
     divisor = math.sqrt(config["r"]) if config.get("use_rslora") else config["r"]
-    return Adapter(folder, float(config["lora_alpha"]) / divisor, parts)
+    return Adapter(folder, float(config["lora_alpha"]) / divisor, dict(sorted(found.items())))
 
 
-def _matrix(layer: str | None, module: str, config: dict[str, Any]) -> str | None:
-    """The matrix that a tensor's module is part of; None if there is no such."""
-    if layer is None:
-        return module if module == UNEMBEDDING else None
-    if module == "mlp.router":
-        return f"model.{layer}.{module}"
-    if module.startswith("self_attn."):
-        return f"model.{layer}.{module}" if module.split(".")[1] in PROJECTIONS else None
-    if not module.startswith("mlp.experts"):
-        return None
-    stacks = [f"model.{layer}.mlp.experts.{name}" for name in EXPERTS]
-    targets = [str(target) for target in config.get("target_parameters") or ()]
-    wrapped = [
-        stack for stack in stacks if any(f".{stack}".endswith(f".{target}") for target in targets)
-    ]
-    inner = module.endswith("base_layer")
-    if len(wrapped) - inner < 1:
-        return None
-    return wrapped[0 if inner else -1]
+def _take_in(
+    folder: Path, module: str, a: Float32, b: Float32, targets: Targets, config: dict[str, Any],
+    found: dict[str, LowRank],
+) -> None:  # fmt: skip
+    """Add a module's A and B to the parts that were found."""
+    rank = config["r"]
+    stack = targets.stack(module, config)
+    if stack is not None:
+        count = stack.count
+        _expect(folder, stack.name, a, b, rank, (stack.rows, stack.columns), count)
+        down = a.reshape(count, rank, stack.columns).transpose(0, 2, 1)
+        up = b.reshape(stack.rows, rank, count).transpose(2, 1, 0)
+        found[stack.name] = LowRank(np.ascontiguousarray(down), np.ascontiguousarray(up))
+        return
+    for place in targets.places(module):
+        _expect(folder, module, a, b, rank, place.shape)
+        m = place.matrix
+        part = found.get(m.name)
+        if part is None:
+            part = found[m.name] = LowRank(
+                np.zeros((m.count, m.columns, rank), np.float32),
+                np.zeros((m.count, rank, m.rows), np.float32),
+            )
+        part.down[place.member] = a.T[place.columns]
+        part.up[place.member] = b.T[:, place.rows]
+
+
+def _expect(
+    folder: Path, name: str, a: Float32, b: Float32, rank: int, shape: tuple[int, int],
+    count: int = 1,
+) -> None:  # fmt: skip
+    """Raise DamagedAdapter unless A and B are of a module [rows, columns], or of `count` of them."""
+    rows, columns = shape
+    found = a.shape[0] if a.ndim == 2 else -1
+    if a.shape != (found, columns) or b.shape != (rows, found) or found % count:
+        times = f"{count} * " if count > 1 else ""
+        raise DamagedAdapter(
+            f"{folder}: {name} has lora_A {list(a.shape)} and lora_B {list(b.shape)}; the model "
+            f"needs [{times}rank, {columns}] and [{rows}, {times}rank]"
+        )
+    if found != rank * count:
+        raise DamagedAdapter(
+            f"{folder}: {name} has rank {found // count}, {CONFIG} says r = {rank}"
+        )
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -171,25 +190,3 @@ def _values(tensor: StoredTensor) -> Float32:
     if not np.isfinite(values).all():
         raise DamagedAdapter(f"{tensor.file}: {tensor.name} holds NaN or infinity")
     return values.reshape(tensor.shape)
-
-
-def _part(
-    folder: Path, name: str, pair: dict[str, Float32], shapes: Mapping[str, MatrixShape]
-) -> LowRank:
-    if name not in shapes:
-        raise DamagedAdapter(f"{folder}: the model has no {name}")
-    if set(pair) != {"A", "B"}:
-        raise DamagedAdapter(f"{folder}: {name} lacks lora_{'B' if 'A' in pair else 'A'}")
-    count, rows, columns = shapes[name].count, shapes[name].rows, shapes[name].columns
-    a, b = pair["A"], pair["B"]
-    ranks = a.shape[0] if a.ndim == 2 else -1
-    if a.shape != (ranks, columns) or b.shape != (rows, ranks) or ranks % count:
-        times = f"{count} * " if count > 1 else ""
-        raise DamagedAdapter(
-            f"{folder}: {name} has lora_A {list(a.shape)} and lora_B {list(b.shape)}; the model "
-            f"needs [{times}rank, {columns}] and [{rows}, {times}rank]"
-        )
-    rank = ranks // count
-    down = a.reshape(count, rank, columns).transpose(0, 2, 1)
-    up = b.reshape(rows, rank, count).transpose(2, 1, 0)
-    return LowRank(np.ascontiguousarray(down), np.ascontiguousarray(up))

@@ -7,7 +7,7 @@ the rows of other sequences beside it, nor on how its own are divided into batch
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -18,8 +18,6 @@ from hnlpu.run.engine._memory import Memory
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
-AdapterRows = list[tuple[Adapter, Int64]]
-"""Adapters with the rows that each changes."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +28,8 @@ class Rows:
     order of their positions.  Of each sequence, `tables` [sequences, pages] holds the pages, enough
     for its rows; what is kept whole is read from slot `sources` [sequences] and left in slot
     `targets` [sequences] (both are empty where nothing is), and so are snapshots: those behind row r
-    in slot s for (r, s) of `snapshots` [n, 2], where r is the last position of a page.  `adapters` names the rows that each
-    adapter changes; `trace`: the experts that fire are asked for.
+    in slot s for (r, s) of `snapshots` [n, 2], where r is the last position of a page.  `adapter`: the one that all
+    rows have; `trace`: the experts that fire are asked for.
     """
 
     tokens: Int64
@@ -41,7 +39,7 @@ class Rows:
     sources: Int64
     targets: Int64
     snapshots: Int64
-    adapters: AdapterRows = field(default_factory=list)
+    adapter: Adapter | None = None
     trace: bool = False
 
 
@@ -57,10 +55,10 @@ class Batched(Protocol):
         ...
 
     def logits_in_pieces(
-        self, hidden: Float32, adapters: AdapterRows
+        self, hidden: Float32, adapter: Adapter | None
     ) -> Iterator[tuple[int, Float32]]:
         """Logits of many rows as (first row, logits) pieces.  Raises NotFinite.
 
-        `adapters` names the rows that each adapter changes.
+        `adapter`: the one that all rows have.
         """
         ...

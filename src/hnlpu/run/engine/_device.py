@@ -22,7 +22,8 @@ import numpy.typing as npt
 from hnlpu.errors import DamagedBuild, InvalidInput, NotFinite, ToolMissing
 from hnlpu.model.checkpoint import FINAL_NORM, UNEMBEDDING, layer_prefix
 from hnlpu.run.emulate import HardwiredWeights, Transformer
-from hnlpu.run.engine._batch import AdapterRows, Rows
+from hnlpu.run.engine._adapter import Adapter
+from hnlpu.run.engine._batch import Rows
 from hnlpu.run.engine._forward import Turns
 from hnlpu.run.engine._layout import PAGE
 from hnlpu.run.engine._memory import Memory
@@ -138,13 +139,13 @@ class DeviceTransformer:
         return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
     def logits_in_pieces(
-        self, hidden: Float32, adapters: AdapterRows
+        self, hidden: Float32, adapter: Adapter | None
     ) -> Iterator[tuple[int, Float32]]:
         """Logits of many rows as (first row, logits) pieces of bounded size.  Raises NotFinite.
 
-        There are no `adapters` here: the engine has refused them.
+        There is no `adapter` here: the engine has refused it.
         """
-        assert not adapters
+        assert adapter is None
         import torch
 
         from hnlpu.run.kernels.gpu import unembed

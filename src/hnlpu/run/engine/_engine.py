@@ -26,7 +26,7 @@ from hnlpu.run.engine._device import CPU
 from hnlpu.run.engine._layout import PAGE
 from hnlpu.run.engine._open import batched_of, gives_hidden, layout_of_model, memory_of
 from hnlpu.run.engine._request import Request, Result, Update, collect
-from hnlpu.run.engine._rows import LaidOut, Planned, lay_out, rows_of
+from hnlpu.run.engine._rows import LaidOut, Planned, lay_out
 from hnlpu.run.engine._sequence import Sequence
 
 Float32 = npt.NDArray[np.float32]
@@ -80,7 +80,7 @@ class Engine:
 
     Raises InvalidInput for limits that make no sense, a model in float32,
     whose sums would depend on the batch, or a device that is not there;
-    UnsupportedArchitecture for a device or adapters of a family that has none;
+    UnsupportedArchitecture for a device of a family that has none;
     ToolMissing where it needs torch and triton.
     """
 
@@ -105,7 +105,7 @@ class Engine:
         limits = self.limits
         self.memory = memory_of(layout, limits.cache_bytes, limits.sequences, longest, device)
         pages = self.memory.pool.pages
-        self._batched = batched_of(model, device, pages, bool(adapters))
+        self._batched = batched_of(model, device, pages)
         self.context = min(longest, PAGE * pages) if layout.paged else longest
         self.counters = Counters()
         self._ids = itertools.count()
@@ -172,11 +172,11 @@ class Engine:
         if not plan:
             return updates
         self.counters.steps += 1
-        # apart, so that who has no adapter runs as fast as without any
-        plain = [part for part in plan if part[0].request.adapter is None]
-        adapted = [part for part in plan if part[0].request.adapter is not None]
+        apart: dict[str | None, list[tuple[Sequence, int]]] = {}
+        for part in plan:  # each adapter's requests go through a network of their own
+            apart.setdefault(part[0].request.adapter, []).append(part)
         with one_blas_thread():
-            for together in (plain, adapted):
+            for together in apart.values():
                 updates += self._run_or_tell(together)
         return updates
 
@@ -260,8 +260,6 @@ class Engine:
 
     def _run_or_tell(self, plan: list[tuple[Sequence, int]]) -> list[Update]:
         """`_run`, and who made the model overflow is told so."""
-        if not plan:
-            return []
         try:
             return self._run(plan)
         except NotFinite as error:
@@ -304,15 +302,13 @@ class Engine:
 
     def _compute(self, plan: list[Planned]) -> tuple[LaidOut, Float32, Float32, Int64]:
         """A plan's rows, and of the wanted ones hidden states and logits; experts of all."""
-        laid = lay_out(plan, self.adapters)
+        name = plan[0].sequence.request.adapter
+        adapter = None if name is None else self.adapters[name]
+        laid = lay_out(plan, adapter)
         hidden, fired = self._batched.forward(laid.rows, self.memory, laid.wanted)
         asking = [(p.sequence.request, span) for p, span in zip(plan, laid.spans, strict=True)]
         scored = [i for request, span in asking if request.pooling is None for i in span]
-        names = [
-            request.adapter for request, span in asking if request.pooling is None for _ in span
-        ]
         logits = np.empty((len(laid.wanted), self.model.vocab_size if scored else 0), np.float32)
-        adapters = rows_of(names, self.adapters)
-        for first, part in self._batched.logits_in_pieces(hidden[scored], adapters):
+        for first, part in self._batched.logits_in_pieces(hidden[scored], adapter):
             logits[scored[first : first + len(part)]] = part
         return laid, hidden, logits, fired

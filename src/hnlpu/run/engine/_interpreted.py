@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from hnlpu.model.network import Step
 from hnlpu.run.emulate import InterpretedModel, States
-from hnlpu.run.engine._batch import AdapterRows, Rows
+from hnlpu.run.engine._adapter import Adapter
+from hnlpu.run.engine._batch import Rows
 from hnlpu.run.engine._experts import Experts, experts_of
 from hnlpu.run.engine._layout import PAGE
 from hnlpu.run.engine._memory import Memory
@@ -50,13 +51,13 @@ class BatchedInterpreter:
         return np.concatenate(hidden)[wanted], np.concatenate(fired, axis=1)
 
     def logits_in_pieces(
-        self, hidden: Float32, adapters: AdapterRows
+        self, hidden: Float32, adapter: Adapter | None
     ) -> Iterator[tuple[int, Float32]]:
         """Logits of many rows as (first row, logits) pieces.  Raises NotFinite.
 
-        There are no `adapters` here: the engine has refused them.
+        No `adapter` changes them here: see `BatchedBeside`.
         """
-        assert not adapters
+        assert adapter is None
         yield from self._model.logits_in_pieces(hidden)
 
     def _sequence(

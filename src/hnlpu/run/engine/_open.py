@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from hnlpu.errors import InvalidInput
-from hnlpu.model.checkpoint import ModelFacts, gpt_oss_network
+from hnlpu.model.checkpoint import UNEMBEDDING, ModelFacts, gpt_oss_network
 from hnlpu.model.families import refusal
-from hnlpu.run.emulate import InterpretedModel, LanguageModel, Transformer
+from hnlpu.model.network import Network
+from hnlpu.run.emulate import (
+    HardwiredConstants,
+    HardwiredWeights,
+    InterpretedModel,
+    LanguageModel,
+    Transformer,
+)
 from hnlpu.run.engine._batch import Batched
+from hnlpu.run.engine._beside import BatchedBeside
 from hnlpu.run.engine._device import CPU, DeviceTransformer
 from hnlpu.run.engine._forward import BatchedTransformer
 from hnlpu.run.engine._interpreted import BatchedInterpreter
@@ -42,6 +52,16 @@ def layout_of_model(model: LanguageModel) -> Layout:
     return layout_of(network)
 
 
+def network_of(model: LanguageModel) -> Network:
+    """The network that a language model runs, which adapters are read for."""
+    run = model.transformer
+    if isinstance(run, InterpretedModel):
+        return run.network
+    if isinstance(run, Transformer):
+        return gpt_oss_network(run.architecture)
+    raise InvalidInput(f"{model.directory}: has chip numerics; adapters run in float numerics")
+
+
 def gives_hidden(model: LanguageModel) -> bool:
     """Whether a model has hidden states that make an embedding."""
     run = model.transformer
@@ -64,7 +84,7 @@ def memory_of(layout: Layout, size: int, sequences: int, longest: int, device: s
     return Memory(layout, room, storage=device == CPU)
 
 
-def batched_of(model: LanguageModel, device: str, pages: int, adapters: bool) -> Batched:
+def batched_of(model: LanguageModel, device: str, pages: int) -> Batched:
     """What runs batches of a model on `device`.
 
     Raises InvalidInput for a device that is not there, UnsupportedArchitecture where only another
@@ -73,13 +93,31 @@ def batched_of(model: LanguageModel, device: str, pages: int, adapters: bool) ->
     run = model.transformer
     if isinstance(run, InterpretedModel):
         assert isinstance(run.architecture, ModelFacts)
-        if device != CPU or adapters:
-            what = "adapters" if adapters else f"`device` {device}"
-            raise refusal(model.directory, run.architecture.family, what)
-        if run.taped is not None and lies_alike(run.taped, layout_of(run.body)):
-            return BatchedTape(run, run.taped)
-        return BatchedInterpreter(run)
+        if device != CPU:
+            raise refusal(model.directory, run.architecture.family, f"`device` {device}")
+        constants = run.constants
+        assert isinstance(constants, HardwiredConstants)
+        return BatchedBeside(
+            _by_network(run), run.network, run.architecture, lambda: constants, _by_network,
+            run.logits_matrix,
+        )  # fmt: skip
     assert isinstance(run, Transformer)
     if device != CPU:
         return DeviceTransformer(run, device, pages)
-    return BatchedTransformer(run)
+    assert isinstance(run.weights, HardwiredWeights)
+    build = run.weights.build
+    metal = cache(lambda: HardwiredConstants(build))
+    if run.compiled is not None:
+        plain: Batched = BatchedTransformer(run, run.compiled)
+    else:
+        plain = _by_network(
+            InterpretedModel(build.network, run.architecture, metal(), build.directory)
+        )
+    return BatchedBeside(plain, build.network, run.architecture, metal, _by_network, UNEMBEDDING)
+
+
+def _by_network(model: InterpretedModel) -> Batched:
+    """A network by its tape, or step by step where it has none."""
+    if model.taped is not None and lies_alike(model.taped, layout_of(model.body)):
+        return BatchedTape(model, model.taped)
+    return BatchedInterpreter(model)

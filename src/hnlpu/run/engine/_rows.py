@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.run.engine._adapter import Adapter
-from hnlpu.run.engine._batch import AdapterRows, Rows
+from hnlpu.run.engine._batch import Rows
 from hnlpu.run.engine._sequence import Sequence
 from hnlpu.run.engine._slots import INITIAL
 
@@ -35,15 +35,6 @@ class LaidOut(NamedTuple):
     spans: list[range]
 
 
-def rows_of(names: list[str | None], adapters: Mapping[str, Adapter]) -> AdapterRows:
-    """The rows that each adapter changes, given the name of each row's."""
-    used = sorted({name for name in names if name is not None})
-    return [
-        (adapters[name], np.array([row for row, of in enumerate(names) if of == name], np.int64))
-        for name in used
-    ]
-
-
 def _slots(plan: list[Planned]) -> tuple[Int64, Int64]:
     """Slots that are read and filled: none where nothing is kept whole."""
     if plan[0].sequence.target == INITIAL:
@@ -52,8 +43,8 @@ def _slots(plan: list[Planned]) -> tuple[Int64, Int64]:
     return sources, np.array([p.sequence.target for p in plan], np.int64)
 
 
-def lay_out(plan: list[Planned], adapters: Mapping[str, Adapter]) -> LaidOut:
-    """A plan as rows; each sequence has pages for its own, and a target if it keeps anything whole."""
+def lay_out(plan: list[Planned], adapter: Adapter | None) -> LaidOut:
+    """A plan as rows, all with one adapter or none; each sequence has pages for its own, and a target if it keeps anything whole."""
     tokens, positions, sequences = [], [], []
     wanted: list[int] = []
     spans: list[range] = []
@@ -73,12 +64,11 @@ def lay_out(plan: list[Planned], adapters: Mapping[str, Adapter]) -> LaidOut:
         if slots:
             snapshots += [(row + end - start - 1, slot) for end, slot in slots.items()]
         row += count
-    names = [p.sequence.request.adapter for p in plan for _ in range(p.tokens)]
     rows = Rows(
         np.concatenate(tokens), np.concatenate(positions), np.concatenate(sequences), tables,
         *_slots(plan),
         np.array(snapshots, np.int64).reshape(-1, 2) if snapshots else NO_SNAPSHOTS,
-        rows_of(names, adapters),
+        adapter,
         any(p.sequence.request.trace_experts for p in plan),
     )  # fmt: skip
     return LaidOut(rows, np.array(wanted, np.int64), spans)

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.run.emulate import HardwiredConstants, InterpretedModel, TapedNetwork
-from hnlpu.run.engine._batch import AdapterRows, Rows
+from hnlpu.run.engine._adapter import Adapter
+from hnlpu.run.engine._batch import Rows
 from hnlpu.run.engine._experts import experts_of
 from hnlpu.run.engine._layout import PAGE, Layout
 from hnlpu.run.engine._memory import Memory
@@ -68,13 +69,13 @@ class BatchedTape:
         return hidden[wanted], fired
 
     def logits_in_pieces(
-        self, hidden: Float32, adapters: AdapterRows
+        self, hidden: Float32, adapter: Adapter | None
     ) -> Iterator[tuple[int, Float32]]:
         """Logits of many rows as (first row, logits) pieces.  Raises NotFinite.
 
-        There are no `adapters` here: the engine has refused them.
+        No `adapter` changes them here: see `BatchedBeside`.
         """
-        assert not adapters
+        assert adapter is None
         yield from self._model.logits_in_pieces(hidden)
 
     def _with_choices(self) -> TapedNetwork:

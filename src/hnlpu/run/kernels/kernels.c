@@ -256,6 +256,7 @@ static int project(const Instructions *isa, const Job *given, int64_t count, int
 #include "reduce.h"
 #include "recurrent.h"
 #include "members.h"
+#include "low_rank.h"
 #include "run_tape.h"
 
 static const Instructions *usable[INSTRUCTION_SETS + 1]; /* then NULL */

@@ -34,7 +34,8 @@ enum Code {
     WRITE,
     KEEP,
     CONVOLVE,
-    SCAN
+    SCAN,
+    LOW_RANK    /* low_rank.h */
 };
 
 #define PLACES 8

@@ -5,12 +5,19 @@ once where its result equals that of the steps.
 """
 
 from hnlpu.model.network.composites._attend import attend
+from hnlpu.model.network.composites._beside import (
+    LowRankPart,
+    down_name,
+    up_name,
+    with_low_rank,
+)
 from hnlpu.model.network.composites._causal_conv import causal_conv
 from hnlpu.model.network.composites._delta_rule import delta_rule
 from hnlpu.model.network.composites._dense import dense, dense_all
 from hnlpu.model.network.composites._glu import clamped_swiglu, glu, silu
 from hnlpu.model.network.composites._gru import gru
 from hnlpu.model.network.composites._held import check_composites
+from hnlpu.model.network.composites._low_rank import low_rank
 from hnlpu.model.network.composites._moe import moe, route
 from hnlpu.model.network.composites._norm import layer_norm, norm, unit_norm
 from hnlpu.model.network.composites._retention import linear_attention, retention
@@ -20,6 +27,7 @@ from hnlpu.model.network.composites._ssm_scan import ssm_scan
 from hnlpu.model.network.composites._wkv import wkv
 
 __all__ = [
+    "LowRankPart",
     "attend",
     "causal_conv",
     "check_composites",
@@ -27,10 +35,12 @@ __all__ = [
     "delta_rule",
     "dense",
     "dense_all",
+    "down_name",
     "glu",
     "gru",
     "layer_norm",
     "linear_attention",
+    "low_rank",
     "moe",
     "norm",
     "retention",
@@ -41,5 +51,7 @@ __all__ = [
     "ssm_scan",
     "turns",
     "unit_norm",
+    "up_name",
+    "with_low_rank",
     "wkv",
 ]

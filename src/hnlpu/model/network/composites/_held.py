@@ -22,6 +22,7 @@ from hnlpu.model.network._types import ValueType
 from hnlpu.model.network.composites._attend import attend
 from hnlpu.model.network.composites._causal_conv import causal_conv
 from hnlpu.model.network.composites._glu import clamped_swiglu, silu
+from hnlpu.model.network.composites._low_rank import low_rank
 from hnlpu.model.network.composites._moe import route
 from hnlpu.model.network.composites._norm import layer_norm, norm, unit_norm
 from hnlpu.model.network.composites._rope import rope, turns
@@ -41,6 +42,11 @@ WRITTEN: Mapping[str, Call] = {
     "causal_conv": lambda v, _: causal_conv(v[0], v[1], v[2] if len(v) > 2 else None),
     "clamped_swiglu": lambda v, o: clamped_swiglu(v[0], o["alpha"], o["limit"]),
     "layer_norm": lambda v, o: layer_norm(v[0], v[1], v[2], o["eps"]),
+    "low_rank": lambda v, o: (
+        low_rank(v[3], v[4], v[0], v[2], o["scaling"], chosen=v[1])
+        if o["chosen"]
+        else low_rank(v[0], v[3], v[1], v[2], o["scaling"])
+    ),
     "norm": lambda v, o: norm(v[0], v[1], o["eps"]),
     "rope": lambda v, _: rope(v[0], (v[1], v[2])),
     "route": lambda v, o: route(

@@ -36,6 +36,7 @@ class Code(IntEnum):
     KEEP = 12
     CONVOLVE = 13
     SCAN = 14
+    LOW_RANK = 15
 
 
 class Operation(IntEnum):

@@ -149,6 +149,8 @@ def _may_share(i: Instruction) -> list[tuple[int, int]]:
             return [(3, 4), (3, 5)]
         case Code.PREPARE:
             return [(2, 0), (2, 1)]
+        case Code.LOW_RANK:
+            return [(3, 1)]
         case Code.ROTATE:
             return [(3, 0)]
         case Code.EXPERTS:

@@ -17,6 +17,8 @@ from hnlpu.run.kernels.tape._lowering import Lowering
 from hnlpu.run.kernels.tape._matched import array, ends, is_made_of
 from hnlpu.run.kernels.tape._views import View
 
+MOST_RANK = 1024
+"""RANK_LIMIT in low_rank.h."""
 Write = Callable[[Lowering, Span], int | None]
 
 
@@ -125,6 +127,34 @@ def _causal_conv(of: Lowering, span: Span) -> int | None:
     return span.stop
 
 
+def _low_rank(of: Lowering, span: Span) -> int | None:
+    taken, given = ends(of, span)
+    if len(given) != 1:
+        return None
+    numbers = None
+    if span.option("chosen"):
+        down, numbers, up, x, y = (of.view(name) for name in taken)
+    else:
+        x, down, up, y = (of.view(name) for name in taken)
+    a, b = array(down), array(up)
+    if a is None or b is None or (numbers is not None and not numbers.is_dense):
+        return None
+    if a.shape[-1] > MOST_RANK:
+        return None
+    x, y = of.writer.dense(x), of.writer.dense(y)
+    out = of.writer.buffer("float32", y.shape)
+    members, rank, rows = (len(a) if a.ndim == 3 else 1), b.shape[-2], b.shape[-1]
+    columns = a.shape[-2]
+    n = [y.size // rows, x.size // columns, columns, rank, rows, members]
+    of.writer.add(
+        Instruction(
+            Code.LOW_RANK, [x, y, numbers, out], (3,), n, [float(span.option("scaling"))], [a, b]
+        )
+    )
+    of.values[given[0]] = out
+    return span.stop
+
+
 SCAN = "Mul Table Reshape Reshape Mul Reshape Read Mul Outer Add Write Dot Reshape Mul Add"
 
 
@@ -148,6 +178,7 @@ SPANS: Mapping[str, Write] = {
     "attend": _attend,
     "causal_conv": _causal_conv,
     "clamped_swiglu": _clamped_swiglu,
+    "low_rank": _low_rank,
     "norm": _norm,
     "rope": _rope,
     "route": write_experts,
