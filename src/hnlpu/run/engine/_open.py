@@ -12,7 +12,6 @@ from hnlpu.model.families import refusal
 from hnlpu.model.network import Network
 from hnlpu.run.emulate import (
     HardwiredConstants,
-    HardwiredWeights,
     InterpretedModel,
     LanguageModel,
     Transformer,
@@ -25,6 +24,7 @@ from hnlpu.run.engine._interpreted import BatchedInterpreter
 from hnlpu.run.engine._layout import PAGE, Layout, layout_of, room_of
 from hnlpu.run.engine._memory import Memory
 from hnlpu.run.engine._taped import BatchedTape, lies_alike
+from hnlpu.silicon.hardwire import Build
 
 
 def layout_of_model(model: LanguageModel) -> Layout:
@@ -104,8 +104,7 @@ def batched_of(model: LanguageModel, device: str, pages: int) -> Batched:
     assert isinstance(run, Transformer)
     if device != CPU:
         return DeviceTransformer(run, device, pages)
-    assert isinstance(run.weights, HardwiredWeights)
-    build = run.weights.build
+    build: Build = run.weights.build  # type: ignore[attr-defined]  # integer activations: of metal
     metal = cache(lambda: HardwiredConstants(build))
     if run.compiled is not None:
         plain: Batched = BatchedTransformer(run, run.compiled)
