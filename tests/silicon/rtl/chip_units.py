@@ -47,20 +47,23 @@ SQUARES = Part(
 )  # fmt: skip
 
 
-def _router(experts: int, ranks: int) -> Part:
+def _router(experts: int, ranks: int, sharing: int = 0) -> Part:
     bits = max(1, (experts - 1).bit_length())
     return Part(
-        f"router_{ranks}", "hnlpu_router",
+        f"router_{ranks}_{sharing or ranks}", "hnlpu_router",
         (
             Port("take", 1), Port("first", 1), Port("rank", 4), Port("logits", 32, experts),
             Port("divide", 1),
         ),
         (Port("expert", bits), Port("done", 1), Port("shares", 25, ranks)),
-        {"EXPERTS": experts, "RANKS": ranks},
+        {"EXPERTS": experts, "RANKS": ranks, "SHARING": sharing or ranks},
     )  # fmt: skip
 
 
-ROUTERS = [_router(1, 1), _router(3, 2), _router(7, 3), _router(8, 4)]
+ROUTERS = [
+    _router(1, 1), _router(3, 2), _router(7, 3), _router(8, 4), _router(7, 3, 7), _router(16, 1, 16),
+]  # fmt: skip
+"""The last two share among all experts."""
 
 
 def _sampler(width: int, vocabulary: int) -> Part:
@@ -260,29 +263,32 @@ def check_squares(run: Run) -> None:
 def check_router(run: Run, part: Part) -> None:
     rng = np.random.default_rng(12)
     experts, ranks = part.parameters["EXPERTS"], part.parameters["RANKS"]
+    sharing = part.parameters["SHARING"]
+    of_all = sharing == experts
     rows = [[v] * experts for v in VALUE_ENDS]
     rows += rng.choice([LOW, HIGH, 0, -1], (60, experts)).tolist()
     rows += rng.integers(-3, 3, (60, experts)).tolist()
     rows += [[int(v) << 14 for v in row] for row in rng.integers(-40, 40, (120, experts))]
     rows += rng.integers(LOW, HIGH, (60, experts)).tolist()
     cycles: list[Cycle] = []
-    period = ranks + 29
+    period = sharing + 29
     for row in rows:
         cycles += [
-            {"take": 1, "first": rank == 0, "rank": rank, "logits": row} for rank in range(ranks)
+            {"take": 1, "first": place == 0, "rank": min(place, ranks), "logits": row}
+            for place in range(sharing)
         ]
         cycles.append({"divide": 1})
         cycles += [{"logits": row[::-1]}] * 28  # nothing is taken
     out = run(part, in_cycles(part, cycles))
-    chosen, shares = fixed_point.route(np.array(rows, np.int64), ranks)
+    chosen, shares = fixed_point.route(np.array(rows, np.int64), ranks, of_all)
     found = {name: of.reshape(len(rows), period, -1) for name, of in out.items()}
     assert (found["expert"][:, :ranks, 0] == chosen).all()
-    assert not found["done"][:, ranks + 1 : ranks + 26].any()
-    assert found["done"][:, ranks + 26 :].all()
-    assert (found["shares"][:, ranks + 26] == shares).all()
-    assert (found["shares"][:, ranks + 28] == shares).all()
+    assert not found["done"][:, sharing + 1 : sharing + 26].any()
+    assert found["done"][:, sharing + 26 :].all()
+    assert (found["shares"][:, sharing + 26] == shares).all()
+    assert (found["shares"][:, sharing + 28] == shares).all()
     for row, ids, parts in zip(rows[::5], chosen[::5], shares[::5], strict=True):
-        assert by_hand.route(row, ranks) == (ids.tolist(), parts.tolist())
+        assert by_hand.route(row, ranks, of_all) == (ids.tolist(), parts.tolist())
 
 
 class _Number:

@@ -288,6 +288,7 @@ class Chip:
             self.parts: list[int] = []
         left = [n for n in range(len(logits)) if n not in self.chosen]
         self.chosen.append(max(left, key=lambda n: (logits[n], -n)))
+        assert one.rank == min(len(self.chosen) - 1, self.program.experts.ranks)
         self.parts.append(fp.exponential(logits[self.chosen[0]] - logits[self.chosen[-1]]))
 
     def _divide(self, one: Instruction) -> None:

@@ -39,6 +39,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "model_type": "qwen3", "num_attention_heads": 3, "num_key_value_heads": 3,
         "attention_bias": True, "rms_norm_eps": 1e-6,
     },
+    "qwen3_moe": _DECODER | {
+        "model_type": "qwen3_moe", "num_experts": 5, "num_experts_per_tok": 2,
+        "moe_intermediate_size": 20, "mlp_only_layers": [0],
+    },
     "gru": {
         "model_type": "gru", "vocab_size": 40, "hidden_size": 40, "embedding_size": 24,
         "num_hidden_layers": 2, "bias": True, "head_bias": True, "eos_token_id": 1,
@@ -85,6 +89,13 @@ def random_config(name: str, random: np.random.Generator) -> tuple[dict[str, Any
             "tie_word_embeddings": tied, "bias": bool(draw(0, 1)), "head_bias": bool(draw(0, 1)),
         }, lanes  # fmt: skip
     shared, key_heads = draw(1, 3), draw(1, 3)
+    if name == "qwen3_moe":
+        experts = draw(2, 8)  # of one bank
+        common |= {
+            "num_experts": experts, "num_experts_per_tok": draw(1, experts),
+            "moe_intermediate_size": draw(3, 40), "norm_topk_prob": bool(draw(0, 1)),
+            "mlp_only_layers": [],
+        }  # fmt: skip
     return common | {
         "hidden_size": draw(3, 50), "intermediate_size": draw(3, 70),
         "num_attention_heads": shared * key_heads, "num_key_value_heads": key_heads,
@@ -118,6 +129,11 @@ TINY: dict[str, dict[str, Any]] = {
     "qwen3": {
         "hidden_size": 12, "intermediate_size": 20, "num_attention_heads": 4,
         "num_key_value_heads": 2, "head_dim": 4, "vocab_size": 20,
+    },
+    "qwen3_moe": {
+        "hidden_size": 12, "intermediate_size": 20, "num_attention_heads": 2,
+        "num_key_value_heads": 1, "head_dim": 4, "vocab_size": 20, "num_hidden_layers": 1,
+        "mlp_only_layers": [],
     },
     "gru": {"hidden_size": 12, "embedding_size": 10, "vocab_size": 20},
 }  # fmt: skip

@@ -47,7 +47,7 @@ class Op(Coded):
     VALUES = 16, "a, as values, to beat `index` of the position's"
     QUERY = 17, "a, as queries, to beat `index` of the attention unit"
     MIXED = 18, "beat `index` of the attention unit's result to dst"
-    TOP = 19, "expert of rank `rank` among logits a"
+    TOP = 19, "next expert among logits a, of rank `rank` if there is such a rank"
     SHARES = 20, "the experts' shares become the sequence's"
     LOGITS = 21, "like READ, to beat `dst` of the sampler"
     SKIP = 22, "goes to instruction `immediate` if more of the prompt follows"

@@ -74,10 +74,11 @@ class Rope:
 
 @dataclass(frozen=True)
 class Experts:
-    """Experts, and how many of them a token goes through."""
+    """Experts, how many of them a token goes through, and how many share what they are given."""
 
     experts: int
     ranks: int
+    sharing: int
 
 
 @dataclass(frozen=True)

@@ -224,27 +224,29 @@ def clamped_swiglu(a: Assembler, span: Span) -> None:
 
 
 def route(a: Assembler, span: Span) -> None:
-    """The best experts of a router's logits, and their shares, which the sequence keeps."""
+    """The best experts of a router's logits, and their shares, which the sequence keeps.
+
+    Where shares are those of all experts, the others are taken too, behind the last rank.
+    """
     name, _ = _ends(a, span)
     _, given = span_ends(a.network, span)
-    if span.option("share_first"):
-        a.refuse(
-            "route", span.start, "shares of all experts, and the router adds up the best alone"
-        )
     logits, k = a.value(name), int(span.option("k"))
+    of_all = bool(span.option("share_first")) and not bool(span.option("normalise"))
+    sharing = logits.size if of_all else k
     if logits.size > a.code.width:
         raise DoesNotFit(
             f"{logits.size} experts: the router compares {a.code.width} logits at most"
         )
-    if k > MOST_RANKS:
-        raise DoesNotFit(f"{k} experts a token: at most {MOST_RANKS} have a rank")
-    found = Experts(logits.size, k)
+    most = MOST_RANKS if sharing == k else MOST_RANKS - 1
+    if k > most:
+        raise DoesNotFit(f"{k} experts a token: at most {most} have a rank")
+    found = Experts(logits.size, k, sharing)
     if a.experts not in (None, found):
         a.refuse("route", span.start, "experts unlike those of the layers before")
     a.experts = found
     a.code.emit(Op.ACQUIRE, index="router")
-    for rank in range(k):
-        a.code.emit(Op.TOP, a=logits.beats[0], rank=rank, first=rank == 0)
+    for place in range(sharing):
+        a.code.emit(Op.TOP, a=logits.beats[0], rank=min(place, k), first=place == 0)
     a.code.run("router")
     a.code.emit(Op.SHARES)
     a.code.emit(Op.RELEASE, index="router")

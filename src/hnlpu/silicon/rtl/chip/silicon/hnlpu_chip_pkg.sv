@@ -20,7 +20,7 @@ package hnlpu_chip_pkg;
     VALUES      = 5'd16,  // a, as values, to beat `index` of the position's
     QUERY       = 5'd17,  // a, as queries, to beat `index` of the attention unit
     MIXED       = 5'd18,  // beat `index` of the attention unit's result to dst
-    TOP         = 5'd19,  // expert of rank `rank` among logits a
+    TOP         = 5'd19,  // next expert among logits a, of rank `rank` if there is such a rank
     SHARES      = 5'd20,  // the experts' shares become the sequence's
     LOGITS      = 5'd21,  // like READ, to beat `dst` of the sampler
     SKIP        = 5'd22,  // goes to instruction `immediate` if more of the prompt follows

@@ -32,6 +32,7 @@ module hnlpu_core
     parameter bit ROUTER = 1'b1,
     parameter int EXPERTS = 4,
     parameter int RANKS = 2,
+    parameter int SHARING = RANKS,  // experts that shares are divided among
     parameter int VOCABULARY = 256,
     parameter int CONTEXT = 256,
     parameter int SEQUENCES = 4,
@@ -382,7 +383,8 @@ module hnlpu_core
     logic [RANKS-1:0][24:0] found_shares;
     hnlpu_router #(
         .EXPERTS(EXPERTS),
-        .RANKS(RANKS)
+        .RANKS(RANKS),
+        .SHARING(SHARING)
     ) router (
         .clk(clk),
         .take(execute && instruction.op == TOP),
