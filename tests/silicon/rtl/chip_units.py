@@ -32,10 +32,20 @@ LANE = Part(
     "lane", "hnlpu_lane",
     (
         Port("multiply", 1), Port("first", 1), Port("op", 5, type="hnlpu_chip_pkg::opcode_t"),
-        Port("both", 1), Port("shift", 6), Port("a", 32), Port("swapped", 32),
+        Port("both", 1), Port("kind", 4), Port("shift", 6), Port("a", 32), Port("swapped", 32),
         Port("operand", 32), Port("immediate", 32),
     ),
     (Port("product", 64), Port("y", 32, signed=True)),
+)  # fmt: skip
+WIDE_LANE = Part(
+    "wide_lane", "hnlpu_lane", LANE.inputs, LANE.outputs,
+    {"POWERS": 1, "SOFTPLUS": 1, "COMPARES": 1, "SUM_BITS": 68},
+)  # fmt: skip
+"""As a chip has it whose lanes add 16 products of any size."""
+MOVER = Part(
+    "mover", "hnlpu_mover",
+    (Port("b", 32, 8), Port("sources", 3, 8), Port("taken", 1, 8)), (Port("moved", 32, 8),),
+    {"WIDTH": 8}, clocked=False,
 )  # fmt: skip
 SQUARES = Part(
     "squares", "hnlpu_squares",
@@ -159,6 +169,7 @@ def check_lane(run: Run) -> None:
             "immediate": 0,
             "shift": 0,
             "both": 0,
+            "kind": 0,
             "first": 0,
         }
         one |= given
@@ -219,6 +230,48 @@ def check_lane(run: Run) -> None:
     out = run(LANE, {port.name: [one[port.name] for one in cycles] for port in LANE.inputs})
     assert out["y"].tolist() == [y for _, y in expected]
     assert out["product"].tolist() == [product for product, _ in expected]
+
+
+def check_wide_lane(run: Run) -> None:
+    """Functions and comparisons by their kinds, and sums beyond 64 bits."""
+    rng = np.random.default_rng(16)
+    cycles: list[dict[str, int]] = []
+    expected: list[int] = []
+
+    def add(op: Op, y: int, **given: int) -> None:
+        cycles.append(dict.fromkeys((port.name for port in LANE.inputs), 0) | given | {"op": op})
+        expected.append(y)
+
+    sides = [*VALUE_ENDS, *(by_hand.value(v) for v in spread(rng, 32, 30))]
+    for a in sides:
+        add(Op.CURVE, by_hand.power(a), a=a, kind=0)
+        add(Op.CURVE, by_hand.softplus(a), a=a, kind=1)
+        for b in sides:
+            found = (max(a, b), min(a, b), int(a < b), int(a <= b), int(a == b))
+            for kind, y in enumerate(found):
+                add(Op.COMPARE, y, a=a, operand=b, swapped=b, kind=kind)
+    for _ in range(60):
+        total, shift = 0, int(rng.integers(30, 64))
+        pairs = rng.choice([LOW, HIGH, LOW + 1, 0], (16, 2)).tolist()
+        if rng.random() < 0.3:
+            pairs = [[LOW, LOW]] * 16
+        for n, (a, b) in enumerate(pairs):
+            total += a * b
+            y = by_hand.value((total + (1 << shift >> 1)) >> shift)
+            add(Op.MULTIPLY, y, multiply=1, first=n == 0, swapped=a, operand=b, shift=shift)
+    out = run(WIDE_LANE, {port.name: [one[port.name] for one in cycles] for port in LANE.inputs})
+    assert out["y"].tolist() == expected
+
+
+def check_mover(run: Run) -> None:
+    rng = np.random.default_rng(17)
+    b = rng.integers(0, 2**32, (400, 8))
+    sources, taken = rng.integers(0, 8, (400, 8)), rng.integers(0, 2, (400, 8))
+    moved = run(MOVER, {"b": b, "sources": sources, "taken": taken})["moved"]
+    for row, lanes, takes, found in zip(
+        b.tolist(), sources.tolist(), taken.tolist(), moved.tolist(), strict=True
+    ):
+        assert found == [row[lane] if take else 0 for lane, take in zip(lanes, takes, strict=True)]
 
 
 def check_squares(run: Run) -> None:
