@@ -14,6 +14,7 @@ import pytest
 from chips import build_model, shape_of
 from instruction_set import run
 from moved_networks import MOVED, family
+from moving_networks import moving_family
 from network_chips import CONFIGS, build_random, random_config, small_shape
 from random_networks import PIECE, random_family
 from test_trained_chip import CHECKPOINT
@@ -127,6 +128,12 @@ def test_numbers_that_change_lanes(name: str, lanes: int, tmp_path: Path) -> Non
     expect_the_emulators(build, chip_shape(build, lanes=lanes), 5)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_drawn_networks_whose_numbers_move(seed: int, tmp_path: Path) -> None:
+    build = build_random(moved_networks.CONFIG, tmp_path, family=moving_family(seed))
+    expect_the_emulators(build, chip_shape(build, lanes=(8, 32)[seed % 2]), 4)
+
+
 def test_a_chip_is_found_out_if_its_program_is_not_the_networks(tmp_path: Path) -> None:
     build, other = build_random("gru", tmp_path), build_random("gru", tmp_path, 1)
     shape = small_shape(build)
@@ -175,8 +182,8 @@ REFUSED: dict[str, tuple[Callable[[Builder, Value], Value], str]] = {
     ),
     "wide": (lambda b, x: x + b.step(ops.Sum(-1, True, True), x), "sum of layer 0"),
     "constant": (
-        lambda b, x: x + b.step(ops.Concat(), parameter(b, 8), parameter(b, 8, "v")),
-        "concat of layer 0 .*parameters alone",
+        lambda b, x: x + parameter(b, 16).table("gelu"),
+        "gelu of layer 0 .*parameters alone",
     ),
     "partly": (partly_turned, "rope of layer 0 .*4 of 8 numbers"),
     "softcap": (attention(softcap=30.0), "attend of layer 0 .*soft cap"),

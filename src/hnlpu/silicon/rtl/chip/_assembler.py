@@ -5,22 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 import numpy as np
 
 from hnlpu.arithmetic.fixed_point import FRACTION, to_fixed
 from hnlpu.errors import NotFinite, UnsupportedArchitecture
 from hnlpu.model.network import Network, formats, op_name
-from hnlpu.silicon.rtl.chip._code import Code
-from hnlpu.silicon.rtl.chip._instructions import Operand
+from hnlpu.silicon.rtl.chip._code import WORD, Code
+from hnlpu.silicon.rtl.chip._instructions import Op, Operand
 from hnlpu.silicon.rtl.chip._moving import by_beat, compact, gather
 from hnlpu.silicon.rtl.chip._program import Attention, Experts, Norms, Rope
 from hnlpu.silicon.rtl.chip._registers import STATE, Beats, Register, in_order
 from hnlpu.silicon.rtl.chip._uses import Uses
 from hnlpu.silicon.rtl.chip._values import Held, Place, Places, Spread, beats_of
 
-Kept = TypeVar("Kept", Held, Spread)
 FRACTIONS = (16, 20, 24)
 """Fraction bits that numbers may have."""
 
@@ -109,14 +108,18 @@ class Assembler:
             return known
         found = self.brought(name, fraction)
         if isinstance(found, Spread):
-            return self._remember(_in_a_row(name, fraction), self._row(found), name)
+            row = self._row(found)
+            self._remember(_in_a_row(name, fraction), row, name)
+            return row
         if found.clean:
             return found
         dst = self.code.registers.pool(len(found.beats), self.busy())
         for beat, (a, to) in enumerate(zip(found.beats, dst, strict=True)):
             mask = self.code.parameter("", "mask", found.size, beat)
             self.code.multiply(to, a, Operand.PARAMETER, first=True, index=mask)
-        return self._remember(_named(name, fraction), replace(found, beats=dst, clean=True), name)
+        tidied = replace(found, beats=dst, clean=True)
+        self._remember(_named(name, fraction), tidied, name)
+        return tidied
 
     def brought(self, name: str, fraction: int) -> Held | Spread:
         """A value in units of 2^-`fraction`; brought there once."""
@@ -132,7 +135,8 @@ class Assembler:
             one = 1 << max(0, fraction - found.fraction)
             self.code.multiply(to, a, Operand.IMMEDIATE, first=True, shift=down, immediate=one)
         moved = replace(found, beats=dst, fraction=fraction)
-        return self._remember(_named(name, fraction), moved, name)
+        self._remember(_named(name, fraction), moved, name)
+        return moved
 
     def spread(self, name: str, fraction: int | None = None) -> Spread | None:
         """Where each number of a value lies, in units of 2^-`fraction` or as it is; None if in no register."""
@@ -145,6 +149,32 @@ class Assembler:
         shape = self.uses.shape(name)
         shape = shape if math.prod(shape) == place.size else (place.size,)
         return Spread(place.beats, np.arange(place.size).reshape(shape), place.fraction)
+
+    def view(self, n: int, arg: str | float, fraction: int | None = None) -> Spread:
+        """The same of what step n takes; refuses what is in no register."""
+        found = self.spread(arg, fraction) if isinstance(arg, str) else None
+        if found is None:
+            self.refuse("", n, f"{arg} is in no register")
+        return found
+
+    def loaded(self, n: int, arg: str | float, fraction: int) -> Spread:
+        """A parameter or a written number in registers until step n is done, in units of 2^-`fraction`."""
+        shape = self.uses.shape(arg) if isinstance(arg, str) else (1,)
+        places = np.arange(math.prod(shape))
+        numbers = by_beat(places, self.code.width)
+        dst = self.code.registers.pool(len(numbers), self.busy())
+        for register, lanes in zip(dst, numbers, strict=True):
+            self.code.multiply(register, register, Operand.IMMEDIATE, first=True)
+            if isinstance(arg, str):
+                index = self.code.placed(arg, lanes.tolist(), fraction - FRACTION)
+                self.code.emit(Op.ADD, Operand.PARAMETER, dst=register, a=register, index=index)
+            else:
+                number = fixed(arg, fraction) & WORD
+                self.code.emit(Op.ADD, dst=register, a=register, immediate=number)
+        kept = f"{arg} for step {n} from beat {dst[0].beat} on"
+        self.uses.last[kept] = n
+        self.places[kept] = found = Spread(dst, places.reshape(shape), fraction)
+        return found
 
     def settle(self, name: str, view: Spread) -> None:
         """Note where a new value's numbers lie."""
@@ -168,14 +198,14 @@ class Assembler:
 
     def move(self, name: str, held: Held | Spread) -> None:
         """A value to registers that are free."""
-        self.places[name] = self.copied(held)
+        self.places[name] = replace(held, beats=self.copies(held.beats))
 
-    def copied(self, held: Kept) -> Kept:
+    def copies(self, beats: Beats) -> Beats:
         """The same numbers in registers that are free."""
-        dst = self.code.registers.pool(len(held.beats), self.busy())
-        for a, to in zip(held.beats, dst, strict=True):
+        dst = self.code.registers.pool(len(beats), self.busy())
+        for a, to in zip(beats, dst, strict=True):
             self.code.multiply(to, a, Operand.IMMEDIATE, first=True, immediate=1)
-        return replace(held, beats=dst)
+        return dst
 
     def forms(self, *args: str | float) -> list[str]:
         """Names of values among `args`, and of their other forms."""
@@ -187,11 +217,10 @@ class Assembler:
         """Whether so many numbers fill their beats."""
         return size % self.code.width == 0
 
-    def _remember(self, key: str, held: Kept, name: str) -> Kept:
+    def _remember(self, key: str, held: Held | Spread, name: str) -> None:
         """Keep another form of a value as long as the value."""
         self.places[key] = held
         self.uses.last[key] = self.uses.last[name]
-        return held
 
     def busy(self, but: Sequence[str] = ()) -> set[Register]:
         """Registers of values that live, those of `but` left out."""

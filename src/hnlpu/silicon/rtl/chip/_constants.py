@@ -43,7 +43,9 @@ def is_made(step: Step) -> bool:
     match step.op:
         case ops.Table(function):
             return function in _FUNCTIONS
-        case ops.Reshape() | ops.Permute() | ops.Shift() | ops.InverseRoot():
+        case ops.Reshape() | ops.Permute() | ops.Split() | ops.Concat() | ops.Shift():
+            return True
+        case ops.InverseRoot():
             return True
         case _:
             return type(step.op) in _PAIRS
@@ -56,24 +58,35 @@ def make(network: Network, name: str, parameter: Callable[[str], Float32]) -> Fl
     def value(arg: str | float) -> Float32:
         if not isinstance(arg, str):
             return np.float32(arg)  # type: ignore[return-value]  # a number broadcasts as an array does
-        return _step(makers[arg], value) if arg in makers else parameter(arg)
+        if arg not in makers:
+            return parameter(arg)
+        step = makers[arg]
+        return _step(step, value)[step.outs.index(arg)]
 
     return value(name)
 
 
-def _step(step: Step, value: Callable[[str | float], Float32]) -> Float32:
+def _step(step: Step, value: Callable[[str | float], Float32]) -> tuple[Float32, ...]:
     args = [value(arg) for arg in step.args]
     match step.op:
         case ops.Reshape(shape):
-            return args[0].reshape([dim if isinstance(dim, int) else -1 for dim in shape])
+            return (args[0].reshape([dim if isinstance(dim, int) else -1 for dim in shape]),)
         case ops.Permute(order):
-            return np.ascontiguousarray(args[0].transpose(order))
+            return (np.ascontiguousarray(args[0].transpose(order)),)
+        case ops.Split(sizes, axis):
+            ends = np.cumsum([size for size in sizes if isinstance(size, int)])[:-1]
+            return tuple(np.split(args[0], ends, axis))
+        case ops.Concat(axis):
+            return (np.concatenate(args, axis),)
         case ops.Shift(bits):
-            return np.asarray(np.ldexp(args[0], bits), np.float32)
+            return (_rounded(np.ldexp(args[0], bits)),)
         case ops.InverseRoot():
-            return np.asarray(1.0 / np.sqrt(args[0].astype(np.float64)), np.float32)
+            return (_rounded(1.0 / np.sqrt(args[0].astype(np.float64))),)
         case ops.Table(function, scale):
-            y = _FUNCTIONS[function](args[0].astype(np.float64)) * scale
-            return np.asarray(y, np.float32)
+            return (_rounded(_FUNCTIONS[function](args[0].astype(np.float64)) * scale),)
         case _:
-            return np.asarray(_PAIRS[type(step.op)](*args), np.float32)
+            return (_rounded(_PAIRS[type(step.op)](*args)),)
+
+
+def _rounded(x: npt.NDArray[np.floating[Any]]) -> Float32:
+    return np.asarray(x, np.float32)

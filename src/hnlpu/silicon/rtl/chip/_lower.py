@@ -10,6 +10,7 @@ from functools import partial
 
 from hnlpu.errors import DoesNotFit
 from hnlpu.model.network import AT_ONCE as DONE_AT_ONCE
+from hnlpu.model.network import ops
 from hnlpu.silicon.rtl.chip._assembler import Assembler
 from hnlpu.silicon.rtl.chip._constants import is_made
 from hnlpu.silicon.rtl.chip._memories import reserve
@@ -75,8 +76,9 @@ def _walk(a: Assembler, tail: int, start: int, stop: int) -> None:
             a.refuse(at_once[0].composite, n, "it is done at once, and no unit of the chip does it")
         elif n in a.uses.constants:
             a.stop = n + 1
-            if not is_made(a.uses.constants[n]):
-                a.refuse("", n, "of parameters alone, and is not done when a chip is written")
+            if not is_made(step := a.uses.constants[n]):
+                named = step.op.function if isinstance(step.op, ops.Table) else ""
+                a.refuse(named, n, "of parameters alone, and is not done when a chip is written")
         else:
             a.stop = n + 1
             lower_step(a, n)

@@ -7,6 +7,7 @@ ring      an entry behind the other, the oldest first; a write moves all on by o
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -88,7 +89,7 @@ def write(a: Assembler, n: int, step: Step, name: str) -> None:
             return
         _keep_others(a, beats)
         if not in_order(value.beats, beats):
-            value = a.copied(value)
+            value = replace(value, beats=a.copies(value.beats))
         for register, dst in zip(value.beats, beats, strict=True):
             a.code.multiply(dst, register, Operand.IMMEDIATE, first=True, immediate=1)
 
@@ -112,7 +113,7 @@ def _place(a: Assembler, arg: str, name: str) -> None:
         return
     _keep_others(a, beats)
     if set(view.beats) & set(beats):
-        view = a.copied(view)
+        view = replace(view, beats=a.copies(view.beats))
     _fill(a, view, layout, beats)
 
 
@@ -136,7 +137,7 @@ def _move_on(a: Assembler, arg: str, name: str) -> None:
     assert view is not None
     _keep_others(a, beats)
     if set(view.beats) & set(beats):
-        view = a.copied(view)
+        view = replace(view, beats=a.copies(view.beats))
     initial = fixed(state.initial, fraction) & WORD
     each = a.code.beats(math.prod(state.shape))
     for to, register in zip(beats, beats[each:], strict=False):

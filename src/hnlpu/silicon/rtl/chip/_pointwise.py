@@ -18,7 +18,7 @@ import numpy as np
 from hnlpu.arithmetic.fixed_point import FRACTION, UNIT_FRACTION
 from hnlpu.model.network import Step, ops
 from hnlpu.silicon.rtl.chip._assembler import Assembler, fixed
-from hnlpu.silicon.rtl.chip._code import WORD, Field
+from hnlpu.silicon.rtl.chip._code import WORD
 from hnlpu.silicon.rtl.chip._instructions import (
     EQUAL,
     LARGER,
@@ -32,7 +32,7 @@ from hnlpu.silicon.rtl.chip._moving import by_beat, compacted, gather, source
 from hnlpu.silicon.rtl.chip._registers import Beats, Register
 from hnlpu.silicon.rtl.chip._values import Held, Places, Spread
 
-Operation = tuple[Operand, dict[str, Field]]
+Operation = tuple[Operand, dict[str, Any]]
 TRUTH = 0
 """Fraction bits of 0 and 1."""
 _KINDS = {"less": LESS, "less_equal": LESS_EQUAL, "equal": EQUAL}
@@ -69,7 +69,7 @@ class Lanes:
         """The register that has, by lane, the `numbers` of a value's side."""
         found = self._source(side, numbers)
         if found is not None and found[0] == Operand.REGISTER:
-            return found[1]["b"]  # type: ignore[return-value]  # a register's operand has one
+            return found[1]["b"]  # type: ignore[no-any-return]  # an operand in a register has one
         return self._gathered(side, numbers, name)
 
     def operand(self, side: Side, numbers: Places, name: str) -> Operation:
@@ -114,9 +114,7 @@ def side_of(a: Assembler, n: int, arg: str | float, shape: Sequence[int], fracti
     if arg in a.uses.parameters:
         numbers = np.arange(math.prod(a.uses.shape(arg))).reshape(a.uses.shape(arg))
         return Side(arg, fraction, None, np.broadcast_to(numbers, shape))
-    view = a.spread(arg, fraction)
-    if view is None:
-        a.refuse("", n, f"{arg} is in no register")
+    view = a.view(n, arg, fraction)
     return Side(arg, fraction, view, np.broadcast_to(view.places, shape))
 
 
@@ -126,10 +124,7 @@ def factor_fraction(a: Assembler, n: int, arg: str | float) -> int:
         return UNIT_FRACTION if abs(arg) <= 1 else FRACTION
     if arg in a.uses.parameters:
         return FRACTION
-    view = a.spread(arg)
-    if view is None:
-        a.refuse("", n, f"{arg} is in no register")
-    return view.fraction
+    return a.view(n, arg).fraction
 
 
 def target(a: Assembler, out: str, shape: Sequence[int], sides: Sequence[Side]) -> Places:
@@ -163,6 +158,9 @@ def pointwise(a: Assembler, n: int, step: Step) -> None:
         side_of(a, n, arg, shape, factor_fraction(a, n, arg) if product else common)
         for arg in step.args
     ]
+    if isinstance(op, ops.Compare) and sides[0].view is None:  # the others have a turned form
+        view = a.loaded(n, step.args[0], common)
+        sides[0] = Side(step.args[0], common, view, np.broadcast_to(view.places, shape))
     places = target(a, out, shape, sides)
     beats = by_beat(places, a.code.width)
     over = a.forms(*_over(sides, beats, Lanes(a, ())))
@@ -175,8 +173,6 @@ def pointwise(a: Assembler, n: int, step: Step) -> None:
         and not all(lanes.fits(left, numbers) for numbers in beats)
         and all(lanes.fits(right, numbers) for numbers in beats)
     )
-    if swapped and isinstance(op, ops.Compare):
-        a.refuse("", n, f"{left.arg} is in no register")
     first, second = (right, left) if swapped else (left, right)
     for numbers, to in zip(beats, dst, strict=True):
         register = lanes.register(first, numbers, "first")
@@ -263,9 +259,7 @@ def _aligned(
 
 def total(a: Assembler, n: int, step: Step, axis: int) -> None:
     """Sum along an axis: products with 1, in units of the value."""
-    view = a.spread(str(step.args[0]))
-    if view is None:
-        a.refuse("", n, f"{step.args[0]} is in no register")
+    view = a.view(n, step.args[0])
     at = np.moveaxis(view.places, axis, -1)
     kept, side = at.shape[:-1], Side(step.args[0], view.fraction, view, at)
     shape = a.uses.shape(step.outs[0])
@@ -274,9 +268,7 @@ def total(a: Assembler, n: int, step: Step, axis: int) -> None:
 
 def largest(a: Assembler, n: int, step: Step, axis: int) -> None:
     """The largest along an axis."""
-    out, view = step.outs[0], a.spread(str(step.args[0]))
-    if view is None:
-        a.refuse("", n, f"{step.args[0]} is in no register")
+    out, view = step.outs[0], a.view(n, step.args[0])
     at = np.moveaxis(view.places, axis, -1)
     at = at.reshape(-1, at.shape[-1])
     places = compacted(at[:, 0], a.code.width)

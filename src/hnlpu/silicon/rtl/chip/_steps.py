@@ -99,6 +99,13 @@ def _embed(a: Assembler, n: int, step: Step, table: str) -> None:
     a.places[step.outs[0]] = Held(beats, size)
 
 
+def _in_units(a: Assembler, name: str, fraction: int) -> Held:
+    """A value whose numbers lie in a row, in units of 2^-`fraction`."""
+    found = a.brought(name, fraction)
+    assert isinstance(found, Held)
+    return found
+
+
 def _arithmetic(a: Assembler, n: int, step: Step) -> None:
     """A sum, a difference or a product of a value and a value, a parameter or a number."""
     op, (left, right), out = step.op, step.args, step.outs[0]
@@ -107,10 +114,10 @@ def _arithmetic(a: Assembler, n: int, step: Step) -> None:
     x, is_product = _vector(a, n, first), isinstance(op, ops.Mul)
     _expect_alike(a, n, x, second)
     if not is_product:
-        x = a.brought(str(first), fraction)
+        x = _in_units(a, str(first), fraction)
     other = a.held(second)
     if other is not None and not is_product:
-        other = a.brought(str(second), fraction)
+        other = _in_units(a, str(second), fraction)
     number_fraction = _number_fraction(second, fraction, is_product=is_product)
     units = other.fraction if other else number_fraction
     if isinstance(second, str) and other is None and units != fraction and not is_product:
@@ -207,9 +214,7 @@ def _rename(a: Assembler, n: int, step: Step) -> None:
 
 def _permute(a: Assembler, n: int, step: Step, order: tuple[int, ...]) -> None:
     """The same places in another order."""
-    view = a.spread(str(step.args[0]))
-    if view is None:
-        a.refuse("", n, f"{step.args[0]} is in no register")
+    view = a.view(n, step.args[0])
     a.settle(step.outs[0], replace(view, places=view.places.transpose(order)))
 
 
@@ -219,10 +224,7 @@ def _split(a: Assembler, n: int, step: Step, axis: int) -> None:
         return
     if a.rank is not None and a.held(step.args[0]) is not None:
         a.refuse("", n, "pieces of what an expert gives")
-    name = str(step.args[0])
-    view, place, first = a.spread(name), a.places.get(name), 0
-    if view is None:
-        a.refuse("", n, f"{name} is in no register")
+    view, place, first = a.view(n, step.args[0]), a.places.get(str(step.args[0])), 0
     for out in step.outs:
         size = a.uses.shape(out)[axis]
         part = np.take(view.places, range(first, first + size), axis)
@@ -235,19 +237,15 @@ def _split(a: Assembler, n: int, step: Step, axis: int) -> None:
 
 
 def _concat(a: Assembler, n: int, step: Step, axis: int) -> None:
-    """Pieces one behind the other, where they lie."""
+    """Pieces one behind the other, where they lie; parameters among them are brought into registers."""
     out = step.outs[0]
     fraction, parts, beats = a.formats.of(out), [], list[Register]()
     for arg in step.args:
-        if not isinstance(arg, str) or a.places.get(arg) is None:
-            a.refuse("", n, f"{arg} is in no register")
-        part = a.spread(arg, fraction)
-        if part is None:
-            a.refuse("", n, f"{arg} is in no register")
+        constant = arg in a.uses.parameters
+        part = a.loaded(n, arg, fraction) if constant else a.view(n, arg, fraction)
         parts.append(part.places + len(beats) * a.code.width)
         beats += part.beats
-    places = np.concatenate(parts, axis)
-    a.settle(out, Spread(tuple(beats), places, fraction))
+    a.settle(out, Spread(tuple(beats), np.concatenate(parts, axis), fraction))
     last, found = a.places.get(str(step.args[-1])), a.places[out]
     if isinstance(found, Held) and isinstance(last, Held) and last.clean:
         a.places[out] = replace(found, clean=True)
