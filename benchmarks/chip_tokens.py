@@ -1,6 +1,7 @@
 """Trained small models as whole chips in Verilator: every token is the emulator's.
 
 python benchmarks/chip_tokens.py checkpoints/llama-90k checkpoints/gru-106k      # an hour, or minutes each
+python benchmarks/chip_tokens.py --random mamba2 qwen3_moe                       # random weights of these sizes
 
 For each checkpoint: five prompts at once, the likeliest tokens (64 a prompt) and drawn ones (100 a prompt
 at temperature 0.8), each at full speed and with in_valid and out_ready withheld 40 % of the time.  With
@@ -17,13 +18,33 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import hnlpu
-from hnlpu.insight.verify import check_chip
-from hnlpu.model.policy import make_policy
-from hnlpu.silicon.hardwire import open_build
-from hnlpu.silicon.rtl.chip import build_chip, chip_shape, make_program, write_chip
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "silicon" / "rtl")]
+
+from network_chips import write_random  # noqa: E402
+
+import hnlpu  # noqa: E402
+from hnlpu.insight.verify import check_chip  # noqa: E402
+from hnlpu.model.policy import make_policy  # noqa: E402
+from hnlpu.silicon.hardwire import open_build  # noqa: E402
+from hnlpu.silicon.rtl.chip import build_chip, chip_shape, make_program, write_chip  # noqa: E402
 
 PROMPTS = ["import os\n\ndef ", "    for ", "try:\n", "    return ", "        self."]
+NUMBERS = [[5, 9], [3, 4, 5, 6, 7], [9] * 12, [130, 19, 1, 0], list(range(40, 60))]
+"""Prompts of models without a tokenizer."""
+RANDOM: dict[str, dict[str, Any]] = {
+    "mamba2": {
+        "model_type": "mamba2", "vocab_size": 256, "hidden_size": 64, "expand": 2, "num_heads": 8,
+        "head_dim": 16, "n_groups": 1, "state_size": 16, "conv_kernel": 4, "num_hidden_layers": 2,
+        "eos_token_id": 0,
+    },
+    "qwen3_moe": {
+        "model_type": "qwen3_moe", "vocab_size": 256, "hidden_size": 64, "intermediate_size": 64,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
+        "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+        "max_position_embeddings": 256, "rms_norm_eps": 1e-6, "eos_token_id": 0,
+    },
+}  # fmt: skip
 CONTEXT = 256
 STALLS = (0, 40)
 RUNS = ((0.0, 64), (0.8, 100))
@@ -54,8 +75,9 @@ def measure(checkpoint: Path, folder: Path) -> dict[str, Any]:
         "arrays": len(build.shapes()), "instructions": len(program.instructions),
     }  # fmt: skip
     for temperature, most in RUNS:
+        prompts = PROMPTS if (checkpoint / "tokenizer.json").exists() else NUMBERS
         found = check_chip(
-            build, chip, shape, PROMPTS, max_tokens=most, temperature=temperature, stalls=STALLS
+            build, chip, shape, prompts, max_tokens=most, temperature=temperature, stalls=STALLS
         )
         for stall, run in found.runs:
             told["runs"].append({
@@ -68,14 +90,20 @@ def measure(checkpoint: Path, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("checkpoints", type=Path, nargs="+")
+    parser.add_argument("checkpoints", type=Path, nargs="*")
+    parser.add_argument("--random", nargs="*", default=[], choices=RANDOM, help="random weights")
     parser.add_argument("--chips", type=Path, help="folder that keeps builds and compiled chips")
     options = parser.parse_args()
     faults = 0
-    with tempfile.TemporaryDirectory() as name:
-        folder = options.chips or Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.chips or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        for checkpoint in options.checkpoints:
+        written = []
+        for name in options.random:
+            written.append(folder / name)
+            if not written[-1].exists():
+                write_random(RANDOM[name], written[-1], 0)
+        for checkpoint in [*options.checkpoints, *written]:
             told = measure(checkpoint, folder)
             faults += sum(bool(run["fault"]) for run in told["runs"])
             print(json.dumps(told), flush=True)

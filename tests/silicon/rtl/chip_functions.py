@@ -25,6 +25,10 @@ EXPONENTIAL = Part(
     "exponential", "hnlpu_exponential", (Port("distance", 32),), (Port("y", 25),), clocked=False
 )
 SIGMOID = Part("sigmoid", "hnlpu_sigmoid", (Port("z", 32),), (Port("y", 25),), clocked=False)
+POWER = Part("power", "hnlpu_power", (Port("u", 32),), (Port("y", 32, signed=True),), clocked=False)
+SOFTPLUS = Part(
+    "softplus", "hnlpu_softplus", (Port("x", 32),), (Port("y", 32, signed=True),), clocked=False
+)
 SINES = [
     Part(
         name, "hnlpu_sine", (Port("angle", 32),), (Port("y", 32, signed=True),), clocked=False,
@@ -103,6 +107,31 @@ def check_sigmoid(run: Run) -> None:
     y = run(SIGMOID, {"z": z})["y"]
     assert y.tolist() == [fixed_point.sigmoid(v) for v in z]
     assert y[:1500].tolist() == [by_hand.sigmoid(v) for v in z[:1500]]
+
+
+def check_power(run: Run) -> None:
+    rng = np.random.default_rng(14)
+    # where a result of 2^n begins, and where lines between entries meet
+    whole = [round(n * 2**24 / 1.4426950408889634) for n in range(-27, 9)]
+    steps = [round(-k * 2**16 / 1.4426950408889634) for k in range(0, 20 * 256, 7)]
+    u = near([LOW, HIGH, 0, *whole], LOW, HIGH, 12) + near(steps, LOW, HIGH, 1)
+    u += rng.integers(-20 << 24, 6 << 24, 3000).tolist() + spread(rng, 32, 1000)
+    u = [max(LOW, min(HIGH, v)) for v in u]
+    y = run(POWER, {"u": u})["y"]
+    assert y.tolist() == [fixed_point.power(v) for v in u]
+    assert y[:2500].tolist() == [by_hand.power(v) for v in u[:2500]]
+    assert {0, 1, HIGH} <= set(y.tolist())
+
+
+def check_softplus(run: Run) -> None:
+    rng = np.random.default_rng(15)
+    steps = [sign * k * 2048 for k in range(0, 513, 7) for sign in (-1, 1)]
+    x = near([*VALUE_ENDS, 2**20, -(2**20), 2**23, *steps], LOW, HIGH)
+    x += rng.integers(-(2**20), 2**20, 3000).tolist() + spread(rng, 32, 1000)
+    x = [max(LOW, min(HIGH, v)) for v in x]
+    y = run(SOFTPLUS, {"x": x})["y"]
+    assert y.tolist() == [fixed_point.softplus(v) for v in x]
+    assert y[:1500].tolist() == [by_hand.softplus(v) for v in x[:1500]]
 
 
 def check_sine(run: Run, part: Part) -> None:

@@ -32,10 +32,20 @@ LANE = Part(
     "lane", "hnlpu_lane",
     (
         Port("multiply", 1), Port("first", 1), Port("op", 5, type="hnlpu_chip_pkg::opcode_t"),
-        Port("both", 1), Port("shift", 6), Port("a", 32), Port("swapped", 32),
+        Port("both", 1), Port("kind", 4), Port("shift", 6), Port("a", 32), Port("swapped", 32),
         Port("operand", 32), Port("immediate", 32),
     ),
     (Port("product", 64), Port("y", 32, signed=True)),
+)  # fmt: skip
+WIDE_LANE = Part(
+    "wide_lane", "hnlpu_lane", LANE.inputs, LANE.outputs,
+    {"POWERS": 1, "SOFTPLUS": 1, "COMPARES": 1, "SUM_BITS": 68},
+)  # fmt: skip
+"""As a chip has it whose lanes add 16 products of any size."""
+MOVER = Part(
+    "mover", "hnlpu_mover",
+    (Port("b", 32, 8), Port("sources", 3, 8), Port("taken", 1, 8)), (Port("moved", 32, 8),),
+    {"WIDTH": 8}, clocked=False,
 )  # fmt: skip
 SQUARES = Part(
     "squares", "hnlpu_squares",
@@ -47,20 +57,23 @@ SQUARES = Part(
 )  # fmt: skip
 
 
-def _router(experts: int, ranks: int) -> Part:
+def _router(experts: int, ranks: int, sharing: int = 0) -> Part:
     bits = max(1, (experts - 1).bit_length())
     return Part(
-        f"router_{ranks}", "hnlpu_router",
+        f"router_{ranks}_{sharing or ranks}", "hnlpu_router",
         (
             Port("take", 1), Port("first", 1), Port("rank", 4), Port("logits", 32, experts),
             Port("divide", 1),
         ),
         (Port("expert", bits), Port("done", 1), Port("shares", 25, ranks)),
-        {"EXPERTS": experts, "RANKS": ranks},
+        {"EXPERTS": experts, "RANKS": ranks, "SHARING": sharing or ranks},
     )  # fmt: skip
 
 
-ROUTERS = [_router(1, 1), _router(3, 2), _router(7, 3), _router(8, 4)]
+ROUTERS = [
+    _router(1, 1), _router(3, 2), _router(7, 3), _router(8, 4), _router(7, 3, 7), _router(16, 1, 16),
+]  # fmt: skip
+"""The last two share among all experts."""
 
 
 def _sampler(width: int, vocabulary: int) -> Part:
@@ -156,6 +169,7 @@ def check_lane(run: Run) -> None:
             "immediate": 0,
             "shift": 0,
             "both": 0,
+            "kind": 0,
             "first": 0,
         }
         one |= given
@@ -218,6 +232,48 @@ def check_lane(run: Run) -> None:
     assert out["product"].tolist() == [product for product, _ in expected]
 
 
+def check_wide_lane(run: Run) -> None:
+    """Functions and comparisons by their kinds, and sums beyond 64 bits."""
+    rng = np.random.default_rng(16)
+    cycles: list[dict[str, int]] = []
+    expected: list[int] = []
+
+    def add(op: Op, y: int, **given: int) -> None:
+        cycles.append(dict.fromkeys((port.name for port in LANE.inputs), 0) | given | {"op": op})
+        expected.append(y)
+
+    sides = [*VALUE_ENDS, *(by_hand.value(v) for v in spread(rng, 32, 30))]
+    for a in sides:
+        add(Op.CURVE, by_hand.power(a), a=a, kind=0)
+        add(Op.CURVE, by_hand.softplus(a), a=a, kind=1)
+        for b in sides:
+            found = (max(a, b), min(a, b), int(a < b), int(a <= b), int(a == b))
+            for kind, y in enumerate(found):
+                add(Op.COMPARE, y, a=a, operand=b, swapped=b, kind=kind)
+    for _ in range(60):
+        total, shift = 0, int(rng.integers(30, 64))
+        pairs = rng.choice([LOW, HIGH, LOW + 1, 0], (16, 2)).tolist()
+        if rng.random() < 0.3:
+            pairs = [[LOW, LOW]] * 16
+        for n, (a, b) in enumerate(pairs):
+            total += a * b
+            y = by_hand.value((total + (1 << shift >> 1)) >> shift)
+            add(Op.MULTIPLY, y, multiply=1, first=n == 0, swapped=a, operand=b, shift=shift)
+    out = run(WIDE_LANE, {port.name: [one[port.name] for one in cycles] for port in LANE.inputs})
+    assert out["y"].tolist() == expected
+
+
+def check_mover(run: Run) -> None:
+    rng = np.random.default_rng(17)
+    b = rng.integers(0, 2**32, (400, 8))
+    sources, taken = rng.integers(0, 8, (400, 8)), rng.integers(0, 2, (400, 8))
+    moved = run(MOVER, {"b": b, "sources": sources, "taken": taken})["moved"]
+    for row, lanes, takes, found in zip(
+        b.tolist(), sources.tolist(), taken.tolist(), moved.tolist(), strict=True
+    ):
+        assert found == [row[lane] if take else 0 for lane, take in zip(lanes, takes, strict=True)]
+
+
 def check_squares(run: Run) -> None:
     rng = np.random.default_rng(11)
     vectors = [([[0] * WIDTH], 1), ([[0] * WIDTH], 3), ([[0] * WIDTH] * 3, 2**63 - 1)]
@@ -260,29 +316,32 @@ def check_squares(run: Run) -> None:
 def check_router(run: Run, part: Part) -> None:
     rng = np.random.default_rng(12)
     experts, ranks = part.parameters["EXPERTS"], part.parameters["RANKS"]
+    sharing = part.parameters["SHARING"]
+    of_all = sharing == experts
     rows = [[v] * experts for v in VALUE_ENDS]
     rows += rng.choice([LOW, HIGH, 0, -1], (60, experts)).tolist()
     rows += rng.integers(-3, 3, (60, experts)).tolist()
     rows += [[int(v) << 14 for v in row] for row in rng.integers(-40, 40, (120, experts))]
     rows += rng.integers(LOW, HIGH, (60, experts)).tolist()
     cycles: list[Cycle] = []
-    period = ranks + 29
+    period = sharing + 29
     for row in rows:
         cycles += [
-            {"take": 1, "first": rank == 0, "rank": rank, "logits": row} for rank in range(ranks)
+            {"take": 1, "first": place == 0, "rank": min(place, ranks), "logits": row}
+            for place in range(sharing)
         ]
         cycles.append({"divide": 1})
         cycles += [{"logits": row[::-1]}] * 28  # nothing is taken
     out = run(part, in_cycles(part, cycles))
-    chosen, shares = fixed_point.route(np.array(rows, np.int64), ranks)
+    chosen, shares = fixed_point.route(np.array(rows, np.int64), ranks, of_all)
     found = {name: of.reshape(len(rows), period, -1) for name, of in out.items()}
     assert (found["expert"][:, :ranks, 0] == chosen).all()
-    assert not found["done"][:, ranks + 1 : ranks + 26].any()
-    assert found["done"][:, ranks + 26 :].all()
-    assert (found["shares"][:, ranks + 26] == shares).all()
-    assert (found["shares"][:, ranks + 28] == shares).all()
+    assert not found["done"][:, sharing + 1 : sharing + 26].any()
+    assert found["done"][:, sharing + 26 :].all()
+    assert (found["shares"][:, sharing + 26] == shares).all()
+    assert (found["shares"][:, sharing + 28] == shares).all()
     for row, ids, parts in zip(rows[::5], chosen[::5], shares[::5], strict=True):
-        assert by_hand.route(row, ranks) == (ids.tolist(), parts.tolist())
+        assert by_hand.route(row, ranks, of_all) == (ids.tolist(), parts.tolist())
 
 
 class _Number:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+import by_hand
 from hnlpu.arithmetic import fixed_point as fp
 from hnlpu.silicon.hardwire import Build
 from hnlpu.silicon.rtl.chip import ChipShape, Instruction, Operand, make_program
@@ -86,6 +87,8 @@ class Chip:
                 return self.inverse
             case Operand.SHARE:
                 return self.shares[one.rank]
+            case Operand.MOVED:
+                return self._moved(one, np.zeros(self.shape.width, np.int64))
         turned = self.cosines if one.operand == Operand.COSINE else self.sines
         size = self.program.head_dim or 2
         lane = np.arange(self.shape.width)
@@ -94,19 +97,40 @@ class Chip:
             turned = np.where(lane % size < size // 2, -turned, turned)
         return turned
 
+    def _moved(self, one: Instruction, others: Int64) -> Int64:
+        """Lanes of b by a pattern, and those of `others` where it takes none."""
+        pattern = np.array(self.program.moves[one.index])
+        return np.where(pattern >= 0, self.registers[one.b][pattern], others)
+
+    def _move(self, one: Instruction) -> None:
+        kept = self.registers[one.a] * (0 if one.first else 1)
+        self.registers[one.dst] = self._moved(one, kept)
+
+    def _curve(self, one: Instruction) -> None:
+        function = (by_hand.power, by_hand.softplus)[one.rank]
+        self.registers[one.dst] = [function(int(x)) for x in self.registers[one.a]]
+
+    def _compare(self, one: Instruction) -> None:
+        a, b = self.registers[one.a], self._operand(one)
+        kinds = (np.maximum, np.minimum, np.less, np.less_equal, np.equal)
+        self.registers[one.dst] = kinds[one.rank](a, b)
+
     def _multiply(self, one: Instruction) -> None:
         a = self.registers[one.a]
         if one.swap:
             size = self.program.head_dim or 2
             a = a.reshape(-1, 2, size // 2)[:, ::-1].ravel()
-        self.sums = (0 if one.first else self.sums) + a * self._operand(one)
+        product = a.astype(object) * self._operand(one)
+        self.sums = (0 if one.first else self.sums) + product
+        bits = self.program.lane_sum_bits - 1
+        assert all(-(1 << bits) <= int(x) < 1 << bits for x in self.sums)
         if one.write:
             if one.root:
                 down = np.broadcast_to(self.down, self.sums.shape)
                 found = [int(rounded(s, int(d))) for s, d in zip(self.sums, down, strict=True)]
             else:
                 found = [int(rounded(s, one.shift)) for s in self.sums]
-            self.registers[one.dst] = saturated(np.array(found, np.int64))
+            self.registers[one.dst] = [by_hand.value(x) for x in found]
 
     def _add(self, one: Instruction) -> None:
         self.registers[one.dst] = saturated(self.registers[one.a] + self._operand(one))
@@ -288,6 +312,7 @@ class Chip:
             self.parts: list[int] = []
         left = [n for n in range(len(logits)) if n not in self.chosen]
         self.chosen.append(max(left, key=lambda n: (logits[n], -n)))
+        assert one.rank == min(len(self.chosen) - 1, self.program.experts.ranks)
         self.parts.append(fp.exponential(logits[self.chosen[0]] - logits[self.chosen[-1]]))
 
     def _divide(self, one: Instruction) -> None:

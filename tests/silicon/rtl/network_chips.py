@@ -39,6 +39,15 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "model_type": "qwen3", "num_attention_heads": 3, "num_key_value_heads": 3,
         "attention_bias": True, "rms_norm_eps": 1e-6,
     },
+    "qwen3_moe": _DECODER | {
+        "model_type": "qwen3_moe", "num_experts": 5, "num_experts_per_tok": 2,
+        "moe_intermediate_size": 20, "mlp_only_layers": [0],
+    },
+    "mamba2": {
+        "model_type": "mamba2", "vocab_size": 40, "hidden_size": 12, "expand": 2, "num_heads": 6,
+        "head_dim": 4, "n_groups": 2, "state_size": 5, "conv_kernel": 3, "num_hidden_layers": 2,
+        "time_step_limit": [0.01, 2.0], "eos_token_id": 1,
+    },
     "gru": {
         "model_type": "gru", "vocab_size": 40, "hidden_size": 40, "embedding_size": 24,
         "num_hidden_layers": 2, "bias": True, "head_bias": True, "eos_token_id": 1,
@@ -84,7 +93,24 @@ def random_config(name: str, random: np.random.Generator) -> tuple[dict[str, Any
             "hidden_size": width, "embedding_size": width if tied else draw(3, 50),
             "tie_word_embeddings": tied, "bias": bool(draw(0, 1)), "head_bias": bool(draw(0, 1)),
         }, lanes  # fmt: skip
+    if name == "mamba2":
+        groups, shared, size = draw(1, 3), draw(1, 3), draw(1, 9)
+        inner = groups * shared * size
+        return common | {
+            "hidden_size": 2 * inner, "expand": 0.5, "num_heads": groups * shared,
+            "head_dim": size, "n_groups": groups, "state_size": draw(1, 9),
+            "conv_kernel": draw(1, 5), "use_bias": bool(draw(0, 1)),
+            "use_conv_bias": bool(draw(0, 1)), "tie_word_embeddings": bool(draw(0, 1)),
+            "time_step_limit": [0.0, None] if draw(0, 1) else [0.02, 1.0],
+        }, lanes  # fmt: skip
     shared, key_heads = draw(1, 3), draw(1, 3)
+    if name == "qwen3_moe":
+        experts = draw(2, 8)  # of one bank
+        common |= {
+            "num_experts": experts, "num_experts_per_tok": draw(1, experts),
+            "moe_intermediate_size": draw(3, 40), "norm_topk_prob": bool(draw(0, 1)),
+            "mlp_only_layers": [],
+        }  # fmt: skip
     return common | {
         "hidden_size": draw(3, 50), "intermediate_size": draw(3, 70),
         "num_attention_heads": shared * key_heads, "num_key_value_heads": key_heads,
@@ -118,6 +144,15 @@ TINY: dict[str, dict[str, Any]] = {
     "qwen3": {
         "hidden_size": 12, "intermediate_size": 20, "num_attention_heads": 4,
         "num_key_value_heads": 2, "head_dim": 4, "vocab_size": 20,
+    },
+    "qwen3_moe": {
+        "hidden_size": 12, "intermediate_size": 20, "num_attention_heads": 2,
+        "num_key_value_heads": 1, "head_dim": 4, "vocab_size": 20, "num_hidden_layers": 1,
+        "mlp_only_layers": [],
+    },
+    "mamba2": {
+        "hidden_size": 8, "num_heads": 4, "head_dim": 4, "n_groups": 2, "state_size": 3,
+        "vocab_size": 20, "num_hidden_layers": 1,
     },
     "gru": {"hidden_size": 12, "embedding_size": 10, "vocab_size": 20},
 }  # fmt: skip

@@ -11,30 +11,38 @@ from chip_functions import (
     EXPONENTIAL,
     FROM_SUMS,
     INVERSE_ROOT,
+    POWER,
     SATURATES,
     SIGMOID,
     SINES,
+    SOFTPLUS,
     check_divider,
     check_exponential,
     check_from_sums,
     check_inverse_root,
+    check_power,
     check_saturate,
     check_sigmoid,
     check_sine,
+    check_softplus,
 )
 from chip_parts import Part, PartFailed, Run, compile_parts, runner
 from chip_units import (
     LANE,
+    MOVER,
     QUANTIZERS,
     ROUTERS,
     SAMPLERS,
     SQUARES,
+    WIDE_LANE,
     check_lane,
+    check_mover,
     check_quantizer,
     check_quantizer_of_numerics,
     check_router,
     check_sampler,
     check_squares,
+    check_wide_lane,
 )
 from rtl_arrays import needs
 
@@ -44,7 +52,11 @@ ONE: list[tuple[Part, Callable[[Run], None]]] = [
     (EXPONENTIAL, check_exponential),
     (SIGMOID, check_sigmoid),
     (INVERSE_ROOT, check_inverse_root),
+    (POWER, check_power),
+    (SOFTPLUS, check_softplus),
     (LANE, check_lane),
+    (WIDE_LANE, check_wide_lane),
+    (MOVER, check_mover),
     (SQUARES, check_squares),
 ]
 SEVERAL: list[tuple[list[Part], Callable[[Run, Part], None]]] = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NoReturn
@@ -11,12 +12,13 @@ import numpy as np
 from hnlpu.arithmetic.fixed_point import FRACTION, to_fixed
 from hnlpu.errors import NotFinite, UnsupportedArchitecture
 from hnlpu.model.network import Network, formats, op_name
-from hnlpu.silicon.rtl.chip._code import Code
-from hnlpu.silicon.rtl.chip._instructions import Operand
+from hnlpu.silicon.rtl.chip._code import WORD, Code
+from hnlpu.silicon.rtl.chip._instructions import Op, Operand
+from hnlpu.silicon.rtl.chip._moving import by_beat, compact, gather
 from hnlpu.silicon.rtl.chip._program import Attention, Experts, Norms, Rope
 from hnlpu.silicon.rtl.chip._registers import STATE, Beats, Register, in_order
 from hnlpu.silicon.rtl.chip._uses import Uses
-from hnlpu.silicon.rtl.chip._values import Held, Place, beats_of
+from hnlpu.silicon.rtl.chip._values import Held, Place, Places, Spread, beats_of
 
 FRACTIONS = (16, 20, 24)
 """Fraction bits that numbers may have."""
@@ -34,6 +36,11 @@ def _named(name: str, fraction: int) -> str:
     return f"{name} in 2^-{fraction}"
 
 
+def _in_a_row(name: str, fraction: int) -> str:
+    """The name of another form of a value: its numbers one behind the other, then zeros."""
+    return f"{_named(name, fraction)} in a row"
+
+
 class Assembler:
     """Code, and the places of living values; `_lower` walks the steps with it.
 
@@ -48,6 +55,8 @@ class Assembler:
         self.context = context
         self.places: dict[str, Place] = {}
         self.states: dict[str, Beats] = {}
+        self.layouts: dict[str, Places] = {}
+        self.most_terms = 1
         self.walk: Callable[[int, int], None] | None = None
         self.formats = formats(network)
         self.skipped = self.sampled = False
@@ -94,54 +103,124 @@ class Assembler:
 
     def tidy(self, name: str, fraction: int) -> Held:
         """A value in units of 2^-`fraction` with zeros behind its last number."""
+        known = self.places.get(_in_a_row(name, fraction))
+        if isinstance(known, Held):
+            return known
         found = self.brought(name, fraction)
+        if isinstance(found, Spread):
+            row = self._row(found)
+            self._remember(_in_a_row(name, fraction), row, name)
+            return row
         if found.clean:
             return found
         dst = self.code.registers.pool(len(found.beats), self.busy())
         for beat, (a, to) in enumerate(zip(found.beats, dst, strict=True)):
             mask = self.code.parameter("", "mask", found.size, beat)
             self.code.multiply(to, a, Operand.PARAMETER, first=True, index=mask)
-        return self._remember(name, replace(found, beats=dst, clean=True))
+        tidied = replace(found, beats=dst, clean=True)
+        self._remember(_named(name, fraction), tidied, name)
+        return tidied
 
-    def brought(self, name: str, fraction: int) -> Held:
+    def brought(self, name: str, fraction: int) -> Held | Spread:
         """A value in units of 2^-`fraction`; brought there once."""
         found = self.places.get(_named(name, fraction), self.places.get(name))
-        assert isinstance(found, Held), name
+        assert isinstance(found, Held | Spread), name
         if found.fraction == fraction:
             return found
+        if isinstance(found, Spread):
+            found = compact(found, self.code.width)
         dst = self.code.registers.pool(len(found.beats), self.busy())
         for a, to in zip(found.beats, dst, strict=True):
             down = max(0, found.fraction - fraction)
             one = 1 << max(0, fraction - found.fraction)
             self.code.multiply(to, a, Operand.IMMEDIATE, first=True, shift=down, immediate=one)
-        return self._remember(name, replace(found, beats=dst, fraction=fraction))
+        moved = replace(found, beats=dst, fraction=fraction)
+        self._remember(_named(name, fraction), moved, name)
+        return moved
 
-    def move(self, name: str, held: Held) -> None:
+    def spread(self, name: str, fraction: int | None = None) -> Spread | None:
+        """Where each number of a value lies, in units of 2^-`fraction` or as it is; None if in no register."""
+        place = self.places.get(name)
+        if not isinstance(place, Held | Spread):
+            return None
+        place = place if fraction is None else self.brought(name, fraction)
+        if isinstance(place, Spread):
+            return place
+        shape = self.uses.shape(name)
+        shape = shape if math.prod(shape) == place.size else (place.size,)
+        return Spread(place.beats, np.arange(place.size).reshape(shape), place.fraction)
+
+    def view(self, n: int, arg: str | float, fraction: int | None = None) -> Spread:
+        """The same of what step n takes; refuses what is in no register."""
+        found = self.spread(arg, fraction) if isinstance(arg, str) else None
+        if found is None:
+            self.refuse("", n, f"{arg} is in no register")
+        return found
+
+    def loaded(self, n: int, arg: str | float, fraction: int) -> Spread:
+        """A parameter or a written number in registers until step n is done, in units of 2^-`fraction`."""
+        shape = self.uses.shape(arg) if isinstance(arg, str) else (1,)
+        places = np.arange(math.prod(shape))
+        numbers = by_beat(places, self.code.width)
+        dst = self.code.registers.pool(len(numbers), self.busy())
+        for register, lanes in zip(dst, numbers, strict=True):
+            self.code.multiply(register, register, Operand.IMMEDIATE, first=True)
+            if isinstance(arg, str):
+                index = self.code.placed(arg, lanes.tolist(), fraction - FRACTION)
+                self.code.emit(Op.ADD, Operand.PARAMETER, dst=register, a=register, index=index)
+            else:
+                number = fixed(arg, fraction) & WORD
+                self.code.emit(Op.ADD, dst=register, a=register, immediate=number)
+        kept = f"{arg} for step {n} from beat {dst[0].beat} on"
+        self.uses.last[kept] = n
+        self.places[kept] = found = Spread(dst, places.reshape(shape), fraction)
+        return found
+
+    def settle(self, name: str, view: Spread) -> None:
+        """Note where a new value's numbers lie."""
+        view, size = compact(view, self.code.width), view.places.size
+        in_a_row = np.array_equal(view.places.ravel(), np.arange(size))
+        self.places[name] = (
+            Held(view.beats, size, view.fraction, self.fills(size)) if in_a_row else view
+        )
+
+    def _row(self, view: Spread) -> Held:
+        """A value's numbers in the first lanes of free registers, zeros behind them."""
+        size, width = view.places.size, self.code.width
+        flat, dst = (
+            view.places.ravel(),
+            self.code.registers.pool(self.code.beats(size), self.busy()),
+        )
+        for register, numbers in zip(dst, by_beat(np.arange(size), width), strict=True):
+            lanes = np.where(numbers >= 0, flat[numbers], -1)
+            gather(self.code, view, lanes, register)
+        return Held(dst, size, view.fraction)
+
+    def move(self, name: str, held: Held | Spread) -> None:
         """A value to registers that are free."""
-        self.places[name] = self.copied(held)
+        self.places[name] = replace(held, beats=self.copies(held.beats))
 
-    def copied(self, held: Held) -> Held:
+    def copies(self, beats: Beats) -> Beats:
         """The same numbers in registers that are free."""
-        dst = self.code.registers.pool(len(held.beats), self.busy())
-        for a, to in zip(held.beats, dst, strict=True):
+        dst = self.code.registers.pool(len(beats), self.busy())
+        for a, to in zip(beats, dst, strict=True):
             self.code.multiply(to, a, Operand.IMMEDIATE, first=True, immediate=1)
-        return replace(held, beats=dst)
+        return dst
 
     def forms(self, *args: str | float) -> list[str]:
         """Names of values among `args`, and of their other forms."""
         names = [arg for arg in args if isinstance(arg, str)]
-        return names + [_named(name, fraction) for name in names for fraction in FRACTIONS]
+        kinds = (_named, _in_a_row)
+        return names + [of(name, bits) for name in names for bits in FRACTIONS for of in kinds]
 
     def fills(self, size: int) -> bool:
         """Whether so many numbers fill their beats."""
         return size % self.code.width == 0
 
-    def _remember(self, name: str, held: Held) -> Held:
+    def _remember(self, key: str, held: Held | Spread, name: str) -> None:
         """Keep another form of a value as long as the value."""
-        key = _named(name, held.fraction)
         self.places[key] = held
         self.uses.last[key] = self.uses.last[name]
-        return held
 
     def busy(self, but: Sequence[str] = ()) -> set[Register]:
         """Registers of values that live, those of `but` left out."""
@@ -173,10 +252,31 @@ class Assembler:
                 return beats
         return self.code.registers.pool(count, self.busy())
 
+    def room_at(self, name: str, places: Places, over: Sequence[str] = ()) -> Beats:
+        """Registers for a new value whose numbers lie at `places`: its state's, a dead one's, or others.
+
+        `over` are values that are read beat by beat, each just before that beat is written.
+        """
+        dead = [other for other in over if self.dies(other) and other in self.places]
+        count, busy = int(places.max()) // self.code.width + 1, self.busy(dead)
+        old = [beats_of(self.places[other]) for other in dead]
+        state = self.uses.written.get(name)
+        if state in self.layouts and np.array_equal(self.layouts[state], places):
+            beats = self.states[state]
+            ordered = all(in_order(one, beats) for one in old)
+            if self._is_read(state) and busy.isdisjoint(beats) and ordered:
+                return beats
+        for beats in old:
+            outside = all(register.bank != STATE for register in beats)
+            ordered = all(in_order(one, beats) for one in old)
+            if len(beats) == count and outside and busy.isdisjoint(beats) and ordered:
+                return beats
+        return self.code.registers.pool(count, self.busy())
+
     def _meant(self, name: str, count: int) -> Beats:
         """Registers that a value is meant for, if any."""
         state = self.uses.written.get(name)
-        if state is not None and state in self.states and self._is_read(state):
+        if state in self.states and state not in self.layouts and self._is_read(state):
             return self.states[state]
         if name == self.result and self.rank is not None:
             return self.code.registers.bank("output", count, self.rank * count)

@@ -25,6 +25,8 @@ class Code:
         self.groups: list[tuple[str, ...]] = []
         self.reads: list[Read] = []
         self.parameters: list[Stored] = []
+        self.moves: dict[tuple[int, ...], int] = {}
+        self._placed: dict[Stored, int] = {}
         self.rows: list[tuple[int, int]] = []
         self._written: list[tuple[Op, Operand, dict[str, Field]]] = []
         self._banked: dict[tuple[str, int, int, int], tuple[list[int], int]] = {}
@@ -67,11 +69,23 @@ class Code:
             self.groups.append(matrices)
         return self.groups.index(matrices)
 
-    def parameter(self, name: str, how: Any, size: int, beat: int) -> int:
-        """Place of a stored beat of a parameter of `size` numbers."""
-        first = beat * self.width
+    def parameter(self, name: str, how: Any, size: int, beat: int, start: int = 0) -> int:
+        """Place of a stored beat of the numbers `start` to `size` of a parameter."""
+        first = start + beat * self.width
         self.parameters.append(Stored(name, how, first, min(self.width, size - first)))
         return len(self.parameters) - 1
+
+    def placed(self, name: str, places: Sequence[int], finer: int = 0) -> int:
+        """Place of a stored beat that has, by lane, the number of a parameter at one of `places`."""
+        one = Stored(name, "placed", 0, len(places), tuple(places), finer)
+        if one not in self._placed:
+            self.parameters.append(one)
+            self._placed[one] = len(self.parameters) - 1
+        return self._placed[one]
+
+    def pattern(self, lanes: Sequence[int]) -> int:
+        """The number of a move: by lane the lane that it takes, -1 for none."""
+        return self.moves.setdefault(tuple(lanes), len(self.moves))
 
     def take(
         self, matrix: str, first: int, step: int, dst: Sequence[Register | int], count: int,

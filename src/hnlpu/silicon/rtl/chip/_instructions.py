@@ -47,7 +47,7 @@ class Op(Coded):
     VALUES = 16, "a, as values, to beat `index` of the position's"
     QUERY = 17, "a, as queries, to beat `index` of the attention unit"
     MIXED = 18, "beat `index` of the attention unit's result to dst"
-    TOP = 19, "expert of rank `rank` among logits a"
+    TOP = 19, "next expert among logits a, of rank `rank` if there is such a rank"
     SHARES = 20, "the experts' shares become the sequence's"
     LOGITS = 21, "like READ, to beat `dst` of the sampler"
     SKIP = 22, "goes to instruction `immediate` if more of the prompt follows"
@@ -55,6 +55,15 @@ class Op(Coded):
     FINISH = 24, "the token is done"
     SUBTRACT = 25, "a - operand, with `both` operand - a, saturated, to dst"
     RECALL = 26, "a, or the immediate at a sequence's first position, to dst"
+    CURVE = 27, "of a by `rank`: 0 power, 1 softplus, to dst"
+    MOVE = 28, "lanes of b by pattern `index`, others of a (or 0), to dst"
+    COMPARE = 29, "by `rank`: 0 larger, 1 smaller, whether a 2 <, 3 <=, 4 = operand, to dst"
+
+
+POWER, SOFTPLUS = range(2)
+"""Kinds of CURVE."""
+LARGER, SMALLER, LESS, LESS_EQUAL, EQUAL = range(5)
+"""Kinds of COMPARE."""
 
 
 class Operand(Coded):
@@ -67,6 +76,7 @@ class Operand(Coded):
     COSINE = 4, "of the lane's pair"
     SINE = 5, "of the lane's pair, negative in the first half of a head"
     SHARE = 6, "of the expert of rank `rank`"
+    MOVED = 7, "lanes of b by pattern `index`, 0 where it takes none"
 
 
 class Part(NamedTuple):
@@ -81,7 +91,7 @@ class Part(NamedTuple):
 FIELDS = (
     Part("op", 5, type="opcode_t"),
     Part("operand", 3, type="operand_t"),
-    Part("first", 1, "MULTIPLY, SQUARES, PEAK, TOP: begins anew"),
+    Part("first", 1, "MULTIPLY, SQUARES, PEAK, TOP, MOVE: begins anew"),
     Part("write", 1, "MULTIPLY: to dst"),
     Part("swap", 1, "MULTIPLY: a with the halves of every head swapped"),
     Part("root", 1, "MULTIPLY: rounds by what the root says"),

@@ -9,8 +9,11 @@ from __future__ import annotations
 from functools import partial
 
 from hnlpu.errors import DoesNotFit
-from hnlpu.model.network import Replace
+from hnlpu.model.network import AT_ONCE as DONE_AT_ONCE
+from hnlpu.model.network import ops
 from hnlpu.silicon.rtl.chip._assembler import Assembler
+from hnlpu.silicon.rtl.chip._constants import is_made
+from hnlpu.silicon.rtl.chip._memories import reserve
 from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ChipShape
 from hnlpu.silicon.rtl.chip._steps import lower_step
@@ -33,12 +36,7 @@ def make_program(shape: ChipShape) -> Program:
     for given in shape.network.inputs:
         a.places[given.name] = Beside(given.carries)
         a.uses.last[given.name] = len(shape.network.steps)
-    for state in shape.network.states:
-        if isinstance(state.keeps, Replace):
-            if len(state.shape) != 1:
-                first = a.uses.reads_before(state.name)
-                a.refuse("read", first[0] if first else 0, f"{state.name} is no vector")
-            a.states[state.name] = a.code.registers.state(a.code.beats(state.shape[0]))
+    reserve(a)
     a.walk(0, len(shape.network.steps))
     if not a.sampled or a.embedding is None:
         last = len(shape.network.steps) - 1
@@ -49,12 +47,15 @@ def make_program(shape: ChipShape) -> Program:
         ("registers", code.registers.count, MOST_REGISTERS),
         ("vocabulary beats", code.beats(shape.vocabulary), MOST_LOGITS),
         ("row beats", len(code.rows), MOST_PLACES),
+        ("stored beats", len(code.parameters), MOST_PLACES),
+        ("patterns of moves", len(code.moves), MOST_PLACES),
     ):
         if size > most:
             raise DoesNotFit(f"{size} {name}: instructions number {most} at most")
     return Program(
         instructions, tuple(code.groups), tuple(code.reads), tuple(code.parameters),
-        tuple(code.rows), code.registers.count, a.embedding, a.head_dim, a.attention, a.norms,
+        tuple(code.rows), tuple(code.moves), max(64, 63 + a.most_terms.bit_length()),
+        code.registers.count, a.embedding, a.head_dim, a.attention, a.norms,
         a.rope, a.experts,
     )  # fmt: skip
 
@@ -71,6 +72,13 @@ def _walk(a: Assembler, tail: int, start: int, stop: int) -> None:
             a.stop = spans[0].stop
             AT_ONCE[spans[0].composite](a, spans[0])
             a.stop = spans[0].stop
+        elif at_once := [s for s in a.uses.spans[n] if s.composite in DONE_AT_ONCE]:
+            a.refuse(at_once[0].composite, n, "it is done at once, and no unit of the chip does it")
+        elif n in a.uses.constants:
+            a.stop = n + 1
+            if not is_made(step := a.uses.constants[n]):
+                named = step.op.function if isinstance(step.op, ops.Table) else ""
+                a.refuse(named, n, "of parameters alone, and is not done when a chip is written")
         else:
             a.stop = n + 1
             lower_step(a, n)

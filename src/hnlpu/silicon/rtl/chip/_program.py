@@ -31,18 +31,21 @@ class Read:
 
 @dataclass(frozen=True)
 class Stored:
-    """A stored beat of a parameter: numbers `first` to `first` + `count` of it.
+    """A stored beat of a parameter: numbers `first` to `first` + `count` of it, row by row.
 
     value  the parameter's numbers
-    norm   times the root of their number, as norms divide by the root of a sum
+    norm   times the root of a row's length, as norms divide by the root of a sum
     heads  the same, over and over, `count` in all: the weights of every head's norm
     mask   ones, of no parameter
+    placed by lane the number that `places` says, 0 for -1; in units of 2^-(16 + `finer`)
     """
 
     name: str
-    how: Literal["value", "norm", "heads", "mask"]
+    how: Literal["value", "norm", "heads", "mask", "placed"]
     first: int
     count: int
+    places: tuple[int, ...] = ()
+    finer: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,17 +77,19 @@ class Rope:
 
 @dataclass(frozen=True)
 class Experts:
-    """Experts, and how many of them a token goes through."""
+    """Experts, how many of them a token goes through, and how many share what they are given."""
 
     experts: int
     ranks: int
+    sharing: int
 
 
 @dataclass(frozen=True)
 class Program:
     """Instructions, groups of matrices that work at once, beats of sums, stored beats of rows.
 
-    `parameters` has the stored beats of parameters; `row_places` has the read of every stored beat
+    `moves` has, by pattern, the lane that each lane takes, -1 for none; `lane_sum_bits` are those of a
+    lane's sum of products.  `parameters` has the stored beats of parameters; `row_places` has the read of every stored beat
     of shifts and biases and the expert that it is of.  Units that the program does not use are None.
     """
 
@@ -93,6 +98,8 @@ class Program:
     reads: tuple[Read, ...]
     parameters: tuple[Stored, ...]
     row_places: tuple[tuple[int, int], ...]
+    moves: tuple[tuple[int, ...], ...]
+    lane_sum_bits: int
     registers: int
     embedding: str
     head_dim: int | None
@@ -106,3 +113,7 @@ class Program:
         return any(
             one.op == op and (banked is None or one.banked == banked) for one in self.instructions
         )
+
+    def uses_curve(self, kind: int) -> bool:
+        """Whether there is a CURVE of this kind."""
+        return any(one.op == Op.CURVE and one.rank == kind for one in self.instructions)

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import assert_never
 
+import numpy as np
+
 from hnlpu.arithmetic.fixed_point import FRACTION, UNIT_FRACTION
-from hnlpu.model.network import Replace, Step, ops
+from hnlpu.model.network import Step, ops
 from hnlpu.silicon.rtl.chip._arrays import quantize
 from hnlpu.silicon.rtl.chip._assembler import Assembler, fixed
 from hnlpu.silicon.rtl.chip._code import WORD
+from hnlpu.silicon.rtl.chip._curves import curve, each
 from hnlpu.silicon.rtl.chip._instructions import Op, Operand
-from hnlpu.silicon.rtl.chip._registers import Register, in_order
-from hnlpu.silicon.rtl.chip._values import Beside, Held, beats_of
+from hnlpu.silicon.rtl.chip._memories import read, write
+from hnlpu.silicon.rtl.chip._pointwise import (
+    choose,
+    is_plain,
+    largest,
+    pointwise,
+    products,
+    total,
+)
+from hnlpu.silicon.rtl.chip._registers import Register
+from hnlpu.silicon.rtl.chip._values import Beside, Held, Spread
 
-UNIT = 1 << UNIT_FRACTION
 Fields = dict[str, int | Register]
 
 
@@ -28,27 +40,38 @@ def lower_step(a: Assembler, n: int) -> None:
         case ops.Lookup(table):
             _embed(a, n, step, table)
         case ops.Add() | ops.Sub() | ops.Mul():
-            _arithmetic(a, n, step)
-        case ops.Minimum():
+            (_arithmetic if is_plain(a, step) else pointwise)(a, n, step)
+        case ops.Minimum() if is_plain(a, step) and any(isinstance(x, float) for x in step.args):
             _at_most(a, n, step)
+        case ops.Minimum() | ops.Maximum() | ops.Compare():
+            pointwise(a, n, step)
+        case ops.Where():
+            choose(a, n, step)
+        case ops.Dot(axes, wide=False) | ops.Outer(axes):
+            products(a, n, step, axes)
+        case ops.Sum(axis, wide=False):
+            total(a, n, step, axis)
+        case ops.Max(axis):
+            largest(a, n, step, axis)
         case ops.Shift(bits):
             _shift(a, n, step, bits)
         case ops.Table():
-            _table(a, n, step, step.op)
+            curve(a, n, step, step.op)
         case ops.Reshape():
             _rename(a, n, step)
-        case ops.Split():
-            _split(a, n, step)
-        case ops.Concat():
-            _concat(a, n, step)
+        case ops.Permute(order):
+            _permute(a, n, step, order)
+        case ops.Split(_, axis):
+            _split(a, n, step, axis)
+        case ops.Concat(axis):
+            _concat(a, n, step, axis)
         case ops.Read(state, when):
-            _read(a, n, step, state, when == "before")
+            read(a, n, step, state, before=when == "before")
         case ops.Write(state):
-            _write(a, n, step, state)
+            write(a, n, step, state)
         case (
-            ops.Maximum() | ops.Compare() | ops.Where() | ops.Divide() | ops.InverseRoot()
-            | ops.Sum() | ops.Max() | ops.Dot() | ops.Outer() | ops.TopK() | ops.ArgMax()
-            | ops.Permute() | ops.Gather() | ops.Window() | ops.Repeat()
+            ops.Divide() | ops.InverseRoot() | ops.Sum() | ops.Dot() | ops.TopK() | ops.ArgMax()
+            | ops.Gather() | ops.Window() | ops.Repeat()
         ):  # fmt: skip
             a.refuse("", n, "the vector unit has no instructions for it")
         case _:
@@ -76,6 +99,13 @@ def _embed(a: Assembler, n: int, step: Step, table: str) -> None:
     a.places[step.outs[0]] = Held(beats, size)
 
 
+def _in_units(a: Assembler, name: str, fraction: int) -> Held:
+    """A value whose numbers lie in a row, in units of 2^-`fraction`."""
+    found = a.brought(name, fraction)
+    assert isinstance(found, Held)
+    return found
+
+
 def _arithmetic(a: Assembler, n: int, step: Step) -> None:
     """A sum, a difference or a product of a value and a value, a parameter or a number."""
     op, (left, right), out = step.op, step.args, step.outs[0]
@@ -84,10 +114,10 @@ def _arithmetic(a: Assembler, n: int, step: Step) -> None:
     x, is_product = _vector(a, n, first), isinstance(op, ops.Mul)
     _expect_alike(a, n, x, second)
     if not is_product:
-        x = a.brought(str(first), fraction)
+        x = _in_units(a, str(first), fraction)
     other = a.held(second)
     if other is not None and not is_product:
-        other = a.brought(str(second), fraction)
+        other = _in_units(a, str(second), fraction)
     number_fraction = _number_fraction(second, fraction, is_product=is_product)
     units = other.fraction if other else number_fraction
     if isinstance(second, str) and other is None and units != fraction and not is_product:
@@ -160,106 +190,62 @@ def _shift(a: Assembler, n: int, step: Step, bits: int) -> None:
     """A product with a power of two, or by 1 and rounded."""
     if bits > 30 or bits < -62:
         a.refuse("", n, f"by {bits} bits, and a product is by 30 to the left at most")
-    x, out = _vector(a, n, step.args[0]), step.outs[0]
-    dst = a.room(out, x.size, over=a.forms(step.args[0]))
+    name, out = str(step.args[0]), step.outs[0]
+    x, dst = each(a, n, name, out, None)
     for register, to in zip(x.beats, dst, strict=True):
         a.code.multiply(
             to, register, Operand.IMMEDIATE, first=True, shift=max(0, -bits),
             immediate=1 << max(0, bits),
         )  # fmt: skip
-    a.places[out] = Held(dst, x.size, x.fraction, x.clean)
-
-
-def _table(a: Assembler, n: int, step: Step, op: ops.Table) -> None:
-    """Sigmoid, and tanh(x) = 2 sigmoid(2 x) - 1."""
-    if op.function not in ("sigmoid", "tanh") or op.scale != 1.0:
-        scale = "" if op.scale == 1.0 else f" times {op.scale:g}"
-        a.refuse(op.function, n, f"lanes have no table of it{scale}")
-    name, out = str(step.args[0]), step.outs[0]
-    _vector(a, n, name)
-    x = a.brought(name, FRACTION)
-    dst = a.room(out, x.size, over=a.forms(name))
-    for register, to in zip(x.beats, dst, strict=True):
-        if op.function == "sigmoid":
-            a.code.emit(Op.SIGMOID, dst=to, a=register)
-            continue
-        a.code.emit(Op.ADD, Operand.REGISTER, dst=to, a=register, b=register)
-        a.code.emit(Op.SIGMOID, dst=to, a=to)
-        a.code.emit(Op.ADD, Operand.REGISTER, dst=to, a=to, b=to)
-        a.code.emit(Op.ADD, dst=to, a=to, immediate=-UNIT & WORD)
-    clean = x.clean and op.function == "tanh"
-    a.places[out] = Held(dst, x.size, UNIT_FRACTION, clean or a.fills(x.size))
+    a.places[out] = replace(x, beats=dst)
 
 
 def _rename(a: Assembler, n: int, step: Step) -> None:
     """The same registers under another name."""
-    place = a.places.get(str(step.args[0]))
+    name, out = str(step.args[0]), step.outs[0]
+    place = a.places.get(name)
     if place is None:
-        a.refuse("", n, f"{step.args[0]} is in no register")
-    a.places[step.outs[0]] = place
+        a.refuse("", n, f"{name} is in no register")
+    if isinstance(place, Spread):
+        a.settle(out, replace(place, places=place.places.reshape(a.uses.shape(out))))
+    else:
+        a.places[out] = place
 
 
-def _split(a: Assembler, n: int, step: Step) -> None:
-    """Pieces of whole beats; those of a matrix's sums have been read apart."""
+def _permute(a: Assembler, n: int, step: Step, order: tuple[int, ...]) -> None:
+    """The same places in another order."""
+    view = a.view(n, step.args[0])
+    a.settle(step.outs[0], replace(view, places=view.places.transpose(order)))
+
+
+def _split(a: Assembler, n: int, step: Step, axis: int) -> None:
+    """Pieces where they lie; those of a matrix's sums have been read apart."""
     if all(out in a.places or not a.uses.consumers[out] for out in step.outs):
         return
-    x, first = _vector(a, n, step.args[0]), 0
+    if a.rank is not None and a.held(step.args[0]) is not None:
+        a.refuse("", n, "pieces of what an expert gives")
+    view, place, first = a.view(n, step.args[0]), a.places.get(str(step.args[0])), 0
     for out in step.outs:
-        size, *more = (dim for dim in a.uses.types[out].shape if isinstance(dim, int))
-        if more:
-            a.refuse("", n, "pieces of several rows")
-        if first % a.code.width:
-            a.refuse("", n, "a piece that begins within a beat")
-        begin = first // a.code.width
-        beats = x.beats[begin : begin + a.code.beats(size)]
-        clean = a.fills(size) or (x.clean and first + size == x.size)
-        a.places[out] = Held(beats, size, x.fraction, clean)
+        size = a.uses.shape(out)[axis]
+        part = np.take(view.places, range(first, first + size), axis)
         first += size
+        a.settle(out, replace(view, places=part))
+        found = a.places[out]
+        ends = isinstance(place, Held) and place.clean and int(part.max()) + 1 == place.size
+        if isinstance(found, Held) and ends:
+            a.places[out] = replace(found, clean=True)
 
 
-def _concat(a: Assembler, n: int, step: Step) -> None:
-    """Pieces of whole beats one behind the other."""
+def _concat(a: Assembler, n: int, step: Step, axis: int) -> None:
+    """Pieces one behind the other, where they lie; parameters among them are brought into registers."""
     out = step.outs[0]
-    parts = []
+    fraction, parts, beats = a.formats.of(out), [], list[Register]()
     for arg in step.args:
-        _vector(a, n, arg)
-        parts.append(a.brought(str(arg), a.formats.of(out)))
-    one_axis = len(a.uses.types[out].shape) == 1
-    if not one_axis or any(not a.fills(part.size) for part in parts[:-1]):
-        a.refuse("", n, "a piece that ends within a beat")
-    beats = tuple(register for part in parts for register in part.beats)
-    size, last = sum(part.size for part in parts), parts[-1]
-    a.places[out] = Held(beats, size, last.fraction, all(part.clean for part in parts))
-
-
-def _read(a: Assembler, n: int, step: Step, name: str, before: bool) -> None:
-    """What a state keeps: its registers, which hold the initial value at a sequence's beginning."""
-    state = a.uses.states[name]
-    if not isinstance(state.keeps, Replace):
-        a.refuse("", n, f"{name} keeps entries of several positions, which only attend does")
-    [size], beats, fraction = state.shape, a.states[name], a.formats.states[name]
-    initial = fixed(state.initial, fraction)
-    if initial and not a.fills(size):
-        a.refuse("", n, f"{name} begins with {state.initial:g} in a beat that it does not fill")
-    if before:
-        for register in beats:
-            a.code.emit(Op.RECALL, dst=register, a=register, immediate=initial & WORD)
-    a.places[step.outs[0]] = Held(beats, size, fraction)
-
-
-def _write(a: Assembler, n: int, step: Step, name: str) -> None:
-    """A value into its state's registers, unless it has been made there."""
-    if name not in a.states:
-        a.refuse("", n, f"{name} keeps entries of several positions, which only attend does")
-    arg, beats = str(step.args[0]), a.states[name]
-    _vector(a, n, arg)
-    value = a.tidy(arg, a.formats.states[name])
-    if value.beats == beats:
-        return
-    for other, place in list(a.places.items()):
-        if isinstance(place, Held) and not a.dies(other) and set(beats_of(place)) & set(beats):
-            a.move(other, place)
-    if not in_order(value.beats, beats):
-        value = a.copied(value)
-    for register, dst in zip(value.beats, beats, strict=True):
-        a.code.multiply(dst, register, Operand.IMMEDIATE, first=True, immediate=1)
+        constant = arg in a.uses.parameters
+        part = a.loaded(n, arg, fraction) if constant else a.view(n, arg, fraction)
+        parts.append(part.places + len(beats) * a.code.width)
+        beats += part.beats
+    a.settle(out, Spread(tuple(beats), np.concatenate(parts, axis), fraction))
+    last, found = a.places.get(str(step.args[-1])), a.places[out]
+    if isinstance(found, Held) and isinstance(last, Held) and last.clean:
+        a.places[out] = replace(found, clean=True)

@@ -9,14 +9,16 @@ Every module is nothing but ties; `hnlpu_store` in silicon selects a word.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.arithmetic.fixed_point import norm_weights, row_shifts, to_fixed
+from hnlpu.arithmetic.fixed_point import norm_weights, row_shifts, shifted, to_fixed
 from hnlpu.errors import NotFinite
 from hnlpu.model.network import Given
 from hnlpu.silicon.hardwire import Build
+from hnlpu.silicon.rtl.chip._constants import make
 from hnlpu.silicon.rtl.chip._program import Program, Stored
 from hnlpu.silicon.rtl.chip._shape import ChipShape
 
@@ -82,10 +84,15 @@ def _beats(values: Int64, shape: ChipShape) -> Iterator[list[int]]:
 
 
 def _vector(build: Build, name: str) -> npt.NDArray[np.float32]:
-    """A parameter: the checkpoint's, or one that the network gives itself.  Raises NotFinite."""
-    [parameter] = [p for p in build.network.parameters if p.name == name]
-    if isinstance(parameter.source, Given):
-        found = np.asarray(parameter.source.values, np.float32).reshape(parameter.shape)
+    """A parameter: the checkpoint's, one that the network gives itself, or one made of them.
+
+    Raises NotFinite.
+    """
+    known = {p.name: p for p in build.network.parameters}
+    if name not in known:
+        found = make(build.network, name, partial(_vector, build))
+    elif isinstance(source := known[name].source, Given):
+        found = np.asarray(source.values, np.float32).reshape(known[name].shape)
     else:
         found = build.vector(name)
     if not np.isfinite(found).all():
@@ -113,12 +120,16 @@ def _numbers(build: Build, one: Stored) -> Int64:
         case "mask":
             return np.ones(one.count, np.int64)
         case "norm":
-            return norm_weights(_vector(build, one.name))[part]
+            return norm_weights(_vector(build, one.name)).ravel()[part]
         case "heads":
             weights = norm_weights(_vector(build, one.name))
             return np.tile(weights, -(-part.stop // len(weights)))[part]
         case "value":
-            return to_fixed(_vector(build, one.name))[part]
+            return to_fixed(_vector(build, one.name)).ravel()[part]
+        case "placed":
+            places = np.array(one.places)
+            numbers = to_fixed(_vector(build, one.name)).ravel()[places]
+            return np.where(places >= 0, shifted(numbers, one.finer), 0)
 
 
 def _rows(build: Build, shape: ChipShape, program: Program) -> Iterator[int]:

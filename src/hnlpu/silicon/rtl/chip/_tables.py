@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from hnlpu.arithmetic.fixed_point import EXP_TABLE, SIGMOID_TABLE
+from hnlpu.arithmetic.fixed_point import EXP_TABLE, SIGMOID_TABLE, SOFTPLUS_TABLE
 from hnlpu.silicon.rtl.chip._instructions import FIELDS, WORD_BITS, Instruction, Op, Operand
 from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ceil_log2
@@ -13,7 +13,9 @@ from hnlpu.silicon.rtl.chip._shape import ceil_log2
 
 def tables(sine: Sequence[int]) -> dict[str, str]:
     """Text of the tables of functions, by file name; `sine` has the entries of that of sines."""
-    exp, sigmoid = EXP_TABLE.tolist(), SIGMOID_TABLE.tolist()
+    exp, sigmoid, softplus = (
+        table.tolist() for table in (EXP_TABLE, SIGMOID_TABLE, SOFTPLUS_TABLE)
+    )
     return {
         "hnlpu_exp_table.sv": _table(
             "hnlpu_exp_table", "2^-(k / 256) and how far it falls to the next entry",
@@ -22,6 +24,11 @@ def tables(sine: Sequence[int]) -> dict[str, str]:
         "hnlpu_sigmoid_table.sv": _table(
             "hnlpu_sigmoid_table", "sigmoid(k / 32) and how far it rises to the next entry",
             9, ("value", 25, sigmoid[:-1]), ("rise", 18, _steps(sigmoid, 1)),
+        ),
+        "hnlpu_softplus_table.sv": _table(
+            "hnlpu_softplus_table",
+            "ln(1 + exp(-k / 32)) and how far it falls to the next entry",
+            9, ("value", 25, softplus[:-1]), ("fall", 18, _steps(softplus, -1)),
         ),
         "hnlpu_sine_table.sv": _table(
             "hnlpu_sine_table", "factor * sin(k / 256 quarter turns) and its rise to the next entry",
@@ -56,6 +63,37 @@ module {name} (
   always_comb begin
     case (index)
 {rows}      default: {{{value}, {step}}} = '0;
+    endcase
+  end
+endmodule
+"""
+
+
+def move_table(patterns: Sequence[Sequence[int]]) -> str:
+    """Text of the table of moves: by pattern the lane that each lane takes, -1 for none."""
+    width, bits = len(patterns[0]), ceil_log2(len(patterns))
+    lane_bits = ceil_log2(width)
+    rows = ""
+    for place, pattern in enumerate(patterns):
+        sources = ", ".join(f"{lane_bits}'d{max(0, lane)}" for lane in reversed(pattern))
+        taken = sum(1 << n for n, lane in enumerate(pattern) if lane >= 0)
+        rows += (
+            f"      {bits}'d{place}: {{taken, sources}} = "
+            f"{{{width}'h{taken:0{-(-width // 4)}x}, {sources}}};\n"
+        )
+    return f"""\
+// Table: which lane each lane takes in a move, {len(patterns)} patterns.
+//
+// Latency  combinational
+// Numbers  index: {bits} bits; sources: lanes' numbers
+module hnlpu_move_table (
+    input  logic [{bits - 1}:0] index,
+    output logic [{width - 1}:0][{lane_bits - 1}:0] sources,
+    output logic [{width - 1}:0] taken
+);
+  always_comb begin
+    case (index)
+{rows}      default: {{taken, sources}} = '0;
     endcase
   end
 endmodule

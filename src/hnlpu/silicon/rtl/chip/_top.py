@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hnlpu.silicon.rtl._design import ArrayUnit
-from hnlpu.silicon.rtl.chip._instructions import Op
+from hnlpu.silicon.rtl.chip._instructions import POWER, SOFTPLUS, Op
 from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ChipShape, ceil_log2
 from hnlpu.silicon.rtl.chip._stored import SHIFT_BITS, VALUE_BITS, word_bits
@@ -135,6 +135,9 @@ def _parameters(
     return {
         "WIDTH": shape.width, "BEATS": program.registers, "HEAD_DIM": program.head_dim or 2,
         "SIGMOIDS": int(program.uses(Op.SIGMOID)),
+        "POWERS": int(program.uses_curve(POWER)), "SOFTPLUS": int(program.uses_curve(SOFTPLUS)),
+        "COMPARES": int(program.uses(Op.COMPARE)), "MOVES": int(bool(program.moves)),
+        "MOVE_BITS": ceil_log2(max(1, len(program.moves))), "LANE_SUM_BITS": program.lane_sum_bits,
         "NORM": int(program.uses(Op.SQUARES, banked=False)),
         "HEAD_NORM": int(program.uses(Op.SQUARES, banked=True)),
         "LONGEST": max(1, norms.longest), "EPSILONS": max(1, len(norms.epsilons)),
@@ -144,7 +147,8 @@ def _parameters(
         "SINKS": int(bool(attention and attention.sinks)),
         "LAYERS": attention.layers if attention else 1,
         "ROUTER": int(experts is not None), "EXPERTS": experts.experts if experts else 1,
-        "RANKS": experts.ranks if experts else 1, "VOCABULARY": shape.vocabulary,
+        "RANKS": experts.ranks if experts else 1,
+        "SHARING": experts.sharing if experts else 1, "VOCABULARY": shape.vocabulary,
         "CONTEXT": shape.context, "SEQUENCES": shape.sequences, "TAG_BITS": TAG_BITS,
         "ENDS": len(ends), "END_TOKENS": f"{{{end_words}}}",
         "ACTIVATION_BITS": shape.activation_bits, "ACTIVATION_BEATS": shape.activation_beats,

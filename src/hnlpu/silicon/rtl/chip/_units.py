@@ -19,10 +19,11 @@ from hnlpu.errors import DoesNotFit
 from hnlpu.model.network import Given, Span, ops, span_ends
 from hnlpu.silicon.rtl.chip._assembler import Assembler, fixed
 from hnlpu.silicon.rtl.chip._instructions import Op, Operand
+from hnlpu.silicon.rtl.chip._moving import by_beat, gather
 from hnlpu.silicon.rtl.chip._program import Attention, Experts, Rope
 from hnlpu.silicon.rtl.chip._registers import Beats
 from hnlpu.silicon.rtl.chip._uses import main_input
-from hnlpu.silicon.rtl.chip._values import Beside, Held, Pairs
+from hnlpu.silicon.rtl.chip._values import Beside, Held, Pairs, Spread
 
 LARGEST_ROPE_FACTOR = 2.5
 """Entries of the table of sines rise by less than 2^18."""
@@ -61,8 +62,13 @@ def norm(a: Assembler, span: Span) -> None:
     taken, _ = span_ends(a.network, span)
     weights = [other for other in taken if other in a.uses.parameters]
     *rows, n = _sizes(a, name)
-    if len(taken) != 2 or len(weights) != 1 or a.uses.parameters[weights[0]].shape != (n,):
+    own = len(weights) == 1 and a.uses.parameters[weights[0]].shape == (*rows, n)
+    one_for_all = len(weights) == 1 and a.uses.parameters[weights[0]].shape == (n,)
+    if len(taken) != 2 or not (own or one_for_all):
         a.refuse("norm", span.start, "its weights are not one parameter of a row's length")
+    if rows and own:
+        _norms_of_rows(a, span, weights[0])
+        return
     heads, x = bool(rows), a.value(name)
     if heads:
         _head(a, span, n)
@@ -78,6 +84,32 @@ def norm(a: Assembler, span: Span) -> None:
     a.places[out] = Held(beats, x.size)
 
 
+def _norms_of_rows(a: Assembler, span: Span, weights: str) -> None:
+    """Rows with weights of their own, one after the other, each in beats of its own."""
+    name, out = _ends(a, span)
+    *_, n = _sizes(a, name)
+    epsilon, view = (
+        _epsilon(a, norm_epsilon(float(span.option("eps")), n), n),
+        a.spread(name, FRACTION),
+    )
+    assert view is not None
+    rows, width, count = view.places.reshape(-1, n), a.code.width, a.code.beats(n)
+    beats, registers = by_beat(np.arange(n), width), a.code.registers
+    made = registers.pool(len(rows) * count, a.busy())
+    for row, at in enumerate(rows):
+        dst = made[row * count : (row + 1) * count]
+        lanes = [np.where(numbers >= 0, at[numbers], -1) for numbers in beats]
+        for one, register in zip(lanes, dst, strict=True):
+            gather(a.code, view, one, register)
+        _rooted(a, dst, epsilon, dst)
+        for beat, h in enumerate(dst):
+            place = a.code.parameter(weights, "norm", (row + 1) * n, beat, row * n)
+            a.code.multiply(h, h, Operand.PARAMETER, first=True, shift=UNIT_FRACTION, index=place)
+    starts = np.arange(len(rows))[:, None] * count * width
+    places = (starts + np.arange(n)).reshape(view.places.shape)
+    a.settle(out, Spread(made, places))
+
+
 def _epsilon(a: Assembler, epsilon: int, whole: int) -> int:
     """The number of an epsilon."""
     known = a.norms.epsilons if epsilon in a.norms.epsilons else (*a.norms.epsilons, epsilon)
@@ -86,16 +118,21 @@ def _epsilon(a: Assembler, epsilon: int, whole: int) -> int:
 
 
 def _whole_norm(a: Assembler, x: Beats, epsilon: int, out: str, size: int) -> Beats:
+    beats = a.room(out, size)
+    _rooted(a, x, epsilon, beats)
+    return beats
+
+
+def _rooted(a: Assembler, x: Beats, epsilon: int, beats: Beats) -> None:
+    """A vector's beats times the inverse root of its squares."""
     a.code.emit(Op.ACQUIRE, index="root")
     for beat, register in enumerate(x):
         first = beat == 0
         a.code.emit(Op.SQUARES, a=register, first=first, index=epsilon if first else 0)
     a.code.run("root")
-    beats = a.room(out, size)
     for register, h in zip(x, beats, strict=True):
         a.code.multiply(h, register, Operand.INVERSE, first=True, root=True)
     a.code.emit(Op.RELEASE, index="root")
-    return beats
 
 
 def _head_norms(a: Assembler, x: Beats, beats: Beats, epsilon: int) -> None:
@@ -224,27 +261,29 @@ def clamped_swiglu(a: Assembler, span: Span) -> None:
 
 
 def route(a: Assembler, span: Span) -> None:
-    """The best experts of a router's logits, and their shares, which the sequence keeps."""
+    """The best experts of a router's logits, and their shares, which the sequence keeps.
+
+    Where shares are those of all experts, the others are taken too, behind the last rank.
+    """
     name, _ = _ends(a, span)
     _, given = span_ends(a.network, span)
-    if span.option("share_first"):
-        a.refuse(
-            "route", span.start, "shares of all experts, and the router adds up the best alone"
-        )
     logits, k = a.value(name), int(span.option("k"))
+    of_all = bool(span.option("share_first")) and not bool(span.option("normalise"))
+    sharing = logits.size if of_all else k
     if logits.size > a.code.width:
         raise DoesNotFit(
             f"{logits.size} experts: the router compares {a.code.width} logits at most"
         )
-    if k > MOST_RANKS:
-        raise DoesNotFit(f"{k} experts a token: at most {MOST_RANKS} have a rank")
-    found = Experts(logits.size, k)
+    most = MOST_RANKS if sharing == k else MOST_RANKS - 1
+    if k > most:
+        raise DoesNotFit(f"{k} experts a token: at most {most} have a rank")
+    found = Experts(logits.size, k, sharing)
     if a.experts not in (None, found):
         a.refuse("route", span.start, "experts unlike those of the layers before")
     a.experts = found
     a.code.emit(Op.ACQUIRE, index="router")
-    for rank in range(k):
-        a.code.emit(Op.TOP, a=logits.beats[0], rank=rank, first=rank == 0)
+    for place in range(sharing):
+        a.code.emit(Op.TOP, a=logits.beats[0], rank=min(place, k), first=place == 0)
     a.code.run("router")
     a.code.emit(Op.SHARES)
     a.code.emit(Op.RELEASE, index="router")

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 
-from hnlpu.model.network import Network, Span, check, ops, span_ends
+from hnlpu.model.network import (
+    Network,
+    Parameter,
+    Replace,
+    Span,
+    check,
+    constant_steps,
+    ops,
+    span_ends,
+)
+from hnlpu.silicon.rtl.chip._constants import Made
+
+_ALIKE = (
+    ops.Add | ops.Sub | ops.Mul | ops.Minimum | ops.Maximum | ops.Where | ops.Table | ops.Shift
+    | ops.Outer
+)  # fmt: skip
+"""Operations whose result lies as what they take."""
 
 
 def main_input(network: Network, span: Span) -> str:
     """The value that a span works on: the first that it takes and that is no parameter."""
     parameters = {p.name for p in network.parameters}
+    parameters |= {out for step in constant_steps(network).values() for out in step.outs}
     taken, _ = span_ends(network, span)
     return next(name for name in taken if name not in parameters)
 
@@ -23,7 +41,10 @@ class Uses:
         self.consumers: dict[str, list[int]] = defaultdict(list)
         self.last: dict[str, int] = {}
         self.spans: dict[int, list[Span]] = defaultdict(list)
-        self.parameters = {p.name: p for p in network.parameters}
+        self.parameters: dict[str, Parameter | Made] = {p.name: p for p in network.parameters}
+        self.constants = constant_steps(network)
+        for step in self.constants.values():
+            self.parameters |= {out: Made(out, self.shape(out)) for out in step.outs}
         self.matrices = {m.name: m for m in network.matrices}
         self.states = {s.name: s for s in network.states}
         for n, step in enumerate(network.steps):
@@ -40,6 +61,44 @@ class Uses:
             if isinstance(step.op, ops.Write)
         }
         self.banks = self._banks()
+        self.resides: dict[str, str] = {}
+        for state in network.states:
+            if isinstance(state.keeps, Replace) and len(state.shape) > 1:
+                self.resides |= dict.fromkeys(self._alike(state.name), state.name)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The lengths of a value's axes, but for axes of positions."""
+        return tuple(dim for dim in self.types[name].shape if isinstance(dim, int))
+
+    def summed_axes(self, state: str) -> tuple[int, ...]:
+        """Axes of a state over which products of it are summed: they are best not within a beat."""
+        names = {name for name, of in self.resides.items() if of == state}
+        for step in self.network.steps:
+            if isinstance(step.op, ops.Dot):
+                sides, _, kept = step.op.axes.partition("->")
+                for letters, arg in zip(sides.split(","), step.args, strict=True):
+                    if arg in names:
+                        return tuple(n for n, letter in enumerate(letters) if letter not in kept)
+        return ()
+
+    def _alike(self, state: str) -> set[str]:
+        """Values of a state's shape that it becomes, or that become it."""
+        shape, found = self.states[state].shape, set[str]()
+        for step in self.network.steps:
+            if isinstance(step.op, ops.Read) and step.op.state == state:
+                found.add(step.outs[0])
+            if isinstance(step.op, ops.Write) and step.op.state == state:
+                found.add(str(step.args[0]))
+        known = -1
+        while known < len(found):
+            known = len(found)
+            for step in self.network.steps:
+                if isinstance(step.op, _ALIKE):
+                    names = itertools.chain(step.args, step.outs)
+                    same = {x for x in names if isinstance(x, str) and self.shape(x) == shape}
+                    if found & same:
+                        found |= same
+        return found
 
     def reads_before(self, state: str) -> list[int]:
         """Steps that read what a state held before this position."""

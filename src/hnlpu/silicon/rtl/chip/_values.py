@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
+import numpy as np
+import numpy.typing as npt
+
 from hnlpu.arithmetic.fixed_point import FRACTION
 from hnlpu.silicon.rtl.chip._registers import Beats
+
+Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,19 @@ class Held:
     size: int
     fraction: int = FRACTION
     clean: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """Numbers in registers, each in a place of its own, in units of 2^-`fraction`.
+
+    `places`, of the value's shape, counts lanes from the first beat on.  Steps that move numbers change
+    them alone: several numbers may share a place, and beats may hold what is no number of the value.
+    """
+
+    beats: Beats
+    places: Places
+    fraction: int = FRACTION
 
 
 @dataclass(frozen=True)
@@ -37,13 +55,13 @@ class Beside:
     what: str
 
 
-Place = Held | Pairs | Beside
+Place = Held | Spread | Pairs | Beside
 
 
 def beats_of(place: Place) -> Beats:
     """Registers that a value needs."""
     match place:
-        case Held(beats):
+        case Held(beats) | Spread(beats):
             return beats
         case Pairs(gate, up):
             return gate.beats + up.beats

@@ -20,18 +20,18 @@ from hnlpu.silicon.hardwire import Build, TileReader
 from hnlpu.silicon.masks import build_digest, new_folder
 from hnlpu.silicon.rtl._design import ArrayUnit, identifier, top
 from hnlpu.silicon.rtl._scheme import silicon, tile_wiring
-from hnlpu.silicon.rtl.chip._instructions import Op
+from hnlpu.silicon.rtl.chip._instructions import POWER, SOFTPLUS, Op
 from hnlpu.silicon.rtl.chip._lower import make_program
 from hnlpu.silicon.rtl.chip._models import models, wiring_model
 from hnlpu.silicon.rtl.chip._plan import units_by_matrix
 from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ChipShape
 from hnlpu.silicon.rtl.chip._stored import stored, ties, word_bits
-from hnlpu.silicon.rtl.chip._tables import program, tables
+from hnlpu.silicon.rtl.chip._tables import move_table, program, tables
 from hnlpu.silicon.rtl.chip._top import chip_top
 
 PARTS = (
-    "chip_pkg", "saturate", "exponential", "sigmoid", "sine", "inverse_root", "divider",
+    "chip_pkg", "saturate", "exponential", "sigmoid", "power", "softplus", "mover", "sine", "inverse_root", "divider",
     "quantizer", "from_sums", "lane", "squares", "attention", "router", "sampler", "sequencer",
     "requests", "store", "core",
 )  # fmt: skip
@@ -109,6 +109,8 @@ def _silicon(found: Program, units: Mapping[str, ArrayUnit]) -> dict[str, str]:
     parts = {f"hnlpu_{name}.sv": (package / f"hnlpu_{name}.sv") for name in PARTS}
     texts["hnlpu_chip_pkg.sv"] = parts.pop("hnlpu_chip_pkg.sv").read_text(encoding="utf-8")
     texts |= tables(sine_table(found.rope.factor if found.rope else 1.0).tolist())
+    if found.moves:
+        texts["hnlpu_move_table.sv"] = move_table(found.moves)
     texts |= {part: path.read_text(encoding="utf-8") for part, path in parts.items()}
     texts["hnlpu_program.sv"] = program(found)
     return {name: text for name, text in texts.items() if name not in _unused(found)}
@@ -121,6 +123,9 @@ def _unused(found: Program) -> set[str]:
     parts = [
         *(() if found.rope else sines),
         *(() if found.uses(Op.SIGMOID) else sigmoid),
+        *(() if found.uses_curve(POWER) else ("power",)),
+        *(() if found.uses_curve(SOFTPLUS) else ("softplus", "softplus_table")),
+        *(() if found.moves else ("mover",)),
         *(() if found.norms.epsilons else root),
         *(() if found.attention else ("attention",)),
         *(() if found.experts else ("router",)),

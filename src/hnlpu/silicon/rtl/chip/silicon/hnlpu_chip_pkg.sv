@@ -20,14 +20,17 @@ package hnlpu_chip_pkg;
     VALUES      = 5'd16,  // a, as values, to beat `index` of the position's
     QUERY       = 5'd17,  // a, as queries, to beat `index` of the attention unit
     MIXED       = 5'd18,  // beat `index` of the attention unit's result to dst
-    TOP         = 5'd19,  // expert of rank `rank` among logits a
+    TOP         = 5'd19,  // next expert among logits a, of rank `rank` if there is such a rank
     SHARES      = 5'd20,  // the experts' shares become the sequence's
     LOGITS      = 5'd21,  // like READ, to beat `dst` of the sampler
     SKIP        = 5'd22,  // goes to instruction `immediate` if more of the prompt follows
     TAKE        = 5'd23,  // the sampler's token becomes the sequence's next
     FINISH      = 5'd24,  // the token is done
     SUBTRACT    = 5'd25,  // a - operand, with `both` operand - a, saturated, to dst
-    RECALL      = 5'd26   // a, or the immediate at a sequence's first position, to dst
+    RECALL      = 5'd26,  // a, or the immediate at a sequence's first position, to dst
+    CURVE       = 5'd27,  // of a by `rank`: 0 power, 1 softplus, to dst
+    MOVE        = 5'd28,  // lanes of b by pattern `index`, others of a (or 0), to dst
+    COMPARE     = 5'd29   // by `rank`: 0 larger, 1 smaller, whether a 2 <, 3 <=, 4 = operand, to dst
   } opcode_t;
 
   typedef enum logic [2:0] {
@@ -37,13 +40,14 @@ package hnlpu_chip_pkg;
     INVERSE   = 3'd3,   // the inverse root
     COSINE    = 3'd4,   // of the lane's pair
     SINE      = 3'd5,   // of the lane's pair, negative in the first half of a head
-    SHARE     = 3'd6    // of the expert of rank `rank`
+    SHARE     = 3'd6,   // of the expert of rank `rank`
+    MOVED     = 3'd7    // lanes of b by pattern `index`, 0 where it takes none
   } operand_t;
 
   typedef struct packed {
     opcode_t     op;
     operand_t    operand;
-    logic        first;    // MULTIPLY, SQUARES, PEAK, TOP: begins anew
+    logic        first;    // MULTIPLY, SQUARES, PEAK, TOP, MOVE: begins anew
     logic        write;    // MULTIPLY: to dst
     logic        swap;     // MULTIPLY: a with the halves of every head swapped
     logic        root;     // MULTIPLY: rounds by what the root says

@@ -18,6 +18,12 @@ module hnlpu_core
     parameter int BEATS = 16,  // registers of a sequence
     parameter int HEAD_DIM = 16,
     parameter bit SIGMOIDS = 1'b1,
+    parameter bit POWERS = 1'b0,
+    parameter bit SOFTPLUS = 1'b0,
+    parameter bit COMPARES = 1'b0,
+    parameter bit MOVES = 1'b0,
+    parameter int MOVE_BITS = 1,  // of a pattern's number
+    parameter int LANE_SUM_BITS = 64,
     parameter bit NORM = 1'b1,  // of whole vectors, of heads
     parameter bit HEAD_NORM = 1'b0,
     parameter int LONGEST = 64,  // numbers of a vector that is normed
@@ -32,6 +38,7 @@ module hnlpu_core
     parameter bit ROUTER = 1'b1,
     parameter int EXPERTS = 4,
     parameter int RANKS = 2,
+    parameter int SHARING = RANKS,  // experts that shares are divided among
     parameter int VOCABULARY = 256,
     parameter int CONTEXT = 256,
     parameter int SEQUENCES = 4,
@@ -202,6 +209,36 @@ module hnlpu_core
     end
   end
 
+  // lanes of a register in other lanes
+  logic [WIDTH-1:0][31:0] moved;
+  logic [WIDTH-1:0][31:0] merged;
+  if (MOVES) begin : g_moves
+    localparam int LaneBits = $clog2(WIDTH);
+    logic [WIDTH-1:0][LaneBits-1:0] sources;
+    logic [WIDTH-1:0] taken;
+    hnlpu_move_table patterns (
+        .index(MOVE_BITS'(instruction.index)),
+        .sources(sources),
+        .taken(taken)
+    );
+    hnlpu_mover #(
+        .WIDTH(WIDTH)
+    ) mover (
+        .b(b),
+        .sources(sources),
+        .taken(taken),
+        .moved(moved)
+    );
+    for (genvar n = 0; n < WIDTH; n++) begin : g_merged
+      assign merged[n] = taken[n] || instruction.first ? moved[n] : a[n];
+    end
+  end else begin : g_no_moves
+    logic unused;
+    assign unused = &MOVE_BITS;
+    assign moved  = '0;
+    assign merged = '0;
+  end
+
   // lanes
   logic [BeatHeads-1:0][24:0] inverse_roots;
   logic [BeatHeads-1:0][5:0] root_shifts;
@@ -227,18 +264,24 @@ module hnlpu_core
         INVERSE: operand = {7'd0, inverse_roots[Head]};
         COSINE: operand = cosines[id][Pair];
         SINE: operand = Second ? sines[id][Pair] : -sines[id][Pair];
+        MOVED: operand = moved[n];
         default: operand = {7'd0, share};
       endcase
     end
 
     hnlpu_lane #(
-        .SIGMOIDS(SIGMOIDS)
+        .SIGMOIDS(SIGMOIDS),
+        .POWERS(POWERS),
+        .SOFTPLUS(SOFTPLUS),
+        .COMPARES(COMPARES),
+        .SUM_BITS(LANE_SUM_BITS)
     ) lane (
         .clk(clk),
         .multiply(multiply),
         .first(instruction.first),
         .op(instruction.op),
         .both(instruction.both),
+        .kind(instruction.rank),
         .shift(instruction.root ? root_shifts[Head] : instruction.shift),
         .a(a[n]),
         .swapped(instruction.swap ? a[Partner] : a[n]),
@@ -382,7 +425,8 @@ module hnlpu_core
     logic [RANKS-1:0][24:0] found_shares;
     hnlpu_router #(
         .EXPERTS(EXPERTS),
-        .RANKS(RANKS)
+        .RANKS(RANKS),
+        .SHARING(SHARING)
     ) router (
         .clk(clk),
         .take(execute && instruction.op == TOP),
@@ -401,6 +445,8 @@ module hnlpu_core
       if (execute && instruction.op == SHARES) shares[id] <= found_shares;
     end
   end else begin : g_no_router
+    logic unused;
+    assign unused = &SHARING;
     assign finished[Shares] = 1'b1;
     assign experts = '0;
     assign shares = '0;
@@ -504,13 +550,15 @@ module hnlpu_core
   always_comb begin
     case (instruction.op)
       MULTIPLY: write = execute && instruction.write;
-      ADD, SUBTRACT, CLAMP, SIGMOID, EMBED, READ, MIXED, RECALL: write = execute;
+      ADD, SUBTRACT, CLAMP, SIGMOID, EMBED, READ, MIXED, RECALL, CURVE, MOVE, COMPARE:
+      write = execute;
       default: write = 1'b0;
     endcase
     case (instruction.op)
       EMBED: result = embedding;
       READ: result = read;
       MIXED: result = mixed[int'(instruction.index)%QueryBeats];
+      MOVE: result = merged;
       RECALL: result = position == '0 ? {WIDTH{instruction.immediate}} : a;
       default: result = lanes;
     endcase

@@ -1,20 +1,25 @@
 // Lane of the vector unit: one value a cycle.
 //
 // Latency  combinational, but for `sums`, which takes a product a cycle
-// Numbers  a, operand, y: 32 bits, two's complement; sums: 64 bits, two's complement
+// Numbers  a, operand, y: 32 bits, two's complement; sums: SUM_BITS bits, two's complement
 //
-// Products are at most 2^62.  Those that are added to others stay below 2^61, so that 64 bits hold
-// their sums; see docs/vector-unit.md.
+// Products are at most 2^62.  Where few are added to others they stay below 2^61, so that 64 bits hold
+// their sums; see docs/vector-unit.md.  Sums of n products of any size take 63 bits and those of n.
 module hnlpu_lane
   import hnlpu_chip_pkg::*;
 #(
-    parameter bit SIGMOIDS = 1'b1
+    parameter bit SIGMOIDS = 1'b1,
+    parameter bit POWERS = 1'b0,
+    parameter bit SOFTPLUS = 1'b0,
+    parameter bit COMPARES = 1'b0,
+    parameter int SUM_BITS = 64
 ) (
     input  logic        clk,
     input  logic        multiply,
     input  logic        first,
     input  opcode_t     op,
     input  logic        both,
+    input  logic [ 3:0] kind,       // of CURVE and COMPARE
     input  logic [ 5:0] shift,
     input  logic [31:0] a,
     input  logic [31:0] swapped,
@@ -23,10 +28,10 @@ module hnlpu_lane
     output logic [63:0] product,
     output logic [31:0] y
 );
-  logic signed [63:0] sums;
-  logic signed [63:0] total;
-  logic signed [64:0] halves;
-  logic signed [64:0] rounded;
+  logic signed [SUM_BITS-1:0] sums;
+  logic signed [SUM_BITS-1:0] total;
+  logic signed [SUM_BITS:0] halves;
+  logic signed [SUM_BITS:0] rounded;
   logic signed [32:0] left;
   logic signed [32:0] right;
   logic signed [32:0] added;
@@ -36,9 +41,9 @@ module hnlpu_lane
   logic [24:0] share;
 
   assign product = 64'($signed(swapped)) * 64'($signed(operand));
-  assign total = (first ? 64'sd0 : sums) + $signed(product);
+  assign total = (first ? SUM_BITS'(0) : sums) + SUM_BITS'($signed(product));
   assign halves = $signed({total, 1'b0}) >>> shift;
-  assign rounded = (halves >>> 1) + $signed({64'd0, halves[0]});
+  assign rounded = (halves >>> 1) + $signed({{SUM_BITS{1'b0}}, halves[0]});
   assign left = $signed({a[31], a});
   assign right = $signed({operand[31], operand});
   always_comb begin
@@ -48,7 +53,7 @@ module hnlpu_lane
   end
 
   hnlpu_saturate #(
-      .FROM(65),
+      .FROM(SUM_BITS + 1),
       .TO(32)
   ) of_products (
       .wide(rounded),
@@ -72,6 +77,45 @@ module hnlpu_lane
     assign share = '0;
   end
 
+  logic [31:0] powered;
+  logic [31:0] softened;
+  logic [31:0] compared;
+  if (POWERS) begin : g_power
+    hnlpu_power of_a (
+        .u(a),
+        .y(powered)
+    );
+  end else begin : g_no_power
+    assign powered = '0;
+  end
+  if (SOFTPLUS) begin : g_softplus
+    hnlpu_softplus of_a (
+        .x(a),
+        .y(softened)
+    );
+  end else begin : g_no_softplus
+    assign softened = '0;
+  end
+  if (COMPARES) begin : g_compare
+    logic less;
+    logic equal;
+    assign less  = $signed(a) < $signed(operand);
+    assign equal = a == operand;
+    always_comb begin
+      case (kind)
+        4'd0: compared = less ? operand : a;
+        4'd1: compared = less ? a : operand;
+        4'd2: compared = {31'd0, less};
+        4'd3: compared = {31'd0, less || equal};
+        default: compared = {31'd0, equal};
+      endcase
+    end
+  end else begin : g_no_compare
+    assign compared = '0;
+  end
+  logic unused;
+  assign unused = &kind;
+
   always_comb begin
     clamped = a;
     if ($signed(a) > $signed(immediate)) clamped = immediate;
@@ -83,6 +127,8 @@ module hnlpu_lane
       ADD, SUBTRACT: y = of_sum;
       CLAMP: y = clamped;
       SIGMOID: y = {7'd0, share};
+      CURVE: y = kind == 4'd0 ? powered : softened;
+      COMPARE: y = compared;
       default: y = of_product;
     endcase
   end
@@ -94,7 +140,7 @@ module hnlpu_lane
 `ifndef SYNTHESIS
   always_ff @(posedge clk) begin
     if (multiply && !first) begin
-      assert (sums[63] != product[63] || total[63] == sums[63])
+      assert (sums[SUM_BITS-1] != product[63] || total[SUM_BITS-1] == sums[SUM_BITS-1])
       else $error("a lane's sum overflows");
     end
   end

@@ -1,12 +1,14 @@
-// Router: the experts with the largest logits, and their shares by softmax.
+// Router: the experts with the largest logits, and their shares by softmax, among these or more experts.
 //
 // Latency  an expert a cycle; `done` is one 26 cycles after `divide`, until the next one
 // Numbers  logits: 32 bits, two's complement, units of 2^-16; shares: 25 bits, unsigned, units of 2^-24
 //
-// Of equal logits the lowest expert comes first.
+// Of equal logits the lowest expert comes first.  Experts that are taken with a rank of RANKS or more have
+// a part of the total, and no share.
 module hnlpu_router #(
     parameter int EXPERTS = 4,
     parameter int RANKS = 2,
+    parameter int SHARING = RANKS,  // experts that are taken in all
     localparam int ExpertBits = EXPERTS > 1 ? $clog2(EXPERTS) : 1
 ) (
     input  logic                            clk,
@@ -19,7 +21,7 @@ module hnlpu_router #(
     output logic                            done,
     output logic [RANKS-1:0][24:0]          shares
 );
-  localparam int TotalBits = 25 + $clog2(RANKS + 1);
+  localparam int TotalBits = 25 + $clog2(SHARING + 1);
 
   logic [EXPERTS-1:0] taken;
   logic [EXPERTS-1:0] out;

@@ -1,0 +1,113 @@
+"""Networks of no family whose numbers change lanes: one step between embedding and unembedding each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from odd_network import Odd
+
+from hnlpu.model.families import Family, embed, unembed
+from hnlpu.model.network import Builder, Network, Replace, Ring, Tensor, Value, ops
+from hnlpu.model.network.composites import norm
+
+SIZE = 24
+CONFIG = {"model_type": "odd", "vocab_size": 20, "hidden_size": SIZE, "num_hidden_layers": 1}
+Middle = Callable[[Builder, Value], Value]
+
+
+def _parameter(b: Builder, *shape: int) -> Value:
+    return b.parameter("w", shape, Tensor("w", shape))
+
+
+def _masked(b: Builder, x: Value) -> Value:
+    """Sums of two numbers, where a number is small."""
+    pairs = x.reshape(12, 2)
+    chosen = b.step(
+        ops.Where(),
+        b.step(ops.Compare("less_equal"), pairs, 0.25),
+        pairs,
+        x.reshape(2, 12).permute(1, 0),
+    )
+    return chosen.reshape(SIZE)
+
+
+def _compared(b: Builder, x: Value) -> Value:
+    other = x.reshape(3, 8).permute(1, 0).reshape(SIZE)
+    same = b.step(ops.Compare("equal"), b.step(ops.Minimum(), x, other), x)
+    less = b.step(ops.Compare("less"), x, other * 0.5)
+    return b.step(ops.Where(), same, x, 0.5) + b.step(ops.Where(), less, -1.0, other)
+
+
+def _delta(b: Builder, x: Value) -> Value:
+    """A memory of two axes that is read before it is written, over the axis within: a delta rule."""
+    keys, values, queries = x.split(8, 8, 8)
+    state = b.state("memory", (8, 8), Replace(), initial=0.25)
+    before = b.read(state, "before")
+    error = values - b.step(ops.Dot("kv,k->v"), before, keys)
+    memory = before + b.step(ops.Outer("k,v->kv"), keys * 0.125, error)
+    b.write(state, memory)
+    read = b.step(ops.Dot("kv,k->v"), memory, queries)
+    return b.step(ops.Concat(), read, values, keys)
+
+
+def _turned_memory(b: Builder, x: Value) -> Value:
+    """A memory whose new value lies otherwise than itself, read after its write."""
+    state = b.state("memory", (4, 6), Replace())
+    before = b.read(state, "before")
+    b.write(state, (before * 0.5).reshape(6, 4).permute(1, 0) + x.reshape(4, 6))
+    after = b.read(state)
+    return after.reshape(SIZE) + b.step(ops.Max(0, keep=True), after.reshape(2, 12)).reshape(
+        12
+    ).reshape(1, 12).reshape(12).split(6, 6)[0].sum(keep=True)
+
+
+def _rings(b: Builder, x: Value) -> Value:
+    kept, later = b.state("kept", (SIZE,), Ring(3), initial=0.5), b.state("later", (5,), Ring(2))
+    before = b.read(kept, "before")
+    b.write(kept, x * 0.5)
+    head, rest = x.split(5, SIZE - 5)
+    b.write(later, head)
+    last = b.step(ops.Dot("kc,ck->c"), b.read(kept), _parameter(b, SIZE, 3))
+    pair = b.read(later).permute(1, 0).reshape(10)
+    return (last + before.sum(0)) * b.step(ops.Concat(), pair, rest.split(14, 5)[0])
+
+
+MOVED: Mapping[str, Middle] = {
+    "exp": lambda b, x: (x * 0.25).table("exp"),
+    "scaled": lambda b, x: x.table("softplus", -2.0) + x.table("sigmoid", 0.5),
+    "gelu_tanh": lambda b, x: x.table("gelu_tanh"),
+    "polynomial": lambda b, x: b.step(
+        ops.Table("polynomial", 1.0, (0.5, -1.0, 0.25)), x
+    ),
+    "maximum": lambda b, x: b.step(ops.Maximum(), x, 0.0),
+    "smaller": lambda b, x: b.step(ops.Minimum(), x, x * x),
+    "sum": lambda b, x: x + x.sum(keep=True) * 0.125,
+    "rows": lambda b, x: (x.reshape(4, 6) - x.reshape(4, 6).max(keep=True)).reshape(SIZE),
+    "repeated": lambda b, x: (x.reshape(3, 8) * _parameter(b, 8)).reshape(SIZE),
+    "finer": lambda b, x: x.table("tanh") * (x.table("sigmoid") + _parameter(b, SIZE).table("exp")),
+    "permuted": lambda b, x: x + x.reshape(3, 8).permute(1, 0).reshape(SIZE),
+    "outer": lambda b, x: b.step(
+        ops.Outer("a,b->ab"), x.split(4, 20)[0], x.split(18, 6)[1]
+    ).reshape(SIZE),
+    "norm": lambda b, x: norm(
+        x.reshape(2, 12), (_parameter(b, SIZE) * 2.0).reshape(2, 12), 1e-5
+    ).reshape(SIZE),
+    "masked": _masked,
+    "compared": _compared,
+    "delta": _delta,
+    "turned memory": _turned_memory,
+    "rings": _rings,
+}  # fmt: skip
+
+
+def family(middle: Middle) -> Family[Odd]:
+    """A family of one network."""
+
+    def network(c: Odd) -> Network:
+        b = Builder("moved")
+        x = embed(b, "embedding", c.vocab_size, c.hidden_size)
+        with b.block(0):
+            x = middle(b, x)
+        return b.finish(unembed(x, c.vocab_size))
+
+    return Family(("odd",), Odd, network)
