@@ -102,4 +102,4 @@ def _bank(name: str, count: int, rows: int, columns: int) -> Matrix:
     return Matrix(name, rows, columns, "experts", Cut("members"), source, bias, members=count)
 
 
-FAMILY = Family(("gpt_oss",), GptOss, network)
+FAMILY = Family(("gpt_oss",), GptOss, network, "gpt-oss-20b and 120b")

@@ -33,4 +33,4 @@ def network(c: Llama) -> Network:
     return decoder("llama", c, feed_forward, output_bias=c.attention_bias)
 
 
-FAMILY = Family(("llama", "mistral"), Llama, network)
+FAMILY = Family(("llama", "mistral"), Llama, network, "Llama 2 and 3, and the many of their shape")

@@ -60,4 +60,4 @@ def network(c: Qwen3) -> Network:
     return decoder("qwen3", c, feed_forward, qk_norm=True, output_bias=c.attention_bias)
 
 
-FAMILY = Family(("qwen3",), Qwen3, network)
+FAMILY = Family(("qwen3",), Qwen3, network, "Qwen3, dense")

@@ -98,4 +98,4 @@ def _bank(prefix: str, name: str, count: int, rows: int, columns: int) -> Matrix
     )  # fmt: skip
 
 
-FAMILY = Family(("qwen3_moe",), Qwen3Moe, network)
+FAMILY = Family(("qwen3_moe",), Qwen3Moe, network, "Qwen3 with experts")
