@@ -6,7 +6,7 @@ python scripts/family_tables.py          writes them
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -100,7 +100,7 @@ EVERYWHERE = {*Config.model_fields, *DecoderConfig.model_fields, "rope_parameter
 
 def keys_read(family: Family[Any]) -> set[str]:
     fields = set(family.config.model_fields)
-    return fields - {"rope"} | ({"rope_parameters"} if "rope" in fields else set())
+    return fields - {"rope", "local_rope"} | ({"rope_parameters"} if "rope" in fields else set())
 
 
 def promises() -> list[str]:
@@ -109,24 +109,33 @@ def promises() -> list[str]:
 
 
 def refused() -> list[str]:
-    """A row per family and gap."""
+    """A row per family: its gaps, a line each."""
     rows = head("family", "refused")
     for name, family in known():
         keys = [f"`{key}`" for key in keys_not_read(name, family)]
-        gaps = [*_values(family), *_ropes(family), *keys, *family.gaps]
-        rows += [row(f"`{name}`", gap) for gap in gaps or ["nothing that its reader reads"]]
+        gaps = [*_activations(family), *_values(family), *_ropes(family), *keys, *family.gaps]
+        rows.append(row(f"`{name}`", "<br>".join(gaps) or "nothing that its reader reads"))
     return rows
 
 
 def _values(family: Family[Any]) -> Iterator[str]:
     """Keys of which only some values are done."""
     for key, field in sorted(family.config.model_fields.items()):
-        if key in Config.model_fields:
+        if key in Config.model_fields or key == "hidden_act":
             continue
         taken = [part for part in _parts(field.annotation) if get_origin(part) is Literal]
         values = [value for part in taken for value in get_args(part)]
         if values and set(values) != {True, False}:
-            yield f"`{key}` other than {' or '.join(f'`{_json(value)}`' for value in values)}"
+            yield f"`{key}` other than {_either(values)}"
+
+
+def _activations(family: Family[Any]) -> Iterator[str]:
+    if issubclass(family.config, DecoderConfig) and "hidden_activation" not in keys_read(family):
+        yield f"`hidden_act` other than {_either(family.config.activations)}"
+
+
+def _either(values: Iterable[object]) -> str:
+    return " or ".join(f"`{_json(value)}`" for value in values)
 
 
 def _parts(annotation: Any) -> list[Any]:
@@ -145,7 +154,10 @@ def _ropes(family: Family[Any]) -> Iterator[str]:
     if issubclass(family.config, DecoderConfig):
         missing = sorted(set(ROPE_INIT_FUNCTIONS) - set(family.config.rope_kinds))
         if missing:
-            yield "rotary embeddings of the kind " + ", ".join(f"`{kind}`" for kind in missing)
+            yield f"a `rope_type` that is {_either(missing)}"
+        endless = {"dynamic", "longrope"} & set(family.config.rope_kinds)
+        if endless:
+            yield f"texts past the border of a `rope_type` {_either(sorted(endless))} (below)"
 
 
 def keys_not_read(name: str, family: Family[Any]) -> dict[str, Any]:
