@@ -14,6 +14,8 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from dense_readers import DENSE
+
 Random = np.random.Generator
 Tensors = dict[str, np.ndarray]
 
@@ -46,7 +48,7 @@ def _of_transformers(family: str, config: dict[str, Any], folder: Path) -> Sampl
             if "A_log" in name or "dt_bias" in name:
                 parameter.uniform_(-1.0, 1.0)
             elif "norm" in name or name.endswith(".D"):
-                parameter.normal_(1.0, 0.3)
+                parameter.normal_(float(parameter.mean()), 0.3)  # of ones, or of none
             else:
                 spread = 1.0 if "embed" in name or "sinks" in name else 0.15
                 parameter.normal_(0.0, spread)
@@ -133,12 +135,6 @@ def _llama(random: Random) -> dict[str, Any]:
     return _decoder(random) | {"mlp_bias": bool(random.integers(2))}
 
 
-def _mistral(random: Random) -> dict[str, Any]:
-    config = _decoder(random) | {"sliding_window": int(random.choice([3, 8]))}
-    del config["attention_bias"]
-    return config
-
-
 def _qwen3(random: Random) -> dict[str, Any]:
     return _decoder(random) | {
         "use_sliding_window": bool(random.integers(2)), "sliding_window": 5, "max_window_layers": 1,
@@ -195,11 +191,11 @@ def _gru_config(random: Random) -> dict[str, Any]:
 CONFIGS: dict[str, Callable[[Random], dict[str, Any]]] = {
     "gpt_oss": _gpt_oss,
     "llama": _llama,
-    "mistral": _mistral,
     "qwen3": _qwen3,
     "qwen3_moe": _qwen3_moe,
     "mamba2": _mamba2,
     "gru": _gru_config,
+    **DENSE,
 }
 
 

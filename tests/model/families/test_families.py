@@ -24,9 +24,14 @@ FAMILIES = list(CONFIGS)
 
 ATTENTION = {"attend", "norm", "rope"}
 AT_ONCE = {
-    "gpt_oss": {*ATTENTION, "clamped_swiglu", "route"}, "llama": ATTENTION, "mistral": ATTENTION,
-    "qwen3": ATTENTION, "qwen3_moe": ATTENTION, "mamba2": {"norm"}, "gru": set(),
+    "gpt_oss": {*ATTENTION, "clamped_swiglu", "route"}, "mixtral": {*ATTENTION, "route"},
+    "granitemoe": {"norm", "rope", "route"}, "granite": {"norm", "rope"}, "gemma2": {"rope"},
+    "gemma3_text": {"rope"}, "mamba2": {"norm"}, "gru": set(),
 }  # fmt: skip
+"""Composites done at once, where they are not those of attention.
+
+Scores of another scale or with a cap, and norms whose weights are computed, are done step by step.
+"""
 
 
 def opened(of: Sample) -> Interpreter:
@@ -110,7 +115,7 @@ def test_spans_done_at_once_have_the_bits_of_their_steps(family: str, tmp_path: 
     constants = FloatConstants(network, model.tensors)
     expanded, fused = Interpreter(network, constants), Interpreter(network, constants, FUSED)
     done = {part.spans[0].composite for part in fused.at_once}
-    assert done == AT_ONCE[family]
+    assert done == AT_ONCE.get(family, ATTENTION)
     tokens = tokens_for(model, 15)
     whole, end = after(expanded, tokens, expanded.start())
     states, said = fused.start(), b""
@@ -156,5 +161,5 @@ def test_unknown_keys_are_refused_by_name(family: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model_type", ["bert", None, 3, ["llama"]])
 def test_other_families_are_refused(model_type: Any) -> None:
-    with pytest.raises(UnsupportedArchitecture, match="supported: gpt_oss, gru, llama"):
+    with pytest.raises(UnsupportedArchitecture, match=r"supported: .*gpt_oss, .*gru, llama"):
         network_of({"model_type": model_type})

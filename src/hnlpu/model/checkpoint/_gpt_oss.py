@@ -40,6 +40,7 @@ def layer_prefix(layer: int) -> str:
 def gpt_oss_network(a: Architecture) -> Network:
     """The network of an architecture."""
     known = {name: getattr(a, name) for name in gpt_oss.GptOss.model_fields if hasattr(a, name)}
+    known["rope"] = a.rope.model_dump()
     return gpt_oss.network(gpt_oss.GptOss.model_validate(known))
 
 

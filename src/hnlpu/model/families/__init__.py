@@ -4,7 +4,7 @@ One file per family; `model_type` of the config finds it, and nothing else names
 """
 
 from hnlpu.model.families._config import SIZE_LIMIT, Config
-from hnlpu.model.families._decoder import DecoderConfig, decoder
+from hnlpu.model.families._decoder import DecoderConfig, Form, StandardConfig, decoder
 from hnlpu.model.families._family import Family, families, find_family, network_of, open_family
 from hnlpu.model.families._parts import embed, gated, linear, unembed, weights
 from hnlpu.model.families._rope import Llama3Rope, Rope
@@ -17,8 +17,10 @@ __all__ = [
     "Config",
     "DecoderConfig",
     "Family",
+    "Form",
     "Llama3Rope",
     "Rope",
+    "StandardConfig",
     "decoder",
     "embed",
     "families",

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from types import NoneType
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from hnlpu.errors import InvalidConfig, UnsupportedArchitecture
 
@@ -21,8 +23,10 @@ HARMLESS: dict[str, str] = {
     "attention_dropout": "dropout: training only",
     "auto_map": "classes of another library that read it",
     "bos_token_id": "the tokenizer puts it into the text",
+    "cache_implementation": "how another library keeps keys and values",
     "chunk_size_feed_forward": "how another library saves memory",
     "dtype": "the tensors say their own",
+    "embd_pdrop": "dropout: training only",
     "eos_token_id": "ends a text: no step of the network",
     "id2label": "names of classes: training only",
     "initializer_range": "first values: training only",
@@ -40,6 +44,7 @@ HARMLESS: dict[str, str] = {
     "resid_pdrop": "dropout: training only",
     "return_dict": "how another library returns values",
     "router_aux_loss_coef": "a loss: training only",
+    "router_jitter_noise": "noise: training only",
     "torch_dtype": "the tensors say their own",
     "transformers.js_config": "how another library loads it",
     "transformers_version": "who wrote the file",
@@ -53,6 +58,8 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     harmless: ClassVar[Mapping[str, str]] = {}
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """What holds where the file is silent, for keys that `normalise` reads; null is not silent."""
 
     vocab_size: int = Field(ge=1, le=SIZE_LIMIT)
     hidden_size: int = Field(ge=1, le=SIZE_LIMIT)
@@ -64,7 +71,10 @@ class Config(BaseModel):
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Self:
         """A config.json; raises InvalidConfig, UnsupportedArchitecture for a key it cannot mind."""
-        given = cls.normalise({k: v for k, v in values.items() if v is not None})
+        of_null = {k for k, field in cls.model_fields.items() if _null_says_something(field)}
+        silent = {k: v for k, v in cls.defaults.items() if k not in values}
+        given = {k: v for k, v in values.items() if v is not None or k in of_null}
+        given = cls.normalise({**silent, **given})
         given = {k: v for k, v in given.items() if k not in HARMLESS and k not in cls.harmless}
         try:
             return cls.model_validate(given)
@@ -75,6 +85,11 @@ class Config(BaseModel):
     def normalise(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Bring older forms of the file to the fields; raises InvalidConfig."""
         return values
+
+
+def _null_says_something(field: FieldInfo) -> bool:
+    """Whether null is a value of its own: it is allowed, and not what silence means."""
+    return field.default is not None and NoneType in get_args(field.annotation)
 
 
 def brief(value: object) -> str:

@@ -1,21 +1,34 @@
 """Decoders of transformers: what their configs and their layers share.
 
 token ─► [ norm ─► attention ─► + ─► norm ─► feed-forward ─► + ] x layers ─► norm ─► logits
+
+`Form` says what else differs: norms behind the halves of a layer, factors, soft caps, fused tensors.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hnlpu.errors import InvalidConfig
+from hnlpu.errors import InvalidConfig, UnsupportedArchitecture
 from hnlpu.model.families._config import SIZE_LIMIT, Config
-from hnlpu.model.families._parts import embed, linear, unembed, weights
-from hnlpu.model.families._rope import AnyRope, rope_values
-from hnlpu.model.network import Builder, Cut, Given, Network, Tensor, Value
+from hnlpu.model.families._parts import (
+    GATES,
+    Activation,
+    capped,
+    embed,
+    linear,
+    pieces,
+    times,
+    unembed,
+    weights,
+)
+from hnlpu.model.families._rope import KINDS, AnyRope, rope_values
+from hnlpu.model.network import Builder, Cut, Given, Matrix, Network, Tensor, Value
 from hnlpu.model.network.composites import attend, dense, dense_all, norm, rope, turns
 
 Turns = tuple[Value, Value]
@@ -28,13 +41,14 @@ class DecoderConfig(Config):
 
     default_rope: ClassVar[dict[str, Any]] = {"rope_type": "default", "rope_theta": 10000.0}
     rope_kinds: ClassVar[tuple[str, ...]] = ("default", "linear", "llama3", "yarn")
+    activations: ClassVar[tuple[Activation, ...]] = ("silu",)
 
     intermediate_size: int = Field(ge=1, le=SIZE_LIMIT)
     num_attention_heads: int = Field(ge=1, le=4096)
     num_key_value_heads: int = Field(ge=1, le=4096)
     head_dim: int = Field(ge=2, le=4096, multiple_of=2)
     rms_norm_eps: float = Field(1e-6, gt=0, lt=1)
-    hidden_act: Literal["silu"] = "silu"
+    hidden_act: Activation = "silu"
     attention_bias: bool = False
     rope: AnyRope
 
@@ -48,9 +62,14 @@ class DecoderConfig(Config):
             values.setdefault("head_dim", width // heads)
             values.setdefault("num_key_value_heads", heads)
         try:
-            return values | {"rope": rope_values(values, cls.default_rope, cls.rope_kinds)}
+            return values | cls.ropes(values)
         except ValueError as error:
             raise InvalidConfig(f"config.json: {error}") from None
+
+    @classmethod
+    def ropes(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """The fields that hold ropes, taken out of `values`; raises ValueError."""
+        return {"rope": rope_values(values, cls.default_rope, cls.rope_kinds)}
 
     @model_validator(mode="after")
     def _heads_are_shared_evenly(self) -> Self:
@@ -61,74 +80,177 @@ class DecoderConfig(Config):
             )
         return self
 
+    @model_validator(mode="after")
+    def _activation_is_done(self) -> Self:
+        if self.hidden_act not in self.activations:
+            raise UnsupportedArchitecture(
+                f"config.json: hidden_act is {self.hidden_act!r}; supported: "
+                f"{', '.join(self.activations)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _every_pair_has_a_factor(self) -> Self:
+        pairs = (self.turning + 1) // 2
+        for layer in range(self.num_hidden_layers):
+            by = self.rope_of(layer)
+            for name in ("short_factor", "long_factor"):
+                count = len(getattr(by, name, ())) if hasattr(by, name) else pairs
+                if count != pairs:
+                    raise ValueError(f"rope: {name} has {count} numbers for {pairs} pairs")
+        return self
+
+    @property
+    def turning(self) -> int:
+        """How many numbers of a head turn with the position: the first ones."""
+        return self.head_dim
+
+    def rope_of(self, layer: int) -> AnyRope | None:
+        """How a layer's queries and keys turn; None where they do not."""
+        return self.rope
+
     def window(self, layer: int) -> int | None:
         """Positions that a layer attends to, None for all."""
         return None
 
+    @property
+    def context(self) -> int | None:
+        """Positions of the longest text: a rope may end before the config does."""
+        ropes = {self.rope_of(layer) for layer in range(self.num_hidden_layers)}
+        limits = [self.max_position_embeddings, *(r.limit for r in ropes if r is not None)]
+        return min((limit for limit in limits if limit is not None), default=None)
+
+
+class StandardConfig(DecoderConfig):
+    """A config whose network is `decoder`'s: with every rope and activation that there is."""
+
+    rope_kinds: ClassVar[tuple[str, ...]] = KINDS
+    activations: ClassVar[tuple[Activation, ...]] = tuple(GATES)
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the layers of a decoder are made, beside what its config says.
+
+    `sinks`: every head has one; `qk_norm`: queries and keys are normed, each head for itself or all
+    at once; `fused`: a tensor holds queries, keys and values; `norms`: where each half of a layer
+    has norms; `from_one`: a norm's tensor holds the distance of its weights from one.  `scale`: of
+    scores; the factors multiply embeddings, each half's result, and logits; `softcap` bounds
+    scores, `logit_cap` logits.
+    """
+
+    sinks: bool = False
+    qk_norm: Literal["head", "all"] | None = None
+    output_bias: bool = False
+    fused: bool = False
+    norms: Literal["before", "behind", "around"] = "before"
+    from_one: bool = False
+    scale: float | None = None
+    embedding_factor: float = 1.0
+    residual_factor: float = 1.0
+    logit_factor: float = 1.0
+    softcap: float | None = None
+    logit_cap: float | None = None
+
+
+NORMS: Mapping[str, tuple[tuple[str, str], tuple[str, str]]] = {
+    "before": (("input_layernorm", ""), ("post_attention_layernorm", "")),
+    "behind": (("", "post_attention_layernorm"), ("", "post_feedforward_layernorm")),
+    "around": (
+        ("input_layernorm", "post_attention_layernorm"),
+        ("pre_feedforward_layernorm", "post_feedforward_layernorm"),
+    ),
+}
+"""Names of the norms before and behind the attention and the feed-forward half."""
+
 
 def decoder(
-    family: str, c: DecoderConfig, feed_forward: FeedForward, *, sinks: bool = False,
-    qk_norm: bool = False, output_bias: bool = False,
-) -> Network:  # fmt: skip
-    """The network of a decoder whose layers differ in their feed-forward half and in options.
-
-    `sinks`: every head has one; `qk_norm`: queries and keys are normed, each head for itself.
-    """
-    b = Builder(family, context=c.max_position_embeddings)
-    x = embed(b, "model.embed_tokens", c.vocab_size, c.hidden_size)
+    family: str, c: DecoderConfig, feed_forward: FeedForward, form: Form, *, mlp: str = "mlp."
+) -> Network:
+    """The network of a decoder of a form; `mlp` is the prefix of the feed-forward half's names."""
+    b = Builder(family, context=c.context)
+    x = times(embed(b, "model.embed_tokens", c.vocab_size, c.hidden_size), form.embedding_factor)
     by = _turns(b, c)
     for layer in range(c.num_hidden_layers):
         prefix = f"model.layers.{layer}."
         with b.block(layer):
-            first, second = (
-                weights(b, f"{prefix}{name}_layernorm", c.hidden_size)
-                for name in ("input", "post_attention")
-            )
-            h = norm(x, first, c.rms_norm_eps)
-            x = x + _attention(
-                h, prefix + "self_attn.", layer, by, c, sinks=sinks, qk_norm=qk_norm,
-                output_bias=output_bias,
-            )  # fmt: skip
-            x = x + feed_forward(norm(x, second, c.rms_norm_eps), prefix + "mlp.", layer)
-    x = norm(x, weights(b, "model.norm", c.hidden_size), c.rms_norm_eps)
+            names = [name for half in NORMS[form.norms] for name in half if name]
+            kept = {name: weights(b, prefix + name, c.hidden_size) for name in names}
+            for half, (before, behind) in enumerate(NORMS[form.norms]):
+                h = _normed(x, kept.get(before), c, form)
+                if half == 0:
+                    h = _attention(h, prefix + "self_attn.", layer, by[layer], c, form)
+                else:
+                    h = feed_forward(h, prefix + mlp, layer)
+                x = x + times(_normed(h, kept.get(behind), c, form), form.residual_factor)
+    x = _normed(x, weights(b, "model.norm", c.hidden_size), c, form)
     tied = "model.embed_tokens" if c.tie_word_embeddings else None
-    return b.finish(unembed(x, c.vocab_size, tied=tied))
+    logits = times(unembed(x, c.vocab_size, tied=tied), form.logit_factor)
+    return b.finish(capped(logits, form.logit_cap))
 
 
-def _turns(b: Builder, c: DecoderConfig) -> Turns:
-    """Cosines and sines of the position, shared by all layers."""
-    frequencies, factor = c.rope.frequencies(c.head_dim)
-    values = tuple(float(value) for value in frequencies)
-    table = b.parameter("rope.frequencies", (len(values),), Given(values, (len(values),)))
-    return turns(b.position(), table, factor)
+def _normed(x: Value, weight: Value | None, c: DecoderConfig, form: Form) -> Value:
+    """x [..., n] normed; x itself where there are no weights."""
+    if weight is None:
+        return x
+    return norm(x, weight + 1.0 if form.from_one else weight, c.rms_norm_eps)
+
+
+def _turns(b: Builder, c: DecoderConfig) -> list[Turns | None]:
+    """Cosines and sines of the position by layer; layers with the same rope share them."""
+    made: dict[AnyRope, Turns] = {}
+    ropes = [c.rope_of(layer) for layer in range(c.num_hidden_layers)]
+    for by in dict.fromkeys(r for r in ropes if r is not None):
+        frequencies, factor = by.frequencies(c.turning)
+        values, name = (
+            tuple(float(f) for f in frequencies),
+            f"rope_{len(made) + 1}" if made else "rope",
+        )
+        table = b.parameter(f"{name}.frequencies", (len(values),), Given(values, (len(values),)))
+        made[by] = turns(b.position(), table, factor)
+    return [None if by is None else made[by] for by in ropes]
+
+
+def _projections(b: Builder, prefix: str, c: DecoderConfig, form: Form) -> list[Matrix]:
+    """Of queries, keys, values and the output."""
+    width, together, size = c.hidden_size, prefix.rstrip("."), c.head_dim
+    queries, keys = c.num_attention_heads * size, c.num_key_value_heads * size
+    group = queries // c.num_key_value_heads
+    made = [
+        linear(prefix + name, rows, columns, "attention", cut, bias=biased)
+        for name, rows, columns, cut, biased in (
+            ("q_proj", queries, width, Cut("heads_out", group, together), c.attention_bias),
+            ("k_proj", keys, width, Cut("heads_out", size, together), c.attention_bias),
+            ("v_proj", keys, width, Cut("heads_out", size, together), c.attention_bias),
+            ("o_proj", width, queries, Cut("heads_in", group, together), form.output_bias),
+        )
+    ]
+    if form.fused:
+        made[:3] = pieces(prefix + "qkv_proj", made[:3])
+    return [b.matrix(matrix) for matrix in made]
 
 
 def _attention(
-    h: Value, prefix: str, layer: int, by: Turns, c: DecoderConfig, *, sinks: bool, qk_norm: bool,
-    output_bias: bool,
-) -> Value:  # fmt: skip
-    b, width, together = h.builder, c.hidden_size, prefix.rstrip(".")
-    heads, kv_heads, size = c.num_attention_heads, c.num_key_value_heads, c.head_dim
-    group, bias = heads // kv_heads * size, c.attention_bias
-    q, k, v, o = (
-        b.matrix(linear(prefix + name, rows, columns, "attention", cut, bias=biased))
-        for name, rows, columns, cut, biased in (
-            ("q_proj", heads * size, width, Cut("heads_out", group, together), bias),
-            ("k_proj", kv_heads * size, width, Cut("heads_out", size, together), bias),
-            ("v_proj", kv_heads * size, width, Cut("heads_out", size, together), bias),
-            ("o_proj", width, heads * size, Cut("heads_in", group, together), output_bias),
-        )
-    )
-    flat_q, flat_k, flat_v = dense_all(h, q, k, v)
-    queries, keys = flat_q.reshape(heads, size), flat_k.reshape(kv_heads, size)
-    if qk_norm:
-        queries = norm(queries, weights(b, prefix + "q_norm", size), c.rms_norm_eps)
-        keys = norm(keys, weights(b, prefix + "k_norm", size), c.rms_norm_eps)
+    h: Value, prefix: str, layer: int, by: Turns | None, c: DecoderConfig, form: Form
+) -> Value:
+    b, heads, kv_heads, size = h.builder, c.num_attention_heads, c.num_key_value_heads, c.head_dim
+    *qkv, o = _projections(b, prefix, c, form)
+    q, k, v = dense_all(h, *qkv)
+    if form.qk_norm == "all":
+        q = _normed(q, weights(b, prefix + "q_norm", heads * size), c, form)
+        k = _normed(k, weights(b, prefix + "k_norm", kv_heads * size), c, form)
+    queries, keys = q.reshape(heads, size), k.reshape(kv_heads, size)
+    if form.qk_norm == "head":
+        queries = _normed(queries, weights(b, prefix + "q_norm", size), c, form)
+        keys = _normed(keys, weights(b, prefix + "k_norm", size), c, form)
     sink = None
-    if sinks:
+    if form.sinks:
         sink = b.parameter(prefix + "sinks", (heads,), Tensor(prefix + "sinks", (heads,)))
+    if by is not None:
+        queries, keys = rope(queries, by), rope(keys, by)
+    scale = 1.0 / math.sqrt(size) if form.scale is None else form.scale
     mixed = attend(
-        rope(queries, by), rope(keys, by), flat_v.reshape(kv_heads, size),
-        scale=1.0 / math.sqrt(size), window=c.window(layer), sink=sink,
+        queries, keys, v.reshape(kv_heads, size), scale=scale, window=c.window(layer), sink=sink,
+        softcap=form.softcap,
     )  # fmt: skip
     return dense(mixed, o)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from hnlpu.arithmetic.mx import BLOCK
-from hnlpu.model.network import Builder, Cut, Either, Matrix, Role, Tensor, Value
-from hnlpu.model.network.composites import dense, glu
+from hnlpu.model.network import Builder, Cut, Either, Matrix, Role, Slice, Tensor, Value
+from hnlpu.model.network.composites import Gate, dense, glu
+
+Activation = Literal["silu", "gelu", "gelu_pytorch_tanh"]
+GATES: Mapping[Activation, Gate] = {
+    "silu": "silu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh",
+}  # fmt: skip
+"""Activations as configs name them, and the gates that they make."""
 
 
 def weights(b: Builder, name: str, size: int) -> Value:
@@ -21,6 +29,17 @@ def linear(
     biases = Tensor(f"{name}.bias", (rows,)) if bias else None
     source = Tensor(f"{name}.weight", (rows, columns))
     return Matrix(name, rows, columns, role, cut, source, biases, padding=-columns % BLOCK)
+
+
+def pieces(name: str, matrices: Sequence[Matrix]) -> list[Matrix]:
+    """Matrices without bias whose rows lie one behind the other in the tensor `name`."""
+    total = sum(matrix.rows for matrix in matrices)
+    whole = Tensor(f"{name}.weight", (total, matrices[0].columns))
+    made, start = [], 0
+    for matrix in matrices:
+        made.append(replace(matrix, source=Slice(whole, 0, start, start + matrix.rows)))
+        start += matrix.rows
+    return made
 
 
 def embed(b: Builder, name: str, vocab: int, width: int) -> Value:
@@ -39,13 +58,28 @@ def unembed(x: Value, vocab: int, *, tied: str | None = None, bias: bool = False
     return dense(x, x.builder.matrix(matrix))
 
 
-def gated(h: Value, prefix: str, inner: int, *, bias: bool = False) -> Value:
-    """The feed-forward block down(silu(gate(h)) * up(h))."""
+def gated(
+    h: Value, prefix: str, inner: int, *, bias: bool = False, act: Activation = "silu",
+    fused: bool = False,
+) -> Value:  # fmt: skip
+    """The feed-forward block down(act(gate(h)) * up(h)); `fused`: a tensor holds gate and up."""
     b, (width,) = h.builder, h.sizes
     gate, up, down = (
-        b.matrix(linear(prefix + name, rows, columns, "feed_forward", Cut("rows"), bias=bias))
+        linear(prefix + name, rows, columns, "feed_forward", Cut("rows"), bias=bias)
         for name, rows, columns in (
             ("gate_proj", inner, width), ("up_proj", inner, width), ("down_proj", width, inner),
         )
     )  # fmt: skip
-    return glu(h, gate, up, down)
+    if fused:
+        gate, up = pieces(prefix + "gate_up_proj", (gate, up))
+    return glu(h, b.matrix(gate), b.matrix(up), b.matrix(down), by=GATES[act])
+
+
+def times(x: Value, factor: float) -> Value:
+    """x times a number; x itself where it is one."""
+    return x if factor == 1.0 else x * factor
+
+
+def capped(x: Value, cap: float | None) -> Value:
+    """x bounded to cap * tanh(x / cap); x itself where there is no cap."""
+    return x if cap is None else (x / cap).table("tanh", cap)

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.model.families._config import SIZE_LIMIT
-from hnlpu.model.families._decoder import DecoderConfig, decoder
+from hnlpu.model.families._decoder import DecoderConfig, Form, decoder
 from hnlpu.model.families._family import Family
 from hnlpu.model.families._parts import linear
 from hnlpu.model.network import Cut, Either, Matrix, Mxfp4, Network, Tensor, Transpose, Value
@@ -78,7 +78,7 @@ def network(c: GptOss) -> Network:
     def experts(h: Value, prefix: str, layer: int) -> Value:
         return _experts(h, prefix, c)
 
-    return decoder("gpt_oss", c, experts, sinks=True, output_bias=c.attention_bias)
+    return decoder("gpt_oss", c, experts, Form(sinks=True, output_bias=c.attention_bias))
 
 
 def _experts(h: Value, prefix: str, c: GptOss) -> Value:
@@ -102,4 +102,4 @@ def _bank(name: str, count: int, rows: int, columns: int) -> Matrix:
     return Matrix(name, rows, columns, "experts", Cut("members"), source, bias, members=count)
 
 
-FAMILY = Family(("gpt_oss",), GptOss, network)
+FAMILY = Family(("gpt_oss",), GptOss, network, "gpt-oss-20b and 120b")

@@ -75,4 +75,4 @@ def _gates(name: str, rows: int, columns: int, bias: bool) -> Matrix:
     )  # fmt: skip
 
 
-FAMILY = Family(("gru",), Gru, network)
+FAMILY = Family(("gru",), Gru, network, "a language model around torch.nn.GRU", "torch")

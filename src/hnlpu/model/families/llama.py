@@ -1,4 +1,4 @@
-"""Llama 2 and 3, Mistral, and the many models of their shape."""
+"""Llama 2 and 3, and the many models of their shape."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from hnlpu.model.families._decoder import DecoderConfig, decoder
+from hnlpu.model.families._decoder import Form, StandardConfig, decoder
 from hnlpu.model.families._family import Family
 from hnlpu.model.families._parts import gated
 from hnlpu.model.network import Network, Value
 
 
-class Llama(DecoderConfig):
-    """config.json of Llama; of Mistral too, which has a window."""
+class Llama(StandardConfig):
+    """config.json of Llama."""
 
     mlp_bias: bool = False
     rope_interleaved: Literal[False] = False
@@ -28,9 +28,9 @@ def network(c: Llama) -> Network:
     """The network of a config."""
 
     def feed_forward(h: Value, prefix: str, layer: int) -> Value:
-        return gated(h, prefix, c.intermediate_size, bias=c.mlp_bias)
+        return gated(h, prefix, c.intermediate_size, bias=c.mlp_bias, act=c.hidden_act)
 
-    return decoder("llama", c, feed_forward, output_bias=c.attention_bias)
+    return decoder("llama", c, feed_forward, Form(output_bias=c.attention_bias))
 
 
-FAMILY = Family(("llama", "mistral"), Llama, network)
+FAMILY = Family(("llama",), Llama, network, "Llama 2 and 3, and the many of their shape")

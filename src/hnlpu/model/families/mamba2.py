@@ -127,4 +127,4 @@ def _convolved(x: Value, name: str, c: Mamba2) -> Value:
     return causal_conv(x, weight, bias)
 
 
-FAMILY = Family(("mamba2",), Mamba2, network)
+FAMILY = Family(("mamba2",), Mamba2, network, "Mamba-2")

@@ -14,7 +14,7 @@ from hnlpu.model.network.composites._beside import (
 from hnlpu.model.network.composites._causal_conv import causal_conv
 from hnlpu.model.network.composites._delta_rule import delta_rule
 from hnlpu.model.network.composites._dense import dense, dense_all
-from hnlpu.model.network.composites._glu import clamped_swiglu, glu, silu
+from hnlpu.model.network.composites._glu import Gate, clamped_swiglu, glu, silu
 from hnlpu.model.network.composites._gru import gru
 from hnlpu.model.network.composites._held import check_composites
 from hnlpu.model.network.composites._low_rank import low_rank
@@ -27,6 +27,7 @@ from hnlpu.model.network.composites._ssm_scan import ssm_scan
 from hnlpu.model.network.composites._wkv import wkv
 
 __all__ = [
+    "Gate",
     "LowRankPart",
     "attend",
     "causal_conv",
