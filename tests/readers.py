@@ -14,6 +14,8 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
+ONE_MORE = {"qwen3_next"}
+"""Families whose norms multiply by one more than their weights."""
 Random = np.random.Generator
 Tensors = dict[str, np.ndarray]
 
@@ -45,6 +47,8 @@ def _of_transformers(family: str, config: dict[str, Any], folder: Path) -> Sampl
         with torch.no_grad():
             if "A_log" in name or "dt_bias" in name:
                 parameter.uniform_(-1.0, 1.0)
+            elif "norm" in name and family in ONE_MORE and "linear_attn" not in name:
+                parameter.normal_(0.0, 0.3)
             elif "norm" in name or name.endswith(".D"):
                 parameter.normal_(1.0, 0.3)
             else:
@@ -157,6 +161,30 @@ def _qwen3_moe(random: Random) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _qwen3_next(random: Random) -> dict[str, Any]:
+    key_heads, experts = int(random.integers(1, 3)), int(random.integers(2, 6))
+    layers = int(random.integers(2, 4))
+    kinds = ("linear_attention", "full_attention")
+    config = _decoder(random) | {
+        "num_hidden_layers": layers, "linear_num_key_heads": key_heads,
+        "linear_num_value_heads": key_heads * int(random.integers(1, 4)),
+        "linear_key_head_dim": int(random.integers(3, 14)),
+        "linear_value_head_dim": int(random.integers(3, 14)),
+        "linear_conv_kernel_dim": int(random.integers(2, 5)),
+        "num_experts": experts, "num_experts_per_tok": int(random.integers(1, experts + 1)),
+        "moe_intermediate_size": int(random.integers(8, 40)),
+        "shared_expert_intermediate_size": int(random.integers(8, 40)),
+        "norm_topk_prob": bool(random.integers(2)),
+        "decoder_sparse_step": int(random.integers(1, 3)),
+        "mlp_only_layers": [0] if random.integers(2) else [],
+        "layer_types": [kinds[int(random.integers(2))] for _ in range(layers - 2)] + [*kinds],
+    }  # fmt: skip
+    config["rope_parameters"] = config["rope_parameters"] | {
+        "partial_rotary_factor": float(random.choice([0.5, 1.0]))
+    }
+    return config
+
+
 def _gpt_oss(random: Random) -> dict[str, Any]:
     experts = int(random.integers(1, 6))
     layers = int(random.integers(1, 4))
@@ -182,6 +210,19 @@ def _mamba2(random: Random) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _mamba(random: Random) -> dict[str, Any]:
+    hidden = int(random.integers(9, 40))
+    return {
+        "vocab_size": int(random.integers(30, 90)), "hidden_size": hidden,
+        "expand": int(random.integers(1, 4)), "state_size": int(random.integers(3, 17)),
+        "time_step_rank": int(random.integers(1, 9)) if random.integers(2) else "auto",
+        "conv_kernel": int(random.integers(2, 5)),
+        "num_hidden_layers": int(random.integers(1, 4)),
+        "use_bias": bool(random.integers(2)), "use_conv_bias": bool(random.integers(2)),
+        "tie_word_embeddings": bool(random.integers(2)), "layer_norm_epsilon": 1e-5,
+    }  # fmt: skip
+
+
 def _gru_config(random: Random) -> dict[str, Any]:
     hidden, tied = int(random.integers(5, 80)), bool(random.integers(2))
     return {
@@ -198,6 +239,8 @@ CONFIGS: dict[str, Callable[[Random], dict[str, Any]]] = {
     "mistral": _mistral,
     "qwen3": _qwen3,
     "qwen3_moe": _qwen3_moe,
+    "qwen3_next": _qwen3_next,
+    "mamba": _mamba,
     "mamba2": _mamba2,
     "gru": _gru_config,
 }

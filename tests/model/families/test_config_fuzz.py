@@ -35,6 +35,20 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "moe_intermediate_size": 16, "norm_topk_prob": True, "decoder_sparse_step": 1,
         "mlp_only_layers": [1], "use_sliding_window": True, "sliding_window": 4,
     },
+    "qwen3_next": DECODER | {
+        "model_type": "qwen3_next", "layer_types": ["full_attention", "linear_attention"],
+        "partial_rotary_factor": 0.5, "full_attention_interval": 2, "num_experts": 3,
+        "num_experts_per_tok": 2, "moe_intermediate_size": 16, "norm_topk_prob": True,
+        "shared_expert_intermediate_size": 16, "decoder_sparse_step": 1, "mlp_only_layers": [1],
+        "linear_conv_kernel_dim": 3, "linear_key_head_dim": 4, "linear_value_head_dim": 4,
+        "linear_num_key_heads": 2, "linear_num_value_heads": 4,
+    },
+    "mamba": {
+        "model_type": "mamba", "vocab_size": 30, "hidden_size": 32, "num_hidden_layers": 2,
+        "state_size": 4, "expand": 2, "time_step_rank": "auto", "conv_kernel": 3, "ssm_cfg": {},
+        "layer_norm_epsilon": 1e-5, "use_bias": True, "use_conv_bias": True, "rms_norm": True,
+        "intermediate_size": 64,
+    },
     "mamba2": {
         "model_type": "mamba2", "vocab_size": 30, "hidden_size": 32, "num_hidden_layers": 2,
         "num_heads": 8, "head_dim": 8, "state_size": 4, "n_groups": 2, "expand": 2,

@@ -25,7 +25,8 @@ FAMILIES = list(CONFIGS)
 ATTENTION = {"attend", "norm", "rope"}
 AT_ONCE = {
     "gpt_oss": {*ATTENTION, "clamped_swiglu", "route"}, "llama": ATTENTION, "mistral": ATTENTION,
-    "qwen3": ATTENTION, "qwen3_moe": ATTENTION, "mamba2": {"norm"}, "gru": set(),
+    "qwen3": ATTENTION, "qwen3_moe": ATTENTION,
+    "qwen3_next": {"attend", "norm"}, "mamba": {"norm"}, "mamba2": {"norm"}, "gru": set(),
 }  # fmt: skip
 
 

@@ -69,6 +69,31 @@ MODELS: dict[str, tuple[int, dict[str, Any]]] = {
         "rope_theta": 1000000.0, "router_aux_loss_coef": 0.001, "sliding_window": None,
         "tie_word_embeddings": False, "use_sliding_window": False, "vocab_size": 151936,
     }),
+    "Qwen3-Next-80B-A3B": (79_674_391_296, {
+        "architectures": ["Qwen3NextForCausalLM"], "bos_token_id": 151643,
+        "decoder_sparse_step": 1, "eos_token_id": 151645, "full_attention_interval": 4,
+        "head_dim": 256, "hidden_size": 2048, "intermediate_size": 5120,
+        "linear_conv_kernel_dim": 4, "linear_key_head_dim": 128, "linear_num_key_heads": 16,
+        "linear_num_value_heads": 32, "linear_value_head_dim": 128,
+        "max_position_embeddings": 262144, "mlp_only_layers": [], "model_type": "qwen3_next",
+        "moe_intermediate_size": 512, "norm_topk_prob": True, "num_attention_heads": 16,
+        "num_experts": 512, "num_experts_per_tok": 10, "num_hidden_layers": 48,
+        "num_key_value_heads": 2, "output_router_logits": False, "partial_rotary_factor": 0.25,
+        "rms_norm_eps": 1e-06, "rope_scaling": None, "rope_theta": 10000000,
+        "router_aux_loss_coef": 0.001, "shared_expert_intermediate_size": 512,
+        "tie_word_embeddings": False, "use_sliding_window": False, "vocab_size": 151936,
+    }),
+    "mamba-130m": (129_135_360, {
+        "architectures": ["MambaForCausalLM"], "bos_token_id": 0, "conv_kernel": 4, "d_inner": 1536,
+        "d_model": 768, "eos_token_id": 0, "expand": 2, "fused_add_norm": True, "hidden_size": 768,
+        "intermediate_size": 1536, "layer_norm_epsilon": 1e-05, "model_type": "mamba",
+        "n_layer": 24, "num_hidden_layers": 24, "pad_token_id": 0, "pad_vocab_size_multiple": 8,
+        "rescale_prenorm_residual": False, "residual_in_fp32": True, "rms_norm": True,
+        "ssm_cfg": {}, "state_size": 16, "tie_word_embeddings": True, "time_step_floor": 0.0001,
+        "time_step_init_scheme": "random", "time_step_max": 0.1, "time_step_min": 0.001,
+        "time_step_rank": 48, "time_step_scale": 1.0, "use_bias": False, "use_conv_bias": True,
+        "vocab_size": 50280,
+    }),
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from hnlpu.model.network.composites import (
     retention,
     rope,
     route,
+    selective_scan,
     softmax,
     ssm_scan,
     turns,
@@ -129,6 +130,24 @@ def test_ssm_scan(seed: int, n: int, groups: int, each: int, p: int, size: int) 
 
     y = run(write, {"x": x, "dt": dt, "b": b_in, "c": c_out}, {"a": a, "skip": skip})
     expected = definitions.state_space(x, dt, b_in, c_out, a, skip)
+    np.testing.assert_allclose(y, expected, **CLOSE)
+
+
+@few
+@given(SEEDS, POSITIONS, st.integers(1, 6), SIZES)
+def test_selective_scan(seed: int, n: int, channels: int, size: int) -> None:
+    random = np.random.default_rng(seed)
+    x, dt = normal(random, n, channels), decays(random, n, channels)
+    b_in, c_out = normal(random, n, size), normal(random, n, size)
+    a, skip = -decays(random, channels, size), normal(random, channels)
+
+    def write(x: Value, dt: Value, b: Value, c: Value, a: Value, skip: Value) -> Value:
+        return selective_scan(x, dt, a, b, c, skip)
+
+    y = run(write, {"x": x, "dt": dt, "b": b_in, "c": c_out}, {"a": a, "skip": skip})
+    fade = np.exp((np.cumsum(dt, 0)[:, None] - np.cumsum(dt, 0)[None])[..., None] * a)
+    among = np.tri(n)[:, :, None, None] * fade  # of position i what is left of j
+    expected = np.einsum("in,jn,ijcn,jc,jc->ic", c_out, b_in, among, dt, x) + skip * x
     np.testing.assert_allclose(y, expected, **CLOSE)
 
 

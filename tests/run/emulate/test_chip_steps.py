@@ -25,6 +25,7 @@ from hnlpu.model.network.composites import (
     retention,
     rope,
     route,
+    selective_scan,
     silu,
     softmax,
     ssm_scan,
@@ -153,6 +154,12 @@ COMPOSITES: dict[str, tuple[Callable[..., Any], dict[str, tuple[int, ...]], dict
     "state space": (
         lambda x, dt, b, c, a, d: ssm_scan(x, dt.table("softplus"), a.table("exp", -1.0), b, c, d),
         {"x": (4, 3), "dt": (4,), "b": (2, 5), "c": (2, 5)}, {"a": normal(8, 4), "d": normal(9, 4)},
+    ),
+    "selective scan": (
+        lambda x, dt, b, c, a, d: selective_scan(
+            x, dt.table("softplus"), a.table("exp", -1.0), b, c, d
+        ),
+        {"x": (3,), "dt": (3,), "b": (4,), "c": (4,)}, {"a": normal(8, 3, 4), "d": normal(9, 3)},
     ),
     "delta rule": (
         lambda q, k, v, beta, g: delta_rule(

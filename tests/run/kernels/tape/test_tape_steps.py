@@ -22,6 +22,7 @@ from hnlpu.model.network.composites import (
     retention,
     rope,
     route,
+    selective_scan,
     silu,
     softmax,
     ssm_scan,
@@ -138,6 +139,18 @@ def test_ssm_scan(seed: int, n: int, groups: int, each: int, p: int, size: int) 
     }  # fmt: skip
     constants = {"a": -np.abs(normal(random, heads)), "skip": normal(random, heads)}
     holds(lambda x, dt, b, c, a, skip: (ssm_scan(x, dt, a, b, c, skip),), data, constants)
+
+
+@few
+@given(SEEDS, TOKENS, st.integers(1, 20), st.integers(1, 9))
+def test_selective_scan(seed: int, n: int, channels: int, size: int) -> None:
+    random = np.random.default_rng(seed)
+    data = {
+        "x": normal(random, n, channels), "dt": np.abs(normal(random, n, channels)),
+        "b": normal(random, n, size), "c": normal(random, n, size),
+    }  # fmt: skip
+    constants = {"a": -np.abs(normal(random, channels, size)), "skip": normal(random, channels)}
+    holds(lambda x, dt, b, c, a, skip: (selective_scan(x, dt, a, b, c, skip),), data, constants)
 
 
 @few

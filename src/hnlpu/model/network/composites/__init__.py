@@ -15,6 +15,7 @@ from hnlpu.model.network.composites._moe import moe, route
 from hnlpu.model.network.composites._norm import layer_norm, norm, unit_norm
 from hnlpu.model.network.composites._retention import linear_attention, retention
 from hnlpu.model.network.composites._rope import rope, turns
+from hnlpu.model.network.composites._selective_scan import selective_scan
 from hnlpu.model.network.composites._softmax import softmax
 from hnlpu.model.network.composites._ssm_scan import ssm_scan
 from hnlpu.model.network.composites._wkv import wkv
@@ -36,6 +37,7 @@ __all__ = [
     "retention",
     "rope",
     "route",
+    "selective_scan",
     "silu",
     "softmax",
     "ssm_scan",
