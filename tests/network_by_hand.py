@@ -187,6 +187,12 @@ class NetworkByHand(CompositesByHand):
                 return [Fixed(np.asarray(np.max(first.x, axis, keepdims=keep)), first.bits)]
             case ops.ArgMax():
                 return [Fixed(along(lambda row: [row.index(max(row))], first.x)[..., 0], 0)]
+            case ops.TopK(k):
+                best = along(
+                    lambda row: sorted(range(len(row)), key=lambda n: -row[n])[:k], first.x
+                )
+                values = np.take_along_axis(first.x, best.astype(int), -1)
+                return [Fixed(values, first.bits), Fixed(best, 0)]
             case ops.Gather(axis):
                 numbers = args[1].x.astype(int)
                 return [Fixed(np.asarray(np.take(first.x, numbers, axis), object), first.bits)]

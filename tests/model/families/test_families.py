@@ -26,7 +26,8 @@ ATTENTION = {"attend", "norm", "rope"}
 AT_ONCE = {
     "gpt_oss": {*ATTENTION, "clamped_swiglu", "route"}, "llama": ATTENTION, "mistral": ATTENTION,
     "qwen3": ATTENTION, "qwen3_moe": ATTENTION,
-    "qwen3_next": {"attend", "norm"}, "mamba": {"norm"}, "mamba2": {"norm"}, "gru": set(),
+    "qwen3_next": {"attend", "norm"}, "deepseek_v3": {"norm", "rope"},
+    "mamba": {"norm"}, "mamba2": {"norm"}, "gru": set(),
 }  # fmt: skip
 
 

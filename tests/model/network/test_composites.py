@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import DeepseekV3Config
+from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3TopkRouter
 
-from hnlpu.model.network import Builder, Given, Input, Value, check, extract
+from hnlpu.model.network import Builder, Given, Input, Value, check, extract, ops
 from hnlpu.model.network.composites import (
     attend,
     causal_conv,
@@ -19,6 +21,7 @@ from hnlpu.model.network.composites import (
     retention,
     rope,
     route,
+    route_groups,
     selective_scan,
     softmax,
     ssm_scan,
@@ -242,6 +245,39 @@ def test_route(seed: int, experts: int, data: st.DataObject, first: bool, normal
     if normalise or not first:
         shares = shares / shares.sum(-1, keepdim=True)
     np.testing.assert_allclose(y, shares, **CLOSE)
+
+
+@few
+@given(SEEDS, st.integers(1, 4), st.integers(2, 4), st.data(), st.booleans())
+def test_route_groups(seed: int, groups: int, each: int, data: st.DataObject, norm: bool) -> None:
+    """As transformers' router of DeepSeek-V3, whose matrix is the identity here."""
+    random, experts = np.random.default_rng(seed), groups * each
+    kept = data.draw(st.integers(1, groups))
+    k = data.draw(st.integers(1, kept * each))
+    config = DeepseekV3Config(
+        hidden_size=experts, n_routed_experts=experts, n_group=groups, topk_group=kept,
+        num_experts_per_tok=k, norm_topk_prob=norm, routed_scaling_factor=1.5,
+    )  # fmt: skip
+    router = DeepseekV3TopkRouter(config)
+    logits, correction = normal(random, 4, experts), 0.1 * normal(random, experts)
+    router.weight.data = torch.eye(experts)
+    router.e_score_correction_bias = torch.tensor(correction)
+    _, shares, numbers = router(torch.tensor(logits))
+    expected = torch.zeros(4, experts).scatter(1, numbers, shares).detach()
+    constants = {"correction": correction}
+    if kept < groups:
+        constants["groups"] = np.arange(groups, dtype=np.float32)
+
+    def write(x: Value, correction: Value, groups: Value | None = None) -> Value:
+        found, chosen = route_groups(
+            x, correction, k, groups=groups, kept=kept, normalise=norm, scale=1.5
+        )
+        rows = x.builder.parameter("rows", (experts, experts), Given(
+            tuple(map(float, np.eye(experts).ravel())), (experts, experts)
+        ))  # fmt: skip
+        return x.builder.step(ops.Dot("k,ke->e"), found, x.builder.lookup(rows, chosen))
+
+    np.testing.assert_allclose(run(write, {"x": logits}, constants), expected, **CLOSE)
 
 
 def test_clamped_swiglu_interleaves() -> None:

@@ -25,6 +25,7 @@ from hnlpu.model.network.composites import (
     retention,
     rope,
     route,
+    route_groups,
     selective_scan,
     silu,
     softmax,
@@ -135,6 +136,10 @@ COMPOSITES: dict[str, tuple[Callable[..., Any], dict[str, tuple[int, ...]], dict
         lambda x: route(x, 2, share_first=True, normalise=False), {"x": (5,)}, {}
     ),
     "route of the best": (lambda x: route(x, 3, share_first=True), {"x": (4,)}, {}),
+    "route of groups": (
+        lambda x, c, g: route_groups(x, c, 3, groups=g, kept=2, scale=2.5), {"x": (6,)},
+        {"c": 0.1 * normal(4, 6), "g": np.float32([0, 1, 2])},
+    ),
     "swiglu": (lambda x: clamped_swiglu(x, 1.702, 7.0), {"x": (6,)}, {}),
     "silu": (lambda x: silu(x), {"x": (6,)}, {}),
     "attend": (

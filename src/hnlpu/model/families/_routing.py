@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from hnlpu.arithmetic.mx import BLOCK
-from hnlpu.model.network import Builder, Cut, Matrix, Stack, Tensor, Value
+from hnlpu.model.network import Builder, Cut, Given, Matrix, Stack, Tensor, Value
 from hnlpu.model.network.composites import glu
+
+GUESSES = "layers that guess the token after the next: no logits of the next one depend on them"
+"""Why multi-token prediction is left out."""
 
 
 def bank(name: str, count: int, rows: int, columns: int) -> Matrix:
@@ -32,3 +35,10 @@ class Experts:
     def __call__(self, x: Value, chosen: Value) -> Value:
         """Outputs [k, n]."""
         return glu(x, self.gate, self.up, self.down, chosen=chosen)
+
+
+def group_numbers(b: Builder, groups: int) -> Value:
+    """0, 1, 2 ... as a parameter, for `route_groups`."""
+    return b.parameter(
+        "route.groups", (groups,), Given(tuple(map(float, range(groups))), (groups,))
+    )

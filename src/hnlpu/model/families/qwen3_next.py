@@ -15,7 +15,7 @@ from hnlpu.model.families._config import SIZE_LIMIT
 from hnlpu.model.families._decoder import DecoderConfig
 from hnlpu.model.families._family import Family
 from hnlpu.model.families._parts import embed, gated, linear, unembed, weights
-from hnlpu.model.families._routing import Experts
+from hnlpu.model.families._routing import GUESSES, Experts
 from hnlpu.model.families._state_space import convolved, vector
 from hnlpu.model.families._turning import take_partial, turns_of
 from hnlpu.model.network import Builder, Cut, Network, Value, ops
@@ -108,6 +108,7 @@ class Qwen3Next(DecoderConfig):
 def network(c: Qwen3Next) -> Network:
     """The network of a config."""
     b = Builder("qwen3_next", context=c.max_position_embeddings)
+    b.leave_out("mtp.", GUESSES)
     x = embed(b, "model.embed_tokens", c.vocab_size, c.hidden_size)
     attends = "full_attention" in c.layer_types
     by = turns_of(b, c.rope, c.turning) if attends else None

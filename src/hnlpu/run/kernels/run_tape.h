@@ -101,6 +101,7 @@ static int carry_out(const Pass *p, const Instruction *i)
     case READ: read_state(p, i); return 0;
     case WRITE: case KEEP: case CONVOLVE: return write_state(p, i);
     case SCAN: return scan(p, i);
+    case GATHER: return pick_entries(p, i);
     default: return 5;
     }
 }

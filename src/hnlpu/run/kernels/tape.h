@@ -34,7 +34,8 @@ enum Code {
     WRITE,
     KEEP,
     CONVOLVE,
-    SCAN
+    SCAN,
+    GATHER      /* reduce.h */
 };
 
 #define PLACES 8

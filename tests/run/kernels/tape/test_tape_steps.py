@@ -22,6 +22,7 @@ from hnlpu.model.network.composites import (
     retention,
     rope,
     route,
+    route_groups,
     selective_scan,
     silu,
     softmax,
@@ -206,6 +207,9 @@ def test_rope_and_route(seed: int, n: int, heads: int, pairs: int, rest: int, ex
     logits, k = normal(random, n, experts), int(random.integers(1, experts + 1))
     for first in (False, True):
         holds(lambda x, f=first: route(x, k, share_first=f), {"x": logits})
+    pairs = {"x": normal(random, n, 2 * experts)}
+    constants = {"c": normal(random, 2 * experts), "g": np.arange(experts, dtype=np.float32)}
+    holds(lambda x, c, g: route_groups(x, c, k, groups=g, kept=k), pairs, constants)
 
 
 @few
@@ -264,7 +268,8 @@ def test_moves_and_sums(seed: int, n: int, a: int, b: int, c: int) -> None:
             both[1] - both[0], x.sum(1), turned.sum(0, keep=True), x.max(2, keep=True),
             step(ops.Dot("abc,ca->b"), x, y), step(ops.Dot("abc,ca->cb", wide=False), x, y),
             step(ops.Outer("ca,cab->bac"), y, turned), best, numbers,
-            step(ops.ArgMax(), turned),
+            step(ops.ArgMax(), turned), step(ops.Gather(2), turned, numbers),
+            step(ops.Gather(1), y, step(ops.ArgMax(), y)),
         )  # fmt: skip
 
     holds(write, data)
@@ -323,7 +328,6 @@ def odd(write: Callable[[Builder, Value], Value]) -> Network:
 
 
 LACKING: list[tuple[str, Callable[[Builder, Value], Value]]] = [
-    (r"gather", lambda b, x: b.step(ops.Gather(), x, b.step(ops.ArgMax(), x))),
     (r"window", lambda b, x: b.step(ops.Window((2,), (1,), (1,), ((0, 0),)), x)),
     (r"dot .* axis of positions|grows", lambda b, x: attend(x, x, x, scale=1.0, softcap=2.0)),
     (r"grows", lambda b, x: attend(x, x, x.split(1, 1, axis=1)[0], scale=1.0)),

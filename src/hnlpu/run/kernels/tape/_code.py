@@ -36,6 +36,7 @@ class Code(IntEnum):
     KEEP = 12
     CONVOLVE = 13
     SCAN = 14
+    GATHER = 15
 
 
 class Operation(IntEnum):
