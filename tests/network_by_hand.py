@@ -133,9 +133,9 @@ class NetworkByHand(CompositesByHand):
                 return [np.asarray(self.values[named[0]]).reshape(shape)]
             case ops.Table("exp", scale) if constant:
                 return [np.float32(np.exp(self.values[named[0]].astype(float)) * scale)]
-            case ops.Mul() if constant:
+            case ops.Mul() | ops.Add() if constant:
                 a, b = (self.values[x] if isinstance(x, str) else np.float32(x) for x in step.args)
-                return [np.float32(a * b)]
+                return [np.float32(a * b if isinstance(step.op, ops.Mul) else a + b)]
             case ops.Read(name, _):
                 keeps = self.network.declared().states[name].keeps
                 kept = self.kept[name]
@@ -187,6 +187,12 @@ class NetworkByHand(CompositesByHand):
                 return [Fixed(np.asarray(np.max(first.x, axis, keepdims=keep)), first.bits)]
             case ops.ArgMax():
                 return [Fixed(along(lambda row: [row.index(max(row))], first.x)[..., 0], 0)]
+            case ops.TopK(k):
+                best = along(
+                    lambda row: sorted(range(len(row)), key=lambda n: -row[n])[:k], first.x
+                )
+                values = np.take_along_axis(first.x, best.astype(int), -1)
+                return [Fixed(values, first.bits), Fixed(best, 0)]
             case ops.Gather(axis):
                 numbers = args[1].x.astype(int)
                 return [Fixed(np.asarray(np.take(first.x, numbers, axis), object), first.bits)]

@@ -43,7 +43,8 @@ def _of_transformers(family: str, config: dict[str, Any], folder: Path) -> Sampl
     settings._attn_implementation = "eager"
     settings._experts_implementation = "eager"  # the other one takes widths of 16 bytes alone
     model = AutoModelForCausalLM.from_config(settings).float().eval()
-    for name, parameter in model.named_parameters():
+    corrections = [(n, x) for n, x in model.named_buffers() if "correction_bias" in n]
+    for name, parameter in [*model.named_parameters(), *corrections]:
         with torch.no_grad():
             if "A_log" in name or "dt_bias" in name:
                 parameter.uniform_(-1.0, 1.0)
@@ -153,6 +154,57 @@ def _qwen3_moe(random: Random) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _qwen3_next(random: Random) -> dict[str, Any]:
+    key_heads, experts = int(random.integers(1, 3)), int(random.integers(2, 6))
+    layers = int(random.integers(2, 4))
+    kinds = ("linear_attention", "full_attention")
+    config = _decoder(random) | {
+        "num_hidden_layers": layers, "linear_num_key_heads": key_heads,
+        "linear_num_value_heads": key_heads * int(random.integers(1, 4)),
+        "linear_key_head_dim": int(random.integers(3, 14)),
+        "linear_value_head_dim": int(random.integers(3, 14)),
+        "linear_conv_kernel_dim": int(random.integers(2, 5)),
+        "num_experts": experts, "num_experts_per_tok": int(random.integers(1, experts + 1)),
+        "moe_intermediate_size": int(random.integers(8, 40)),
+        "shared_expert_intermediate_size": int(random.integers(8, 40)),
+        "norm_topk_prob": bool(random.integers(2)),
+        "decoder_sparse_step": int(random.integers(1, 3)),
+        "mlp_only_layers": [0] if random.integers(2) else [],
+        "layer_types": [kinds[int(random.integers(2))] for _ in range(layers - 2)] + [*kinds],
+    }  # fmt: skip
+    config["rope_parameters"] = config["rope_parameters"] | {
+        "partial_rotary_factor": float(random.choice([0.5, 1.0]))
+    }
+    return config
+
+
+def _deepseek_v3(random: Random) -> dict[str, Any]:
+    groups, each = int(random.integers(1, 4)), int(random.integers(2, 4))
+    kept = int(random.integers(1, groups + 1))
+    heads, rope = int(random.integers(1, 5)), dict(ROPES[int(random.integers(len(ROPES)))])
+    if rope["rope_type"] == "yarn" and random.integers(3):
+        rope |= {"mscale": 0.8, "mscale_all_dim": float(random.choice([0.0, 1.0, 0.5]))}
+    config = _decoder(random)
+    del config["head_dim"]
+    return config | {
+        "num_attention_heads": heads, "num_key_value_heads": heads,
+        "hidden_size": 8 * int(random.integers(2, 6)), "num_hidden_layers": 2,
+        "n_routed_experts": groups * each, "n_group": groups, "topk_group": kept,
+        "num_experts_per_tok": int(random.integers(1, kept * each + 1)),
+        "n_shared_experts": int(random.integers(1, 3)),
+        "moe_intermediate_size": int(random.integers(8, 40)),
+        "routed_scaling_factor": float(random.choice([1.0, 2.5])),
+        "kv_lora_rank": int(random.integers(8, 40)),
+        "q_lora_rank": int(random.integers(8, 40)) if random.integers(2) else None,
+        "qk_rope_head_dim": 2 * int(random.integers(2, 7)),
+        "qk_nope_head_dim": int(random.integers(3, 20)),
+        "v_head_dim": int(random.integers(3, 20)),
+        "first_k_dense_replace": int(random.integers(0, 2)),
+        "norm_topk_prob": bool(random.integers(2)), "rope_interleave": bool(random.integers(2)),
+        "rope_parameters": rope,
+    }  # fmt: skip
+
+
 def _gpt_oss(random: Random) -> dict[str, Any]:
     experts = int(random.integers(1, 6))
     layers = int(random.integers(1, 4))
@@ -178,6 +230,19 @@ def _mamba2(random: Random) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _mamba(random: Random) -> dict[str, Any]:
+    hidden = int(random.integers(9, 40))
+    return {
+        "vocab_size": int(random.integers(30, 90)), "hidden_size": hidden,
+        "expand": int(random.integers(1, 4)), "state_size": int(random.integers(3, 17)),
+        "time_step_rank": int(random.integers(1, 9)) if random.integers(2) else "auto",
+        "conv_kernel": int(random.integers(2, 5)),
+        "num_hidden_layers": int(random.integers(1, 4)),
+        "use_bias": bool(random.integers(2)), "use_conv_bias": bool(random.integers(2)),
+        "tie_word_embeddings": bool(random.integers(2)), "layer_norm_epsilon": 1e-5,
+    }  # fmt: skip
+
+
 def _gru_config(random: Random) -> dict[str, Any]:
     hidden, tied = int(random.integers(5, 80)), bool(random.integers(2))
     return {
@@ -193,6 +258,9 @@ CONFIGS: dict[str, Callable[[Random], dict[str, Any]]] = {
     "llama": _llama,
     "qwen3": _qwen3,
     "qwen3_moe": _qwen3_moe,
+    "qwen3_next": _qwen3_next,
+    "deepseek_v3": _deepseek_v3,
+    "mamba": _mamba,
     "mamba2": _mamba2,
     "gru": _gru_config,
     **DENSE,

@@ -130,7 +130,8 @@ def build(
             checkpoint, output, policy, target, revision=revision, family=_family(family),
             workers=workers, progress=progress,
         )  # fmt: skip
-    manifest = open_build(path).manifest
+    opened = open_build(path)
+    manifest, left_out = opened.manifest, opened.network.left_out
     weights = sum(m.weights for m in manifest.matrices.values())
     digits = sum(m.weights * len(m.digits) for m in manifest.matrices.values())
     facts: dict[str, Any] = {
@@ -147,6 +148,7 @@ def build(
         "chips": manifest.placement.chips,
         "family": manifest.family,
         "source_digest": manifest.source.digest,
+        "left_out": {other.start: other.reason for other in left_out},
     }
     if json:
         print_json(facts)
@@ -155,6 +157,8 @@ def build(
         f"{path}: {weights:,} weights as {digits:,} digits ({digits / weights:.3f} a weight), "
         f"{facts['bytes'] / 1e6:,.1f} MB, in {facts['seconds']:.1f} s"
     )
+    for other in left_out:
+        out.print(f"left out, where the checkpoint has it: {other.start}* ({other.reason})")
 
 
 @app.command()

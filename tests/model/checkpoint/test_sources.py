@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from family_builds import FAMILIES, made
-from hnlpu.errors import HnlpuError
+from hnlpu.errors import HnlpuError, MalformedNetwork
 from hnlpu.model.checkpoint import read_model
 from hnlpu.model.families import network_of
+from hnlpu.model.network import LeftOut, check, dump, load
 from hnlpu.run.emulate import FloatConstants
 
 Tensors = dict[str, np.ndarray]
@@ -68,6 +70,26 @@ def test_a_tensor_that_does_not_fit(family: str, damage: str, tmp_path: Path) ->
     change, words = DAMAGES[damage]
     with pytest.raises(HnlpuError, match=words):
         read_model(copied(family, tmp_path / "c", change))
+
+
+def test_tensors_that_a_network_leaves_out(tmp_path: Path) -> None:
+    """Layers that guess further tokens, as published checkpoints have them: told, and no others."""
+    guess = {"mtp.layers.0.weight": np.ones((3, 3), np.float32)}
+    folder = copied("qwen3_next", tmp_path / "c", lambda t: t.update(guess))
+    (left_out,) = read_model(folder).network.left_out
+    assert left_out.start == "mtp."
+    assert "guess the token after the next" in left_out.reason
+    with pytest.raises(HnlpuError, match=r"unexpected tensor mtpx"):
+        read_model(
+            copied("qwen3_next", tmp_path / "d", lambda t: t.update(mtpx=guess.popitem()[1]))
+        )
+    network = network_of(made("deepseek_v3").sample.config | {"num_nextn_predict_layers": 2})
+    layers = network_of(made("deepseek_v3").sample.config).left_out[0].start
+    assert [other.start for other in network.left_out] == [layers, layers.replace("2", "3")]
+    assert load(dump(network)) == network
+    taken = replace(network, left_out=(LeftOut("model.layers.0.", "a mistake"),))
+    with pytest.raises(MalformedNetwork, match=r"begin with .model\.layers\.0\.. are left out"):
+        check(taken)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

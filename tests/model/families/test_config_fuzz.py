@@ -35,6 +35,32 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "moe_intermediate_size": 16, "norm_topk_prob": True, "decoder_sparse_step": 1,
         "mlp_only_layers": [1], "use_sliding_window": True, "sliding_window": 4,
     },
+    "qwen3_next": DECODER | {
+        "model_type": "qwen3_next", "layer_types": ["full_attention", "linear_attention"],
+        "partial_rotary_factor": 0.5, "full_attention_interval": 2, "num_experts": 3,
+        "num_experts_per_tok": 2, "moe_intermediate_size": 16, "norm_topk_prob": True,
+        "shared_expert_intermediate_size": 16, "decoder_sparse_step": 1, "mlp_only_layers": [1],
+        "linear_conv_kernel_dim": 3, "linear_key_head_dim": 4, "linear_value_head_dim": 4,
+        "linear_num_key_heads": 2, "linear_num_value_heads": 4,
+    },
+    "deepseek_v3": DECODER | {
+        "model_type": "deepseek_v3", "num_key_value_heads": 4, "head_dim": 4,
+        "qk_rope_head_dim": 4, "qk_nope_head_dim": 6, "v_head_dim": 6, "kv_lora_rank": 12,
+        "q_lora_rank": None, "n_routed_experts": 6, "n_group": 3, "topk_group": 2,
+        "num_experts_per_tok": 3, "n_shared_experts": 1, "first_k_dense_replace": 1,
+        "moe_intermediate_size": 16, "routed_scaling_factor": 2.5, "norm_topk_prob": True,
+        "rope_interleave": True, "moe_layer_freq": 1, "scoring_func": "sigmoid",
+        "num_nextn_predict_layers": 1, "rope_parameters": {
+            "rope_type": "yarn", "rope_theta": 500.0, "factor": 4.0, "mscale": 1.0,
+            "mscale_all_dim": 0.5, "original_max_position_embeddings": 32,
+        },
+    },
+    "mamba": {
+        "model_type": "mamba", "vocab_size": 30, "hidden_size": 32, "num_hidden_layers": 2,
+        "state_size": 4, "expand": 2, "time_step_rank": "auto", "conv_kernel": 3, "ssm_cfg": {},
+        "layer_norm_epsilon": 1e-5, "use_bias": True, "use_conv_bias": True, "rms_norm": True,
+        "intermediate_size": 64,
+    },
     "mamba2": {
         "model_type": "mamba2", "vocab_size": 30, "hidden_size": 32, "num_hidden_layers": 2,
         "num_heads": 8, "head_dim": 8, "state_size": 4, "n_groups": 2, "expand": 2,

@@ -26,7 +26,8 @@ ATTENTION = {"attend", "norm", "rope"}
 AT_ONCE = {
     "gpt_oss": {*ATTENTION, "clamped_swiglu", "route"}, "mixtral": {*ATTENTION, "route"},
     "granitemoe": {"norm", "rope", "route"}, "granite": {"norm", "rope"}, "gemma2": {"rope"},
-    "gemma3_text": {"rope"}, "mamba2": {"norm"}, "gru": set(),
+    "gemma3_text": {"rope"}, "qwen3_next": {"attend", "norm"},
+    "deepseek_v3": {"norm", "rope"}, "mamba": {"norm"}, "mamba2": {"norm"}, "gru": set(),
 }  # fmt: skip
 """Composites done at once, where they are not those of attention.
 

@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import DeepseekV3Config
+from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3TopkRouter
 
-from hnlpu.model.network import Builder, Given, Input, Value, check, extract
+from hnlpu.model.network import Builder, Given, Input, Value, check, extract, ops
 from hnlpu.model.network.composites import (
     attend,
     causal_conv,
@@ -19,6 +21,8 @@ from hnlpu.model.network.composites import (
     retention,
     rope,
     route,
+    route_groups,
+    selective_scan,
     softmax,
     ssm_scan,
     turns,
@@ -133,6 +137,24 @@ def test_ssm_scan(seed: int, n: int, groups: int, each: int, p: int, size: int) 
 
 
 @few
+@given(SEEDS, POSITIONS, st.integers(1, 6), SIZES)
+def test_selective_scan(seed: int, n: int, channels: int, size: int) -> None:
+    random = np.random.default_rng(seed)
+    x, dt = normal(random, n, channels), decays(random, n, channels)
+    b_in, c_out = normal(random, n, size), normal(random, n, size)
+    a, skip = -decays(random, channels, size), normal(random, channels)
+
+    def write(x: Value, dt: Value, b: Value, c: Value, a: Value, skip: Value) -> Value:
+        return selective_scan(x, dt, a, b, c, skip)
+
+    y = run(write, {"x": x, "dt": dt, "b": b_in, "c": c_out}, {"a": a, "skip": skip})
+    fade = np.exp((np.cumsum(dt, 0)[:, None] - np.cumsum(dt, 0)[None])[..., None] * a)
+    among = np.tri(n)[:, :, None, None] * fade  # of position i what is left of j
+    expected = np.einsum("in,jn,ijcn,jc,jc->ic", c_out, b_in, among, dt, x) + skip * x
+    np.testing.assert_allclose(y, expected, **CLOSE)
+
+
+@few
 @given(SEEDS, POSITIONS, SIZES, st.integers(2, 6), SIZES)
 def test_delta_rule(seed: int, n: int, heads: int, key: int, width: int) -> None:
     random = np.random.default_rng(seed)
@@ -223,6 +245,39 @@ def test_route(seed: int, experts: int, data: st.DataObject, first: bool, normal
     if normalise or not first:
         shares = shares / shares.sum(-1, keepdim=True)
     np.testing.assert_allclose(y, shares, **CLOSE)
+
+
+@few
+@given(SEEDS, st.integers(1, 4), st.integers(2, 4), st.data(), st.booleans())
+def test_route_groups(seed: int, groups: int, each: int, data: st.DataObject, norm: bool) -> None:
+    """As transformers' router of DeepSeek-V3, whose matrix is the identity here."""
+    random, experts = np.random.default_rng(seed), groups * each
+    kept = data.draw(st.integers(1, groups))
+    k = data.draw(st.integers(1, kept * each))
+    config = DeepseekV3Config(
+        hidden_size=experts, n_routed_experts=experts, n_group=groups, topk_group=kept,
+        num_experts_per_tok=k, norm_topk_prob=norm, routed_scaling_factor=1.5,
+    )  # fmt: skip
+    router = DeepseekV3TopkRouter(config)
+    logits, correction = normal(random, 4, experts), 0.1 * normal(random, experts)
+    router.weight.data = torch.eye(experts)
+    router.e_score_correction_bias = torch.tensor(correction)
+    _, shares, numbers = router(torch.tensor(logits))
+    expected = torch.zeros(4, experts).scatter(1, numbers, shares).detach()
+    constants = {"correction": correction}
+    if kept < groups:
+        constants["groups"] = np.arange(groups, dtype=np.float32)
+
+    def write(x: Value, correction: Value, groups: Value | None = None) -> Value:
+        found, chosen = route_groups(
+            x, correction, k, groups=groups, kept=kept, normalise=norm, scale=1.5
+        )
+        rows = x.builder.parameter("rows", (experts, experts), Given(
+            tuple(map(float, np.eye(experts).ravel())), (experts, experts)
+        ))  # fmt: skip
+        return x.builder.step(ops.Dot("k,ke->e"), found, x.builder.lookup(rows, chosen))
+
+    np.testing.assert_allclose(run(write, {"x": logits}, constants), expected, **CLOSE)
 
 
 def test_clamped_swiglu_interleaves() -> None:

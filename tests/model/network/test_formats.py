@@ -40,20 +40,24 @@ def test_every_real_has_one_of_three_formats(network: Network) -> None:
     assert set(found.states.values()) <= {16, 20}
 
 
+HYBRID = {"qwen3_next"}
+RECURRENT = {"gru", "mamba", "mamba2", *HYBRID}
+
+
 @pytest.mark.parametrize("family", CONFIGS)
 def test_what_each_family_keeps(family: str, tmp_path: Path) -> None:
     network = network_of(sample(family, 2, tmp_path).config)
     found = formats(network)
-    recurrent = family in ("gru", "mamba2")
+    recurrent, attends = family in RECURRENT, family in HYBRID or family not in RECURRENT
     kept = {20 if isinstance(s.keeps, Replace) else 16 for s in network.states}
     assert set(found.states.values()) == kept
     assert (20 in kept) == recurrent
     assert {found.of(name) for name in network.outputs} == {16}
     spans = {span.composite for span in done_at_once(network).values()}
     assert spans <= set(AT_ONCE)
-    assert ("attend" in spans) != recurrent
+    assert ("attend" in spans) == attends
     constants = {type(step.op) for step in constant_steps(network).values()}
-    assert (ops.Table in constants) == (family == "mamba2")
+    assert (ops.Table in constants) == (family in RECURRENT - {"gru"})
 
 
 def test_only_what_a_memory_takes_in_is_made_finer() -> None:

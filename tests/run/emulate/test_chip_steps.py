@@ -25,6 +25,8 @@ from hnlpu.model.network.composites import (
     retention,
     rope,
     route,
+    route_groups,
+    selective_scan,
     silu,
     softmax,
     ssm_scan,
@@ -134,6 +136,10 @@ COMPOSITES: dict[str, tuple[Callable[..., Any], dict[str, tuple[int, ...]], dict
         lambda x: route(x, 2, share_first=True, normalise=False), {"x": (5,)}, {}
     ),
     "route of the best": (lambda x: route(x, 3, share_first=True), {"x": (4,)}, {}),
+    "route of groups": (
+        lambda x, c, g: route_groups(x, c, 3, groups=g, kept=2, scale=2.5), {"x": (6,)},
+        {"c": 0.1 * normal(4, 6), "g": np.float32([0, 1, 2])},
+    ),
     "swiglu": (lambda x: clamped_swiglu(x, 1.702, 7.0), {"x": (6,)}, {}),
     "silu": (lambda x: silu(x), {"x": (6,)}, {}),
     "attend": (
@@ -153,6 +159,12 @@ COMPOSITES: dict[str, tuple[Callable[..., Any], dict[str, tuple[int, ...]], dict
     "state space": (
         lambda x, dt, b, c, a, d: ssm_scan(x, dt.table("softplus"), a.table("exp", -1.0), b, c, d),
         {"x": (4, 3), "dt": (4,), "b": (2, 5), "c": (2, 5)}, {"a": normal(8, 4), "d": normal(9, 4)},
+    ),
+    "selective scan": (
+        lambda x, dt, b, c, a, d: selective_scan(
+            x, dt.table("softplus"), a.table("exp", -1.0), b, c, d
+        ),
+        {"x": (3,), "dt": (3,), "b": (4,), "c": (4,)}, {"a": normal(8, 3, 4), "d": normal(9, 3)},
     ),
     "delta rule": (
         lambda q, k, v, beta, g: delta_rule(

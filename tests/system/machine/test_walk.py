@@ -507,7 +507,10 @@ def test_every_family_has_rings_or_memories_or_keys():
         family: {type(state.keeps).__name__ for state in make_network(family, 0).network.states}
         for family in FAMILIES
     }
-    assert found.pop("mamba2") == {"Ring", "Replace"}
+    for family in ("mamba", "mamba2"):
+        assert found.pop(family) == {"Ring", "Replace"}
+    for family in ("qwen3_next",):  # layers of both kinds
+        assert found.pop(family) == {"Append", "Ring", "Replace"}
     assert found.pop("gru") == {"Replace"}
     assert set(map(tuple, found.values())) == {("Append",)}
 

@@ -11,7 +11,8 @@ COMPOSITES = {
     "delta_rule": "gated delta rule", "dense": "linear", "glu": "gated feed-forward",
     "gru": "gated recurrent unit", "layer_norm": "layer norm",
     "linear_attention": "linear attention", "moe": "mixture of experts", "norm": "RMS norm",
-    "rope": "rotary embedding", "route": "choose experts", "silu": "SiLU",
+    "rope": "rotary embedding", "route": "choose experts",
+    "route_groups": "choose experts by groups", "selective_scan": "selective scan", "silu": "SiLU",
     "ssm_scan": "state-space scan", "turns": "angles of the position", "unit_norm": "unit norm",
     "wkv": "WKV",
 }  # fmt: skip

@@ -159,7 +159,10 @@ def read_network_model(directory: Path, facts: ModelFacts, network: Network) -> 
         tensors = claim(p.source, stored, directory)
         taken |= tensors
         vectors[p.name] = SourcedTensor(p.name, p.source, tensors)
+    left_out = tuple(other.start for other in network.left_out)
     for name in sorted(stored.keys() - taken.keys()):
+        if left_out and name.startswith(left_out):
+            continue
         raise TensorMismatch(
             f"{stored[name].file}: unexpected tensor {name}; a {facts.family} model of this "
             "config has none by that name"

@@ -1,9 +1,4 @@
-"""Mamba-2 (arXiv 2405.21060): a convolution and a state space instead of attention.
-
-x ─► norm ─► in ─┬ z ───────────────────────────► silu ─► * ─► norm ─► out ─► +
-├ x B C ─► convolution ─► silu ─► scan ──┘
-└ dt ─► softplus ─────────────────┘
-"""
+"""Mamba-2 (arXiv 2405.21060): a convolution and a state space instead of attention."""
 
 from __future__ import annotations
 
@@ -13,9 +8,10 @@ from pydantic import Field, model_validator
 
 from hnlpu.model.families._config import SIZE_LIMIT, Config
 from hnlpu.model.families._family import Family
-from hnlpu.model.families._parts import embed, linear, unembed, weights
-from hnlpu.model.network import Builder, Cut, Network, Reshaped, Tensor, Value, ops
-from hnlpu.model.network.composites import causal_conv, dense, norm, silu, ssm_scan
+from hnlpu.model.families._parts import embed, unembed, weights
+from hnlpu.model.families._state_space import StateSpace, mamba2_mixer
+from hnlpu.model.network import Builder, Network
+from hnlpu.model.network.composites import norm
 
 
 class Mamba2(Config):
@@ -77,54 +73,19 @@ def network(c: Mamba2) -> Network:
     """The network of a config."""
     b = Builder("mamba2", context=c.max_position_embeddings)
     x = embed(b, "backbone.embeddings", c.vocab_size, c.hidden_size)
+    least, most = c.time_step_limit
+    mixer = StateSpace(
+        c.num_heads, c.head_dim, c.n_groups, c.state_size, c.conv_kernel, c.layer_norm_epsilon,
+        c.n_groups, c.use_bias, c.use_conv_bias, least, most,
+    )  # fmt: skip
     for layer in range(c.num_hidden_layers):
         prefix = f"backbone.layers.{layer}."
         with b.block(layer):
             weight = weights(b, prefix + "norm", c.hidden_size)
-            x = x + _mixer(norm(x, weight, c.layer_norm_epsilon), prefix + "mixer.", c)
+            x = x + mamba2_mixer(norm(x, weight, c.layer_norm_epsilon), prefix + "mixer.", mixer)
     x = norm(x, weights(b, "backbone.norm_f", c.hidden_size), c.layer_norm_epsilon)
     tied = "backbone.embeddings" if c.tie_word_embeddings else None
     return b.finish(unembed(x, c.vocab_size, tied=tied))
-
-
-def _mixer(h: Value, prefix: str, c: Mamba2) -> Value:
-    b, inner, heads, shared = h.builder, c.inner, c.num_heads, c.n_groups * c.state_size
-    into, out = (
-        b.matrix(linear(prefix + name, rows, columns, "mixer", Cut("rows"), bias=c.use_bias))
-        for name, rows, columns in (
-            ("in_proj", 2 * inner + 2 * shared + heads, c.hidden_size),
-            ("out_proj", c.hidden_size, inner),
-        )
-    )
-
-    def vector(name: str) -> Value:
-        return b.parameter(prefix + name, (heads,), Tensor(prefix + name, (heads,)))
-
-    gate, mixed, dt = dense(h, into).split(inner, inner + 2 * shared, heads)
-    x, b_in, c_out = silu(_convolved(mixed, prefix + "conv1d", c)).split(inner, shared, shared)
-    dt = (dt + vector("dt_bias")).table("softplus")
-    least, most = c.time_step_limit
-    dt = b.step(ops.Maximum(), dt, least) if least > 0 else dt
-    dt = b.step(ops.Minimum(), dt, most) if most is not None else dt
-    groups = (c.n_groups, c.state_size)
-    y = ssm_scan(
-        x.reshape(heads, c.head_dim), dt, vector("A_log").table("exp", -1.0),
-        b_in.reshape(*groups), c_out.reshape(*groups), vector("D"),
-    )  # fmt: skip
-    y = (y.reshape(inner) * silu(gate)).reshape(c.n_groups, inner // c.n_groups)
-    weight = weights(b, prefix + "norm", inner).reshape(c.n_groups, inner // c.n_groups)
-    return dense(norm(y, weight, c.layer_norm_epsilon).reshape(inner), out)
-
-
-def _convolved(x: Value, name: str, c: Mamba2) -> Value:
-    b, (channels,) = x.builder, x.sizes
-    kernel = Tensor(f"{name}.weight", (channels, 1, c.conv_kernel))
-    shape = (channels, c.conv_kernel)
-    weight = b.parameter(f"{name}.weight", shape, Reshaped(kernel, shape))
-    bias = None
-    if c.use_conv_bias:
-        bias = b.parameter(f"{name}.bias", (channels,), Tensor(f"{name}.bias", (channels,)))
-    return causal_conv(x, weight, bias)
 
 
 FAMILY = Family(("mamba2",), Mamba2, network, "Mamba-2")

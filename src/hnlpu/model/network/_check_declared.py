@@ -123,6 +123,10 @@ def _check_tensors(network: Network) -> None:
             known = shapes.setdefault(name, shape)
             text = f"tensor {name} is taken as {list(known)} and as {list(shape)}"
             refuse_if(known != shape, "tensor", text)
+    for other in network.left_out:
+        taken = [name for name in shapes if name.startswith(other.start)]
+        text = f"tensors that begin with {other.start!r} are left out, {taken[:1]} is taken"
+        refuse_if(bool(taken), "left out", text)
 
 
 def _check_cuts(matrices: Iterable[Matrix]) -> None:

@@ -19,7 +19,16 @@ from typing import Literal
 
 from hnlpu.errors import MalformedNetwork
 from hnlpu.model.network._check import check, place_of
-from hnlpu.model.network._declare import Append, Declared, Input, Keeps, Matrix, Parameter, State
+from hnlpu.model.network._declare import (
+    Append,
+    Declared,
+    Input,
+    Keeps,
+    LeftOut,
+    Matrix,
+    Parameter,
+    State,
+)
 from hnlpu.model.network._form import Network, Span
 from hnlpu.model.network._infer import op_name, step_types
 from hnlpu.model.network._rules import at
@@ -175,6 +184,11 @@ class Builder:
         state = State(self._unique(name), shape, keeps, initial, self._block)
         self._states[state.name] = state
         return state
+
+    def leave_out(self, start: str, reason: str) -> None:
+        """Tensors of the checkpoint whose names begin with `start` are no part of the network."""
+        left_out = (*self._network.left_out, LeftOut(start, reason))
+        self._network = replace(self._network, left_out=left_out)
 
     # steps
 

@@ -127,6 +127,14 @@ class State:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Tensors of a checkpoint that are no part of the network: names that begin with `start`."""
+
+    start: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Declared:
     """Matrices, parameters and states by name: what the rules of steps look up."""
 

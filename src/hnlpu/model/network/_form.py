@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hnlpu.model.network._declare import Declared, Input, Matrix, Parameter, State
+from hnlpu.model.network._declare import Declared, Input, LeftOut, Matrix, Parameter, State
 from hnlpu.model.network.ops import Step
 
 Option = tuple[str, int | float | str | bool]
@@ -42,6 +42,8 @@ class Span:
 class Network:
     """A model of a family; see the module.  `context`: positions that it was made for, if limited.
 
+    `left_out` are tensors that its checkpoint may have and that it does not take, with the reason.
+
     `hnlpu.model.network.check` says whether it keeps the rules.
     """
 
@@ -54,6 +56,7 @@ class Network:
     steps: tuple[Step, ...]
     spans: tuple[Span, ...] = ()
     context: int | None = None
+    left_out: tuple[LeftOut, ...] = ()
 
     def declared(self) -> Declared:
         """Matrices, parameters and states by name."""

@@ -38,6 +38,8 @@ def include(
         for p in part.parameters:
             values[p.name] = b.parameter(f"{name}.{p.name}", p.shape, prefixed(p.source, name))
             names[p.name] = values[p.name].name
+        for other in part.left_out:
+            b.leave_out(f"{name}.{other.start}", other.reason)
         names |= {s.name: b.state(s.name, s.shape, s.keeps, s.initial).name for s in part.states}
         _write_steps(b, part, values, _Names(name, names))
         return tuple(values[output] for output in part.outputs)

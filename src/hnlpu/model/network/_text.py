@@ -52,12 +52,14 @@ def load(text: str | bytes) -> Network:
 def _encoded(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: _encoded(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        if isinstance(value, Network) and not value.left_out:
+            del fields["left_out"]  # texts of networks without it stay as they were
         return fields if type(value) in _ALONE else {"is": type(value).__name__, **fields}
     return [_encoded(part) for part in value] if isinstance(value, tuple) else value
 
 
 _ALONE = (Network, _form.Span, ops.Step, _declare.Input, _declare.Cut, _declare.Matrix,
-          _declare.Parameter, _declare.State)  # fmt: skip
+          _declare.Parameter, _declare.State, _declare.LeftOut)  # fmt: skip
 """Classes that stand where no other may."""
 
 

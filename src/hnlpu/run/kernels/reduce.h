@@ -110,3 +110,22 @@ static int pick_largest(const Pass *p, const Instruction *i)
         }
     return 0;
 }
+
+/* GATHER: places are the result (dense), x (dense), whose rows have n[0] runs of n[1] entries of n[2]
+   numbers, and the numbers (dense) of the n[3] entries that are taken of each run. */
+static int pick_entries(const Pass *p, const Instruction *i)
+{
+    const int64_t runs = i->n[0], length = i->n[1], size = i->n[2], count = i->n[3];
+    const Vectors out = vectors(p, &i->places[0]), x = vectors(p, &i->places[1]);
+    const int64_t *numbers = at(p, &i->places[2]);
+    for (int64_t row = 0; row < p->rows; row++)
+        for (int64_t run = 0; run < runs; run++)
+            for (int64_t n = 0; n < count; n++) {
+                const int64_t entry = numbers[row * i->places[2].step + n];
+                if (entry < 0 || entry >= length)
+                    return 6;
+                memcpy(vector_at(out, row, run * count + n, size),
+                       vector_at(x, row, run * length + entry, size), (size_t)size * sizeof(float));
+            }
+    return 0;
+}

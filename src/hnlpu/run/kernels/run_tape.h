@@ -102,6 +102,7 @@ static int carry_out(const Pass *p, const Instruction *i)
     case WRITE: case KEEP: case CONVOLVE: return write_state(p, i);
     case SCAN: return scan(p, i);
     case LOW_RANK: add_low_rank(p, i); return 0;
+    case GATHER: return pick_entries(p, i);
     default: return 5;
     }
 }

@@ -35,7 +35,8 @@ enum Code {
     KEEP,
     CONVOLVE,
     SCAN,
-    LOW_RANK    /* low_rank.h */
+    LOW_RANK,   /* low_rank.h */
+    GATHER      /* reduce.h */
 };
 
 #define PLACES 8

@@ -230,14 +230,13 @@ def test_a_network_that_lacks_an_instruction_says_which() -> None:
     x = b.lookup(
         b.parameter("embedding.weight", (7, 32), tensor_matrix("e", 7, 32).source), b.token()
     )
-    best = b.steps(ops.TopK(2), x, outs=2)[1]
-    y = b.step(ops.Gather(), x, best)
-    network = b.finish(dense(y, b.matrix(tensor_matrix("m", 3, 2))))
+    y = b.step(ops.Window((2,), (1,), (1,), ((0, 0),)), x.reshape(32, 1)).reshape(62)
+    network = b.finish(dense(y, b.matrix(tensor_matrix("m", 3, 62))))
     check(network)
 
     class Metal(HardwiredConstants):
         def parameter(self, name: str) -> np.ndarray:
             return np.zeros((7, 32), np.float32)
 
-    with pytest.raises(NotOnTape, match=r"step \d+ \(gather gather\): no instruction does it"):
+    with pytest.raises(NotOnTape, match=r"step \d+ \(window window\): no instruction does it"):
         TapedNetwork(network, Metal(build))

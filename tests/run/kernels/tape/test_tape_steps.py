@@ -22,6 +22,8 @@ from hnlpu.model.network.composites import (
     retention,
     rope,
     route,
+    route_groups,
+    selective_scan,
     silu,
     softmax,
     ssm_scan,
@@ -141,6 +143,18 @@ def test_ssm_scan(seed: int, n: int, groups: int, each: int, p: int, size: int) 
 
 
 @few
+@given(SEEDS, TOKENS, st.integers(1, 20), st.integers(1, 9))
+def test_selective_scan(seed: int, n: int, channels: int, size: int) -> None:
+    random = np.random.default_rng(seed)
+    data = {
+        "x": normal(random, n, channels), "dt": np.abs(normal(random, n, channels)),
+        "b": normal(random, n, size), "c": normal(random, n, size),
+    }  # fmt: skip
+    constants = {"a": -np.abs(normal(random, channels, size)), "skip": normal(random, channels)}
+    holds(lambda x, dt, b, c, a, skip: (selective_scan(x, dt, a, b, c, skip),), data, constants)
+
+
+@few
 @given(SEEDS, TOKENS, st.integers(1, 9), st.integers(1, 5), st.booleans())
 def test_causal_conv(seed: int, n: int, channels: int, length: int, biased: bool) -> None:
     random = np.random.default_rng(seed)
@@ -193,6 +207,9 @@ def test_rope_and_route(seed: int, n: int, heads: int, pairs: int, rest: int, ex
     logits, k = normal(random, n, experts), int(random.integers(1, experts + 1))
     for first in (False, True):
         holds(lambda x, f=first: route(x, k, share_first=f), {"x": logits})
+    pairs = {"x": normal(random, n, 2 * experts)}
+    constants = {"c": normal(random, 2 * experts), "g": np.arange(experts, dtype=np.float32)}
+    holds(lambda x, c, g: route_groups(x, c, k, groups=g, kept=k), pairs, constants)
 
 
 @few
@@ -251,7 +268,8 @@ def test_moves_and_sums(seed: int, n: int, a: int, b: int, c: int) -> None:
             both[1] - both[0], x.sum(1), turned.sum(0, keep=True), x.max(2, keep=True),
             step(ops.Dot("abc,ca->b"), x, y), step(ops.Dot("abc,ca->cb", wide=False), x, y),
             step(ops.Outer("ca,cab->bac"), y, turned), best, numbers,
-            step(ops.ArgMax(), turned),
+            step(ops.ArgMax(), turned), step(ops.Gather(2), turned, numbers),
+            step(ops.Gather(1), y, step(ops.ArgMax(), y)),
         )  # fmt: skip
 
     holds(write, data)
@@ -310,7 +328,6 @@ def odd(write: Callable[[Builder, Value], Value]) -> Network:
 
 
 LACKING: list[tuple[str, Callable[[Builder, Value], Value]]] = [
-    (r"gather", lambda b, x: b.step(ops.Gather(), x, b.step(ops.ArgMax(), x))),
     (r"window", lambda b, x: b.step(ops.Window((2,), (1,), (1,), ((0, 0),)), x)),
     (r"dot .* axis of positions|grows", lambda b, x: attend(x, x, x, scale=1.0, softcap=2.0)),
     (r"grows", lambda b, x: attend(x, x, x.split(1, 1, axis=1)[0], scale=1.0)),

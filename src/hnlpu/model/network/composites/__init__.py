@@ -22,6 +22,8 @@ from hnlpu.model.network.composites._moe import moe, route
 from hnlpu.model.network.composites._norm import layer_norm, norm, unit_norm
 from hnlpu.model.network.composites._retention import linear_attention, retention
 from hnlpu.model.network.composites._rope import rope, turns
+from hnlpu.model.network.composites._route_groups import route_groups
+from hnlpu.model.network.composites._selective_scan import selective_scan
 from hnlpu.model.network.composites._softmax import softmax
 from hnlpu.model.network.composites._ssm_scan import ssm_scan
 from hnlpu.model.network.composites._wkv import wkv
@@ -47,6 +49,8 @@ __all__ = [
     "retention",
     "rope",
     "route",
+    "route_groups",
+    "selective_scan",
     "silu",
     "softmax",
     "ssm_scan",

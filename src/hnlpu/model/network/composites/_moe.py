@@ -13,6 +13,8 @@ from hnlpu.model.network.composites._dense import dense
 from hnlpu.model.network.composites._softmax import softmax
 from hnlpu.model.network.ops import Dot, TopK
 
+Routing = Callable[[Value], tuple[Value, Value]]
+
 
 def route(
     logits: Value, k: int, *, share_first: bool = False, normalise: bool = True
@@ -33,11 +35,17 @@ def route(
 
 def moe(
     x: Value, router: Matrix, k: int, experts: Callable[[Value, Value], Value], *,
-    share_first: bool = False, normalise: bool = True,
+    share_first: bool = False, normalise: bool = True, by: Routing | None = None,
 ) -> Value:  # fmt: skip
-    """The mixture for x [n]; `experts(x, chosen)` gives the chosen ones' outputs [k, n]."""
+    """The mixture for x [n]; `experts(x, chosen)` gives the chosen ones' outputs [k, n].
+
+    `by` makes shares and numbers [k] of logits in place of `route`.
+    """
     b = x.builder
     with b.span("moe", k=k):
         logits = dense(x, router)
-        shares, chosen = route(logits, k, share_first=share_first, normalise=normalise)
+        if by is None:
+            shares, chosen = route(logits, k, share_first=share_first, normalise=normalise)
+        else:
+            shares, chosen = by(logits)
         return b.step(Dot("k,kn->n"), shares, experts(x, chosen))

@@ -37,6 +37,7 @@ class Code(IntEnum):
     CONVOLVE = 13
     SCAN = 14
     LOW_RANK = 15
+    GATHER = 16
 
 
 class Operation(IntEnum):

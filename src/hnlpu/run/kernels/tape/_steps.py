@@ -61,7 +61,9 @@ def write_step(of: Lowering, step: Step) -> None:
             _moved(of, step)
         case ops.Read() | ops.Write():
             _state(of, step)
-        case ops.Lookup() | ops.Gather() | ops.Window() | ops.Repeat():
+        case ops.Gather(axis):
+            of.values[step.outs[0]] = _entries(of, step, axis)
+        case ops.Lookup() | ops.Window() | ops.Repeat():
             raise NotOnTape("no instruction does it")
         case _:
             assert_never(step.op)
@@ -224,6 +226,17 @@ def _largest(of: Lowering, x: View, k: int) -> tuple[View, View]:
     n = [math.prod(x.shape[:-1]), x.shape[-1], k]
     of.writer.add(Instruction(Code.LARGEST, [values, numbers, x], (0, 1), n))
     return values, numbers
+
+
+def _entries(of: Lowering, step: Step, axis: int) -> View:
+    x, numbers = (of.writer.dense(of.view(arg)) for arg in step.args)
+    if x.kind != "float32":
+        raise NotOnTape("entries of others than reals")
+    axis %= len(x.shape)
+    out = of.writer.buffer("float32", of.sizes(step.outs[0]))
+    n = [math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :]), numbers.size]
+    of.writer.add(Instruction(Code.GATHER, [out, x, numbers], (0,), n))
+    return out
 
 
 def _moved(of: Lowering, step: Step) -> None:
