@@ -80,7 +80,7 @@ def _options(
 
 @app.command()
 def build(
-    checkpoint: Annotated[str, typer.Argument(help="Checkpoint folder or Hub id.")],
+    checkpoint: Annotated[str, typer.Argument(help="Checkpoint folder, .gguf file or Hub id.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Build directory to make.")],
     preset: Annotated[
         str, typer.Option(help="Policy to start from: default or paper.")
@@ -115,8 +115,8 @@ def build(
 ) -> None:
     """Hardwire a checkpoint into a build directory."""
     from hnlpu.model.policy import make_policy
+    from hnlpu.silicon.hardwire import MANIFEST, file_sha256, open_build, peak_memory_mb, read_log
     from hnlpu.silicon.hardwire import build as do_build
-    from hnlpu.silicon.hardwire import open_build, peak_memory_mb
     from hnlpu.silicon.place import make_target
 
     target = make_target(technology, scheme, chips, bank, group)
@@ -148,6 +148,8 @@ def build(
         "family": manifest.family,
         "source_digest": manifest.source.digest,
     }
+    log = read_log(path, file_sha256(path / MANIFEST))
+    facts["notes"] = list(log.notes) if log else []
     if json:
         print_json(facts)
         return
@@ -155,6 +157,8 @@ def build(
         f"{path}: {weights:,} weights as {digits:,} digits ({digits / weights:.3f} a weight), "
         f"{facts['bytes'] / 1e6:,.1f} MB, in {facts['seconds']:.1f} s"
     )
+    for note in facts["notes"]:
+        out.print(note)
 
 
 @app.command()

@@ -14,7 +14,6 @@ wrapped first and its tensors carry another `base_layer` in their name.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -35,11 +34,11 @@ from hnlpu.model.checkpoint import (
     matrix_shapes,
     read_header,
 )
+from hnlpu.run.engine._adapter_config import AdapterConfig, read_config
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
 EXPERTS = ("gate_up_proj", "down_proj")
-RANK_LIMIT = 1024
 _KEY = re.compile(
     r"base_model\.model\.(?:model\.(layers\.\d+)\.)?"
     r"(self_attn\.\w+|mlp\.router|mlp\.experts(?:\.base_layer)?|lm_head)"
@@ -56,19 +55,20 @@ Float32 = npt.NDArray[np.float32]
 class LowRank:
     """One matrix's part, or those of a stack's `count` matrices.
 
-    `down` [count, columns, rank] is A transposed, `up` [count, rank, rows] B.
+    `down` [count, columns, rank] is A transposed, `up` [count, rank, rows] B; their product is
+    multiplied by `scaling`.
     """
 
     down: Float32
     up: Float32
+    scaling: float
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter for one model: its parts by matrix name, all under one `scaling`."""
+    """An adapter for one model: its parts by matrix name."""
 
     directory: Path
-    scaling: float
     parts: Mapping[str, LowRank]
 
     @property
@@ -87,7 +87,7 @@ class Adapter:
 def read_adapter(directory: str | Path, architecture: Architecture) -> Adapter:
     """Read a PEFT adapter and check that it fits a model.  Raises DamagedAdapter."""
     folder = Path(directory)
-    config = _config(folder / CONFIG)
+    config = read_config(folder / CONFIG)
     tensors, _ = read_header(folder / WEIGHTS, DamagedAdapter)
     found: dict[str, dict[str, Float32]] = {}
     for key, tensor in tensors.items():
@@ -106,15 +106,51 @@ def read_adapter(directory: str | Path, architecture: Architecture) -> Adapter:
     if not found:
         raise DamagedAdapter(f"{folder / WEIGHTS}: holds no tensors")
     shapes = {s.name: s for s in matrix_shapes(architecture)}
-    parts = {name: _part(folder, name, pair, shapes) for name, pair in sorted(found.items())}
-    ranks = {part.down.shape[2] for part in parts.values()}
-    if ranks != {config["r"]}:
-        raise DamagedAdapter(f"{folder}: ranks {sorted(ranks)}, {CONFIG} says r = {config['r']}")
-    divisor = math.sqrt(config["r"]) if config.get("use_rslora") else config["r"]
-    return Adapter(folder, float(config["lora_alpha"]) / divisor, parts)
+    parts = {
+        name: _part(folder, name, pair, shapes, config) for name, pair in sorted(found.items())
+    }
+    _expect_declared(folder, config, parts, shapes)
+    return Adapter(folder, parts)
 
 
-def _matrix(layer: str | None, module: str, config: dict[str, Any]) -> str | None:
+def _expect_declared(
+    folder: Path, config: AdapterConfig, parts: Mapping[str, LowRank],
+    shapes: Mapping[str, MatrixShape],
+) -> None:  # fmt: skip
+    """Every matrix that the config means has its tensors, and no other has: PEFT drops those.
+
+    A config that names neither modules nor parameters means what there is.  Raises DamagedAdapter.
+    """
+    if config.names_nothing:
+        return
+    for name in shapes:
+        meant = config.targets(name) or config.targets_parameter(_parameter(name))
+        if meant and name not in parts:
+            raise DamagedAdapter(
+                f"{folder}: {CONFIG} means {name}, and there are no tensors of it; the adapter is "
+                "not complete"
+            )
+        if name in parts and not meant:
+            raise DamagedAdapter(
+                f"{folder}: there are tensors of {name}, which {CONFIG} does not mean "
+                "(target_modules, target_parameters, layers_to_transform): PEFT would drop them; "
+                "correct the config, or remove them"
+            )
+    known = {name.rpartition(".")[2] for name in shapes}
+    wanted = config.values.get("target_modules")
+    for target in wanted if isinstance(wanted, list) else ():
+        if target.rpartition(".")[2] not in known:
+            raise DamagedAdapter(
+                f"{folder}: {CONFIG} means {target[:60]}, which is no matrix of this model"
+            )
+
+
+def _parameter(name: str) -> str:
+    """The parameter that PEFT knows for a matrix: a stack of experts is one itself."""
+    return name if ".experts." in name else f"{name}.weight"
+
+
+def _matrix(layer: str | None, module: str, config: AdapterConfig) -> str | None:
     """The matrix that a tensor's module is part of; None if there is no such."""
     if layer is None:
         return module if module == UNEMBEDDING else None
@@ -125,41 +161,11 @@ def _matrix(layer: str | None, module: str, config: dict[str, Any]) -> str | Non
     if not module.startswith("mlp.experts"):
         return None
     stacks = [f"model.{layer}.mlp.experts.{name}" for name in EXPERTS]
-    targets = [str(target) for target in config.get("target_parameters") or ()]
-    wrapped = [
-        stack for stack in stacks if any(f".{stack}".endswith(f".{target}") for target in targets)
-    ]
+    wrapped = [stack for stack in stacks if config.targets_parameter(stack)]
     inner = module.endswith("base_layer")
     if len(wrapped) - inner < 1:
         return None
     return wrapped[0 if inner else -1]
-
-
-def _config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise DamagedAdapter(
-            f"{path}: file is missing; give the folder of a PEFT adapter"
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise DamagedAdapter(f"{path}: cannot be read as JSON ({error})") from None
-    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
-        raise DamagedAdapter(f"{path}: peft_type is not LORA; only LoRA adapters can be run")
-    rank, alpha = config.get("r"), config.get("lora_alpha")
-    if isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank <= RANK_LIMIT:
-        raise DamagedAdapter(f"{path}: r is {rank!r}; must be from 1 to {RANK_LIMIT}")
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha):
-        raise DamagedAdapter(f"{path}: lora_alpha is {alpha!r}; must be a number")
-    for key in ("use_dora", "fan_in_fan_out", "modules_to_save", "rank_pattern", "alpha_pattern",
-                "lora_bias"):  # fmt: skip
-        if config.get(key):
-            raise DamagedAdapter(f"{path}: {key} is set, which is not supported")
-    if not isinstance(config.get("target_parameters") or [], list):
-        raise DamagedAdapter(f"{path}: target_parameters must be a list of names")
-    if config.get("bias", "none") != "none":
-        raise DamagedAdapter(f"{path}: bias is {config['bias']!r}; supported: none")
-    return config
 
 
 def _values(tensor: StoredTensor) -> Float32:
@@ -174,8 +180,9 @@ def _values(tensor: StoredTensor) -> Float32:
 
 
 def _part(
-    folder: Path, name: str, pair: dict[str, Float32], shapes: Mapping[str, MatrixShape]
-) -> LowRank:
+    folder: Path, name: str, pair: dict[str, Float32], shapes: Mapping[str, MatrixShape],
+    config: AdapterConfig,
+) -> LowRank:  # fmt: skip
     if name not in shapes:
         raise DamagedAdapter(f"{folder}: the model has no {name}")
     if set(pair) != {"A", "B"}:
@@ -190,6 +197,11 @@ def _part(
             f"needs [{times}rank, {columns}] and [{rows}, {times}rank]"
         )
     rank = ranks // count
+    if rank != config.rank(name):
+        raise DamagedAdapter(
+            f"{folder}: {name} has rank {rank}, {CONFIG} says {config.rank(name)} for it"
+        )
     down = a.reshape(count, rank, columns).transpose(0, 2, 1)
     up = b.reshape(rows, rank, count).transpose(2, 1, 0)
-    return LowRank(np.ascontiguousarray(down), np.ascontiguousarray(up))
+    down, up = np.ascontiguousarray(down), np.ascontiguousarray(up)
+    return LowRank(down, up, config.scaling(name))

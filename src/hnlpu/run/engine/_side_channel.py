@@ -64,7 +64,7 @@ def add_low_rank(
         part = adapter.parts.get(name)
         if part is not None:
             first = np.zeros(len(rows), np.int64)
-            _add(y, x, rows, rows, first, part.down, part.up, np.float32(adapter.scaling))
+            _add(y, x, rows, rows, first, part.down, part.up, np.float32(part.scaling))
     return y
 
 
@@ -98,5 +98,5 @@ class ExpertsBeside:
                 mine = np.flatnonzero(np.isin(tokens, rows))
                 _add(
                     y, x, mine, sources[mine], experts[mine], part.down, part.up,
-                    np.float32(adapter.scaling),
+                    np.float32(part.scaling),
                 )  # fmt: skip
