@@ -20,6 +20,20 @@ Type = gguf.GGMLQuantizationType
 Random = np.random.Generator
 Array = np.ndarray
 
+INTERLEAVED = ("llama", "granite", "smollm3")
+HEAD_NORMS = ("qwen3", "qwen3moe", "gemma3", "olmo2")
+_AROUND = {
+    "attn_norm": "input_layernorm", "post_attention_norm": "post_attention_layernorm",
+    "ffn_norm": "pre_feedforward_layernorm", "post_ffw_norm": "post_feedforward_layernorm",
+}  # fmt: skip
+NORMS = {
+    "llama": {"attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm"},
+    "gpt-oss": {
+        "attn_norm": "input_layernorm", "post_attention_norm": "post_attention_layernorm",
+    },
+    "gemma2": _AROUND, "gemma3": _AROUND,
+    "olmo2": {n: o for n, o in _AROUND.items() if n.startswith("post")},
+}  # fmt: skip
 HALVES = {
     "Q4_0": (0,), "Q4_1": (0, 2), "Q5_0": (0,), "Q5_1": (0, 2), "Q8_0": (0,), "Q2_K": (80, 82),
     "Q3_K": (108,), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,), "IQ4_NL": (0,),
@@ -92,6 +106,7 @@ class Maker:
 
     def __init__(self, writer: gguf.GGUFWriter, random: Random, kinds: list[str]):
         self.writer, self.random, self.kinds = writer, random, kinds
+        self.from_one = False
         self.tensors: dict[str, Array] = {}
         self.types: dict[str, str] = {}
 
@@ -114,7 +129,9 @@ class Maker:
         self.tensors[f"{ours}.weight"] = values if heads is None else moved_back(values, heads)
 
     def vector(self, theirs: str, ours: str, size: int, around: float = 1.0) -> None:
-        self.tensors[ours] = self.add(theirs, (size,), "F32", 0.3, around)
+        values = self.add(theirs, (size,), "F32", 0.3, around)
+        less_one = self.from_one and "norm" in theirs
+        self.tensors[ours] = values - np.float32(1) if less_one else values
 
 
 def make(
@@ -122,12 +139,14 @@ def make(
 ) -> GgufSample:
     """A model of an architecture whose matrices have these formats in turn."""
     random = np.random.default_rng(seed)
-    config = CONFIGS[architecture] | changes
+    config = {k: v for k, v in (CONFIGS[architecture] | changes).items() if v is not None}
+    architecture = ARCHITECTURES.get(architecture, architecture)
     folder.mkdir(parents=True)
     file = folder / "model.gguf"
     writer = gguf.GGUFWriter(file, architecture)
     _metadata(writer, architecture, config)
     maker = Maker(writer, random, kinds)
+    maker.from_one = architecture.startswith("gemma")
     width, vocab = config["hidden_size"], config["vocab_size"]
     maker.matrix("token_embd", "model.embed_tokens", vocab, width)
     maker.vector("output_norm.weight", "model.norm.weight", width)
@@ -135,7 +154,7 @@ def make(
         maker.matrix("output", "lm_head", vocab, width)
     for layer in range(config["num_hidden_layers"]):
         _layer(maker, architecture, config, layer)
-    if config["rope_parameters"]["rope_type"] == "llama3":
+    if config["rope_parameters"].get("rope_type") == "llama3":
         writer.add_tensor("rope_freqs.weight", _llama3_factors(config))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -161,6 +180,7 @@ def _metadata(writer: gguf.GGUFWriter, architecture: str, c: dict[str, Any]) -> 
     writer.add_layer_norm_rms_eps(c["rms_norm_eps"])
     writer.add_vocab_size(c["vocab_size"])
     rope = c["rope_parameters"]
+    rope = rope.get("full_attention", rope)
     writer.add_rope_freq_base(rope["rope_theta"])
     writer.add_rope_dimension_count(c["head_dim"])
     if rope["rope_type"] in ("yarn", "linear"):
@@ -168,40 +188,53 @@ def _metadata(writer: gguf.GGUFWriter, architecture: str, c: dict[str, Any]) -> 
         writer.add_rope_scaling_factor(rope["factor"])
         if "original_max_position_embeddings" in rope:
             writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+    for key, add in (
+        ("attention_multiplier", writer.add_attention_scale),
+        ("embedding_multiplier", writer.add_embedding_scale),
+        ("residual_multiplier", writer.add_residual_scale),
+        ("logits_scaling", writer.add_logit_scale),
+        ("attn_logit_softcapping", writer.add_attn_logit_softcapping),
+        ("final_logit_softcapping", writer.add_final_logit_softcapping),
+    ):
+        if c.get(key) is not None:
+            add(c[key])
+    if c["model_type"] == "mixtral":
+        writer.add_expert_count(c["num_local_experts"])
+        writer.add_expert_used_count(c["num_experts_per_tok"])
     if architecture in ("qwen3moe", "gpt-oss"):
         writer.add_expert_count(c.get("num_local_experts", c.get("num_experts")))
         writer.add_expert_used_count(c["num_experts_per_tok"])
         inner = c.get("moe_intermediate_size", c["intermediate_size"])
         writer.add_expert_feed_forward_length(inner)
-    if architecture == "gpt-oss":
+    if architecture in ("gpt-oss", "gemma2", "gemma3"):
         writer.add_sliding_window(c["sliding_window"])
 
 
 def _layer(m: Maker, architecture: str, c: dict[str, Any], layer: int) -> None:
     theirs, ours, width = f"blk.{layer}.", f"model.layers.{layer}.", c["hidden_size"]
     heads, kv_heads, size = c["num_attention_heads"], c["num_key_value_heads"], c["head_dim"]
-    m.vector(theirs + "attn_norm.weight", ours + "input_layernorm.weight", width)
-    second = "post_attention_norm" if architecture == "gpt-oss" else "ffn_norm"
-    m.vector(f"{theirs}{second}.weight", ours + "post_attention_layernorm.weight", width)
+    for their_norm, our_norm in NORMS.get(architecture, NORMS["llama"]).items():
+        m.vector(f"{theirs}{their_norm}.weight", f"{ours}{our_norm}.weight", width)
     for part, count in (("q", heads), ("k", kv_heads), ("v", kv_heads)):
-        turned = count if architecture == "llama" and part != "v" else None
+        turned = count if architecture in INTERLEAVED and part != "v" else None
         m.matrix(
             f"{theirs}attn_{part}", f"{ours}self_attn.{part}_proj", count * size, width, turned
         )
-        if architecture == "gpt-oss":
+        if architecture in ("gpt-oss", "qwen2"):
             m.vector(f"{theirs}attn_{part}.bias", f"{ours}self_attn.{part}_proj.bias",
                      count * size, 0.0)  # fmt: skip
-        if architecture in ("qwen3", "qwen3moe") and part != "v":
-            m.vector(
-                f"{theirs}attn_{part}_norm.weight", f"{ours}self_attn.{part}_norm.weight", size
-            )
+        if architecture in HEAD_NORMS and part != "v":
+            of = count * size if architecture == "olmo2" else size
+            m.vector(f"{theirs}attn_{part}_norm.weight", f"{ours}self_attn.{part}_norm.weight", of)
     m.matrix(theirs + "attn_output", ours + "self_attn.o_proj", width, heads * size)
     if architecture == "gpt-oss":
         m.vector(theirs + "attn_output.bias", ours + "self_attn.o_proj.bias", width, 0.0)
         m.vector(theirs + "attn_sinks.weight", ours + "self_attn.sinks", heads, 0.0)
         _gpt_oss_experts(m, c, theirs, ours)
     elif architecture == "qwen3moe":
-        _qwen3_experts(m, c, theirs, ours)
+        _experts(m, c, theirs, ours + "mlp.", ("gate_proj", "up_proj", "down_proj"))
+    elif c["model_type"] == "mixtral":
+        _experts(m, c, theirs, ours + "block_sparse_moe.", ("w1", "w3", "w2"))
     else:
         inner = c["intermediate_size"]
         for part, rows, columns in (
@@ -210,17 +243,19 @@ def _layer(m: Maker, architecture: str, c: dict[str, Any], layer: int) -> None:
             m.matrix(f"{theirs}ffn_{part}", f"{ours}mlp.{part}_proj", rows, columns)
 
 
-def _qwen3_experts(m: Maker, c: dict[str, Any], theirs: str, ours: str) -> None:
-    count, inner, width = c["num_experts"], c["moe_intermediate_size"], c["hidden_size"]
+def _experts(m: Maker, c: dict[str, Any], theirs: str, ours: str, names: tuple[str, ...]) -> None:
+    count, width = c.get("num_experts", c.get("num_local_experts")), c["hidden_size"]
+    inner = c.get("moe_intermediate_size", c["intermediate_size"])
     router = m.add(theirs + "ffn_gate_inp.weight", (count, width), "F32", 0.3)
-    m.tensors[ours + "mlp.gate.weight"] = router
-    for part, rows, columns in (
-        ("gate", inner, width), ("up", inner, width), ("down", width, inner),
+    m.tensors[ours + "gate.weight"] = router
+    for part, name, rows, columns in (
+        ("gate", names[0], inner, width), ("up", names[1], inner, width),
+        ("down", names[2], width, inner),
     ):  # fmt: skip
         kind = m.kinds[len(m.types) % len(m.kinds)]
         values = m.add(f"{theirs}ffn_{part}_exps.weight", (count, rows, columns), kind, 0.3)
         for expert in range(count):
-            m.tensors[f"{ours}mlp.experts.{expert}.{part}_proj.weight"] = values[expert]
+            m.tensors[f"{ours}experts.{expert}.{name}.weight"] = values[expert]
 
 
 def _gpt_oss_experts(m: Maker, c: dict[str, Any], theirs: str, ours: str) -> None:
@@ -291,4 +326,31 @@ CONFIGS: dict[str, dict[str, Any]] = {
             "original_max_position_embeddings": 16,
         },
     },
+    "qwen2": _SMALL | {"model_type": "qwen2", "tie_word_embeddings": True},
+    "granite": _SMALL | {
+        "model_type": "granite", "attention_multiplier": 0.25, "embedding_multiplier": 2.0,
+        "residual_multiplier": 0.5, "logits_scaling": 4.0,
+    },
+    "smollm3": _SMALL | {"model_type": "smollm3", "num_hidden_layers": 4, "pad_token_id": 0},
+    "olmo2": _SMALL | {"model_type": "olmo2"},
+    "mixtral": _SMALL | {
+        "model_type": "mixtral", "num_local_experts": 3, "num_experts_per_tok": 2,
+    },
+    "gemma2": _SMALL | {
+        "model_type": "gemma2", "hidden_act": None, "hidden_activation": "gelu_pytorch_tanh",
+        "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0, "sliding_window": 8,
+        "query_pre_attn_scalar": 32, "tie_word_embeddings": True,
+    },
+    "gemma3": _SMALL | {
+        "model_type": "gemma3_text", "hidden_act": None, "hidden_activation": "gelu_pytorch_tanh",
+        "sliding_window": 8, "query_pre_attn_scalar": 32, "tie_word_embeddings": True,
+        "num_hidden_layers": 7,
+        "layer_types": ["sliding_attention"] * 5 + ["full_attention", "sliding_attention"],
+        "rope_parameters": {
+            "full_attention": {"rope_type": "default", "rope_theta": 1000000.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+        },
+    },
 }  # fmt: skip
+ARCHITECTURES = {"mixtral": "llama"}
+"""What llama.cpp calls an architecture, where it has another name here."""

@@ -17,7 +17,8 @@ from hnlpu.model.checkpoint.gguf._rope import rope_parameters
 
 MODEL_TYPES = {
     "llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3moe": "qwen3_moe",
-    "gpt-oss": "gpt_oss", "gemma2": "gemma2", "gemma3": "gemma3_text",
+    "gpt-oss": "gpt_oss", "gemma2": "gemma2", "gemma3": "gemma3_text", "granite": "granite",
+    "smollm3": "smollm3", "olmo2": "olmo2",
 }  # fmt: skip
 """Architectures that are read, and what transformers calls each."""
 
@@ -130,9 +131,12 @@ def _nothing(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _llama(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
-    keys.expect("expert_count", (0,))
-    keys.expect("expert_used_count", (0,))
+    """Llama; with a window Mistral, with experts Mixtral."""
+    experts, used = keys.get("expert_count", 0), keys.get("expert_used_count", 0)
     window = keys.get("attention.sliding_window")
+    if experts:
+        sizes = {"num_local_experts": experts, "num_experts_per_tok": used}
+        return {"model_type": "mixtral", "sliding_window": window, **sizes}
     return {"model_type": "mistral", "sliding_window": window} if window else {}
 
 
@@ -150,6 +154,15 @@ def _qwen3_moe(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
     }
     inner = config["intermediate_size"] or experts["moe_intermediate_size"]
     return experts | {"intermediate_size": inner}
+
+
+def _granite(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "attention_multiplier": keys.number("attention.scale"),
+        "embedding_multiplier": keys.number("embedding_scale", 1.0),
+        "residual_multiplier": keys.number("residual_scale", 1.0),
+        "logits_scaling": keys.number("logit_scale", 1.0),
+    }
 
 
 def _gpt_oss(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
@@ -206,5 +219,5 @@ def _gemma(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
 
 _OF: dict[str, Callable[[Keys, dict[str, Any]], dict[str, Any]]] = {
     "llama": _llama, "qwen3moe": _qwen3_moe, "gpt-oss": _gpt_oss, "gemma2": _gemma,
-    "gemma3": _gemma,
+    "gemma3": _gemma, "granite": _granite,
 }  # fmt: skip

@@ -46,7 +46,17 @@ _LAYER_OF: dict[str, dict[str, str]] = {
     },
 }  # fmt: skip
 _LAYER_OF["gemma3"] = _LAYER_OF["gemma2"]
-_INTERLEAVED = ("llama",)
+_LAYER_OF["olmo2"] = {
+    "post_attention_norm": "post_attention_layernorm",
+    "post_ffw_norm": "post_feedforward_layernorm",
+}
+_LAYER_OF["llama"] = {"ffn_gate_inp": "block_sparse_moe.gate"}
+_EXPERTS = {
+    "qwen3moe": ("mlp.experts", {"gate": "gate_proj", "up": "up_proj", "down": "down_proj"}),
+    "llama": ("block_sparse_moe.experts", {"gate": "w1", "up": "w3", "down": "w2"}),
+}
+"""Where experts that lie in stacks are looked for, by architecture."""
+_INTERLEAVED = ("llama", "granite", "smollm3")
 _PLUS_ONE = ("gemma2", "gemma3")
 _NAME = re.compile(r"(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)")
 _PLAIN = {"F32": "F32", "F16": "F16", "BF16": "BF16"}
@@ -78,8 +88,8 @@ def named_tensors(gguf: Gguf, config: dict[str, Any]) -> dict[str, Stored]:
             found[new] = _less_one(new, tensor)
         else:
             found[new] = stored(new, tensor)
-    if architecture == "qwen3moe":
-        _unstack_experts(gguf, found)
+    if architecture in _EXPERTS:
+        _unstack_experts(gguf, found, *_EXPERTS[architecture])
     if architecture == "gpt-oss":
         _gpt_oss_experts(gguf, found)
     return found
@@ -153,7 +163,9 @@ def _less_one(name: str, tensor: GgufTensor) -> Decoded:
     return _vector(name, tensor, lambda values: values - np.float32(1))
 
 
-def _unstack_experts(gguf: Gguf, found: dict[str, Stored]) -> None:
+def _unstack_experts(
+    gguf: Gguf, found: dict[str, Stored], experts: str, parts: dict[str, str]
+) -> None:
     for name in [n for n in found if re.fullmatch(r"blk\.\d+\.ffn_(gate|up|down)_exps\.weight", n)]:
         tensor = gguf.tensors[name]
         layer, part = name.split(".")[1], name.split("_")[1]
@@ -162,7 +174,7 @@ def _unstack_experts(gguf: Gguf, found: dict[str, Stored]) -> None:
             continue
         count, rows, columns = tensor.shape
         for expert in range(count):
-            new = f"model.layers.{layer}.mlp.experts.{expert}.{part}_proj.weight"
+            new = f"model.layers.{layer}.{experts}.{expert}.{parts[part]}.weight"
             start = expert * rows
             found[new] = decoded(new, tensor, (rows, columns), partial(np.add, start))
 
