@@ -80,7 +80,7 @@ def _options(
 
 @app.command()
 def build(
-    checkpoint: Annotated[str, typer.Argument(help="Checkpoint folder or Hub id.")],
+    checkpoint: Annotated[str, typer.Argument(help="Checkpoint folder, .gguf file or Hub id.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Build directory to make.")],
     preset: Annotated[
         str, typer.Option(help="Policy to start from: default or paper.")
@@ -115,8 +115,8 @@ def build(
 ) -> None:
     """Hardwire a checkpoint into a build directory."""
     from hnlpu.model.policy import make_policy
+    from hnlpu.silicon.hardwire import MANIFEST, file_sha256, open_build, peak_memory_mb, read_log
     from hnlpu.silicon.hardwire import build as do_build
-    from hnlpu.silicon.hardwire import open_build, peak_memory_mb
     from hnlpu.silicon.place import make_target
 
     target = make_target(technology, scheme, chips, bank, group)
@@ -150,6 +150,8 @@ def build(
         "source_digest": manifest.source.digest,
         "left_out": {other.start: other.reason for other in left_out},
     }
+    log = read_log(path, file_sha256(path / MANIFEST))
+    facts["notes"] = list(log.notes) if log else []
     if json:
         print_json(facts)
         return
@@ -159,6 +161,8 @@ def build(
     )
     for other in left_out:
         out.print(f"left out, where the checkpoint has it: {other.start}* ({other.reason})")
+    for note in facts["notes"]:
+        out.print(note)
 
 
 @app.command()

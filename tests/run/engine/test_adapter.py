@@ -118,9 +118,10 @@ def test_what_it_adds_to_logits_is_what_is_stated():
     down, up = (random.standard_normal(s).astype(np.float32) for s in ((1, 64, 4), (1, 4, 97)))
     expected = y + 2.0 * (x.astype(np.float64) @ down[0]) @ up[0]
     alone = y[2:3].copy()
-    add_low_rank(y, x, LowRank(down, up), 2.0)
+    part = LowRank(down, up, 2.0)
+    add_low_rank(y, x, part)
     np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
-    add_low_rank(alone, x[2:3], LowRank(down, up), 2.0)
+    add_low_rank(alone, x[2:3], part)
     assert np.array_equal(alone[0], y[2])  # whatever rows are beside it
 
 
@@ -156,8 +157,8 @@ def test_what_it_needs_is_counted(adapters):
     one = adapters["one"]
     assert one.weights == 2 * RANK * sum(rows + columns for rows, columns in SHAPES.values())
     assert one.neurons == 2 * sum(rows + RANK for rows, _ in SHAPES.values())
-    assert one.scaling == 8 / RANK
-    assert adapters["two"].scaling == 8 / RANK**0.5
+    assert {part.scaling for part in one.parts.values()} == {8 / RANK}
+    assert {part.scaling for part in adapters["two"].parts.values()} == {8 / RANK**0.5}
 
 
 def damaged(change):
@@ -175,7 +176,7 @@ FIRST = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
     [
         (tensors(), {"peft_type": "IA3"}, "peft_type"),
         (tensors(), {"r": 0}, "r is 0"),
-        (tensors(), {"r": 8}, "r = 8"),
+        (tensors(), {"r": 8}, "says 8 for it"),
         (tensors(), {"lora_alpha": None}, "lora_alpha"),
         (tensors(), {"use_dora": True}, "use_dora"),
         (tensors(), {"modules_to_save": ["lm_head"]}, "modules_to_save"),
@@ -188,8 +189,21 @@ FIRST = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
         (damaged(lambda v: v.update({FIRST: v[FIRST].astype(np.int32)})), {}, "I32"),
         (damaged(lambda v: v.update({"lm_head.lora_A.weight": v[FIRST]})), {}, "lm_head"),
         ({}, {}, "no tensors"),
+        (tensors(), {"rank_pattern": {"q_proj": 0}}, "q_proj is 0"),
+        (tensors(), {"rank_pattern": {"q_(": 4}}, "is none"),
+        (tensors(), {"alpha_pattern": {"q_proj": "x"}}, "q_proj is 'x'"),
+        (tensors(), {"alpha_pattern": [1]}, "must be objects"),
+        (tensors(), {"target_modules": ["q_proj", "k_proj", "v_proj"]}, "would drop them"),
+        (tensors(), {"target_modules": [*SHAPES, "lm_head"]}, "means lm_head, and there are no"),
+        (tensors(), {"target_modules": [*SHAPES, "gate_proj"]}, "gate_proj, which is no matrix"),
+        (tensors(), {"target_modules": ".*_proj", "exclude_modules": ["o_proj"]}, "drop them"),
+        (tensors(), {"target_modules": list(SHAPES), "layers_to_transform": [1]}, "drop them"),
+        (tensors(layers=1), {"target_modules": "all-linear"}, "layers.1.self_attn.q_proj, and"),
+        (tensors(), {"target_modules": "("}, "no expression"),
+        (tensors(), {"layers_to_transform": ["x"]}, "numbers of layers"),
+        (tensors(), {"sings": True}, "sings = True is no key"),
     ],
-    ids=range(15),
+    ids=range(28),
 )
 def test_what_does_not_fit_is_refused_by_name(network, tmp_path, values, config, words):
     with pytest.raises(DamagedAdapter, match=words):

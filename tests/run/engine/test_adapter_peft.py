@@ -65,7 +65,7 @@ def hardwired_in_torch(folder):
 def adapted_in_torch(folder, to, **targets):
     """The same with a random adapter, saved in `to` as PEFT does it."""
     torch.manual_seed(1)
-    config = peft.LoraConfig(r=3, lora_alpha=6, **targets)
+    config = peft.LoraConfig(**{"r": 3, "lora_alpha": 6} | targets)
     model = peft.get_peft_model(hardwired_in_torch(folder), config)
     with torch.no_grad():
         for key, parameter in model.named_parameters():
@@ -84,8 +84,31 @@ def adapted_in_torch(folder, to, **targets):
         {"target_parameters": ["1.mlp.experts.gate_up_proj", "0.mlp.experts.down_proj"]},
         {"target_parameters": ["mlp.router.weight"]},
         {"target_modules": ["lm_head"]},
+        {
+            "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"],
+            "rank_pattern": {"q_proj": 5, r"layers\.1\.self_attn\.v_proj": 2},
+            "alpha_pattern": {"o_proj": 12, "k_proj": 1},
+            "use_rslora": True,
+        },
+        {
+            "target_modules": r".*\.(q|v)_proj",
+            "exclude_modules": r".*\.0\..*v_proj",
+            "init_lora_weights": "gaussian",
+        },
+        {"target_modules": ["q_proj", "o_proj"], "layers_to_transform": [1]},
+        {"target_modules": ["v_proj"], "init_lora_weights": "orthogonal", "r": 4},
     ],
-    ids=["everything", "one stack", "another in each layer", "router", "unembedding"],
+    ids=[
+        "everything",
+        "one stack",
+        "another in each layer",
+        "router",
+        "unembedding",
+        "patterns",
+        "expressions",
+        "one layer",
+        "another beginning",
+    ],
 )
 def test_log_probabilities_are_torchs(folder, tmp_path, targets):
     reference = adapted_in_torch(folder, tmp_path / "adapter", **targets)
@@ -118,7 +141,7 @@ def test_every_part_is_pefts(folder, tmp_path):
     for name, part in adapter.parts.items():
         key = name if name in after else f"{name}.weight"
         delta = (after[key] - before[key]).detach().numpy().reshape(len(part.down), -1)
-        ours = adapter.scaling * part.down @ part.up  # [count, columns, rows]
+        ours = part.scaling * part.down @ part.up  # [count, columns, rows]
         if name != key:
             ours = ours.transpose(0, 2, 1)
         assert np.abs(ours.reshape(delta.shape) - delta).max() < 1e-5
@@ -158,3 +181,37 @@ def test_experts_need_the_names_of_their_stacks(folder, tmp_path, targets, words
     path.write_text(json.dumps(json.loads(path.read_text()) | {"target_parameters": targets}))
     with pytest.raises(DamagedAdapter, match=words):
         read_adapter(tmp_path / "adapter", open_build(folder / "build").network)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"init_lora_weights": "pissa"}, "PEFT changes the base"),
+        ({"init_lora_weights": "pissa_niter_4"}, "PEFT changes the base"),
+        ({"init_lora_weights": "olora"}, "PEFT changes the base"),
+        ({"alora_invocation_tokens": [5, 6]}, "alora_invocation_tokens is set"),
+        ({"use_dora": True}, "use_dora is set"),
+        ({"lora_bias": True}, "lora_bias is set"),
+        ({"trainable_token_indices": [3]}, "trainable_token_indices is set"),
+        ({"layer_replication": [[0, 2], [1, 2]]}, "layer_replication is set"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_peft_does_more_is_refused(folder, tmp_path, changes, words):
+    """As PEFT itself writes it: the file says it, and says it so that we find it."""
+    config = peft.LoraConfig(r=4, target_modules=["q_proj"], **changes)
+    config.save_pretrained(tmp_path)
+    network = open_build(folder / "build").network
+    with pytest.raises(DamagedAdapter, match=words) as refused:
+        read_adapter(tmp_path, network)
+    assert str(tmp_path / "adapter_config.json") in str(refused.value)
+
+
+def test_every_key_of_peft_is_known(tmp_path):
+    """A plain adapter by the installed PEFT is read, whatever keys that version writes."""
+    from hnlpu.run.engine._adapter_config import read_config
+
+    peft.LoraConfig(r=4, target_modules=["q_proj"]).save_pretrained(tmp_path)
+    config = read_config(tmp_path / "adapter_config.json")
+    assert config.rank("model.layers.0.self_attn.q_proj") == 4

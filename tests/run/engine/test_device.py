@@ -70,7 +70,7 @@ def test_other_devices_are_refused_by_name(small, device):
 
 def test_adapters_and_devices_exclude_each_other(small, tmp_path):
     with pytest.raises(InvalidInput, match="adapters run beside the wires on the CPU"):
-        Engine(small, Limits(), {"mine": Adapter(tmp_path, 1.0, {})}, device="interpreter")
+        Engine(small, Limits(), {"mine": Adapter(tmp_path, {})}, device="interpreter")
 
 
 def test_generate_on_a_device(small):

@@ -202,7 +202,7 @@ def _find_float(
 ) -> tuple[LanguageModel | None, str | None, str | None]:
     """The float model, why there is none, and what must be said of it."""
     if given is not None:
-        altered = _altered(build, given.directory)
+        altered = _altered(build, given)
         return given, None, altered and f"{altered}: the float model is not the one that was built."
     remedy = "Make the report again with the checkpoint."
     if log is None:
@@ -211,16 +211,16 @@ def _find_float(
         model = float_model(Path(log.checkpoint))
     except HnlpuError as error:
         return None, f"The checkpoint that was built cannot be read: {error}. {remedy}", None
-    altered = _altered(build, model.directory)
+    altered = _altered(build, model)
     if altered:
         return None, f"{altered}: it is no longer the checkpoint that was built. {remedy}", None
     return model, None, None
 
 
-def _altered(build: Build, checkpoint: Path) -> str | None:
+def _altered(build: Build, model: LanguageModel) -> str | None:
     """What differs between the checkpoint and the files that were built."""
     for name, wanted in build.manifest.source.files.items():
-        path = checkpoint / name
+        path = model.sources.get(name, model.directory / name)
         try:
             if file_sha256(path) != wanted:
                 return f"{path} has changed since the build"

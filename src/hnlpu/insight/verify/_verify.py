@@ -27,7 +27,13 @@ from hnlpu.insight.verify._check import Check, collect
 from hnlpu.insight.verify._masks import check_masks
 from hnlpu.insight.verify._rtl import check_all_rtl, check_rtl
 from hnlpu.insight.verify._weights import check_kept, check_matrix
-from hnlpu.model.checkpoint import Model, ModelFacts, read_model, read_network_model
+from hnlpu.model.checkpoint import (
+    Model,
+    ModelFacts,
+    is_checkpoint,
+    read_model,
+    read_network_model,
+)
 from hnlpu.run.emulate import one_blas_thread
 from hnlpu.silicon.hardwire import (
     MANIFEST,
@@ -184,7 +190,7 @@ def _find_checkpoint(build: Build, given: str | Path | None) -> tuple[Model | No
 
 def _read_as(build: Build, directory: Path) -> Model:
     """A checkpoint by the network of the build, which needs no family; raises as `read_model`."""
-    if isinstance(build.facts, ModelFacts) and (directory / "config.json").is_file():
+    if isinstance(build.facts, ModelFacts) and is_checkpoint(directory):
         return read_network_model(directory, build.facts, build.network)
     return read_model(directory)
 
@@ -193,10 +199,10 @@ def _check_source(
     build: Build, model: Model, pool: ThreadPoolExecutor
 ) -> Iterator[tuple[int, str | None]]:
     """Is this the checkpoint that was built?  File by file."""
-    wanted = build.manifest.source.files
+    wanted, files = build.manifest.source.files, model.source_files()
 
     def digest(name: str) -> str | None:
-        path = model.directory / name
+        path = files.get(name, model.settings / name)
         try:
             same = file_sha256(path) == wanted[name]
         except OSError as error:

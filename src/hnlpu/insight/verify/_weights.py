@@ -246,8 +246,7 @@ def _same(build: Build, stored: Kept, kept: StoredTensor) -> str | None:
     shape = stored.shape or (1,)  # a single number is a row of one
     alike = (stored.dtype, stored.shape) == (kept.dtype, kept.shape)
     if alike and all(
-        _equal_bits(*(each.map().reshape(shape)[rows] for each in (stored, kept)))
-        for rows in pieces(shape)
+        _equal_bits(stored.rows(rows), kept.map().reshape(shape)[rows]) for rows in pieces(shape)
     ):
         return None
     return f"{build.directory}: {kept.name} differs from the checkpoint"

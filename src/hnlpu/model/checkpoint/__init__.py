@@ -7,7 +7,6 @@ from hnlpu.model.checkpoint._gpt_oss import (
     EMBEDDING,
     FINAL_NORM,
     UNEMBEDDING,
-    Matrix,
     gpt_oss_network,
     layer_prefix,
     matrix_shapes,
@@ -17,6 +16,7 @@ from hnlpu.model.checkpoint._hub import locate
 from hnlpu.model.checkpoint._model import Kept, Model, StoredMatrix, finite
 from hnlpu.model.checkpoint._read import (
     describe_model,
+    is_checkpoint,
     read_model,
     read_network,
     read_network_model,
@@ -43,7 +43,6 @@ __all__ = [
     "UNEMBEDDING",
     "Architecture",
     "Kept",
-    "Matrix",
     "MatrixShape",
     "Model",
     "ModelFacts",
@@ -57,6 +56,7 @@ __all__ = [
     "finite",
     "first_problem",
     "gpt_oss_network",
+    "is_checkpoint",
     "kept_parameters",
     "layer_prefix",
     "locate",

@@ -106,6 +106,15 @@ def read_architecture(directory: Path, what: str = "this") -> Architecture:
         raise CheckpointNotFound(
             f"{directory}: no config.json; give the folder of a gpt-oss checkpoint"
         )
+    return architecture_of(path, values, what)
+
+
+def architecture_of(path: Path, values: dict[str, Any], what: str = "this") -> Architecture:
+    """Check the values of a config.json at `path` of gpt-oss, beside its generation_config.json.
+
+    Raises UnsupportedArchitecture or InvalidConfig, which name `path`.
+    """
+    values = dict(values)
     kind = values.get("model_type")
     if isinstance(kind, str) and kind not in SUPPORTED and kind in families():
         raise refusal(path, kind, what)
@@ -118,7 +127,7 @@ def read_architecture(directory: Path, what: str = "this") -> Architecture:
             f"{path}: hidden_act is {values['hidden_act']!r}; supported: silu"
         )
     _refuse_unknown_keys(path, values)
-    generation = read_settings(directory / "generation_config.json")
+    generation = read_settings(path.with_name("generation_config.json"))
     if generation and generation.get("eos_token_id") is not None:
         # where both files name end tokens, this one is for generating (as in transformers)
         values["eos_token_id"] = generation["eos_token_id"]

@@ -14,7 +14,7 @@ from hnlpu.errors import NotFinite
 from hnlpu.model.checkpoint._config import Architecture
 from hnlpu.model.checkpoint._facts import ModelFacts
 from hnlpu.model.checkpoint._shapes import MatrixShape, shapes_of
-from hnlpu.model.checkpoint._tensors import StoredTensor, to_float32
+from hnlpu.model.checkpoint._tensors import to_float32
 from hnlpu.model.network import Network
 
 Float32 = npt.NDArray[np.float32]
@@ -49,6 +49,10 @@ class Kept(Protocol):
 
     def map(self) -> npt.NDArray[Any]:
         """Its numbers; bfloat16 as bits."""
+        ...
+
+    def rows(self, rows: slice) -> npt.NDArray[Any]:
+        """Some entries of its first axis, as `map` has them."""
         ...
 
 
@@ -92,8 +96,10 @@ class StoredMatrix(Protocol):
 class Model:
     """A checkpoint: checked, mapped, nothing read but the headers.
 
-    `stored` are all of its tensors, `vectors` those that stay in memory, by the names of the
-    network's parameters.
+    `vectors` are the tensors that stay in memory, by the names of the network's parameters, and
+    `files` those that hold weights.  `settings` is the folder of config and tokenizer: the
+    checkpoint's own, or what a file of weights says of them.  `notes` are lines about what lies in
+    the files and is left out, since no weight depends on it.
     """
 
     directory: Path
@@ -101,27 +107,36 @@ class Model:
     network: Network
     matrices: Mapping[str, StoredMatrix]
     vectors: Mapping[str, Kept]
-    stored: tuple[StoredTensor, ...]
+    files: tuple[Path, ...]
+    settings: Path
+    notes: tuple[str, ...] = ()
 
     def vector(self, name: str, rows: slice = slice(None)) -> Float32:
         """A tensor that stays in memory (or some rows of it), as float32; raises NotFinite."""
         tensor = self.vectors[name]
-        return finite(tensor, tensor.map()[rows])
+        return finite(tensor, tensor.rows(rows))
 
     def shapes(self) -> tuple[MatrixShape, ...]:
         """Every matrix that is hardwired, in the order in which data meets them."""
         return shapes_of(self.network)
 
     def weight_files(self) -> list[Path]:
-        """The safetensors files that hold this model, sorted."""
-        return sorted({tensor.file for tensor in self.stored})
+        """The files that hold this model's tensors, sorted."""
+        return sorted(set(self.files))
 
     def carried_files(self) -> list[Path]:
         """Tokenizer and generation settings that a build carries along."""
-        named = [p for name in CARRIED_FILES if (p := self.directory / name).is_file()]
+        named = [p for name in CARRIED_FILES if (p := self.settings / name).is_file()]
         # chat templates beside the first; a build has them beside it, too
-        more = sorted((self.directory / "additional_chat_templates").glob("*.jinja"))
+        more = sorted((self.settings / "additional_chat_templates").glob("*.jinja"))
         return named + [p for p in more if p.name not in CARRIED_FILES]
+
+    def source_files(self) -> dict[str, Path]:
+        """All files that a build is made of, by their names beside or below the weights'."""
+        named = {path.name: path for path in self.weight_files()}
+        for path in (self.settings / "config.json", *self.carried_files()):
+            named[path.relative_to(self.settings).as_posix()] = path
+        return named
 
 
 def finite(tensor: Kept, raw: npt.NDArray[Any]) -> Float32:

@@ -1,4 +1,4 @@
-"""A checkpoint folder -> `Model`: its config finds the family, whose network names its tensors.
+"""A checkpoint -> `Model`: its config finds the family, whose network names its tensors.
 
 config.json ─► family ─► network ─► every tensor claimed, by name and shape ─► Model
 """
@@ -6,6 +6,10 @@ config.json ─► family ─► network ─► every tensor claimed, by name an
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,43 +19,124 @@ from hnlpu.errors import (
     InvalidConfig,
     InvalidInput,
     MalformedNetwork,
-    TensorMismatch,
     UnsupportedArchitecture,
 )
-from hnlpu.model.checkpoint._config import SUPPORTED, read_architecture, read_settings
+from hnlpu.model.checkpoint._claim import Weights, claimed, open_folder
+from hnlpu.model.checkpoint._config import SUPPORTED, architecture_of, read_settings
 from hnlpu.model.checkpoint._facts import NO_LIMIT, ModelFacts
-from hnlpu.model.checkpoint._gpt_oss import gpt_oss_network, read_gpt_oss
+from hnlpu.model.checkpoint._folder import INDEX, SINGLE, other_format
+from hnlpu.model.checkpoint._gpt_oss import gpt_oss_model, gpt_oss_network
+from hnlpu.model.checkpoint._layouts import is_original, original_config
 from hnlpu.model.checkpoint._model import Model
-from hnlpu.model.checkpoint._shapes import kept_parameters, shape_of
-from hnlpu.model.checkpoint._sourced import SourcedMatrix, SourcedTensor, claim
-from hnlpu.model.checkpoint._tensors import ORIGINAL, StoredTensor, other_format, read_index
+from hnlpu.model.checkpoint.gguf import open_gguf
 from hnlpu.model.families import Family, find_family
 from hnlpu.model.network import Network, check
 
 
-def read_model(directory: Path, family: Family[Any] | None = None) -> Model:
-    """Read the headers of a checkpoint folder and check every tensor.
+@dataclass(frozen=True)
+class _Opened:
+    """What a path holds: its config's values, the folder of its settings, and how its tensors open.
+
+    `file` is a GGUF file, else None; `settings` has config.json in any case.
+    """
+
+    values: dict[str, Any]
+    settings: Path
+    weights: Callable[[], Weights]
+    file: Path | None = None
+
+
+def read_model(path: Path, family: Family[Any] | None = None) -> Model:
+    """Read the headers of a checkpoint, a folder or a GGUF file, and check every tensor.
 
     `family` stands in for the one that `model_type` of its config finds.  Raises
     CheckpointNotFound, UnsupportedArchitecture, InvalidConfig, InvalidInput for a family of other
     models, MalformedNetwork for one that makes no sense, DamagedCheckpoint or TensorMismatch.
     """
-    if not directory.exists():
-        raise CheckpointNotFound(f"{directory}: no such folder")
-    if not directory.is_dir():
-        kind = " of llama.cpp's GGUF format, which is not read" * (directory.suffix == ".gguf")
+    opened = _open(path)
+    with _blaming(opened):
+        if family is None and opened.values.get("model_type") in SUPPORTED:
+            architecture = architecture_of(opened.settings / "config.json", opened.values)
+            return gpt_oss_model(path, architecture, opened.weights())
+        facts, network = describe_model(opened.settings, opened.values, family)
+    return claimed(path, facts, network, opened.weights())
+
+
+def read_network(path: Path) -> Network:
+    """The network of a checkpoint, a folder or a GGUF file, by its config alone.
+
+    Raises CheckpointNotFound, UnsupportedArchitecture, InvalidConfig, MalformedNetwork.
+    """
+    opened = _open(path)
+    with _blaming(opened):
+        if opened.values.get("model_type") in SUPPORTED:
+            where = opened.settings / "config.json"
+            return gpt_oss_network(architecture_of(where, opened.values))
+        return describe_model(opened.settings, opened.values)[1]
+
+
+def read_network_model(path: Path, facts: ModelFacts, network: Network) -> Model:
+    """The model of a network in a checkpoint; raises as `read_model`, but for families."""
+    return claimed(path, facts, network, _open(path).weights())
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a path looks like a checkpoint: a folder with config.json, or GGUF."""
+    return (path / "config.json").exists() or bool(gguf_files(path))
+
+
+def gguf_files(path: Path) -> list[Path]:
+    """The models of a GGUF file or of a folder of such files; of a split the first part."""
+    if path.is_file():
+        return [path] if path.suffix.lower() == ".gguf" else []
+    found = sorted(path.glob("*.gguf")) if path.is_dir() else []
+    return [file for file in found if not _LATER_PART.fullmatch(file.name)]
+
+
+_LATER_PART = re.compile(r".*-(?!00001)\d{5}-of-\d{5}\.gguf")
+
+
+def _open(path: Path) -> _Opened:
+    """What is at a path; raises CheckpointNotFound, DamagedCheckpoint, InvalidConfig ..."""
+    if not path.exists():
+        raise CheckpointNotFound(f"{path}: no such folder")
+    if not path.is_dir() and not gguf_files(path):
         raise CheckpointNotFound(
-            f"{directory}: a file{kind}, not a folder; give the folder of a checkpoint"
+            f"{path}: a file, not a folder; give the folder of a checkpoint or a .gguf file"
         )
-    values = read_settings(directory / "config.json")
+    others = gguf_files(path)
+    if others and not (path / INDEX).exists() and not (path / SINGLE).exists():
+        if len(others) > 1:
+            raise CheckpointNotFound(
+                f"{path}: holds {len(others)} models in GGUF format; give one of them, as "
+                f"{others[0]}"
+            )
+        return _open_gguf(others[0])
+    values = read_settings(path / "config.json")
     if values is None:
-        raise CheckpointNotFound(f"{directory}: {_without_config(directory)}")
-    if "model_type" not in values and {"num_experts", "swiglu_limit"} <= values.keys():
-        raise UnsupportedArchitecture(f"{directory}: {ORIGINAL}")
-    if family is None and values.get("model_type") in SUPPORTED:
-        return read_gpt_oss(directory)
-    facts, network = describe_model(directory, values, family)
-    return read_network_model(directory, facts, network)
+        raise CheckpointNotFound(f"{path}: {_without_config(path)}")
+    described = (
+        original_config(values, str(path / "config.json")) if is_original(values) else values
+    )
+    return _Opened(described, path, lambda: open_folder(path, values))
+
+
+def _open_gguf(file: Path) -> _Opened:
+    found = open_gguf(file)
+    weights = Weights(found.tensors, found.files, found.settings, found.notes)
+    return _Opened(found.config, found.settings, lambda: weights, file)
+
+
+@contextmanager
+def _blaming(opened: _Opened) -> Iterator[None]:
+    """Errors name the file that the config was read from, not what was made of it."""
+    try:
+        yield
+    except (InvalidConfig, UnsupportedArchitecture, InvalidInput) as error:
+        if opened.file is None:
+            raise
+        text = str(error).replace(str(opened.settings / "config.json"), str(opened.file))
+        raise type(error)(text) from None
 
 
 def _without_config(directory: Path) -> str:
@@ -68,20 +153,12 @@ def _without_config(directory: Path) -> str:
             "is a LoRA adapter, not a checkpoint; merge it into its base (PEFT: merge_and_unload) "
             "or serve it beside its base as an adapter"
         )
+    if (directory / "params.json").is_file():
+        return (
+            "no config.json, but params.json: is in the layout of Meta or Mistral; give the folder "
+            "of the same model in the layout of transformers"
+        )
     return "no config.json; give the folder of a checkpoint"
-
-
-def read_network(directory: Path) -> Network:
-    """The network of a checkpoint folder, by its config alone.
-
-    Raises CheckpointNotFound, UnsupportedArchitecture, InvalidConfig, MalformedNetwork.
-    """
-    values = read_settings(directory / "config.json")
-    if values is None:
-        raise CheckpointNotFound(f"{directory}: no config.json; give the folder of a checkpoint")
-    if values.get("model_type") in SUPPORTED:
-        return gpt_oss_network(read_architecture(directory))
-    return describe_model(directory, values)[1]
 
 
 def describe_model(
@@ -139,32 +216,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and value - value != 0.0:
         return str(value)
     return value
-
-
-def read_network_model(directory: Path, facts: ModelFacts, network: Network) -> Model:
-    """The model of a network in a folder of tensors; raises DamagedCheckpoint, TensorMismatch."""
-    stored = read_index(directory)
-    taken: dict[str, StoredTensor] = {}
-    matrices: dict[str, SourcedMatrix] = {}
-    for m in network.matrices:
-        tensors, bias = claim(m.source, stored, directory), None
-        taken |= tensors
-        if m.bias is not None:
-            of_bias = claim(m.bias, stored, directory)
-            taken |= of_bias
-            bias = SourcedTensor(f"{m.name}.bias", m.bias, of_bias)
-        matrices[m.name] = SourcedMatrix(shape_of(m), m.source, tensors, bias)
-    vectors: dict[str, SourcedTensor] = {}
-    for p in kept_parameters(network):
-        tensors = claim(p.source, stored, directory)
-        taken |= tensors
-        vectors[p.name] = SourcedTensor(p.name, p.source, tensors)
-    left_out = tuple(other.start for other in network.left_out)
-    for name in sorted(stored.keys() - taken.keys()):
-        if left_out and name.startswith(left_out):
-            continue
-        raise TensorMismatch(
-            f"{stored[name].file}: unexpected tensor {name}; a {facts.family} model of this "
-            "config has none by that name"
-        )
-    return Model(directory, facts, network, matrices, vectors, tuple(stored.values()))

@@ -2,13 +2,12 @@
 
     source (a tree over tensors) ─► a slice of the file, or numbers moved in memory ─► float32
 
-Nothing is read before it is asked for.  What lies in a file as it is wanted stays a mapping of it;
-of a stack of tensors only the one that is asked for is met.
+Nothing is read before it is asked for, and of a tensor no more than is asked for: `_part` takes the
+rows down to the tensors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,58 +15,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.arithmetic.mx import dequantize
 from hnlpu.errors import NotFinite, TensorMismatch
 from hnlpu.model.checkpoint._model import Float32, UInt8, finite
+from hnlpu.model.checkpoint._part import Tensors, decided, first_rows, read_part, whole
 from hnlpu.model.checkpoint._shapes import MatrixShape
-from hnlpu.model.checkpoint._tensors import FLOATS, StoredTensor, to_float32
-from hnlpu.model.network import (
-    Either,
-    Mxfp4,
-    Source,
-    Stack,
-    chosen_leaves,
-    leaf_tensors,
-    read_source,
-    source_shape,
-)
-
-Stored = Mapping[str, StoredTensor]
+from hnlpu.model.checkpoint._tensors import FLOATS
+from hnlpu.model.network import Mxfp4, Source, Stack, chosen_leaves, leaf_tensors, source_shape
 
 
-class _Mapped(dict[str, npt.NDArray[Any]]):
-    """Tensors as arrays, each mapped when it is met; all float32 where their formats differ."""
-
-    def __init__(self, tensors: Stored, widen: bool):
-        super().__init__()
-        self._tensors, self._widen = tensors, widen
-
-    def __missing__(self, name: str) -> npt.NDArray[Any]:
-        tensor = self._tensors[name]
-        raw = tensor.map()
-        return to_float32(raw) if self._widen and tensor.dtype != "U8" else raw
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._tensors
-
-
-def decided(source: Source, stored: Stored) -> Source:
-    """A source without alternatives at its root: the first whose tensors are all there."""
-    while isinstance(source, Either):
-        source = next(
-            (part for part in source.of if _is_there(part, stored)), source.of[0]
-        )  # the first of all where none is, to be missed by name
-    return source
-
-
-def _is_there(source: Source, stored: Stored) -> bool:
-    leaves = chosen_leaves(source, stored.__contains__)
-    return all(name in stored for leaf in leaves for name in leaf_tensors(leaf))
-
-
-def claim(source: Source, stored: Stored, directory: Path) -> dict[str, StoredTensor]:
+def claim(source: Source, stored: Tensors, directory: Path) -> Tensors:
     """The tensors that a source takes, by name; raises TensorMismatch for one that does not fit."""
-    found: dict[str, StoredTensor] = {}
+    found = {}
     for leaf in chosen_leaves(source, stored.__contains__):
         formats = ("U8",) if isinstance(leaf, Mxfp4) else FLOATS
         for name, shape in leaf_tensors(leaf).items():
@@ -88,16 +46,10 @@ def claim(source: Source, stored: Stored, directory: Path) -> dict[str, StoredTe
     return found
 
 
-def _format(tensors: Stored) -> str:
+def _format(tensors: Tensors) -> str:
     """The format of what is made of some tensors: their own where it is one."""
     formats = {tensor.dtype for tensor in tensors.values()}
     return formats.pop() if len(formats) == 1 and "U8" not in formats else "F32"
-
-
-def _read(source: Source, tensors: Stored) -> npt.NDArray[Any]:
-    several = len({tensor.dtype for tensor in tensors.values()} - {"U8"}) > 1
-    array = read_source(source, _Mapped(tensors, several), dequantize)
-    return np.asarray(array)
 
 
 @dataclass(frozen=True)
@@ -106,7 +58,7 @@ class SourcedTensor:
 
     name: str
     source: Source
-    tensors: Stored
+    tensors: Tensors
 
     @property
     def dtype(self) -> str:
@@ -125,7 +77,15 @@ class SourcedTensor:
 
     def map(self) -> npt.NDArray[Any]:
         """Its numbers; bfloat16 as bits."""
-        return _read(self.source, self.tensors)
+        return self._read(whole(self.shape))
+
+    def rows(self, rows: slice) -> npt.NDArray[Any]:
+        """Some entries of its first axis, as `map` has them; the others are not read."""
+        return self._read(first_rows(self.shape, rows)) if self.shape else self.map()
+
+    def _read(self, box: tuple[slice, ...]) -> npt.NDArray[Any]:
+        several = len({tensor.dtype for tensor in self.tensors.values()} - {"U8"}) > 1
+        return np.asarray(read_part(self.source, box, self.tensors, widen=several))
 
 
 @dataclass(frozen=True)
@@ -134,7 +94,7 @@ class SourcedMatrix:
 
     shape: MatrixShape
     source: Source
-    tensors: Stored
+    tensors: Tensors
     bias_tensor: SourcedTensor | None
 
     @property
@@ -155,33 +115,51 @@ class SourcedMatrix:
         return source, self.shape.bank
 
     def packed(self, index: int, rows: slice = slice(None)) -> tuple[UInt8, UInt8]:
-        """Blocks [rows, columns/32, 16] and scales [rows, columns/32] of one; raises NotFinite."""
+        """Blocks [rows, columns/32, 16] and scales [rows, columns/32] of one; raises NotFinite.
+
+        255 is a scale that the standard keeps for NaN.
+        """
         source, stacked = self._one(index)
         assert isinstance(source, Mxfp4)
-        arrays = (self.tensors[name].map() for name in leaf_tensors(source))
-        blocks, scales = (array[index][rows] if stacked else array[rows] for array in arrays)
+        lead = (slice(index, index + 1, 1),) if stacked else ()
+        blocks, scales = (
+            tensor.read((*lead, *first_rows(tensor.shape[len(lead) :], rows)))
+            for tensor in (self.tensors[name] for name in leaf_tensors(source))
+        )
+        blocks, scales = (blocks[0], scales[0]) if stacked else (blocks, scales)
         if scales.max(initial=0) == 255:
+            row, block = np.unravel_index(int(np.argmax(scales == 255)), scales.shape)
+            first = rows.indices(self.shape.rows)[0]
+            one = f"expert {index}, " if self.shape.bank else ""
             raise NotFinite(
-                f"{self.origin}: {source.name}_scales holds the scale 255, the standard's NaN; "
-                "repair the checkpoint"
+                f"{self.origin}: {source.name}_scales holds the scale 255, the standard's NaN "
+                f"({one}row {first + row}, block {block}); repair the checkpoint"
             )
         return blocks, scales
 
     def dense(self, index: int, rows: slice = slice(None)) -> Float32:
         """Some rows of one matrix as float32 [rows, columns]; raises NotFinite."""
         source, stacked = self._one(index)
-        names = {
-            n
-            for leaf in chosen_leaves(source, self.tensors.__contains__)
-            for n in leaf_tensors(leaf)
-        }
-        tensors = {name: self.tensors[name] for name in sorted(names)}
-        raw = _read(source, tensors)
-        raw = raw[index] if stacked else raw
-        values = finite(SourcedTensor(self.shape.name, source, tensors), raw[rows])
+        shape = source_shape(source)
+        if stacked:
+            box = (slice(index, index + 1, 1), *first_rows(shape[1:], rows))
+            raw = read_part(source, box, self.tensors, widen=True)[0]
+        else:
+            raw = read_part(source, first_rows(shape, rows), self.tensors, widen=True)
+        values = finite(SourcedTensor(self._blamed(source), source, self._taken(source)), raw)
         if self.shape.padding:
             values = np.pad(values, ((0, 0), (0, self.shape.padding)))
         return values
+
+    def _taken(self, source: Source) -> Tensors:
+        leaves = chosen_leaves(source, self.tensors.__contains__)
+        names = sorted({name for leaf in leaves for name in leaf_tensors(leaf)})
+        return {name: self.tensors[name] for name in names}
+
+    def _blamed(self, source: Source) -> str:
+        """The tensor that holds what is wrong, where it can only be one."""
+        taken = self._taken(source)
+        return next(iter(taken)) if len(taken) == 1 else self.shape.name
 
     def bias(self) -> Float32 | None:
         """Biases [count, rows], or None; raises NotFinite."""

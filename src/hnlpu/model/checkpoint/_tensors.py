@@ -23,19 +23,13 @@ from safetensors import SafetensorError, safe_open
 
 from hnlpu.errors import DamagedCheckpoint, HnlpuError
 
-INDEX = "model.safetensors.index.json"
-SINGLE = "model.safetensors"
-INDEX_LIMIT = 64 * 2**20
 PIECE = 2**22  # elements
-LONGEST_NAME = 255  # bytes of a file's name that file systems take
 _DTYPES: dict[str, np.dtype[Any]] = {
     "U8": np.dtype(np.uint8), "BF16": np.dtype("<u2"), "F16": np.dtype("<f2"),
-    "F32": np.dtype("<f4"),
+    "F32": np.dtype("<f4"), "I8": np.dtype(np.int8), "I32": np.dtype("<i4"),
+    "I64": np.dtype("<i8"), "F8_E4M3": np.dtype(np.uint8), "F8_E5M2": np.dtype(np.uint8),
+    "F8_E8M0": np.dtype(np.uint8),
 }  # fmt: skip
-ORIGINAL = (
-    "is in OpenAI's original layout (the folder original/ of a release); give the folder above it, "
-    "whose config.json and model-*.safetensors are in the layout of transformers"
-)
 FLOATS = ("BF16", "F16", "F32")
 """Formats of numbers that are read; each of them is exact in float32."""
 
@@ -57,6 +51,16 @@ class StoredTensor:
         mapped = np.memmap(self.file, _DTYPES[self.dtype], "r", self.offset, self.shape)
         plain: npt.NDArray[Any] = mapped.view(np.ndarray)  # the subclass makes every slice slow
         return plain
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that it takes in its file."""
+        return math.prod(self.shape) * _DTYPES[self.dtype].itemsize
+
+    def read(self, box: tuple[slice, ...]) -> npt.NDArray[Any]:
+        """A part of `map`, a slice for each axis."""
+        part: npt.NDArray[Any] = self.map()[box]
+        return part
 
     def pieces(self) -> Iterator[slice]:
         """`pieces` of its shape."""
@@ -147,7 +151,7 @@ def read_header(
             pass
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(length), object_pairs_hook=_unique_pairs)
+            header = json.loads(stream.read(length), object_pairs_hook=unique_pairs)
     except FileNotFoundError:
         raise damaged(f"{path}: file is missing") from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
@@ -162,89 +166,7 @@ def read_header(
     return tensors, metadata
 
 
-def read_index(directory: Path) -> dict[str, StoredTensor]:
-    """All tensors of a checkpoint folder, from one file or from shards with an index.
-
-    Raises DamagedCheckpoint when a shard is missing, lacks a tensor that the
-    index promises, holds one that it does not, or two shards hold the same.
-    """
-    index_path = directory / INDEX
-    single = directory / SINGLE
-    if not index_path.exists():
-        if single.exists():
-            return read_header(single)[0]
-        raise DamagedCheckpoint(
-            f"{directory}: neither {SINGLE} nor {INDEX} is there{_other_weights(directory)}"
-        )
-    where = _read_weight_map(index_path)
-    tensors: dict[str, StoredTensor] = {}
-    for file in sorted(set(where.values())):
-        shard = directory / file
-        if len(file.encode(errors="replace")) > LONGEST_NAME or not shard.is_file():
-            raise DamagedCheckpoint(f"{index_path}: names the shard {file}, which is missing")
-        for name, tensor in read_header(shard)[0].items():
-            if name in tensors:
-                raise DamagedCheckpoint(
-                    f"{shard}: tensor {name} is also in {tensors[name].file.name}"
-                )
-            if where.get(name) != file:
-                raise DamagedCheckpoint(
-                    f"{shard}: holds {name}, which the index does not place there"
-                )
-            tensors[name] = tensor
-    for name, file in where.items():
-        if name not in tensors:
-            raise DamagedCheckpoint(
-                f"{directory / file}: lacks {name}, which the index places there"
-            )
-    return tensors
-
-
-OTHERS = {
-    "*.gguf": "llama.cpp's GGUF",
-    "*.bin": "PyTorch's pickled",
-    "*.pth": "PyTorch's pickled",
-    "*.pt": "PyTorch's pickled",
-}
-"""Files of weights that are not read, and what their format is called."""
-
-
-def _other_weights(directory: Path) -> str:
-    """What is there instead, if it is known, and the remedy."""
-    found = other_format(directory)
-    if found is None:
-        return ""
-    name, kind = found
-    return f"; {name} is in {kind} format, which is not read: save the model as safetensors"
-
-
-def other_format(directory: Path) -> tuple[str, str] | None:
-    """A file of weights in a format that is not read, and that format."""
-    for pattern, kind in OTHERS.items():
-        for path in sorted(directory.glob(pattern)):
-            return path.name, kind
-    return None
-
-
-def _read_weight_map(path: Path) -> dict[str, str]:
-    try:
-        if path.stat().st_size > INDEX_LIMIT:
-            raise DamagedCheckpoint(f"{path}: larger than {INDEX_LIMIT} bytes")
-        index = json.loads(path.read_bytes(), object_pairs_hook=_unique_pairs)
-    except (OSError, ValueError, RecursionError) as error:
-        raise DamagedCheckpoint(f"{path}: not a readable index ({error})") from None
-    where = index.get("weight_map") if isinstance(index, dict) else None
-    if not isinstance(where, dict) or not where:
-        raise DamagedCheckpoint(f"{path}: has no weight_map")
-    for name, file in where.items():
-        if not isinstance(file, str) or Path(file).name != file or not file:
-            raise DamagedCheckpoint(
-                f"{path}: {name} is placed in {file!r}, not a file of this folder"
-            )
-    return where
-
-
-def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
         seen: set[str] = set()

@@ -212,4 +212,6 @@ def _experts(h: Value, prefix: str, c: Qwen3Next) -> Value:
     return mixed + shared * dense(h, beside).table("sigmoid")
 
 
-FAMILY = Family(("qwen3_next",), Qwen3Next, network, "Qwen3-Next: gated delta rule and gated attention")
+FAMILY = Family(
+    ("qwen3_next",), Qwen3Next, network, "Qwen3-Next: gated delta rule and gated attention"
+)

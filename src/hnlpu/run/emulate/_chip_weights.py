@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from hnlpu.arithmetic.fixed_point import from_sums, quantize_values, row_shifts, to_fixed
 from hnlpu.errors import NotFinite
-from hnlpu.model.checkpoint import EMBEDDING, Architecture, bfloat16_to_float32
+from hnlpu.model.checkpoint import EMBEDDING, Architecture, to_float32
 from hnlpu.run.emulate._projection import Projection, all_integer_sums
 from hnlpu.run.emulate._weights import Activations, Pieces, slices
 from hnlpu.run.kernels import Descriptor, describe
@@ -72,7 +72,7 @@ class ChipWeights:
 
     def embed(self, tokens: Int64) -> Int64:
         """Rows of the embedding table as values: [tokens, hidden].  Raises NotFinite."""
-        rows = bfloat16_to_float32(np.asarray(self._embedding[tokens]))
+        rows = to_float32(np.asarray(self._embedding[tokens]))
         return to_fixed(self._finite(rows, EMBEDDING))
 
     def vector(self, name: str) -> npt.NDArray[np.float32]:

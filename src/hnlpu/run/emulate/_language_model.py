@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hnlpu._paths import absolute
 from hnlpu.errors import InvalidInput
-from hnlpu.model.checkpoint import Architecture, read_model
+from hnlpu.model.checkpoint import Architecture, is_checkpoint, read_model
 from hnlpu.model.families import Family
 from hnlpu.run.emulate._chip_model import ChipModel
 from hnlpu.run.emulate._chip_transformer import ChipTransformer
@@ -78,7 +78,8 @@ class Token(NamedTuple):
 class LanguageModel:
     """A model that can be heard: hardwired (from a build) or float (from a checkpoint).
 
-    Wherever it takes text it also takes token ids; only text needs a tokenizer.
+    Wherever it takes text it also takes token ids; only text needs a tokenizer.  `directory` holds
+    its config and tokenizer; `sources` are a checkpoint's files by the names that a build records.
     """
 
     def __init__(
@@ -88,10 +89,12 @@ class LanguageModel:
         directory: Path,
         *,
         ends: tuple[int, ...] | None = None,
+        sources: Mapping[str, Path] | None = None,
     ):
         self.transformer = transformer
         self.tokenizer = tokenizer
         self.directory = directory
+        self.sources = sources or {}
         self._ends = ends
 
     @property
@@ -278,7 +281,7 @@ def open_language_model(
     `float_activations` or chip numerics are asked of a checkpoint.
     """
     folder = absolute(directory)
-    if (folder / MANIFEST).exists() or not (folder / "config.json").exists():
+    if (folder / MANIFEST).exists() or not is_checkpoint(folder):
         if family is not None:
             raise InvalidInput(f"{folder}: a build says its own family; leave the family out")
         return hardwired(open_build(folder), float_activations=float_activations, numerics=numerics)
@@ -341,4 +344,5 @@ def float_model(checkpoint: Path, family: Family[Any] | None = None) -> Language
     else:
         constants = ModelConstants(model)
         transformer = InterpretedModel(model.network, model.architecture, constants, checkpoint)
-    return LanguageModel(transformer, Tokenizer(checkpoint), checkpoint)
+    settings, sources = model.settings, model.source_files()
+    return LanguageModel(transformer, Tokenizer(settings), settings, sources=sources)

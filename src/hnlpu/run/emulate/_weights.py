@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,8 @@ from hnlpu.model.checkpoint import (
     Architecture,
     Model,
     StoredRows,
-    bfloat16_to_float32,
     matrix_shapes,
+    to_float32,
 )
 from hnlpu.model.network import Network
 from hnlpu.run.emulate._projection import (
@@ -171,7 +171,7 @@ class HardwiredWeights:
 
     def embed(self, tokens: npt.NDArray[np.int64]) -> Float32:
         """Rows of the embedding table: [tokens, hidden]."""
-        return bfloat16_to_float32(self._embedding_rows.read(tokens))
+        return to_float32(self._embedding_rows.read(tokens))
 
     def vector(self, name: str) -> Float32:
         """A norm's weights or the sinks."""
@@ -181,8 +181,8 @@ class HardwiredWeights:
         """The digits of matrix `name`, of all experts."""
         return self._stacks[name]
 
-    def embedding(self) -> npt.NDArray[np.uint16]:
-        """The whole embedding table [vocabulary, hidden] as the bits of bfloat16, mapped."""
+    def embedding(self) -> npt.NDArray[Any]:
+        """The whole embedding table [vocabulary, hidden], mapped; bfloat16 as its bits."""
         return self._embedding
 
     def prepare(self, x: Float32) -> Activations:
@@ -251,7 +251,7 @@ class FloatWeights:
 
     def embed(self, tokens: npt.NDArray[np.int64]) -> Float32:
         """Rows of the embedding table: [tokens, hidden]."""
-        return bfloat16_to_float32(np.asarray(self._embedding[tokens]))
+        return to_float32(np.asarray(self._embedding[tokens]))
 
     def vector(self, name: str) -> Float32:
         """A norm's weights or the sinks."""

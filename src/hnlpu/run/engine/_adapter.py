@@ -15,7 +15,6 @@ wrapped first and its tensors carry another `base_layer` in their name.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -29,10 +28,10 @@ import numpy.typing as npt
 from hnlpu.errors import DamagedAdapter
 from hnlpu.model.checkpoint import StoredTensor, bfloat16_to_float32, read_header
 from hnlpu.model.network import Network
+from hnlpu.run.engine._adapter_config import AdapterConfig, read_config
 from hnlpu.run.engine._adapter_targets import Targets
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-RANK_LIMIT = 1024
 _KEY = re.compile(r"base_model\.model\.([\w.]+)\.lora_([AB])(?:\.\w+)?\.weight")
 _COPIES = ("base_model.model.lm_head.base_layer.weight",)  # PEFT saves the base beside its part
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -43,21 +42,22 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class LowRank:
-    """One matrix's part, or those of a stack's `count` matrices.
+    """One matrix's part, or those of a bank's `count` matrices.
 
-    `down` [count, columns, rank] is A transposed, `up` [count, rank, rows] B.
+    `down` [count, columns, rank] is A transposed, `up` [count, rank, rows] B; their product is
+    multiplied by `scaling`.
     """
 
     down: Float32
     up: Float32
+    scaling: float
 
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """An adapter for one model: its parts by matrix name, all under one `scaling`."""
+    """An adapter for one model: its parts by matrix name."""
 
     directory: Path
-    scaling: float
     parts: Mapping[str, LowRank]
 
     @property
@@ -76,7 +76,7 @@ class Adapter:
 def read_adapter(directory: str | Path, network: Network) -> Adapter:
     """Read a PEFT adapter and check that it fits a network.  Raises DamagedAdapter."""
     folder = Path(directory)
-    config = _config(folder / CONFIG)
+    config = read_config(folder / CONFIG)
     tensors, _ = read_header(folder / WEIGHTS, DamagedAdapter)
     targets = Targets(network)
     pairs: dict[str, dict[str, StoredTensor]] = {}
@@ -104,24 +104,60 @@ def read_adapter(directory: str | Path, network: Network) -> Adapter:
         if set(pair) != {"A", "B"}:
             raise DamagedAdapter(f"{folder}: {module} lacks lora_{'B' if 'A' in pair else 'A'}")
         _take_in(folder, module, _values(pair["A"]), _values(pair["B"]), targets, config, found)
-    divisor = math.sqrt(config["r"]) if config.get("use_rslora") else config["r"]
-    return Adapter(folder, float(config["lora_alpha"]) / divisor, dict(sorted(found.items())))
+    _expect_declared(folder, config, targets, set(pairs), found)
+    return Adapter(folder, dict(sorted(found.items())))
+
+
+def _expect_declared(
+    folder: Path, config: AdapterConfig, targets: Targets, modules: set[str],
+    found: Mapping[str, LowRank],
+) -> None:  # fmt: skip
+    """Every matrix that the config means has its tensors, and no other has: PEFT drops those.
+
+    A config that names neither modules nor parameters means what there is.  Raises DamagedAdapter.
+    """
+    if config.names_nothing:
+        return
+    meant = {
+        name: (config.targets(name) or config.targets_parameter(name + ".weight"), name in modules)
+        for name in targets.modules
+    }
+    meant |= {name: (config.targets_parameter(name), name in found) for name in targets.stacks}
+    for name, (is_meant, is_there) in meant.items():
+        if is_meant and not is_there and not config.may_lack(name):
+            raise DamagedAdapter(
+                f"{folder}: {CONFIG} means {name}, and there are no tensors of it; the adapter is "
+                "not complete"
+            )
+        if is_there and not is_meant:
+            raise DamagedAdapter(
+                f"{folder}: there are tensors of {name}, which {CONFIG} does not mean "
+                "(target_modules, target_parameters, layers_to_transform): PEFT would drop them; "
+                "correct the config, or remove them"
+            )
+    wanted = config.values.get("target_modules")
+    for target in wanted if isinstance(wanted, list) else ():
+        if target.rpartition(".")[2] not in targets.kinds:
+            raise DamagedAdapter(
+                f"{folder}: {CONFIG} means {target[:60]}, which is no matrix of this model"
+            )
 
 
 def _take_in(
-    folder: Path, module: str, a: Float32, b: Float32, targets: Targets, config: dict[str, Any],
+    folder: Path, module: str, a: Float32, b: Float32, targets: Targets, config: AdapterConfig,
     found: dict[str, LowRank],
 ) -> None:  # fmt: skip
     """Add a module's A and B to the parts that were found."""
-    rank = config["r"]
     stack = targets.stack(module, config)
     if stack is not None:
-        count = stack.count
+        count, rank = stack.count, config.rank(stack.name)
         _expect(folder, stack.name, a, b, rank, (stack.rows, stack.columns), count)
         down = a.reshape(count, rank, stack.columns).transpose(0, 2, 1)
         up = b.reshape(stack.rows, rank, count).transpose(2, 1, 0)
-        found[stack.name] = LowRank(np.ascontiguousarray(down), np.ascontiguousarray(up))
+        down, up = np.ascontiguousarray(down), np.ascontiguousarray(up)
+        found[stack.name] = LowRank(down, up, config.scaling(stack.name))
         return
+    rank, scaling = config.rank(module), config.scaling(module)
     for place in targets.places(module):
         _expect(folder, module, a, b, rank, place.shape)
         m = place.matrix
@@ -130,6 +166,12 @@ def _take_in(
             part = found[m.name] = LowRank(
                 np.zeros((m.count, m.columns, rank), np.float32),
                 np.zeros((m.count, rank, m.rows), np.float32),
+                scaling,
+            )
+        if (part.down.shape[2], part.scaling) != (rank, scaling):
+            raise DamagedAdapter(
+                f"{folder}: {module} has another rank or alpha than the other members of {m.name}; "
+                "those of a bank of experts must have the same"
             )
         part.down[place.member] = a.T[place.columns]
         part.up[place.member] = b.T[:, place.rows]
@@ -150,35 +192,8 @@ def _expect(
         )
     if found != rank * count:
         raise DamagedAdapter(
-            f"{folder}: {name} has rank {found // count}, {CONFIG} says r = {rank}"
+            f"{folder}: {name} has rank {found // count}, {CONFIG} says {rank} for it"
         )
-
-
-def _config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise DamagedAdapter(
-            f"{path}: file is missing; give the folder of a PEFT adapter"
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise DamagedAdapter(f"{path}: cannot be read as JSON ({error})") from None
-    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
-        raise DamagedAdapter(f"{path}: peft_type is not LORA; only LoRA adapters can be run")
-    rank, alpha = config.get("r"), config.get("lora_alpha")
-    if isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank <= RANK_LIMIT:
-        raise DamagedAdapter(f"{path}: r is {rank!r}; must be from 1 to {RANK_LIMIT}")
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha):
-        raise DamagedAdapter(f"{path}: lora_alpha is {alpha!r}; must be a number")
-    for key in ("use_dora", "fan_in_fan_out", "modules_to_save", "rank_pattern", "alpha_pattern",
-                "lora_bias"):  # fmt: skip
-        if config.get(key):
-            raise DamagedAdapter(f"{path}: {key} is set, which is not supported")
-    if not isinstance(config.get("target_parameters") or [], list):
-        raise DamagedAdapter(f"{path}: target_parameters must be a list of names")
-    if config.get("bias", "none") != "none":
-        raise DamagedAdapter(f"{path}: bias is {config['bias']!r}; supported: none")
-    return config
 
 
 def _values(tensor: StoredTensor) -> Float32:

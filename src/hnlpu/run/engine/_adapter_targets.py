@@ -9,9 +9,8 @@ the low-rank part of a module goes wherever its weights go.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +27,7 @@ from hnlpu.model.network import (
     all_leaves,
     read_source,
 )
+from hnlpu.run.engine._adapter_config import AdapterConfig
 
 Int64 = npt.NDArray[np.int64]
 STACKS = ("gate_up_proj", "down_proj")
@@ -71,7 +71,7 @@ class Targets:
                     elif module == leaf.name:
                         continue  # of a module with several weights, which PEFT does not wrap
                     self._of.setdefault(module, []).append((matrix, member, part, leaf))
-        self._stacks = {m.name for m in network.matrices if _is_stack(m)}
+        self.stacks = {m.name for m in network.matrices if _is_stack(m)}
 
     def places(self, module: str) -> list[Place]:
         """Where a linear module's weights lie; none if it is none of the model.
@@ -80,7 +80,7 @@ class Targets:
         """
         return [_place(module, *each) for each in self._of.get(module, [])]
 
-    def stack(self, module: str, wrapped: Mapping[str, Any]) -> Matrix | None:
+    def stack(self, module: str, config: AdapterConfig) -> Matrix | None:
         """The bank of experts that a tensor of `module` is of; None if there is none.
 
         PEFT wraps the parameters that its config names one around the other, and puts `base_layer`
@@ -89,11 +89,10 @@ class Targets:
         name, levels = module, 0
         while name.endswith(".base_layer"):
             name, levels = name.removesuffix(".base_layer"), levels + 1
-        targets = [str(target) for target in wrapped.get("target_parameters") or ()]
         stacks = [
             stack
             for stack in (f"{name}.{each}" for each in STACKS)
-            if stack in self._stacks and any(f".{stack}".endswith(f".{t}") for t in targets)
+            if stack in self.stacks and config.targets_parameter(stack)
         ]
         return self._matrices[stacks[-1 - levels]] if levels < len(stacks) else None
 
@@ -106,7 +105,7 @@ class Targets:
     def kinds(self) -> list[str]:
         """Last parts of the names of what may be adapted."""
         modules = {name.rpartition(".")[2] for name in self._of}
-        return sorted(modules | {name.rpartition(".")[2] for name in self._stacks})
+        return sorted(modules | {name.rpartition(".")[2] for name in self.stacks})
 
 
 def _members(matrix: Matrix) -> Iterator[tuple[int, Source]]:

@@ -52,11 +52,11 @@ class BatchedBeside:
         self, hidden: Float32, adapter: Adapter | None
     ) -> Iterator[tuple[int, Float32]]:
         """Logits of many rows as (first row, logits) pieces.  Raises NotFinite."""
-        part = adapter and adapter.parts.get(self._logits or "")
+        part = None if adapter is None else adapter.parts.get(self._logits or "")
         for first, logits in self._plain.logits_in_pieces(hidden, None):
-            if part and adapter:
+            if part is not None:
                 with np.errstate(over="ignore", invalid="ignore"):
-                    add_low_rank(logits, hidden[first : first + len(logits)], part, adapter.scaling)
+                    add_low_rank(logits, hidden[first : first + len(logits)], part)
                 if not np.isfinite(logits).all():
                     raise NotFinite(
                         "a logit is NaN or infinite; the adapter's values leave float32's range"
@@ -87,19 +87,19 @@ def beside(
         if name == but:
             continue
         one = matrices[name].members is None
-        parts[name] = LowRankPart(part.down.shape[2], adapter.scaling)
+        parts[name] = LowRankPart(part.down.shape[2], part.scaling)
         arrays[down_name(name)] = part.down[0] if one else part.down
         arrays[up_name(name)] = part.up[0] if one else part.up
     return (with_low_rank(network, parts) if parts else network), arrays
 
 
-def add_low_rank(y: Float32, x: Float32, part: LowRank, scaling: float) -> None:
-    """y [n, rows] += scaling * B (A x) for x [n, columns], in place.
+def add_low_rank(y: Float32, x: Float32, part: LowRank) -> None:
+    """y [n, rows] += its scaling * B (A x) for x [n, columns], in place.
 
     In the order of the composite `low_rank`: all is float32, sums run in the order of the index.
     """
     inner = _in_order(x, part.down[0])
-    y += _in_order(inner, part.up[0]) * np.float32(scaling)
+    y += _in_order(inner, part.up[0]) * np.float32(part.scaling)
 
 
 def _in_order(x: Float32, matrix: Float32) -> Float32:

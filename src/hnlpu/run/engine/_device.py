@@ -205,6 +205,9 @@ def load_gpu_model(weights: HardwiredWeights, device: torch.device) -> GpuModel:
         a.num_attention_heads, a.num_key_value_heads, a.head_dim, a.num_experts_per_tok, bits,
         a.rms_norm_eps, a.swiglu_alpha, a.swiglu_limit,
     )  # fmt: skip
-    words = np.ascontiguousarray(weights.embedding()).view(np.int16)
-    embedding = torch.tensor(words).view(torch.bfloat16).to(device)
+    table = np.ascontiguousarray(weights.embedding())
+    if table.dtype == np.uint16:  # bfloat16, which NumPy lacks
+        embedding = torch.tensor(table.view(np.int16)).view(torch.bfloat16).to(device)
+    else:
+        embedding = torch.tensor(table).to(device)
     return GpuModel(embedding, layers, vector(FINAL_NORM), stack(UNEMBEDDING), numbers)

@@ -195,6 +195,7 @@ def build(
         weights=total,
         workers=workers,
         machine=machine(),
+        notes=model.notes,
     )
     write_log(folder, log)
     return folder
@@ -221,9 +222,8 @@ def _plan(model: Model, source: Source, policy: Policy) -> dict[str, Any]:
 
 
 def _hash_source(model: Model, pool: ThreadPoolExecutor) -> Source:
-    paths = [model.directory / "config.json", *model.weight_files(), *model.carried_files()]
-    names = [path.relative_to(model.directory).as_posix() for path in paths]
-    digests = dict(zip(names, pool.map(file_sha256, paths), strict=True))
+    files = model.source_files()
+    digests = dict(zip(files, pool.map(file_sha256, files.values()), strict=True))
     return Source(digest=source_digest(digests), files=digests)
 
 
@@ -256,7 +256,7 @@ def _copy_vector(model: Model, name: str, writer: SafetensorsWriter) -> None:
     shape = tensor.shape or (1,)  # a single number is a row of one
     width = math.prod(shape[1:])
     for rows in pieces(shape):
-        raw = tensor.map().reshape(shape)[rows]
+        raw = tensor.rows(rows).reshape(-1, *shape[1:])
         finite(tensor, raw)
         writer.put(name, raw, rows.start * width)
 

@@ -20,7 +20,10 @@ from hnlpu.silicon.hardwire._manifest import canonical_json
 
 
 class BuildLog(BaseModel):
-    """How a build went.  `weights` counts those hardwired, `manifest_sha256` names the build."""
+    """How a build went.  `weights` counts those hardwired, `manifest_sha256` names the build.
+
+    `notes` are lines about what the checkpoint holds beside its weights and the build leaves out.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -32,6 +35,7 @@ class BuildLog(BaseModel):
     weights: int
     workers: int
     machine: str
+    notes: tuple[str, ...] = ()
 
 
 def peak_memory_mb() -> float:

@@ -151,14 +151,15 @@ def network_of_build(folder: Path, manifest: Manifest) -> Network:
 
 def _check_tensors(build: Build) -> None:
     folder, manifest, tensors = build.directory, build.manifest, build.tensors
-    kept = ("BF16",) if isinstance(build.facts, Architecture) else FLOATS
-    expected = {p.name: (kept, p.shape) for p in kept_parameters(build.network)}
+    expected: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
+        p.name: (FLOATS, p.shape) for p in kept_parameters(build.network)
+    }
     for shape in build.matrices():
         record = manifest.matrices.get(shape.name)
         if record is None:
             raise DamagedBuild(f"{folder}: the manifest lacks {shape.name}; build it again")
         for name, (dtype, dims) in matrix_layout(shape, len(record.digits)).items():
-            expected[name] = (kept if dtype == "BF16" else (dtype,), dims)
+            expected[name] = (FLOATS if dtype == "BF16" else (dtype,), dims)
     for name, (dtypes, dims) in expected.items():
         found = tensors.get(name)
         if found is None or found.dtype not in dtypes or found.shape != dims:

@@ -40,7 +40,7 @@ class GpuLayer:
 
 @dataclass(frozen=True)
 class GpuModel:
-    """A whole model: `embedding` bfloat16 [vocabulary, hidden], layers, final norm, unembedding."""
+    """A whole model: `embedding` [vocabulary, hidden], layers, final norm, unembedding."""
 
     embedding: torch.Tensor
     layers: Sequence[GpuLayer]

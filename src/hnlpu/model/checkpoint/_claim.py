@@ -1,0 +1,102 @@
+"""Tensors of a checkpoint and a network -> `Model`: every tensor claimed, by name and shape.
+
+files ─► `Weights`: tensors by the names that families know ─► constants of the network ─► Model
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hnlpu.errors import TensorMismatch
+from hnlpu.model.checkpoint._config import Architecture
+from hnlpu.model.checkpoint._facts import ModelFacts
+from hnlpu.model.checkpoint._folder import read_folder
+from hnlpu.model.checkpoint._layouts import (
+    is_original,
+    known_layout,
+    original_config,
+    original_tensors,
+)
+from hnlpu.model.checkpoint._model import Model
+from hnlpu.model.checkpoint._part import Stored, Tensors
+from hnlpu.model.checkpoint._shapes import kept_parameters, shape_of
+from hnlpu.model.checkpoint._sourced import SourcedMatrix, SourcedTensor, claim
+from hnlpu.model.checkpoint.packed import unpacked
+from hnlpu.model.network import Network, Source, Tensor
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Tensors by the names that a family's network knows, and the files that they lie in.
+
+    `settings` is the folder of config and tokenizer; `notes` says what was left out, and why that
+    changes no weight.  `layout` names one that others write, where the tensors were in one.
+    """
+
+    tensors: Tensors
+    files: tuple[Path, ...]
+    settings: Path
+    notes: tuple[str, ...] = ()
+    layout: str = ""
+
+
+def open_folder(directory: Path, config: dict[str, Any]) -> Weights:
+    """The tensors of a folder of safetensors, decoded as its config says.
+
+    Raises DamagedCheckpoint, TensorMismatch or UnsupportedArchitecture.
+    """
+    stored = read_folder(directory)
+    files = tuple(sorted({tensor.file for tensor in stored.values()}))
+    tensors, notes = unpacked(stored, config, directory)
+    if is_original(config):
+        known = original_tensors(tensors, original_config(config, str(directory)))
+        layout = "OpenAI's original layout"
+    else:
+        known, layout = known_layout(tensors, config)
+    return Weights(known, files, directory, notes, layout)
+
+
+def claimed(
+    directory: Path, facts: Architecture | ModelFacts, network: Network, weights: Weights
+) -> Model:
+    """The model of a network whose constants lie in `weights`; raises TensorMismatch.
+
+    Every constant finds its tensors, and no tensor is left over.
+    """
+    stored, taken = weights.tensors, set[str]()
+
+    def found(source: Source, name: str) -> SourcedTensor:
+        try:
+            tensors = claim(source, stored, directory)
+        except TensorMismatch as error:
+            if not weights.layout:
+                raise
+            raise TensorMismatch(f"{error} (the checkpoint is in {weights.layout})") from None
+        taken.update(tensors)
+        return SourcedTensor(name, source, tensors)
+
+    matrices: dict[str, SourcedMatrix] = {}
+    for m in network.matrices:
+        of = found(m.source, m.name)
+        bias = None if m.bias is None else found(m.bias, _bias_name(m.name, m.bias))
+        matrices[m.name] = SourcedMatrix(shape_of(m), m.source, of.tensors, bias)
+    vectors = {p.name: found(p.source, p.name) for p in kept_parameters(network)}
+    for name in sorted(stored.keys() - taken):
+        _refuse_left_over(stored[name], facts)
+    return Model(
+        directory, facts, network, matrices, vectors, weights.files, weights.settings, weights.notes
+    )
+
+
+def _bias_name(matrix: str, source: Source) -> str:
+    return source.name if isinstance(source, Tensor) else f"{matrix}.bias"
+
+
+def _refuse_left_over(tensor: Stored, facts: Architecture | ModelFacts) -> None:
+    family = facts.family if isinstance(facts, ModelFacts) else "gpt-oss"
+    raise TensorMismatch(
+        f"{tensor.file}: unexpected tensor {tensor.name}; a {family} model of this config has none "
+        "by that name"
+    )
