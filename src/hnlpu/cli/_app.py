@@ -469,5 +469,6 @@ from hnlpu.cli import (  # noqa: E402
     _machine,  # noqa: F401
     _masks,  # noqa: F401
     _rtl,  # noqa: F401
+    _sensitivity,  # noqa: F401
     _serve,  # noqa: F401
 )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from hnlpu.cli._output import out, print_json, progress_bar, waiting
 from hnlpu.errors import InvalidInput
@@ -120,7 +120,7 @@ def _error_facts(error: RoleError) -> dict[str, Any]:
 
 def print_errors(errors: Sequence[RoleError]) -> None:
     """What rounding did to each role."""
-    table = Table("role", "formats", "relative error", "worst matrix")
+    table = Table("role", "formats", "relative error", Column("worst matrix", overflow="fold"))
     for e in errors:
         if e.exact:
             table.add_row(e.role, " and ".join(e.formats), "exact", "")
