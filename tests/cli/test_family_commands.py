@@ -11,6 +11,7 @@ from elman import ELMAN, write_elman
 from family_builds import FAMILIES, made
 from helpers import snapshot
 from hnlpu.model.families import BY_OPERATION, EVERY_FAMILY, GPT_OSS_ALONE
+from hnlpu.silicon.hardwire import open_build
 
 
 def commands(family: str, folder: Path) -> dict[str, list[str]]:
@@ -30,7 +31,23 @@ def commands(family: str, folder: Path) -> dict[str, list[str]]:
         "simulate": ["simulate", str(of.two), "--context", "40", "--tokens", "500"],
         "cost": ["cost", build, "--trials", "50"],
         "audit": ["audit", build],
+        "sensitivity": [
+            "sensitivity",
+            str(of.checkpoint),
+            "--tokens",
+            "3,1,2,3,1,2",
+            "-o",
+            str(folder / "s"),
+            "--workers",
+            "1",
+            "--budget",
+            "1",
+        ],
     }
+
+
+def _matrices(family: str) -> list[str]:
+    return list(open_build(made(family).one).shapes())
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -43,6 +60,9 @@ def test_what_works_for_every_family(family: str, tmp_path: Path, cli) -> None:
         values = json.loads(printed)
         if name == "build":
             assert values["family"] == family
+        if name == "sensitivity":
+            single = [o["name"] for o in values["options"] if o["kind"] == "matrix"]
+            assert sorted(single + values["exact"]) == sorted(_matrices(family))
         if name == "generate":
             assert len(values["tokens"]) == 3
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Column, Table
 
-from hnlpu.cli._app import FamilyOption, Json, Workers, _family, app, read_text
-from hnlpu.cli._output import out, print_json, progress_bar
+from hnlpu.cli._app import FamilyOption, Json, Tokens, Workers, _family, app, read_text
+from hnlpu.cli._output import out, parse_tokens, print_json, progress_bar
+from hnlpu.errors import InvalidInput
 
 if TYPE_CHECKING:
     from hnlpu.insight.sensitivity import Sensitivity
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 @app.command()
 def sensitivity(
     checkpoint: Annotated[str, typer.Argument(help="Checkpoint folder or Hub id.")],
-    text: Annotated[Path, typer.Option(metavar="FILE", help="UTF-8 file to score.")],
+    text: Annotated[Path | None, typer.Option(metavar="FILE", help="UTF-8 file to score.")] = None,
+    tokens: Tokens = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Folder to make (default: NAME.sensitivity here)."),
@@ -49,9 +51,12 @@ def sensitivity(
     from hnlpu.model.policy import make_policy
     from hnlpu.silicon.place import make_target
 
+    if (text is None) == (tokens is None):
+        raise InvalidInput("give one of --text FILE or --tokens 1,2,3")
+    passage = parse_tokens(tokens or "") if text is None else read_text(text)
     folder = output or Path(f"{Path(checkpoint).name}.sensitivity")
     subject = Subject(
-        checkpoint, read_text(text), make_target(technology, scheme, chips),
+        checkpoint, passage, make_target(technology, scheme, chips),
         make_policy("default", activation_bits=activation_bits), system, revision, _family(family),
     )  # fmt: skip
     with progress_bar("measuring") as progress:

@@ -59,11 +59,12 @@ class PerplexityGate:
 
 
 def readable(
-    checkpoint: str | Path, revision: str | None = None, family: Family[Any] | None = None
-) -> LanguageModel:
-    """The float model of a checkpoint that can read text; raises TokenizerMissing and others."""
+    checkpoint: str | Path, revision: str | None = None, family: Family[Any] | None = None, *,
+    ids: bool = False,
+) -> LanguageModel:  # fmt: skip
+    """The float model of a checkpoint that reads text, or token `ids`; raises TokenizerMissing."""
     model = float_model(locate(checkpoint, revision), family)
-    if not model.tokenizer.usable:
+    if not ids and not model.tokenizer.usable:
         raise TokenizerMissing(
             f"{model.directory}: has no tokenizer, so no text can be scored; put its "
             "tokenizer.json beside it"

@@ -9,7 +9,6 @@ Losses are measured on the integers of the builds, never summed up from others.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 from hnlpu.errors import HnlpuError, InvalidInput
 from hnlpu.insight.sensitivity._found import Option, Sensitivity, Step
 from hnlpu.insight.sensitivity._gate import readable
-from hnlpu.insight.sensitivity._mixtures import Scores, areas_mm2
+from hnlpu.insight.sensitivity._mixtures import Scores, areas_mm2, digest_of
 from hnlpu.insight.sensitivity._prices import Prices, masks_per_chip, prices
 from hnlpu.model.families import Family
 from hnlpu.model.policy import Policy
@@ -36,10 +35,10 @@ LEAST_MM2 = 1e-12
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured: a checkpoint (folder or Hub id), how it is built, and on which text."""
+    """What is measured: a checkpoint (folder or Hub id), how it is built, and on which text or ids."""
 
     checkpoint: str | Path
-    text: str
+    text: str | Sequence[int]
     target: Target
     policy: Policy
     system: str | None = None
@@ -59,7 +58,9 @@ def measure(
     if not 0 <= budget <= LARGEST_BUDGET:
         raise InvalidInput(f"budget {budget:g}: give a share from 0 to {LARGEST_BUDGET:g}")
     priced = prices(subject.system, subject.target.technology.name)
-    reader = readable(subject.checkpoint, subject.revision, subject.family)
+    reader = readable(
+        subject.checkpoint, subject.revision, subject.family, ids=not isinstance(subject.text, str)
+    )
     scored = reader.score(subject.text)
     finest, coarser = _builds(subject, work, workers)
     scores = Scores.at(work / "scores.jsonl", finest, coarser, subject.text)
@@ -75,7 +76,7 @@ def measure(
         policy = finest.manifest.policy.model_copy(update={"matrices": named})
     return Sensitivity(
         checkpoint=str(reader.directory),
-        text_sha256=hashlib.sha256(subject.text.encode()).hexdigest(),
+        text_sha256=digest_of(subject.text),
         tokens=len(scored.logprobs),
         activation_bits=subject.policy.activation_bits,
         technology=subject.target.technology.name,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,12 +62,12 @@ class Scores:
 
     finest: Build
     coarser: Build
-    text: str
+    text: str | Sequence[int]
     path: Path
     known: dict[str, float]
 
     @classmethod
-    def at(cls, path: Path, finest: Build, coarser: Build, text: str) -> Scores:
+    def at(cls, path: Path, finest: Build, coarser: Build, text: str | Sequence[int]) -> Scores:
         """What an earlier run measured of the same builds and the same text, if anything."""
         return cls(finest, coarser, text, path, dict(_lines(path)))
 
@@ -88,8 +88,14 @@ class Scores:
     def _key(self, names: Iterable[str]) -> str:
         source, policy = self.finest.manifest.source.digest, self.finest.manifest.policy
         what = [source, policy.model_dump(mode="json"), self.finest.manifest.generator,
-                hashlib.sha256(self.text.encode()).hexdigest(), sorted(names)]  # fmt: skip
+                digest_of(self.text), sorted(names)]  # fmt: skip
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()
+
+
+def digest_of(text: str | Sequence[int]) -> str:
+    """SHA-256 of a text in UTF-8, or of token ids as JSON."""
+    raw = text if isinstance(text, str) else json.dumps([int(token) for token in text])
+    return hashlib.sha256(raw.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _lines(path: Path) -> Iterator[tuple[str, float]]:
