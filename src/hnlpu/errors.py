@@ -50,6 +50,10 @@ class ExponentSpread(HnlpuError):
     """Block exponents of one row lie further apart than the technology allows."""
 
 
+class LossTooHigh(HnlpuError):
+    """A build loses more of a model than was allowed."""
+
+
 class OutputExists(HnlpuError):
     """The output path holds something that hnlpu must not overwrite."""
 

@@ -29,12 +29,17 @@ def test_build_tells_what_it_made(tmp_path, tiny_checkpoint, cli):
     assert facts["weights"] == 2 * (4 * 192 * 64 + 4 * 64 * 96 + 384 * 64 + 4 * 64) + 97 * 64
     assert facts["weights"] < facts["digits"] < 2 * facts["weights"]
     assert facts["bytes"] == sum(p.stat().st_size for p in (tmp_path / "b/weights").iterdir())
-    assert facts["policy"]["experts"] == "mxfp4"
+    assert facts["policy"]["experts"] == "auto"
+    assert facts["weights_covered"] == facts["weights"]
+    assert facts["errors"]["experts"]["relative_error"] == 0
+    assert 0 < facts["errors"]["attention"]["relative_error"] < 0.02
     assert len(facts["source_digest"]) == 64
     assert {"zeros", "seconds", "peak_memory_mb"} <= set(facts)
     code, printed, _ = cli("build", tiny_checkpoint, "-o", tmp_path / "b")
     assert code == 0
     assert f"{facts['weights']:,} weights" in printed
+    assert f"coverage: {facts['weights']:,} of {facts['weights']:,} weights" in printed
+    assert "exact" in printed
 
 
 def test_build_options_reach_the_policy(tmp_path, tiny_checkpoint, cli):

@@ -12,6 +12,7 @@ from family_adapters import write_adapter
 from family_builds import FAMILIES, made
 from helpers import snapshot
 from hnlpu.model.families import BY_OPERATION, EVERY_FAMILY
+from hnlpu.silicon.hardwire import open_build
 
 
 def commands(family: str, folder: Path) -> dict[str, list[str]]:
@@ -32,7 +33,23 @@ def commands(family: str, folder: Path) -> dict[str, list[str]]:
         "cost": ["cost", build, "--trials", "50"],
         "audit": ["audit", build],
         "adapter": ["adapter", "check", str(adapter), build, "--budget", "1"],
+        "sensitivity": [
+            "sensitivity",
+            str(of.checkpoint),
+            "--tokens",
+            "3,1,2,3,1,2",
+            "-o",
+            str(folder / "s"),
+            "--workers",
+            "1",
+            "--budget",
+            "1",
+        ],
     }
+
+
+def _matrices(family: str) -> list[str]:
+    return list(open_build(made(family).one).shapes())
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -45,6 +62,9 @@ def test_what_works_for_every_family(family: str, tmp_path: Path, cli) -> None:
         values = json.loads(printed)
         if name == "build":
             assert values["family"] == family
+        if name == "sensitivity":
+            single = [o["name"] for o in values["options"] if o["kind"] == "matrix"]
+            assert sorted(single + values["exact"]) == sorted(_matrices(family))
         if name == "generate":
             assert len(values["tokens"]) == 3
 

@@ -85,9 +85,15 @@ def build(
     preset: Annotated[
         str, typer.Option(help="Policy to start from: default or paper.")
     ] = "default",
+    policy: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Policy file (TOML), as `hnlpu sensitivity` writes it."),
+    ] = None,
     attention: Annotated[str | None, typer.Option(help=f"Format: {_FORMATS}.")] = None,
     router: Annotated[str | None, typer.Option(help=f"Format: {_FORMATS}.")] = None,
-    experts: Annotated[str | None, typer.Option(help="Format of bf16 experts, likewise.")] = None,
+    experts: Annotated[
+        str | None, typer.Option(help="Format of experts that are not MXFP4.")
+    ] = None,
     unembedding: Annotated[str | None, typer.Option(help=f"Format: {_FORMATS}.")] = None,
     dense: Annotated[
         str | None, typer.Option(help="Format of all other matrices (default: attention's).")
@@ -99,6 +105,20 @@ def build(
     requantize: Annotated[
         bool, typer.Option("--requantize", help="Round rows that spread further, not refuse them.")
     ] = False,
+    max_error: Annotated[
+        float | None,
+        typer.Option(help="Refuse a build with a matrix whose relative error is larger."),
+    ] = None,
+    max_perplexity_loss: Annotated[
+        float | None,
+        typer.Option(
+            help="Refuse a build that raises the perplexity of --text by more (0.01: 1 %)."
+        ),
+    ] = None,
+    text: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="UTF-8 file to score, in float and hardwired."),
+    ] = None,
     technology: Annotated[
         str, typer.Option(help="Process: n5, sky130, asap7, or a .toml file.")
     ] = "n5",
@@ -114,55 +134,19 @@ def build(
     json: Json = False,
 ) -> None:
     """Hardwire a checkpoint into a build directory."""
-    from hnlpu.model.policy import make_policy
-    from hnlpu.silicon.hardwire import MANIFEST, file_sha256, open_build, peak_memory_mb, read_log
-    from hnlpu.silicon.hardwire import build as do_build
-    from hnlpu.silicon.place import make_target
+    from hnlpu.cli._build import do_build
 
-    target = make_target(technology, scheme, chips, bank, group)
-    policy = make_policy(
-        preset, attention=attention, router=router, experts=experts, unembedding=unembedding,
-        dense=dense, activation_bits=activation_bits, max_spread=max_spread, requantize=requantize or None,
+    formats = {
+        "attention": attention, "router": router, "experts": experts, "unembedding": unembedding,
+        "dense": dense, "activation_bits": activation_bits, "max_spread": max_spread,
+        "requantize": requantize or None,
+    }  # fmt: skip
+    target = (technology, scheme, chips, bank, group)
+    limits = (max_error, max_perplexity_loss, text)
+    do_build(
+        checkpoint, output, preset, policy, formats, limits, target, revision=revision,
+        family=_family(family), workers=workers, json=json,
     )  # fmt: skip
-    began = time.monotonic()
-    with progress_bar("hardwiring") as progress:
-        path = do_build(
-            checkpoint, output, policy, target, revision=revision, family=_family(family),
-            workers=workers, progress=progress,
-        )  # fmt: skip
-    opened = open_build(path)
-    manifest, left_out = opened.manifest, opened.network.left_out
-    weights = sum(m.weights for m in manifest.matrices.values())
-    digits = sum(m.weights * len(m.digits) for m in manifest.matrices.values())
-    facts: dict[str, Any] = {
-        "directory": str(path),
-        "weights": weights,
-        "digits": digits,
-        "zeros": sum(m.zeros for m in manifest.matrices.values()),
-        "bytes": sum(f.bytes for f in manifest.files.values()),
-        "seconds": round(time.monotonic() - began, 3),
-        "peak_memory_mb": round(peak_memory_mb(), 1),
-        "policy": policy.model_dump(mode="json"),
-        "technology": manifest.technology.name,
-        "scheme": manifest.placement.scheme,
-        "chips": manifest.placement.chips,
-        "family": manifest.family,
-        "source_digest": manifest.source.digest,
-        "left_out": {other.start: other.reason for other in left_out},
-    }
-    log = read_log(path, file_sha256(path / MANIFEST))
-    facts["notes"] = list(log.notes) if log else []
-    if json:
-        print_json(facts)
-        return
-    out.print(
-        f"{path}: {weights:,} weights as {digits:,} digits ({digits / weights:.3f} a weight), "
-        f"{facts['bytes'] / 1e6:,.1f} MB, in {facts['seconds']:.1f} s"
-    )
-    for other in left_out:
-        out.print(f"left out, where the checkpoint has it: {other.start}* ({other.reason})")
-    for note in facts["notes"]:
-        out.print(note)
 
 
 @app.command()
@@ -485,5 +469,6 @@ from hnlpu.cli import (  # noqa: E402
     _machine,  # noqa: F401
     _masks,  # noqa: F401
     _rtl,  # noqa: F401
+    _sensitivity,  # noqa: F401
     _serve,  # noqa: F401
 )

@@ -8,11 +8,16 @@ A format says how a weight becomes digits:
     auto      one digit for matrices that it reproduces exactly, else two
 
 Experts that the checkpoint stores as MXFP4 are always native.  `dense` is the format of every other
-role (feed-forward blocks, mixers, recurrences); without it they have that of attention.
+role (feed-forward blocks, mixers, recurrences); without it they have that of attention.  `matrices`
+are formats of single matrices, by their names or by patterns of these; the first that fits counts
+more than any role.
 """
 
 from __future__ import annotations
 
+import tomllib
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pydantic import (
@@ -24,7 +29,7 @@ from pydantic import (
     model_serializer,
 )
 
-from hnlpu.errors import InvalidInput
+from hnlpu.errors import InvalidData, InvalidInput
 
 Format = Literal["auto", "mxfp4", "mxfp4x2"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -33,40 +38,55 @@ LARGEST_SPREAD = 20
 
 
 class Policy(BaseModel):
-    """Formats by role, activation width in bits, and the largest exponent spread of a row."""
+    """Formats by role, activation width in bits, and the largest exponent spread of a row.
+
+    `matrices` are (name or pattern, format) pairs; `*` stands for any characters, dots included.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     attention: Format = "auto"
     router: Format = "auto"
-    experts: Format = "mxfp4"
+    experts: Format = "auto"
     unembedding: Format = "auto"
     dense: Format | None = None
+    matrices: tuple[tuple[str, Format], ...] = ()
     activation_bits: int = Field(
         default=12, ge=SMALLEST_ACTIVATION_BITS, le=LARGEST_ACTIVATION_BITS
     )
     max_spread: int = Field(default=LARGEST_SPREAD, ge=0, le=LARGEST_SPREAD)
     requantize: bool = False
 
-    def format_of(self, role: str) -> Format:
-        """The format of matrices with this role."""
+    def format_of(self, role: str, name: str = "") -> Format:
+        """The format of the matrix `name`, or of any that has this role."""
+        for pattern, given in self.matrices:
+            if fits(pattern, name):
+                return given
         chosen: Format = getattr(self, role if role in _OWN_FORMAT else "dense") or self.attention
         return chosen
 
     @model_serializer(mode="wrap")
     def _as_given(self, encode: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Builds that say nothing of `dense` have the bytes that they had before it was there."""
+        """Builds that say nothing of `dense` or `matrices` have the bytes that they had before."""
         values: dict[str, Any] = encode(self)
-        return {k: v for k, v in values.items() if k != "dense" or v is not None}
+        return {k: v for k, v in values.items() if not (k in _LATER and v in (None, (), []))}
 
 
 _OWN_FORMAT = ("attention", "router", "experts", "unembedding")
+_LATER = ("dense", "matrices")
 
 
 PRESETS: dict[str, Policy] = {
     "default": Policy(),
-    "paper": Policy(attention="mxfp4", router="mxfp4", unembedding="mxfp4", activation_bits=8),
+    "paper": Policy(
+        attention="mxfp4", router="mxfp4", experts="mxfp4", unembedding="mxfp4", activation_bits=8
+    ),
 }
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Whether a pattern of `Policy.matrices` means the matrix `name`."""
+    return pattern == name or fnmatchcase(name, pattern)
 
 
 def make_policy(preset: str = "default", **changes: object) -> Policy:
@@ -77,6 +97,58 @@ def make_policy(preset: str = "default", **changes: object) -> Policy:
     try:
         return Policy.model_validate({**PRESETS[preset].model_dump(), **given}, strict=True)
     except ValidationError as error:
-        problem = error.errors()[0]
-        name = " ".join(str(part) for part in problem["loc"]).replace("_", " ")
-        raise InvalidInput(f"{name} {problem['input']!r}: {problem['msg']}") from None
+        raise InvalidInput(_problem(error)) from None
+
+
+def _problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    name = " ".join(str(part) for part in problem["loc"]).replace("_", " ")
+    return f"{name} {problem['input']!r}: {problem['msg']}"
+
+
+def read_policy(path: str | Path) -> dict[str, object]:
+    """What a policy file (TOML) changes, for `make_policy`.
+
+        experts = "mxfp4"
+        activation_bits = 10
+        [matrices]
+        "model.layers.0.*" = "mxfp4x2"
+
+    Raises InvalidInput where it cannot be read, InvalidData where it says what makes no sense.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            values: dict[str, object] = tomllib.load(stream)
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidData(f"{path}: is no TOML file ({error})") from None
+    matrices = values.get("matrices", {})
+    if not isinstance(matrices, dict):
+        raise InvalidData(f"{path}: matrices is no table; write [matrices], then NAME = FORMAT")
+    try:
+        found = Policy.model_validate({**values, "matrices": tuple(matrices.items())}, strict=True)
+    except ValidationError as error:
+        raise InvalidData(f"{path}: {_problem(error)}") from None
+    return {name: getattr(found, name) for name in values}
+
+
+def write_policy(policy: Policy, remarks: tuple[str, ...] = ()) -> str:
+    """The policy file that says `policy`, with `remarks` as comments above."""
+    lines = [f"# {remark}" for remark in remarks]
+    for name, value in policy.model_dump(mode="json").items():
+        if name != "matrices":
+            lines.append(f"{name} = {_toml(value)}")
+    if policy.matrices:
+        lines += ["", "[matrices]"]
+        lines += [f"{_toml(pattern)} = {_toml(given)}" for pattern, given in policy.matrices]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'

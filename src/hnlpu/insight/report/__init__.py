@@ -21,6 +21,7 @@ from hnlpu.insight.report._system_page import made_of, system_section
 from hnlpu.silicon.hardwire import open_build
 
 if TYPE_CHECKING:
+    from hnlpu.insight.sensitivity import Sensitivity
     from hnlpu.system.explore import Search
     from hnlpu.system.machine import Load, MachineTarget, Simulation
 
@@ -92,6 +93,16 @@ def explore_report(found: Search, output: str | Path) -> Path:
     return path
 
 
+def sensitivity_report(found: Sensitivity, output: str | Path) -> Path:
+    """Write an HTML page about a measured sensitivity; raises OutputFailed."""
+    from hnlpu.insight.report._sensitivity_page import render_sensitivity
+
+    path = absolute(output)
+    with new_file(path) as write:
+        write(_encoded(render_sensitivity(found)))
+    return path
+
+
 def _output_path(build: Path, output: str | Path | None) -> Path:
     if output is None:
         return build.with_name(build.name + ".report.html")
@@ -110,4 +121,4 @@ def _encoded(page: str) -> bytes:
     return page.encode("utf-8", "replace")
 
 
-__all__ = ["explore_report", "machine_report", "report", "write_picture"]
+__all__ = ["explore_report", "machine_report", "report", "sensitivity_report", "write_picture"]

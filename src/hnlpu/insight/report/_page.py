@@ -24,7 +24,7 @@ from hnlpu.insight.report._masks_page import MasksSection
 from hnlpu.insight.report._measure import SEED, Quality, Speech
 from hnlpu.insight.report._system_page import SystemSection
 from hnlpu.model.checkpoint import Architecture, ModelFacts
-from hnlpu.silicon.hardwire import machine, peak_memory_mb
+from hnlpu.silicon.hardwire import machine, peak_memory_mb, role_errors
 
 FORMAT_NOTES = {
     "native": "the checkpoint's own MXFP4 codes, untouched",
@@ -66,6 +66,7 @@ def render(
         total_seconds=sum(took for _, took in steps),
         values=_value_histograms(facts), exponents=_exponent_histograms(facts),
         errors=list(_error_charts(facts)), error_summary=_error_summary(facts),
+        role_errors=role_errors({m.name: m.record for m in facts.matrices}),
         ladder=charts.change_ladder(quality),
         shifts=charts.shift_histogram(quality.shifts) if quality.shifts else None,
         format_notes=FORMAT_NOTES, seed=SEED, settings=_settings(facts),

@@ -6,7 +6,7 @@ from hnlpu.errors import UnsupportedArchitecture
 
 EVERY_FAMILY = (
     "build", "verify", "place", "masks", "rtl", "generate", "score", "serve", "draw", "report",
-    "simulate", "cost", "audit", "adapter",
+    "simulate", "cost", "audit", "adapter", "sensitivity",
 )  # fmt: skip
 """Commands that read a network as it is: what works for one family works for all."""
 BY_OPERATION = ("chip",)

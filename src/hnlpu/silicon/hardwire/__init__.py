@@ -2,6 +2,8 @@
 
 from hnlpu.silicon.hardwire._build import Progress, build, weight_files
 from hnlpu.silicon.hardwire._convert import bias_name, member_word, tiles
+from hnlpu.silicon.hardwire._errors_by_role import RoleError, role_errors
+from hnlpu.silicon.hardwire._gate import Judge
 from hnlpu.silicon.hardwire._log import BuildLog, machine, peak_memory_mb, read_log
 from hnlpu.silicon.hardwire._manifest import (
     MANIFEST,
@@ -33,9 +35,11 @@ __all__ = [
     "DigitRecord",
     "FileRecord",
     "HardwiredMatrix",
+    "Judge",
     "Manifest",
     "MatrixRecord",
     "Progress",
+    "RoleError",
     "Stack",
     "Tally",
     "TileReader",
@@ -50,6 +54,7 @@ __all__ = [
     "peak_memory_mb",
     "read_log",
     "read_manifest",
+    "role_errors",
     "row_facts",
     "source_digest",
     "tiles",

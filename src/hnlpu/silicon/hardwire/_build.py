@@ -44,6 +44,8 @@ from hnlpu.model.network import dump
 from hnlpu.model.policy import Policy
 from hnlpu.silicon.embed import ROUTED
 from hnlpu.silicon.hardwire._convert import Layout, convert, matrix_layout, stored_format
+from hnlpu.silicon.hardwire._errors_by_role import check_coverage
+from hnlpu.silicon.hardwire._gate import Judge, check_limit, check_patterns, judge_build
 from hnlpu.silicon.hardwire._log import BuildLog, machine, peak_memory_mb, write_log
 from hnlpu.silicon.hardwire._manifest import (
     MANIFEST,
@@ -107,16 +109,21 @@ def build(
     *,
     revision: str | None = None,
     family: Family[Any] | None = None,
+    max_error: float | None = None,
+    judge: Judge | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Hardwire `checkpoint` (a folder or Hub id) into the build directory `out`, for `target`.
 
-    `family` stands in for the one that `model_type` of the config finds.
+    `family` stands in for the one that `model_type` of the config finds.  `max_error` is the largest
+    relative error (RMS of the change over RMS of the weights) that a matrix may have; `judge` sees
+    the build before anyone else and may refuse it.
 
     `out` appears complete or not at all; a build there is replaced.  Returns
     its path.  Raises any HnlpuError; then nothing is left behind.
     """
+    check_limit(max_error)
     policy, embed_in = policy or Policy(), target or make_target()
     workers = (os.cpu_count() or 1) if workers is None else workers
     began = time.monotonic()
@@ -129,6 +136,7 @@ def build(
         raise OutputExists(f"{folder}: is the checkpoint's own folder; choose another")
     if embed_in.chips is not None:
         chip_grid(model.shapes(), embed_in.chips)  # refused before the work, not after
+    check_patterns(model, policy)
     _check_space(folder, model, policy)
     files = list(weight_files(model))
     total = sum(file.weights for file in files)
@@ -165,6 +173,7 @@ def build(
             for entry in entries.values()
             for name, record in entry["records"].items()
         }
+        check_coverage(model.shapes(), matrices)
         embeddings = {name: record.embedding for name, record in matrices.items()}
         manifest = Manifest(
             schema_version=3 if described else 2,
@@ -177,12 +186,15 @@ def build(
             matrices=matrices,
             files={name: FileRecord(**entry["file"]) for name, entry in entries.items()},
         )
+        grown = Build(stage.folder, manifest, _tensors(stage.folder, manifest), model.network)
         if embed_in.scheme in ROUTED:
-            grown = Build(stage.folder, manifest, _tensors(stage.folder, manifest), model.network)
             placement = place_with_tracks(grown, embed_in, pool)
         else:
             placement = place(model.shapes(), embeddings, embed_in)
         manifest = manifest.model_copy(update={"placement": placement})
+        judge_build(
+            dataclasses.replace(grown, manifest=manifest), model, embed_in, max_error, judge
+        )
         with stage.writing(MANIFEST) as temporary:
             temporary.write_bytes(encode_manifest(manifest))
         stage.publish()
@@ -291,4 +303,6 @@ def _check_space(out: Path, model: Model, policy: Policy) -> None:
 
 
 def _surely_one_digit(model: Model, policy: Policy, shape: MatrixShape) -> bool:
-    return model.matrices[shape.name].is_mxfp4 or policy.format_of(shape.role) == "mxfp4"
+    return (
+        model.matrices[shape.name].is_mxfp4 or policy.format_of(shape.role, shape.name) == "mxfp4"
+    )

@@ -85,7 +85,7 @@ def stored_format(matrix: StoredMatrix, policy: Policy) -> str:
     """
     if matrix.is_mxfp4:
         return "native"
-    wanted = policy.format_of(matrix.shape.role)
+    wanted = policy.format_of(matrix.shape.role, matrix.shape.name)
     if wanted != "auto":
         return wanted
     for index, rows in tiles(matrix.shape, DENSE_TILE // 4):
@@ -123,9 +123,9 @@ def digits_of(
 
 
 def convert(
-    matrix: StoredMatrix, fmt: str, policy: Policy, writer: SafetensorsWriter, file: str
+    matrix: StoredMatrix, fmt: str, policy: Policy, writer: SafetensorsWriter | None, file: str
 ) -> MatrixRecord:
-    """Write all digits of `matrix` and return its record.
+    """Write all digits of `matrix` and return its record; without `writer`, only that.
 
     Raises ExponentSpread where a row needs more range than the policy allows,
     NotFinite for NaN or infinity.
@@ -137,14 +137,16 @@ def convert(
         digits, weights, error = digits_of(matrix, fmt, policy, index, rows)
         facts = row_facts(digits)
         _check_rows(shape, facts, policy, index, rows)
+        tally.add(digits, facts, weights, error)
+        if writer is None:
+            continue
         first = index * shape.rows + rows.start
         for d, digit in enumerate(digits):
             at = first * blocks
             writer.put(codes_name(shape.name, d), digit.codes, at * BYTES_PER_BLOCK)
             writer.put(exponents_name(shape.name, d), digit.exponents, at)
         writer.put(row_exponents_name(shape.name), facts.row_exponents, first)
-        tally.add(digits, facts, weights, error)
-    if matrix.bias_tensor is not None:
+    if writer is not None and matrix.bias_tensor is not None:
         matrix.bias()  # raises NotFinite
         writer.put(bias_name(shape.name), matrix.bias_tensor.map())
     return tally.record(shape, fmt, file, policy)

@@ -12,7 +12,14 @@ import json
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from hnlpu.errors import DamagedBuild, NotABuild
 from hnlpu.model.checkpoint import Architecture, ModelFacts, Role, first_problem
@@ -59,7 +66,8 @@ class MatrixRecord(BaseModel):
     `zeros` counts weights whose every digit is zero; `spread` is the largest
     range of exponents within a row; `accumulator_bits` the width that holds
     every possible y_int; `relative_error` the RMS of the change divided by the
-    RMS of the weights, `largest_error` its largest magnitude.
+    RMS of the weights, `largest_error` its largest magnitude.  `rms` is the RMS of the
+    weights where they were rounded or compared, None where codes were taken as they are.
     """
 
     model_config = _frozen
@@ -76,6 +84,13 @@ class MatrixRecord(BaseModel):
     accumulator_bits: int
     relative_error: float
     largest_error: float
+    rms: float | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_counted(self, encode: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A record without `rms` has the bytes that it had before there was one."""
+        values: dict[str, Any] = encode(self)
+        return {k: v for k, v in values.items() if k != "rms" or v is not None}
 
     @property
     def weights(self) -> int:

@@ -24,6 +24,11 @@ def sum_bits(magnitude: int, activation_bits: int) -> int:
     return (magnitude << (activation_bits - 1)).bit_length() + 1
 
 
+def _nine(value: float) -> float:
+    """Nine digits: processors may sum in another order, and a build's bytes must not tell."""
+    return float(f"{value:.9g}")
+
+
 @njit(cache=True, nogil=True)
 def _count(
     codes: npt.NDArray[np.uint8],
@@ -68,6 +73,7 @@ class Tally:
     spread: int = 0
     magnitude: int = 0
     squares: float = 0.0
+    compared: int = 0
     error_squares: float = 0.0
     largest_error: float = 0.0
     of_byte: npt.NDArray[np.int64] = field(init=False)
@@ -96,6 +102,7 @@ class Tally:
         self.spread = max(self.spread, int(facts.spreads.max(initial=0)))
         self.magnitude = max(self.magnitude, int(facts.magnitudes.max(initial=0)))
         if weights is not None and error is not None:
+            self.compared += weights.size
             self.squares += float(np.square(weights, dtype=np.float64).sum())
             self.error_squares += float(np.square(error, dtype=np.float64).sum())
             self.largest_error = max(self.largest_error, float(np.abs(error).max(initial=0)))
@@ -116,14 +123,14 @@ class Tally:
             )
         zeros = self.zeros if self.digits == 2 else records[0].codes[0] + records[0].codes[8]
         relative = math.sqrt(self.error_squares / self.squares) if self.squares else 0.0
-        # nine digits: processors may sum in another order, and a build's bytes must not tell
-        relative = float(f"{relative:.9g}")
+        rms = math.sqrt(self.squares / self.compared) if self.compared else None
         return MatrixRecord.model_validate(
             {
                 "role": shape.role, "file": file, "format": fmt, "count": shape.count,
                 "rows": shape.rows, "columns": shape.columns, "digits": records, "zeros": zeros,
                 "spread": self.spread,
                 "accumulator_bits": sum_bits(self.magnitude, policy.activation_bits),
-                "relative_error": relative, "largest_error": self.largest_error,
+                "relative_error": _nine(relative), "largest_error": self.largest_error,
+                "rms": None if rms is None else _nine(rms),
             }
         )  # fmt: skip

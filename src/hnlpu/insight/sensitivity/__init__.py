@@ -1,0 +1,25 @@
+"""What a model loses where its weights are rounded: on a text, matrix by matrix, beside what it saves.
+
+checkpoint ──► finest build ──┐
+          └──► coarser build ─┴─► mixtures, scored ──► losses, areas, dollars ──► a policy
+"""
+
+from hnlpu.insight.sensitivity._found import Option, Sensitivity, Step
+from hnlpu.insight.sensitivity._gate import Loss, PerplexityGate
+from hnlpu.insight.sensitivity._measure import Progress, Subject
+from hnlpu.insight.sensitivity._mixtures import mixture
+from hnlpu.insight.sensitivity._write import POLICY, TABLE, sensitivity
+
+__all__ = [
+    "POLICY",
+    "TABLE",
+    "Loss",
+    "Option",
+    "PerplexityGate",
+    "Progress",
+    "Sensitivity",
+    "Step",
+    "Subject",
+    "mixture",
+    "sensitivity",
+]

@@ -1,0 +1,52 @@
+"""An array's area -> the programmable masks and dollars that it is a share of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hnlpu.errors import InvalidInput
+from hnlpu.silicon.embed import masks_needed, open_scheme
+from hnlpu.silicon.hardwire import Build
+from hnlpu.system.catalog import load_system, system_names
+from hnlpu.system.cost import assume
+
+
+@dataclass(frozen=True)
+class Prices:
+    """What 1 mm2 of arrays is a share of: a chip and its own masks, in one system of `system`."""
+
+    system: str
+    usd_per_mm2: float
+    array_mm2: float
+
+
+def prices(system: str | None, technology: str) -> Prices | None:
+    """Prices of a system in this technology (by default the first there is; None without any).
+
+    A chip's wafer, package, memory and integration and its programmable masks, divided by the area
+    that its arrays have.  Raises InvalidInput for a system in another technology or without prices.
+    """
+    if system is None:
+        fitting = (s for s in map(load_system, system_names()) if s.technology == technology)
+        priced = next((s for s in fitting if s.prices is not None), None)
+        if priced is None:
+            return None
+    else:
+        priced = load_system(system)
+        if priced.technology != technology:
+            raise InvalidInput(
+                f"`system` {system} is made in {priced.technology or 'no technology that is known'}, "
+                f"the arrays in {technology}; choose a system of that technology"
+            )
+    a = assume(priced)
+    chip = a.wafer_usd + a.package_and_test_usd + a.hbm_usd + a.integration_usd
+    usd = (float(chip) + 1e6 * float(a.chip_masks_musd)) / float(a.array_mm2)
+    return Prices(priced.name, usd, float(a.array_mm2))
+
+
+def masks_per_chip(build: Build) -> int:
+    """Programmable masks of each chip of a build."""
+    technology = build.manifest.technology
+    kinds = sorted(build.manifest.placement.kinds())
+    schemes = [(open_scheme(technology, kind), None) for kind in kinds]
+    return masks_needed(schemes).programmable

@@ -1,0 +1,89 @@
+"""A measurement -> a folder: sensitivity.json, and policy.toml where a policy was found.
+
+DIR.partial/lock               held by the one process that measures
+DIR.partial/finest, coarser    two builds
+DIR.partial/scores.jsonl       a line for every perplexity that was measured
+DIR                            appears when all is measured; then the other goes
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from hnlpu._paths import absolute
+from hnlpu._version import __version__
+from hnlpu._whole import new_folder
+from hnlpu.errors import BuildInProgress, OutputExists, OutputFailed
+from hnlpu.insight.sensitivity._found import Sensitivity
+from hnlpu.insight.sensitivity._measure import Progress, Subject, measure
+from hnlpu.model.policy import write_policy
+
+TABLE, POLICY = "sensitivity.json", "policy.toml"
+_LOCK = "lock"
+
+
+def sensitivity(
+    subject: Subject, output: str | Path, budget: float, *,
+    workers: int | None = None, progress: Progress | None = None,
+) -> Sensitivity:  # fmt: skip
+    """Measure `subject` and write the folder `output`; killed, it goes on where it was.
+
+    Raises OutputExists, OutputFailed, BuildInProgress, and what `measure` does.
+    """
+    out = absolute(output)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputExists(f"{out}: exists already; remove it or choose another with `output`")
+    with _work(out) as work:
+        found = measure(subject, work, budget, workers=workers, progress=progress)
+        with new_folder(out) as folder:
+            (folder / TABLE).write_text(found.model_dump_json(indent=1) + "\n", "utf-8")
+            if found.policy is not None:
+                (folder / POLICY).write_text(write_policy(found.policy, _remarks(found)), "utf-8")
+        shutil.rmtree(work, ignore_errors=True)
+    return found
+
+
+def _remarks(found: Sensitivity) -> tuple[str, ...]:
+    assert found.chosen is not None
+    c = found.chosen
+    return (
+        f"hnlpu {__version__} sensitivity of {Path(found.checkpoint).name}: {found.tokens} tokens,",
+        f"perplexity {found.float_perplexity:.6g} in float, {c.perplexity:.6g} with this policy "
+        f"({100 * c.loss:+.3g} %, at most {100 * found.budget:g} %),",
+        f"arrays of {c.area_mm2:.4g} mm2 in {found.technology}, {found.scheme}",
+    )
+
+
+@contextlib.contextmanager
+def _work(out: Path) -> Iterator[Path]:
+    """The locked folder in which measurements are kept; it stays where they end early."""
+    work = out.with_name(out.name + ".partial")
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        if any(work.iterdir()) and not (work / _LOCK).exists():
+            raise OutputExists(f"{work}: is needed for measuring and holds files; move it away")
+        lock = os.open(work / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise OutputFailed(f"{work}: cannot be created ({error.strerror})") from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BuildInProgress(
+                f"{out}: another process is measuring it; wait for it to end"
+            ) from None
+        yield work
+        with contextlib.suppress(OSError):
+            work.rmdir()
+    except OSError as error:
+        raise OutputFailed(f"{error.filename or work}: {error.strerror}") from None
+    finally:
+        os.close(lock)
+        with contextlib.suppress(OSError):  # nothing was measured: no folder is left
+            if {p.name for p in work.iterdir()} == {_LOCK}:
+                shutil.rmtree(work)
