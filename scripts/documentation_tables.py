@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hnlpu.system.audit import audit
-from hnlpu.system.catalog import load_model, load_system, model_names
+from hnlpu.system.catalog import ModelShape, load_model, load_system, model_names
 from hnlpu.system.cost import (
     Assumptions,
     Bar,
@@ -28,11 +28,11 @@ from hnlpu.system.cost import (
     mask_bill,
     mask_plans,
     plan_estimate,
-    rate_bound,
     tornado,
     tornado_svg,
     weight_bits,
 )
+from hnlpu.system.machine import ClosedForm, closed_form, machine_target
 
 SYSTEM, MODEL = load_system("hnlpu-asplos26"), load_model("gpt-oss-120b")
 RATE = SYSTEM.rate[0].tokens.value
@@ -123,7 +123,7 @@ def _models() -> list[str]:
             for way in ("stored", "two-digits", "one-digit")
         ]
         cheap, middle, dear = (estimate(a, chips[0]) for a in (low, value, high))
-        bound = rate_bound(SYSTEM, model, chips[0], CONTEXT)
+        bound = _bound(model, CONTEXT)
         per_token = [
             float(e.usd_per_mtoken(bound.tokens_per_second)) for e in (cheap, middle, dear)
         ]
@@ -137,6 +137,12 @@ def _models() -> list[str]:
             )
         )  # fmt: skip
     return lines
+
+
+def _bound(model: ModelShape, context: int) -> ClosedForm:
+    """The rate where every token is generated and windows are used."""
+    target = machine_target(SYSTEM, model, model.hardwired_bits())
+    return closed_form(target.specification, model, context)
 
 
 def _outcome(a: Assumptions) -> dict[str, object]:
@@ -199,7 +205,7 @@ def _contexts() -> list[str]:
     )  # fmt: skip
     one, many = (estimate(assume(SYSTEM), SYSTEM.chips, n, k) for n, k in ((1, 0), (50, 2)))
     for context in (2048, 8192, 32_768, 131_072):
-        bound = rate_bound(SYSTEM, MODEL, SYSTEM.chips, context)
+        bound = _bound(MODEL, context)
         dollars = [_n(float(e.usd_per_mtoken(bound.tokens_per_second))) for e in (one, many)]
         joule = SYSTEM.power.system.value / bound.tokens_per_second
         lines.append(

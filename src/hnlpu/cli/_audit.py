@@ -8,7 +8,14 @@ import typer
 from rich.table import Table
 
 from hnlpu.cli._app import Json, app
-from hnlpu.cli._cost import ModelOption, SubjectArgument, SystemOption, open_subject
+from hnlpu.cli._cost import (
+    ContextOption,
+    GridOption,
+    ModelOption,
+    SubjectArgument,
+    SystemOption,
+    open_subject,
+)
 from hnlpu.cli._output import out, print_json, waiting
 
 if TYPE_CHECKING:
@@ -20,11 +27,12 @@ def audit(
     subject: SubjectArgument,
     model: ModelOption = None,
     system: SystemOption = "hnlpu-asplos26",
-    context: Annotated[int, typer.Option(help="Positions cached for each sequence.")] = 2048,
+    context: ContextOption = None,
     tokens_per_second: Annotated[
         float | None, typer.Option(help="Claimed rate (default: what is published).")
     ] = None,
     sliding: Annotated[bool, typer.Option("--sliding", help="Use the model's windows.")] = False,
+    grid: GridOption = None,
     fit: Annotated[
         bool,
         typer.Option("--fit", help="Take as many chips as the model needs, nothing published."),
@@ -37,13 +45,14 @@ def audit(
 ) -> None:
     """Claims of a hardwired design: computed, claimed, margin and verdict."""
     from hnlpu.system.audit import audit as do_audit
-    from hnlpu.system.catalog import resized, system_names
-    from hnlpu.system.cost import assume, chips_needed
+    from hnlpu.system.catalog import regridded, resized
+    from hnlpu.system.machine import parse_grid
 
     machine, what = open_subject(subject, model, system, None)
-    if fit or (subject not in system_names() and not subject.lower().endswith(".toml")):
-        chips = int(chips_needed(what.bits, assume(machine)))
-        machine = resized(machine, chips, what.shape.most_columns)
+    if grid is not None:
+        machine = regridded(machine, *parse_grid(grid))
+    elif machine.array and (fit or machine.model != what.shape.name):
+        machine = resized(machine, machine.chips_for(what.bits), what.shape.most_columns)
     with waiting("auditing"):
         result = do_audit(
             machine, what.shape, context, tokens_per_second, sliding, what.bits, what.digits

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +15,7 @@ from hnlpu.errors import InvalidInput, OutputFailed
 
 if TYPE_CHECKING:
     from hnlpu.system.catalog import System
-    from hnlpu.system.cost import Costing, Plan, Subject
+    from hnlpu.system.cost import Costing, Subject
 
 SubjectArgument = Annotated[
     str,
@@ -26,6 +25,16 @@ ModelOption = Annotated[
     str | None, typer.Option(help="Model by name or file (default: the system's own).")
 ]
 SystemOption = Annotated[str, typer.Option(help="System that a DIR is sized for.")]
+ContextOption = Annotated[
+    int | None,
+    typer.Option(help="Positions cached for each sequence (default: 2048, or all of the model's)."),
+]
+SlidingOption = Annotated[
+    bool | None, typer.Option("--sliding/--no-sliding", help="Use the model's windows.")
+]
+GridOption = Annotated[
+    str | None, typer.Option(help="Rows x columns of chips (default: as the model needs).")
+]
 
 
 @app.command()
@@ -39,11 +48,15 @@ def cost(
         str | None, typer.Option(help="Bits of a weight: stored, two-digits or one-digit.")
     ] = None,
     tokens_per_second: Annotated[
-        float | None, typer.Option(help="Tokens/s that one system processes.")
+        float | None,
+        typer.Option(help="Tokens/s that one system processes (default: what it can, computed)."),
     ] = None,
-    context: Annotated[
-        int, typer.Option(help="Positions cached for each sequence, where a rate is bounded.")
-    ] = 2048,
+    context: ContextOption = None,
+    users: Annotated[
+        int | None, typer.Option(help="Sequences at once (default: one for each slot).")
+    ] = None,
+    sliding: SlidingOption = None,
+    grid: GridOption = None,
     output_share: Annotated[float, typer.Option(help="Output among processed tokens.")] = 0.5,
     utilisation: Annotated[float, typer.Option(help="Share of time that a system works.")] = 1.0,
     paper_rounding: Annotated[
@@ -67,18 +80,13 @@ def cost(
     from hnlpu.system.catalog import load_system
     from hnlpu.system.cost import Plan, bought_facts, cost_facts, tornado_svg
     from hnlpu.system.cost import cost as do_cost
+    from hnlpu.system.machine import parse_grid
 
-    if not 1 <= context <= 2**24:
-        raise InvalidInput(f"--context {context}: give 1 to {2**24}")
     machine, what = open_subject(subject, model, system, weights)
-    plan = with_rate(
-        Plan(
-            systems=systems, respins=respins, tokens_per_second=tokens_per_second,
-            output_share=output_share, utilisation=utilisation, paper_rounding=paper_rounding,
-        ),
-        machine,
-        what,
-        context,
+    plan = Plan(
+        systems=systems, respins=respins, tokens_per_second=tokens_per_second, users=users,
+        context=context, sliding=sliding, grid=None if grid is None else parse_grid(grid),
+        output_share=output_share, utilisation=utilisation, paper_rounding=paper_rounding,
     )  # fmt: skip
     if machine.prices is None:
         facts = bought_facts(machine, what.shape.name, plan)
@@ -133,30 +141,6 @@ def open_subject(
     return load_system(system), subject_of_directory(directory, weights)
 
 
-def with_rate(plan: Plan, machine: System, what: Subject, context: int) -> Plan:
-    """The plan with the rate that is given, or published for this model, or else its bound."""
-    from hnlpu.system.cost import assume, chips_needed, rate_bound
-
-    if plan.tokens_per_second is not None:
-        return replace(plan, rate_source="given")
-    if machine.prices is None:
-        return plan
-    if rate := machine.published(what.shape.name):
-        return replace(
-            plan, tokens_per_second=rate.tokens.value, rate_source=rate.tokens.source,
-            users=rate.users,
-        )  # fmt: skip
-    bound = rate_bound(machine, what.shape, int(chips_needed(what.bits, assume(machine))), context)
-    rows, columns = bound.grid
-    return replace(
-        plan,
-        tokens_per_second=bound.tokens_per_second,
-        users=bound.users,
-        rate_source=f"bound by {bound.resource} on {rows} x {columns} chips at {bound.context:,} "
-        "positions; see hnlpu simulate",
-    )
-
-
 def _buyers(
     c: Costing, rival: System, rent: float | None, output: Path | None
 ) -> dict[str, Any] | None:
@@ -167,7 +151,7 @@ def _buyers(
 
     rates = [rate for rate in rival.rate if rate.model == c.subject.shape.name]
     dollars = rent if rent is not None else rival.rent.value if rival.rent else None
-    if c.plan.tokens_per_second is None or not rates or dollars is None:
+    if not rates or dollars is None:
         if output is not None:
             raise InvalidInput(
                 f"--map needs a rate of {rival.name} for {c.subject.shape.name} and a rent; its file has "
@@ -176,7 +160,7 @@ def _buyers(
         return None
     best = max(rates, key=lambda rate: rate.tokens.value)
     demand = Demand(
-        c.plan.tokens_per_second * c.plan.output_share, best.tokens.value, dollars,
+        c.rate.tokens_per_second * c.plan.output_share, best.tokens.value, dollars,
         hardwired_busy=c.plan.utilisation, gpu_busy=c.plan.utilisation,
     )  # fmt: skip
     volumes, lives = np.geomspace(1e9, 1e14, 101), np.arange(3.0, 37.0)
@@ -236,22 +220,14 @@ def _print_cost(c: Costing, facts: dict[str, Any]) -> None:
         numbers = (getattr(c.low, name), getattr(v, name), getattr(c.high, name),
                    band.low, band.median, band.high)  # fmt: skip
         table.add_row(words, *(_figures(float(n), digits) for n in numbers))
-    if "usd_per_mtoken" in c.bands:
-        band = c.bands["usd_per_mtoken"]
-        ends = (c.usd_per_mtoken(c.low), c.usd_per_mtoken(v), c.usd_per_mtoken(c.high),
-                band.low, band.median, band.high)  # fmt: skip
-        table.add_row("$ a million tokens", *(_figures(float(n or 0), 3) for n in ends))
+    band = c.bands["usd_per_mtoken"]
+    ends = (c.usd_per_mtoken(c.low), c.usd_per_mtoken(v), c.usd_per_mtoken(c.high),
+            band.low, band.median, band.high)  # fmt: skip
+    table.add_row("$ a million tokens", *(_figures(n, 3) for n in ends))
     out.print(table)
     for plan in facts["mask_plans"]:
         out.print(_plan_words(plan))
-    rate = c.plan.tokens_per_second
-    if rate is None:
-        out.print("no rate is known for this model here; give --tokens-per-second")
-    else:
-        users = (
-            f", {rate / c.plan.users:,.0f} for each of {c.plan.users} users" if c.plan.users else ""
-        )
-        out.print(f"{rate:,.0f} tokens/s processed{users} ({c.plan.rate_source})")
+    _print_rates(c, facts)
     for row in facts["against"]:
         out.print(
             f"against {row['system']} at {row['output_tokens_per_second']:,.0f} output tokens/s "
@@ -271,6 +247,26 @@ def _print_cost(c: Costing, facts: dict[str, Any]) -> None:
     if c.tornado:
         top = ", ".join(s.doubt.key for s in c.tornado[:3])
         out.print(f"what matters most: {top}")
+
+
+def _print_rates(c: Costing, facts: dict[str, Any]) -> None:
+    """What the machine does, and beside it what is published of it."""
+    from hnlpu.system.cost import published_words
+
+    rate = c.rate
+    users = (
+        f", {rate.tokens_per_second / rate.users:,.0f} for each of {rate.users:,} users"
+        if rate.users
+        else ""
+    )
+    out.print(f"{rate.tokens_per_second:,.0f} tokens/s processed{users} ({rate.source})")
+    if rate.computed and rate.computed.output_share < 1:
+        out.print(
+            f"{rate.computed.generated_per_second:,.0f} tokens/s where all are output "
+            "(the bound of hnlpu simulate)"
+        )
+    for each, found in zip(c.published, facts["published_rates"], strict=True):
+        out.print(f"published: {published_words(each)}: $ {found['usd_per_mtoken']:.3g} a million")
 
 
 def _plan_words(plan: dict[str, Any]) -> str:

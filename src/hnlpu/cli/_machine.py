@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from hnlpu.cli._app import Json, app
+from hnlpu.cli._cost import ContextOption, GridOption, SlidingOption
 from hnlpu.cli._output import out, print_json, waiting
 from hnlpu.errors import InvalidInput
 
@@ -21,7 +22,7 @@ def simulate(
         str, typer.Argument(metavar="SYSTEM|DIR", help="System, its .toml file, or a build.")
     ],
     model: Annotated[str | None, typer.Option(help="Model (default: the system's own).")] = None,
-    context: Annotated[int, typer.Option(help="Positions cached for each sequence.")] = 2048,
+    context: ContextOption = None,
     batch: Annotated[
         int | None, typer.Option(help="Sequences at once (default: one for each slot).")
     ] = None,
@@ -40,17 +41,15 @@ def simulate(
         str, typer.Option(help="full: tokens compete; none: the paper's sum of latencies.")
     ] = "full",
     kv_bits: Annotated[int | None, typer.Option(help="Bits of a cached value: 16, 8, 4.")] = None,
-    sliding: Annotated[
-        bool | None, typer.Option("--sliding/--no-sliding", help="Use the model's windows.")
-    ] = None,
-    grid: Annotated[str | None, typer.Option(help="Rows x columns of chips, as in 4x8.")] = None,
+    sliding: SlidingOption = None,
+    grid: GridOption = None,
     tokens: Annotated[int | None, typer.Option(help="Simulate at most so many tokens.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of arrivals and choices.")] = 0,
     report: Annotated[Path | None, typer.Option(help="Also write a page about it.")] = None,
     json: Json = False,
 ) -> None:
     """How fast a model runs on a machine, what it uses and what limits it."""
-    from hnlpu.system.machine import Load, open_target, parse_grid
+    from hnlpu.system.machine import Load, default_context, open_target, parse_grid
     from hnlpu.system.machine import simulate as do_simulate
 
     if contention not in CONTENTIONS:
@@ -62,7 +61,8 @@ def simulate(
     )
     slots = opened.specification.slots
     load = Load(
-        context, slots if batch is None else batch,
+        default_context(opened.model) if context is None else context,
+        slots if batch is None else batch,
         _requests(
             opened.model.positions, batch or slots, prefill, decode, requests, rate, trace, seed
         ),
@@ -193,6 +193,8 @@ def _print(facts: dict[str, Any]) -> None:
     )
     if "trace" in facts:
         _print_trace(facts)
+    if facts["bound_tokens_per_second"] and view == "tokens compete":
+        out.print(f"no schedule exceeds {facts['bound_tokens_per_second']:,.0f} tokens/s")
     out.print(
         f"{facts['tokens_per_second']:,.0f} tokens/s "
         f"({facts['tokens_per_second_per_user']:,.1f} for each of {facts['admitted']:,} users; "

@@ -76,7 +76,10 @@ def test_the_paper_s_numbers() -> None:
         < facts["yields"]["negative_binomial"]
     )
     assert sum(layer["masks"] for layer in facts["mask_layers"]) == 70
-    assert facts["tokens_per_second_per_user"] == pytest.approx(1157, abs=1)
+    published = facts["published_rates"][0]
+    assert (published["tokens_per_second"], published["context"]) == (249_960, 2048)
+    assert published["tokens_per_second_per_user"] == pytest.approx(1157, abs=1)
+    assert facts["rate"]["generated_tokens_per_second"] == pytest.approx(247_862, abs=1)
     assert [row["output_tokens_per_second"] for row in facts["against"]] == [45, 1080, 3824, 4715]
     many = answer("cost", PAPER, "--systems", "50", "--respins", "2")
     assert many["ranges"]["tco_musd"]["low"] == pytest.approx(118.9, rel=0.002)
@@ -99,6 +102,24 @@ def test_a_checkpoint_and_a_bought_system() -> None:
     assert bought["tco_musd"] == pytest.approx(191.2, rel=0.002)
     assert bought["nre_musd"] == {"low": 0.0, "high": 0.0}
     assert len(bought["rates"]) == 4
+
+
+def test_the_rate_is_the_bound_of_the_simulation() -> None:
+    """Of the published machine, of another model on it, at another context, with fewer users."""
+    for options, same in (
+        ((), ()),
+        (("--model", "llama-3.1-8b"), ()),
+        (("--context", "65536"), ()),
+        (("--sliding", "--context", "8192"), ()),
+        (("--grid", "8x4"), ()),
+        (("--users", "8"), ("--batch", "8")),
+    ):
+        priced = answer("cost", PAPER, *options, "--output-share", "1", "--trials", "20")
+        asked = same or options
+        run = answer("simulate", PAPER, *asked, "--tokens", "400")
+        assert priced["tokens_per_second"] == run["bound_tokens_per_second"], options
+        assert priced["chips"] == run["chips"]
+        assert run["tokens_per_second"] <= run["bound_tokens_per_second"] * 1.01, options
 
 
 def test_text_and_picture(tmp_path: Path) -> None:
@@ -155,7 +176,7 @@ def test_the_audit_as_json_and_as_an_answer() -> None:
 
 def test_an_audit_on_as_many_chips_as_the_model_needs() -> None:
     small, fitted = (
-        answer("audit", PAPER, "--model", "kimi-k2", *more) for more in ((), ("--fit",))
+        answer("audit", PAPER, "--model", "kimi-k2", *more) for more in (("--grid", "4x4"), ())
     )
     bits = [
         next(c["verdict"] for c in facts["claims"] if c["name"] == "stored bits in the arrays")
@@ -163,6 +184,7 @@ def test_an_audit_on_as_many_chips_as_the_model_needs() -> None:
     ]
     assert bits == ["fails", "holds"] or bits == ["fails", "tight"]
     assert fitted["system"] == "hnlpu-asplos26, 260 chips"
+    assert fitted == answer("audit", PAPER, "--model", "kimi-k2", "--fit")
 
 
 @pytest.mark.parametrize(
@@ -180,6 +202,8 @@ def test_an_audit_on_as_many_chips_as_the_model_needs() -> None:
         (("cost", PAPER, "--weights", "three"), "weights 'three': choose from stored"),
         (("cost", PAPER, "--against", "wse-3"), "--against wse-3: its file has no price"),
         (("cost", PAPER, "--context", "0"), "--context 0"),
+        (("cost", PAPER, "--users", "0"), "--users 0: give 1 to"),
+        (("cost", PAPER, "--grid", "2x2"), "gpt-oss-120b needs 16 chips of hnlpu-asplos26"),
         (("cost", "roma"), "system roma has no price"),
         (("cost", str(BUNDLED), "--model", "qwq-32b"), "a folder is a model already"),
         (("cost", str(BUNDLED.parent)), "config.json"),

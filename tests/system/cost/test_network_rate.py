@@ -1,4 +1,4 @@
-"""The rate that cost takes for a network: users whose states the buffers hold."""
+"""The closed form of a network: users whose states the buffers hold."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import pytest
 from hnlpu.errors import InvalidInput
 from hnlpu.model.families import network_of
 from hnlpu.system.catalog import NetworkShape, load_system, shape_of_network
-from hnlpu.system.cost import rate_bound
-from hnlpu.system.machine import busy_machine, open_network
+from hnlpu.system.machine import ClosedForm, busy_machine, closed_form, machine_target, open_network
 
 
 def mamba(state: int) -> NetworkShape:
@@ -20,15 +19,22 @@ def mamba(state: int) -> NetworkShape:
     return shape_of_network(network_of(config), "mamba")
 
 
+def rate(shape: NetworkShape) -> ClosedForm:
+    """On one chip like those of the published machine."""
+    target = machine_target(load_system("hnlpu-asplos26"), shape, 1e6)
+    return closed_form(target.specification, shape, 100)
+
+
 def test_users_are_those_whose_states_fit() -> None:
-    system = load_system("hnlpu-asplos26")
     small, large = mamba(64), mamba(2048)
-    assert rate_bound(system, small, 1, 100).users == 24
-    found = rate_bound(system, large, 1, 100)
+    assert rate(small).users == 24
+    found = rate(large)
     kept = 4 * (4 * (1024 + 2 * 2048) + 1024 * 2048) * 4  # bytes of one sequence
     assert found.users == int(320e6 // kept) == 9
     simulated = busy_machine(open_network(large), 100)
     assert simulated.admitted == found.users
-    assert simulated.tokens_per_second <= found.tokens_per_second * 1.02
-    with pytest.raises(InvalidInput, match="cannot keep the states of fixed size of one sequence"):
-        rate_bound(system, mamba(60_000), 1, 100)
+    assert simulated.tokens_per_second <= found.tokens_per_second
+    spec = open_network(large).specification
+    assert simulated.bound == closed_form(spec, large, 100).tokens_per_second
+    with pytest.raises(InvalidInput, match=r"one sequence needs .* MB for states of fixed size"):
+        rate(mamba(60_000))

@@ -72,7 +72,7 @@ def test_a_good_trace_is_read(tmp_path):
         (["nowhere"], "system 'nowhere' is unknown; there are"),
         (["h100", "--model", "gpt-oss-120b"], "no [machine] to simulate"),
         ([SYSTEM, "--model", "gpt-9"], "model 'gpt-9' is unknown"),
-        ([SYSTEM, "--model", "deepseek-v3"], "needs 168 chips"),
+        ([SYSTEM, "--model", "deepseek-v3", "--grid", "4x4"], "needs 168 chips"),
         ([SYSTEM, "--context", "0"], "--context 0: give 1 to"),
         ([SYSTEM, "--context", "-5"], "--context -5: give 1 to"),
         ([SYSTEM, "--context", "99999999"], "--context 99999999: give 1 to"),
@@ -168,7 +168,9 @@ def test_grids_that_no_model_can_be_split_over():
 
 def test_a_model_that_no_grid_of_that_size_holds():
     with pytest.raises(DoesNotFit, match=r"llama-3\.1-70b needs"):
-        open_target(SYSTEM, "llama-3.1-70b")
+        open_target(SYSTEM, "llama-3.1-70b", grid=(4, 4))
+    # without a grid it has as many chips as it needs, as `hnlpu cost` counts them
+    assert open_target(SYSTEM, "llama-3.1-70b").specification.chips == 35
 
 
 def test_arrivals_are_random_with_the_rate_asked_for_and_the_same_for_a_seed():

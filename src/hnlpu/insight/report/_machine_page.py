@@ -10,8 +10,7 @@ from hnlpu.insight.report import _machine_charts as charts
 from hnlpu.insight.report._plot import binary
 from hnlpu.insight.report._sheet import Section, Sheet, render_sheet
 from hnlpu.insight.report._svg import byte_size, percent
-from hnlpu.system.catalog import System
-from hnlpu.system.cost import Costing, Plan, Subject, cost, subject_of_directory, subject_of_model
+from hnlpu.system.cost import Costing, Plan, cost, subject_of_directory, subject_of_model
 from hnlpu.system.machine import (
     PARTS,
     Load,
@@ -48,7 +47,7 @@ def render_machine(target: MachineTarget, load: Load, sliding: bool, result: Sim
     spec, model = target.specification, target.model
     windows = "with" if sliding else "without"
     sections = [_time(sweep, result), _roofs(sweep), _use(result), _table(sweep)]
-    sections += _system_sections(target, result)
+    sections += _system_sections(target, load, sliding, result)
     return render_sheet(
         Sheet(
             eyebrow="simulated machine",
@@ -195,13 +194,14 @@ def _table(sweep: Sweep) -> Section:
     return Section("Tokens/s over context", columns=columns, rows=rows)
 
 
-def _system_sections(target: MachineTarget, result: Simulation) -> list[Section]:
-    """The die and the bill; of a system's grid with another model on it, neither is known."""
+def _system_sections(
+    target: MachineTarget, load: Load, sliding: bool, result: Simulation
+) -> list[Section]:
+    """The die and the bill."""
     system, folder = target.system, Path(target.name)
+    plan = _plan(target, load, sliding, result)
     if folder.is_dir():
-        return [_money(_costing(system, subject_of_directory(folder), result))]
-    if system.model != target.model.name or target.specification.chips != system.chips:
-        return []
+        return [_money(cost(system, subject_of_directory(folder), plan, trials=400))]
     blocks: dict[str, float] = {b.purpose: system.area_for(b.purpose) for b in system.block}
     chip = Section(
         "The chip",
@@ -209,12 +209,18 @@ def _system_sections(target: MachineTarget, result: Simulation) -> list[Section]
         figures=[("Floorplan to scale", charts.floorplan(blocks, RETICLE_MM),
                   "Areas are the system's; their places are ours.")],
     )  # fmt: skip
-    return [chip, _money(_costing(system, subject_of_model(target.model), result))]
+    return [chip, _money(cost(system, subject_of_model(target.model), plan, trials=400))]
 
 
-def _costing(system: System, subject: Subject, result: Simulation) -> Costing:
-    plan = Plan(tokens_per_second=result.processed_per_second, rate_source="simulated")
-    return cost(system, subject, plan, trials=400)
+def _plan(target: MachineTarget, load: Load, sliding: bool, result: Simulation) -> Plan:
+    """One system that does what was simulated: a steady state by its closed form, requests as they went."""
+    if load.requests is not None:
+        return Plan(tokens_per_second=result.processed_per_second)
+    spec = target.specification
+    return Plan(
+        users=load.batch, context=load.context, sliding=sliding, output_share=1.0,
+        grid=(spec.rows, spec.columns), kv_bits=spec.kv_bits,
+    )  # fmt: skip
 
 
 def _money(found: Costing) -> Section:
@@ -236,7 +242,7 @@ def _money(found: Costing) -> Section:
     return Section(
         "Money and carbon",
         [
-            f"One system of {chips} chip{'s' * (chips != 1)} over {float(v.years):g} years at the simulated rate, always busy: "
+            f"One system of {chips} chip{'s' * (chips != 1)} over {float(v.years):g} years at {found.rate.tokens_per_second:,.0f} tokens/s ({found.rate.source}), always busy: "
             f"${per_token.low:.3g} to ${per_token.high:.3g} for a million processed tokens.",
         ],
         [(f"part-{i}", name) for i, (name, _) in enumerate(money)],

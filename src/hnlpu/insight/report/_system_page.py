@@ -10,9 +10,15 @@ from hnlpu.silicon.hardwire import Build
 from hnlpu.system.audit import audit
 from hnlpu.system.catalog import resized, shape_of_network
 from hnlpu.system.cost import Plan, cost, subject_of_directory
-from hnlpu.system.machine import MachineTarget, Simulation, busy_machine, open_target, state_facts
+from hnlpu.system.machine import (
+    MachineTarget,
+    Simulation,
+    busy_machine,
+    default_context,
+    open_target,
+    state_facts,
+)
 
-CONTEXT = 2048
 Row = tuple[str, str, str]
 
 
@@ -39,7 +45,7 @@ def system_section(build: Build) -> SystemSection:
     """What `hnlpu simulate`, `cost` and `audit` say of the build; why not, where they refuse it."""
     try:
         target = open_target(str(build.directory))
-        result = busy_machine(target, min(CONTEXT, target.model.positions))
+        result = busy_machine(target, default_context(target.model))
         rows = [*_machine_rows(target, result), *_money_rows(build, target, result)]
     except HnlpuError as error:
         return SystemSection((f"Not simulated: {error}",))
@@ -55,7 +61,7 @@ def system_section(build: Build) -> SystemSection:
 
 
 def _machine_rows(target: MachineTarget, result: Simulation) -> list[Row]:
-    context = min(CONTEXT, target.model.positions)
+    context = default_context(target.model)
     rows = [
         ("tokens/s", f"{result.tokens_per_second:,.0f}",
          f"{result.admitted:,} sequences at {context:,} positions; limit: {result.bottleneck}"),
@@ -86,11 +92,11 @@ def _counted(target: MachineTarget, chips: int) -> str:
 
 def _money_rows(build: Build, target: MachineTarget, result: Simulation) -> list[Row]:
     subject = subject_of_directory(build.directory)
-    plan = Plan(tokens_per_second=result.processed_per_second, rate_source="simulated")
+    plan = Plan(tokens_per_second=result.processed_per_second)
     found = cost(target.system, subject, plan, trials=200)
     tco, chips = found.bands["tco_musd"], int(found.value.chips)
     machine = resized(target.system, chips, target.model.most_columns)
-    context = min(CONTEXT, target.model.positions)
+    context = default_context(target.model)
     claims = audit(machine, target.model, context, None, True, subject.bits, subject.digits).count()
     return [
         ("cost of owning", f"${tco.low:,.3g}M to ${tco.high:,.3g}M",

@@ -63,10 +63,10 @@ class Audit:
 
 
 def audit(
-    system: System, model: Model, context: int = 2048, rate: float | None = None,
+    system: System, model: Model, context: int | None = None, rate: float | None = None,
     sliding: bool = False, bits: float | None = None, digits: float = 1.0,
 ) -> Audit:  # fmt: skip
-    """Audit a hardwired `system` with `model` on it at `context` cached positions.
+    """Audit a hardwired `system` with `model` on it at `context` cached positions (`default_context`).
 
     `rate` stands for the published one; `sliding` lets layers use their windows (the HNLPU paper
     counts all as full).  `bits` are those of all weights (default: as the model stores them),
@@ -84,7 +84,7 @@ def audit(
     return Audit(
         system.name,
         model.name,
-        context,
+        case.context,
         case.rate,
         sliding,
         claims,

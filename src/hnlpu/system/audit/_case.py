@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hnlpu.errors import InvalidInput
 from hnlpu.quantities import Quantity
@@ -12,6 +12,7 @@ from hnlpu.system.catalog import Machine, Model, Prices, Published, System
 from hnlpu.system.machine import (
     Specification,
     TokenWork,
+    default_context,
     kv_state,
     memories,
     specification,
@@ -84,7 +85,7 @@ class Case:
 
 
 def make_case(
-    system: System, model: Model, context: int, rate: float | None = None,
+    system: System, model: Model, context: int | None, rate: float | None = None,
     sliding: bool = False, bits: float | None = None,
 ) -> Case:  # fmt: skip
     """A case; `rate` stands for the published one.
@@ -96,6 +97,7 @@ def make_case(
             f"system {system.name} is not hardwired: there is nothing to audit; take "
             "hnlpu-asplos26 or a file like it"
         )
+    context = default_context(model) if context is None else context
     if not 1 <= context <= 2**24:
         raise InvalidInput(f"`context` {context}: give 1 to {2**24}")
     if rate is not None and not 0 < rate < 1e15:
@@ -103,7 +105,7 @@ def make_case(
     if rate is None and (found := system.published(model.name)):
         rate = found.tokens.value
     assert system.technology
-    spec = replace(specification(system), slots=system.machine.slots(model.layers))
+    spec = specification(system, model)
     return Case(
         system, model, load_technology(system.technology), system.machine, system.prices,
         system.published_claims or Published(), load_limits(), spec,

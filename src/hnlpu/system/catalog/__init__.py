@@ -30,7 +30,7 @@ from hnlpu.system.catalog._model import (
     WeightFormat,
 )
 from hnlpu.system.catalog._network import NetworkShape, shape_of_folder, shape_of_network
-from hnlpu.system.catalog._resize import near_square, resized
+from hnlpu.system.catalog._resize import near_square, regridded, resized, sized
 from hnlpu.system.catalog._system import (
     Array,
     Block,
@@ -92,8 +92,10 @@ __all__ = [
     "load_system",
     "model_names",
     "near_square",
+    "regridded",
     "resized",
     "shape_of_folder",
     "shape_of_network",
+    "sized",
     "system_names",
 ]

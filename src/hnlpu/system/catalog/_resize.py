@@ -1,10 +1,11 @@
-"""A hardwired system with another number of the same chips."""
+"""A hardwired system with another number of the same chips, and as many of them as a model needs."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
-from hnlpu.errors import InvalidInput
+from hnlpu.errors import DoesNotFit, InvalidInput
 from hnlpu.system.catalog._system import System
 
 LONGEST_SIDE = 2
@@ -33,17 +34,57 @@ def near_square(chips: int, most_columns: int = 256) -> tuple[int, int]:
     return best
 
 
+def sized(
+    system: System, model: str, bits: float, most_columns: int = 256,
+    grid: tuple[int, int] | None = None,
+) -> System:  # fmt: skip
+    """The machine of `system` for a model of so many bits: the one answer that every command gives.
+
+    Its own model has its own machine; another one as many of the same chips as hold it, in a grid near a
+    square; a `grid` of at least so many chips stands for both.  Raises InvalidInput for a system that is not
+    hardwired, DoesNotFit where the chips hold less than the model.
+    """
+    if system.machine is None or system.array is None:
+        raise InvalidInput(
+            f"system {system.name} is not hardwired: its file has no [machine] and [array], so no chips to "
+            "put a model on; take hnlpu-asplos26 or a file like it"
+        )
+    needed = system.chips_for(bits)
+    own = system.model == model
+    if grid is None and not own:
+        return resized(system, needed, most_columns)
+    rows, columns = grid or (system.machine.rows, system.machine.columns)
+    if needed > rows * columns:
+        raise DoesNotFit(
+            f"{model} needs {needed} chips of {system.name} ({bits / 1e9:,.3g} Gbit of weights, "
+            f"{system.array_area_mm2:g} mm2 of arrays a chip), the grid has {rows * columns}; "
+            f"give a larger one, as in `grid` {_grid_for(needed)}"
+        )
+    if own and (rows, columns) == (system.machine.rows, system.machine.columns):
+        return system
+    return regridded(system, rows, columns)
+
+
+def _grid_for(chips: int) -> str:
+    rows = max(1, 2 ** round(math.log2(math.sqrt(chips))))
+    return f"{rows}x{-(-chips // rows)}"
+
+
 def resized(system: System, chips: int, most_columns: int = 256) -> System:
     """The same chips, at least `chips` of them in a grid near a square, for any model.
 
     Power grows with the chips.  Nothing that was published about the system's own model remains.
     Raises InvalidInput for a system without a grid, or a number that makes none.
     """
+    return regridded(system, *near_square(chips, most_columns))
+
+
+def regridded(system: System, rows: int, columns: int) -> System:
+    """The same chips in a grid of `rows` x `columns`; otherwise as `resized`."""
     if system.machine is None:
         raise InvalidInput(
             f"system {system.name} has no [machine] in its file, so no grid of chips"
         )
-    rows, columns = near_square(chips, most_columns)
     chips = rows * columns
     share = chips / system.chips
     watts = system.power.system

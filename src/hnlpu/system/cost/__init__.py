@@ -34,7 +34,7 @@ from hnlpu.system.cost._estimate import (
 )
 from hnlpu.system.cost._mask_plans import MaskPlan, layer_way, mask_plans, plan_estimate
 from hnlpu.system.cost._masks import MaskPrice, mask_bill, mask_count, mask_shares
-from hnlpu.system.cost._rate import RateBound, rate_bound
+from hnlpu.system.cost._rate import PricedRate, computed_rate, given_rate, published_words
 from hnlpu.system.cost._reproduction import Row, TableCell, reported_rows, reproduce
 from hnlpu.system.cost._sizing import (
     WAYS,
@@ -69,7 +69,7 @@ __all__ = [
     "Owned",
     "Owning",
     "Plan",
-    "RateBound",
+    "PricedRate",
     "Rates",
     "Row",
     "Subject",
@@ -87,6 +87,7 @@ __all__ = [
     "check_taalas",
     "chips_needed",
     "compare",
+    "computed_rate",
     "cost",
     "cost_facts",
     "cost_per_mtoken",
@@ -95,6 +96,7 @@ __all__ = [
     "end",
     "energy_rows",
     "estimate",
+    "given_rate",
     "good_dies",
     "gross_dies",
     "layer_way",
@@ -106,7 +108,7 @@ __all__ = [
     "own_bought",
     "owning_of",
     "plan_estimate",
-    "rate_bound",
+    "published_words",
     "rates_of",
     "reported_rows",
     "reproduce",

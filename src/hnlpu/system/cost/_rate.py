@@ -1,63 +1,58 @@
-"""Tokens/s that a hardwired system could pass, where nobody has published any.
-
-A bound in closed form from `machine`: tokens in flight over a token's latency, or one over
-what a token takes of the busiest resource.  `hnlpu simulate` says what comes out.
-"""
+"""Tokens/s of a machine that is to be priced: computed in closed form, or given; what is published beside it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hnlpu.errors import InvalidInput
-from hnlpu.system.catalog import Model, System, resized
-from hnlpu.system.machine import (
-    held_sequences,
-    kv_state,
-    specification,
-    token_demand,
-    token_latency,
-    token_work,
-)
+from hnlpu.system.catalog import Rate
+from hnlpu.system.machine import ClosedForm, MachineTarget, closed_form
 
 
 @dataclass(frozen=True)
-class RateBound:
-    """Tokens/s that no schedule exceeds, for `users` at once, and what says so."""
+class PricedRate:
+    """The rate of one system that prices follow from: tokens/s that pass, prompts too, and where it comes from.
+
+    `computed` is the closed form behind it, None where the rate was given.
+    """
 
     tokens_per_second: float
-    users: int
-    grid: tuple[int, int]
-    resource: str
-    context: int
+    users: int | None
+    source: str
+    computed: ClosedForm | None = None
 
 
-def rate_bound(system: System, model: Model, chips: int, context: int) -> RateBound:
-    """The bound for `model` on `chips` chips of `system` at `context` cached positions.
+def given_rate(tokens_per_second: float, users: int | None = None) -> PricedRate:
+    """A rate that somebody states; raises InvalidInput for one that makes no sense."""
+    if not 0 < tokens_per_second < 1e15:
+        raise InvalidInput(f"`tokens_per_second` {tokens_per_second:g}: give a rate above 0")
+    return PricedRate(tokens_per_second, users, "given")
 
-    A context beyond the model's longest is that one.  Sliding windows are used.  Users are at most
-    those whose states of fixed size the buffers hold.  Raises InvalidInput where the chips make no
-    grid for the model, or hold no sequence of it.
+
+def computed_rate(
+    target: MachineTarget, context: int | None = None, users: int | None = None, *,
+    sliding: bool | None = None, output_share: float = 0.5,
+) -> PricedRate:  # fmt: skip
+    """The closed form of a machine for a workload, as `hnlpu simulate` has it.
+
+    Raises InvalidInput for numbers that make no sense and a machine that holds no sequence.
     """
-    context = min(context, model.positions)
-    known = system.machine is not None and system.model == model.name and chips == system.chips
-    machine = system if known else resized(system, chips, model.most_columns)
-    assert machine.machine is not None
-    spec = replace(specification(machine), slots=machine.machine.slots(model.layers))
-    work = token_work(model, spec.rows, spec.columns, sliding=True)
-    held_at_once = held_sequences(spec, work)
-    users = spec.slots if held_at_once is None else min(spec.slots, held_at_once)
-    if users == 0:
-        raise InvalidInput(
-            f"{chips} chips of {system.name} cannot keep the states of fixed size of one sequence of "
-            f"{model.name}, so that no rate is known; use more chips, or say the rate"
-        )
-    kv = kv_state(spec, work, model.embedding_weights, users, context)
-    held = token_demand(spec, work, context, kv)
-    resource = max(held, key=lambda name: held[name])
-    alone = token_latency(spec, work, context, kv, 1).total
-    by_slots, by_resource = users / alone, 1 / held[resource]
-    if by_slots < by_resource:
-        resource = "tokens in flight"
-    return RateBound(
-        min(by_slots, by_resource), users, (spec.rows, spec.columns), resource, context
+    found = closed_form(
+        target.specification, target.model, context, users,
+        sliding=target.windows if sliding is None else sliding, output_share=output_share,
+    )  # fmt: skip
+    rows, columns = found.grid
+    return PricedRate(
+        found.tokens_per_second,
+        found.users,
+        f"computed, at most: {found.resource} on {rows} x {columns} "
+        f"chip{'s' * (rows * columns != 1)} at {found.context:,} positions, {output_share:.0%} output",
+        found,
     )
+
+
+def published_words(rate: Rate) -> str:
+    """A published rate in a sentence, with what it was published for."""
+    at = f" at {rate.context:,} positions" if rate.context else ""
+    users = f", {rate.per_user:,.0f} for each of {rate.users} users" if rate.users else ""
+    return f"{rate.tokens.value:,.0f} {rate.counts} tokens/s{at}{users} ({rate.name})"

@@ -6,33 +6,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from hnlpu.errors import InvalidInput
-from hnlpu.system.catalog import System
+from hnlpu.system.catalog import Rate, System
 from hnlpu.system.cost._assumptions import Assumptions, assume, end
 from hnlpu.system.cost._baselines import Comparison, compare, own_bought
 from hnlpu.system.cost._doubts import Band, Swing, bands, tornado
 from hnlpu.system.cost._estimate import Estimate, Owned, chips_needed, cost_per_mtoken, estimate
 from hnlpu.system.cost._mask_plans import MaskPlan, mask_plans, plan_estimate
 from hnlpu.system.cost._masks import mask_bill
+from hnlpu.system.cost._rate import PricedRate, computed_rate, given_rate
 from hnlpu.system.cost._sizing import Subject
 from hnlpu.system.cost._wafer import die_yield, gross_dies
+from hnlpu.system.machine import MachineTarget, machine_target
 
 LOW_VOLUME_DECIMALS = 3
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How often a system is built, re-spun and used.
+    """How often a system is built, re-spun and used, and for what.
 
-    `tokens_per_second` is what one system processes, None where nobody knows; `rate_source` says
-    who does.  `paper_rounding` rounds the facility's megawatts to three decimals.
+    `tokens_per_second` is what one system processes; None for what it does by its closed form with `users` at
+    `context` cached positions each (None: one in every slot; `default_context`), windows used or not
+    (`sliding`; None: as `hnlpu simulate` has it).  `grid` and `kv_bits` stand for the system's own.
+    `paper_rounding` rounds the facility's megawatts to three decimals.
     """
 
     systems: int = 1
     respins: int = 0
     tokens_per_second: float | None = None
-    rate_source: str = "none known"
     users: int | None = None
+    context: int | None = None
+    sliding: bool | None = None
+    grid: tuple[int, int] | None = None
+    kv_bits: int | None = None
     output_share: float = 0.5
     utilisation: float = 1.0
     paper_rounding: bool = False
@@ -47,37 +56,43 @@ class Plan:
             value = getattr(self, name)
             if not 0 < value <= 1:
                 raise InvalidInput(f"`{name}` {value:g}: give a share above 0, at most 1")
-        if self.tokens_per_second is not None and not 0 < self.tokens_per_second < 1e15:
-            raise InvalidInput(
-                f"`tokens_per_second` {self.tokens_per_second:g}: give a rate above 0"
-            )
+        if self.tokens_per_second is not None:
+            given_rate(self.tokens_per_second)
 
 
 @dataclass(frozen=True)
 class Costing:
-    """Estimates at the source's low, value and high, and what doubts make of them."""
+    """Estimates at the source's low, value and high, and what doubts make of them.
+
+    `system` is the machine that is priced, of as many chips as it takes; `rate` what it does; `published` are
+    the rates that its file has for the model, each for what it was published.
+    """
 
     subject: Subject
-    system: System
+    target: MachineTarget
     plan: Plan
+    rate: PricedRate
+    published: tuple[Rate, ...]
     low: Estimate
     value: Estimate
     high: Estimate
     bands: Mapping[str, Band]
     tornado: list[Swing]
 
-    def usd_per_mtoken(self, which: Estimate) -> float | None:
-        """Dollars a million processed tokens; None without a rate."""
-        if self.plan.tokens_per_second is None:
-            return None
-        return float(which.usd_per_mtoken(self.plan.tokens_per_second, self.plan.utilisation))
+    @property
+    def system(self) -> System:
+        """The machine that is priced."""
+        return self.target.system
+
+    def usd_per_mtoken(self, which: Estimate, tokens_per_second: float | None = None) -> float:
+        """Dollars a million processed tokens at the plan's rate, or at another."""
+        rate = self.rate.tokens_per_second if tokens_per_second is None else tokens_per_second
+        return float(which.usd_per_mtoken(rate, self.plan.utilisation))
 
     def comparisons(self, gpu: System) -> list[Comparison]:
         """Beside GPUs at each of their published rates on the same model."""
-        if self.plan.tokens_per_second is None:
-            return []
         return compare(
-            self.value, self.plan.tokens_per_second, gpu, self.plan.output_share,
+            self.value, self.rate.tokens_per_second, gpu, self.plan.output_share,
             self.subject.shape.name, self.plan.utilisation,
         )  # fmt: skip
 
@@ -87,18 +102,31 @@ def cost(
 ) -> Costing:
     """What `plan.systems` of `system`, sized for `subject`, take.
 
-    Raises InvalidInput for a plan that makes no sense and for a system that is not built.
+    Raises InvalidInput for a plan that makes no sense, a system that is not built and one that holds no
+    sequence at all; DoesNotFit where its chips hold less than the model.
     """
     plan.check()
+    assume(system)  # refuses what is bought
+    target = machine_target(
+        system, subject.shape, subject.bits, grid=plan.grid, kv_bits=plan.kv_bits
+    )
+    published = tuple(rate for rate in system.rate if rate.model == subject.shape.name)
+    if plan.tokens_per_second is not None:
+        rate = given_rate(plan.tokens_per_second, plan.users)
+    else:
+        rate = computed_rate(
+            target, plan.context, plan.users, sliding=plan.sliding, output_share=plan.output_share
+        )
+    system = target.system
 
     def at(a: Assumptions) -> Estimate:
         decimals = LOW_VOLUME_DECIMALS if plan.paper_rounding else None
-        chips = chips_needed(subject.bits, a)
+        chips = np.maximum(system.chips, chips_needed(subject.bits, a))
         return estimate(a, chips, plan.systems, plan.respins, power_decimals=decimals)
 
     def outcome(a: Assumptions) -> dict[str, Any]:
         e = at(a)
-        results = {
+        return {
             "masks_musd": e.masks_musd,
             "nre_musd": e.nre_musd,
             "first_build_musd": e.first_build_musd,
@@ -106,21 +134,19 @@ def cost(
             "tco_musd": e.tco_musd,
             "tco2e": e.tco2e,
             "tco2e_with_masks": e.tco2e_with_masks,
+            "usd_per_mtoken": e.usd_per_mtoken(rate.tokens_per_second, plan.utilisation),
         }
-        if plan.tokens_per_second is not None:
-            results["usd_per_mtoken"] = e.usd_per_mtoken(plan.tokens_per_second, plan.utilisation)
-        return results
 
     low, value, high = (at(assume(system, end(e))) for e in ("low", "value", "high"))
     return Costing(
-        subject, system, plan, low, value, high,
+        subject, target, plan, rate, published, low, value, high,
         bands(system, outcome, trials, seed), tornado(system, outcome, "tco_musd"),
     )  # fmt: skip
 
 
 def facts(c: Costing, gpu: System) -> dict[str, Any]:
     """The JSON document of `hnlpu cost` for a system that is built."""
-    v, plan = c.value, c.plan
+    v, plan, rate = c.value, c.plan, c.rate
 
     def ends(name: str) -> dict[str, float]:
         return {"low": float(getattr(c.low, name)), "high": float(getattr(c.high, name))}
@@ -157,13 +183,13 @@ def facts(c: Costing, gpu: System) -> dict[str, Any]:
         "facility_mw": float(v.owned.facility_mw),
         "years": float(v.years),
         "tco_musd": float(v.tco_musd),
-        "tokens_per_second": plan.tokens_per_second,
-        "tokens_per_second_per_user": (
-            plan.tokens_per_second / plan.users if plan.tokens_per_second and plan.users else None
-        ),
-        "rate_source": plan.rate_source,
+        "tokens_per_second": rate.tokens_per_second,
+        "tokens_per_second_per_user": rate.tokens_per_second / rate.users if rate.users else None,
+        "rate_source": rate.source,
+        "rate": _rate_facts(rate),
+        "published_rates": [_published_facts(c, each) for each in c.published],
         "usd_per_mtoken": one,
-        "usd_per_moutput_token": None if one is None else one / plan.output_share,
+        "usd_per_moutput_token": one / plan.output_share,
         "tco2e": float(v.tco2e),
         "carbon_t": {
             "operation": float(v.owned.operation_t),
@@ -187,6 +213,39 @@ def facts(c: Costing, gpu: System) -> dict[str, Any]:
         ],
         "against": [_comparison_facts(row, gpu) for row in c.comparisons(gpu)],
     }  # fmt: skip
+
+
+def _rate_facts(rate: PricedRate) -> dict[str, Any] | None:
+    """What the computed rate is for and what limits it; None where the rate was given."""
+    if (found := rate.computed) is None:
+        return None
+    return {
+        "kind": "computed",
+        "context": found.context,
+        "users": found.users,
+        "output_share": found.output_share,
+        "resource": found.resource,
+        "grid": list(found.grid),
+        "generated_tokens_per_second": found.generated_per_second,
+    }
+
+
+def _published_facts(c: Costing, rate: Rate) -> dict[str, Any]:
+    """A published rate as published, and what a million tokens would cost at it."""
+    processed = rate.tokens.value
+    if rate.counts == "output":
+        processed /= c.plan.output_share
+    return {
+        "kind": "published",
+        "name": rate.name,
+        "counts": rate.counts,
+        "tokens_per_second": rate.tokens.value,
+        "tokens_per_second_per_user": rate.per_user,
+        "users": rate.users,
+        "context": rate.context,
+        "source": rate.tokens.source,
+        "usd_per_mtoken": c.usd_per_mtoken(c.value, processed),
+    }
 
 
 def bought_facts(system: System, model: str, plan: Plan) -> dict[str, Any]:
@@ -230,9 +289,7 @@ def bought_facts(system: System, model: str, plan: Plan) -> dict[str, Any]:
         "tco_musd": float(value.tco_musd),
         "tokens_per_second": rate,
         "rate_source": (
-            plan.rate_source
-            if plan.tokens_per_second
-            else best["name"] if best else "none known"
+            "given" if plan.tokens_per_second else best["name"] if best else "none known"
         ),
         "usd_per_mtoken": None if rate is None else _bought_usd(value, system, float(rate), plan),
         "tco2e": float(value.tco2e),

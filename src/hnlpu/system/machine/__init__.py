@@ -16,10 +16,17 @@ from hnlpu.system.machine._analytic import (
     token_demand,
     token_latency,
 )
+from hnlpu.system.machine._closed import ClosedForm, closed_form, default_context
 from hnlpu.system.machine._facts import StateFacts, busy_machine, state_facts
 from hnlpu.system.machine._items import token_steps
 from hnlpu.system.machine._kv import HELD_BYTES, KvState, held_bytes, held_sequences, kv_state
-from hnlpu.system.machine._open import MachineTarget, open_network, open_target, parse_grid
+from hnlpu.system.machine._open import (
+    MachineTarget,
+    machine_target,
+    open_network,
+    open_target,
+    parse_grid,
+)
 from hnlpu.system.machine._published import Calibration, bit_serial_cycles, calibrate, specification
 from hnlpu.system.machine._requests import Requests, TraceFacts, poisson_requests, uniform_requests
 from hnlpu.system.machine._simulate import Contention, Load, Simulation, prefill_time, simulate
@@ -34,6 +41,7 @@ __all__ = [
     "RESOURCES",
     "Bank",
     "Calibration",
+    "ClosedForm",
     "Collective",
     "Contention",
     "KvState",
@@ -53,11 +61,14 @@ __all__ = [
     "bit_serial_cycles",
     "busy_machine",
     "calibrate",
+    "closed_form",
+    "default_context",
     "expected_rounds",
     "held_bytes",
     "held_sequences",
     "kv_state",
     "largest_demand",
+    "machine_target",
     "memories",
     "open_network",
     "open_target",

@@ -7,7 +7,6 @@ vector units, at what their numbers say by themselves (nothing fitted to another
 from __future__ import annotations
 
 import contextlib
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from hnlpu.system.catalog import (
     load_model,
     load_system,
     shape_of_folder,
+    sized,
 )
 from hnlpu.system.machine._published import bit_serial_cycles, specification
 from hnlpu.system.machine._specification import Specification
@@ -66,14 +66,34 @@ def open_target(
     if name is None:
         raise InvalidInput(f"system {system.name} names no model; give `model`")
     shape = load_model(name)
-    spec = specification(system, kv_bits=kv_bits)
-    assert system.machine
-    rows, columns = grid or (spec.rows, spec.columns)
-    bits = shape.hardwired_bits()
-    _check_capacity(system, shape.name, bits, rows * columns)
-    spec = replace(spec, rows=rows, columns=columns, slots=system.machine.slots(shape.layers))
+    return machine_target(system, shape, shape.hardwired_bits(), kv_bits=kv_bits, grid=grid)
+
+
+def machine_target(
+    system: System, model: Model, bits: float, *, kv_bits: int | None = None,
+    grid: tuple[int, int] | None = None,
+) -> MachineTarget:  # fmt: skip
+    """`model`, of `bits` stored bits, on the machine of `system` for it (`sized`).
+
+    Raises InvalidInput for a system without a machine, DoesNotFit where its chips hold less than the model.
+    """
+    if system.machine is None:
+        specification(system)  # which says so
+    machine, own = (
+        sized(system, model.name, bits, model.most_columns, grid),
+        system.model == model.name,
+    )
+    assert machine.machine
+    # of its own model the chips are those that a publication is about, in whatever grid they stand
+    spec = replace(
+        specification(system if own else machine, model, kv_bits=kv_bits),
+        rows=machine.machine.rows,
+        columns=machine.machine.columns,
+    )
     # a publication that gives shares of time for a model counts every layer as full attention
-    return MachineTarget(system.name, spec, shape, system, windows=not system.machine.breakdown)
+    assert system.machine
+    windows = not (own and system.machine.breakdown)
+    return MachineTarget(machine.name, spec, model, machine, windows)
 
 
 def parse_grid(text: str) -> tuple[int, int]:
@@ -83,21 +103,6 @@ def parse_grid(text: str) -> tuple[int, int]:
     if not (1 <= rows <= 256 and 1 <= columns <= 256):
         raise InvalidInput(f"`grid` {text!r}: give rows x columns, 1x1 to 256x256, as in 4x8")
     return rows, columns
-
-
-def _check_capacity(system: System, name: str, bits: float, chips: int) -> None:
-    needed = system.chips_for(bits)
-    if needed > chips:
-        raise DoesNotFit(
-            f"{name} needs {needed} chips of {system.name} ({bits / 1e9:,.0f} Gbit of weights, "
-            f"{system.array_area_mm2:g} mm2 of arrays a chip), the grid has {chips}; "
-            f"give a larger one, as in `grid` {_grid_for(needed)}"
-        )
-
-
-def _grid_for(chips: int) -> str:
-    rows = max(1, 2 ** round(math.log2(math.sqrt(chips))))
-    return f"{rows}x{-(-chips // rows)}"
 
 
 def _open_folder(
@@ -140,7 +145,7 @@ def _open_checkpoint(
     if grid is None:
         chips = system.chips_for(bits)
         grid = next(g for g in _grids(shape, chips))
-    _check_capacity(system, shape.name, bits, grid[0] * grid[1])
+    sized(system, shape.name, bits, grid=grid)  # refuses a grid that holds less
     return _own_machine(folder, shape, grid, 0, system.machine.activation_bits, kv_bits)
 
 

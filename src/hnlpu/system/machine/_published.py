@@ -8,8 +8,9 @@ machine, with N slots, L layers and the shares c, p, a, r of a token's time T = 
     attention       a' T' / context'       seconds a position, T' = (c + p) T / (c' + p')
     nonlinear       r T - attention        over operations: cycles of one
 
-Systems without published shares take what their numbers say: bit-serial passes, links that one
-token has for itself, vector units at their stated rate.
+Systems without published shares or without a rate, and systems with another model than their own, take
+what their numbers say: bit-serial passes, links that one token has for itself, vector units at their
+stated rate.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import math
 from dataclasses import dataclass, replace
 
 from hnlpu.errors import InvalidData, InvalidInput
-from hnlpu.system.catalog import Breakdown, Machine, ModelShape, System, load_model
+from hnlpu.system.catalog import Breakdown, Machine, Model, ModelShape, System, load_model
 from hnlpu.system.machine._analytic import communication_latency, operations, passes
 from hnlpu.system.machine._specification import Links, Specification
 from hnlpu.system.machine._tasks import TokenWork
@@ -48,17 +49,23 @@ class Calibration:
     link_sharing: float
 
 
-def specification(system: System, *, kv_bits: int | None = None) -> Specification:
-    """The specification of a system; raises InvalidInput where it describes no grid of chips."""
+def specification(
+    system: System, model: Model | None = None, *, kv_bits: int | None = None
+) -> Specification:
+    """The specification of a system with `model` on it (default: its own).
+
+    Raises InvalidInput where it describes no grid of chips.
+    """
     machine = system.machine
     if machine is None:
         raise InvalidInput(
             f"system {system.name} has no [machine] to simulate (only published rates); "
             "choose hnlpu-asplos26 or give a .toml file with one"
         )
-    model = load_model(system.model) if system.model else None
+    if model is None and system.model:
+        model = load_model(system.model)
     plain = _plain(machine, model, kv_bits or machine.kv_bits)
-    if model is None or len(machine.breakdown) < 2:
+    if not isinstance(model, ModelShape) or not _calibrates(system, model):
         return plain
     fit = calibrate(system, machine, model)
     position = 2 * model.attention.heads * model.attention.head_dim / machine.chips
@@ -69,6 +76,16 @@ def specification(system: System, *, kv_bits: int | None = None) -> Specificatio
         pass_cycles=fit.pass_cycles,
         vector_latency_cycles=fit.vector_latency_cycles,
         attention_latency=max(1.0, fit.attention_per_position / model.layers / stated),
+    )
+
+
+def _calibrates(system: System, model: ModelShape) -> bool:
+    """Whether the system publishes shares of time and a rate, and of this model."""
+    return (
+        system.model == model.name
+        and system.machine is not None
+        and len(system.machine.breakdown) >= 2
+        and system.published(model.name) is not None
     )
 
 
@@ -117,7 +134,7 @@ def _two_points(system: System, machine: Machine) -> tuple[Breakdown, Breakdown]
     return points[0], points[-1]
 
 
-def _plain(machine: Machine, model: ModelShape | None, kv_bits: int) -> Specification:
+def _plain(machine: Machine, model: Model | None, kv_bits: int) -> Specification:
     """What the numbers of a machine say by themselves."""
     layers = model.layers if model else 1
     inputs = model.hidden if model else 4096

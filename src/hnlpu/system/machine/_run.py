@@ -36,6 +36,8 @@ ROUTES = 4096
 """Drawn choices of experts that tokens are dealt from."""
 
 ENDLESS = 2**40
+STEADY_ROUNDS = 8
+"""Tokens of each slot from which a window shows a steady state."""
 STEADY_TOKENS = 300_000
 """Tokens that a steady state is measured over where that is between 8 and 60 of each sequence."""
 
@@ -137,6 +139,10 @@ def _run(
             "simulate fewer tokens"
         )
     span = int(counters[state.END] - counters[state.FROM]) or 1
+    latency = counters[state.LATENCY_SUM] / max(1, counters[state.LATENCY_COUNT])
+    fastest = np.inf
+    if growth == 0:
+        fastest = _fastest(counters, slots, latency)
     done = first >= 0
     ttft = (first[done] - arrival[done]) / PICOSECONDS
     return Counts(
@@ -145,9 +151,9 @@ def _run(
         tokens=int(counters[state.PROCESSED]),
         finished=int(counters[state.FINISHED]),
         span=span / PICOSECONDS,
-        processed_rate=counters[state.M_PROCESSED] * PICOSECONDS / span,
-        output_rate=counters[state.M_OUTPUTS] * PICOSECONDS / span,
-        latency=counters[state.LATENCY_SUM] / max(1, counters[state.LATENCY_COUNT]) / PICOSECONDS,
+        processed_rate=min(counters[state.M_PROCESSED] / span, fastest) * PICOSECONDS,
+        output_rate=min(counters[state.M_OUTPUTS] / span, fastest) * PICOSECONDS,
+        latency=latency / PICOSECONDS,
         latency_p50=_quantile(tally.histogram, 0.5),
         latency_p99=_quantile(tally.histogram, 0.99),
         ttft=float(ttft.mean()) if len(ttft) else np.inf,
@@ -158,6 +164,18 @@ def _run(
         peak_kv_bytes=float(counters[state.PEAK_KV]),
         record=tally.record[: counters[state.PROCESSED]],
     )
+
+
+def _fastest(counters: Integers, slots: int, latency: float) -> float:
+    """Tokens per ps that a steady state cannot pass, however its window cuts bunches of tokens.
+
+    Where all slots are always taken it is slots over the time that each token takes (Little's law).  Too few
+    tokens are no steady state: those in the window may have done most of their work before it, so all of
+    the run counts, its start too.
+    """
+    if counters[state.M_PROCESSED] < STEADY_ROUNDS * slots:
+        return float(counters[state.PROCESSED] / max(1, counters[state.END]))
+    return float(slots / latency)
 
 
 def _shares(

@@ -22,7 +22,13 @@ from hnlpu.system.machine._analytic import (
     token_demand,
     token_latency,
 )
-from hnlpu.system.machine._kv import KvState, held_sequences, kv_state
+from hnlpu.system.machine._closed import (
+    IN_FLIGHT,
+    fitting_sequences,
+    nothing_fits,
+    steady_bound,
+)
+from hnlpu.system.machine._kv import KvState, kv_state
 from hnlpu.system.machine._requests import Requests
 from hnlpu.system.machine._run import Counts, run_decode, run_requests
 from hnlpu.system.machine._specification import Specification
@@ -106,9 +112,9 @@ def simulate(
     embedding = model.embedding_weights
     context, batch = _typical(load)
     kv = kv_state(spec, work, embedding, batch, context)
-    fitting = _fitting(spec, work, embedding, batch, context)
+    fitting = fitting_sequences(spec, work, embedding, batch, context)
     if fitting == 0:
-        raise _nothing_fits(kv_state(spec, work, embedding, 1, context), context)
+        raise nothing_fits(kv_state(spec, work, embedding, 1, context), context)
     if contention == "none":
         return _analytic(spec, work, load, kv, batch, context)
     held = kv if fitting == batch else kv_state(spec, work, embedding, fitting, context)
@@ -119,20 +125,6 @@ def simulate(
             spec, work, load.requests, min(batch, spec.slots), kv.capacity_bytes, seed, tokens
         )
     return _of_counts(spec, work, load, kv, held, context, fitting, counts)
-
-
-def _nothing_fits(one: KvState, context: int) -> InvalidInput:
-    """The error of a machine that cannot hold a single sequence."""
-    if one.held_bytes > one.buffer_bytes:
-        return InvalidInput(
-            f"one sequence needs {one.held_bytes / 1e6:.3g} MB for states of fixed size, copies on "
-            f"other chips too, the buffers have {one.buffer_bytes / 1e6:.3g} MB; use more chips"
-        )
-    return InvalidInput(
-        f"one sequence of {context} positions needs {one.bytes / 1e9:.3g} GB for keys and "
-        f"values, the machine has {one.capacity_bytes / 1e9:.3g} GB; use a shorter `context` "
-        "or fewer `kv_bits`"
-    )
 
 
 def prefill_time(
@@ -191,16 +183,6 @@ def _typical(load: Load) -> tuple[int, int]:
     return longest, min(load.batch, len(load.requests))
 
 
-def _fitting(spec: Specification, work: TokenWork, embedding: int, batch: int, context: int) -> int:
-    """Sequences, at most `batch`, whose keys and values fit."""
-    one = kv_state(spec, work, embedding, 1, context)
-    if one.bytes == 0:
-        return batch
-    fitting = math.floor(one.capacity_bytes / one.bytes)
-    held = held_sequences(spec, work)
-    return min(batch, fitting if held is None else min(fitting, held))
-
-
 def _analytic(
     spec: Specification, work: TokenWork, load: Load, kv: KvState, batch: int, context: int
 ) -> Simulation:
@@ -243,8 +225,7 @@ def _of_counts(
     bound = None
     ttft, ttft_p99 = counts.ttft, counts.ttft_p99
     if load.requests is None:
-        limit = largest_demand(token_demand(spec, work, context, held))[1]
-        bound = min(counts.in_flight / alone, 1 / limit)
+        bound, _ = steady_bound(spec, work, context, held, counts.in_flight)
         ttft = ttft_p99 = prefill_time(spec, work, context)
     batch = _at_once(load)
     admitted = min(fitting, batch)
@@ -258,7 +239,7 @@ def _of_counts(
     elif load.requests is not None and counts.idle_share > 0.5:
         bottleneck = "arrivals"
     else:
-        bottleneck = "tokens in flight"
+        bottleneck = IN_FLIGHT
     return Simulation(
         "full", counts.output_rate, counts.processed_rate, 1 / interval if interval else 0.0, bound,
         counts.latency, counts.latency_p50, counts.latency_p99, interval, alone,

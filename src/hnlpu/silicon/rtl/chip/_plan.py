@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hnlpu.errors import DoesNotFit, InvalidInput
 from hnlpu.model.checkpoint import NO_LIMIT
+from hnlpu.model.network import Append
 from hnlpu.silicon.hardwire import Build
 from hnlpu.silicon.rtl._design import ArrayUnit, find_units
 from hnlpu.silicon.rtl.chip._lower import make_program
@@ -50,9 +51,9 @@ def chip_shape(
     if room is None:
         room = USUAL_CONTEXT if known >= NO_LIMIT else known
     if not 2 <= room <= LARGEST_CONTEXT:
-        raise DoesNotFit(
-            f"{room} positions: the attention unit counts 2 to {LARGEST_CONTEXT}; give `context`"
-        )
+        grows = any(isinstance(state.keeps, Append) for state in build.network.states)
+        counts = "the attention unit counts" if grows else "a chip counts"
+        raise DoesNotFit(f"{room} positions: {counts} 2 to {LARGEST_CONTEXT}; give `context`")
     if room > known:
         raise InvalidInput(f"`context` {room}: the model knows {known} positions")
     longest = widest(build.network)
