@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hnlpu.errors import (
     ContextExceeded,
     EngineFault,
     HnlpuError,
+    InvalidInput,
     NotFinite,
     NotServing,
     QueueFull,
@@ -62,3 +66,24 @@ def as_api_error(error: HnlpuError) -> ApiError:
         return ApiError(500, text, code="engine_error")
     code = "context_length_exceeded" if isinstance(error, ContextExceeded) else None
     return ApiError(400, text, code=code)
+
+
+@contextlib.contextmanager
+def in_words(words: Mapping[str, str]) -> Iterator[None]:
+    """Errors that name a chat's field first name it as `words` has it, for a door of other names."""
+
+    def told(text: str) -> str:
+        first = re.match(r"[a-z_]+(?=[:. ])", text)
+        if first is None or first[0] not in words:
+            return text
+        return words[first[0]] + text[first.end() :]
+
+    try:
+        yield
+    except ApiError as error:
+        param = None if error.param is None else words.get(error.param, error.param)
+        raise ApiError(error.status, told(str(error)), code=error.code, param=param) from None
+    except ContextExceeded as error:
+        raise ContextExceeded(told(str(error))) from None
+    except InvalidInput as error:
+        raise InvalidInput(told(str(error))) from None

@@ -10,7 +10,7 @@ from hnlpu.run.chat._harmony import (
     said,
     speaks_harmony,
 )
-from hnlpu.run.chat._parts import AnswerParser, CallPart, Parts, PlainAnswer
+from hnlpu.run.chat._parts import AnswerParser, CallPart, Parts, Place, PlainAnswer
 from hnlpu.run.chat._template import ChatTemplate, text_of
 from hnlpu.run.chat._text import TextAnswer
 
@@ -23,6 +23,7 @@ __all__ = [
     "Format",
     "HarmonyAnswer",
     "Parts",
+    "Place",
     "PlainAnswer",
     "Reader",
     "TextAnswer",
