@@ -470,6 +470,7 @@ def doctor(json: Json = False) -> None:
 from hnlpu.cli import (  # noqa: E402
     _adapter,  # noqa: F401
     _audit,  # noqa: F401
+    _chat,  # noqa: F401
     _chip,  # noqa: F401
     _cost,  # noqa: F401
     _draw,  # noqa: F401

@@ -11,6 +11,7 @@ from hnlpu.run.chat._harmony import (
     speaks_harmony,
 )
 from hnlpu.run.chat._parts import AnswerParser, CallPart, Parts, Place, PlainAnswer
+from hnlpu.run.chat._talk import Talk
 from hnlpu.run.chat._template import ChatTemplate, text_of
 from hnlpu.run.chat._text import TextAnswer
 
@@ -26,6 +27,7 @@ __all__ = [
     "Place",
     "PlainAnswer",
     "Reader",
+    "Talk",
     "TextAnswer",
     "format_of",
     "opening_of",
