@@ -55,6 +55,27 @@ def error_body(
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
+MESSAGES = "/v1/messages"
+_MESSAGES_KINDS = {
+    400: "invalid_request_error", 401: "authentication_error", 403: "permission_error",
+    404: "not_found_error", 413: "request_too_large", 429: "rate_limit_error",
+    503: "overloaded_error", 504: "timeout_error",
+}  # fmt: skip
+
+
+def messages_error(status: int, message: str) -> dict[str, Any]:
+    """Anthropic's error object."""
+    kind = _MESSAGES_KINDS.get(status, "invalid_request_error" if status < 500 else "api_error")
+    return {"type": "error", "error": {"type": kind, "message": message}}
+
+
+def body_at(path: str, status: int, body: dict[str, Any]) -> dict[str, Any]:
+    """OpenAI's error object as the clients of a path know it."""
+    if path != MESSAGES and not path.startswith(f"{MESSAGES}/"):
+        return body
+    return messages_error(status, body["error"]["message"])
+
+
 def as_api_error(error: HnlpuError) -> ApiError:
     """The answer for an error of the model or engine."""
     text = str(error)

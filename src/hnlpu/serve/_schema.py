@@ -123,6 +123,9 @@ class Controls(Wire):
     trace_experts: Flag = Field(
         False, description="Also tell which experts fired for each token: [layers, active]."
     )
+    speculation: Flag | None = Field(
+        None, description="Propose tokens by looking them up in the text, and check them together."
+    )
     user: str | None = Field(None, description=IGNORED)
     safety_identifier: str | None = Field(None, description=IGNORED)
     service_tier: str | None = Field(None, description=IGNORED)
