@@ -164,16 +164,18 @@ class HardwiredLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
 def _limit(options: dict[str, Any]) -> int:
     """The most new tokens, by any of the names that tasks use."""
     names = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
-    return next((int(options[name]) for name in names if options.get(name)), LONGEST_ANSWER)
+    given = (options[name] for name in names if options.get(name) is not None)
+    return next(map(int, given), LONGEST_ANSWER)
 
 
 def _sampling(options: dict[str, Any]) -> Sampling:
     """Greedy unless a task asks to sample."""
     if options.get("do_sample") is False:
         return Sampling()
+    top_p = options.get("top_p")
     return Sampling(
         temperature=float(options.get("temperature") or 0.0),
-        top_p=float(options.get("top_p") or 1.0),
+        top_p=1.0 if top_p is None else float(top_p),
         top_k=max(int(options.get("top_k") or 0), 0),
         min_p=float(options.get("min_p") or 0.0),
         seed=int(options.get("seed") or 0),

@@ -39,6 +39,7 @@ def test_unlikely_tokens_are_dropped():
     assert tokens(*hot) != best
     for kept in (["--top-k", "1"], ["--top-p", "0"], ["--min-p", "1"]):
         assert tokens(*hot, *kept) == best
+    assert tokens(*hot, "--top-k", "-1") == tokens(*hot)
     found = generate("--top-p", "2", "--max-tokens", "1")
     assert (found.returncode, "must be from 0 to 1" in found.stderr) == (2, True)
 

@@ -132,3 +132,11 @@ def test_conversations_follow_the_template(evaluated, tmp_path):
     history = [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]
     assert evaluated.apply_chat_template(history) == "a\nb"
     assert evaluated.chat_template(True) == ""
+
+
+def test_a_task_may_ask_for_nothing():
+    from hnlpu.lm_eval import LONGEST_ANSWER, _limit, _sampling
+
+    assert (_limit({"max_gen_toks": 0}), _limit({"max_gen_toks": None})) == (0, LONGEST_ANSWER)
+    assert _limit({"max_gen_toks": None, "max_tokens": 7}) == 7
+    assert (_sampling({"top_p": 0}).top_p, _sampling({}).top_p) == (0.0, 1.0)

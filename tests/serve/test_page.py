@@ -88,9 +88,10 @@ def test_it_continues_a_text_as_the_model_does(browser, server, model, width):
 def test_rates_stand_side_by_side(browser, server):
     visit(browser, server)
     generate(browser, "import os\n", max_tokens="20", temperature="0")
+    wait(browser, lambda b: "simulate)" in text(b, "chip-note"))
     rate = text(browser, "emulator-rate")
     assert float(rate.split()[0]) > 0
-    chip = server.get("/hnlpu/model").json()["chip"]
+    chip = server.get("/hnlpu/model?wait=true").json()["chip"]
     assert chip["tokens_per_second_per_user"] > 0
     shown, unit = text(browser, "chip-rate").split()
     scale = {"k": 1e3, "M": 1e6}[unit]

@@ -24,10 +24,12 @@ def test_the_chip_is_simulated_once_whoever_asks_meanwhile(monkeypatch):
     (endpoint,) = [r.endpoint for r in router.routes if r.path == "/hnlpu/model"]
 
     async def many():
-        answers = [asyncio.create_task(endpoint()) for _ in range(5)]
-        await asyncio.sleep(0.2)
+        waiting = [asyncio.create_task(endpoint(wait=True)) for _ in range(4)]
+        at_once = await asyncio.wait_for(endpoint(), 5)
         may_end.set()
-        return await asyncio.gather(*answers)
+        return [at_once, *await asyncio.gather(*waiting)]
 
-    assert [json.loads(a.body) for a in asyncio.run(many())] == [{"chip": {"chips": 1}}] * 5
+    told, *found = [json.loads(answer.body)["chip"] for answer in asyncio.run(many())]
+    assert told == {"simulating": True}
+    assert found == [{"chips": 1}] * 4
     assert len(asked) == 1

@@ -63,6 +63,12 @@ def test_every_field_of_the_document_takes_null(server):
         answer(server, path, dict.fromkeys(names) | body)
 
 
+def test_whole_numbers_may_have_a_point(server):
+    plain = answer(server, "/v1/completions", COMPLETION | {"seed": 3, "n": 1})
+    pointed = COMPLETION | {"max_tokens": 3.0, "seed": 3.0, "n": 1.0, "top_k": -1.0}
+    assert answer(server, "/v1/completions", pointed) == plain
+
+
 def test_a_top_p_of_nothing_is_greedy(server):
     greedy = answer(server, "/v1/completions", COMPLETION)
     for seed in range(3):
@@ -114,6 +120,18 @@ def test_unknown_fields_are_told(server):
         ("completions", {"temperature": "hot"}, "temperature: must be a number, not a text"),
         ("completions", {"temperature": -1}, "temperature: must be at least 0, is -1"),
         ("completions", {"n": 1.5}, "n: must be a whole number, not 1.5"),
+        ("completions", {"temperature": "0.5"}, "temperature: must be a number, not a text"),
+        ("completions", {"temperature": True}, "temperature: must be a number, not true or false"),
+        ("completions", {"max_tokens": True}, "max_tokens: must be a whole number, not true or false"),
+        ("completions", {"max_tokens": "5"}, "max_tokens: must be a whole number, not a text"),
+        ("completions", {"echo": 1}, "echo: must be true or false, not 1"),
+        ("completions", {"stream": "yes"}, "stream: must be true or false, not a text"),
+        ("completions", {"logprobs": True}, "logprobs: must be a whole number"),
+        ("completions", {"logit_bias": {"3": "1"}}, "logit_bias.3: must be a number, not a text"),
+        ("completions", {"stop_token_ids": [10**6]}, "stop_token_ids: token 1000000 is outside of the vocabulary"),
+        ("chat/completions", {"stop_token_ids": [10**6]}, "stop_token_ids: token 1000000 is outside of the vocabulary"),
+        ("chat/completions", {"tools": [{"type": "function", "function": {"name": "f"}}] * 2}, "tools: two of them are called f"),
+        ("chat/completions", {"parallel_tool_calls": "no"}, "parallel_tool_calls: must be true or false"),
         ("completions", {"stop": [1]}, "stop: entry 0 must be a text, not a number"),
         ("completions", {"suffix": "x"}, "suffix: is not supported here"),
         ("completions", {"logit_bias": [1]}, "logit_bias: must be an object, not a list"),

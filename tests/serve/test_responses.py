@@ -120,15 +120,30 @@ def test_tools_are_called_and_their_results_come_back(harmony):  # noqa: F811
     [
         ({"input": []}, "input: must be a text or a list"),
         ({"input": [{"type": "computer_call"}]}, "item 0 must be of type message"),
-        ({"previous_response_id": "resp_1"}, "send the whole conversation"),
+        ({"input": [{"content": "a"}]}, "input.0.role: is missing"),
+        ({"input": [{"role": "user", "content": 5}]}, "input.0.content: must be a text or a list of parts"),
+        ({"input": [{"role": "user", "content": "<|endoftext|>"}]}, "input: '<|endoftext|>' is a special token"),
+        ({"input": [{"type": "function_call", "call_id": "1", "arguments": "{}"}]}, "input.0.name: is missing"),
+        ({"input": [{"type": "function_call_output", "output": "1"}]}, "input.0.call_id: is missing"),
+        ({"previous_response_id": "resp_1"}, "previous_response_id: no response 'resp_1' is stored"),
+        ({"max_output_tokens": 10**6}, "max_output_tokens 1000000: this server gives at most"),
+        ({"max_output_tokens": True}, "max_output_tokens: must be a whole number, not true or false"),
+        ({"tools": [{"type": "function", "name": "a b"}]}, "tools.0.name: must be of letters"),
+        ({"tools": [{"type": "function", "name": n} for n in "aba"]}, "two of them are called a"),
+        ({"tool_choice": 3}, "tool_choice: must be none, auto, required"),
+        ({"reasoning": {"effort": "huge"}}, "reasoning.effort: must be none, minimal"),
+        ({"text": {"format": {"type": "json_schema"}}}, "text.format.schema: is missing"),
+        ({"text": {"format": {"type": "json_schema", "schema": {"type": "x"}}}}, "JSON schema: "),
+        ({"stop": [1]}, "stop: entry 0 must be a text"),
         ({"tools": [{"type": "web_search"}]}, "tools.0.type: must be function"),
-        ({"text": {"format": {"type": "yaml"}}}, "response_format.type: must be text"),
+        ({"text": {"format": {"type": "yaml"}}}, "text.format.type: must be text"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_request_is_told(server, change, told):
     response = server.post("/v1/responses", {"input": "a"} | change)
-    assert response.status_code == 400, response.text
+    assert response.status_code == (404 if "no response" in told else 400), response.text
     assert told in response.json()["error"]["message"]
+    assert "messages" not in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +153,7 @@ def test_thoughts_of_another_form_are_refused(server, thought):
     items = [{"type": "reasoning"} | thought, {"role": "user", "content": "a"}]
     response = server.post("/v1/responses", {"input": items})
     assert response.status_code == 400, response.text
-    assert "item 0" in response.json()["error"]["message"]
+    assert "input.0." in response.json()["error"]["message"]
 
 
 def test_what_is_told_back_need_not_be_unicode(server):
@@ -146,3 +161,61 @@ def test_what_is_told_back_need_not_be_unicode(server):
     response = server.post("/v1/responses", {"input": "a", "max_output_tokens": 1, "metadata": odd})
     assert response.status_code == 200, response.text
     assert response.json()["metadata"] == odd
+
+
+def test_log_probabilities_stand_with_the_text_that_they_belong_to(harmony, server):  # noqa: F811
+    beside = 0
+    form = {"type": "json_schema", "name": "w", "schema": WEATHER}
+    for seed in range(6):
+        body = {"seed": seed, "max_output_tokens": 80, "top_logprobs": 2, "store": False}
+        body |= {"text": {"format": form}} if seed % 2 else {"logit_bias": biases(harmony)}
+        events = events_of(post(harmony, stream=True, **body))
+        whole = post(harmony, **body).json()
+        items, tokens = whole["output"], whole["usage"]["output_tokens"]
+        for i, item in enumerate(items):
+            deltas = [
+                e for e in events if e.get("output_index") == i and e["type"].endswith("text.delta")
+            ]
+            if item["type"] != "message":
+                assert "logprobs" not in item.get("content", [{}])[0]
+                continue
+            (part,) = item["content"]
+            spelled = bytes(byte for entry in part["logprobs"] for byte in entry["bytes"])
+            # marks may cut characters of several bytes in two
+            assert [b for b in spelled if b < 128] == [ord(c) for c in part["text"] if c < "\x80"]
+            told = [entry for event in deltas for entry in event["logprobs"]]
+            assert told == part["logprobs"]
+            assert all(len(entry["top_logprobs"]) == 2 for entry in told)
+            beside += len(told) < tokens - 5
+    assert beside  # tokens of headers and marks
+    body = {"input": "a", "max_output_tokens": 3, "include": ["message.output_text.logprobs"]}
+    (item,) = server.post("/v1/responses", body).json()["output"]
+    assert [len(e["top_logprobs"]) for e in item["content"][0]["logprobs"]] == [0, 0, 0]
+
+
+def test_a_conversation_goes_on_from_a_stored_response(client, server):
+    first = client.responses.create(input="import os\n", temperature=0, max_output_tokens=5)
+    second = client.responses.create(
+        input="def f(", temperature=0, max_output_tokens=5, previous_response_id=first.id
+    )
+    items = [
+        {"role": "user", "content": "import os\n"},
+        {"role": "assistant", "content": first.output_text},
+        {"role": "user", "content": "def f("},
+    ]
+    whole = client.responses.create(input=items, temperature=0, max_output_tokens=5, store=False)
+    assert (second.output_text, second.usage.input_tokens) == (
+        whole.output_text, whole.usage.input_tokens
+    )  # fmt: skip
+    assert client.responses.retrieve(second.id) == second
+    given = client.responses.input_items.list(second.id)
+    assert [item.role for item in given.data] == ["user", "assistant", "user"]
+    client.responses.delete(first.id)
+    for gone in (first.id, whole.id):
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve(gone)
+        with pytest.raises(openai.NotFoundError, match="send the whole conversation"):
+            client.responses.create(input="a", previous_response_id=gone)
+    # what a later answer needs of the first is its own
+    third = client.responses.create(input="x", max_output_tokens=2, previous_response_id=second.id)
+    assert third.usage.input_tokens > second.usage.input_tokens

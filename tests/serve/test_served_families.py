@@ -128,7 +128,7 @@ def test_company_changes_nothing(server, offline, build) -> None:
 
 
 def test_what_is_told_of_the_model(server, offline, build) -> None:
-    facts = server.get("/hnlpu/model").json()
+    facts = server.get("/hnlpu/model?wait=true").json()
     limited = build.name != "mamba2"
     assert facts["family"] == build.name
     assert facts["context"] == (256 if limited else 131072)

@@ -38,7 +38,16 @@ def test_what_is_no_build_is_refused(cli, bundled, tiny_checkpoint, tmp_path):
         (("--host", "0.0.0.0"), "give an --api-key"),
         (("--host", "no.such.name.invalid", "--api-key", "12345678"), "cannot listen there"),
         (("--port", "70000"), "--port 70000"),
-        (("--cache-mb", "0"), "cache_bytes"),
+        (("--cache-mb", "0"), "--cache-mb: must be at least 1"),
+        (("--timeout", "nan"), "--timeout: must be above 0"),
+        (("--timeout", "inf"), "--timeout: must be above 0"),
+        (("--queue", "0"), "--queue: must be above 0"),
+        (("--shutdown-seconds", "-1"), "--shutdown-seconds: must be 0 or more"),
+        (("--rate-limit", "0"), "--rate-limit: must be above 0"),
+        (("--max-body-mb", "nan"), "--max-body-mb: must be from 0 to"),
+        (("--max-body-mb", "0"), "--max-body-mb: must be above 0"),
+        (("--rows", "0"), "--rows: must be at least 1"),
+        (("--api-key", "short"), "--api-key: a key must be 8 or more"),
         (("--api-key-file", "/no/such/file"), "cannot be read"),
     ):
         code, out, err = cli("serve", bundled, *options)

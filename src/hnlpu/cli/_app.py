@@ -233,7 +233,7 @@ def generate(
     top_p: Annotated[
         float, typer.Option(help="Keep the likeliest tokens that reach this probability.")
     ] = 1.0,
-    top_k: Annotated[int, typer.Option(help="Keep the K likeliest tokens; 0: all.")] = 0,
+    top_k: Annotated[int, typer.Option(help="Keep the K likeliest tokens; 0 and -1: all.")] = 0,
     min_p: Annotated[
         float, typer.Option(help="Drop tokens less likely than this times the likeliest.")
     ] = 0.0,
@@ -462,6 +462,7 @@ def doctor(json: Json = False) -> None:
 from hnlpu.cli import (  # noqa: E402
     _adapter,  # noqa: F401
     _audit,  # noqa: F401
+    _chat,  # noqa: F401
     _chip,  # noqa: F401
     _cost,  # noqa: F401
     _draw,  # noqa: F401

@@ -11,6 +11,8 @@ from hnlpu.cli._app import BuildArgument, DeviceOption, Json, app, read_text
 from hnlpu.cli._output import out, print_json
 from hnlpu.errors import InvalidInput, ToolMissing
 
+MOST_MEGABYTES = 900
+
 
 @app.command()
 def serve(
@@ -45,6 +47,9 @@ def serve(
     ] = None,
     max_tokens: Annotated[int, typer.Option(help="Most new tokens of a request.")] = 4096,
     max_body_mb: Annotated[float, typer.Option(help="Longest request.")] = 4.0,
+    stored_mb: Annotated[
+        float, typer.Option(help="Memory for stored responses; 0 stores none.")
+    ] = 64.0,
     timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 600.0,
     shutdown_seconds: Annotated[
         float, typer.Option(help="Time for requests under way when the server is to end.")
@@ -68,7 +73,8 @@ def serve(
         adapters=_adapters(adapter or []), device=device,
         limits=Limits(context, sequences, rows, cache_mb * 2**20),
         queue=queue, timeout_seconds=timeout, shutdown_seconds=shutdown_seconds,
-        rate_per_minute=rate_limit, max_body_bytes=int(max_body_mb * 2**20), max_tokens=max_tokens,
+        rate_per_minute=rate_limit, max_body_bytes=_bytes("max_body_mb", max_body_mb), max_tokens=max_tokens,
+        stored_bytes=_bytes("stored_mb", stored_mb),
     )  # fmt: skip
 
     def announce(address: str) -> None:
@@ -79,6 +85,13 @@ def serve(
         out.file.flush()
 
     do_serve(directory, settings, announce)
+
+
+def _bytes(name: str, megabytes: float) -> int:
+    """Megabytes of an option in bytes.  Raises InvalidInput for what is no number of them."""
+    if not 0 <= megabytes <= MOST_MEGABYTES:
+        raise InvalidInput(f"`{name}`: must be from 0 to {MOST_MEGABYTES}, not {megabytes:g}")
+    return int(megabytes * 2**20)
 
 
 def _adapters(options: list[str]) -> dict[str, Path]:

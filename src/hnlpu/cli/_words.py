@@ -9,6 +9,12 @@ import functools
 import re
 from typing import Any
 
+_OTHERS = {
+    "timeout_seconds": "--timeout", "rate_per_minute": "--rate-limit", "max_body_bytes": "--max-body-mb",
+    "stored_bytes": "--stored-mb", "cache_bytes": "--cache-mb",
+}  # fmt: skip
+"""Parameters whose option has another name, for it takes another unit."""
+
 _PARAMETER = re.compile(r"`([a-z][a-z0-9_]*)`")
 
 
@@ -26,7 +32,7 @@ def options() -> dict[str, str]:
 
     from hnlpu.cli._app import app
 
-    found: dict[str, str] = {}
+    found = dict(_OTHERS)
     commands: list[Any] = [typer.main.get_command(app)]
     while commands:
         command = commands.pop()

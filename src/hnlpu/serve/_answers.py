@@ -75,19 +75,27 @@ def _best(score: TokenScore, texts: TokenTexts) -> dict[str, float]:
     return named
 
 
-def chat_logprobs(scores: Sequence[TokenScore], texts: TokenTexts) -> dict[str, Any]:
-    """The `logprobs` of a chat's choice."""
+def token_entry(score: TokenScore, texts: TokenTexts, *, listed: bool = False) -> dict[str, Any]:
+    """A token's log-probability and those of the best beside it, as chats and responses have them.
+
+    Where a token's bytes are not known chats say null, responses (`listed`) an empty list.
+    """
 
     def entry(token: int, logprob: float) -> dict[str, Any]:
-        return {"token": texts[token], "logprob": logprob, "bytes": texts.bytes_of(token)}
+        raw = texts.bytes_of(token)
+        return {
+            "token": texts[token],
+            "logprob": logprob,
+            "bytes": [] if listed and raw is None else raw,
+        }
 
-    return {
-        "content": [
-            entry(s.token, s.logprob) | {"top_logprobs": [entry(t, value) for t, value in s.top]}
-            for s in scores
-        ],
-        "refusal": None,
-    }
+    best = [entry(token, value) for token, value in score.top]
+    return entry(score.token, score.logprob) | {"top_logprobs": best}
+
+
+def chat_logprobs(scores: Sequence[TokenScore], texts: TokenTexts) -> dict[str, Any]:
+    """The `logprobs` of a chat's choice."""
+    return {"content": [token_entry(score, texts) for score in scores], "refusal": None}
 
 
 def usage(prompt_tokens: int, completion_tokens: int, cached: int = 0) -> dict[str, Any]:

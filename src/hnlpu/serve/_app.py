@@ -15,9 +15,18 @@ from starlette.responses import JSONResponse, Response
 
 from hnlpu._version import __version__
 from hnlpu.errors import HnlpuError
-from hnlpu.serve import _chats, _completions, _embeddings, _facts, _page, _responses, _tokens
+from hnlpu.serve import (
+    _chats,
+    _completions,
+    _embeddings,
+    _facts,
+    _messages,
+    _page,
+    _responses,
+    _tokens,
+)
 from hnlpu.serve._context import Context
-from hnlpu.serve._errors import ApiError, as_api_error, error_body
+from hnlpu.serve._errors import ApiError, as_api_error, body_at, error_body
 from hnlpu.serve._guard import Guard
 from hnlpu.serve._problems import first_problem
 from hnlpu.serve._service import Service
@@ -42,7 +51,7 @@ def create_app(service: Service) -> FastAPI:
         docs_url=None, redoc_url=None,  # they load from elsewhere
         dependencies=[Security(HTTPBearer(auto_error=False))],
     )  # fmt: skip
-    for part in (_completions, _chats, _responses, _embeddings, _facts, _tokens, _page):
+    for part in (_completions, _chats, _responses, _messages, _embeddings, _facts, _tokens, _page):
         app.include_router(part.routes(context))
     _name_models(app, context)
     _handle_errors(app)
@@ -59,32 +68,37 @@ def _name_models(app: FastAPI, context: Context) -> None:
     parameter["schema"]["enum"] = context.names
 
 
+def _told(http: HttpRequest, error: ApiError) -> Response:
+    body = body_at(http.url.path, error.status, error.body)
+    return JSONResponse(body, error.status, error.headers)
+
+
 def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(ApiError)
-    async def api(_: HttpRequest, error: ApiError) -> Response:
-        return JSONResponse(error.body, error.status, error.headers)
+    async def api(http: HttpRequest, error: ApiError) -> Response:
+        return _told(http, error)
 
     @app.exception_handler(HnlpuError)
-    async def model(_: HttpRequest, error: HnlpuError) -> Response:
-        answer = as_api_error(error)
-        return JSONResponse(answer.body, answer.status, answer.headers)
+    async def model(http: HttpRequest, error: HnlpuError) -> Response:
+        return _told(http, as_api_error(error))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(http: HttpRequest, error: RequestValidationError) -> Response:
         kind = http.headers.get("content-type", "")
         if http.method == "POST" and not _is_json(kind):
             told = f"not {kind[:80]}" if kind else "which is missing"
-            answer = ApiError(
-                415, f"send JSON with the header Content-Type: application/json, {told}"
+            return _told(
+                http,
+                ApiError(415, f"send JSON with the header Content-Type: application/json, {told}"),
             )
-            return JSONResponse(answer.body, answer.status)
         where, text = first_problem(error.errors())
-        answer = ApiError(400, f"{where}: {text}" if where else text, param=where or None)
-        return JSONResponse(answer.body, 400)
+        message = f"{where}: {text}" if where else text
+        return _told(http, ApiError(400, message, param=where or None))
 
     @app.exception_handler(HTTPException)
-    async def http(_: HttpRequest, error: HTTPException) -> Response:
+    async def http(http: HttpRequest, error: HTTPException) -> Response:
         body = error_body(error.status_code, str(error.detail))
+        body = body_at(http.url.path, error.status_code, body)
         return JSONResponse(body, error.status_code, dict(error.headers or {}))
 
     @app.exception_handler(ClientLeft)
@@ -92,9 +106,10 @@ def _handle_errors(app: FastAPI) -> None:
         return Response(status_code=499)
 
     @app.exception_handler(Exception)
-    async def fault(_: HttpRequest, error: Exception) -> Response:
+    async def fault(http: HttpRequest, error: Exception) -> Response:
         _log.error("a request failed", exc_info=error)
-        return JSONResponse(error_body(500, "internal error; the server's log has more"), 500)
+        body = error_body(500, "internal error; the server's log has more")
+        return JSONResponse(body_at(http.url.path, 500, body), 500)
 
 
 def _is_json(content_type: str) -> bool:

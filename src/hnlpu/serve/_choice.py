@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from hnlpu.run.chat import CallPart, Parts
+from hnlpu.run.chat import CallPart, Parts, Place
 from hnlpu.run.engine import Update
 from hnlpu.serve._context import Context
 from hnlpu.serve._dialect import Turn
@@ -22,6 +22,11 @@ class Choice:
         self.content = ""
         self.reasoning = ""
         self.calls: list[dict[str, Any]] = []
+
+    @property
+    def place(self) -> Place | None:
+        """What the last token belongs to; None for a mark."""
+        return self._parser.place
 
     def push(self, update: Update) -> Parts:
         """What an update adds."""

@@ -12,6 +12,7 @@ from hnlpu.serve._errors import ApiError
 from hnlpu.serve._prompts import Translator
 from hnlpu.serve._service import Service
 from hnlpu.serve._settings import Settings
+from hnlpu.serve._stored import StoredResponses
 
 _ERROR = {"content": {"application/json": {"schema": {"type": "object"}}}}
 _DESCRIPTIONS = {
@@ -42,6 +43,7 @@ class Context:
             self.model, self.settings, service.engine.context, self.dialect
         )
         self.fingerprint = service.fingerprint
+        self.stored = StoredResponses(self.settings.stored_bytes)
         self.documented: dict[str, Any] = {
             "responses": {
                 status: {"description": text} | _ERROR for status, text in _DESCRIPTIONS.items()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hnlpu.errors import (
     ContextExceeded,
     EngineFault,
     HnlpuError,
+    InvalidInput,
     NotFinite,
     NotServing,
     QueueFull,
@@ -51,6 +55,27 @@ def error_body(
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
+MESSAGES = "/v1/messages"
+_MESSAGES_KINDS = {
+    400: "invalid_request_error", 401: "authentication_error", 403: "permission_error",
+    404: "not_found_error", 413: "request_too_large", 429: "rate_limit_error",
+    503: "overloaded_error", 504: "timeout_error",
+}  # fmt: skip
+
+
+def messages_error(status: int, message: str) -> dict[str, Any]:
+    """Anthropic's error object."""
+    kind = _MESSAGES_KINDS.get(status, "invalid_request_error" if status < 500 else "api_error")
+    return {"type": "error", "error": {"type": kind, "message": message}}
+
+
+def body_at(path: str, status: int, body: dict[str, Any]) -> dict[str, Any]:
+    """OpenAI's error object as the clients of a path know it."""
+    if path != MESSAGES and not path.startswith(f"{MESSAGES}/"):
+        return body
+    return messages_error(status, body["error"]["message"])
+
+
 def as_api_error(error: HnlpuError) -> ApiError:
     """The answer for an error of the model or engine."""
     text = str(error)
@@ -62,3 +87,24 @@ def as_api_error(error: HnlpuError) -> ApiError:
         return ApiError(500, text, code="engine_error")
     code = "context_length_exceeded" if isinstance(error, ContextExceeded) else None
     return ApiError(400, text, code=code)
+
+
+@contextlib.contextmanager
+def in_words(words: Mapping[str, str]) -> Iterator[None]:
+    """Errors that name a chat's field first name it as `words` has it, for a door of other names."""
+
+    def told(text: str) -> str:
+        first = re.match(r"[a-z_]+(?=[:. ])", text)
+        if first is None or first[0] not in words:
+            return text
+        return words[first[0]] + text[first.end() :]
+
+    try:
+        yield
+    except ApiError as error:
+        param = None if error.param is None else words.get(error.param, error.param)
+        raise ApiError(error.status, told(str(error)), code=error.code, param=param) from None
+    except ContextExceeded as error:
+        raise ContextExceeded(told(str(error))) from None
+    except InvalidInput as error:
+        raise InvalidInput(told(str(error))) from None

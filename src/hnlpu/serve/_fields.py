@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, Strict, WithJsonSchema
 
 PROMPTS_LIMIT = 128
 STOPS_LIMIT = 16
@@ -12,6 +12,15 @@ STOP_CHARACTERS = 256
 PARTS_LIMIT = 256
 TOKEN_LIMIT = 2**31 - 1
 TEXT_PARTS = ("text", "input_text", "output_text", "refusal")
+
+Whole = Annotated[int, Strict()]
+"""A whole number of JSON: no text and neither true nor false."""
+
+Number = Annotated[float, Strict()]
+"""A number of JSON, likewise."""
+
+Flag = Annotated[bool, Strict()]
+"""true or false, and nothing that might mean them."""
 
 Token = Annotated[int, Field(ge=0, le=TOKEN_LIMIT, strict=True)]
 _TOKEN = {"type": "integer", "minimum": 0, "maximum": TOKEN_LIMIT}
@@ -151,5 +160,5 @@ Content = Annotated[
 ]
 """A text, or parts of type text."""
 
-Count = Annotated[int | None, BeforeValidator(_count_or_false)]
+Count = Annotated[Whole | None, BeforeValidator(_count_or_false)]
 """A number; false is none."""

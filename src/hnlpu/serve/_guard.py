@@ -12,7 +12,7 @@ from collections import OrderedDict
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hnlpu.serve._errors import ApiError
+from hnlpu.serve._errors import ApiError, body_at
 from hnlpu.serve._metrics import Metrics
 from hnlpu.serve._settings import Settings, is_loopback
 
@@ -51,7 +51,7 @@ class Guard:
             self._admit(scope, headers)
             receive = await self._body(headers, receive)
         except ApiError as error:
-            await _answer(error, counted)
+            await _answer(scope["path"], error, counted)
         else:
             try:
                 await self._app(scope, receive, counted)
@@ -77,6 +77,8 @@ class Guard:
     def _key(self, headers: Headers) -> str:
         """Who the key belongs to; raises ApiError."""
         kind, _, key = headers.get("authorization", "").partition(" ")
+        if not kind:
+            kind, key = "bearer", headers.get("x-api-key", "")  # as Anthropic's clients send it
         digest = hashlib.sha256(key.strip().encode("utf-8", "replace")).digest()
         # every key is compared, so that time tells nothing
         known = [hmac.compare_digest(digest, other) for other in self._keys]
@@ -154,8 +156,8 @@ def _is_local_name(host: str) -> bool:
     )
 
 
-async def _answer(error: ApiError, send: Send) -> None:
-    body = json.dumps(error.body).encode()
+async def _answer(path: str, error: ApiError, send: Send) -> None:
+    body = json.dumps(body_at(path, error.status, error.body)).encode()
     headers = {"content-type": "application/json", "content-length": str(len(body))}
     headers |= {name.lower(): value for name, value in error.headers.items()}
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]

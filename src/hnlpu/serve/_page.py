@@ -14,6 +14,8 @@ from hnlpu.serve._chip import chip_facts
 from hnlpu.serve._context import Context
 
 FOLDER = Path(__file__).parent / "page"
+PATIENCE = 0.1
+"""Seconds that the page waits for the chip to be simulated before it is told to ask again."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -43,18 +45,25 @@ def routes(context: Context) -> APIRouter:
 
     simulating: list[asyncio.Task[dict[str, Any]]] = []  # one, however many ask meanwhile
 
-    async def simulated() -> dict[str, Any]:
+    def simulated() -> asyncio.Task[dict[str, Any]]:
         if not simulating:
             work = asyncio.to_thread(
                 chip_facts, context.model.directory, context.service.engine.context
             )
             simulating.append(asyncio.create_task(work))
-        return await asyncio.shield(simulating[0])
+        return simulating[0]
 
     @router.get("/hnlpu/model", **context.documented)
-    async def facts() -> Response:
-        """The hardwired model in numbers, and what the simulated chip would do."""
-        return JSONResponse(_facts(context) | {"chip": await simulated()})
+    async def facts(wait: bool = False) -> Response:
+        """The hardwired model in numbers, and what the simulated chip would do.
+
+        The simulation runs beside; until it ends `chip` is {"simulating": true}, unless the request
+        waits for it.
+        """
+        chip = simulated()
+        await asyncio.wait({chip}, timeout=None if wait else PATIENCE)
+        found = chip.result() if chip.done() else {"simulating": True}
+        return JSONResponse(_facts(context) | {"chip": found})
 
     return router
 

@@ -1,8 +1,6 @@
-"""POST /v1/responses: OpenAI's newer form of a chat, answered in items.
+"""/v1/responses: OpenAI's newer form of a chat, answered in items.
 
-    reasoning item ─► message item ─► function_call items, each opened, told in pieces, and closed
-
-Nothing is stored: the client sends the whole conversation each time.
+A response is kept, unless `store` is false, so that a later one can go on from it.
 """
 
 from __future__ import annotations
@@ -10,113 +8,46 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
-from hnlpu.run.chat import Parts
-from hnlpu.serve._answers import chat_logprobs, check_finished, failure
+from hnlpu.serve._answers import check_finished, failure, token_entry
 from hnlpu.serve._choice import Choice
 from hnlpu.serve._context import Context
 from hnlpu.serve._conversation import turn_of, warnings_of
 from hnlpu.serve._dialect import Turn
-from hnlpu.serve._items import ResponsesRequest, as_chat
+from hnlpu.serve._errors import ApiError, in_words
+from hnlpu.serve._items import WORDS, ResponsesRequest, as_chat
+from hnlpu.serve._output import Event, Items
 from hnlpu.serve._service import Job
+from hnlpu.serve._stored import Stored, StoredResponses
 from hnlpu.serve._stream import EventStream, while_client_waits
 from hnlpu.serve._wire import unknown_fields, warning_header
-
-Event = dict[str, Any]
-PREFIXES = {"reasoning": "rs", "message": "msg", "function_call": "fc"}
-
-
-class _Items:
-    """The items of one answer, and the events that tell of them."""
-
-    def __init__(self, choice: Choice):
-        self.items: list[dict[str, Any]] = []
-        self._choice = choice
-        self._open = False
-
-    def push(self, parts: Parts) -> Iterator[Event]:
-        """What some parts add."""
-        if parts.reasoning:
-            yield from self._text("reasoning", parts.reasoning)
-        if parts.content:
-            yield from self._text("message", parts.content)
-        for call in parts.calls:
-            if call.name is not None:
-                ident = self._choice.calls[call.index]["id"]
-                item = {"call_id": ident, "name": call.name, "arguments": ""}
-                yield from self._begin("function_call", item)
-            self.items[-1]["arguments"] += call.arguments
-            yield self._event("function_call_arguments.delta", delta=call.arguments)
-
-    def close(self) -> Iterator[Event]:
-        """The end of the item that is open."""
-        if not self._open:
-            return
-        self._open = False
-        item = self.items[-1]
-        item["status"] = "completed"
-        if item["type"] == "function_call":
-            told = {"arguments": item["arguments"], "name": item["name"]}
-            yield self._event("function_call_arguments.done", **told)
-        else:
-            part = item["content"][0]
-            more: dict[str, Any] = {"logprobs": []} if part["type"] == "output_text" else {}
-            kind = part["type"]
-            yield self._event(f"{kind}.done", text=part["text"], content_index=0, **more)
-            if kind == "output_text":
-                yield self._event("content_part.done", content_index=0, part=dict(part))
-        yield self._item_event("output_item.done")
-
-    def _text(self, kind: str, text: str) -> Iterator[Event]:
-        if not self._open or self.items[-1]["type"] != kind:
-            yield from self._begin(kind, {})
-        part = self.items[-1]["content"][0]
-        part["text"] += text
-        more: dict[str, Any] = {"logprobs": []} if kind == "message" else {}
-        yield self._event(f"{part['type']}.delta", delta=text, content_index=0, **more)
-
-    def _begin(self, kind: str, more: dict[str, Any]) -> Iterator[Event]:
-        yield from self.close()
-        ident = f"{PREFIXES[kind]}_{uuid.uuid4().hex}"
-        item = {"id": ident, "type": kind, "status": "in_progress"} | more
-        if kind == "message":
-            item |= {"role": "assistant", "content": []}
-        elif kind == "reasoning":
-            item |= {"summary": [], "content": []}
-        self.items.append(item)
-        self._open = True
-        yield self._item_event("output_item.added")
-        if kind == "reasoning":
-            item["content"].append({"type": "reasoning_text", "text": ""})
-        elif kind == "message":
-            item["content"].append({"type": "output_text", "text": "", "annotations": []})
-            part = dict(item["content"][0])
-            yield self._event("content_part.added", content_index=0, part=part)
-
-    def _event(self, kind: str, **more: Any) -> Event:
-        where = {"item_id": self.items[-1]["id"], "output_index": len(self.items) - 1}
-        return {"type": f"response.{kind}"} | where | more
-
-    def _item_event(self, kind: str) -> Event:
-        item = json.loads(json.dumps(self.items[-1]))  # as it is now
-        return {"type": f"response.{kind}", "output_index": len(self.items) - 1, "item": item}
 
 
 class _Answer:
     """One request's answer."""
 
-    def __init__(self, context: Context, body: ResponsesRequest, turn: Turn):
+    def __init__(
+        self,
+        context: Context,
+        body: ResponsesRequest,
+        turn: Turn,
+        before: list[dict[str, Any]],
+    ):
         self.context = context
         self.turn = turn
         self.choice = Choice(context, turn)
-        self.items = _Items(self.choice)
-        self.thought = 0  # tokens that told nothing but thoughts
+        self.items = Items(
+            self.choice, lambda score: token_entry(score, context.texts, listed=True)
+        )
+        self.body = body
+        self.before = before
+        self.thought = 0  # tokens that belong to thoughts
         self._envelope: dict[str, Any] = {
             "id": f"resp_{uuid.uuid4().hex}",
             "object": "response",
@@ -130,6 +61,8 @@ class _Answer:
             "max_output_tokens": body.max_output_tokens,
             "tools": body.tools or [],
             "tool_choice": body.tool_choice or "auto",
+            "previous_response_id": body.previous_response_id,
+            "store": body.store,
             "truncation": "disabled",
             "error": None,
             "incomplete_details": None,
@@ -150,7 +83,12 @@ class _Answer:
             "output": self.items.items,
             "usage": self._usage(job),
         }
-        return found | ({"incomplete_details": {"reason": "max_output_tokens"}} if cut else {})
+        if cut:
+            found["incomplete_details"] = {"reason": "max_output_tokens"}
+        if self.body.store:
+            context = [*self.before, *self.body.items]
+            self.context.stored.put(found, context)
+        return found
 
     def failed(self, error: dict[str, Any]) -> dict[str, Any]:
         """The response that the engine could not finish."""
@@ -173,8 +111,8 @@ class _Answer:
             if update.error is not None:
                 return
             parts = self.choice.push(update)
-            self.thought += bool(parts.reasoning) and not parts.content
-            for event in self.items.push(parts):
+            self.thought += self.choice.place == "reasoning"
+            for event in self.items.push(parts, update.score):
                 yield event
         for event in self.items.close():
             yield event
@@ -188,23 +126,70 @@ def routes(context: Context) -> APIRouter:
     async def responses(body: ResponsesRequest, http: HttpRequest) -> Response:
         """Answer a conversation in items."""
         adapter = context.adapter(body.model)
-        chat = as_chat(body)
-        turn = await turn_of(context, chat)
-        requests = await context.translator.chat(chat, turn, adapter)
-        answer = _Answer(context, body, turn)
+        before = _before(context.stored, body.previous_response_id)
+        chat = as_chat(body, before)
+        with in_words(WORDS):
+            turn = await turn_of(context, chat)
+            requests = await context.translator.chat(chat, turn, adapter)
+        answer = _Answer(context, body, turn, before)
         job = context.service.job(requests)
         headers = warning_header(unknown_fields(body), *warnings_of(context, chat))
         seconds = context.settings.timeout_seconds
         if body.stream:
-            job.submit()
+            with in_words(WORDS):
+                job.submit()
             return EventStream(_stream(answer, job), seconds, job.close, headers)
-        with job:
+        with in_words(WORDS), job:
             found = await while_client_waits(http, _whole(answer, job), seconds)
-        # in ASCII: what is told back need not be valid Unicode
-        told = json.dumps(found, separators=(",", ":"))
-        return Response(told, headers=headers, media_type="application/json")
+        return _told(found, headers)
+
+    @router.get("/v1/responses/{response_id}", **context.documented)
+    async def stored(response_id: str) -> Response:
+        """A response that was stored."""
+        return _told(_found(context.stored, response_id).response, {})
+
+    @router.get("/v1/responses/{response_id}/input_items", **context.documented)
+    async def stored_input(response_id: str) -> Response:
+        """What a stored response was the answer to, the items before it included."""
+        entry = _found(context.stored, response_id)
+        data = [{"id": f"item_{i}"} | item for i, item in enumerate(entry.input)]
+        ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]}
+        return _told({"object": "list", "data": data, "has_more": False} | ends, {})
+
+    @router.delete("/v1/responses/{response_id}", **context.documented)
+    async def forget(response_id: str) -> Response:
+        """Forget a stored response."""
+        _found(context.stored, response_id)
+        context.stored.delete(response_id)
+        return JSONResponse({"id": response_id, "object": "response", "deleted": True})
 
     return router
+
+
+def _told(found: dict[str, Any], headers: dict[str, str]) -> Response:
+    """In ASCII: what is told back need not be valid Unicode."""
+    text = json.dumps(found, separators=(",", ":"))
+    return Response(text, headers=headers, media_type="application/json")
+
+
+def _found(stored: StoredResponses, ident: str, field: str = "response_id") -> Stored:
+    """A stored response; raises ApiError."""
+    entry = stored.get(ident)
+    if entry is None:
+        raise ApiError(
+            404, f"{field}: no response {ident[:64]!r} is stored here (those that are not asked "
+            "for give way to new ones); send the whole conversation as input",
+            code="response_not_found", param=field,
+        )  # fmt: skip
+    return entry
+
+
+def _before(stored: StoredResponses, ident: str | None) -> list[dict[str, Any]]:
+    """The items that a request goes on from."""
+    if ident is None:
+        return []
+    entry = _found(stored, ident, "previous_response_id")
+    return [*entry.input, *entry.response["output"]]
 
 
 async def _whole(answer: _Answer, job: Job) -> dict[str, Any]:
@@ -212,17 +197,7 @@ async def _whole(answer: _Answer, job: Job) -> dict[str, Any]:
         pass
     (result,) = results = job.collected()
     check_finished(results)
-    found = answer.ended(job, result.reason)
-    if result.scores:
-        texts = [
-            part
-            for item in found["output"]
-            if item["type"] == "message"
-            for part in item["content"]
-        ]
-        for part in texts[:1]:
-            part["logprobs"] = chat_logprobs(result.scores, answer.context.texts)["content"]
-    return found
+    return answer.ended(job, result.reason)
 
 
 async def _stream(answer: _Answer, job: Job) -> AsyncIterator[bytes]:

@@ -10,8 +10,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from hnlpu.serve._fields import STOPS_LIMIT, Content, Count, Prompt, Stop, Token, not_here
-from hnlpu.serve._tools import Tool, ToolChoice
+from hnlpu.serve._fields import (
+    STOPS_LIMIT,
+    Content,
+    Count,
+    Flag,
+    Number,
+    Prompt,
+    Stop,
+    Token,
+    Whole,
+    not_here,
+)
+from hnlpu.serve._tools import Tool, ToolChoice, check_names
 from hnlpu.serve._wire import Wire
 
 CHOICES_LIMIT = 128
@@ -26,9 +37,9 @@ IGNORED = "Changes nothing."
 class StreamOptions(Wire):
     """What a stream carries besides the text."""
 
-    include_usage: bool = False
-    continuous_usage_stats: bool = Field(False, description="`usage` so far, in every chunk.")
-    include_obfuscation: bool | None = Field(None, description=IGNORED)
+    include_usage: Flag = False
+    continuous_usage_stats: Flag = Field(False, description="`usage` so far, in every chunk.")
+    include_obfuscation: Flag | None = Field(None, description=IGNORED)
 
 
 class JsonSchema(Wire):
@@ -37,7 +48,7 @@ class JsonSchema(Wire):
     name: str = Field("answer", max_length=64)
     description: str | None = None
     schema_: dict[str, Any] = Field(default_factory=dict, alias="schema")
-    strict: bool | None = None
+    strict: Flag | None = None
 
 
 class ResponseFormat(Wire):
@@ -62,7 +73,7 @@ class StructuredOutputs(Wire):
     grammar: str | None = Field(
         None, min_length=1, max_length=65536, description="In Lark's form, or GBNF (`root ::=`)."
     )
-    json_object: bool | None = None
+    json_object: Flag | None = None
 
     @model_validator(mode="after")
     def _one(self) -> StructuredOutputs:
@@ -78,28 +89,28 @@ class Controls(Wire):
     model: str | None = Field(
         None, description="Id of the model (the default) or of an adapter, see /v1/models."
     )
-    temperature: float | None = Field(None, ge=0, le=100)
-    top_p: float | None = Field(None, ge=0, le=1, description="0: the best token alone.")
-    top_k: int | None = Field(None, ge=-1, le=2**31 - 1, description="0 and -1: no limit.")
-    min_p: float | None = Field(None, ge=0, le=1)
-    n: int | None = Field(None, ge=1, le=CHOICES_LIMIT)
-    seed: int | None = Field(
+    temperature: Number | None = Field(None, ge=0, le=100)
+    top_p: Number | None = Field(None, ge=0, le=1, description="0: the best token alone.")
+    top_k: Whole | None = Field(None, ge=-1, le=2**31 - 1, description="0 and -1: no limit.")
+    min_p: Number | None = Field(None, ge=0, le=1)
+    n: Whole | None = Field(None, ge=1, le=CHOICES_LIMIT)
+    seed: Whole | None = Field(
         None, ge=-SEED_LIMIT - 1, le=SEED_LIMIT,
         description="Choice i is drawn with seed + i; -1 is any.",
     )  # fmt: skip
     stop: Stop | None = None
     stop_token_ids: Annotated[list[Token], Field(max_length=STOPS_LIMIT)] | None = None
-    include_stop_str_in_output: bool = False
-    ignore_eos: bool = Field(False, description="Go on after an end-of-text token.")
-    min_tokens: int = Field(0, ge=0, le=2**31 - 1)
-    skip_special_tokens: bool = True
-    spaces_between_special_tokens: bool = Field(True, description=IGNORED)
-    presence_penalty: float | None = Field(None, ge=-2, le=2)
-    frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    repetition_penalty: float | None = Field(None, gt=0, le=100)
-    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    include_stop_str_in_output: Flag = False
+    ignore_eos: Flag = Field(False, description="Go on after an end-of-text token.")
+    min_tokens: Whole = Field(0, ge=0, le=2**31 - 1)
+    skip_special_tokens: Flag = True
+    spaces_between_special_tokens: Flag = Field(True, description=IGNORED)
+    presence_penalty: Number | None = Field(None, ge=-2, le=2)
+    frequency_penalty: Number | None = Field(None, ge=-2, le=2)
+    repetition_penalty: Number | None = Field(None, gt=0, le=100)
+    logit_bias: dict[str, Annotated[Number, Field(ge=-100, le=100)]] | None = None
     allowed_token_ids: Annotated[list[Token], Field(min_length=1)] | None = None
-    stream: bool | None = None
+    stream: Flag | None = None
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
@@ -108,15 +119,18 @@ class Controls(Wire):
     guided_choice: Annotated[list[str], Field(min_length=1, max_length=1024)] | None = None
     guided_grammar: str | None = Field(None, min_length=1, max_length=65536)
     use_beam_search: Annotated[Any, not_here("leave it out", False)] = None
-    length_penalty: float | None = Field(None, description="Belongs to beam search.")
-    trace_experts: bool = Field(
+    length_penalty: Number | None = Field(None, description="Belongs to beam search.")
+    trace_experts: Flag = Field(
         False, description="Also tell which experts fired for each token: [layers, active]."
+    )
+    speculation: Flag | None = Field(
+        None, description="Propose tokens by looking them up in the text, and check them together."
     )
     user: str | None = Field(None, description=IGNORED)
     safety_identifier: str | None = Field(None, description=IGNORED)
     service_tier: str | None = Field(None, description=IGNORED)
     prompt_cache_key: str | None = Field(None, description=IGNORED)
-    priority: int | None = Field(None, description=IGNORED)
+    priority: Whole | None = Field(None, description=IGNORED)
     request_id: str | None = Field(None, max_length=256, description=IGNORED)
 
     @property
@@ -157,10 +171,10 @@ class CompletionRequest(Controls):
     """POST /v1/completions."""
 
     prompt: Prompt
-    max_tokens: int | None = Field(None, ge=0, le=2**31 - 1)
-    echo: bool = False
+    max_tokens: Whole | None = Field(None, ge=0, le=2**31 - 1)
+    echo: Flag = False
     logprobs: Count = Field(None, ge=0, le=20)
-    best_of: int | None = Field(None, ge=1, le=CHOICES_LIMIT)
+    best_of: Whole | None = Field(None, ge=1, le=CHOICES_LIMIT)
     suffix: Annotated[Any, not_here("leave it out", "")] = None
 
     @model_validator(mode="after")
@@ -192,29 +206,29 @@ class ChatRequest(Controls):
     """POST /v1/chat/completions."""
 
     messages: Annotated[list[Message], Field(min_length=1, max_length=MESSAGES_LIMIT)]
-    max_tokens: int | None = Field(None, ge=0, le=2**31 - 1)
-    max_completion_tokens: int | None = Field(
+    max_tokens: Whole | None = Field(None, ge=0, le=2**31 - 1)
+    max_completion_tokens: Whole | None = Field(
         None, ge=0, le=2**31 - 1, description="Goes before max_tokens."
     )
-    logprobs: bool | None = None
-    top_logprobs: int | None = Field(None, ge=0, le=20)
+    logprobs: Flag | None = None
+    top_logprobs: Whole | None = Field(None, ge=0, le=20)
     tools: Annotated[list[Tool], Field(max_length=TOOLS_LIMIT)] | None = None
     tool_choice: ToolChoice | None = None
-    parallel_tool_calls: bool = True
+    parallel_tool_calls: Flag = True
     functions: Annotated[Any, not_here("give tools", [])] = None
     function_call: Annotated[Any, not_here("give tool_choice", "none", "auto")] = None
     reasoning_effort: EFFORTS | None = None
-    include_reasoning: bool = True
+    include_reasoning: Flag = True
     chat_template: str | None = Field(None, description="Name of one of the build's templates.")
     chat_template_kwargs: dict[str, Any] | None = Field(
         None, description="Further values for the chat template."
     )
     documents: list[dict[str, Any]] | None = None
-    add_generation_prompt: bool = True
-    continue_final_message: bool = False
+    add_generation_prompt: Flag = True
+    continue_final_message: Flag = False
     echo: Annotated[Any, not_here("leave it out", False)] = None
     modalities: Annotated[Any, not_here("this model writes text", ["text"], [])] = None
-    store: bool | None = Field(None, description=IGNORED)
+    store: Flag | None = Field(None, description=IGNORED)
     metadata: dict[str, Any] | None = Field(None, description=IGNORED)
 
     @model_validator(mode="after")
@@ -226,7 +240,9 @@ class ChatRequest(Controls):
             raise ValueError("tool_choice needs tools to choose from")
         named = choice if isinstance(choice, dict) else {}
         name = (named.get("function") or named).get("name")
-        if name is not None and name not in [tool["function"]["name"] for tool in self.tools or ()]:
+        names = [tool["function"]["name"] for tool in self.tools or ()]
+        check_names(names)
+        if name is not None and name not in names:
             raise ValueError("tool_choice names a function that is none of the tools")
         return self
 
@@ -240,8 +256,8 @@ class EmbeddingRequest(Wire):
     pooling: Literal["mean", "last"] = Field(
         "mean", description="Mean of the last layer's normalised states, or the last token's."
     )
-    normalize: bool = Field(True, description="Scale each vector to length 1.")
-    dimensions: int | None = Field(
+    normalize: Flag = Field(True, description="Scale each vector to length 1.")
+    dimensions: Whole | None = Field(
         None, ge=1, description="The first so many numbers, scaled to length 1 anew."
     )
     user: str | None = Field(None, description=IGNORED)

@@ -11,6 +11,9 @@ from pathlib import Path
 from hnlpu.errors import InvalidInput
 from hnlpu.run.engine import CPU, Limits
 
+LONGEST = 1e9
+"""Of seconds, bytes and numbers: what is longer was meant otherwise."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -21,7 +24,8 @@ class Settings:
     `queue` requests wait at most; a request has `timeout_seconds` from its
     first byte to its last token; on a shutdown those under way have
     `shutdown_seconds`.  `rate_per_minute` requests a client may make (None:
-    any number), of `max_body_bytes` and `max_tokens` new tokens at most.
+    any number), of `max_body_bytes` and `max_tokens` new tokens at most.  Stored responses have
+    `stored_bytes` in all.
     """
 
     host: str = "127.0.0.1"
@@ -38,6 +42,7 @@ class Settings:
     max_body_bytes: int = 4 * 2**20
     max_tokens: int = 4096
     max_connections: int = 1024
+    stored_bytes: int = 64 * 2**20
 
     def only_gpt_oss(self) -> list[str]:
         """What these settings ask for that models of other families do not have."""
@@ -49,20 +54,26 @@ class Settings:
         if not 0 <= self.port <= 65535:
             raise InvalidInput(f"`port` {self.port}: must be from 0 (any free one) to 65535")
         for name in ("queue", "timeout_seconds", "max_body_bytes", "max_tokens", "max_connections"):
-            if not getattr(self, name) > 0:
-                raise InvalidInput(f"{name} {getattr(self, name)}: must be above 0")
-        if not self.shutdown_seconds >= 0:
-            raise InvalidInput(f"shutdown_seconds {self.shutdown_seconds}: must not be negative")
-        if self.rate_per_minute is not None and not self.rate_per_minute > 0:
-            raise InvalidInput(f"rate_per_minute {self.rate_per_minute}: must be above 0")
+            _check(name, getattr(self, name), getattr(self, name) > 0, "above 0")
+        for name in ("shutdown_seconds", "stored_bytes"):
+            _check(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
+        if self.rate_per_minute is not None:
+            _check("rate_per_minute", self.rate_per_minute, self.rate_per_minute > 0, "above 0")
         for key in self.api_keys:
             if not (key.isascii() and key.isprintable() and key == key.strip() and len(key) >= 8):
-                raise InvalidInput("an API key must be 8 or more printable ASCII characters")
+                raise InvalidInput(
+                    "`api_key`: a key must be 8 or more printable ASCII characters; give another"
+                )
         if not self.api_keys and not is_loopback(self.host):
             raise InvalidInput(
                 f"`host` {self.host}: other machines can reach this address; "
                 "give an `api_key` that they must know, or serve on 127.0.0.1"
             )
+
+
+def _check(name: str, value: float, inside: bool, what: str) -> None:
+    if not (inside and value < LONGEST):  # nor is it no number
+        raise InvalidInput(f"`{name}`: must be {what} and no more than {LONGEST:g}, not {value:g}")
 
 
 def is_loopback(host: str) -> bool:

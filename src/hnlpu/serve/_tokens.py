@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from hnlpu.serve._context import Context
 from hnlpu.serve._conversation import turn_of
-from hnlpu.serve._fields import Token
+from hnlpu.serve._fields import Flag, Token
 from hnlpu.serve._schema import MESSAGES_LIMIT, TOOLS_LIMIT, ChatRequest, Message
 from hnlpu.serve._tools import Tool
 from hnlpu.serve._wire import Wire, unknown_fields, warning_header
@@ -23,10 +23,10 @@ class TokenizeRequest(Wire):
     prompt: str | None = None
     messages: Annotated[list[Message], Field(min_length=1, max_length=MESSAGES_LIMIT)] | None = None
     model: str | None = None
-    add_special_tokens: bool = Field(False, description="Ignored: none are ever added.")
-    return_token_strs: bool = False
-    add_generation_prompt: bool = True
-    continue_final_message: bool = False
+    add_special_tokens: Flag = Field(False, description="Ignored: none are ever added.")
+    return_token_strs: Flag = False
+    add_generation_prompt: Flag = True
+    continue_final_message: Flag = False
     chat_template: str | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     tools: Annotated[list[Tool], Field(max_length=TOOLS_LIMIT)] | None = None

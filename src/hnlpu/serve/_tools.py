@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from hnlpu.serve._fields import kind_of
+from hnlpu.serve._fields import Flag, kind_of
 from hnlpu.serve._wire import Wire
 
 NAME = r"^[A-Za-z0-9_.:-]{1,128}$"
@@ -19,7 +19,7 @@ class Function(Wire):
     name: str = Field(pattern=NAME)
     description: str | None = None
     parameters: dict[str, Any] | None = Field(None, description="JSON schema of its arguments.")
-    strict: bool | None = None
+    strict: Flag | None = None
 
 
 class _Tool(Wire):
@@ -49,9 +49,16 @@ def _choice(value: Any) -> Any:
     if isinstance(named, dict) and isinstance(named.get("name"), str):
         return value
     raise ValueError(
-        "must be none, auto, required, or {type: function, function: {name: ...}}, "
+        "must be none, auto, required, or an object that names a function, "
         f"not {'another text' if isinstance(value, str) else kind_of(value)}"
     )
+
+
+def check_names(names: list[str]) -> None:
+    """Raises ValueError where two tools have one name: a call could not tell them apart."""
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise ValueError(f"tools: two of them are called {twice}; give each a name of its own")
 
 
 _NAMED = {

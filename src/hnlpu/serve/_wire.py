@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import typing
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 NAMES_LIMIT = 32
+EXACT = 2**53  # up to here a double tells whole numbers apart
 WARNING = "Warning"
 
 
@@ -21,9 +24,29 @@ class Wire(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            return {key: value for key, value in data.items() if value is not None}
-        return data
+        if not isinstance(data, dict):
+            return data
+        whole = _whole_fields(cls)
+        return {
+            # 5.0 is a whole number in JSON
+            key: int(value) if key in whole and _is_whole(value) else value
+            for key, value in data.items()
+            if value is not None
+        }
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer() and abs(value) < EXACT
+
+
+@functools.cache
+def _whole_fields(kind: type[BaseModel]) -> frozenset[str]:
+    """The fields of a request that are whole numbers."""
+    return frozenset(name for name, field in kind.model_fields.items() if _is_int(field.annotation))
+
+
+def _is_int(annotation: Any) -> bool:
+    return annotation is int or any(map(_is_int, typing.get_args(annotation)[:2]))
 
 
 def unknown_fields(body: Wire) -> list[str]:

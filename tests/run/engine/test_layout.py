@@ -120,6 +120,6 @@ def test_what_fits_is_no_more_than_there_is(
 
 def test_too_little_memory_is_said_in_a_line(model: Any) -> None:
     with pytest.raises(
-        InvalidInput, match=r"cache of 9 bytes: a page of 16 tokens has \d+; give more"
+        InvalidInput, match=r"`cache_bytes` 9: a page of 16 tokens has \d+; give more"
     ):
         Engine(model, Limits(cache_bytes=9))

@@ -10,7 +10,8 @@ from hnlpu.run.chat._harmony import (
     said,
     speaks_harmony,
 )
-from hnlpu.run.chat._parts import AnswerParser, CallPart, Parts, PlainAnswer
+from hnlpu.run.chat._parts import AnswerParser, CallPart, Parts, Place, PlainAnswer
+from hnlpu.run.chat._talk import Talk
 from hnlpu.run.chat._template import ChatTemplate, text_of
 from hnlpu.run.chat._text import TextAnswer
 
@@ -23,8 +24,10 @@ __all__ = [
     "Format",
     "HarmonyAnswer",
     "Parts",
+    "Place",
     "PlainAnswer",
     "Reader",
+    "Talk",
     "TextAnswer",
     "format_of",
     "opening_of",

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from hnlpu.run.chat._parts import CallPart, Parts
+from hnlpu.run.chat._parts import CallPart, Kind, Parts, Place
 from hnlpu.run.emulate import Step
 
 CHANNEL, MESSAGE, START, END = "<|channel|>", "<|message|>", "<|start|>", "<|end|>"
@@ -22,8 +22,6 @@ ALL_MARKS = (*MARKS, CONSTRAIN, RETURN, CALL)
 FUNCTIONS = "functions."
 NOBODY = ("assistant", "user", "all")  # recipients that are no tools
 _WORDS = ("assistant", "analysis", "commentary", "final", "json", "code", "to=")
-
-Kind = Literal["content", "reasoning", "call"]
 
 
 class Header(NamedTuple):
@@ -151,11 +149,21 @@ class HarmonyAnswer:
         opening: Sequence[int] = (),
     ):
         self._reader = Reader(special, decoder, opening)
+        self._marks = {special[mark] for mark in ALL_MARKS if mark in special}
+        self._in_mark = False
         self._calls = -1
         self._called = 0  # number of the message that the last call is
 
+    @property
+    def place(self) -> Place | None:
+        """What the last token belongs to."""
+        if self._in_mark:
+            return None
+        return "header" if self._reader.in_header else self._reader.header.kind
+
     def push(self, token: int | None, text: str) -> Parts:
         """What a token adds; marks and headers add nothing."""
+        self._in_mark = token in self._marks
         if token is None:
             return Parts(text)
         kind, piece = self._reader.push(token)

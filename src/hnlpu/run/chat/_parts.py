@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
+
+Kind = Literal["content", "reasoning", "call"]
+Place = Literal["content", "reasoning", "call", "header"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,15 @@ class Parts:
 
 
 class AnswerParser(Protocol):
-    """Follows one answer token by token."""
+    """Follows one answer token by token.
+
+    `place` is what the last token belongs to, as far as it can be told yet; None for a mark.
+    """
+
+    @property
+    def place(self) -> Place | None:
+        """See above."""
+        ...
 
     def push(self, token: int | None, text: str) -> Parts:
         """What a token adds; `text` is what the engine tells of it, without stop strings."""
@@ -41,6 +52,8 @@ class AnswerParser(Protocol):
 
 class PlainAnswer:
     """The parser of models without any format: everything is said."""
+
+    place: Place = "content"
 
     def push(self, token: int | None, text: str) -> Parts:
         """What a token's text adds."""

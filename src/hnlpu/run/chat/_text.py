@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 from hnlpu.run.chat._formats import THINK, THOUGHT, Format
-from hnlpu.run.chat._parts import CallPart, Parts
+from hnlpu.run.chat._parts import CallPart, Parts, Place
 
 Where = Literal["start", "thought", "text", "call"]
+_PLACES: dict[Where, Place] = {
+    "start": "content", "thought": "reasoning", "text": "content", "call": "call",
+}  # fmt: skip
 
 
 class TextAnswer:
@@ -24,6 +27,11 @@ class TextAnswer:
         self._held = ""
         self._count = 0
         self._trim = thinking  # white space that stands behind a mark
+
+    @property
+    def place(self) -> Place:
+        """What the last token belongs to, unless a mark is under way."""
+        return _PLACES[self._where]
 
     def push(self, token: int | None, text: str) -> Parts:
         """What a token's text adds."""

@@ -154,7 +154,7 @@ class LanguageModel:
         if not len(ids):
             raise InvalidInput("the prompt is empty; give at least one token")
         sampler = self.transformer.sampler(temperature, seed)
-        if top_k or top_p != 1 or min_p:
+        if top_k not in (0, -1) or top_p != 1 or min_p:
             sampler = self._keeping(temperature, seed, top_k, top_p, min_p)
         new = self._generate(ids, max_tokens, sampler, ignore_end)
         if self.tokenizer.usable:
@@ -169,12 +169,13 @@ class LanguageModel:
             raise InvalidInput(
                 "the chip samples by temperature alone; leave out top p, top k, min p"
             )
-        if top_k < 0 or not 0 <= top_p <= 1 or not 0 <= min_p <= 1:
+        if top_k < -1 or not 0 <= top_p <= 1 or not 0 <= min_p <= 1:
             raise InvalidInput(
-                f"top k {top_k}, top p {top_p}, min p {min_p}: top k must not be negative, "
+                f"top k {top_k}, top p {top_p}, min p {min_p}: top k must be 0 or -1 (all) or more, "
                 "the others must be from 0 to 1"
             )
         random = np.random.Generator(np.random.Philox(seed))
+        top_k = max(top_k, 0)
 
         def sampler(logits: Any) -> int:
             if temperature == 0:

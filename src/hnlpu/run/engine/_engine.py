@@ -57,7 +57,7 @@ class Limits:
         for name in ("context", "sequences", "rows", "cache_bytes"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise InvalidInput(f"{name} {value}: must be at least 1")
+                raise InvalidInput(f"`{name}`: must be at least 1, not {value}")
 
 
 @dataclass

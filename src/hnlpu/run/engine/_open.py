@@ -80,7 +80,7 @@ def memory_of(layout: Layout, size: int, sequences: int, longest: int, device: s
             parts.append(f"a page of {PAGE} tokens has {layout.page_bytes}")
         if layout.whole:
             parts.append(f"a sequence keeps {layout.slot_bytes}, twice")
-        raise InvalidInput(f"cache of {size} bytes: {' and '.join(parts)}; give more")
+        raise InvalidInput(f"`cache_bytes` {size}: {' and '.join(parts)}; give more")
     return Memory(layout, room, storage=device == CPU)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -30,7 +30,7 @@ class Sampling:
     the prompt or the answer has had, as transformers does), a constraint and
     `allowed_tokens` strike out tokens, temperature 0 takes the best; else
     temperature divides, tokens less likely than `min_p` times the best are
-    dropped, the `top_k` best are kept (0: all), of those the fewest whose
+    dropped, the `top_k` best are kept (0 and -1: all), of those the fewest whose
     probability reaches `top_p` (0: the best alone), and one is drawn with
     Philox(`seed`).
     """
@@ -52,8 +52,8 @@ class Sampling:
         _within("top_p", self.top_p, 0, 1)
         _within("min_p", self.min_p, 0, 1)
         _within("repetition_penalty", self.repetition_penalty, 0, math.inf, above=True)
-        if self.top_k < 0:
-            raise InvalidInput(f"top_k {self.top_k}: must not be negative")
+        if self.top_k < -1:
+            raise InvalidInput(f"top_k {self.top_k}: must be 0 or -1 (no limit), or more")
         if self.seed < 0:
             raise InvalidInput(f"seed {self.seed}: must not be negative")
         _within("presence_penalty", self.presence_penalty, -2, 2)
@@ -62,14 +62,17 @@ class Sampling:
             ("logit_bias", self.logit_bias),
             ("allowed_token_ids", self.allowed_tokens),
         ):
-            for token in tokens:
-                if not 0 <= token < vocab_size:
-                    raise InvalidInput(
-                        f"{name}: token {token} is outside of the vocabulary "
-                        f"(0 to {vocab_size - 1})"
-                    )
+            _within_vocabulary(name, tokens, vocab_size)
         for token, bias in self.logit_bias.items():
             _within(f"logit_bias of token {token}", bias, -BIAS_LIMIT, BIAS_LIMIT)
+
+
+def _within_vocabulary(name: str, tokens: Iterable[int], vocab_size: int) -> None:
+    for token in tokens:
+        if not 0 <= token < vocab_size:
+            raise InvalidInput(
+                f"{name}: token {token} is outside of the vocabulary (0 to {vocab_size - 1})"
+            )
 
 
 def _within(name: str, value: float, low: float, high: float, *, above: bool = False) -> None:
@@ -149,6 +152,7 @@ class Request:
             )
         if any(not text for text in self.stop):
             raise InvalidInput("stop: an empty string stops everything; leave it out")
+        _within_vocabulary("stop_token_ids", self.stop_tokens, vocab_size)
         self.sampling.check(vocab_size)
 
 

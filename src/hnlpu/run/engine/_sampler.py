@@ -41,10 +41,10 @@ class Sampler:
             without = logits.copy()
             without[list(barred)] = -np.inf
             logits = without if np.isfinite(without.max()) else logits
-        if s.temperature == 0 or (s.top_k == 0 and s.top_p == 1 and s.min_p == 0):
+        if s.temperature == 0 or (s.top_k <= 0 and s.top_p == 1 and s.min_p == 0):
             token = sample(logits, s.temperature, self._random)
         else:
-            kept = kept_weights(logits, s.temperature, s.top_k, s.top_p, s.min_p)
+            kept = kept_weights(logits, s.temperature, max(s.top_k, 0), s.top_p, s.min_p)
             token = draw(kept, self._random)
         self._counts[token] = self._counts.get(token, 0) + 1
         if s.repetition_penalty != 1:

@@ -50,16 +50,27 @@ async function load() {
     + "context " + facts.context;
   $("experts").hidden = !facts.experts;
   $("model").replaceChildren(...facts.models.map((name) => new Option(name, name)));
-  const chip = facts.chip;
-  if (chip && !chip.problem) {
+  showChip(facts.chip);
+  forget();
+  if (facts.has_chat_template) setMode(true);
+}
+
+function showChip(chip) {
+  if (chip && chip.simulating) {
+    $("chip-note").textContent = "being simulated; the first time takes some seconds";
+    setTimeout(askForChip, 500);
+  } else if (chip && !chip.problem) {
     $("chip-rate").textContent = round(chip.tokens_per_second_per_user);
     $("chip-note").textContent = round(chip.tokens_per_second) + " for " + chip.sequences + " users at once on "
       + chip.chips + (chip.chips === 1 ? " chip" : " chips") + " (hnlpu simulate)";
   } else {
     $("chip-note").textContent = chip ? chip.problem : "not simulated";
   }
-  forget();
-  if (facts.has_chat_template) setMode(true);
+}
+
+async function askForChip() {
+  const response = await fetch("hnlpu/model?wait=true", { headers: headers() });
+  if (response.ok) showChip((await response.json()).chip);
 }
 
 function setMode(chat) {
