@@ -63,10 +63,20 @@ INLINE int neon_exceeds(const uint8_t *exponents, int64_t n, int limit)
     return largest > limit;
 }
 
+INLINE int neon_any(Long8 lanes)
+{
+    int64_t all = 0;
+    for (int i = 0; i < 8; i++)
+        all |= lanes[i];
+    return all != 0;
+}
+
 #undef INLINE
 #include "few_tokens.h"
+#define FLOATS 16
 #define AT_ONCE 1
 #include "vector_unit.h"
+#undef FLOATS
 #undef AT_ONCE
 
 #define TILE_TOKENS 4

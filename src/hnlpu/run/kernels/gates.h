@@ -14,31 +14,26 @@ INLINE float NAME(gated)(float gate, float up, float gain, float limit)
 TARGET static void NAME(swiglu)(const float *gate_up, int64_t n, float gain, float limit, float *out)
 {
     int64_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        Float8 gate, up;
+    for (; i + HALF <= n; i += HALF) {
+        Halves gate, up;
 #pragma GCC unroll 8
-        for (int j = 0; j < 8; j++) {
+        for (int j = 0; j < HALF; j++) {
             gate[j] = gate_up[2 * (i + j)];
             up[j] = gate_up[2 * (i + j) + 1];
         }
-        const Int8 low = gate < limit, over = up > -limit;
-        const Float8 all = (Float8){0} + limit;
-        gate = (Float8)(((Int8)gate & low) | ((Int8)all & ~low));
-        up = (Float8)(((Int8)up & over) | ((Int8)(-all) & ~over));
-        const Int8 under = up < limit;
-        up = (Float8)(((Int8)up & under) | ((Int8)all & ~under));
-        const Double8 x = __builtin_convertvector(-(gain * gate), Double8);
-        const Long8 fits = (x >= -87.0) & (x <= 87.0);
-        int64_t inside = -1;
-#pragma GCC unroll 8
-        for (int j = 0; j < 8; j++)
-            inside &= fits[j];
-        const Double8 sigmoid = 1.0 / (1.0 + NAME(exp8)(x));
-        if (inside && NAME(certain)(sigmoid)) {
-            const Float8 y = (up + 1.0f) * (gate * __builtin_convertvector(sigmoid, Float8));
+        const HalfInts low = gate < limit, over = up > -limit;
+        const Halves all = (Halves){0} + limit;
+        gate = (Halves)(((HalfInts)gate & low) | ((HalfInts)all & ~low));
+        up = (Halves)(((HalfInts)up & over) | ((HalfInts)(-all) & ~over));
+        const HalfInts under = up < limit;
+        up = (Halves)(((HalfInts)up & under) | ((HalfInts)all & ~under));
+        const Doubles x = __builtin_convertvector(-(gain * gate), Doubles);
+        const Doubles sigmoid = 1.0 / (1.0 + NAME(exp_of)(x));
+        if (!NAME(any)(NAME(doubtful)(x, sigmoid))) {
+            const Halves y = (up + 1.0f) * (gate * __builtin_convertvector(sigmoid, Halves));
             memcpy(out + i, &y, sizeof y);
         } else {
-            for (int j = 0; j < 8; j++)
+            for (int j = 0; j < HALF; j++)
                 out[i + j] = NAME(gated)(gate_up[2 * (i + j)], gate_up[2 * (i + j) + 1], gain, limit);
         }
     }
@@ -50,21 +45,16 @@ TARGET static void NAME(swiglu)(const float *gate_up, int64_t n, float gain, flo
 TARGET static void NAME(silu)(const float *gates, const float *ups, int64_t n, float *out)
 {
     int64_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        Float8 gate, up;
+    for (; i + HALF <= n; i += HALF) {
+        Halves gate, up;
         memcpy(&gate, gates + i, sizeof gate);
-        const Double8 x = __builtin_convertvector(-gate, Double8);
-        const Long8 fits = (x >= -87.0) & (x <= 87.0);
-        int64_t inside = -1;
-#pragma GCC unroll 8
-        for (int j = 0; j < 8; j++)
-            inside &= fits[j];
-        const Double8 sigmoid = 1.0 / (1.0 + NAME(exp8)(x));
-        Float8 s;
-        if (inside && NAME(certain)(sigmoid))
-            s = __builtin_convertvector(sigmoid, Float8);
+        const Doubles x = __builtin_convertvector(-gate, Doubles);
+        const Doubles sigmoid = 1.0 / (1.0 + NAME(exp_of)(x));
+        Halves s;
+        if (!NAME(any)(NAME(doubtful)(x, sigmoid)))
+            s = __builtin_convertvector(sigmoid, Halves);
         else
-            for (int j = 0; j < 8; j++)
+            for (int j = 0; j < HALF; j++)
                 s[j] = (float)(1.0 / (1.0 + exp((double)-gate[j])));
         gate = gate * s;
         if (ups) {

@@ -56,10 +56,15 @@ typedef struct {
     float scale;
 } Attention;
 
+typedef float Float4 __attribute__((vector_size(16)));
 typedef float Float8 __attribute__((vector_size(32)));
 typedef float Float16 __attribute__((vector_size(64)));
+typedef double Double4 __attribute__((vector_size(32)));
 typedef double Double8 __attribute__((vector_size(64)));
+typedef int32_t Int4 __attribute__((vector_size(16)));
 typedef int32_t Int8 __attribute__((vector_size(32)));
+typedef int32_t Int16 __attribute__((vector_size(64)));
+typedef int64_t Long4 __attribute__((vector_size(32)));
 typedef int64_t Long8 __attribute__((vector_size(64)));
 
 #define ROUNDER 6755399441055744.0 /* 1.5 * 2^52: adding and taking it off rounds half to even */

@@ -59,11 +59,21 @@ INLINE int portable_exceeds(const uint8_t *exponents, int64_t n, int limit)
     return 0;
 }
 
+INLINE int portable_any(Long8 lanes)
+{
+    int64_t all = 0;
+    for (int i = 0; i < 8; i++)
+        all |= lanes[i];
+    return all != 0;
+}
+
 #undef INLINE
 
 #include "few_tokens.h"
+#define FLOATS 16
 #define AT_ONCE 1
 #include "vector_unit.h"
+#undef FLOATS
 #undef AT_ONCE
 
 static void portable_tile(const int16_t *w, const int16_t *x, int64_t x_stride, int64_t tokens,

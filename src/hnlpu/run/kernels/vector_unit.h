@@ -1,40 +1,53 @@
-/* The vector unit in `float` numerics: a template over one instruction set (NAME, TARGET, and
-   AT_ONCE, vectors of 16 that four heads keep in registers).
+/* The vector unit in `float` numerics: a template over one instruction set (NAME, TARGET, FLOATS,
+   float32 numbers of a vector, which is 8 or 16, and AT_ONCE, vectors that four heads keep in
+   registers).  Wider vectors than the processor's would go through memory.
 
    emulate/_vector_unit.py is the definition, bit for bit: every product and sum rounds once to
    float32, sums run in index order, exp and 1 / sqrt in float64.  Vectors lie across positions or
    across the dimensions of a head, never along a sum. */
 
 #define INLINE static inline __attribute__((always_inline)) TARGET
+#if FLOATS == 16
+#define Floats Float16
+#define Lanes Int16
+#define Doubles Double8
+#define Longs Long8
+#define Halves Float8
+#define HalfInts Int8
+#else
+#define Floats Float8
+#define Lanes Int8
+#define Doubles Double4
+#define Longs Long4
+#define Halves Float4
+#define HalfInts Int4
+#endif
+#define HALF (FLOATS / 2)
 
-/* e^x of eight float64 from -87 to 88, within 2^-49: see NAME(exp_less) */
-INLINE Double8 NAME(exp8)(Double8 x)
+/* e^x of HALF float64 from -87 to 88, within 2^-49: see NAME(exp_less) */
+INLINE Doubles NAME(exp_of)(Doubles x)
 {
     static const double LOWER[] = {/* 1 / 12! ... 1 / 0! */
         2.08767569878680989792e-9, 2.50521083854417187751e-8, 2.75573192239858906526e-7,
         2.75573192239858906526e-6, 2.48015873015873015873e-5, 1.98412698412698412698e-4,
         1.38888888888888888889e-3, 8.33333333333333333333e-3, 4.16666666666666666667e-2,
         1.66666666666666666667e-1, 0.5, 1.0, 1.0};
-    const Double8 t = x * 1.44269504088896338700 + ROUNDER;
-    const Double8 k = t - ROUNDER; /* nearest integer to x / ln 2 */
-    const Double8 r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10;
-    Double8 p = LOWER[0] - (Double8){0};
+    const Doubles t = x * 1.44269504088896338700 + ROUNDER;
+    const Doubles k = t - ROUNDER; /* nearest integer to x / ln 2 */
+    const Doubles r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10;
+    Doubles p = LOWER[0] - (Doubles){0};
 #pragma GCC unroll 12
     for (int i = 1; i < 13; i++)
         p = p * r + LOWER[i];
-    return (Double8)((Long8)p + ((Long8)t << 52));
+    return (Doubles)((Longs)p + ((Longs)t << 52));
 }
 
-/* Where rounding to float32 falls on the wrong side only if a float64 is off by 2^-42 of itself */
-INLINE int NAME(certain)(Double8 value)
+/* Lanes where x leaves the quick exponential's range, or rounding to float32 might fall on the wrong
+   side: where a value is off by 2^-42 of itself. */
+INLINE Longs NAME(doubtful)(Doubles x, Doubles value)
 {
-    const Long8 beside = ((Long8)value & 0x1fffffff) - 0x10000000; /* of halfway */
-    const Long8 near = (beside < 2048) & (beside > -2048);
-    int64_t any = 0;
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++)
-        any |= near[i];
-    return any == 0;
+    const Longs beside = ((Longs)value & 0x1fffffff) - 0x10000000; /* of halfway */
+    return ~((x >= -87.0) & (x <= 87.0)) | ((beside < 2048) & (beside > -2048));
 }
 
 /* values[i] = float32(e^(values[i] - largest)), as the C library gives it: the quick exponential
@@ -42,21 +55,16 @@ INLINE int NAME(certain)(Double8 value)
 TARGET static void NAME(exp_less)(float *values, int64_t n, float largest)
 {
     int64_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        Float8 v;
+    for (; i + HALF <= n; i += HALF) {
+        Halves v;
         memcpy(&v, values + i, sizeof v);
-        const Double8 x = __builtin_convertvector(v - largest, Double8);
-        int64_t inside = -1;
-        const Long8 fits = (x >= -87.0) & (x <= 87.0);
-#pragma GCC unroll 8
-        for (int j = 0; j < 8; j++)
-            inside &= fits[j];
-        const Double8 e = NAME(exp8)(x);
-        if (inside && NAME(certain)(e)) {
-            v = __builtin_convertvector(e, Float8);
+        const Doubles x = __builtin_convertvector(v - largest, Doubles);
+        const Doubles e = NAME(exp_of)(x);
+        if (!NAME(any)(NAME(doubtful)(x, e))) {
+            v = __builtin_convertvector(e, Halves);
             memcpy(values + i, &v, sizeof v);
         } else {
-            for (int j = 0; j < 8; j++)
+            for (int j = 0; j < HALF; j++)
                 values[i + j] = (float)exp((double)(values[i + j] - largest));
         }
     }
@@ -133,21 +141,21 @@ TARGET static void NAME(to_float)(const int64_t *sums, const uint8_t *row_expone
 
 #include "gates.h"
 
-/* scores of H heads at 16 * N neighbouring positions: sums over the dimensions in order */
+/* scores of H heads at FLOATS * N neighbouring positions: sums over the dimensions in order */
 INLINE void NAME(scores)(const float *queries, const float *keys, int64_t stride, int64_t size,
                          const int H, const int N, float *scores, int64_t score_stride)
 {
-    Float16 sums[4][4];
+    Floats sums[4][4];
 #pragma GCC unroll 4
     for (int h = 0; h < H; h++)
 #pragma GCC unroll 4
         for (int i = 0; i < N; i++)
-            sums[h][i] = (Float16){0};
+            sums[h][i] = (Floats){0};
     for (int64_t d = 0; d < size; d++) {
-        Float16 k[4];
+        Floats k[4];
 #pragma GCC unroll 4
         for (int i = 0; i < N; i++)
-            memcpy(&k[i], keys + d * stride + 16 * i, sizeof k[i]);
+            memcpy(&k[i], keys + d * stride + FLOATS * i, sizeof k[i]);
 #pragma GCC unroll 4
         for (int h = 0; h < H; h++)
 #pragma GCC unroll 4
@@ -158,20 +166,20 @@ INLINE void NAME(scores)(const float *queries, const float *keys, int64_t stride
     for (int h = 0; h < H; h++)
 #pragma GCC unroll 4
         for (int i = 0; i < N; i++)
-            memcpy(scores + h * score_stride + 16 * i, &sums[h][i], sizeof sums[h][i]);
+            memcpy(scores + h * score_stride + FLOATS * i, &sums[h][i], sizeof sums[h][i]);
 }
 
-/* 16 * N dimensions of the mixture of H heads: sums over the positions in order */
+/* FLOATS * N dimensions of the mixture of H heads: sums over the positions in order */
 INLINE void NAME(mixture)(const Attention *a, int64_t row, int64_t g, int64_t first, int64_t last,
                           int64_t d, const int H, const int N, const float *shares,
                           int64_t share_stride, float *out)
 {
-    Float16 sums[4][4];
+    Floats sums[4][4];
 #pragma GCC unroll 4
     for (int h = 0; h < H; h++)
 #pragma GCC unroll 4
         for (int i = 0; i < N; i++)
-            sums[h][i] = (Float16){0};
+            sums[h][i] = (Floats){0};
     const int64_t *table = a->tables + a->sequences[row] * a->pages;
     for (int64_t j = first; j < last;) {
         const int64_t page = j / a->page_size, begin = page * a->page_size;
@@ -179,10 +187,10 @@ INLINE void NAME(mixture)(const Attention *a, int64_t row, int64_t g, int64_t fi
         const float *values =
             a->values + ((table[page] * a->kv_heads + g) * a->page_size - begin) * a->size + d;
         for (; j < stop; j++) {
-            Float16 v[4];
+            Floats v[4];
 #pragma GCC unroll 4
             for (int i = 0; i < N; i++)
-                memcpy(&v[i], values + j * a->size + 16 * i, sizeof v[i]);
+                memcpy(&v[i], values + j * a->size + FLOATS * i, sizeof v[i]);
 #pragma GCC unroll 4
             for (int h = 0; h < H; h++)
 #pragma GCC unroll 4
@@ -194,7 +202,29 @@ INLINE void NAME(mixture)(const Attention *a, int64_t row, int64_t g, int64_t fi
     for (int h = 0; h < H; h++)
 #pragma GCC unroll 4
         for (int i = 0; i < N; i++)
-            memcpy(out + h * a->size + d + 16 * i, &sums[h][i], sizeof sums[h][i]);
+            memcpy(out + h * a->size + d + FLOATS * i, &sums[h][i], sizeof sums[h][i]);
+}
+
+/* values *= scale; the largest of them and of `least` */
+INLINE float NAME(scaled)(float *values, int64_t n, float scale, float least)
+{
+    Floats most = least - (Floats){0};
+    int64_t j = 0;
+    for (; j + FLOATS <= n; j += FLOATS) {
+        Floats v;
+        memcpy(&v, values + j, sizeof v);
+        v = v * scale;
+        memcpy(values + j, &v, sizeof v);
+        const Lanes above = v > most;
+        most = (Floats)(((Lanes)v & above) | ((Lanes)most & ~above));
+    }
+    for (int i = 0; i < FLOATS; i++)
+        least = most[i] > least ? most[i] : least;
+    for (; j < n; j++) {
+        values[j] = values[j] * scale;
+        least = values[j] > least ? values[j] : least;
+    }
+    return least;
 }
 
 /* One row's attention by H heads that share the keys and values of head `g`. */
@@ -212,9 +242,9 @@ INLINE void NAME(attend_heads)(const Attention *a, int64_t row, int64_t g, int64
         const int64_t page = j / a->page_size, begin = page * a->page_size;
         const int64_t end = begin + a->page_size, stop = end < last ? end : last;
         const float *keys = a->keys + (table[page] * a->kv_heads + g) * size * a->page_size - begin;
-        for (; j + 16 * AT_ONCE <= stop; j += 16 * AT_ONCE)
+        for (; j + FLOATS * AT_ONCE <= stop; j += FLOATS * AT_ONCE)
             NAME(scores)(queries, keys + j, a->page_size, size, H, AT_ONCE, scores + j - first, stride);
-        for (; j + 16 <= stop; j += 16)
+        for (; j + FLOATS <= stop; j += FLOATS)
             NAME(scores)(queries, keys + j, a->page_size, size, H, 1, scores + j - first, stride);
         for (; j < stop; j++)
             for (int h = 0; h < H; h++) {
@@ -224,26 +254,28 @@ INLINE void NAME(attend_heads)(const Attention *a, int64_t row, int64_t g, int64
                 scores[h * stride + j - first] = sum;
             }
     }
+    double totals[4]; /* of each head in order; heads side by side, so that sums do not wait */
     for (int h = 0; h < H; h++) {
         float *mine = scores + h * stride;
         const float sink = a->sinks ? a->sinks[head + h] : -INFINITY;
-        float largest = sink;
-        for (int64_t j = 0; j < n; j++) {
-            mine[j] = mine[j] * scale;
-            largest = mine[j] > largest ? mine[j] : largest;
-        }
-        double total = (double)(float)exp((double)(sink - largest));
+        const float largest = NAME(scaled)(mine, n, scale, sink);
+        totals[h] = (double)(float)exp((double)(sink - largest));
         NAME(exp_less)(mine, n, largest);
-        for (int64_t j = 0; j < n; j++)
-            total += (double)mine[j];
-        const float divisor = (float)total;
+    }
+    for (int64_t j = 0; j < n; j++)
+#pragma GCC unroll 4
+        for (int h = 0; h < H; h++)
+            totals[h] += (double)scores[h * stride + j];
+    for (int h = 0; h < H; h++) {
+        float *mine = scores + h * stride;
+        const float divisor = (float)totals[h];
         for (int64_t j = 0; j < n; j++)
             mine[j] = mine[j] / divisor;
     }
     int64_t d = 0;
-    for (; d + 16 * AT_ONCE <= size; d += 16 * AT_ONCE)
+    for (; d + FLOATS * AT_ONCE <= size; d += FLOATS * AT_ONCE)
         NAME(mixture)(a, row, g, first, last, d, H, AT_ONCE, scores, stride, out);
-    for (; d + 16 <= size; d += 16)
+    for (; d + FLOATS <= size; d += FLOATS)
         NAME(mixture)(a, row, g, first, last, d, H, 1, scores, stride, out);
     for (; d < size; d++)
         for (int h = 0; h < H; h++) {
@@ -287,3 +319,10 @@ TARGET static void NAME(plane)(const int32_t *x, int64_t half, int plane, int64_
 }
 
 #undef INLINE
+#undef Floats
+#undef Lanes
+#undef Doubles
+#undef Longs
+#undef Halves
+#undef HalfInts
+#undef HALF

@@ -89,10 +89,14 @@ INLINE int avx2_exceeds(const uint8_t *exponents, int64_t n, int limit)
     return largest > limit || _mm256_movemask_epi8(_mm256_cmpeq_epi8(most, bound)) != -1;
 }
 
+INLINE int avx2_any(Long4 lanes) { return _mm256_movemask_pd((__m256d)lanes) != 0; }
+
 #undef INLINE
 #include "few_tokens.h"
-#define AT_ONCE 1
+#define FLOATS 8
+#define AT_ONCE 2
 #include "vector_unit.h"
+#undef FLOATS
 #undef AT_ONCE
 
 #define TILE_TOKENS 4

@@ -93,10 +93,14 @@ INLINE int avx512_exceeds(const uint8_t *exponents, int64_t n, int limit)
     return above != 0;
 }
 
+INLINE int avx512_any(Long8 lanes) { return _mm512_movepi64_mask((__m512i)lanes) != 0; }
+
 #undef INLINE
 #include "few_tokens.h"
+#define FLOATS 16
 #define AT_ONCE 4
 #include "vector_unit.h"
+#undef FLOATS
 #undef AT_ONCE
 
 #define TILE_TOKENS 12
