@@ -78,13 +78,14 @@ def float8(dtype: str) -> Float32:
     exponent, mantissa = (code & 0x7F) >> mantissa_bits, code & ((1 << mantissa_bits) - 1)
     fraction = mantissa / (1 << mantissa_bits)
     size = np.where(exponent == 0, fraction, 1 + fraction)
-    values = np.ldexp(size, np.maximum(exponent, 1) - bias)
+    values: npt.NDArray[np.float64] = np.ldexp(size, np.maximum(exponent, 1) - bias)
     if dtype == "F8_E4M3":
         values[(code & 0x7F) == 0x7F] = np.nan
     else:
         values[exponent == 31] = np.nan
         values[(code & 0x7F) == 0x7C] = np.inf
-    return np.where(code & 0x80, -values, values).astype(np.float32)
+    signed: npt.NDArray[np.float32] = np.where(code & 0x80, -values, values).astype(np.float32)
+    return signed
 
 
 def unsigned(words: Array, bits: int) -> npt.NDArray[np.uint8]:
