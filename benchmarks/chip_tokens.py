@@ -30,7 +30,9 @@ from hnlpu.silicon.hardwire import open_build  # noqa: E402
 from hnlpu.silicon.rtl.chip import build_chip, chip_shape, make_program, write_chip  # noqa: E402
 
 PROMPTS = ["import os\n\ndef ", "    for ", "try:\n", "    return ", "        self."]
-NUMBERS = [[5, 9], [3, 4, 5, 6, 7], [9] * 12, [63, 19, 1, 0], list(range(40, 60))]
+NUMBERS = [
+    [5, 9], [3, 4, 5, 6, 7], [9] * 12, [63, 19, 1, 0], list(range(40, 60)), [8], [2, 7], [31, 30, 29],
+]  # fmt: skip
 """Prompts of models without a tokenizer."""
 RANDOM: dict[str, dict[str, Any]] = {
     "mamba2": {
