@@ -1,7 +1,7 @@
 """Trained small models as whole chips in Verilator: every token is the emulator's.
 
 python benchmarks/chip_tokens.py checkpoints/llama-90k checkpoints/gru-106k      # an hour, or minutes each
-python benchmarks/chip_tokens.py --random mamba2 qwen3_moe                       # random weights of these sizes
+python benchmarks/chip_tokens.py --random mamba2 qwen3_moe --lanes 16            # random weights of these sizes
 
 For each checkpoint: five prompts at once, the likeliest tokens (64 a prompt) and drawn ones (100 a prompt
 at temperature 0.8), each at full speed and with in_valid and out_ready withheld 40 % of the time.  With
@@ -30,18 +30,20 @@ from hnlpu.silicon.hardwire import open_build  # noqa: E402
 from hnlpu.silicon.rtl.chip import build_chip, chip_shape, make_program, write_chip  # noqa: E402
 
 PROMPTS = ["import os\n\ndef ", "    for ", "try:\n", "    return ", "        self."]
-NUMBERS = [[5, 9], [3, 4, 5, 6, 7], [9] * 12, [130, 19, 1, 0], list(range(40, 60))]
+NUMBERS = [
+    [5, 9], [3, 4, 5, 6, 7], [9] * 12, [63, 19, 1, 0], list(range(40, 60)), [8], [2, 7], [31, 30, 29],
+]  # fmt: skip
 """Prompts of models without a tokenizer."""
 RANDOM: dict[str, dict[str, Any]] = {
     "mamba2": {
-        "model_type": "mamba2", "vocab_size": 256, "hidden_size": 64, "expand": 2, "num_heads": 8,
-        "head_dim": 16, "n_groups": 1, "state_size": 16, "conv_kernel": 4, "num_hidden_layers": 2,
+        "model_type": "mamba2", "vocab_size": 64, "hidden_size": 32, "expand": 2, "num_heads": 8,
+        "head_dim": 8, "n_groups": 2, "state_size": 8, "conv_kernel": 4, "num_hidden_layers": 2,
         "eos_token_id": 0,
     },
     "qwen3_moe": {
-        "model_type": "qwen3_moe", "vocab_size": 256, "hidden_size": 64, "intermediate_size": 64,
-        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
-        "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
+        "model_type": "qwen3_moe", "vocab_size": 64, "hidden_size": 32, "intermediate_size": 32,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
+        "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
         "max_position_embeddings": 256, "rms_norm_eps": 1e-6, "eos_token_id": 0,
     },
 }  # fmt: skip
@@ -57,14 +59,14 @@ def processor_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def measure(checkpoint: Path, folder: Path) -> dict[str, Any]:
+def measure(checkpoint: Path, folder: Path, lanes: int | None) -> dict[str, Any]:
     """One checkpoint as a chip: its size, seconds, and tokens that were compared."""
     policy = make_policy("default", activation_bits=8)
     place, chip = folder / f"{checkpoint.name}.build", folder / f"{checkpoint.name}.chip"
     if not place.exists():
         hnlpu.build(checkpoint, place, policy)
     build = open_build(place)
-    shape, began = chip_shape(build, context=CONTEXT), processor_seconds()
+    shape, began = chip_shape(build, context=CONTEXT, lanes=lanes), processor_seconds()
     if not (chip / "obj_chip" / "chip").exists():
         write_chip(build, chip, shape)
         build_chip(chip, timeout_s=7200)
@@ -92,6 +94,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("checkpoints", type=Path, nargs="*")
     parser.add_argument("--random", nargs="*", default=[], choices=RANDOM, help="random weights")
+    parser.add_argument(
+        "--lanes", type=int, help="lanes of the vector unit (default: the chip's own)"
+    )
     parser.add_argument("--chips", type=Path, help="folder that keeps builds and compiled chips")
     options = parser.parse_args()
     faults = 0
@@ -104,7 +109,7 @@ def main() -> None:
             if not written[-1].exists():
                 write_random(RANDOM[name], written[-1], 0)
         for checkpoint in [*options.checkpoints, *written]:
-            told = measure(checkpoint, folder)
+            told = measure(checkpoint, folder, options.lanes)
             faults += sum(bool(run["fault"]) for run in told["runs"])
             print(json.dumps(told), flush=True)
     sys.exit(1 if faults else 0)

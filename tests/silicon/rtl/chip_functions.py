@@ -6,6 +6,7 @@ Every check takes what simulates a part and raises AssertionError at the first d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,20 @@ SINES = [
 INVERSE_ROOT = Part(
     "inverse_root", "hnlpu_inverse_root", (Port("start", 1), Port("m", 32)),
     (Port("done", 1), Port("r", 25)),
+)  # fmt: skip
+
+
+MEAN = Part(
+    "mean", "hnlpu_mean",
+    (
+        Port("take", 1), Port("first", 1), Port("values", 32, 4), Port("start", 1), Port("count", 6),
+    ),
+    (Port("done", 1), Port("mean", 32, signed=True)), {"WIDTH": 4, "LONGEST": 40},
+)  # fmt: skip
+QUOTIENT = Part(
+    "quotient", "hnlpu_quotient",
+    (Port("start", 1), Port("a", 32), Port("b", 32), Port("fraction", 5)),
+    (Port("done", 1), Port("y", 32, signed=True)),
 )  # fmt: skip
 
 
@@ -161,6 +176,51 @@ def check_inverse_root(run: Run) -> None:
     expected = [by_hand.inverse_root(v) for v in m]
     assert r[:, 26].tolist() == r[:, 27].tolist() == expected
     assert expected[::9] == [fixed_point.inverse_root(v) for v in m[::9]]
+
+
+def check_mean(run: Run) -> None:
+    rng = np.random.default_rng(18)
+    vectors = [[v] * n for v in VALUE_ENDS for n in (1, 4, 39, 40)]
+    vectors += [[v, v + 1] for v in (-3, -2, -1, 0, 1)] + [[-1, 0, 0, 0], [1, 0, 0, 0], [LOW, HIGH]]
+    for size in range(1, 33):
+        for n in rng.integers(1, 41, 6).tolist():
+            vectors.append(rng.integers(-(1 << size - 1), 1 << size - 1, n).tolist())
+    cycles: list[tuple[int, int, list[int], int, int]] = []
+    ends, expected = [], []
+    for vector in vectors:
+        padded = vector + [0] * (-len(vector) % 4)
+        cycles += [(1, n == 0, padded[n : n + 4], 0, 0) for n in range(0, len(padded), 4)]
+        cycles.append((0, 0, [5] * 4, 1, len(vector)))
+        cycles += [(0, 1, [9] * 4, 0, 7)] * 34  # nothing is taken
+        ends.append(len(cycles) - 2)
+        expected.append(by_hand.nearest(Fraction(sum(vector), len(vector))))
+    names = ("take", "first", "values", "start", "count")
+    out = run(MEAN, dict(zip(names, map(np.array, zip(*cycles, strict=True)), strict=True)))
+    at = np.array(ends)
+    assert not out["done"][at - 1].any()
+    assert out["done"][at].all()
+    assert out["mean"][at].tolist() == out["mean"][at + 1].tolist() == expected
+
+
+def check_quotient(run: Run) -> None:
+    rng = np.random.default_rng(19)
+    cases = [(a, b, f) for a in VALUE_ENDS for b in VALUE_ENDS for f in (0, 16, 20, 24)]
+    for a, b in zip(spread(rng, 32, 700), spread(rng, 32, 700), strict=True):
+        cases.append((by_hand.value(a), by_hand.value(b), int(rng.choice([16, 20, 24]))))
+    # quotients next to the ends
+    for b, f in zip(spread(rng, 20, 100), rng.choice([16, 20, 24], 100).tolist(), strict=True):
+        a = by_hand.value((HIGH * b) >> f)
+        cases += [(max(LOW, a + step), b, f) for step in (-1, 0, 1) if a + step <= HIGH]
+    period = 60
+    given = np.zeros((4, period * len(cases)), np.int64)
+    given[0, ::period], given[1:, ::period] = 1, np.array(cases).T
+    names = ("start", "a", "b", "fraction")
+    out = run(QUOTIENT, dict(zip(names, given, strict=True)))
+    done, y = out["done"].reshape(-1, period), out["y"].reshape(-1, period)
+    assert not done[:, 1:58].any()
+    assert done[:, 58:].all()
+    expected = [by_hand.quotient(a, b, f) for a, b, f in cases]
+    assert y[:, 58].tolist() == y[:, 59].tolist() == expected
 
 
 def check_divider(run: Run, part: Part) -> None:

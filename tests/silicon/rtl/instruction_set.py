@@ -13,7 +13,7 @@ import numpy as np
 import by_hand
 from hnlpu.arithmetic import fixed_point as fp
 from hnlpu.silicon.hardwire import Build
-from hnlpu.silicon.rtl.chip import ChipShape, Instruction, Operand, make_program
+from hnlpu.silicon.rtl.chip import ChipShape, Instruction, Op, Operand, make_program
 from hnlpu.silicon.rtl.chip._stored import SHIFT_BITS, VALUE_BITS, stored
 
 Int64 = np.ndarray
@@ -84,7 +84,7 @@ class Chip:
             case Operand.PARAMETER:
                 return lanes(self.words["parameters"][one.index], VALUE_BITS, self.shape.width)
             case Operand.INVERSE:
-                return self.inverse
+                return self.mean if one.op == Op.SUBTRACT else self.inverse
             case Operand.SHARE:
                 return self.shares[one.rank]
             case Operand.MOVED:
@@ -167,7 +167,22 @@ class Chip:
         start = [self.program.norms.epsilons[one.index]] * len(parts) if one.first else self.total
         self.total = [a + b for a, b in zip(start, parts, strict=True)]
 
+    def _sum(self, one: Instruction) -> None:
+        values = sum(int(x) for x in self.registers[one.a])
+        self.sum_of_values = values + (0 if one.first else self.sum_of_values)
+
+    def _quotients(self, one: Instruction) -> None:
+        divisors = np.broadcast_to(self._operand(one), self.shape.width)
+        pairs = zip(self.registers[one.a].tolist(), divisors.tolist(), strict=True)
+        self.divided_lanes = [by_hand.quotient(a, b, one.shift) for a, b in pairs]
+
+    def _quotient(self, one: Instruction) -> None:
+        self.registers[one.dst] = self.divided_lanes
+
     def _root(self, one: Instruction) -> None:
+        if one.both:
+            self.mean = (2 * self.sum_of_values + one.immediate) // (2 * one.immediate)
+            return
         roots, downs = [], []
         for total in self.total:
             t = total.bit_length() - 32 + (total.bit_length() & 1)
@@ -235,7 +250,7 @@ class Chip:
 
     def _issue(self, one: Instruction) -> None:
         assert one.index in self.busy
-        units = (self._attend, self._sampled, self._root, self._divide)
+        units = (self._attend, self._sampled, self._root, self._divide, self._quotients)
         behind = one.index - len(self.program.groups)
         (self._arrays if behind < 0 else units[behind])(one)
 

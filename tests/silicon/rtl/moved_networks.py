@@ -8,7 +8,7 @@ from odd_network import Odd
 
 from hnlpu.model.families import Family, embed, unembed
 from hnlpu.model.network import Builder, Network, Replace, Ring, Tensor, Value, ops
-from hnlpu.model.network.composites import norm
+from hnlpu.model.network.composites import layer_norm, norm, unit_norm
 
 SIZE = 24
 CONFIG = {"model_type": "odd", "vocab_size": 20, "hidden_size": SIZE, "num_hidden_layers": 1}
@@ -72,6 +72,32 @@ def _rings(b: Builder, x: Value) -> Value:
     return (last + before.sum(0)) * b.step(ops.Concat(), pair, rest.split(14, 5)[0])
 
 
+def _quotients(b: Builder, x: Value) -> Value:
+    """Values, a parameter and numbers over each other, in units of their own."""
+    w, one = _parameter(b, SIZE), b.step(ops.Divide(), 1.0, x)
+    fine = x.table("sigmoid") / x.table("softplus")
+    rows = x.reshape(2, 12).sum(0).reshape(12, 1) / 3.0 * x.reshape(12, 2)
+    return (x / w + one) * fine + b.step(ops.Divide(), w, rows.reshape(SIZE))
+
+
+def _everything(b: Builder, x: Value) -> Value:
+    """A delta rule between norms, with a quotient, a comparison and a ring: every unit but attention's."""
+    h = layer_norm(x, _parameter(b, SIZE), b.parameter("v", (SIZE,), Tensor("v", (SIZE,))), 1e-5)
+    queries, keys, values = h.split(8, 8, 8)
+    queries, keys = unit_norm(queries.reshape(2, 4), 1e-6), unit_norm(keys.reshape(2, 4), 1e-6)
+    b.write(late := b.state("late", (8,), Ring(2)), values)
+    decay = (b.read(late).sum(0) * 0.25).table("softplus", -1.0).table("exp").reshape(2, 1, 4)
+    state = b.state("memory", (2, 4, 4), Replace())
+    faded = b.read(state, "before") * decay
+    error = values.reshape(2, 4) - b.step(ops.Dot("hkv,hk->hv"), faded, keys)
+    memory = faded + b.step(ops.Outer("hk,hv->hkv"), keys, error)
+    b.write(state, memory)
+    found = b.step(ops.Dot("hkv,hk->hv"), memory, queries).reshape(8)
+    share = found.table("sigmoid") / (found.table("sigmoid").sum(keep=True) + 0.5)
+    kept = b.step(ops.Where(), b.step(ops.Compare("less"), values, found), found, values)
+    return b.step(ops.Concat(), found, share, b.step(ops.Maximum(), kept, -0.5))
+
+
 MOVED: Mapping[str, Middle] = {
     "exp": lambda b, x: (x * 0.25).table("exp"),
     "scaled": lambda b, x: x.table("softplus", -2.0) + x.table("sigmoid", 0.5),
@@ -92,6 +118,12 @@ MOVED: Mapping[str, Middle] = {
     "norm": lambda b, x: norm(
         x.reshape(2, 12), (_parameter(b, SIZE) * 2.0).reshape(2, 12), 1e-5
     ).reshape(SIZE),
+    "layer norm": lambda b, x: layer_norm(
+        x.reshape(2, 12), _parameter(b, 12), b.parameter("v", (12,), Tensor("v", (12,))), 1e-5
+    ).reshape(SIZE),
+    "unit norm": lambda b, x: unit_norm(x.reshape(4, 6), 1e-4).reshape(SIZE),
+    "quotient": _quotients,
+    "everything": _everything,
     "masked": _masked,
     "compared": _compared,
     "delta": _delta,

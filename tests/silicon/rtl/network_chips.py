@@ -141,13 +141,10 @@ TINY: dict[str, dict[str, Any]] = {
         "hidden_size": 12, "intermediate_size": 20, "num_attention_heads": 3,
         "num_key_value_heads": 1, "head_dim": 4, "vocab_size": 20,
     },
-    "qwen3": {
-        "hidden_size": 12, "intermediate_size": 20, "num_attention_heads": 4,
-        "num_key_value_heads": 2, "head_dim": 4, "vocab_size": 20,
-    },
     "qwen3_moe": {
-        "hidden_size": 12, "intermediate_size": 20, "num_attention_heads": 2,
-        "num_key_value_heads": 1, "head_dim": 4, "vocab_size": 20, "num_hidden_layers": 1,
+        "hidden_size": 12, "intermediate_size": 20, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "head_dim": 4, "vocab_size": 20, "attention_bias": True,
+        "num_experts": 3, "moe_intermediate_size": 12, "num_hidden_layers": 1,
         "mlp_only_layers": [],
     },
     "mamba2": {
@@ -156,4 +153,4 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "gru": {"hidden_size": 12, "embedding_size": 10, "vocab_size": 20},
 }  # fmt: skip
-"""Changes of `CONFIGS` for chips that are compiled."""
+"""Changes of `CONFIGS` for chips that are compiled; one with experts has all that a dense Qwen3 has."""

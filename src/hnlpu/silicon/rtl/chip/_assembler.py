@@ -267,11 +267,17 @@ class Assembler:
             if self._is_read(state) and busy.isdisjoint(beats) and ordered:
                 return beats
         for beats in old:
-            outside = all(register.bank != STATE for register in beats)
+            free = self._is_free(self.uses.resides.get(name), beats)
             ordered = all(in_order(one, beats) for one in old)
-            if len(beats) == count and outside and busy.isdisjoint(beats) and ordered:
+            if len(beats) == count and free and busy.isdisjoint(beats) and ordered:
                 return beats
         return self.code.registers.pool(count, self.busy())
+
+    def _is_free(self, state: str | None, beats: Beats) -> bool:
+        """Whether a value may overwrite registers: its own state's if they have been read, or no state's."""
+        if state in self.layouts and self.states[state] == beats:
+            return self._is_read(state)
+        return all(register.bank != STATE for register in beats)
 
     def _meant(self, name: str, count: int) -> Beats:
         """Registers that a value is meant for, if any."""

@@ -58,6 +58,8 @@ class Op(Coded):
     CURVE = 27, "of a by `rank`: 0 power, 1 softplus, to dst"
     MOVE = 28, "lanes of b by pattern `index`, others of a (or 0), to dst"
     COMPARE = 29, "by `rank`: 0 larger, 1 smaller, whether a 2 <, 3 <=, 4 = operand, to dst"
+    SUM = 30, "the mean's sum (or 0) + lanes of a"
+    QUOTIENT = 31, "the dividers' quotients to dst"
 
 
 POWER, SOFTPLUS = range(2)
@@ -72,7 +74,7 @@ class Operand(Coded):
     IMMEDIATE = 0
     REGISTER = 1, "beat b"
     PARAMETER = 2, "beat `index` of the parameters"
-    INVERSE = 3, "the inverse root"
+    INVERSE = 3, "the inverse root; of SUBTRACT the mean"
     COSINE = 4, "of the lane's pair"
     SINE = 5, "of the lane's pair, negative in the first half of a head"
     SHARE = 6, "of the expert of rank `rank`"
@@ -91,11 +93,11 @@ class Part(NamedTuple):
 FIELDS = (
     Part("op", 5, type="opcode_t"),
     Part("operand", 3, type="operand_t"),
-    Part("first", 1, "MULTIPLY, SQUARES, PEAK, TOP, MOVE: begins anew"),
+    Part("first", 1, "MULTIPLY, SQUARES, SUM, PEAK, TOP, MOVE: begins anew"),
     Part("write", 1, "MULTIPLY: to dst"),
     Part("swap", 1, "MULTIPLY: a with the halves of every head swapped"),
     Part("root", 1, "MULTIPLY: rounds by what the root says"),
-    Part("both", 1, "CLAMP"),
+    Part("both", 1, "CLAMP, SUBTRACT; ISSUE of the root: the mean of `immediate` numbers"),
     Part(
         "banked",
         1,

@@ -227,6 +227,38 @@ def choose(a: Assembler, n: int, step: Step) -> None:
     a.settle(out, Spread(dst, places, fraction))
 
 
+def divide(a: Assembler, n: int, step: Step) -> None:
+    """Quotients lane by lane; a divisor is taken as it is."""
+    (left, right), out = step.args, step.outs[0]
+    shape, fraction = a.uses.shape(out), a.formats.of(out)
+    units = FRACTION
+    if isinstance(right, str) and right not in a.uses.parameters:
+        units = a.view(n, right).fraction
+    if isinstance(left, str) and left not in a.uses.parameters:
+        dividend = side_of(a, n, left, shape, fraction)
+    else:
+        view = a.loaded(n, left, fraction)
+        dividend = Side(left, fraction, view, np.broadcast_to(view.places, shape))
+    divisor = side_of(a, n, right, shape, units)
+    places = target(a, out, shape, [dividend, divisor])
+    dst = a.room_at(out, places)
+    lanes = Lanes(a, dst)
+    a.code.emit(Op.ACQUIRE, index="quotients")
+    for numbers, to in zip(by_beat(places, a.code.width), dst, strict=True):
+        register = lanes.register(dividend, numbers, "dividend")
+        kind, fields = lanes.operand(divisor, numbers, "divisor")
+        if "index" in fields:  # ISSUE has the resource there
+            scratch = lanes.scratch("divisors")
+            a.code.multiply(scratch, scratch, Operand.IMMEDIATE, first=True)
+            a.code.emit(Op.ADD, kind, dst=scratch, a=scratch, **fields)
+            kind, fields = Operand.REGISTER, {"b": scratch}
+        a.code.emit(Op.ISSUE, kind, a=register, shift=units, index="quotients", **fields)
+        a.code.emit(Op.AWAIT, index="quotients")
+        a.code.emit(Op.QUOTIENT, dst=to)
+    a.code.emit(Op.RELEASE, index="quotients")
+    a.settle(out, Spread(dst, places, fraction))
+
+
 def products(a: Assembler, n: int, step: Step, axes: str) -> None:
     """Products of two values, summed in their lanes over the axes that the result lacks."""
     names, _, result = axes.partition("->")

@@ -11,8 +11,8 @@ from typing import Literal
 
 from hnlpu.silicon.rtl.chip._instructions import Instruction, Op
 
-UNITS = ("attention", "sampler", "root", "router")
-"""Resources behind the groups of arrays, in the order of their numbers."""
+UNITS = ("attention", "sampler", "root", "router", "quotients")
+"""Resources behind the groups of arrays, in the order of their numbers; the last where it is used."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from hnlpu.silicon.rtl.chip._instructions import Op, Operand
 from hnlpu.silicon.rtl.chip._memories import read, write
 from hnlpu.silicon.rtl.chip._pointwise import (
     choose,
+    divide,
     is_plain,
     largest,
     pointwise,
@@ -45,6 +46,8 @@ def lower_step(a: Assembler, n: int) -> None:
             _at_most(a, n, step)
         case ops.Minimum() | ops.Maximum() | ops.Compare():
             pointwise(a, n, step)
+        case ops.Divide():
+            divide(a, n, step)
         case ops.Where():
             choose(a, n, step)
         case ops.Dot(axes, wide=False) | ops.Outer(axes):
@@ -70,7 +73,7 @@ def lower_step(a: Assembler, n: int) -> None:
         case ops.Write(state):
             write(a, n, step, state)
         case (
-            ops.Divide() | ops.InverseRoot() | ops.Sum() | ops.Dot() | ops.TopK() | ops.ArgMax()
+            ops.InverseRoot() | ops.Sum() | ops.Dot() | ops.TopK() | ops.ArgMax()
             | ops.Gather() | ops.Window() | ops.Repeat()
         ):  # fmt: skip
             a.refuse("", n, "the vector unit has no instructions for it")

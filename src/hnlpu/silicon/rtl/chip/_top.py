@@ -140,6 +140,7 @@ def _parameters(
         "MOVE_BITS": ceil_log2(max(1, len(program.moves))), "LANE_SUM_BITS": program.lane_sum_bits,
         "NORM": int(program.uses(Op.SQUARES, banked=False)),
         "HEAD_NORM": int(program.uses(Op.SQUARES, banked=True)),
+        "MEAN": int(program.uses(Op.SUM)), "QUOTIENTS": int(program.uses(Op.QUOTIENT)),
         "LONGEST": max(1, norms.longest), "EPSILONS": max(1, len(norms.epsilons)),
         "EPSILON": f"{{{epsilons}}}", "ROPE": int(program.rope is not None),
         "ATTENTION": int(attention is not None), "HEADS": attention.heads if attention else 1,

@@ -88,26 +88,80 @@ def _norms_of_rows(a: Assembler, span: Span, weights: str) -> None:
     """Rows with weights of their own, one after the other, each in beats of its own."""
     name, out = _ends(a, span)
     *_, n = _sizes(a, name)
-    epsilon, view = (
-        _epsilon(a, norm_epsilon(float(span.option("eps")), n), n),
-        a.spread(name, FRACTION),
-    )
+    epsilon = _epsilon(a, norm_epsilon(float(span.option("eps")), n), n)
+
+    def normed(row: int, x: Beats) -> None:
+        _rooted(a, x, epsilon, x)
+        _weighted(a, x, weights, row * n, n)
+
+    _by_row(a, name, out, FRACTION, normed)
+
+
+def _by_row(
+    a: Assembler, name: str, out: str, fraction: int, normed: Callable[[int, Beats], None]
+) -> None:
+    """Rows of a value, each into beats of its own with zeros behind its last number, and normed there."""
+    view = a.spread(name, FRACTION)
     assert view is not None
-    rows, width, count = view.places.reshape(-1, n), a.code.width, a.code.beats(n)
-    beats, registers = by_beat(np.arange(n), width), a.code.registers
-    made = registers.pool(len(rows) * count, a.busy())
+    n, width = view.places.shape[-1], a.code.width
+    rows, count, beats = view.places.reshape(-1, n), a.code.beats(n), by_beat(np.arange(n), width)
+    made = a.code.registers.pool(len(rows) * count, a.busy())
     for row, at in enumerate(rows):
         dst = made[row * count : (row + 1) * count]
-        lanes = [np.where(numbers >= 0, at[numbers], -1) for numbers in beats]
-        for one, register in zip(lanes, dst, strict=True):
-            gather(a.code, view, one, register)
-        _rooted(a, dst, epsilon, dst)
-        for beat, h in enumerate(dst):
-            place = a.code.parameter(weights, "norm", (row + 1) * n, beat, row * n)
-            a.code.multiply(h, h, Operand.PARAMETER, first=True, shift=UNIT_FRACTION, index=place)
+        for numbers, register in zip(beats, dst, strict=True):
+            gather(a.code, view, np.where(numbers >= 0, at[numbers], -1), register)
+        normed(row, dst)
     starts = np.arange(len(rows))[:, None] * count * width
     places = (starts + np.arange(n)).reshape(view.places.shape)
-    a.settle(out, Spread(made, places))
+    a.settle(out, Spread(made, places, fraction))
+
+
+def _weighted(a: Assembler, x: Beats, weights: str, start: int, n: int) -> None:
+    """A row's beats times the numbers `start` to `start + n` of a norm's weights, in place."""
+    for beat, h in enumerate(x):
+        place = a.code.parameter(weights, "norm", start + n, beat, start)
+        a.code.multiply(h, h, Operand.PARAMETER, first=True, shift=UNIT_FRACTION, index=place)
+
+
+def unit_norm(a: Assembler, span: Span) -> None:
+    """Rows at length 1, fine."""
+    name, out = _ends(a, span)
+    *_, n = _sizes(a, name)
+    epsilon = _epsilon(a, norm_epsilon(float(span.option("eps")), 1), n)
+    _by_row(a, name, out, UNIT_FRACTION, lambda _, x: _rooted(a, x, epsilon, x))
+
+
+def layer_norm(a: Assembler, span: Span) -> None:
+    """Rows without their mean, normed, and a bias."""
+    name, out = _ends(a, span)
+    steps = a.network.steps[span.start : span.stop]
+    weights, bias = (str(step.args[1]) for step in steps[-2:])
+    *_, n = _sizes(a, name)
+    if any(
+        a.uses.parameters[x].shape != (n,) if x in a.uses.parameters else True
+        for x in (weights, bias)
+    ):
+        a.refuse("layer_norm", span.start, "its weights are not one parameter of a row's length")
+    epsilon = _epsilon(a, norm_epsilon(float(span.option("eps")), n), n)
+
+    def normed(row: int, x: Beats) -> None:
+        a.code.emit(Op.ACQUIRE, index="root")
+        for beat, register in enumerate(x):
+            a.code.emit(Op.SUM, a=register, first=beat == 0)
+        a.code.run("root", both=True, immediate=n)
+        for register in x:
+            a.code.emit(Op.SUBTRACT, Operand.INVERSE, dst=register, a=register)
+        if not a.fills(n):  # lanes behind the last number hold minus the mean
+            mask = a.code.parameter("", "mask", n, len(x) - 1)
+            a.code.multiply(x[-1], x[-1], Operand.PARAMETER, first=True, index=mask)
+        a.code.emit(Op.RELEASE, index="root")
+        _rooted(a, x, epsilon, x)
+        _weighted(a, x, weights, 0, n)
+        for beat, h in enumerate(x):
+            place = a.code.parameter(bias, "value", n, beat)
+            a.code.emit(Op.ADD, Operand.PARAMETER, dst=h, a=h, index=place)
+
+    _by_row(a, name, out, FRACTION, normed)
 
 
 def _epsilon(a: Assembler, epsilon: int, whole: int) -> int:
@@ -334,9 +388,11 @@ def _experts(a: Assembler, span: Span, routed: Span, result: str) -> list[Held]:
 AT_ONCE: dict[str, Callable[[Assembler, Span], None]] = {
     "attend": attend,
     "clamped_swiglu": clamped_swiglu,
+    "layer_norm": layer_norm,
     "moe": moe,
     "norm": norm,
     "rope": rope,
     "route": route,
     "turns": angles,
+    "unit_norm": unit_norm,
 }

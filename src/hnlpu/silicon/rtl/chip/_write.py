@@ -32,7 +32,7 @@ from hnlpu.silicon.rtl.chip._top import chip_top
 
 PARTS = (
     "chip_pkg", "saturate", "exponential", "sigmoid", "power", "softplus", "mover", "sine", "inverse_root", "divider",
-    "quantizer", "from_sums", "lane", "squares", "attention", "router", "sampler", "sequencer",
+    "mean", "quotient", "quantizer", "from_sums", "lane", "squares", "attention", "router", "sampler", "sequencer",
     "requests", "store", "core",
 )  # fmt: skip
 """Modules that have parameters only, each after those that it needs; chips have those that they use."""
@@ -120,6 +120,7 @@ def _unused(found: Program) -> set[str]:
     """Files of units that the program does not use."""
     sines, sigmoid = ("sine", "sine_table"), ("sigmoid", "sigmoid_table")
     root = ("squares", "inverse_root")
+    divides = found.attention or found.experts or found.uses(Op.SUM) or found.uses(Op.QUOTIENT)
     parts = [
         *(() if found.rope else sines),
         *(() if found.uses(Op.SIGMOID) else sigmoid),
@@ -129,7 +130,9 @@ def _unused(found: Program) -> set[str]:
         *(() if found.norms.epsilons else root),
         *(() if found.attention else ("attention",)),
         *(() if found.experts else ("router",)),
-        *(() if found.attention or found.experts else ("divider",)),
+        *(() if found.uses(Op.SUM) else ("mean",)),
+        *(() if found.uses(Op.QUOTIENT) else ("quotient",)),
+        *(() if divides else ("divider",)),
     ]
     return {f"hnlpu_{part}.sv" for part in parts}
 

@@ -30,14 +30,16 @@ package hnlpu_chip_pkg;
     RECALL      = 5'd26,  // a, or the immediate at a sequence's first position, to dst
     CURVE       = 5'd27,  // of a by `rank`: 0 power, 1 softplus, to dst
     MOVE        = 5'd28,  // lanes of b by pattern `index`, others of a (or 0), to dst
-    COMPARE     = 5'd29   // by `rank`: 0 larger, 1 smaller, whether a 2 <, 3 <=, 4 = operand, to dst
+    COMPARE     = 5'd29,  // by `rank`: 0 larger, 1 smaller, whether a 2 <, 3 <=, 4 = operand, to dst
+    SUM         = 5'd30,  // the mean's sum (or 0) + lanes of a
+    QUOTIENT    = 5'd31   // the dividers' quotients to dst
   } opcode_t;
 
   typedef enum logic [2:0] {
     IMMEDIATE = 3'd0,
     REGISTER  = 3'd1,   // beat b
     PARAMETER = 3'd2,   // beat `index` of the parameters
-    INVERSE   = 3'd3,   // the inverse root
+    INVERSE   = 3'd3,   // the inverse root; of SUBTRACT the mean
     COSINE    = 3'd4,   // of the lane's pair
     SINE      = 3'd5,   // of the lane's pair, negative in the first half of a head
     SHARE     = 3'd6,   // of the expert of rank `rank`
@@ -47,11 +49,11 @@ package hnlpu_chip_pkg;
   typedef struct packed {
     opcode_t     op;
     operand_t    operand;
-    logic        first;    // MULTIPLY, SQUARES, PEAK, TOP, MOVE: begins anew
+    logic        first;    // MULTIPLY, SQUARES, SUM, PEAK, TOP, MOVE: begins anew
     logic        write;    // MULTIPLY: to dst
     logic        swap;     // MULTIPLY: a with the halves of every head swapped
     logic        root;     // MULTIPLY: rounds by what the root says
-    logic        both;     // CLAMP
+    logic        both;     // CLAMP, SUBTRACT; ISSUE of the root: the mean of `immediate` numbers
     logic        banked;   // READ, LOGITS, ISSUE: of the member of rank `rank`; SQUARES, root: head by head
     logic [5:0]  shift;
     logic [3:0]  rank;

@@ -9,8 +9,8 @@
 // Numbers  values: 32 bits, two's complement, units of 2^-16; activations: ACTIVATION_BITS bits
 //          sums: SUM_BITS bits, two's complement, in units of their row
 //
-// Resources: the groups of arrays from 0 on, then attention unit, sampler, root, router.  Units that
-// the program does not use are left out; nobody waits for them.
+// Resources: the groups of arrays from 0 on, then attention unit, sampler, root, router, and dividers of
+// lanes where there are some.  Units that the program does not use are left out; nobody waits for them.
 module hnlpu_core
   import hnlpu_chip_pkg::*;
 #(
@@ -26,6 +26,8 @@ module hnlpu_core
     parameter int LANE_SUM_BITS = 64,
     parameter bit NORM = 1'b1,  // of whole vectors, of heads
     parameter bit HEAD_NORM = 1'b0,
+    parameter bit MEAN = 1'b0,
+    parameter bit QUOTIENTS = 1'b0,
     parameter int LONGEST = 64,  // numbers of a vector that is normed
     parameter int EPSILONS = 1,
     parameter logic [EPSILONS-1:0][63:0] EPSILON = 64'd1,
@@ -58,7 +60,8 @@ module hnlpu_core
     localparam int Sampler = GROUPS + 1,
     localparam int Root = GROUPS + 2,
     localparam int Shares = GROUPS + 3,
-    localparam int Resources = GROUPS + 4,
+    localparam int Quotients = GROUPS + 4,
+    localparam int Resources = GROUPS + (QUOTIENTS ? 5 : 4),
     localparam int ContextBits = $clog2(CONTEXT),
     localparam int TokenBits = $clog2(VOCABULARY),
     localparam int ExpertBits = EXPERTS > 1 ? $clog2(EXPERTS) : 1,
@@ -239,6 +242,56 @@ module hnlpu_core
     assign merged = '0;
   end
 
+  // mean of a vector, and quotients of lanes
+  logic [31:0] mean;
+  logic mean_done;
+  logic of_mean;
+  logic [WIDTH-1:0][31:0] operands;
+  logic [WIDTH-1:0][31:0] quotients;
+  logic rooted;
+  assign rooted = started[Root] && !(MEAN && instruction.both);
+  if (MEAN) begin : g_mean
+    hnlpu_mean #(
+        .WIDTH(WIDTH),
+        .LONGEST(LONGEST)
+    ) mean_of_values (
+        .clk(clk),
+        .take(execute && instruction.op == SUM),
+        .first(instruction.first),
+        .values(a),
+        .start(started[Root] && instruction.both),
+        .count(instruction.immediate[$clog2(LONGEST+1)-1:0]),
+        .done(mean_done),
+        .mean(mean)
+    );
+    always_ff @(posedge clk) begin
+      if (started[Root]) of_mean <= instruction.both;
+    end
+  end else begin : g_no_mean
+    assign mean = '0;
+    assign mean_done = 1'b1;
+    assign of_mean = 1'b0;
+  end
+  if (QUOTIENTS) begin : g_quotients
+    logic [WIDTH-1:0] divided;
+    for (genvar n = 0; n < WIDTH; n++) begin : g_divider
+      hnlpu_quotient of_lane (
+          .clk(clk),
+          .start(started[Quotients]),
+          .a(a[n]),
+          .b(operands[n]),
+          .fraction(instruction.shift[4:0]),
+          .done(divided[n]),
+          .y(quotients[n])
+      );
+    end
+    assign finished[Quotients] = &divided;
+  end else begin : g_no_quotients
+    logic unused;
+    assign quotients = '0;
+    assign unused = &{1'b0, operands, Quotients};
+  end
+
   // lanes
   logic [BeatHeads-1:0][24:0] inverse_roots;
   logic [BeatHeads-1:0][5:0] root_shifts;
@@ -261,7 +314,7 @@ module hnlpu_core
         IMMEDIATE: operand = instruction.immediate;
         REGISTER: operand = b[n];
         PARAMETER: operand = parameters[n];
-        INVERSE: operand = {7'd0, inverse_roots[Head]};
+        INVERSE: operand = MEAN && instruction.op == SUBTRACT ? mean : {7'd0, inverse_roots[Head]};
         COSINE: operand = cosines[id][Pair];
         SINE: operand = Second ? sines[id][Pair] : -sines[id][Pair];
         MOVED: operand = moved[n];
@@ -269,6 +322,7 @@ module hnlpu_core
       endcase
     end
 
+    assign operands[n] = operand;
     hnlpu_lane #(
         .SIGMOIDS(SIGMOIDS),
         .POWERS(POWERS),
@@ -309,7 +363,7 @@ module hnlpu_core
         .first(instruction.first),
         .epsilon(epsilon),
         .squares(products),
-        .start(started[Root] && !instruction.banked),
+        .start(rooted && !instruction.banked),
         .done(root_done),
         .inverse(inverse_root),
         .shift(root_shift)
@@ -337,7 +391,7 @@ module hnlpu_core
           .first(instruction.first),
           .epsilon(epsilon),
           .squares(products[n*HEAD_DIM+:HEAD_DIM]),
-          .start(started[Root] && instruction.banked),
+          .start(rooted && instruction.banked),
           .done(heads_done[n]),
           .inverse(head_inverses[n]),
           .shift(head_shifts[n])
@@ -346,17 +400,17 @@ module hnlpu_core
     always_ff @(posedge clk) begin
       if (started[Root]) of_heads <= instruction.banked;
     end
-    assign finished[Root] = of_heads ? &heads_done : root_done;
+    assign finished[Root] = of_mean ? mean_done : of_heads ? &heads_done : root_done;
     assign inverse_roots = instruction.banked ? head_inverses : {BeatHeads{inverse_root}};
     assign root_shifts = instruction.banked ? head_shifts : {BeatHeads{root_shift}};
   end else begin : g_no_head_norm
-    assign finished[Root] = root_done;
+    assign finished[Root] = of_mean ? mean_done : root_done;
     assign inverse_roots = {BeatHeads{inverse_root}};
     assign root_shifts = {BeatHeads{root_shift}};
   end
   if (!NORM) begin : g_unrooted
     logic unused;
-    assign unused = &{1'b0, products, epsilon, squaring};
+    assign unused = &{1'b0, products, epsilon, squaring, rooted};
   end
 
   // values of sums
@@ -550,7 +604,7 @@ module hnlpu_core
   always_comb begin
     case (instruction.op)
       MULTIPLY: write = execute && instruction.write;
-      ADD, SUBTRACT, CLAMP, SIGMOID, EMBED, READ, MIXED, RECALL, CURVE, MOVE, COMPARE:
+      ADD, SUBTRACT, CLAMP, SIGMOID, EMBED, READ, MIXED, RECALL, CURVE, MOVE, COMPARE, QUOTIENT:
       write = execute;
       default: write = 1'b0;
     endcase
@@ -559,6 +613,7 @@ module hnlpu_core
       READ: result = read;
       MIXED: result = mixed[int'(instruction.index)%QueryBeats];
       MOVE: result = merged;
+      QUOTIENT: result = quotients;
       RECALL: result = position == '0 ? {WIDTH{instruction.immediate}} : a;
       default: result = lanes;
     endcase
