@@ -133,9 +133,9 @@ class NetworkByHand(CompositesByHand):
                 return [np.asarray(self.values[named[0]]).reshape(shape)]
             case ops.Table("exp", scale) if constant:
                 return [np.float32(np.exp(self.values[named[0]].astype(float)) * scale)]
-            case ops.Mul() if constant:
+            case ops.Mul() | ops.Add() if constant:
                 a, b = (self.values[x] if isinstance(x, str) else np.float32(x) for x in step.args)
-                return [np.float32(a * b)]
+                return [np.float32(a * b if isinstance(step.op, ops.Mul) else a + b)]
             case ops.Read(name, _):
                 keeps = self.network.declared().states[name].keeps
                 kept = self.kept[name]

@@ -89,17 +89,6 @@ class DecoderConfig(Config):
             )
         return self
 
-    @model_validator(mode="after")
-    def _every_pair_has_a_factor(self) -> Self:
-        pairs = (self.turning + 1) // 2
-        for layer in range(self.num_hidden_layers):
-            by = self.rope_of(layer)
-            for name in ("short_factor", "long_factor"):
-                count = len(getattr(by, name, ())) if hasattr(by, name) else pairs
-                if count != pairs:
-                    raise ValueError(f"rope: {name} has {count} numbers for {pairs} pairs")
-        return self
-
     @property
     def turning(self) -> int:
         """How many numbers of a head turn with the position: the first ones."""
