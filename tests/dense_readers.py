@@ -160,7 +160,7 @@ def _gemma(random: Random) -> Config:
     config |= {
         "attention_bias": flip(random), "query_pre_attn_scalar": int(random.choice([8, 30])),
         "sliding_window": int(random.choice([3, 5])),
-        "final_logit_softcapping": 4.0 if flip(random) else None,
+        "final_logit_softcapping": 4.0 if random.random() < 0.7 else None,
     }  # fmt: skip
     if flip(random):
         config["layer_types"] = layer_types(random, config["num_hidden_layers"])
@@ -168,7 +168,7 @@ def _gemma(random: Random) -> Config:
 
 
 def _gemma2(random: Random) -> Config:
-    return _gemma(random) | {"attn_logit_softcapping": 2.0 if flip(random) else None}
+    return _gemma(random) | {"attn_logit_softcapping": 2.0 if random.random() < 0.7 else None}
 
 
 def _gemma3(random: Random) -> Config:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from elman import ELMAN, write_elman
-from family_builds import FAMILIES, made
+from family_builds import EVERY, FAMILIES, made
 from helpers import snapshot
 from hnlpu.model.families import BY_OPERATION, EVERY_FAMILY, GPT_OSS_ALONE
 
@@ -71,7 +71,7 @@ def refusals(build: str, folder: Path) -> dict[str, list[list[str]]]:
     }
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY)
 def test_chip_numerics_work_for_every_family(family: str, cli) -> None:
     of = made(family)
     answers = []

@@ -175,7 +175,7 @@ def decoder(
     x = _normed(x, weights(b, "model.norm", c.hidden_size), c, form)
     tied = "model.embed_tokens" if c.tie_word_embeddings else None
     logits = times(unembed(x, c.vocab_size, tied=tied), form.logit_factor)
-    return b.finish(capped(logits, form.logit_cap))
+    return b.finish(capped(logits, form.logit_cap, "logit_cap"))
 
 
 def _normed(x: Value, weight: Value | None, c: DecoderConfig, form: Form) -> Value:
