@@ -5,7 +5,9 @@ python scripts/family_tables.py          writes them
 
 from __future__ import annotations
 
+import re
 import sys
+from ast import literal_eval
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import NoneType, UnionType
@@ -18,7 +20,8 @@ from hnlpu.errors import HnlpuError
 from hnlpu.model.families import Config, DecoderConfig, Family, families
 from hnlpu.model.families._config import HARMLESS
 
-PAGE = Path(__file__).parents[1] / "docs" / "families.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "families.md"
 PROMISES: dict[str, str] = {
     "its logits in float are the reader's within 1e-3": (
         "tests/model/families/test_families.py::test_logits_are_those_of_another_reader"
@@ -105,7 +108,23 @@ def keys_read(family: Family[Any]) -> set[str]:
 
 def promises() -> list[str]:
     """A row per promise."""
-    return [*head("promise", "test"), *(row(text, f"`{of}`") for text, of in PROMISES.items())]
+    rows = head("promise", "test", "run on")
+    return rows + [row(text, f"`{of}`", run_on(of)) for text, of in PROMISES.items()]
+
+
+def run_on(test: str) -> str:
+    """Whether a test takes every family, or one of each form."""
+    file, _, name = test.partition("::")
+    before = (ROOT / file).read_text("utf-8").split(f"def {name}(")[0].rpartition("\n\n\n")[2]
+    own = file == "tests/model/families/test_families.py"
+    return "all" if own or "EVERY" in before else "one of each form"
+
+
+def alike() -> list[str]:
+    """The families that tests on one of each form leave out."""
+    text = (ROOT / "tests" / "family_builds.py").read_text("utf-8")
+    (names,) = re.findall(r"^ALIKE = (\{.*?\})", text, re.DOTALL | re.MULTILINE)
+    return [", ".join(f"`{name}`" for name in sorted(literal_eval(names)))]
 
 
 def refused() -> list[str]:
@@ -195,6 +214,7 @@ def harmless() -> list[str]:
 TABLES: dict[str, Callable[[], list[str]]] = {
     "families": all_families,
     "promises": promises,
+    "alike": alike,
     "refused": refused,
     "harmless": harmless,
 }

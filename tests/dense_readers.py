@@ -90,9 +90,9 @@ def _qwen2(random: Random) -> Config:
 
 
 def _phi3(random: Random) -> Config:
+    partial = float(random.choice([1.0, 0.5, 0.75]))
     config = decoder(random, head_dim=False)
     size = config["hidden_size"] // config["num_attention_heads"]
-    partial = float(random.choice([1.0, 0.5, 0.75]))
     kinds = ropes(size, int(size * partial))
     odd = int(size * partial) % 2  # LongRoPE has no factor for half a pair
     rope = kinds[0] if odd or flip(random) else {**kinds[-1], "factor": None}
@@ -159,7 +159,8 @@ def _gemma(random: Random) -> Config:
     del config["hidden_act"]
     config |= {
         "attention_bias": flip(random), "query_pre_attn_scalar": int(random.choice([8, 30])),
-        "sliding_window": 5, "final_logit_softcapping": 4.0 if flip(random) else None,
+        "sliding_window": int(random.choice([3, 5])),
+        "final_logit_softcapping": 4.0 if random.random() < 0.7 else None,
     }  # fmt: skip
     if flip(random):
         config["layer_types"] = layer_types(random, config["num_hidden_layers"])
@@ -167,7 +168,7 @@ def _gemma(random: Random) -> Config:
 
 
 def _gemma2(random: Random) -> Config:
-    return _gemma(random) | {"attn_logit_softcapping": 2.0 if flip(random) else None}
+    return _gemma(random) | {"attn_logit_softcapping": 2.0 if random.random() < 0.7 else None}
 
 
 def _gemma3(random: Random) -> Config:
@@ -186,7 +187,9 @@ def _by_type(random: Random, head_dim: int) -> Config:
 
 
 def _olmo3(random: Random) -> Config:
-    config = _olmo2(random) | {"sliding_window": 5, "num_hidden_layers": 4}
+    config = _olmo2(random) | {
+        "sliding_window": int(random.choice([3, 5])), "num_hidden_layers": 4,
+    }  # fmt: skip
     if flip(random):
         config["layer_types"] = layer_types(random, 4)
     size = config["hidden_size"] // config["num_attention_heads"]

@@ -14,7 +14,21 @@ from hnlpu.model.policy import make_policy
 from hnlpu.silicon.place import make_target
 from readers import CONFIGS, Sample, sample, write_sample
 
-FAMILIES = [name for name in CONFIGS if name != "gpt_oss"]
+EVERY = [name for name in CONFIGS if name != "gpt_oss"]
+ALIKE = {
+    "mistral",
+    "qwen2",
+    "mixtral",
+    "olmo2",
+    "smollm3",
+    "granite",
+    "gemma3_text",
+    "qwen2_moe",
+    "olmo3",
+}
+"""Families whose networks hold nothing that those of the others do not: tests/model/families/test_alike.py."""
+FAMILIES = [name for name in EVERY if name not in ALIKE]
+"""Those that tests of consumers run on: who does not know a family sees no more in all of them."""
 SEED = 1
 """Its shapes go on two chips, and their widths are no multiples of 32 for most families."""
 

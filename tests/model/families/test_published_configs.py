@@ -10,6 +10,7 @@ import pytest
 from hnlpu.errors import UnsupportedArchitecture
 from hnlpu.model.families import network_of
 from hnlpu.model.network import check, chosen_leaves, leaf_tensors
+from published_decoders import PUBLISHED
 
 COMMON = {
     "attention_dropout": 0.0, "initializer_range": 0.02, "torch_dtype": "bfloat16",
@@ -114,6 +115,7 @@ MODELS: dict[str, tuple[int, dict[str, Any]]] = {
         "vocab_size": 50280,
     }),
 }  # fmt: skip
+MODELS |= PUBLISHED
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -135,6 +137,15 @@ def test_published_models_have_their_number_of_parameters(name: str) -> None:
     assert check(network)
 
 
+def test_a_published_context_ends_where_longrope_would_turn_anew() -> None:
+    """Phi-3.5 within its original context; with one set of factors, to its end."""
+    config = COMMON | MODELS["Phi-3.5-mini"][1]
+    rope = config["rope_scaling"]
+    assert network_of(config).context == 4096
+    alike = config | {"rope_scaling": rope | {"short_factor": rope["long_factor"]}}
+    assert network_of(alike).context == 131072
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "words"),
     [
@@ -144,6 +155,15 @@ def test_published_models_have_their_number_of_parameters(name: str) -> None:
         ("Llama-3.1-8B", {"attention_multiplier": 0.5}, "attention_multiplier = 0.5"),
         ("Mistral-7B-v0.1", {"layer_types": ["full_attention"] * 32}, "layer_types"),
         ("Qwen3-0.6B", {"qk_norm": False}, "qk_norm = False"),
+        ("Qwen2.5-0.5B", {"use_mrope": True}, "use_mrope is True"),
+        ("Phi-3.5-mini", {"lm_head_bias": True}, "lm_head_bias is True"),
+        (
+            "Gemma-2-2B",
+            {"use_bidirectional_attention": True},
+            "use_bidirectional_attention is True",
+        ),
+        ("Gemma-2-2B", {"hidden_act": "gelu"}, "hidden_act is 'gelu', hidden_activation 'gelu_py"),
+        ("Gemma-3-1B", {"attn_logit_softcapping": 50.0}, "attn_logit_softcapping is 50"),
     ],
 )
 def test_what_would_change_the_answer_is_refused(

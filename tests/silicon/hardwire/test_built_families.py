@@ -13,7 +13,7 @@ import torch
 from safetensors.numpy import save_file
 
 import hnlpu
-from family_builds import FAMILIES, made
+from family_builds import EVERY, FAMILIES, made
 from hnlpu.errors import DamagedBuild, InvalidInput
 from hnlpu.insight.verify import verify
 from hnlpu.model.checkpoint import read_model
@@ -31,7 +31,7 @@ from hnlpu.silicon.place import make_target
 from readers import sample, write_sample
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY)
 def test_all_of_it_is_proved(family: str) -> None:
     of = made(family)
     for folder, masks in ((of.one, True), (of.two, False)):
@@ -41,7 +41,7 @@ def test_all_of_it_is_proved(family: str) -> None:
         assert not set(found.skipped) - {"mask rules", "mask borders", "mask proof", "mask pairs"}
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EVERY)
 def test_metal_says_what_the_checkpoint_says(family: str) -> None:
     """The metal's values, put where the checkpoint has its own, make the same network to the bit."""
     of = made(family)

@@ -89,17 +89,6 @@ class DecoderConfig(Config):
             )
         return self
 
-    @model_validator(mode="after")
-    def _every_pair_has_a_factor(self) -> Self:
-        pairs = (self.turning + 1) // 2
-        for layer in range(self.num_hidden_layers):
-            by = self.rope_of(layer)
-            for name in ("short_factor", "long_factor"):
-                count = len(getattr(by, name, ())) if hasattr(by, name) else pairs
-                if count != pairs:
-                    raise ValueError(f"rope: {name} has {count} numbers for {pairs} pairs")
-        return self
-
     @property
     def turning(self) -> int:
         """How many numbers of a head turn with the position: the first ones."""
@@ -186,7 +175,7 @@ def decoder(
     x = _normed(x, weights(b, "model.norm", c.hidden_size), c, form)
     tied = "model.embed_tokens" if c.tie_word_embeddings else None
     logits = times(unembed(x, c.vocab_size, tied=tied), form.logit_factor)
-    return b.finish(capped(logits, form.logit_cap))
+    return b.finish(capped(logits, form.logit_cap, "logit_cap"))
 
 
 def _normed(x: Value, weight: Value | None, c: DecoderConfig, form: Form) -> Value:

@@ -13,9 +13,6 @@ from hnlpu.model.families._layer_types import LayerTypesConfig
 from hnlpu.model.families._parts import Activation, gated
 from hnlpu.model.network import Network, Value
 
-MOST = 120.0
-"""A cap on logits stays within the 8 bits before the point that a chip's fine numbers have."""
-
 
 class GemmaConfig(LayerTypesConfig):
     """Keys of both."""
@@ -25,7 +22,7 @@ class GemmaConfig(LayerTypesConfig):
     query_pre_attn_scalar: float = Field(256, gt=0, le=1e6)
     tie_word_embeddings: bool = True
     use_bidirectional_attention: Literal[False] = False
-    final_logit_softcapping: float | None = Field(None, gt=0, le=MOST)
+    final_logit_softcapping: float | None = Field(None, gt=0, le=1e4)
 
     @classmethod
     def normalise(cls, values: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from hnlpu.arithmetic.mx import BLOCK
-from hnlpu.model.network import Builder, Cut, Either, Matrix, Role, Slice, Tensor, Value
+from hnlpu.model.network import Builder, Cut, Either, Given, Matrix, Role, Slice, Tensor, Value
 from hnlpu.model.network.composites import Gate, dense, glu
 
 Activation = Literal["silu", "gelu", "gelu_pytorch_tanh"]
@@ -80,6 +80,11 @@ def times(x: Value, factor: float) -> Value:
     return x if factor == 1.0 else x * factor
 
 
-def capped(x: Value, cap: float | None) -> Value:
-    """x bounded to cap * tanh(x / cap); x itself where there is no cap."""
-    return x if cap is None else (x / cap).table("tanh", cap)
+def capped(x: Value, cap: float | None, name: str) -> Value:
+    """x bounded to cap * tanh(x / cap); x itself where there is no cap.
+
+    The cap is kept under a name: times a number that is kept, what is finer than a value becomes one.
+    """
+    if cap is None:
+        return x
+    return (x / cap).table("tanh") * x.builder.parameter(name, (), Given((cap,), ()))

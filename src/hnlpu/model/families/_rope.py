@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from hnlpu.errors import InvalidConfig
+
 Frequencies = npt.NDArray[np.float32]
 Theta = Annotated[float, Field(gt=1, le=1e12)]
 Factor = Annotated[float, Field(ge=1, le=1e6)]
@@ -169,8 +171,14 @@ class LongRope(_Angles):
     original_max_position_embeddings: int = Field(ge=2, le=2**31)
 
     def frequencies(self, size: int) -> tuple[Frequencies, float]:
-        """As `Rope.frequencies`, within `limit`."""
+        """As `Rope.frequencies`, within `limit`; raises InvalidConfig for factors of other pairs."""
         plain = plain_frequencies(self.rope_theta, size)
+        for name in ("short_factor", "long_factor"):
+            if len(getattr(self, name)) != len(plain):
+                raise InvalidConfig(
+                    f"config.json: rope: {name} has {len(getattr(self, name))} numbers for "
+                    f"{len(plain)} pairs"
+                )
         length, factor = self.original_max_position_embeddings, self.attention_factor
         if factor is None:
             growth = max(1.0, self.factor)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from hnlpu.model.families._family import Family
-from hnlpu.model.families._gemma import MOST, GemmaConfig, gemma
+from hnlpu.model.families._gemma import GemmaConfig, gemma
 from hnlpu.model.network import Network
 
 
@@ -16,7 +16,7 @@ class Gemma2(GemmaConfig):
 
     defaults: ClassVar[dict[str, Any]] = {"head_dim": 256, "num_key_value_heads": 4}
 
-    final_logit_softcapping: float | None = Field(30.0, gt=0, le=MOST)
+    final_logit_softcapping: float | None = Field(30.0, gt=0, le=1e4)
     attn_logit_softcapping: float | None = Field(50.0, gt=0, le=1e4)
 
     @property

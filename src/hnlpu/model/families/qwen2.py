@@ -17,6 +17,7 @@ class Qwen2(SwitchedWindowConfig):
     defaults: ClassVar[dict[str, Any]] = {"num_key_value_heads": 32}
 
     attention_bias: Literal[True] = True
+    use_mrope: Literal[False] = False
 
 
 def network(c: Qwen2) -> Network:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from hnlpu.model.families._decoder import Form, decoder
 from hnlpu.model.families._family import Family
@@ -30,12 +30,6 @@ class Qwen3Moe(SparseLayersConfig):
         if "num_local_experts" in values:
             values.setdefault("num_experts", values.pop("num_local_experts"))
         return super().normalise(values)
-
-    @model_validator(mode="after")
-    def _window_is_there(self) -> Self:
-        if self.use_sliding_window and self.sliding_window is None:
-            raise ValueError("sliding_window is missing, and layers attend within one")
-        return self
 
     def window(self, layer: int) -> int | None:
         """Positions that a layer attends to, None for all."""

@@ -41,7 +41,7 @@ class SmolLM3(LayerTypesConfig):
 
     def rope_of(self, layer: int) -> AnyRope | None:
         """How a layer's queries and keys turn; None where they do not."""
-        if self.no_rope_layers is not None:
+        if self.no_rope_layers is not None and layer < len(self.no_rope_layers):
             return self.rope if self.no_rope_layers[layer] else None
         return self.rope if (layer + 1) % self.no_rope_layer_interval else None
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import hnlpu
-from family_builds import made
+from family_builds import FAMILIES, made
 from helpers import write_checkpoint
 from hnlpu.errors import NotFinite
 from hnlpu.model.network import Append, Builder, Network, check, ops
@@ -23,13 +23,13 @@ from hnlpu.run.kernels import load
 from hnlpu.run.kernels.tape import Memory, NotOnTape, Rows
 from hnlpu.silicon.hardwire import Build, open_build
 from network_samples import tensor_matrix
-from readers import CONFIGS, sample, write_sample
+from readers import sample, write_sample
 
 LIBRARY, REASON = load()
 pytestmark = pytest.mark.skipif(LIBRARY is None, reason=REASON)
 SETS = range(len(LIBRARY.instructions) if LIBRARY else 0)
 PAGE = 4
-OTHERS = [name for name in CONFIGS if name != "gpt_oss"]
+OTHERS = FAMILIES
 
 
 @cache
@@ -103,7 +103,7 @@ def shuffled(lengths: list[int], random: np.random.Generator) -> np.ndarray:
 
 @pytest.mark.parametrize("instructions", SETS)
 @pytest.mark.parametrize("seed", [2, 3])
-@pytest.mark.parametrize("family", CONFIGS)
+@pytest.mark.parametrize("family", ["gpt_oss", *FAMILIES])
 def test_rows_of_any_sequences_have_the_bits_of_each_alone(
     family: str, seed: int, instructions: int
 ) -> None:
