@@ -27,8 +27,12 @@ AT_ONCE = {
     "gpt_oss": {*ATTENTION, "clamped_swiglu", "route"}, "llama": ATTENTION, "mistral": ATTENTION,
     "qwen3": ATTENTION, "qwen3_moe": ATTENTION,
     "qwen3_next": {"attend", "norm"}, "deepseek_v3": {"norm", "rope"},
+    "bitnet": ATTENTION,
+    "granitemoehybrid": {"norm", "rope", "route"},
     "mamba": {"norm"}, "mamba2": {"norm"}, "gru": set(),
 }  # fmt: skip
+ROUNDED = {"bitnet"}
+"""Whose activations are rounded: from the first that falls the other way on, texts are only near."""
 
 
 def opened(of: Sample) -> Interpreter:
@@ -53,6 +57,10 @@ def test_logits_are_those_of_another_reader(family: str, seed: int, tmp_path: Pa
     (logits,), _ = runs.run(tokens, runs.start())
     expected = model.logits(tokens)
     assert expected.std() > 0.05  # a model that says nothing would be easy to equal
+    if family in ROUNDED:
+        near = np.sqrt(np.mean((logits - expected) ** 2)) / expected.std()
+        assert near < 0.1
+        logits, expected = logits[:1], expected[:1]
     np.testing.assert_allclose(logits, expected, atol=TOLERANCE, rtol=0)
 
 

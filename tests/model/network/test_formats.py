@@ -40,7 +40,7 @@ def test_every_real_has_one_of_three_formats(network: Network) -> None:
     assert set(found.states.values()) <= {16, 20}
 
 
-HYBRID = {"qwen3_next"}
+HYBRID = {"granitemoehybrid", "qwen3_next"}
 RECURRENT = {"gru", "mamba", "mamba2", *HYBRID}
 
 

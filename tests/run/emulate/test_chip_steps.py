@@ -203,7 +203,17 @@ def pointwise(x: Value, y: Value, w: Value) -> tuple[Value, ...]:
     made = [b.step(op, *side) for op in pairs for side in sides]
     curves = [
         x.table(name, scale)
-        for name in ("exp", "softplus", "gelu", "gelu_tanh", "sin", "cos", "tanh", "sigmoid")
+        for name in (
+            "exp",
+            "softplus",
+            "gelu",
+            "gelu_tanh",
+            "round",
+            "sin",
+            "cos",
+            "tanh",
+            "sigmoid",
+        )
         for scale in (1.0, -0.3, 2.5)
     ]
     joined = b.step(ops.Concat(), fine, x)

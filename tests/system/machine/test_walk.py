@@ -509,7 +509,7 @@ def test_every_family_has_rings_or_memories_or_keys():
     }
     for family in ("mamba", "mamba2"):
         assert found.pop(family) == {"Ring", "Replace"}
-    for family in ("qwen3_next",):  # layers of both kinds
+    for family in ("granitemoehybrid", "qwen3_next"):  # layers of both kinds
         assert found.pop(family) == {"Append", "Ring", "Replace"}
     assert found.pop("gru") == {"Replace"}
     assert set(map(tuple, found.values())) == {("Append",)}

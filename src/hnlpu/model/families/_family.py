@@ -26,11 +26,19 @@ Of = TypeVar("Of", bound=Config)
 
 @dataclass(frozen=True)
 class Family(Generic[Of]):
-    """Models of one kind: the values of `model_type`, what a config holds, and its network."""
+    """Models of one kind: the values of `model_type`, what a config holds, and its network.
+
+    The rest is for docs/families.md: what people call the `models`, which `reader` of others the tests
+    hold it to, and the `gaps`, a sentence each, of what is refused beyond what the fields of the
+    config say.
+    """
 
     model_types: tuple[str, ...]
     config: type[Of]
     network: Callable[[Of], Network]
+    models: str = ""
+    reader: str = ""
+    gaps: tuple[str, ...] = ()
 
     def read(self, values: Mapping[str, Any]) -> Network:
         """The network of a config.

@@ -237,7 +237,7 @@ def test_numbers_for_themselves(seed: int, n: int, rows: int, size: int) -> None
 
 @few
 @given(SEEDS, TOKENS, st.sampled_from(["exp", "sigmoid", "tanh", "softplus", "gelu", "gelu_tanh", "sin",
-                                       "cos", "log"]), st.sampled_from([1.0, -0.7]))  # fmt: skip
+                                       "cos", "log", "round"]), st.sampled_from([1.0, -0.7]))  # fmt: skip
 def test_tables(seed: int, n: int, function: ops.Function, scale: float) -> None:
     random = np.random.default_rng(seed)
     x = normal(random, n, 30)
