@@ -15,6 +15,8 @@ from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM, BitNetQuantConfig
 from transformers.integrations.bitnet import pack_weights, replace_with_bitnet_linear
 
+import rwkv7_by_hand
+
 ONE_MORE = {"qwen3_next"}
 """Families whose norms multiply by one more than their weights."""
 Random = np.random.Generator
@@ -333,6 +335,18 @@ def _mamba(random: Random) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _rwkv7_config(random: Random) -> dict[str, Any]:
+    size = int(random.choice([4, 6, 8]))
+    ranks = ("decay_low_rank_dim", "gate_low_rank_dim", "a_low_rank_dim", "v_low_rank_dim")
+    return {
+        "vocab_size": int(random.integers(30, 90)), "hidden_size": size * int(random.integers(2, 6)),
+        "head_dim": size, "num_hidden_layers": 2, "norm_first": bool(random.integers(2)),
+        "intermediate_size": int(random.integers(20, 60)), "fuse_norm": bool(random.integers(2)),
+        "norm_eps": 1e-5, "tie_word_embeddings": bool(random.integers(2)),
+        **{name: int(random.integers(3, 12)) for name in ranks},
+    }  # fmt: skip
+
+
 def _gru_config(random: Random) -> dict[str, Any]:
     hidden, tied = int(random.integers(5, 80)), bool(random.integers(2))
     return {
@@ -353,13 +367,25 @@ CONFIGS: dict[str, Callable[[Random], dict[str, Any]]] = {
     "deepseek_v3": _deepseek_v3,
     "granitemoehybrid": _granitemoehybrid,
     "bitnet": _bitnet_config,
+    "rwkv7": _rwkv7_config,
     "mamba": _mamba,
     "mamba2": _mamba2,
     "gru": _gru_config,
 }
 
 
-OWN: dict[str, Callable[[dict[str, Any], Random], Sample]] = {"bitnet": _bitnet, "gru": _gru}
+def _rwkv7(config: dict[str, Any], random: Random) -> Sample:
+    tensors = rwkv7_by_hand.tensors_of(config, random)
+
+    def logits(tokens: np.ndarray) -> np.ndarray:
+        return rwkv7_by_hand.logits_of(config, tensors, tokens)
+
+    return Sample({"model_type": "rwkv7", **config}, tensors, logits)
+
+
+OWN: dict[str, Callable[[dict[str, Any], Random], Sample]] = {
+    "bitnet": _bitnet, "gru": _gru, "rwkv7": _rwkv7,
+}  # fmt: skip
 """Families whose samples are made otherwise than transformers makes its models."""
 
 

@@ -46,7 +46,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"linear_class": "linear"}, "linear_class"),
     ({"quant_method": "awq"}, "quant_method"),
     ({"modules_to_not_convert": ["q_proj"]}, "modules_to_not_convert"),
-    ({"group": 4}, "group = 4 is no key"),
+    ({"group": 4}, "group = 4"),
 ]
 
 

@@ -70,6 +70,13 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "mamba_expand": 2, "mamba_conv_bias": True, "mamba_proj_bias": True,
         "time_step_limit": [0.1, 1.0],
     },
+    "rwkv7": {
+        "model_type": "rwkv7", "vocab_size": 30, "hidden_size": 32, "num_hidden_layers": 2,
+        "head_dim": 8, "num_heads": 4, "value_dim": [32, 32], "hidden_ratio": 2.0,
+        "intermediate_size": 40, "decay_low_rank_dim": 4, "gate_low_rank_dim": 4,
+        "a_low_rank_dim": 4, "v_low_rank_dim": 4, "norm_first": True, "norm_bias": True,
+        "norm_eps": 1e-5, "fuse_norm": True, "hidden_act": "sqrelu",
+    },
     "mamba": {
         "model_type": "mamba", "vocab_size": 30, "hidden_size": 32, "num_hidden_layers": 2,
         "state_size": 4, "expand": 2, "time_step_rank": "auto", "conv_kernel": 3, "ssm_cfg": {},

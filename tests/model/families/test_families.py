@@ -27,7 +27,7 @@ AT_ONCE = {
     "gpt_oss": {*ATTENTION, "clamped_swiglu", "route"}, "llama": ATTENTION, "mistral": ATTENTION,
     "qwen3": ATTENTION, "qwen3_moe": ATTENTION,
     "qwen3_next": {"attend", "norm"}, "deepseek_v3": {"norm", "rope"},
-    "bitnet": ATTENTION,
+    "bitnet": ATTENTION, "rwkv7": set(),
     "granitemoehybrid": {"norm", "rope", "route"},
     "mamba": {"norm"}, "mamba2": {"norm"}, "gru": set(),
 }  # fmt: skip

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
 
 from hnlpu.errors import UnsupportedArchitecture
 from hnlpu.model.families._config import brief
@@ -60,25 +60,22 @@ class BitNet(DecoderConfig):
 
     hidden_act: Literal["relu2"] = "relu2"  # type: ignore[assignment]  # this family's only one
     rms_norm_eps: float = 1e-5
-    quantized: Quantized | None = None
+    _quantized: Quantized | None = PrivateAttr(None)
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Self:
         """As `Config.read`; raises UnsupportedArchitecture for another way to quantise."""
-        if "quantized" in values:
-            raise UnsupportedArchitecture("config.json: quantized is no key of it")
-        given = values.get("quantization_config")
+        found, given = super().read(values), values.get("quantization_config")
         if isinstance(given, Mapping):
             if given.get("quantization_mode") == "online":
                 raise UnsupportedArchitecture(
                     "config.json: quantization_mode is online: weights would be made ternary as "
                     "they are loaded; give the checkpoint of ternary weights (offline)"
                 )
-            given = {k: v for k, v in given.items() if v is not None}
-            values = {**values, "quantized": given}
+            found._quantized = _quantized({k: v for k, v in given.items() if v is not None})
         elif given is not None:
             raise UnsupportedArchitecture(f"config.json: quantization_config is {brief(given)}")
-        return super().read(values)
+        return found
 
     @model_validator(mode="after")
     def _heads_make_the_width(self) -> Self:
@@ -88,6 +85,18 @@ class BitNet(DecoderConfig):
                 f"hidden_size is {self.hidden_size}: attn_sub_norm is as wide as both"
             )
         return self
+
+
+def _quantized(given: dict[str, Any]) -> Quantized:
+    try:
+        return Quantized.model_validate(given)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise UnsupportedArchitecture(
+            f"config.json: quantization_config: {where} = {brief(problem['input'])} is not how "
+            "BitNet is run here; give the checkpoint of ternary weights as it was published"
+        ) from None
 
 
 def network(c: BitNet) -> Network:
@@ -151,13 +160,13 @@ def _feed_forward(h: Value, prefix: str, c: BitNet) -> Value:
 def _bit_linear(x: Value, matrices: tuple[Matrix, ...], c: BitNet) -> tuple[Value, ...]:
     """Matrices that share x [n], each as transformers' class of the config would do it."""
     b = x.builder
-    if c.quantized is None:
+    if c._quantized is None:
         return tuple(dense(x, b.matrix(matrix)) for matrix in matrices)
     largest = b.step(ops.Maximum(), x.max(keep=True), (-x).max(keep=True))
     largest = b.step(ops.Maximum(), largest, LEAST)
     whole = (x * b.step(ops.Divide(), LARGEST, largest)).table("round")
     return tuple(
-        _scaled(whole, largest / LARGEST, matrix, c.quantized.scaled) for matrix in matrices
+        _scaled(whole, largest / LARGEST, matrix, c._quantized.scaled) for matrix in matrices
     )
 
 

@@ -70,7 +70,7 @@ class GraniteMoeHybrid(DecoderConfig):
         if values.get("mamba_d_head", "auto") == "auto":
             values.pop("mamba_d_head", None)
             if all(isinstance(x, int) and x > 0 for x in (width, expand, heads)):
-                values["mamba_d_head"] = expand * width // heads  # type: ignore[operator]  # integers, as just found
+                values["mamba_d_head"] = expand * width // heads
         if "time_step_limit" in values:
             values["time_step_limit"] = time_step_limit(values["time_step_limit"])
         return super().normalise(values)

@@ -29,6 +29,7 @@ from hnlpu.model.network.composites import (
     ssm_scan,
     unit_norm,
     wkv,
+    wkv7,
 )
 from hnlpu.run.emulate import FloatConstants, Interpreter
 from hnlpu.run.emulate._early import early_steps
@@ -126,6 +127,12 @@ def test_memories(seed: int, n: int, heads: int, key: int, width: int) -> None:
     holds(
         lambda q, k, v, decay, bonus: (wkv(q, k, v, decay, bonus),), qkv,
         {"decay": fades, "bonus": normal(random, heads, key)},
+    )  # fmt: skip
+    holds(
+        lambda q, k, v, beta, decay: (
+            wkv7(q, k, v, decay, unit_norm(k, 1e-6), beta.table("sigmoid").reshape(heads, 1)),
+        ),
+        {**qkv, "beta": beta}, {"decay": fades},
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from hnlpu.model.network.composites._selective_scan import selective_scan
 from hnlpu.model.network.composites._softmax import softmax
 from hnlpu.model.network.composites._ssm_scan import ssm_scan
 from hnlpu.model.network.composites._wkv import wkv
+from hnlpu.model.network.composites._wkv7 import wkv7
 
 __all__ = [
     "attend",
@@ -46,4 +47,5 @@ __all__ = [
     "turns",
     "unit_norm",
     "wkv",
+    "wkv7",
 ]
