@@ -28,6 +28,7 @@ FINE = {"sigmoid", "tanh", "exp", "softplus", "sin", "cos"}
 CURVES: dict[str, Callable[[int], int]] = {
     "sigmoid": by_hand.sigmoid, "tanh": by_hand.tanh, "exp": by_hand.power,
     "softplus": by_hand.softplus, "gelu": by_hand.gelu, "gelu_tanh": by_hand.gelu_tanh,
+    "round": lambda x: value(round(Fraction(x, 2**16)) * 2**16),  # halves to even
     "sin": lambda x: by_hand.sine(by_hand.turned(x), 1.0),
     "cos": lambda x: by_hand.sine((by_hand.turned(x) + 2**30) % 2**32, 1.0),
 }  # fmt: skip

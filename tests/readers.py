@@ -12,7 +12,10 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, BitNetQuantConfig
+from transformers.integrations.bitnet import pack_weights, replace_with_bitnet_linear
+
+import rwkv7_by_hand
 
 from dense_readers import DENSE
 
@@ -35,7 +38,9 @@ def sample(family: str, seed: int, folder: Path) -> Sample:
     random = np.random.default_rng(seed)
     torch.manual_seed(seed)
     config = CONFIGS[family](random)
-    return _gru(config) if family == "gru" else _of_transformers(family, config, folder)
+    if family in OWN:
+        return OWN[family](config, random)
+    return _of_transformers(family, config, folder)
 
 
 def _of_transformers(family: str, config: dict[str, Any], folder: Path) -> Sample:
@@ -81,7 +86,43 @@ class GruModel(torch.nn.Module):
         return self.lm_head(self.gru(self.embedding(tokens))[0])
 
 
-def _gru(config: dict[str, Any]) -> Sample:
+def _bitnet(config: dict[str, Any], random: Random) -> Sample:
+    """Ternary weights under a scale, run by transformers' own class of linear layers."""
+    settings = AutoConfig.for_model("bitnet", **config)
+    settings._attn_implementation = "eager"
+    model = AutoModelForCausalLM.from_config(settings).float().eval()
+    told, tensors = config.get("quantization_config"), {}
+    if told is not None:
+        replace_with_bitnet_linear(model, ["lm_head"], BitNetQuantConfig(**told))
+        model = model.to_empty(device="cpu")
+        model.model.rotary_emb = type(model.model.rotary_emb)(settings)  # it keeps its angles alone
+    for name, x in [*model.named_parameters(), *model.named_buffers()]:
+        with torch.no_grad():
+            if "inv_freq" in name:
+                continue
+            if name.endswith("weight_scale"):
+                x.fill_(7.0 if told["linear_class"] == "bitlinear" else 0.15)
+            elif told is not None and "_proj.weight" in name:
+                rows = x.shape[0] * (4 if x.dtype == torch.uint8 else 1)
+                values = torch.tensor(random.integers(-1, 2, (rows, x.shape[1])))
+                tensors[name] = np.asarray(values, np.float32)
+                x.copy_(pack_weights(values) if x.dtype == torch.uint8 else values)
+            elif "norm" in name:
+                x.normal_(1.0, 0.3)
+            else:
+                x.normal_(0.0, 1.0 if "embed" in name else 0.15)
+    tensors = {name: np.asarray(x) for name, x in model.state_dict().items()} | tensors
+    if config["tie_word_embeddings"]:
+        del tensors["lm_head.weight"]
+
+    def logits(tokens: np.ndarray) -> np.ndarray:
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+            return np.asarray(model(torch.tensor(tokens)[None], use_cache=False).logits[0])
+
+    return Sample({"model_type": "bitnet", **config}, tensors, logits)
+
+
+def _gru(config: dict[str, Any], _: Random) -> Sample:
     model = GruModel(config).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, 0.0, 0.4)
@@ -205,6 +246,49 @@ def _deepseek_v3(random: Random) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _granitemoehybrid(random: Random) -> dict[str, Any]:
+    groups, experts = int(random.integers(1, 3)), int(random.integers(0, 4))
+    heads, kv_heads = groups * int(random.integers(1, 3)), int(random.integers(1, 3))
+    config, layers = _decoder(random), int(random.integers(2, 4))
+    attention_heads = kv_heads * int(random.integers(1, 3))
+    width = 2 * heads * attention_heads
+    width *= -(-40 // width)
+    kinds = ("linear_attention", "full_attention")
+    config |= {
+        "hidden_size": width, "head_dim": width // attention_heads, "num_hidden_layers": layers,
+        "num_attention_heads": attention_heads, "num_key_value_heads": kv_heads,
+        "mamba_expand": 2, "mamba_n_heads": heads, "mamba_n_groups": groups,
+        "mamba_d_head": 2 * width // heads if random.integers(2) else "auto",
+        "mamba_d_state": int(random.integers(3, 9)), "mamba_d_conv": int(random.integers(2, 5)),
+        "mamba_conv_bias": bool(random.integers(2)), "mamba_proj_bias": bool(random.integers(2)),
+        "mamba_chunk_size": 8, "num_local_experts": experts,
+        "num_experts_per_tok": int(random.integers(1, experts + 1)) if experts else 0,
+        "shared_intermediate_size": int(random.integers(8, 40)),
+        "position_embedding_type": "rope" if random.integers(2) else None,
+        "embedding_multiplier": float(random.choice([1.0, 0.5])),
+        "logits_scaling": float(random.choice([8.0, 16.0])),
+        "residual_multiplier": float(random.choice([1.0, 0.5])),
+        "attention_multiplier": float(random.choice([0.25, 0.1])),
+        "time_step_limit": (0.0, float("inf")) if random.integers(2) else (0.3, 1.0),
+        "layer_types": [kinds[int(random.integers(2))] for _ in range(layers - 2)] + [*kinds],
+    }  # fmt: skip
+    return config
+
+
+def _bitnet_config(random: Random) -> dict[str, Any]:
+    config = _decoder(random)
+    kind = [None, "autobitlinear", "bitlinear"][int(random.integers(3))]
+    if kind is not None:
+        config["quantization_config"] = {
+            "quant_method": "bitnet", "linear_class": kind, "quantization_mode": "offline",
+            "modules_to_not_convert": None,
+        }  # fmt: skip
+    return config | {
+        "hidden_size": config["num_attention_heads"] * config["head_dim"], "hidden_act": "relu2",
+        "intermediate_size": 4 * int(random.integers(8, 20)), "num_hidden_layers": 2,
+    }  # fmt: skip
+
+
 def _gpt_oss(random: Random) -> dict[str, Any]:
     experts = int(random.integers(1, 6))
     layers = int(random.integers(1, 4))
@@ -243,6 +327,18 @@ def _mamba(random: Random) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _rwkv7_config(random: Random) -> dict[str, Any]:
+    size = int(random.choice([4, 6, 8]))
+    ranks = ("decay_low_rank_dim", "gate_low_rank_dim", "a_low_rank_dim", "v_low_rank_dim")
+    return {
+        "vocab_size": int(random.integers(30, 90)), "hidden_size": size * int(random.integers(2, 6)),
+        "head_dim": size, "num_hidden_layers": 2, "norm_first": bool(random.integers(2)),
+        "intermediate_size": int(random.integers(20, 60)), "fuse_norm": bool(random.integers(2)),
+        "norm_eps": 1e-5, "tie_word_embeddings": bool(random.integers(2)),
+        **{name: int(random.integers(3, 12)) for name in ranks},
+    }  # fmt: skip
+
+
 def _gru_config(random: Random) -> dict[str, Any]:
     hidden, tied = int(random.integers(5, 80)), bool(random.integers(2))
     return {
@@ -260,11 +356,29 @@ CONFIGS: dict[str, Callable[[Random], dict[str, Any]]] = {
     "qwen3_moe": _qwen3_moe,
     "qwen3_next": _qwen3_next,
     "deepseek_v3": _deepseek_v3,
+    "granitemoehybrid": _granitemoehybrid,
+    "bitnet": _bitnet_config,
+    "rwkv7": _rwkv7_config,
     "mamba": _mamba,
     "mamba2": _mamba2,
     "gru": _gru_config,
     **DENSE,
 }
+
+
+def _rwkv7(config: dict[str, Any], random: Random) -> Sample:
+    tensors = rwkv7_by_hand.tensors_of(config, random)
+
+    def logits(tokens: np.ndarray) -> np.ndarray:
+        return rwkv7_by_hand.logits_of(config, tensors, tokens)
+
+    return Sample({"model_type": "rwkv7", **config}, tensors, logits)
+
+
+OWN: dict[str, Callable[[dict[str, Any], Random], Sample]] = {
+    "bitnet": _bitnet, "gru": _gru, "rwkv7": _rwkv7,
+}  # fmt: skip
+"""Families whose samples are made otherwise than transformers makes its models."""
 
 
 def write_sample(of: Sample, folder: Path, dtype: torch.dtype = torch.float32) -> Path:

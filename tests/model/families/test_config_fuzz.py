@@ -55,6 +55,28 @@ CONFIGS: dict[str, dict[str, Any]] = {
             "mscale_all_dim": 0.5, "original_max_position_embeddings": 32,
         },
     },
+    "bitnet": DECODER | {
+        "model_type": "bitnet", "hidden_act": "relu2", "quantization_config": {
+            "quant_method": "bitnet", "linear_class": "bitlinear", "use_rms_norm": False,
+            "quantization_mode": "offline", "modules_to_not_convert": ["lm_head"],
+        },
+    },
+    "granitemoehybrid": DECODER | {
+        "model_type": "granitemoehybrid", "layer_types": ["mamba", "attention"],
+        "position_embedding_type": "rope", "embedding_multiplier": 2.0, "logits_scaling": 2.0,
+        "residual_multiplier": 0.5, "attention_multiplier": 0.25, "num_local_experts": 3,
+        "num_experts_per_tok": 2, "shared_intermediate_size": 16, "mamba_n_heads": 8,
+        "mamba_d_head": "auto", "mamba_n_groups": 2, "mamba_d_state": 4, "mamba_d_conv": 3,
+        "mamba_expand": 2, "mamba_conv_bias": True, "mamba_proj_bias": True,
+        "time_step_limit": [0.1, 1.0],
+    },
+    "rwkv7": {
+        "model_type": "rwkv7", "vocab_size": 30, "hidden_size": 32, "num_hidden_layers": 2,
+        "head_dim": 8, "num_heads": 4, "value_dim": [32, 32], "hidden_ratio": 2.0,
+        "intermediate_size": 40, "decay_low_rank_dim": 4, "gate_low_rank_dim": 4,
+        "a_low_rank_dim": 4, "v_low_rank_dim": 4, "norm_first": True, "norm_bias": True,
+        "norm_eps": 1e-5, "fuse_norm": True, "hidden_act": "sqrelu",
+    },
     "mamba": {
         "model_type": "mamba", "vocab_size": 30, "hidden_size": 32, "num_hidden_layers": 2,
         "state_size": 4, "expand": 2, "time_step_rank": "auto", "conv_kernel": 3, "ssm_cfg": {},

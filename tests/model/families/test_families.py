@@ -27,12 +27,15 @@ AT_ONCE = {
     "gpt_oss": {*ATTENTION, "clamped_swiglu", "route"}, "mixtral": {*ATTENTION, "route"},
     "granitemoe": {"norm", "rope", "route"}, "granite": {"norm", "rope"}, "gemma2": {"rope"},
     "gemma3_text": {"rope"}, "qwen3_next": {"attend", "norm"},
-    "deepseek_v3": {"norm", "rope"}, "mamba": {"norm"}, "mamba2": {"norm"}, "gru": set(),
+    "deepseek_v3": {"norm", "rope"}, "bitnet": ATTENTION, "rwkv7": set(),
+    "granitemoehybrid": {"norm", "rope", "route"}, "mamba": {"norm"}, "mamba2": {"norm"}, "gru": set(),
 }  # fmt: skip
 """Composites done at once, where they are not those of attention.
 
 Scores of another scale or with a cap, and norms whose weights are computed, are done step by step.
 """
+ROUNDED = {"bitnet"}
+"""Whose activations are rounded: from the first that falls the other way on, texts are only near."""
 
 
 def opened(of: Sample) -> Interpreter:
@@ -57,6 +60,10 @@ def test_logits_are_those_of_another_reader(family: str, seed: int, tmp_path: Pa
     (logits,), _ = runs.run(tokens, runs.start())
     expected = model.logits(tokens)
     assert expected.std() > 0.05  # a model that says nothing would be easy to equal
+    if family in ROUNDED:
+        near = np.sqrt(np.mean((logits - expected) ** 2)) / expected.std()
+        assert near < 0.1
+        logits, expected = logits[:1], expected[:1]
     np.testing.assert_allclose(logits, expected, atol=TOLERANCE, rtol=0)
 
 

@@ -103,6 +103,17 @@ MODELS: dict[str, tuple[int, dict[str, Any]]] = {
         "tie_word_embeddings": False, "topk_group": 4, "topk_method": "noaux_tc",
         "v_head_dim": 128, "vocab_size": 129280,
     }),
+    "bitnet-b1.58-2B-4T": (2_412_820_690, {  # and a scale for each of 210 matrices
+        "architectures": ["BitNetForCausalLM"], "bos_token_id": 128000, "eos_token_id": 128001,
+        "hidden_act": "relu2", "hidden_size": 2560, "intermediate_size": 6912,
+        "max_position_embeddings": 4096, "model_type": "bitnet", "num_attention_heads": 20,
+        "num_hidden_layers": 30, "num_key_value_heads": 5, "quantization_config": {
+            "linear_class": "autobitlinear", "quant_method": "bitnet",
+            "quantization_mode": "offline",
+        },
+        "rms_norm_eps": 1e-05, "rope_theta": 500000.0, "tie_word_embeddings": True,
+        "vocab_size": 128256,
+    }),
     "mamba-130m": (129_135_360, {
         "architectures": ["MambaForCausalLM"], "bos_token_id": 0, "conv_kernel": 4, "d_inner": 1536,
         "d_model": 768, "eos_token_id": 0, "expand": 2, "fused_add_norm": True, "hidden_size": 768,

@@ -28,6 +28,7 @@ from hnlpu.model.network.composites import (
     turns,
     unit_norm,
     wkv,
+    wkv7,
 )
 from hnlpu.run.emulate import FloatConstants, Interpreter
 from studies.mixers import definitions
@@ -117,6 +118,25 @@ def test_wkv(seed: int, n: int, heads: int, key: int, width: int) -> None:
     y = run(wkv, {"r": r, "k": k, "v": v, "decay": decay}, {"bonus": bonus})
     expected = definitions.wkv(r, k, v, decay, bonus)
     np.testing.assert_allclose(y, expected, **CLOSE)
+
+
+@few
+@given(SEEDS, POSITIONS, SIZES, SIZES, SIZES)
+def test_wkv7(seed: int, n: int, heads: int, key: int, width: int) -> None:
+    """The paper's matrices S [V, K], turned by one matrix at each position."""
+    random = np.random.default_rng(seed)
+    r, k, v = (normal(random, n, heads, size) for size in (key, key, width))
+    removed, rate = normal(random, n, heads, key), random.uniform(size=(n, heads, key))
+    removed /= np.linalg.norm(removed, axis=-1, keepdims=True)
+    data = {"r": r, "k": k, "v": v, "decay": decays(random, n, heads, key), "key": removed,
+            "rate": rate.astype(np.float32)}  # fmt: skip
+    state, expected = np.zeros((heads, width, key)), np.empty((n, heads, width))
+    for i in range(n):
+        turn = np.einsum("hk,kl->hkl", data["decay"][i], np.eye(key))
+        turn -= removed[i][:, :, None] * (rate * removed)[i][:, None]
+        state = state @ turn + v[i][:, :, None] * k[i][:, None]
+        expected[i] = np.einsum("hvk,hk->hv", state, r[i])
+    np.testing.assert_allclose(run(wkv7, data), expected, rtol=1e-3, atol=1e-4)
 
 
 @few

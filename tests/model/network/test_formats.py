@@ -40,8 +40,8 @@ def test_every_real_has_one_of_three_formats(network: Network) -> None:
     assert set(found.states.values()) <= {16, 20}
 
 
-HYBRID = {"qwen3_next"}
-RECURRENT = {"gru", "mamba", "mamba2", *HYBRID}
+HYBRID = {"granitemoehybrid", "qwen3_next"}
+RECURRENT = {"gru", "mamba", "mamba2", "rwkv7", *HYBRID}
 
 
 @pytest.mark.parametrize("family", CONFIGS)
@@ -57,7 +57,7 @@ def test_what_each_family_keeps(family: str, tmp_path: Path) -> None:
     assert spans <= set(AT_ONCE)
     assert ("attend" in spans) == attends
     constants = {type(step.op) for step in constant_steps(network).values()}
-    assert (ops.Table in constants) == (family in RECURRENT - {"gru"})
+    assert (ops.Table in constants) == (family in RECURRENT - {"gru", "rwkv7"})
 
 
 def test_only_what_a_memory_takes_in_is_made_finer() -> None:

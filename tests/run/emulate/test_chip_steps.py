@@ -33,6 +33,7 @@ from hnlpu.model.network.composites import (
     turns,
     unit_norm,
     wkv,
+    wkv7,
 )
 from hnlpu.run.emulate import Activations, FloatConstants, Interpreter, chip_interpreter
 from network_by_hand import NetworkByHand
@@ -179,6 +180,12 @@ COMPOSITES: dict[str, tuple[Callable[..., Any], dict[str, tuple[int, ...]], dict
     "linear attention": (
         lambda q, k, v: linear_attention(q, k, v), {"q": (2, 3), "k": (2, 3), "v": (2, 4)}, {}
     ),
+    "rwkv-7": (
+        lambda r, k, v, w, a: wkv7(
+            r, k, v, w.table("sigmoid", -0.6).table("exp"), unit_norm(k, 1e-6), a.table("sigmoid")
+        ),
+        {"r": (2, 3), "k": (2, 3), "v": (2, 4), "w": (2, 3), "a": (2, 3)}, {},
+    ),
     "rwkv": (
         lambda r, k, v, w, u: wkv(r, k, v, w.table("sigmoid"), u),
         {"r": (2, 3), "k": (2, 3), "v": (2, 4), "w": (2, 3)}, {"u": normal(10, 2, 3)},
@@ -203,7 +210,17 @@ def pointwise(x: Value, y: Value, w: Value) -> tuple[Value, ...]:
     made = [b.step(op, *side) for op in pairs for side in sides]
     curves = [
         x.table(name, scale)
-        for name in ("exp", "softplus", "gelu", "gelu_tanh", "sin", "cos", "tanh", "sigmoid")
+        for name in (
+            "exp",
+            "softplus",
+            "gelu",
+            "gelu_tanh",
+            "round",
+            "sin",
+            "cos",
+            "tanh",
+            "sigmoid",
+        )
         for scale in (1.0, -0.3, 2.5)
     ]
     joined = b.step(ops.Concat(), fine, x)

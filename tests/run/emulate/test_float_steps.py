@@ -34,7 +34,7 @@ TORCH = {
     "exp": torch.exp, "log": torch.log, "sigmoid": torch.sigmoid, "tanh": torch.tanh,
     "softplus": torch.nn.functional.softplus, "gelu": torch.nn.functional.gelu,
     "gelu_tanh": lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
-    "sin": torch.sin, "cos": torch.cos, "polynomial": lambda x: 1 - 2 * x + 0.5 * x**2,
+    "round": torch.round, "sin": torch.sin, "cos": torch.cos, "polynomial": lambda x: 1 - 2 * x + 0.5 * x**2,
 }  # fmt: skip
 
 

@@ -27,6 +27,8 @@ from network_samples import tensor_matrix
 
 NEAR_IN_CHIP = 0.004
 """The same of what chip numerics change of a build; 0.0018 is the largest seen."""
+ROUNDED_IN_CHIP = {"bitnet": 0.05}
+"""The same where activations are rounded to whole numbers, some of which fall the other way."""
 NEAR = 0.06
 """RMS of what hardwiring changes, over the standard deviation of the logits: two digits of MXFP4 and
 activations of 12 bits, in random models, which have no outliers and no redundancy."""
@@ -77,7 +79,7 @@ def test_chip_numerics_are_near_float(family: str) -> None:
     found = logits_of(opened(family, "chip"), of.tokens)
     assert found.dtype == np.int64
     distance = np.sqrt(np.mean((found / 65536 - expected) ** 2)) / expected.std()
-    assert 0 < distance < NEAR_IN_CHIP
+    assert 0 < distance < ROUNDED_IN_CHIP.get(family, NEAR_IN_CHIP)
     # the control: a model of other weights, or of other tokens, is not near
     others = logits_of(opened(family, "chip"), of.tokens[::-1]) / 65536
     assert np.sqrt(np.mean((others - expected) ** 2)) > 20 * distance * expected.std()

@@ -31,6 +31,8 @@ BUNDLED = Path(__file__).parents[3] / "checkpoints" / "stdlib-8m"
 INTERPRETED = " interpreted"
 NAMES = ["gpt_oss", *FAMILIES, "hybrid", "mistral" + INTERPRETED, "hybrid" + INTERPRETED]
 """Trained, random and tiny, and one with states of every kind; some without a tape in C."""
+FIXED = ("granitemoehybrid", "hybrid")
+"""Whose states of fixed size are large beside a page of keys and values."""
 LENGTH = 60
 every_family = pytest.mark.parametrize("name", NAMES)
 
@@ -246,7 +248,7 @@ def test_who_gives_way_loses_no_bit(name: str) -> None:
     """Memory for little more than one at a time: others wait, or begin again."""
     paged = bool(layout_of_model(model_of(name)).paged)
     asked = [(n % 3, 40 + n, "greedy", 0) for n in range(6)]
-    engine = small_engine(name, 8, 20 if name.startswith("hybrid") else 4, sequences=6)
+    engine = small_engine(name, 8, 20 if name.startswith(FIXED) else 4, sequences=6)
     results = engine.run([as_request(name, one) for one in asked])
     assert [told(result) for result in results] == [offline(name, one) for one in asked]
     if paged:

@@ -507,9 +507,9 @@ def test_every_family_has_rings_or_memories_or_keys():
         family: {type(state.keeps).__name__ for state in make_network(family, 0).network.states}
         for family in FAMILIES
     }
-    for family in ("mamba", "mamba2"):
+    for family in ("mamba", "mamba2", "rwkv7"):
         assert found.pop(family) == {"Ring", "Replace"}
-    for family in ("qwen3_next",):  # layers of both kinds
+    for family in ("granitemoehybrid", "qwen3_next"):  # layers of both kinds
         assert found.pop(family) == {"Append", "Ring", "Replace"}
     assert found.pop("gru") == {"Replace"}
     assert set(map(tuple, found.values())) == {("Append",)}

@@ -27,7 +27,7 @@ from hnlpu.arithmetic.fixed_point._tables import (
 
 Int64 = npt.NDArray[np.int64]
 
-SIGMOID, TANH, EXP, SOFTPLUS, GELU, GELU_TANH, ROOT = range(7)
+SIGMOID, TANH, EXP, SOFTPLUS, GELU, GELU_TANH, NEAREST, ROOT = range(8)
 """Functions that `each` knows."""
 
 _TURN_PER_RADIAN = 683565276
@@ -90,6 +90,15 @@ def gelu_tanh(x: int) -> int:
 
 
 @njit(cache=True, nogil=True)
+def whole(x: int) -> int:
+    """The whole number nearest to a value x, a value; of two the even one."""
+    low, rest = x >> FRACTION, x & ((1 << FRACTION) - 1)
+    half = 1 << (FRACTION - 1)
+    up = rest > half or (rest == half and low & 1 == 1)
+    return saturated((low + (1 if up else 0)) << FRACTION)
+
+
+@njit(cache=True, nogil=True)
 def root(x: int) -> int:
     """A value x to 1 / sqrt(x), a value; the largest for what is not above 0."""
     if x <= 0:
@@ -118,6 +127,8 @@ def each(function: int, x: Int64) -> Int64:
             out[n] = gelu(x[n])
         elif function == GELU_TANH:
             out[n] = gelu_tanh(x[n])
+        elif function == NEAREST:
+            out[n] = whole(x[n])
         else:
             out[n] = root(x[n])
     return out

@@ -14,7 +14,7 @@ COMPOSITES = {
     "rope": "rotary embedding", "route": "choose experts",
     "route_groups": "choose experts by groups", "selective_scan": "selective scan", "silu": "SiLU",
     "ssm_scan": "state-space scan", "turns": "angles of the position", "unit_norm": "unit norm",
-    "wkv": "WKV",
+    "wkv": "WKV", "wkv7": "WKV of RWKV-7",
 }  # fmt: skip
 """Standard names; a composite that is not here is called what it is called."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from hnlpu.model.families._parts import linear, weights
 from hnlpu.model.network import Builder, Cut, Reshaped, Tensor, Value, ops
@@ -20,6 +21,15 @@ def convolved(x: Value, name: str, length: int, *, bias: bool) -> Value:
     kernel, shape = Tensor(f"{name}.weight", (channels, 1, length)), (channels, length)
     weight = b.parameter(f"{name}.weight", shape, Reshaped(kernel, shape))
     return causal_conv(x, weight, vector(b, f"{name}.bias", channels) if bias else None)
+
+
+def time_step_limit(given: Any) -> Any:
+    """Bounds of the time step; an upper one of infinity, in any of its spellings, is None."""
+    if not isinstance(given, list | tuple) or len(given) != 2:
+        return given
+    ends = [end.get("__float__") if isinstance(end, dict) else end for end in given]
+    no_end = ends[1] in (None, float("inf"), "inf", "Infinity")
+    return ends[0], None if no_end else ends[1]
 
 
 @dataclass(frozen=True)

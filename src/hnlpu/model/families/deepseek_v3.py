@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from hnlpu.errors import InvalidConfig
 from hnlpu.model.families._config import SIZE_LIMIT, brief
@@ -50,23 +50,30 @@ class DeepseekV3(DecoderConfig):
     topk_method: Literal["noaux_tc"] = "noaux_tc"
     rope_interleave: bool = True
     num_nextn_predict_layers: int = Field(1, ge=0, le=1024)
-    queries_by_rank: bool
+    _queries_by_rank: bool = PrivateAttr(True)
     """Whether queries have a latent: `q_lora_rank` is not null."""
-    score_factor: float = Field(1.0, gt=0, le=1e6)
+    _score_factor: float = PrivateAttr(1.0)
     """Beside 1 / sqrt(numbers of a head): of YaRN's `mscale_all_dim`."""
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Self:
-        """As `Config.read`; a `q_lora_rank` of null says that queries have no latent."""
-        for name in ("queries_by_rank", "score_factor"):
-            if name in values:
-                raise InvalidConfig(f"config.json: {name} is no key of it")
-        by_rank = values.get("q_lora_rank", 0) is not None
-        return super().read({**values, "queries_by_rank": by_rank})
+        """As `Config.read`; a `q_lora_rank` of null says that queries have no latent.
+
+        YaRN's two `mscale`s become a factor on turns and one on scores.
+        """
+        given, factor = dict(values), 1.0
+        for key in ("rope_parameters", "rope_scaling"):
+            rope = given.get(key)
+            if isinstance(rope, dict) and rope.get("rope_type", rope.get("type")) == "yarn":
+                given[key], factor = _without_mscale(rope)
+        found = super().read(given)
+        found._queries_by_rank = values.get("q_lora_rank", 0) is not None
+        found._score_factor = factor
+        return found
 
     @classmethod
     def normalise(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Angles are those of a part of each head; YaRN's two `mscale`s become two factors."""
+        """Angles are those of a part of each head."""
         if "num_mtp_layers" in values:
             values.setdefault("num_nextn_predict_layers", values.pop("num_mtp_layers"))
         angles = values.setdefault("qk_rope_head_dim", 64)
@@ -75,10 +82,6 @@ class DeepseekV3(DecoderConfig):
                 f"config.json: head_dim {brief(values['head_dim'])} is not qk_rope_head_dim "
                 f"{brief(angles)}, which is what turns"
             )
-        for key in ("rope_parameters", "rope_scaling"):
-            rope = values.get(key)
-            if isinstance(rope, dict) and rope.get("rope_type", rope.get("type")) == "yarn":
-                values[key], values["score_factor"] = _without_mscale(rope)
         return super().normalise(values)
 
     @model_validator(mode="after")
@@ -109,8 +112,8 @@ class DeepseekV3(DecoderConfig):
         return Latent(
             self.num_attention_heads, self.qk_nope_head_dim, self.qk_rope_head_dim,
             self.v_head_dim, self.kv_lora_rank,
-            self.q_lora_rank if self.queries_by_rank else None, self.attention_bias,
-            self.rope_interleave, self.score_factor / math.sqrt(size),
+            self.q_lora_rank if self._queries_by_rank else None, self.attention_bias,
+            self.rope_interleave, self._score_factor / math.sqrt(size),
         )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from hnlpu.model.families._config import SIZE_LIMIT, Config
 from hnlpu.model.families._family import Family
 from hnlpu.model.families._parts import embed, unembed, weights
-from hnlpu.model.families._state_space import StateSpace, mamba2_mixer
+from hnlpu.model.families._state_space import StateSpace, mamba2_mixer, time_step_limit
 from hnlpu.model.network import Builder, Network
 from hnlpu.model.network.composites import norm
 
@@ -43,11 +43,8 @@ class Mamba2(Config):
     @classmethod
     def normalise(cls, values: dict[str, Any]) -> dict[str, Any]:
         """An upper limit of infinity, in any of its spellings, is none."""
-        limit = values.get("time_step_limit")
-        if isinstance(limit, (list, tuple)) and len(limit) == 2:
-            ends = [end.get("__float__") if isinstance(end, dict) else end for end in limit]
-            no_end = ends[1] in (None, float("inf"), "inf", "Infinity")
-            values["time_step_limit"] = (ends[0], None if no_end else ends[1])
+        if "time_step_limit" in values:
+            values["time_step_limit"] = time_step_limit(values["time_step_limit"])
         return values
 
     @model_validator(mode="after")

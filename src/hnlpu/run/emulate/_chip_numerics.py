@@ -25,7 +25,7 @@ Scope = tuple[str, ...]
 _CURVES = {
     "sigmoid": fixed_point.SIGMOID, "tanh": fixed_point.TANH, "exp": fixed_point.EXP,
     "softplus": fixed_point.SOFTPLUS, "gelu": fixed_point.GELU,
-    "gelu_tanh": fixed_point.GELU_TANH,
+    "gelu_tanh": fixed_point.GELU_TANH, "round": fixed_point.NEAREST,
 }  # fmt: skip
 _AHEAD = {"sin": 0, "cos": 1 << 30}
 """2^-32 turns by which a function runs ahead of the sine."""

@@ -205,6 +205,8 @@ def _table(function: ops.Function, scale: float, coefficients: tuple[float, ...]
             y = np.sin(x)
         case "cos":
             y = np.cos(x)
+        case "round":
+            y = np.rint(x)
         case "polynomial":
             y = np.polynomial.polynomial.polyval(x, np.asarray(coefficients))
         case _:

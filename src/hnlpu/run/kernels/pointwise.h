@@ -7,7 +7,8 @@
 
 enum Operation {
     COPY, ADD, SUB, MUL, DIVIDE, MINIMUM, MAXIMUM, LESS, LESS_EQUAL, EQUAL, SELECT, SHIFT,
-    INVERSE_ROOT, EXP, LOG, SIGMOID, TANH, SOFTPLUS, GELU, GELU_TANH, SIN, COS, POLYNOMIAL
+    INVERSE_ROOT, EXP, LOG, SIGMOID, TANH, SOFTPLUS, GELU, GELU_TANH, SIN, COS, POLYNOMIAL,
+    ROUND
 };
 
 #define MOST_AXES 5
@@ -85,6 +86,7 @@ static void function_64(const Instruction *of, const double *a, int64_t n, doubl
              (1.0 + tanh(0.7978845608028654 * (a[i] + 0.044715 * pow(a[i], 3.0)))) * scale);
     case SIN: EACH(sin(a[i]) * scale);
     case COS: EACH(cos(a[i]) * scale);
+    case ROUND: EACH(nearbyint(a[i]) * scale);
     case POLYNOMIAL:
         EACH(polynomial(of->pointers[0], of->n[3 + 5 * MOST_AXES], a[i]) * scale);
     case INVERSE_ROOT: EACH(1.0 / sqrt(a[i]));

@@ -29,6 +29,7 @@ from hnlpu.model.network.composites import (
     ssm_scan,
     unit_norm,
     wkv,
+    wkv7,
 )
 from hnlpu.run.emulate import FloatConstants, Interpreter
 from hnlpu.run.emulate._early import early_steps
@@ -126,6 +127,12 @@ def test_memories(seed: int, n: int, heads: int, key: int, width: int) -> None:
     holds(
         lambda q, k, v, decay, bonus: (wkv(q, k, v, decay, bonus),), qkv,
         {"decay": fades, "bonus": normal(random, heads, key)},
+    )  # fmt: skip
+    holds(
+        lambda q, k, v, beta, decay: (
+            wkv7(q, k, v, decay, unit_norm(k, 1e-6), beta.table("sigmoid").reshape(heads, 1)),
+        ),
+        {**qkv, "beta": beta}, {"decay": fades},
     )  # fmt: skip
 
 
@@ -237,7 +244,7 @@ def test_numbers_for_themselves(seed: int, n: int, rows: int, size: int) -> None
 
 @few
 @given(SEEDS, TOKENS, st.sampled_from(["exp", "sigmoid", "tanh", "softplus", "gelu", "gelu_tanh", "sin",
-                                       "cos", "log"]), st.sampled_from([1.0, -0.7]))  # fmt: skip
+                                       "cos", "log", "round"]), st.sampled_from([1.0, -0.7]))  # fmt: skip
 def test_tables(seed: int, n: int, function: ops.Function, scale: float) -> None:
     random = np.random.default_rng(seed)
     x = normal(random, n, 30)

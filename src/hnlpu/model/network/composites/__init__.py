@@ -27,6 +27,7 @@ from hnlpu.model.network.composites._selective_scan import selective_scan
 from hnlpu.model.network.composites._softmax import softmax
 from hnlpu.model.network.composites._ssm_scan import ssm_scan
 from hnlpu.model.network.composites._wkv import wkv
+from hnlpu.model.network.composites._wkv7 import wkv7
 
 __all__ = [
     "Gate",
@@ -59,4 +60,5 @@ __all__ = [
     "up_name",
     "with_low_rank",
     "wkv",
+    "wkv7",
 ]

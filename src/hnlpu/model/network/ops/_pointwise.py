@@ -106,7 +106,17 @@ class InverseRoot:
 
 
 Function = Literal[
-    "exp", "log", "sigmoid", "tanh", "softplus", "gelu", "gelu_tanh", "sin", "cos", "polynomial"
+    "exp",
+    "log",
+    "sigmoid",
+    "tanh",
+    "softplus",
+    "gelu",
+    "gelu_tanh",
+    "sin",
+    "cos",
+    "round",
+    "polynomial",
 ]
 
 
@@ -114,7 +124,7 @@ Function = Literal[
 class Table:
     """scale * f(x), rounded once: a function of one number, which hardware keeps as a table.
 
-    softplus is log(1 + e^x); gelu is x times the normal distribution's integral, gelu_tanh its
+    round is the nearest whole number, of two the even one; softplus is log(1 + e^x); gelu is x times the normal distribution's integral, gelu_tanh its
     approximation by tanh; a polynomial has `coefficients` of rising powers.
     """
 

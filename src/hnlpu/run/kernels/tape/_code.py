@@ -66,6 +66,7 @@ class Operation(IntEnum):
     SIN = 20
     COS = 21
     POLYNOMIAL = 22
+    ROUND = 23
 
 
 class Gate(IntEnum):

@@ -19,7 +19,7 @@ FUNCTIONS: Mapping[ops.Function, Operation] = {
     "exp": Operation.EXP, "log": Operation.LOG, "sigmoid": Operation.SIGMOID,
     "tanh": Operation.TANH, "softplus": Operation.SOFTPLUS, "gelu": Operation.GELU,
     "gelu_tanh": Operation.GELU_TANH, "sin": Operation.SIN, "cos": Operation.COS,
-    "polynomial": Operation.POLYNOMIAL,
+    "round": Operation.ROUND, "polynomial": Operation.POLYNOMIAL,
 }  # fmt: skip
 RELATIONS = {
     "less": Operation.LESS, "less_equal": Operation.LESS_EQUAL, "equal": Operation.EQUAL,
