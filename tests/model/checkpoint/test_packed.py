@@ -166,6 +166,24 @@ def test_mxfp8(tmp_path: Path) -> None:
     expect(tmp_path / "c", write(tmp_path / "c", pack, {"quant_method": "fp8"}))
 
 
+def test_fp4_in_signed_bytes_with_powers_of_two(tmp_path: Path) -> None:
+    """As DeepSeek packs experts beside FP8: two E2M1 an int8, an E8M0 scale for 32."""
+
+    def pack(random: torch.Generator, rows: int, columns: int) -> tuple[Tensors, torch.Tensor]:
+        raw = randint(random, -128, 128, rows, columns // 2).to(torch.int8)
+        scale = randint(random, 115, 125, rows, columns // 32).to(torch.uint8)
+        return {"weight": raw, "weight_scale_inv": scale}, by_transformers_fp4(raw, scale)
+
+    expect(tmp_path / "c", write(tmp_path / "c", pack, {"quant_method": "fp8"}))
+
+
+def by_transformers_fp4(raw: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    from transformers.integrations.finegrained_fp8 import Fp8Dequantize
+
+    wide = Fp8Dequantize(None)._unpack_fp4(raw)
+    return wide * torch.exp2(scale.float() - 127).repeat_interleave(32, 1)
+
+
 def test_scales_of_activations_are_left_out_and_said(tmp_path: Path, cli: Any) -> None:
     plain, _ = FP8["one scale"]
 
@@ -392,6 +410,23 @@ def awq(random: torch.Generator, rows: int, columns: int) -> tuple[Tensors, torc
         values[:, i] = (integers[i] - zeros[g]).astype(np.float32) * scales[g].float().numpy()
     parts = {"qweight": packed(integers), "qzeros": packed(zeros), "scales": scales}
     return parts, torch.from_numpy(values)
+
+
+def test_biases_of_zeros_that_packers_add(tmp_path: Path) -> None:
+    def with_bias(value: float) -> Packing:
+        def pack(random: torch.Generator, rows: int, columns: int) -> tuple[Tensors, torch.Tensor]:
+            parts, meant = GPTQ["version 1"][0](random, rows, columns)
+            return parts | {"bias": torch.full((rows,), value).half()}, meant
+
+        return pack
+
+    meant = write(tmp_path / "c", with_bias(0.0), {"quant_method": "gptq"})
+    expect(tmp_path / "c", meant)
+    (note,) = read_model(tmp_path / "c").notes
+    assert "all zero" in note
+    write(tmp_path / "d", with_bias(0.5), {"quant_method": "gptq"})
+    with pytest.raises(TensorMismatch, match=r"unexpected tensor .*\.bias"):
+        read_model(tmp_path / "d")
 
 
 def test_awq(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from hnlpu.model.checkpoint import (
 from hnlpu.run.engine._adapter_config import AdapterConfig, read_config
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PICKLED = "adapter_model.bin"
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
 EXPERTS = ("gate_up_proj", "down_proj")
 _KEY = re.compile(
@@ -88,6 +89,11 @@ def read_adapter(directory: str | Path, architecture: Architecture) -> Adapter:
     """Read a PEFT adapter and check that it fits a model.  Raises DamagedAdapter."""
     folder = Path(directory)
     config = read_config(folder / CONFIG)
+    if not (folder / WEIGHTS).exists() and (folder / PICKLED).exists():
+        raise DamagedAdapter(
+            f"{folder}: {PICKLED} is in PyTorch's pickled format, which is not read; save the adapter "
+            f"as safetensors: save_pretrained(..., safe_serialization=True) of PEFT"
+        )
     tensors, _ = read_header(folder / WEIGHTS, DamagedAdapter)
     found: dict[str, dict[str, Float32]] = {}
     for key, tensor in tensors.items():
