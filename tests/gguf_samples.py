@@ -7,6 +7,7 @@ package decodes them to, put into the order of transformers by llama.cpp's own r
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,9 +136,10 @@ class Maker:
 
 
 def make(
-    architecture: str, folder: Path, seed: int, kinds: list[str], **changes: Any
-) -> GgufSample:
-    """A model of an architecture whose matrices have these formats in turn."""
+    architecture: str, folder: Path, seed: int, kinds: list[str],
+    more: Callable[[gguf.GGUFWriter, dict[str, Any]], None] | None = None, **changes: Any,
+) -> GgufSample:  # fmt: skip
+    """A model of an architecture whose matrices have these formats in turn; `more` adds metadata."""
     random = np.random.default_rng(seed)
     config = {k: v for k, v in (CONFIGS[architecture] | changes).items() if v is not None}
     architecture = ARCHITECTURES.get(architecture, architecture)
@@ -145,6 +147,8 @@ def make(
     file = folder / "model.gguf"
     writer = gguf.GGUFWriter(file, architecture)
     _metadata(writer, architecture, config)
+    if more is not None:
+        more(writer, config)
     maker = Maker(writer, random, kinds)
     maker.from_one = architecture.startswith("gemma")
     width, vocab = config["hidden_size"], config["vocab_size"]

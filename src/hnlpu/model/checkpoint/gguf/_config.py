@@ -22,7 +22,13 @@ MODEL_TYPES = {
 }  # fmt: skip
 """Architectures that are read, and what transformers calls each."""
 
-_HARMLESS = {"vocab_size", "rope.scaling.finetuned", "attention.causal"}
+_HARMLESS = {
+    "attention.causal": "every decoder is",
+    "rope.scaling.finetuned": "how it was trained",
+    "tensor_data_layout": "what the file was made from; rows lie as llama.cpp has them in any case",
+    "vocab_size": "the embedding table says it",
+}
+"""Keys that change nothing that is not said elsewhere, with the reason."""
 
 
 class Keys:
@@ -65,7 +71,7 @@ class Keys:
 
     def finish(self) -> None:
         """Raise UnsupportedArchitecture for a key that nobody asked for."""
-        for key in sorted(self.values.keys() - self._asked - _HARMLESS):
+        for key in sorted(self.values.keys() - self._asked - _HARMLESS.keys()):
             raise UnsupportedArchitecture(
                 f"{self.path}: {self.architecture}.{key} = {str(self.values[key])[:40]} is no key "
                 f"that is known; what it changes cannot be told"
@@ -183,6 +189,21 @@ def _gpt_oss(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _layer_types(keys: Keys, layers: int, standard: int) -> list[str]:
+    """Which layers have a window: all but every n-th, or as a list says."""
+    pattern = keys.get("attention.sliding_window_pattern", standard)
+    if isinstance(pattern, list) and len(pattern) == layers:
+        slides = [bool(slide) for slide in pattern]
+    elif type(pattern) is int and pattern > 0:
+        slides = [(n + 1) % pattern != 0 for n in range(min(layers, 1024))]
+    else:
+        raise UnsupportedArchitecture(
+            f"{keys.path}: {keys.architecture}.attention.sliding_window_pattern is "
+            f"{str(pattern)[:40]}; a number or a list of all layers is read"
+        )
+    return ["sliding_attention" if slide else "full_attention" for slide in slides]
+
+
 def _gemma(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
     """Gemma 2 and 3; where the file is silent the model's own standard values hold."""
     third = keys.architecture == "gemma3"
@@ -190,15 +211,7 @@ def _gemma(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
         "sliding_window": keys.need("attention.sliding_window"),
         "hidden_activation": "gelu_pytorch_tanh",
     }
-    period = keys.get("attention.sliding_window_pattern", 6 if third else 2)
-    if type(period) is not int or period < 1:
-        raise UnsupportedArchitecture(
-            f"{keys.path}: attention.sliding_window_pattern is {str(period)[:40]}; a number is read"
-        )
-    layers = min(int(config["num_hidden_layers"]), 1024)
-    found["layer_types"] = [
-        "full_attention" if (n + 1) % period == 0 else "sliding_attention" for n in range(layers)
-    ]
+    found["layer_types"] = _layer_types(keys, int(config["num_hidden_layers"]), 6 if third else 2)
     if third:
         keys.expect("final_logit_softcapping", (None,))
         local = keys.number("rope.freq_base_swa", 10000.0)
