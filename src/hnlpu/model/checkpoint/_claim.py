@@ -85,8 +85,13 @@ def claimed(
         matrices[m.name] = SourcedMatrix(shape_of(m), m.source, of.tensors, bias)
     vectors = {p.name: found(p.source, p.name) for p in kept_parameters(network)}
     notes = list(weights.notes)
+    left_out = {other.start: other.reason for other in getattr(network, "left_out", ())}
     for name in sorted(stored.keys() - taken):
-        if not _says_nothing(stored[name], weights.packed, notes):
+        start = next((start for start in left_out if name.startswith(start)), None)
+        if start is not None:
+            text = f"tensors {start}... are left out: {left_out[start]}"
+            notes += [text] * (text not in notes)
+        elif not _says_nothing(stored[name], weights.packed, notes):
             _refuse_left_over(stored[name], facts)
     return Model(
         directory, facts, network, matrices, vectors, weights.files, weights.settings, tuple(notes)
