@@ -186,7 +186,7 @@ def _metadata(writer: gguf.GGUFWriter, architecture: str, c: dict[str, Any]) -> 
     rope = c["rope_parameters"]
     rope = rope.get("full_attention", rope)
     writer.add_rope_freq_base(rope["rope_theta"])
-    writer.add_rope_dimension_count(c["head_dim"])
+    writer.add_rope_dimension_count(int(c["head_dim"] * c.get("partial_rotary_factor", 1)))
     if rope["rope_type"] in ("yarn", "linear"):
         writer.add_rope_scaling_type(gguf.RopeScalingType(rope["rope_type"]))
         writer.add_rope_scaling_factor(rope["factor"])
@@ -205,7 +205,17 @@ def _metadata(writer: gguf.GGUFWriter, architecture: str, c: dict[str, Any]) -> 
     if c["model_type"] == "mixtral":
         writer.add_expert_count(c["num_local_experts"])
         writer.add_expert_used_count(c["num_experts_per_tok"])
-    if architecture in ("qwen3moe", "gpt-oss"):
+    if architecture == "qwen2moe":
+        writer.add_expert_shared_feed_forward_length(c["shared_expert_intermediate_size"])
+    if architecture == "phi3":
+        writer.add_rope_scaling_orig_ctx_len(c["original_max_position_embeddings"])
+        growth = c["max_position_embeddings"] / c["original_max_position_embeddings"]
+        length = c["original_max_position_embeddings"]
+        writer.add_rope_scaling_attn_factors(float(np.sqrt(1 + np.log(growth) / np.log(length))))
+        for end in ("short", "long"):
+            factors = np.array(rope[f"{end}_factor"], np.float32)
+            writer.add_tensor(f"rope_factors_{end}.weight", factors)
+    if architecture in ("qwen2moe", "qwen3moe", "gpt-oss"):
         writer.add_expert_count(c.get("num_local_experts", c.get("num_experts")))
         writer.add_expert_used_count(c["num_experts_per_tok"])
         inner = c.get("moe_intermediate_size", c["intermediate_size"])
@@ -219,12 +229,17 @@ def _layer(m: Maker, architecture: str, c: dict[str, Any], layer: int) -> None:
     heads, kv_heads, size = c["num_attention_heads"], c["num_key_value_heads"], c["head_dim"]
     for their_norm, our_norm in NORMS.get(architecture, NORMS["llama"]).items():
         m.vector(f"{theirs}{their_norm}.weight", f"{ours}{our_norm}.weight", width)
-    for part, count in (("q", heads), ("k", kv_heads), ("v", kv_heads)):
+    separate = (("q", heads), ("k", kv_heads), ("v", kv_heads)) if architecture != "phi3" else ()
+    if architecture == "phi3":
+        m.matrix(
+            f"{theirs}attn_qkv", f"{ours}self_attn.qkv_proj", (heads + 2 * kv_heads) * size, width
+        )
+    for part, count in separate:
         turned = count if architecture in INTERLEAVED and part != "v" else None
         m.matrix(
             f"{theirs}attn_{part}", f"{ours}self_attn.{part}_proj", count * size, width, turned
         )
-        if architecture in ("gpt-oss", "qwen2"):
+        if architecture in ("gpt-oss", "qwen2", "qwen2moe"):
             m.vector(f"{theirs}attn_{part}.bias", f"{ours}self_attn.{part}_proj.bias",
                      count * size, 0.0)  # fmt: skip
         if architecture in HEAD_NORMS and part != "v":
@@ -235,7 +250,13 @@ def _layer(m: Maker, architecture: str, c: dict[str, Any], layer: int) -> None:
         m.vector(theirs + "attn_output.bias", ours + "self_attn.o_proj.bias", width, 0.0)
         m.vector(theirs + "attn_sinks.weight", ours + "self_attn.sinks", heads, 0.0)
         _gpt_oss_experts(m, c, theirs, ours)
-    elif architecture == "qwen3moe":
+    elif architecture == "phi3":
+        inner = c["intermediate_size"]
+        m.matrix(theirs + "ffn_up", ours + "mlp.gate_up_proj", 2 * inner, width)
+        m.matrix(theirs + "ffn_down", ours + "mlp.down_proj", width, inner)
+    elif architecture in ("qwen2moe", "qwen3moe"):
+        if architecture == "qwen2moe":
+            _shared_expert(m, c, theirs, ours + "mlp.")
         _experts(m, c, theirs, ours + "mlp.", ("gate_proj", "up_proj", "down_proj"))
     elif c["model_type"] == "mixtral":
         _experts(m, c, theirs, ours + "block_sparse_moe.", ("w1", "w3", "w2"))
@@ -260,6 +281,17 @@ def _experts(m: Maker, c: dict[str, Any], theirs: str, ours: str, names: tuple[s
         values = m.add(f"{theirs}ffn_{part}_exps.weight", (count, rows, columns), kind, 0.3)
         for expert in range(count):
             m.tensors[f"{ours}experts.{expert}.{name}.weight"] = values[expert]
+
+
+def _shared_expert(m: Maker, c: dict[str, Any], theirs: str, ours: str) -> None:
+    inner, width = c["shared_expert_intermediate_size"], c["hidden_size"]
+    gate = m.add(theirs + "ffn_gate_inp_shexp.weight", (width,), "F32", 0.3)
+    m.tensors[ours + "shared_expert_gate.weight"] = gate[None]
+    for part, rows, columns in (
+        ("gate", inner, width), ("up", inner, width), ("down", width, inner),
+    ):  # fmt: skip
+        name = f"{ours}shared_expert.{part}_proj"
+        m.matrix(f"{theirs}ffn_{part}_shexp", name, rows, columns)
 
 
 def _gpt_oss_experts(m: Maker, c: dict[str, Any], theirs: str, ours: str) -> None:
@@ -331,6 +363,20 @@ CONFIGS: dict[str, dict[str, Any]] = {
         },
     },
     "qwen2": _SMALL | {"model_type": "qwen2", "tie_word_embeddings": True},
+    "qwen2moe": _SMALL | {
+        "model_type": "qwen2_moe", "num_experts": 3, "num_experts_per_tok": 2,
+        "moe_intermediate_size": 256, "shared_expert_intermediate_size": 512,
+        "norm_topk_prob": False, "mlp_only_layers": [], "decoder_sparse_step": 1,
+    },
+    "phi3": _SMALL | {
+        "model_type": "phi3", "partial_rotary_factor": 0.75, "max_position_embeddings": 2048,
+        "original_max_position_embeddings": 512, "pad_token_id": 0,
+        "rope_parameters": {
+            "rope_type": "longrope", "rope_theta": 10000.0, "partial_rotary_factor": 0.75,
+            "short_factor": [1.0 + n / 8 for n in range(12)],
+            "long_factor": [1.0 + n / 2 for n in range(12)],
+        },
+    },
     "granite": _SMALL | {
         "model_type": "granite", "attention_multiplier": 0.25, "embedding_multiplier": 2.0,
         "residual_multiplier": 0.5, "logits_scaling": 4.0,

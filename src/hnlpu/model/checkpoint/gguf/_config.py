@@ -13,12 +13,12 @@ import numpy as np
 
 from hnlpu.errors import InvalidConfig, UnsupportedArchitecture
 from hnlpu.model.checkpoint.gguf._file import Gguf
-from hnlpu.model.checkpoint.gguf._rope import rope_parameters
+from hnlpu.model.checkpoint.gguf._rope import long_rope, rope_parameters
 
 MODEL_TYPES = {
     "llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3moe": "qwen3_moe",
     "gpt-oss": "gpt_oss", "gemma2": "gemma2", "gemma3": "gemma3_text", "granite": "granite",
-    "smollm3": "smollm3", "olmo2": "olmo2",
+    "smollm3": "smollm3", "olmo2": "olmo2", "qwen2moe": "qwen2_moe", "phi3": "phi3",
 }  # fmt: skip
 """Architectures that are read, and what transformers calls each."""
 
@@ -35,7 +35,7 @@ class Keys:
     """The keys of one architecture; it remembers which were asked for."""
 
     def __init__(self, gguf: Gguf, architecture: str):
-        self.path, self._asked = gguf.path, set[str]()
+        self.gguf, self.path, self._asked = gguf, gguf.path, set[str]()
         prefix = f"{architecture}."
         self.architecture = architecture
         self.values = {
@@ -110,7 +110,8 @@ def _shared(gguf: Gguf, keys: Keys) -> dict[str, Any]:
             )
     head_dim = keys.get("attention.key_length", width // heads)
     keys.expect("attention.value_length", (head_dim,))
-    keys.expect("rope.dimension_count", (head_dim,))
+    if keys.architecture != "phi3":  # of which a part of a head may turn
+        keys.expect("rope.dimension_count", (head_dim,))
     table = gguf.tensors.get("token_embd.weight")
     if table is None:
         raise InvalidConfig(f"{gguf.path}: tensor token_embd.weight is missing")
@@ -160,6 +161,33 @@ def _qwen3_moe(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
     }
     inner = config["intermediate_size"] or experts["moe_intermediate_size"]
     return experts | {"intermediate_size": inner}
+
+
+def _qwen2_moe(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
+    keys.expect("expert_weights_norm", (False,))
+    keys.expect("expert_gating_func", (1,))  # softmax
+    inner = keys.need("expert_feed_forward_length")
+    return {
+        "num_experts": keys.need("expert_count"),
+        "num_experts_per_tok": keys.need("expert_used_count"),
+        "moe_intermediate_size": inner,
+        "shared_expert_intermediate_size": keys.need("expert_shared_feed_forward_length"),
+        "intermediate_size": config["intermediate_size"] or inner,
+        "norm_topk_prob": False,
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": [],
+    }
+
+
+def _phi3(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
+    original = keys.get("rope.scaling.original_context_length", config["max_position_embeddings"])
+    return {
+        "partial_rotary_factor": keys.get("rope.dimension_count", config["head_dim"])
+        / config["head_dim"],
+        "original_max_position_embeddings": original,
+        "sliding_window": keys.get("attention.sliding_window") or None,
+        "rope_parameters": long_rope(keys.gguf, keys, config, original),
+    }
 
 
 def _granite(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
@@ -232,5 +260,5 @@ def _gemma(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
 
 _OF: dict[str, Callable[[Keys, dict[str, Any]], dict[str, Any]]] = {
     "llama": _llama, "qwen3moe": _qwen3_moe, "gpt-oss": _gpt_oss, "gemma2": _gemma,
-    "gemma3": _gemma, "granite": _granite,
+    "gemma3": _gemma, "granite": _granite, "qwen2moe": _qwen2_moe, "phi3": _phi3,
 }  # fmt: skip
