@@ -7,18 +7,16 @@ package decodes them to, put into the order of transformers by llama.cpp's own r
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gguf
 import numpy as np
-from gguf.quants import dequantize
 from safetensors.numpy import save_file
 
-Type = gguf.GGMLQuantizationType
-Random = np.random.Generator
-Array = np.ndarray
+from gguf_bytes import Array, Random, Type, random_blocks, values_of
 
 INTERLEAVED = ("llama", "granite", "smollm3")
 HEAD_NORMS = ("qwen3", "qwen3moe", "gemma3", "olmo2")
@@ -34,43 +32,6 @@ NORMS = {
     "gemma2": _AROUND, "gemma3": _AROUND,
     "olmo2": {n: o for n, o in _AROUND.items() if n.startswith("post")},
 }  # fmt: skip
-HALVES = {
-    "Q4_0": (0,), "Q4_1": (0, 2), "Q5_0": (0,), "Q5_1": (0, 2), "Q8_0": (0,), "Q2_K": (80, 82),
-    "Q3_K": (108,), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,), "IQ4_NL": (0,),
-    "IQ4_XS": (0,), "TQ1_0": (52,), "TQ2_0": (64,), "MXFP4": (),
-}  # fmt: skip
-"""Where a block's half-precision numbers lie."""
-TYPES = [*HALVES, "F16", "BF16", "F32"]
-LARGEST = {"Q8_0": 100, "Q2_K": 45, "Q3_K": 120, "Q4_K": 900, "Q5_K": 1900, "Q6_K": 4000,
-           "IQ4_NL": 120, "IQ4_XS": 3800}  # fmt: skip
-"""About the largest number of a block whose scale is one."""
-
-
-def random_blocks(random: Random, kind: str, shape: tuple[int, ...], size: float) -> Array:
-    """Bytes [..., bytes of a row] of numbers up to about `size`; plain formats as their numbers."""
-    if kind in ("F16", "BF16", "F32"):
-        values = random.normal(0, size / 3, shape).astype(np.float32)
-        if kind == "BF16":
-            return (values.view(np.uint32) >> 16).astype(np.uint16)
-        return values.astype(np.float16) if kind == "F16" else values
-    block, width = gguf.GGML_QUANT_SIZES[Type[kind]]
-    rows = int(np.prod(shape[:-1]))
-    raw = random.integers(0, 256, (rows, shape[-1] // block, width), dtype=np.uint8)
-    for at in HALVES[kind]:
-        scale = random.uniform(0.2, 1, raw.shape[:2]) * size / LARGEST.get(kind, 16)
-        raw[..., at : at + 2] = scale.astype("<f2")[..., None].view(np.uint8)
-    if kind == "MXFP4":
-        raw[..., 0] = 125 + int(np.log2(size / 1.5)) + random.integers(-1, 1, raw.shape[:2])
-    return raw.reshape(*shape[:-1], -1)
-
-
-def values_of(raw: Array, kind: str) -> Array:
-    """What the gguf package says that bytes are, in float32."""
-    if kind == "BF16":
-        return (raw.astype(np.uint32) << 16).view(np.float32)
-    if kind in ("F16", "F32"):
-        return raw.astype(np.float32)
-    return np.asarray(dequantize(raw, Type[kind]), np.float32)
 
 
 @dataclass(frozen=True)
@@ -135,9 +96,10 @@ class Maker:
 
 
 def make(
-    architecture: str, folder: Path, seed: int, kinds: list[str], **changes: Any
-) -> GgufSample:
-    """A model of an architecture whose matrices have these formats in turn."""
+    architecture: str, folder: Path, seed: int, kinds: list[str],
+    more: Callable[[gguf.GGUFWriter, dict[str, Any]], None] | None = None, **changes: Any,
+) -> GgufSample:  # fmt: skip
+    """A model of an architecture whose matrices have these formats in turn; `more` adds metadata."""
     random = np.random.default_rng(seed)
     config = {k: v for k, v in (CONFIGS[architecture] | changes).items() if v is not None}
     architecture = ARCHITECTURES.get(architecture, architecture)
@@ -145,6 +107,8 @@ def make(
     file = folder / "model.gguf"
     writer = gguf.GGUFWriter(file, architecture)
     _metadata(writer, architecture, config)
+    if more is not None:
+        more(writer, config)
     maker = Maker(writer, random, kinds)
     maker.from_one = architecture.startswith("gemma")
     width, vocab = config["hidden_size"], config["vocab_size"]
@@ -182,7 +146,7 @@ def _metadata(writer: gguf.GGUFWriter, architecture: str, c: dict[str, Any]) -> 
     rope = c["rope_parameters"]
     rope = rope.get("full_attention", rope)
     writer.add_rope_freq_base(rope["rope_theta"])
-    writer.add_rope_dimension_count(c["head_dim"])
+    writer.add_rope_dimension_count(int(c["head_dim"] * c.get("partial_rotary_factor", 1)))
     if rope["rope_type"] in ("yarn", "linear"):
         writer.add_rope_scaling_type(gguf.RopeScalingType(rope["rope_type"]))
         writer.add_rope_scaling_factor(rope["factor"])
@@ -201,7 +165,17 @@ def _metadata(writer: gguf.GGUFWriter, architecture: str, c: dict[str, Any]) -> 
     if c["model_type"] == "mixtral":
         writer.add_expert_count(c["num_local_experts"])
         writer.add_expert_used_count(c["num_experts_per_tok"])
-    if architecture in ("qwen3moe", "gpt-oss"):
+    if architecture == "qwen2moe":
+        writer.add_expert_shared_feed_forward_length(c["shared_expert_intermediate_size"])
+    if architecture == "phi3":
+        writer.add_rope_scaling_orig_ctx_len(c["original_max_position_embeddings"])
+        growth = c["max_position_embeddings"] / c["original_max_position_embeddings"]
+        length = c["original_max_position_embeddings"]
+        writer.add_rope_scaling_attn_factors(float(np.sqrt(1 + np.log(growth) / np.log(length))))
+        for end in ("short", "long"):
+            factors = np.array(rope[f"{end}_factor"], np.float32)
+            writer.add_tensor(f"rope_factors_{end}.weight", factors)
+    if architecture in ("qwen2moe", "qwen3moe", "gpt-oss"):
         writer.add_expert_count(c.get("num_local_experts", c.get("num_experts")))
         writer.add_expert_used_count(c["num_experts_per_tok"])
         inner = c.get("moe_intermediate_size", c["intermediate_size"])
@@ -215,12 +189,17 @@ def _layer(m: Maker, architecture: str, c: dict[str, Any], layer: int) -> None:
     heads, kv_heads, size = c["num_attention_heads"], c["num_key_value_heads"], c["head_dim"]
     for their_norm, our_norm in NORMS.get(architecture, NORMS["llama"]).items():
         m.vector(f"{theirs}{their_norm}.weight", f"{ours}{our_norm}.weight", width)
-    for part, count in (("q", heads), ("k", kv_heads), ("v", kv_heads)):
+    separate = (("q", heads), ("k", kv_heads), ("v", kv_heads)) if architecture != "phi3" else ()
+    if architecture == "phi3":
+        m.matrix(
+            f"{theirs}attn_qkv", f"{ours}self_attn.qkv_proj", (heads + 2 * kv_heads) * size, width
+        )
+    for part, count in separate:
         turned = count if architecture in INTERLEAVED and part != "v" else None
         m.matrix(
             f"{theirs}attn_{part}", f"{ours}self_attn.{part}_proj", count * size, width, turned
         )
-        if architecture in ("gpt-oss", "qwen2"):
+        if architecture in ("gpt-oss", "qwen2", "qwen2moe"):
             m.vector(f"{theirs}attn_{part}.bias", f"{ours}self_attn.{part}_proj.bias",
                      count * size, 0.0)  # fmt: skip
         if architecture in HEAD_NORMS and part != "v":
@@ -231,7 +210,13 @@ def _layer(m: Maker, architecture: str, c: dict[str, Any], layer: int) -> None:
         m.vector(theirs + "attn_output.bias", ours + "self_attn.o_proj.bias", width, 0.0)
         m.vector(theirs + "attn_sinks.weight", ours + "self_attn.sinks", heads, 0.0)
         _gpt_oss_experts(m, c, theirs, ours)
-    elif architecture == "qwen3moe":
+    elif architecture == "phi3":
+        inner = c["intermediate_size"]
+        m.matrix(theirs + "ffn_up", ours + "mlp.gate_up_proj", 2 * inner, width)
+        m.matrix(theirs + "ffn_down", ours + "mlp.down_proj", width, inner)
+    elif architecture in ("qwen2moe", "qwen3moe"):
+        if architecture == "qwen2moe":
+            _shared_expert(m, c, theirs, ours + "mlp.")
         _experts(m, c, theirs, ours + "mlp.", ("gate_proj", "up_proj", "down_proj"))
     elif c["model_type"] == "mixtral":
         _experts(m, c, theirs, ours + "block_sparse_moe.", ("w1", "w3", "w2"))
@@ -256,6 +241,17 @@ def _experts(m: Maker, c: dict[str, Any], theirs: str, ours: str, names: tuple[s
         values = m.add(f"{theirs}ffn_{part}_exps.weight", (count, rows, columns), kind, 0.3)
         for expert in range(count):
             m.tensors[f"{ours}experts.{expert}.{name}.weight"] = values[expert]
+
+
+def _shared_expert(m: Maker, c: dict[str, Any], theirs: str, ours: str) -> None:
+    inner, width = c["shared_expert_intermediate_size"], c["hidden_size"]
+    gate = m.add(theirs + "ffn_gate_inp_shexp.weight", (width,), "F32", 0.3)
+    m.tensors[ours + "shared_expert_gate.weight"] = gate[None]
+    for part, rows, columns in (
+        ("gate", inner, width), ("up", inner, width), ("down", width, inner),
+    ):  # fmt: skip
+        name = f"{ours}shared_expert.{part}_proj"
+        m.matrix(f"{theirs}ffn_{part}_shexp", name, rows, columns)
 
 
 def _gpt_oss_experts(m: Maker, c: dict[str, Any], theirs: str, ours: str) -> None:
@@ -327,6 +323,20 @@ CONFIGS: dict[str, dict[str, Any]] = {
         },
     },
     "qwen2": _SMALL | {"model_type": "qwen2", "tie_word_embeddings": True},
+    "qwen2moe": _SMALL | {
+        "model_type": "qwen2_moe", "num_experts": 3, "num_experts_per_tok": 2,
+        "moe_intermediate_size": 256, "shared_expert_intermediate_size": 512,
+        "norm_topk_prob": False, "mlp_only_layers": [], "decoder_sparse_step": 1,
+    },
+    "phi3": _SMALL | {
+        "model_type": "phi3", "partial_rotary_factor": 0.75, "max_position_embeddings": 2048,
+        "original_max_position_embeddings": 512, "pad_token_id": 0,
+        "rope_parameters": {
+            "rope_type": "longrope", "rope_theta": 10000.0, "partial_rotary_factor": 0.75,
+            "short_factor": [1.0 + n / 8 for n in range(12)],
+            "long_factor": [1.0 + n / 2 for n in range(12)],
+        },
+    },
     "granite": _SMALL | {
         "model_type": "granite", "attention_multiplier": 0.25, "embedding_multiplier": 2.0,
         "residual_multiplier": 0.5, "logits_scaling": 4.0,

@@ -15,6 +15,7 @@ import uvicorn
 
 from hnlpu._paths import absolute
 from hnlpu.errors import DamagedBuild, InvalidInput, NotABuild
+from hnlpu.model.checkpoint import is_checkpoint
 from hnlpu.serve._app import create_app
 from hnlpu.serve._service import Service
 from hnlpu.serve._settings import Settings
@@ -30,7 +31,7 @@ def open_sound_build(directory: str | Path, only_gpt_oss: Sequence[str] = ()) ->
     DamagedBuild, which names the file, or UnsupportedArchitecture.
     """
     folder = absolute(directory)
-    if not (folder / MANIFEST).exists() and (folder / "config.json").exists():
+    if not (folder / MANIFEST).exists() and is_checkpoint(folder):
         raise NotABuild(
             f"{folder}: is a checkpoint; hardwire it first: hnlpu build {folder} -o DIR"
         )

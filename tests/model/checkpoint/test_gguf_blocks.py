@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gguf.quants import dequantize, quantize
 
-from gguf_samples import HALVES
+from gguf_bytes import HALVES
 from hnlpu.model.checkpoint.gguf import BLOCKS
 
 Type = gguf.GGMLQuantizationType

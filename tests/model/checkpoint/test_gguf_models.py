@@ -15,7 +15,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import hnlpu
-from gguf_samples import CONFIGS, TYPES, GgufSample, make
+from gguf_bytes import TYPES
+from gguf_samples import CONFIGS, GgufSample, make
 from helpers import run_cli
 from hnlpu.errors import DamagedCheckpoint, HnlpuError, UnsupportedArchitecture
 from hnlpu.model.checkpoint import Model, read_model

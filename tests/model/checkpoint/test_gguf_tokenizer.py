@@ -170,6 +170,9 @@ def test_a_file_talks(tmp_path: Path, cli: Any) -> None:
     assert model.end_tokens[:2] == (0, 1)
     assert json.loads(said)["tokens"]
     assert hnlpu.verify(build, path).passed
+    code, _, _ = cli("draw", path, "-o", tmp_path / "m.svg")
+    assert code == 0
+    assert "residual stream" in (tmp_path / "m.svg").read_text()
 
 
 def _tiny(path: Path, config: dict[str, Any], metadata: dict[str, Any]) -> None:

@@ -55,6 +55,27 @@ def test_a_revision_pins_a_commit(hub, tmp_path, tiny_build):
     assert errors.startswith("hnlpu: owner/name: no such folder here, and the Hub did not give it")
 
 
+def test_a_gguf_file_of_a_repository(tmp_path, monkeypatch):
+    """One file, or all parts of a split, by the repository's id and the file's name."""
+    import huggingface_hub
+
+    asked = []
+
+    def snapshot_download(repository, revision, allow_patterns, ignore_patterns):
+        asked.append((repository, revision, allow_patterns, ignore_patterns))
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    monkeypatch.chdir(tmp_path)
+    assert locate("owner/name-GGUF/a.Q4_K_M.gguf", "v1") == tmp_path / "a.Q4_K_M.gguf"
+    split = "Q8/b-00001-of-00003.gguf"
+    assert locate(f"owner/name-GGUF/{split}") == tmp_path / split
+    assert asked == [
+        ("owner/name-GGUF", "v1", ["a.Q4_K_M.gguf"], []),
+        ("owner/name-GGUF", None, ["Q8/b-*-of-00003.gguf"], []),
+    ]
+
+
 def test_offline_and_not_cached_is_one_clear_line(tmp_path):
     before = snapshot(tmp_path)
     code, printed, errors = run_cli(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -219,3 +220,36 @@ def test_mxfp4_values_are_those_of_transformers() -> None:
     )
     ours = dequantize(blocks, scales)
     np.testing.assert_array_equal(theirs.numpy(), ours.transpose(0, 2, 1))
+
+
+def test_frequencies_that_older_checkpoints_hold(tmp_path: Path) -> None:
+    folder = tmp_path / "c"
+    shutil.copytree(made("llama").checkpoint, folder)
+    tensors = load_file(folder / SINGLE)
+    tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = np.ones(4, np.float32)
+    save_file(tensors, folder / SINGLE)
+    model = read_model(folder)
+    expect_same(read_model(made("llama").checkpoint), model)
+    (note,) = model.notes
+    assert note.startswith("rotary_emb.inv_freq is left out")
+
+
+@pytest.mark.parametrize(
+    ("rename", "there"),
+    [
+        (
+            lambda name: f"base_model.model.{name}",
+            "base_model.model.model.layers.0.self_attn.q_proj.weight",
+        ),
+        (lambda name: name.removeprefix("model."), "layers.0.self_attn.q_proj.weight"),
+    ],
+)
+def test_models_inside_others_are_told(
+    rename: Callable[[str], str], there: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "c"
+    shutil.copytree(made("llama").checkpoint, folder)
+    tensors = {rename(name): t for name, t in load_file(folder / SINGLE).items()}
+    save_file(tensors, folder / SINGLE)
+    with pytest.raises(HnlpuError, match=re.escape(f"is missing; {there} is there")):
+        read_model(folder)

@@ -216,6 +216,9 @@ def test_missing_and_cut_files_are_refused(network, tmp_path):
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(DamagedAdapter, match=r"adapter_model\.safetensors"):
         read_adapter(folder, network)
+    path.rename(folder / "adapter_model.bin")
+    with pytest.raises(DamagedAdapter, match="pickled"):
+        read_adapter(folder, network)
     (folder / "adapter_config.json").write_text("{")
     with pytest.raises(DamagedAdapter, match="JSON"):
         read_adapter(folder, network)

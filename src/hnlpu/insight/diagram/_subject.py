@@ -19,6 +19,7 @@ from hnlpu.errors import (
     UnsupportedArchitecture,
 )
 from hnlpu.insight.diagram._embedded import network_in
+from hnlpu.model.checkpoint import read_network
 from hnlpu.model.families import network_of
 from hnlpu.model.network import Network, check, load
 from hnlpu.silicon.hardwire import MANIFEST, Build, open_build
@@ -37,7 +38,7 @@ class Subject:
 
 
 def open_subject(path: str | Path) -> Subject:
-    """The network of a build directory, checkpoint folder, config.json, text form or diagram.
+    """The network of a build directory, checkpoint, config.json, text form or diagram.
 
     Raises CheckpointNotFound, InvalidInput, InvalidConfig, UnsupportedArchitecture, InvalidData,
     MalformedNetwork, and the errors of opening a build.
@@ -54,6 +55,8 @@ def open_subject(path: str | Path) -> Subject:
                 "directory, a config.json, or the text form or diagram of a network"
             )
         return Subject(_config_network(place / "config.json"), place.name)
+    if place.suffix.lower() == ".gguf":
+        return Subject(read_network(place), place.stem)
     if place.suffix.lower() == ".svg":
         with _of(place):
             network = network_in(_bytes(place).decode("utf-8", "replace"), SIZE_LIMIT)

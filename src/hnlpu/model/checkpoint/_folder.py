@@ -123,9 +123,6 @@ def _other_weights(directory: Path) -> str:
             f"; {shards[0].name} is there without an index: add {INDEX} of the model's repository, "
             f"or name a single file {SINGLE}"
         )
-    files = sorted(directory.glob("*.gguf"))
-    if files:
-        return f"; {files[0].name} is in GGUF format: give that file instead of the folder"
     return ""
 
 

@@ -158,7 +158,10 @@ def _without_config(directory: Path) -> str:
             "no config.json, but params.json: is in the layout of Meta or Mistral; give the folder "
             "of the same model in the layout of transformers"
         )
-    return "no config.json; give the folder of a checkpoint"
+    return (
+        "no config.json; give the folder of a checkpoint (of a repository with GGUF files give one: "
+        "owner/name/FILE.gguf)"
+    )
 
 
 def describe_model(

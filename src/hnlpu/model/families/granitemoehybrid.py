@@ -199,4 +199,4 @@ def _halves(
     return gate, up, out
 
 
-FAMILY = Family(("granitemoehybrid",), GraniteMoeHybrid, network)
+FAMILY = Family(("granitemoehybrid",), GraniteMoeHybrid, network, "Granite 4: Mamba-2 and attention")

@@ -32,6 +32,7 @@ from hnlpu.run.engine._adapter_config import AdapterConfig, read_config
 from hnlpu.run.engine._adapter_targets import Targets
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PICKLED = "adapter_model.bin"
 _KEY = re.compile(r"base_model\.model\.([\w.]+)\.lora_([AB])(?:\.\w+)?\.weight")
 _COPIES = ("base_model.model.lm_head.base_layer.weight",)  # PEFT saves the base beside its part
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -77,6 +78,11 @@ def read_adapter(directory: str | Path, network: Network) -> Adapter:
     """Read a PEFT adapter and check that it fits a network.  Raises DamagedAdapter."""
     folder = Path(directory)
     config = read_config(folder / CONFIG)
+    if not (folder / WEIGHTS).exists() and (folder / PICKLED).exists():
+        raise DamagedAdapter(
+            f"{folder}: {PICKLED} is in PyTorch's pickled format, which is not read; save the adapter "
+            "as safetensors: save_pretrained(..., safe_serialization=True) of PEFT"
+        )
     tensors, _ = read_header(folder / WEIGHTS, DamagedAdapter)
     targets = Targets(network)
     pairs: dict[str, dict[str, StoredTensor]] = {}

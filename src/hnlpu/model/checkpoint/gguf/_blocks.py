@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.arithmetic.mx import TWICE_E2M1
+from hnlpu.model.checkpoint.gguf._loops import k_values, q6_values
 
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
@@ -129,37 +130,32 @@ def _k_scales(raw: UInt8) -> tuple[UInt8, UInt8]:
     return np.concatenate(scales, axis=1), np.concatenate(offsets, axis=1)
 
 
-def _k_values(raw: UInt8, q: npt.NDArray[Any]) -> Float32:
-    """d scale q - m offset of eight sub-blocks [blocks, 8, 32]; d, m and scales come first."""
+def _k_values(raw: UInt8, halves: UInt8, fifths: UInt8) -> Float32:
+    """d scale q - m offset of eight sub-blocks; d, m and scales come first."""
     scales, offsets = _k_scales(raw[:, 4:16])
     steps = _half(raw[:, :2]) * scales.astype(np.float32)
     lows = _half(raw[:, 2:4]) * offsets.astype(np.float32)
-    values = q.astype(np.float32)
-    values *= steps[..., None]
-    values -= lows[..., None]
-    return _flat(values)
+    values = np.empty((len(raw), 256), np.float32)
+    k_values(halves, fifths, steps, lows, values)
+    return values
 
 
 def _q4_k(raw: UInt8) -> Float32:
     """d, m, 12 bytes of scales, 4 times 32 bytes of two sub-blocks."""
-    q = _nibbles(raw[:, 16:].reshape(len(raw), 4, 32)).reshape(len(raw), 8, 32)
-    return _k_values(raw, q)
+    return _k_values(raw, raw[:, 16:], raw[:0, 16:48])
 
 
 def _q5_k(raw: UInt8) -> Float32:
     """d, m, 12 bytes of scales, 32 bytes of fifth bits (a bit for each sub-block), 128 bytes."""
-    q = _nibbles(raw[:, 48:].reshape(len(raw), 4, 32)).reshape(len(raw), 8, 32)
-    bit = np.arange(8, dtype=np.uint8).reshape(1, 8, 1)
-    fifth = (raw[:, None, 16:48] >> bit) & np.uint8(1)
-    return _k_values(raw, q | (fifth << np.uint8(4)))
+    return _k_values(raw, raw[:, 48:], raw[:, 16:48])
 
 
 def _q6_k(raw: UInt8) -> Float32:
     """128 bytes of low halves, 64 bytes of two upper bits, 16 signed scales, d."""
-    low = _nibbles(raw[:, :128].reshape(len(raw), 2, 64)).reshape(len(raw), 2, 4, 32)
-    q = (low | (_quarters(raw[:, 128:192]) << np.uint8(4))).astype(np.float32) - 32
     steps = _half(raw[:, 208:210]) * raw[:, 192:208].view(np.int8).astype(np.float32)
-    return _flat(steps[..., None] * q.reshape(len(raw), 16, 16))
+    values = np.empty((len(raw), 256), np.float32)
+    q6_values(raw[:, :128], raw[:, 128:192], steps, values)
+    return values
 
 
 _TWICE_E2M1 = TWICE_E2M1.astype(np.float32)

@@ -13,23 +13,29 @@ import numpy as np
 
 from hnlpu.errors import InvalidConfig, UnsupportedArchitecture
 from hnlpu.model.checkpoint.gguf._file import Gguf
-from hnlpu.model.checkpoint.gguf._rope import rope_parameters
+from hnlpu.model.checkpoint.gguf._rope import long_rope, rope_parameters
 
 MODEL_TYPES = {
     "llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3moe": "qwen3_moe",
     "gpt-oss": "gpt_oss", "gemma2": "gemma2", "gemma3": "gemma3_text", "granite": "granite",
-    "smollm3": "smollm3", "olmo2": "olmo2",
+    "smollm3": "smollm3", "olmo2": "olmo2", "qwen2moe": "qwen2_moe", "phi3": "phi3",
 }  # fmt: skip
 """Architectures that are read, and what transformers calls each."""
 
-_HARMLESS = {"vocab_size", "rope.scaling.finetuned", "attention.causal"}
+_HARMLESS = {
+    "attention.causal": "every decoder is",
+    "rope.scaling.finetuned": "how it was trained",
+    "tensor_data_layout": "what the file was made from; rows lie as llama.cpp has them in any case",
+    "vocab_size": "the embedding table says it",
+}
+"""Keys that change nothing that is not said elsewhere, with the reason."""
 
 
 class Keys:
     """The keys of one architecture; it remembers which were asked for."""
 
     def __init__(self, gguf: Gguf, architecture: str):
-        self.path, self._asked = gguf.path, set[str]()
+        self.gguf, self.path, self._asked = gguf, gguf.path, set[str]()
         prefix = f"{architecture}."
         self.architecture = architecture
         self.values = {
@@ -65,7 +71,7 @@ class Keys:
 
     def finish(self) -> None:
         """Raise UnsupportedArchitecture for a key that nobody asked for."""
-        for key in sorted(self.values.keys() - self._asked - _HARMLESS):
+        for key in sorted(self.values.keys() - self._asked - _HARMLESS.keys()):
             raise UnsupportedArchitecture(
                 f"{self.path}: {self.architecture}.{key} = {str(self.values[key])[:40]} is no key "
                 f"that is known; what it changes cannot be told"
@@ -104,7 +110,8 @@ def _shared(gguf: Gguf, keys: Keys) -> dict[str, Any]:
             )
     head_dim = keys.get("attention.key_length", width // heads)
     keys.expect("attention.value_length", (head_dim,))
-    keys.expect("rope.dimension_count", (head_dim,))
+    if keys.architecture != "phi3":  # of which a part of a head may turn
+        keys.expect("rope.dimension_count", (head_dim,))
     table = gguf.tensors.get("token_embd.weight")
     if table is None:
         raise InvalidConfig(f"{gguf.path}: tensor token_embd.weight is missing")
@@ -156,6 +163,33 @@ def _qwen3_moe(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
     return experts | {"intermediate_size": inner}
 
 
+def _qwen2_moe(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
+    keys.expect("expert_weights_norm", (False,))
+    keys.expect("expert_gating_func", (1,))  # softmax
+    inner = keys.need("expert_feed_forward_length")
+    return {
+        "num_experts": keys.need("expert_count"),
+        "num_experts_per_tok": keys.need("expert_used_count"),
+        "moe_intermediate_size": inner,
+        "shared_expert_intermediate_size": keys.need("expert_shared_feed_forward_length"),
+        "intermediate_size": config["intermediate_size"] or inner,
+        "norm_topk_prob": False,
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": [],
+    }
+
+
+def _phi3(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
+    original = keys.get("rope.scaling.original_context_length", config["max_position_embeddings"])
+    return {
+        "partial_rotary_factor": keys.get("rope.dimension_count", config["head_dim"])
+        / config["head_dim"],
+        "original_max_position_embeddings": original,
+        "sliding_window": keys.get("attention.sliding_window") or None,
+        "rope_parameters": long_rope(keys.gguf, keys, config, original),
+    }
+
+
 def _granite(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
     return {
         "attention_multiplier": keys.number("attention.scale"),
@@ -183,6 +217,21 @@ def _gpt_oss(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _layer_types(keys: Keys, layers: int, standard: int) -> list[str]:
+    """Which layers have a window: all but every n-th, or as a list says."""
+    pattern = keys.get("attention.sliding_window_pattern", standard)
+    if isinstance(pattern, list) and len(pattern) == layers:
+        slides = [bool(slide) for slide in pattern]
+    elif type(pattern) is int and pattern > 0:
+        slides = [(n + 1) % pattern != 0 for n in range(min(layers, 1024))]
+    else:
+        raise UnsupportedArchitecture(
+            f"{keys.path}: {keys.architecture}.attention.sliding_window_pattern is "
+            f"{str(pattern)[:40]}; a number or a list of all layers is read"
+        )
+    return ["sliding_attention" if slide else "full_attention" for slide in slides]
+
+
 def _gemma(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
     """Gemma 2 and 3; where the file is silent the model's own standard values hold."""
     third = keys.architecture == "gemma3"
@@ -190,15 +239,7 @@ def _gemma(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
         "sliding_window": keys.need("attention.sliding_window"),
         "hidden_activation": "gelu_pytorch_tanh",
     }
-    period = keys.get("attention.sliding_window_pattern", 6 if third else 2)
-    if type(period) is not int or period < 1:
-        raise UnsupportedArchitecture(
-            f"{keys.path}: attention.sliding_window_pattern is {str(period)[:40]}; a number is read"
-        )
-    layers = min(int(config["num_hidden_layers"]), 1024)
-    found["layer_types"] = [
-        "full_attention" if (n + 1) % period == 0 else "sliding_attention" for n in range(layers)
-    ]
+    found["layer_types"] = _layer_types(keys, int(config["num_hidden_layers"]), 6 if third else 2)
     if third:
         keys.expect("final_logit_softcapping", (None,))
         local = keys.number("rope.freq_base_swa", 10000.0)
@@ -219,5 +260,5 @@ def _gemma(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
 
 _OF: dict[str, Callable[[Keys, dict[str, Any]], dict[str, Any]]] = {
     "llama": _llama, "qwen3moe": _qwen3_moe, "gpt-oss": _gpt_oss, "gemma2": _gemma,
-    "gemma3": _gemma, "granite": _granite,
+    "gemma3": _gemma, "granite": _granite, "qwen2moe": _qwen2_moe, "phi3": _phi3,
 }  # fmt: skip

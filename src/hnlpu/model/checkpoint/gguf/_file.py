@@ -178,6 +178,8 @@ def _read_stream(reader: _Reader, size: int) -> tuple[dict[str, Any], dict[str, 
         blocks = BLOCKS[kind]
         if name in found or not shape or shape[-1] % blocks.size:
             raise reader.damaged(f"tensor {name[:80]} {list(shape)} of {blocks.name}")
+        if offset % alignment:
+            raise reader.damaged(f"tensor {name[:80]} lies at {offset}, no multiple of {alignment}")
         length = math.prod(shape) // blocks.size * blocks.bytes
         if start + offset + length > size:
             raise reader.damaged(f"it ends within tensor {name[:80]}")

@@ -52,7 +52,7 @@ def rope_parameters(gguf: Gguf, keys: Keys, head_dim: int) -> dict[str, Any]:
                 rope[f"beta_{end}"] = keys.number(f"rope.scaling.yarn_beta_{end}")
         if gguf.metadata.get("general.architecture") == "gpt-oss":
             rope["truncate"] = False  # as the model was trained; no key says it
-    elif kind != "none":
+    elif kind not in ("none", "longrope"):
         raise UnsupportedArchitecture(f"{gguf.path}: rope.scaling.type {kind!r} is not read")
     table = gguf.tensors.get("rope_freqs.weight")
     if table is None:
@@ -77,3 +77,29 @@ def _llama3(gguf: Gguf, factors: Any, theta: float, head_dim: int) -> dict[str, 
             "that the file was made from"
         )
     return {"rope_type": "llama3", "factor": largest, **LLAMA3}
+
+
+def long_rope(gguf: Gguf, keys: Keys, config: dict[str, Any], original: int) -> dict[str, Any]:
+    """LongRoPE's factors, which lie in two tensors; the plain rope of `config` without them.
+
+    Raises UnsupportedArchitecture where the factor on cosines is not the one that lengths imply.
+    """
+    told = keys.get("rope.scaling.attn_factor")
+    tables = {end: gguf.tensors.get(f"rope_factors_{end}.weight") for end in ("short", "long")}
+    found = {
+        f"{end}_factor": [float(f) for f in table.blocks.decode(table.rows()).reshape(-1)]
+        for end, table in tables.items()
+        if table is not None and table.blocks.name == "F32"
+    }
+    rope: dict[str, Any] = config["rope_parameters"]
+    if not found:
+        return rope
+    growth = config["max_position_embeddings"] / original
+    implied = math.sqrt(1 + math.log(growth) / math.log(original)) if growth > 1 else 1.0
+    if len(found) < 2 or (told is not None and abs(told - implied) > 1e-4):
+        raise UnsupportedArchitecture(
+            f"{gguf.path}: rope_factors_short, rope_factors_long and rope.scaling.attn_factor = "
+            f"{told} are not those of LongRoPE from {original} to "
+            f"{config['max_position_embeddings']} positions"
+        )
+    return {"rope_type": "longrope", "rope_theta": rope["rope_theta"], **found}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,13 @@ _LAYER = {
 }  # fmt: skip
 _LAYER_OF: dict[str, dict[str, str]] = {
     "qwen3moe": {"ffn_gate_inp": "mlp.gate"},
+    "qwen2moe": {
+        "ffn_gate_inp": "mlp.gate", "ffn_gate_inp_shexp": "mlp.shared_expert_gate",
+        "ffn_gate_shexp": "mlp.shared_expert.gate_proj",
+        "ffn_up_shexp": "mlp.shared_expert.up_proj",
+        "ffn_down_shexp": "mlp.shared_expert.down_proj",
+    },
+    "phi3": {"attn_qkv": "self_attn.qkv_proj", "ffn_up": "mlp.gate_up_proj"},
     "gpt-oss": {
         "ffn_gate_inp": "mlp.router", "post_attention_norm": "post_attention_layernorm",
         "attn_sinks": "self_attn.sinks", "ffn_down_exps": "mlp.experts.down_proj",
@@ -56,11 +64,13 @@ _EXPERTS = {
     "llama": ("block_sparse_moe.experts", {"gate": "w1", "up": "w3", "down": "w2"}),
 }
 """Where experts that lie in stacks are looked for, by architecture."""
+_EXPERTS["qwen2moe"] = _EXPERTS["qwen3moe"]
 _INTERLEAVED = ("llama", "granite", "smollm3")
 _PLUS_ONE = ("gemma2", "gemma3")
 _NAME = re.compile(r"(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)")
 _PLAIN = {"F32": "F32", "F16": "F16", "BF16": "BF16"}
-_LEFT_OUT = ("rope_freqs.weight",)  # the config says it
+_LEFT_OUT = ("rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight")
+"""Tables that the config says."""
 
 
 def named_tensors(gguf: Gguf, config: dict[str, Any]) -> dict[str, Stored]:
@@ -86,6 +96,8 @@ def named_tensors(gguf: Gguf, config: dict[str, Any]) -> dict[str, Stored]:
             found[new] = _halves_together(new, tensor, config[of_part])
         elif architecture in _PLUS_ONE and part.endswith("norm"):
             found[new] = _less_one(new, tensor)
+        elif part == "ffn_gate_inp_shexp" and len(tensor.shape) == 1:  # a matrix of one row
+            found[new] = stored(new, replace(tensor, shape=(1, *tensor.shape)))
         else:
             found[new] = stored(new, tensor)
     if architecture in _EXPERTS:

@@ -84,8 +84,7 @@ def float8(dtype: str) -> Float32:
     else:
         values[exponent == 31] = np.nan
         values[(code & 0x7F) == 0x7C] = np.inf
-    signed: npt.NDArray[np.float32] = np.where(code & 0x80, -values, values).astype(np.float32)
-    return signed
+    return np.asarray(np.where(code & 0x80, -values, values), np.float32)
 
 
 def unsigned(words: Array, bits: int) -> npt.NDArray[np.uint8]:
