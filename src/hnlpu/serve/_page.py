@@ -45,9 +45,7 @@ def routes(context: Context) -> APIRouter:
 
     async def simulated() -> dict[str, Any]:
         if not simulating:
-            work = asyncio.to_thread(
-                chip_facts, context.model.directory, context.service.engine.context
-            )
+            work = asyncio.to_thread(chip_facts, context.model.directory)
             simulating.append(asyncio.create_task(work))
         return await asyncio.shield(simulating[0])
 

@@ -17,7 +17,8 @@ from hnlpu.insight.report._machine_charts import (
     use_bars,
 )
 from hnlpu.insight.report._plot import Axis, log_axis
-from hnlpu.system.machine import Load, open_target, simulate
+from hnlpu.system.design import open_target
+from hnlpu.system.machine import Load, simulate
 
 BLOCKS = {
     "neuron arrays": 573.16, "vector unit": 27.87, "attention buffer": 136.11, "links": 37.92,

@@ -9,10 +9,10 @@ from machines import make_machine, make_model
 
 from hnlpu.cli import main
 from hnlpu.errors import DoesNotFit, InvalidData, InvalidInput
+from hnlpu.system.design import open_target
 from hnlpu.system.machine import (
     Load,
     Requests,
-    open_target,
     parse_grid,
     poisson_requests,
     read_trace,

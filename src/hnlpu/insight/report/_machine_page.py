@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from hnlpu._version import __version__
 from hnlpu.insight.report import _machine_charts as charts
 from hnlpu.insight.report._plot import binary
 from hnlpu.insight.report._sheet import Section, Sheet, render_sheet
 from hnlpu.insight.report._svg import byte_size, percent
-from hnlpu.system.cost import Costing, Plan, cost, subject_of_directory, subject_of_model
+from hnlpu.system.cost import Costing, Plan, Subject, cost
 from hnlpu.system.machine import (
     PARTS,
     Load,
@@ -198,10 +197,8 @@ def _system_sections(
     target: MachineTarget, load: Load, sliding: bool, result: Simulation
 ) -> list[Section]:
     """The die and the bill."""
-    system, folder = target.system, Path(target.name)
-    plan = _plan(target, load, sliding, result)
-    if folder.is_dir():
-        return [_money(cost(system, subject_of_directory(folder), plan, trials=400))]
+    system, plan = target.system, _plan(target, load, sliding, result)
+    subject = Subject(target.model, target.bits, target.counted, target.digits)
     blocks: dict[str, float] = {b.purpose: system.area_for(b.purpose) for b in system.block}
     chip = Section(
         "The chip",
@@ -209,7 +206,7 @@ def _system_sections(
         figures=[("Floorplan to scale", charts.floorplan(blocks, RETICLE_MM),
                   "Areas are the system's; their places are ours.")],
     )  # fmt: skip
-    return [chip, _money(cost(system, subject_of_model(target.model), plan, trials=400))]
+    return [chip, _money(cost(system, subject, plan, trials=400))]
 
 
 def _plan(target: MachineTarget, load: Load, sliding: bool, result: Simulation) -> Plan:

@@ -14,6 +14,16 @@ _PATTERNS = ["config.json", "generation_config.json", "*.safetensors", "*.safete
              "additional_chat_templates/*.jinja"]  # fmt: skip
 
 
+def is_hub_id(text: str) -> bool:
+    """Whether a text has the form owner/name of a Hub id."""
+    return _HUB_ID.fullmatch(text) is not None
+
+
+def locate_config(hub_id: str) -> Path:
+    """Folder of the Hub's config.json of that id, fetched alone; raises CheckpointNotFound."""
+    return _fetch(hub_id, None, ["config.json"])
+
+
 def locate(checkpoint: str | Path, revision: str | None = None) -> Path:
     """Folder of `checkpoint`: itself when it exists, else the Hub's snapshot of that id.
 
@@ -32,16 +42,20 @@ def locate(checkpoint: str | Path, revision: str | None = None) -> Path:
         raise CheckpointNotFound(
             f"{checkpoint}: no such folder, and not a Hub id of the form owner/name"
         )
+    return _fetch(str(checkpoint), revision, _PATTERNS)
+
+
+def _fetch(hub_id: str, revision: str | None, patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
         # gpt-oss repositories also hold the same weights in two other layouts, in subfolders
         found = snapshot_download(
-            str(checkpoint), revision=revision, allow_patterns=_PATTERNS, ignore_patterns=["*/*"]
+            hub_id, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]
         )
     except Exception as error:  # the client's own, and those of whichever HTTP library it uses
         first_line = (str(error).strip() or type(error).__name__).split("\n")[0]
         raise CheckpointNotFound(
-            f"{checkpoint}: no such folder here, and the Hub did not give it ({first_line})"
+            f"{hub_id}: no such folder here, and the Hub did not give it ({first_line})"
         ) from None
     return Path(found)

@@ -13,6 +13,7 @@ from hnlpu.silicon.place._placement import (
     Embedding,
     MatrixPlacement,
     Placement,
+    array_area_mm2,
     fewest_chips,
     place,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "Slice",
     "Target",
     "Tile",
+    "array_area_mm2",
     "array_tiles",
     "chip_arrays",
     "chip_grid",
