@@ -154,7 +154,7 @@ def test_the_page_of_a_build(tmp_path, tiny_build):
     result = simulate(target.specification, target.model, load, tokens=500)
     page = machine_report(target, load, True, result, tmp_path / "b.html").read_text()
     closed(page)
-    assert "Floorplan to scale" not in page
+    assert "Floorplan to scale" in page  # of the chip that is designed for it
     assert "One system of 1 chip over" in page
 
 

@@ -102,8 +102,8 @@ def test_an_edited_design_moves_all(builds: Callable[[str], Path], tmp_path: Pat
     path = tmp_path / "design.toml"
     before = answer("design", builds("gru-106k"), "-o", path)
     text = path.read_text()
-    path.write_text(re.sub(r"(clock = \{ value = )1.0", r"\g<1>0.5", text))
-    slow = answer("simulate", path, "--tokens", "300")["bound_tokens_per_second"]
-    assert slow == pytest.approx(before["bound_tokens_per_second"] / 2, rel=0.2)
+    path.write_text(re.sub(r"(clock = \{ value = )1.0", r"\g<1>2.0", text))
+    fast = answer("simulate", path, "--tokens", "300")["bound_tokens_per_second"]
+    assert fast > before["bound_tokens_per_second"]  # until the buffer's ports, as they were, limit
     priced = answer("cost", path, "--output-share", "1", "--trials", "20")
-    assert priced["tokens_per_second"] == slow
+    assert priced["tokens_per_second"] == fast

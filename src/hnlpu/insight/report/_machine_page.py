@@ -15,6 +15,7 @@ from hnlpu.system.machine import (
     Load,
     MachineTarget,
     Simulation,
+    TokenWork,
     kv_state,
     simulate,
     token_demand,
@@ -34,6 +35,7 @@ WAITED_FOR = {
 class Sweep:
     """The same machine over contexts: the paper's view, and everything shared without and with windows."""
 
+    contexts: tuple[int, ...]
     alone: tuple[Simulation, ...]
     shared: tuple[Simulation, ...]
     windows: tuple[Simulation, ...]
@@ -85,14 +87,15 @@ def _tiles(load: Load, result: Simulation) -> list[tuple[str, str, str]]:
 
 def _sweep(target: MachineTarget) -> Sweep:
     spec, model = target.specification, target.model
-    loads = [Load(context, spec.slots) for context in CONTEXTS]
+    work = token_work(model, spec.rows, spec.columns, sliding=False)
+    contexts = _contexts(target, work)
+    loads = [Load(context, spec.slots) for context in contexts]
     alone = tuple(simulate(spec, model, x, contention="none", sliding=False) for x in loads)
     shared, windows = (
         tuple(simulate(spec, model, x, sliding=on) for x in loads) for on in (False, True)
     )
-    work = token_work(model, spec.rows, spec.columns, sliding=False)
     demands = []
-    for context, run in zip(CONTEXTS, shared, strict=True):
+    for context, run in zip(contexts, shared, strict=True):
         kv = kv_state(spec, work, model.embedding_weights, run.admitted, context)
         demands.append(token_demand(spec, work, context, kv))
     roofs = {
@@ -100,14 +103,23 @@ def _sweep(target: MachineTarget) -> Sweep:
         for name in demands[0]
         if all(demand[name] > 0 for demand in demands)
     }
-    return Sweep(alone, shared, windows, roofs)
+    return Sweep(contexts, alone, shared, windows, roofs)
+
+
+def _contexts(target: MachineTarget, work: TokenWork) -> tuple[int, ...]:
+    """Contexts of which a sequence fits; of a machine that is designed for short ones, parts of its own too."""
+    spec, table = target.specification, target.model.embedding_weights
+    found = {c for c in CONTEXTS if kv_state(spec, work, table, 1, c).fits}
+    if len(found) < 3:
+        found |= {max(1, target.context // part) for part in (1, 2, 4, 8)}
+    return tuple(sorted(found))
 
 
 def _time(sweep: Sweep, result: Simulation) -> Section:
     def over(runs: tuple[Simulation, ...]) -> list[tuple[int, dict[str, float]]]:
-        return [(c, dict(r.breakdown)) for c, r in zip(CONTEXTS, runs, strict=True)]
+        return [(c, dict(r.breakdown)) for c, r in zip(sweep.contexts, runs, strict=True)]
 
-    charged = [(c, _charged(r)) for c, r in zip(CONTEXTS, sweep.shared, strict=True)]
+    charged = [(c, _charged(r)) for c, r in zip(sweep.contexts, sweep.shared, strict=True)]
     legend = [(f"part-{i}", name) for i, name in enumerate(PARTS)]
     waits = sorted(result.waiting.items(), key=lambda item: -item[1])
     text = ["Shares of the time between two tokens of a sequence."]
@@ -160,7 +172,7 @@ def _roofs(sweep: Sweep) -> Section:
             "the resource cannot go. No schedule passes the lowest roof."
         ],
         legend,
-        [("Rate over context", charts.roofline(sweep.roofs, CONTEXTS, lines),
+        [("Rate over context", charts.roofline(sweep.roofs, sweep.contexts, lines),
           "Roofs are for layers that see all positions; windows raise those of vector unit, "
           "buffer and HBM.")],
     )  # fmt: skip
@@ -178,7 +190,7 @@ def _use(result: Simulation) -> Section:
 
 def _table(sweep: Sweep) -> Section:
     rows = []
-    runs = zip(CONTEXTS, sweep.alone, sweep.shared, sweep.windows, strict=True)
+    runs = zip(sweep.contexts, sweep.alone, sweep.shared, sweep.windows, strict=True)
     for context, alone, shared, windows in runs:
         rows.append(
             [

@@ -12,7 +12,13 @@ from hnlpu._paths import absolute
 from hnlpu.errors import CheckpointNotFound, InvalidInput
 from hnlpu.model.checkpoint import is_hub_id, locate_config, read_network
 from hnlpu.silicon.hardwire import MANIFEST
-from hnlpu.system.catalog import NetworkShape, load_model, model_names, shape_of_network
+from hnlpu.system.catalog import (
+    NetworkShape,
+    load_model,
+    model_names,
+    shape_of_network,
+    system_names,
+)
 from hnlpu.system.cost import Subject, subject_of_directory, subject_of_model
 
 
@@ -41,6 +47,11 @@ def open_named(what: str, weights: str | None = None) -> Named:
     path = absolute(what)
     if path.is_dir():
         build = path if (path / MANIFEST).exists() else None
+        if build is None and not (path / "config.json").exists():
+            raise InvalidInput(
+                f"{what}: not a build and not a checkpoint, it holds neither {MANIFEST} nor config.json; make "
+                "a build with 'hnlpu build'"
+            )
         return Named(subject_of_directory(path, weights), str(path), build)
     if path.is_file():
         if path.name != "config.json":
@@ -56,8 +67,8 @@ def open_named(what: str, weights: str | None = None) -> Named:
             raise InvalidInput(f"{error}; models of the catalog are {_models()}") from None
         return Named(_of_config(folder, what.partition("/")[2], weights), what)
     raise InvalidInput(
-        f"{what}: no such model, folder or file; models are {_models()}, or give a build, a checkpoint or a "
-        "Hub id"
+        f"{what}: no such system, model, folder or file; systems are {', '.join(system_names())}; models are "
+        f"{_models()}; or give a build, a checkpoint or a Hub id"
     )
 
 
