@@ -63,6 +63,10 @@ def explore(
     if contention not in ("none", "full"):
         raise InvalidInput(f"--contention {contention!r}: choose from none, full")
     objectives = parse_objectives(objective)
+    if report is not None:
+        from hnlpu.insight.report import check_page
+
+        check_page(report)
     shape = open_named(model).subject.shape
     contexts = (default_context(shape),) if context is None else _numbers("--context", context)
     problem = make_problem(

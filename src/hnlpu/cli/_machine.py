@@ -63,6 +63,10 @@ def simulate(
         raise InvalidInput(f"--contention {contention!r}: choose from {', '.join(CONTENTIONS)}")
     if tokens is not None and tokens < 1:
         raise InvalidInput(f"--tokens {tokens}: give at least 1")
+    if report is not None:
+        from hnlpu.insight.report import check_page
+
+        check_page(report)
     opened = open_target(
         target,
         model,

@@ -78,8 +78,9 @@ def published_design(system: System, model: Model, options: Options, base: Speci
     assert system.machine.hbm
     rows, columns = base.rows, base.columns
     if model.name != system.model:
-        columns = min(columns, shared_heads(model))
-        rows = -(-system.chips_for(model.hardwired_bits()) // columns)
+        needed = system.chips_for(model.hardwired_bits())
+        columns = min(columns, shared_heads(model), needed)
+        rows = -(-needed // columns)
     shared = max(1, -(-model.expert_count // (rows * columns)))
     return Design(
         rows=rows, columns=columns, package=package.name, modules=1, collective="direct",
