@@ -122,7 +122,8 @@ def _process(
             if given is not None and load_technology(given).name != made.name:
                 raise InvalidInput(
                     f"`{option}` {library.name if library and option == 'system' else given}: {named.build} "
-                    f"is made for technology {made.name}; build it again with `technology` {given}"
+                    f"is made for technology {made.name}; build it again with `technology` "
+                    f"{load_technology(given).name}"
                 )
         return made, technology or made.name
     name = technology or (library.technology if library else None) or DEFAULT_TECHNOLOGY
