@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hnlpu.run.emulate import LanguageModel, Score, Token
     from hnlpu.run.emulate import open_language_model as open  # noqa: A004  as in `hnlpu.open`
     from hnlpu.silicon.hardwire import build
-    from hnlpu.system.design import Design, cost, design, simulate
+    from hnlpu.system.design import Design, cost, design, simulate, sweep
 
 __all__ = [
     "Design",
@@ -38,6 +38,7 @@ __all__ = [
     "open",
     "report",
     "simulate",
+    "sweep",
     "verify",
 ]
 
@@ -56,6 +57,7 @@ _FOUND_IN = {
     "open": ("run.emulate", "open_language_model"),
     "report": ("insight.report", "report"),
     "simulate": ("system.design", "simulate"),
+    "sweep": ("system.design", "sweep"),
     "verify": ("insight.verify", "verify"),
 }
 

@@ -480,4 +480,5 @@ from hnlpu.cli import (  # noqa: E402
     _masks,  # noqa: F401
     _rtl,  # noqa: F401
     _serve,  # noqa: F401
+    _sweep,  # noqa: F401
 )

@@ -15,6 +15,7 @@ from hnlpu.system.design._design import (
     write_design,
 )
 from hnlpu.system.design._shape import Named, open_named
+from hnlpu.system.design._sweep import sweep
 from hnlpu.system.design._verbs import cost, simulate
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "open_named",
     "open_target",
     "simulate",
+    "sweep",
     "write_design",
 ]
