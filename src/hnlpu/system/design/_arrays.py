@@ -48,16 +48,22 @@ def built_arrays(manifest: Manifest) -> Arrays:
 
 
 def arrays_of(
-    model: ModelShape | NetworkShape, technology: str, scheme: str, grid: tuple[int, int]
-) -> Arrays:
-    """Those of a model that is not built, on a grid of chips: one digit a weight, or two beyond 4.25 bits."""
+    model: ModelShape | NetworkShape, technology: str, scheme: str, grid: tuple[int, int],
+    one_digit: bool = False,
+) -> Arrays:  # fmt: skip
+    """Those of a model that is not built, on a grid of chips: one digit a weight, or two beyond 4.25 bits.
+
+    `one_digit` has a single one for every weight.
+    """
     target = make_target(technology, scheme, grid[0] * grid[1])
+    most = 1 if one_digit else 2
+    digits = "one digit a weight" if one_digit else "digits by the width of the stored weights"
     if isinstance(model, NetworkShape):
-        area = _network_mm2(model, target)
-        why = f"tiles of scheme {scheme}, digits by the width of the stored weights"
+        area = _network_mm2(model, target, most)
+        why = f"tiles of scheme {scheme}, {digits}"
     else:
-        area = _catalog_mm2(model, technology, target) / (grid[0] * grid[1])
-        why = f"digits of scheme {scheme} at their mean area, spread evenly"
+        area = _catalog_mm2(model, technology, target, most) / (grid[0] * grid[1])
+        why = f"scheme {scheme} at the mean area of a digit, {digits}, spread evenly"
     return Arrays(area, grid, scheme, target.bank, why)
 
 
@@ -79,9 +85,9 @@ def grids(
             yield grid
 
 
-def _network_mm2(model: NetworkShape, target: Target) -> float:
+def _network_mm2(model: NetworkShape, target: Target, most: int) -> float:
     digits = {
-        role: 1 if bits <= DIGIT_BITS else 2
+        role: 1 if bits <= DIGIT_BITS else most
         for role, (_, bits) in zip(model.weights(), model.stored(), strict=True)
     }
     shapes = shapes_of(model.network)
@@ -89,10 +95,10 @@ def _network_mm2(model: NetworkShape, target: Target) -> float:
     return max(array_area_mm2(place(shapes, embeddings, target), target.technology))
 
 
-def _catalog_mm2(model: ModelShape, technology: str, target: Target) -> float:
+def _catalog_mm2(model: ModelShape, technology: str, target: Target, most: int) -> float:
     total = 0.0
     for group, weights in model.weights().items():
-        digits = 1 if model.formats[group].bits.value <= DIGIT_BITS else 2
+        digits = 1 if model.formats[group].bits.value <= DIGIT_BITS else most
         bank = 1
         if group in EXPERT_GROUPS and model.experts:
             bank = max(1, min(target.bank, model.experts.count // (target.chips or 1)))

@@ -202,20 +202,20 @@ def _candidates(
     if named.build is not None:
         yield built_arrays(read_manifest(named.build))
         return
-    shape = named.subject.shape
+    shape, one_digit = named.subject.shape, named.subject.counted == "one-digit"
     if grid is not None:
-        yield arrays_of(shape, technology, scheme, grid)
+        yield arrays_of(shape, technology, scheme, grid, one_digit)
         return
     fewest = chips
     if fewest is None:
-        alone = arrays_of(shape, technology, scheme, (1, 1))
+        alone = arrays_of(shape, technology, scheme, (1, 1), one_digit)
         fewest = max(1, math.floor(alone.area_mm2 / outline.mm2))
         if outline.core:  # a slot is for a model that one holds
             if fewest == 1:
                 yield alone
             return
     for found in grids(shape, fewest, fewest if chips else 4 * fewest + 8):
-        yield arrays_of(shape, technology, scheme, found)
+        yield arrays_of(shape, technology, scheme, found, one_digit)
 
 
 def _plan(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hnlpu.errors import DoesNotFit
-from hnlpu.system.design._blocks import die_mm2
+from hnlpu.system.design._blocks import blocks, die_mm2
 from hnlpu.system.design._plan import Choice, Plan, rate_of
 from hnlpu.system.machine import kv_state
 
@@ -40,10 +40,13 @@ def size(plan: Plan, *, users_given: bool) -> Sized:
     """The smallest chip of a plan; raises DoesNotFit where none under the reticle holds what is asked."""
     found = [*_on_chip(plan), *_beside(plan)]
     if not found:
+        parts = blocks(plan, Choice(UNITS[0], 1, 0))
+        areas = ", ".join(f"{p.name} {p.area:,.3g}" for p in parts if p.purpose in ("neuron arrays", "links"))
         raise DoesNotFit(
-            f"{plan.model.name} on {plan.arrays.chips} chips: no die of at most {plan.outline.mm2:g} mm2 "
-            f"holds its arrays and one sequence of {plan.context:,} positions; use more `chips` or a "
-            "shorter `context`"
+            f"{plan.model.name} on {plan.arrays.chips} chip{'s' * (plan.arrays.chips != 1)}: no die of at "
+            f"most {plan.outline.mm2:g} mm2 holds its arrays, its links and one sequence of "
+            f"{plan.context:,} positions (mm2: {areas}); use another number of `chips`, a shorter `context` "
+            "or denser arrays"
         )
     most = max(made.users for made in found)
     if users_given and most < plan.users:
