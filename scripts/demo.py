@@ -91,10 +91,12 @@ def main() -> None:
     report = out / "report.html"
     run("report", build, "--text", text, "--prompt", PROMPT, "-o", report)
     print("\nIts own machine: how fast the chip would be, and what it would cost:")
+    run("design", build)
     run("simulate", build)
     run("cost", build)
     print("\nThe same model at 130 nm, on one die of an open process:")
-    run("cost", build, "--system", "sky130-one", "--context", "256")
+    run("design", model, "--technology", "sky130")
+    run("cost", model, "--system", "sky130-one")
     print(
         f"\nDone in {time.monotonic() - began:.0f} s. Open the report: {report.resolve().as_uri()}"
     )

@@ -16,7 +16,6 @@ from transformers import AutoConfig, AutoModelForCausalLM, BitNetQuantConfig
 from transformers.integrations.bitnet import pack_weights, replace_with_bitnet_linear
 
 import rwkv7_by_hand
-
 from dense_readers import DENSE
 
 Random = np.random.Generator

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from hnlpu.run.emulate import LanguageModel, Score, Token
     from hnlpu.run.emulate import open_language_model as open  # noqa: A004  as in `hnlpu.open`
     from hnlpu.silicon.hardwire import build
+    from hnlpu.system.design import Design, cost, design, simulate, sweep
 
 __all__ = [
+    "Design",
     "HnlpuError",
     "LanguageModel",
     "Score",
@@ -31,12 +33,17 @@ __all__ = [
     "Verification",
     "__version__",
     "build",
+    "cost",
+    "design",
     "open",
     "report",
+    "simulate",
+    "sweep",
     "verify",
 ]
 
 _FOUND_IN = {
+    "Design": ("system.design", "Design"),
     "HnlpuError": ("errors", "HnlpuError"),
     "LanguageModel": ("run.emulate", "LanguageModel"),
     "Policy": ("model.policy", "Policy"),
@@ -44,9 +51,13 @@ _FOUND_IN = {
     "Token": ("run.emulate", "Token"),
     "Verification": ("insight.verify", "Verification"),
     "build": ("silicon.hardwire", "build"),
+    "cost": ("system.design", "cost"),
+    "design": ("system.design", "design"),
     "make_policy": ("model.policy", "make_policy"),
     "open": ("run.emulate", "open_language_model"),
     "report": ("insight.report", "report"),
+    "simulate": ("system.design", "simulate"),
+    "sweep": ("system.design", "sweep"),
     "verify": ("insight.verify", "verify"),
 }
 

@@ -13,7 +13,7 @@ from hnlpu.serve import _page
 def test_the_chip_is_simulated_once_whoever_asks_meanwhile(monkeypatch):
     asked, may_end = [], threading.Event()
 
-    def facts(directory, context):
+    def facts(directory):
         asked.append(directory)
         may_end.wait(20)
         return {"chips": 1}

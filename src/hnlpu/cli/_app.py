@@ -462,9 +462,11 @@ def doctor(json: Json = False) -> None:
 from hnlpu.cli import (  # noqa: E402
     _adapter,  # noqa: F401
     _audit,  # noqa: F401
+    _catalog,  # noqa: F401
     _chat,  # noqa: F401
     _chip,  # noqa: F401
     _cost,  # noqa: F401
+    _design,  # noqa: F401
     _draw,  # noqa: F401
     _explore,  # noqa: F401
     _machine,  # noqa: F401
@@ -472,4 +474,5 @@ from hnlpu.cli import (  # noqa: E402
     _rtl,  # noqa: F401
     _sensitivity,  # noqa: F401
     _serve,  # noqa: F401
+    _sweep,  # noqa: F401
 )

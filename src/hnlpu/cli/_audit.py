@@ -12,9 +12,9 @@ from hnlpu.cli._cost import (
     ContextOption,
     GridOption,
     ModelOption,
+    SlidingOption,
     SubjectArgument,
     SystemOption,
-    open_subject,
 )
 from hnlpu.cli._output import out, print_json, waiting
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 def audit(
     subject: SubjectArgument,
     model: ModelOption = None,
-    system: SystemOption = "hnlpu-asplos26",
+    system: SystemOption = None,
     context: ContextOption = None,
     tokens_per_second: Annotated[
         float | None, typer.Option(help="Claimed rate (default: what is published).")
     ] = None,
-    sliding: Annotated[bool, typer.Option("--sliding", help="Use the model's windows.")] = False,
+    sliding: SlidingOption = None,
     grid: GridOption = None,
     fit: Annotated[
         bool,
@@ -46,11 +46,14 @@ def audit(
     """Claims of a hardwired design: computed, claimed, margin and verdict."""
     from hnlpu.system.audit import audit as do_audit
     from hnlpu.system.catalog import regridded, resized
+    from hnlpu.system.design import open_machine
     from hnlpu.system.machine import parse_grid
 
-    machine, what = open_subject(subject, model, system, None)
-    if grid is not None:
-        machine = regridded(machine, *parse_grid(grid))
+    cells = None if grid is None else parse_grid(grid)
+    found = open_machine(subject, model=model, system=system, grid=cells)
+    machine, what = found.system, found.subject
+    if cells is not None and machine.target is None:
+        machine = regridded(machine, *cells)
     elif machine.array and (fit or machine.model != what.shape.name):
         machine = resized(machine, machine.chips_for(what.bits), what.shape.most_columns)
     with waiting("auditing"):

@@ -15,16 +15,25 @@ from hnlpu.errors import InvalidInput, OutputFailed
 
 if TYPE_CHECKING:
     from hnlpu.system.catalog import System
-    from hnlpu.system.cost import Costing, Subject
+    from hnlpu.system.cost import Costing
 
 SubjectArgument = Annotated[
     str,
-    typer.Argument(metavar="SYSTEM|DIR", help="System by name or file, or build or checkpoint."),
+    typer.Argument(
+        metavar="SYSTEM|MODEL",
+        help="System by name or file; or a model on chips designed for it: a build, a checkpoint, its "
+        "config.json, a Hub id, a name of the catalog.",
+    ),
 ]
 ModelOption = Annotated[
-    str | None, typer.Option(help="Model by name or file (default: the system's own).")
+    str | None, typer.Option(help="Model of a system: as MODEL (default: the system's own).")
 ]
-SystemOption = Annotated[str, typer.Option(help="System that a DIR is sized for.")]
+SystemOption = Annotated[
+    str | None,
+    typer.Option(
+        help="System that a model's chips take parts and prices from (default: by process)."
+    ),
+]
 ContextOption = Annotated[
     int | None,
     typer.Option(help="Positions cached for each sequence (default: 2048, or all of the model's)."),
@@ -41,7 +50,7 @@ GridOption = Annotated[
 def cost(
     subject: SubjectArgument,
     model: ModelOption = None,
-    system: SystemOption = "hnlpu-asplos26",
+    system: SystemOption = None,
     systems: Annotated[int, typer.Option(help="Systems that are built.")] = 1,
     respins: Annotated[int, typer.Option(help="Re-spins of all systems over the years.")] = 0,
     weights: Annotated[
@@ -80,12 +89,15 @@ def cost(
     from hnlpu.system.catalog import load_system
     from hnlpu.system.cost import Plan, bought_facts, cost_facts, tornado_svg
     from hnlpu.system.cost import cost as do_cost
+    from hnlpu.system.design import open_machine
     from hnlpu.system.machine import parse_grid
 
-    machine, what = open_subject(subject, model, system, weights)
+    cells = None if grid is None else parse_grid(grid)
+    found = open_machine(subject, model=model, system=system, weights=weights, grid=cells)
+    machine, what = found.system, found.subject
     plan = Plan(
         systems=systems, respins=respins, tokens_per_second=tokens_per_second, users=users,
-        context=context, sliding=sliding, grid=None if grid is None else parse_grid(grid),
+        context=context, sliding=sliding, grid=cells,
         output_share=output_share, utilisation=utilisation, paper_rounding=paper_rounding,
     )  # fmt: skip
     if machine.prices is None:
@@ -110,35 +122,6 @@ def cost(
         print_json(facts)
     else:
         _print_cost(costing, facts)
-
-
-def open_subject(
-    subject: str, model: str | None, system: str, weights: str | None
-) -> tuple[System, Subject]:
-    """The system and what it is to run, from the argument SYSTEM|DIR and the options.
-
-    Raises InvalidInput where they contradict each other.
-    """
-    from hnlpu.system.catalog import load_model, load_system, system_names
-    from hnlpu.system.cost import subject_of_directory, subject_of_model
-
-    if subject in system_names() or subject.lower().endswith(".toml"):
-        machine = load_system(subject)
-        name = model or machine.model
-        if name is None:
-            if machine.rate:
-                name = machine.rate[0].model
-            else:
-                raise InvalidInput(f"{subject}: give --model NAME, its file names none")
-        return machine, subject_of_model(load_model(name), weights or "stored")
-    directory = absolute(subject)
-    if not directory.exists():
-        raise InvalidInput(
-            f"{subject}: no such system or folder; systems are {', '.join(system_names())}"
-        )
-    if model is not None:
-        raise InvalidInput(f"--model {model}: a folder is a model already; give a system's name")
-    return load_system(system), subject_of_directory(directory, weights)
 
 
 def _buyers(

@@ -15,14 +15,23 @@ from hnlpu.errors import InvalidInput
 
 @app.command()
 def explore(
-    model: Annotated[str, typer.Option(help="Model to build a machine for.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="Model to build a machine for: a name of the catalog, a build, a checkpoint, a Hub id."
+        ),
+    ],
     objective: Annotated[
         str, typer.Option(help="Any of tokens_per_usd, tokens_per_joule, latency, by commas.")
     ] = "tokens_per_usd,tokens_per_joule,latency",
     trials: Annotated[int, typer.Option(help="Designs to try.")] = 500,
     context: Annotated[
-        str, typer.Option(help="Positions cached; of several, by commas, the worst counts.")
-    ] = "2048",
+        str | None,
+        typer.Option(
+            help="Positions cached; of several, by commas, the worst counts (default: 2048, or all of "
+            "the model's)."
+        ),
+    ] = None,
     system: Annotated[str, typer.Option(help="System to start from and beat.")] = "hnlpu-asplos26",
     contention: Annotated[str, typer.Option(help="full or none, as in simulate.")] = "full",
     kv_bits: Annotated[str, typer.Option(help="Bits of cached values to try.")] = "16,8,4",
@@ -45,16 +54,23 @@ def explore(
     json: Json = False,
 ) -> None:
     """Search for a machine that beats the published one, and say why it does."""
-    from hnlpu.system.catalog import load_model, load_system
+    from hnlpu.system.catalog import load_system
+    from hnlpu.system.design import open_named
     from hnlpu.system.explore import load_options, make_problem, parse_objectives
     from hnlpu.system.explore import search as do_search
+    from hnlpu.system.machine import default_context
 
     if contention not in ("none", "full"):
         raise InvalidInput(f"--contention {contention!r}: choose from none, full")
     objectives = parse_objectives(objective)
+    if report is not None:
+        from hnlpu.insight.report import check_page
+
+        check_page(report)
+    shape = open_named(model).subject.shape
+    contexts = (default_context(shape),) if context is None else _numbers("--context", context)
     problem = make_problem(
-        load_system(system), load_model(model), load_options(options),
-        _numbers("--context", context), sliding=sliding,
+        load_system(system), shape, load_options(options), contexts, sliding=sliding,
         contention="none" if contention == "none" else "full", systems=systems, respins=respins,
     )  # fmt: skip
     bits = _numbers("--kv-bits", kv_bits)

@@ -9,7 +9,14 @@ import typer
 from rich.table import Table
 
 from hnlpu.cli._app import Json, app
-from hnlpu.cli._cost import ContextOption, GridOption, SlidingOption
+from hnlpu.cli._cost import (
+    ContextOption,
+    GridOption,
+    ModelOption,
+    SlidingOption,
+    SubjectArgument,
+    SystemOption,
+)
 from hnlpu.cli._output import out, print_json, waiting
 from hnlpu.errors import InvalidInput
 
@@ -18,10 +25,9 @@ CONTENTIONS = ("none", "full")
 
 @app.command()
 def simulate(
-    target: Annotated[
-        str, typer.Argument(metavar="SYSTEM|DIR", help="System, its .toml file, or a build.")
-    ],
-    model: Annotated[str | None, typer.Option(help="Model (default: the system's own).")] = None,
+    target: SubjectArgument,
+    model: ModelOption = None,
+    system: SystemOption = None,
     context: ContextOption = None,
     batch: Annotated[
         int | None, typer.Option(help="Sequences at once (default: one for each slot).")
@@ -49,22 +55,31 @@ def simulate(
     json: Json = False,
 ) -> None:
     """How fast a model runs on a machine, what it uses and what limits it."""
-    from hnlpu.system.machine import Load, default_context, open_target, parse_grid
+    from hnlpu.system.design import open_target
+    from hnlpu.system.machine import Load, parse_grid
     from hnlpu.system.machine import simulate as do_simulate
 
     if contention not in CONTENTIONS:
         raise InvalidInput(f"--contention {contention!r}: choose from {', '.join(CONTENTIONS)}")
     if tokens is not None and tokens < 1:
         raise InvalidInput(f"--tokens {tokens}: give at least 1")
+    if report is not None:
+        from hnlpu.insight.report import check_page
+
+        check_page(report)
     opened = open_target(
-        target, model, kv_bits=kv_bits, grid=parse_grid(grid) if grid is not None else None
+        target,
+        model,
+        system=system,
+        kv_bits=kv_bits,
+        grid=parse_grid(grid) if grid is not None else None,
     )
-    slots = opened.specification.slots
+    users = opened.users
     load = Load(
-        default_context(opened.model) if context is None else context,
-        slots if batch is None else batch,
+        opened.context if context is None else context,
+        users if batch is None else batch,
         _requests(
-            opened.model.positions, batch or slots, prefill, decode, requests, rate, trace, seed
+            opened.model.positions, batch or users, prefill, decode, requests, rate, trace, seed
         ),
     )  # fmt: skip
     windows = opened.windows if sliding is None else sliding

@@ -134,7 +134,9 @@ def place(
     printed = mask_needs(build)
     found = find_tiles(manifest.placement, manifest.technology.array)
     if json:
-        values: dict[str, Any] = {**facts.as_dict(), "masks": printed, "needs": needs}
+        values: dict[str, Any] = {
+            **facts.as_dict(), "masks": printed, "needs": needs, "design": _design_facts(directory),
+        }  # fmt: skip
         if tiles:
             values["tiles"] = [
                 {"chip": t.chip, "name": t.name, "kind": t.kind.name, "members": t.members,
@@ -162,8 +164,34 @@ def place(
     out.print(f"transistors        {facts.transistors_per_digit:.1f} a digit")
     out.print(f"fullest chip       {facts.array_area_mm2:,.2f} mm2 of arrays")
     out.print(f"verdict            {facts.verdict()}")
+    out.print(f"design             {_design_words(_design_facts(directory))}")
     for line in (*_mask_lines(printed), *_needs_lines(needs)):
         out.print(line)
+
+
+def _design_facts(directory: Path) -> dict[str, Any]:
+    """The chips of the build's design (`hnlpu design`), or `problem` in words where it has none."""
+    from hnlpu.errors import HnlpuError
+    from hnlpu.system.design import design
+
+    try:
+        made = design(str(directory))
+    except HnlpuError as error:
+        return {"problem": str(error)}
+    return {
+        "chips": made.system.chips, "die_mm2": made.system.die.area.value, "users": made.users,
+        "context": made.context, "bound_tokens_per_second": made.rate().tokens_per_second,
+    }  # fmt: skip
+
+
+def _design_words(found: dict[str, Any]) -> str:
+    if "problem" in found:
+        return f"none: {found['problem']}"
+    return (
+        f"{found['chips']} chip{'s' * (found['chips'] != 1)} of {found['die_mm2']:,.4g} mm2 for "
+        f"{found['users']:,} users of {found['context']:,} positions: at most "
+        f"{found['bound_tokens_per_second']:,.0f} tokens/s"
+    )
 
 
 def _mask_lines(masks: dict[str, Any]) -> list[str]:

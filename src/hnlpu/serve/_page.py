@@ -47,9 +47,7 @@ def routes(context: Context) -> APIRouter:
 
     def simulated() -> asyncio.Task[dict[str, Any]]:
         if not simulating:
-            work = asyncio.to_thread(
-                chip_facts, context.model.directory, context.service.engine.context
-            )
+            work = asyncio.to_thread(chip_facts, context.model.directory)
             simulating.append(asyncio.create_task(work))
         return simulating[0]
 

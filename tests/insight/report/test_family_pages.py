@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from family_builds import FAMILIES, made
 from hnlpu.insight.report import report
 from hnlpu.insight.report._facts import examine
 from hnlpu.silicon.hardwire import open_build
-from hnlpu.system.machine import busy_machine, open_target
+from hnlpu.system.design import open_target
+from hnlpu.system.machine import busy_machine
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -33,7 +35,9 @@ def test_a_page_about_a_build(family: str, tmp_path: Path) -> None:
     for matrix in facts.matrices:
         assert matrix.kind
         assert "layers" not in matrix.kind
-    rate = busy_machine(open_target(str(of.two)), min(2048, context(build))).tokens_per_second
+    target = open_target(str(of.two))
+    assert target.context == min(2048, context(build))
+    rate = busy_machine(target).tokens_per_second
     assert f"tokens/s {rate:,.0f}" in page.words
     assert "Not simulated" not in page.words
     keys = any(type(state.keeps).__name__ == "Append" for state in build.network.states)
@@ -41,8 +45,8 @@ def test_a_page_about_a_build(family: str, tmp_path: Path) -> None:
     kept_whole = any(type(state.keeps).__name__ != "Append" for state in build.network.states)
     assert ("states of fixed size" in section(page)) == kept_whole
     assert "cost of owning $" in page.words
-    assert "2 chips with arrays of this build" in section(page)
-    assert "one system of 1 chip by the area that a bit takes" in section(page)
+    assert re.search(r"2 chips of [\d.]+ mm2, designed for this build", section(page))
+    assert "one system of 2 chips, 3 years" in section(page)
     assert " claims " in section(page)
 
 

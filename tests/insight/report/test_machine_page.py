@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hnlpu.errors import OutputFailed
-from hnlpu.insight.report import explore_report, machine_report
+from hnlpu.insight.report import check_page, explore_report, machine_report
 from hnlpu.insight.report._explore_charts import Dot, ladder, pareto
 from hnlpu.insight.report._machine_charts import (
     band_bars,
@@ -17,7 +17,8 @@ from hnlpu.insight.report._machine_charts import (
     use_bars,
 )
 from hnlpu.insight.report._plot import Axis, log_axis
-from hnlpu.system.machine import Load, open_target, simulate
+from hnlpu.system.design import open_target
+from hnlpu.system.machine import Load, simulate
 
 BLOCKS = {
     "neuron arrays": 573.16, "vector unit": 27.87, "attention buffer": 136.11, "links": 37.92,
@@ -153,7 +154,7 @@ def test_the_page_of_a_build(tmp_path, tiny_build):
     result = simulate(target.specification, target.model, load, tokens=500)
     page = machine_report(target, load, True, result, tmp_path / "b.html").read_text()
     closed(page)
-    assert "Floorplan to scale" not in page
+    assert "Floorplan to scale" in page  # of the chip that is designed for it
     assert "One system of 1 chip over" in page
 
 
@@ -165,6 +166,19 @@ def test_a_strange_name_does_no_harm(tmp_path):
     page = machine_report(named, load, True, result, tmp_path / "m.html").read_text()
     closed(page)
     assert "&lt;script&gt;" in page
+
+
+def test_a_file_that_is_no_page_of_ours_is_kept(tmp_path, cli):
+    mine = tmp_path / "notes.html"
+    mine.write_text("mine")
+    code, printed, error = cli("simulate", "hnlpu-asplos26", "--tokens", "400", "--report", mine)
+    assert (code, printed) == (2, "")
+    assert "no page of hnlpu's" in error
+    assert mine.read_text() == "mine"
+    page = tmp_path / "page.html"
+    for _ in range(2):  # its own pages are made anew
+        assert check_page(page) == page
+        page.write_text('<!DOCTYPE html>\n<head>\n<meta name="generator" content="hnlpu">')
 
 
 def test_a_place_that_cannot_be_written(tmp_path):

@@ -12,8 +12,9 @@ from hnlpu.errors import DoesNotFit
 from hnlpu.system.catalog import chips_needed, load_model, load_system, model_names
 from hnlpu.system.cost import assume
 from hnlpu.system.cost import chips_needed as priced
+from hnlpu.system.design import open_target
 from hnlpu.system.explore import load_options, published_design
-from hnlpu.system.machine import open_target, specification
+from hnlpu.system.machine import specification
 
 
 @given(st.floats(1e3, 1e14), st.floats(0.003, 15), st.floats(1, 70_000))

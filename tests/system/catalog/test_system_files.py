@@ -138,7 +138,7 @@ def test_an_unknown_name_lists_what_there_is() -> None:
         ("high = 0.7", "high = 1e300", "high = 1e300", "kg*CO2e/kWh is out of range"),
         ('unit = "1/cm^2"\nsource', 'unit = "cm"\nsource', "low = 0.07", "unit 'cm' is not one of 1/cm^2"),
         ('technology = "n5"\n', "", "kind =", "kind: a hardwired system needs 'technology'"),
-        ("[machine.hbm]", "[machine.hbn]", "[machine]", "machine.hbm: Field required"),
+        ("[machine.buffer]", "[machine.bufer]", "[machine]", "machine.buffer: Field required"),
         ("stacks = 8", 'stacks = "8"', "stacks", "machine.hbm.stacks: Input should be a valid integer"),
     ],
 )  # fmt: skip

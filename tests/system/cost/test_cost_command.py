@@ -190,8 +190,8 @@ def test_an_audit_on_as_many_chips_as_the_model_needs() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("cost", "nothing"), "nothing: no such system or folder; systems are h100"),
-        (("cost", PAPER, "--model", "gpt-9"), "model 'gpt-9' is unknown; there are deepseek-v3"),
+        (("cost", "nothing"), "nothing: no such system, model, folder or file; systems are h100"),
+        (("cost", PAPER, "--model", "gpt-9"), "gpt-9: no such system, model, folder or file"),
         (("cost", PAPER, "--systems", "0"), "--systems 0: give 1 to"),
         (("cost", PAPER, "--respins", "-1"), "--respins -1: give 0 to"),
         (("cost", PAPER, "--utilisation", "2"), "--utilisation 2: give a share above 0"),
@@ -205,7 +205,7 @@ def test_an_audit_on_as_many_chips_as_the_model_needs() -> None:
         (("cost", PAPER, "--users", "0"), "--users 0: give 1 to"),
         (("cost", PAPER, "--grid", "2x2"), "gpt-oss-120b needs 16 chips of hnlpu-asplos26"),
         (("cost", "roma"), "system roma has no price"),
-        (("cost", str(BUNDLED), "--model", "qwq-32b"), "a folder is a model already"),
+        (("cost", str(BUNDLED), "--model", "qwq-32b"), "is a model already; give a system's name"),
         (("cost", str(BUNDLED.parent)), "config.json"),
         (("cost", PAPER, "--svg", "/nowhere/chart.svg"), "cannot be written"),
         (

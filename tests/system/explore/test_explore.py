@@ -235,7 +235,7 @@ def test_all_choices_make_designs(problem):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--model", "gpt-9"], "model 'gpt-9' is unknown"),
+        (["--model", "gpt-9"], "gpt-9: no such system, model, folder or file"),
         (["--model", "gpt-oss-120b", "--objective", "beauty"], "one or more of tokens_per_usd"),
         (["--model", "gpt-oss-120b", "--objective", "latency,latency"], "each once"),
         (["--model", "gpt-oss-120b", "--trials", "0"], "--trials 0: give 1 to"),

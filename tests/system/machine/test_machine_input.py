@@ -9,10 +9,10 @@ from machines import make_machine, make_model
 
 from hnlpu.cli import main
 from hnlpu.errors import DoesNotFit, InvalidData, InvalidInput
+from hnlpu.system.design import open_target
 from hnlpu.system.machine import (
     Load,
     Requests,
-    open_target,
     parse_grid,
     poisson_requests,
     read_trace,
@@ -69,9 +69,9 @@ def test_a_good_trace_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["nowhere"], "system 'nowhere' is unknown; there are"),
+        (["nowhere"], "nowhere: no such system, model, folder or file; systems are h100"),
         (["h100", "--model", "gpt-oss-120b"], "no [machine] to simulate"),
-        ([SYSTEM, "--model", "gpt-9"], "model 'gpt-9' is unknown"),
+        ([SYSTEM, "--model", "gpt-9"], "gpt-9: no such system, model"),
         ([SYSTEM, "--model", "deepseek-v3", "--grid", "4x4"], "needs 168 chips"),
         ([SYSTEM, "--context", "0"], "--context 0: give 1 to"),
         ([SYSTEM, "--context", "-5"], "--context -5: give 1 to"),

@@ -6,12 +6,13 @@ Build ──► _facts (counts)  ──┐
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hnlpu._paths import absolute
 from hnlpu._whole import new_file
-from hnlpu.errors import InvalidInput, OutputFailed
+from hnlpu.errors import InvalidInput, OutputExists, OutputFailed
 from hnlpu.insight.diagram import build_subject, draw
 from hnlpu.insight.report._facts import examine
 from hnlpu.insight.report._masks_page import masks_section, write_picture
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from hnlpu.insight.sensitivity import Sensitivity
     from hnlpu.system.explore import Search
     from hnlpu.system.machine import Load, MachineTarget, Simulation
+
+
+MARK = b'<meta name="generator" content="hnlpu">'
+MARKED_WITHIN = 4096  # bytes
 
 
 def report(
@@ -77,7 +82,7 @@ def machine_report(
         render_machine,  # the page of a build needs no simulator
     )
 
-    path = absolute(output)
+    path = check_page(output)
     with new_file(path) as write:
         write(_encoded(render_machine(target, load, sliding, result)))
     return path
@@ -87,33 +92,49 @@ def explore_report(found: Search, output: str | Path) -> Path:
     """Write an HTML page about a search for a machine; raises OutputFailed."""
     from hnlpu.insight.report._explore_page import render_search
 
-    path = absolute(output)
+    path = check_page(output)
     with new_file(path) as write:
         write(_encoded(render_search(found)))
     return path
 
 
 def sensitivity_report(found: Sensitivity, output: str | Path) -> Path:
-    """Write an HTML page about a measured sensitivity; raises OutputFailed."""
+    """Write an HTML page about a measured sensitivity; raises OutputExists, OutputFailed."""
     from hnlpu.insight.report._sensitivity_page import render_sensitivity
 
-    path = absolute(output)
+    path = check_page(output)
     with new_file(path) as write:
         write(_encoded(render_sensitivity(found)))
     return path
 
 
-def _output_path(build: Path, output: str | Path | None) -> Path:
-    if output is None:
-        return build.with_name(build.name + ".report.html")
+def check_page(output: str | Path) -> Path:
+    """The place of a page: nothing is there, or a page that hnlpu wrote, which it replaces.
+
+    Raises OutputExists for any other file, OutputFailed for a folder.
+    """
     path = absolute(output)
     if path.is_dir():
         raise OutputFailed(f"{path}: is a folder; give the name of the HTML file to write")
+    if path.exists():
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            if MARK in file.read(MARKED_WITHIN):
+                return path
+        raise OutputExists(
+            f"{path}: is there already and no page of hnlpu's; remove it or name another"
+        )
+    return path
+
+
+def _output_path(build: Path, output: str | Path | None) -> Path:
+    if output is None:
+        return check_page(build.with_name(build.name + ".report.html"))
+    path = absolute(output)
     if path.is_relative_to(build):
         raise InvalidInput(
             f"{path}: lies inside the build, which holds only its own files; choose another place"
         )
-    return path
+    return check_page(path)
 
 
 def _encoded(page: str) -> bytes:
@@ -121,4 +142,11 @@ def _encoded(page: str) -> bytes:
     return page.encode("utf-8", "replace")
 
 
-__all__ = ["explore_report", "machine_report", "report", "sensitivity_report", "write_picture"]
+__all__ = [
+    "check_page",
+    "explore_report",
+    "machine_report",
+    "report",
+    "sensitivity_report",
+    "write_picture",
+]

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from hnlpu._version import __version__
 from hnlpu.insight.report import _machine_charts as charts
 from hnlpu.insight.report._plot import binary
 from hnlpu.insight.report._sheet import Section, Sheet, render_sheet
 from hnlpu.insight.report._svg import byte_size, percent
-from hnlpu.system.cost import Costing, Plan, cost, subject_of_directory, subject_of_model
+from hnlpu.system.cost import Costing, Plan, Subject, cost
 from hnlpu.system.machine import (
     PARTS,
     Load,
     MachineTarget,
     Simulation,
+    TokenWork,
     kv_state,
     simulate,
     token_demand,
@@ -35,6 +35,7 @@ WAITED_FOR = {
 class Sweep:
     """The same machine over contexts: the paper's view, and everything shared without and with windows."""
 
+    contexts: tuple[int, ...]
     alone: tuple[Simulation, ...]
     shared: tuple[Simulation, ...]
     windows: tuple[Simulation, ...]
@@ -86,14 +87,15 @@ def _tiles(load: Load, result: Simulation) -> list[tuple[str, str, str]]:
 
 def _sweep(target: MachineTarget) -> Sweep:
     spec, model = target.specification, target.model
-    loads = [Load(context, spec.slots) for context in CONTEXTS]
+    work = token_work(model, spec.rows, spec.columns, sliding=False)
+    contexts = _contexts(target, work)
+    loads = [Load(context, spec.slots) for context in contexts]
     alone = tuple(simulate(spec, model, x, contention="none", sliding=False) for x in loads)
     shared, windows = (
         tuple(simulate(spec, model, x, sliding=on) for x in loads) for on in (False, True)
     )
-    work = token_work(model, spec.rows, spec.columns, sliding=False)
     demands = []
-    for context, run in zip(CONTEXTS, shared, strict=True):
+    for context, run in zip(contexts, shared, strict=True):
         kv = kv_state(spec, work, model.embedding_weights, run.admitted, context)
         demands.append(token_demand(spec, work, context, kv))
     roofs = {
@@ -101,14 +103,23 @@ def _sweep(target: MachineTarget) -> Sweep:
         for name in demands[0]
         if all(demand[name] > 0 for demand in demands)
     }
-    return Sweep(alone, shared, windows, roofs)
+    return Sweep(contexts, alone, shared, windows, roofs)
+
+
+def _contexts(target: MachineTarget, work: TokenWork) -> tuple[int, ...]:
+    """Contexts of which a sequence fits; of a machine that is designed for short ones, parts of its own too."""
+    spec, table = target.specification, target.model.embedding_weights
+    found = {c for c in CONTEXTS if kv_state(spec, work, table, 1, c).fits}
+    if len(found) < 3:
+        found |= {max(1, target.context // part) for part in (1, 2, 4, 8)}
+    return tuple(sorted(found))
 
 
 def _time(sweep: Sweep, result: Simulation) -> Section:
     def over(runs: tuple[Simulation, ...]) -> list[tuple[int, dict[str, float]]]:
-        return [(c, dict(r.breakdown)) for c, r in zip(CONTEXTS, runs, strict=True)]
+        return [(c, dict(r.breakdown)) for c, r in zip(sweep.contexts, runs, strict=True)]
 
-    charged = [(c, _charged(r)) for c, r in zip(CONTEXTS, sweep.shared, strict=True)]
+    charged = [(c, _charged(r)) for c, r in zip(sweep.contexts, sweep.shared, strict=True)]
     legend = [(f"part-{i}", name) for i, name in enumerate(PARTS)]
     waits = sorted(result.waiting.items(), key=lambda item: -item[1])
     text = ["Shares of the time between two tokens of a sequence."]
@@ -161,7 +172,7 @@ def _roofs(sweep: Sweep) -> Section:
             "the resource cannot go. No schedule passes the lowest roof."
         ],
         legend,
-        [("Rate over context", charts.roofline(sweep.roofs, CONTEXTS, lines),
+        [("Rate over context", charts.roofline(sweep.roofs, sweep.contexts, lines),
           "Roofs are for layers that see all positions; windows raise those of vector unit, "
           "buffer and HBM.")],
     )  # fmt: skip
@@ -179,7 +190,7 @@ def _use(result: Simulation) -> Section:
 
 def _table(sweep: Sweep) -> Section:
     rows = []
-    runs = zip(CONTEXTS, sweep.alone, sweep.shared, sweep.windows, strict=True)
+    runs = zip(sweep.contexts, sweep.alone, sweep.shared, sweep.windows, strict=True)
     for context, alone, shared, windows in runs:
         rows.append(
             [
@@ -198,10 +209,8 @@ def _system_sections(
     target: MachineTarget, load: Load, sliding: bool, result: Simulation
 ) -> list[Section]:
     """The die and the bill."""
-    system, folder = target.system, Path(target.name)
-    plan = _plan(target, load, sliding, result)
-    if folder.is_dir():
-        return [_money(cost(system, subject_of_directory(folder), plan, trials=400))]
+    system, plan = target.system, _plan(target, load, sliding, result)
+    subject = Subject(target.model, target.bits, target.counted, target.digits)
     blocks: dict[str, float] = {b.purpose: system.area_for(b.purpose) for b in system.block}
     chip = Section(
         "The chip",
@@ -209,7 +218,7 @@ def _system_sections(
         figures=[("Floorplan to scale", charts.floorplan(blocks, RETICLE_MM),
                   "Areas are the system's; their places are ours.")],
     )  # fmt: skip
-    return [chip, _money(cost(system, subject_of_model(target.model), plan, trials=400))]
+    return [chip, _money(cost(system, subject, plan, trials=400))]
 
 
 def _plan(target: MachineTarget, load: Load, sliding: bool, result: Simulation) -> Plan:

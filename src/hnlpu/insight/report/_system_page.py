@@ -8,14 +8,13 @@ from hnlpu.errors import HnlpuError
 from hnlpu.insight.report._svg import byte_size
 from hnlpu.silicon.hardwire import Build
 from hnlpu.system.audit import audit
-from hnlpu.system.catalog import resized, shape_of_network
-from hnlpu.system.cost import Plan, cost, subject_of_directory
+from hnlpu.system.catalog import shape_of_network
+from hnlpu.system.cost import Plan, Subject, cost
+from hnlpu.system.design import open_target
 from hnlpu.system.machine import (
     MachineTarget,
     Simulation,
     busy_machine,
-    default_context,
-    open_target,
     state_facts,
 )
 
@@ -45,26 +44,28 @@ def system_section(build: Build) -> SystemSection:
     """What `hnlpu simulate`, `cost` and `audit` say of the build; why not, where they refuse it."""
     try:
         target = open_target(str(build.directory))
-        result = busy_machine(target, default_context(target.model))
-        rows = [*_machine_rows(target, result), *_money_rows(build, target, result)]
+        result = busy_machine(target)
+        rows = [*_machine_rows(target, result), *_money_rows(target)]
     except HnlpuError as error:
         return SystemSection((f"Not simulated: {error}",))
-    chips = target.specification.chips
+    chips, die = target.specification.chips, target.system.die
     return SystemSection(
         (
-            f"{chips} chip{'s' * (chips != 1)} with arrays of this build, and the links, memories and "
-            f"vector units of {target.system.title}; every slot busy. Formulas: docs/machine.md, "
-            "docs/cost.md, docs/audit.md.",
+            f"{chips} chip{'s' * (chips != 1)} of {die.area.value:,.4g} mm2, designed for this build, "
+            f"{target.users:,} users and {target.context:,} positions (hnlpu design); all users busy. "
+            "Formulas: docs/design.md, docs/machine.md, docs/cost.md, docs/audit.md.",
         ),
         tuple(rows),
     )
 
 
 def _machine_rows(target: MachineTarget, result: Simulation) -> list[Row]:
-    context = default_context(target.model)
+    context = target.context
     rows = [
         ("tokens/s", f"{result.tokens_per_second:,.0f}",
          f"{result.admitted:,} sequences at {context:,} positions; limit: {result.bottleneck}"),
+        ("tokens/s at most", f"{result.bound or 0:,.0f}",
+         "what no schedule exceeds, every token generated"),
         ("tokens/s for each", f"{result.tokens_per_second_per_user:,.0f}",
          f"a token takes {result.latency * 1e6:,.2f} us"),
     ]  # fmt: skip
@@ -83,25 +84,17 @@ def _machine_rows(target: MachineTarget, result: Simulation) -> list[Row]:
     return rows
 
 
-def _counted(target: MachineTarget, chips: int) -> str:
-    """Whose count of chips `hnlpu cost` and `hnlpu audit` take, where it is not the build's."""
-    if chips == target.specification.chips:
-        return ""
-    return f" by the area that a bit takes on {target.system.title}"
-
-
-def _money_rows(build: Build, target: MachineTarget, result: Simulation) -> list[Row]:
-    subject = subject_of_directory(build.directory)
-    plan = Plan(tokens_per_second=result.processed_per_second)
-    found = cost(target.system, subject, plan, trials=200)
-    tco, chips = found.bands["tco_musd"], int(found.value.chips)
-    machine = resized(target.system, chips, target.model.most_columns)
-    context = default_context(target.model)
-    claims = audit(machine, target.model, context, None, True, subject.bits, subject.digits).count()
+def _money_rows(target: MachineTarget) -> list[Row]:
+    subject = Subject(target.model, target.bits, target.counted, target.digits)
+    found = cost(target.system, subject, Plan(), trials=20)
+    low, value, high = (float(e.tco_musd) for e in (found.low, found.value, found.high))
+    claims = audit(target.system, target.model, bits=subject.bits, digits=subject.digits).count()
+    chips = int(found.value.chips)
     return [
-        ("cost of owning", f"${tco.low:,.3g}M to ${tco.high:,.3g}M",
-         f"one system of {chips} chip{'s' * (chips != 1)}{_counted(target, chips)}, "
-         f"{float(found.value.years):g} years"),
+        ("cost of owning", f"${value:,.4g}M (${low:,.3g}M to ${high:,.3g}M)",
+         f"one system of {chips} chip{'s' * (chips != 1)}, {float(found.value.years):g} years"),
+        ("a million tokens", f"${found.usd_per_mtoken(found.value):,.3g}",
+         f"{found.rate.tokens_per_second:,.0f} tokens/s, {found.rate.source}"),
         ("audit", f"{sum(claims.values())} claims",
          ", ".join(f"{n} {verdict}" for verdict, n in claims.items() if n)),
     ]  # fmt: skip

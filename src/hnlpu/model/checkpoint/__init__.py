@@ -12,7 +12,7 @@ from hnlpu.model.checkpoint._gpt_oss import (
     matrix_shapes,
     vector_shapes,
 )
-from hnlpu.model.checkpoint._hub import locate
+from hnlpu.model.checkpoint._hub import is_hub_id, locate, locate_config
 from hnlpu.model.checkpoint._model import Kept, Model, StoredMatrix, finite
 from hnlpu.model.checkpoint._read import (
     describe_model,
@@ -57,9 +57,11 @@ __all__ = [
     "first_problem",
     "gpt_oss_network",
     "is_checkpoint",
+    "is_hub_id",
     "kept_parameters",
     "layer_prefix",
     "locate",
+    "locate_config",
     "matrix_shapes",
     "pieces",
     "read_architecture",

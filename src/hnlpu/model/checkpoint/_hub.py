@@ -16,6 +16,16 @@ _PATTERNS = ["config.json", "generation_config.json", "*.safetensors", "*.safete
              "additional_chat_templates/*.jinja"]  # fmt: skip
 
 
+def is_hub_id(text: str) -> bool:
+    """Whether a text has the form owner/name of a Hub id."""
+    return _HUB_ID.fullmatch(text) is not None
+
+
+def locate_config(hub_id: str) -> Path:
+    """Folder of the Hub's config.json of that id, fetched alone; raises CheckpointNotFound."""
+    return _fetched(hub_id, hub_id, None, ["config.json"], ["*/*"])
+
+
 def locate(checkpoint: str | Path, revision: str | None = None) -> Path:
     """Folder of `checkpoint`: itself when it exists, else the Hub's snapshot of that id.
 

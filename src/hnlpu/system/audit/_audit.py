@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import get_args
 
+from hnlpu.errors import InvalidInput
 from hnlpu.system.audit._case import Case, make_case
 from hnlpu.system.audit._claim import Claim, Verdict
 from hnlpu.system.audit._masks import mask_claims
@@ -14,9 +15,11 @@ from hnlpu.system.audit._memory import longest_context, memory_claims
 from hnlpu.system.audit._package import package_claims
 from hnlpu.system.audit._power import power_claims
 from hnlpu.system.audit._silicon import silicon_claims
-from hnlpu.system.audit._throughput import bound, throughput_claims
+from hnlpu.system.audit._throughput import throughput_claims
 from hnlpu.system.catalog import Model, System
-from hnlpu.system.machine import kv_state, token_demand
+from hnlpu.system.machine import closed_form, kv_state, token_demand
+
+NOTHING_FITS = "memory: not one sequence fits"
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Bound:
-    """The rate that no schedule exceeds at a context, and the resource that says so."""
+    """The rate that no schedule exceeds at a context, and the resource that says so: that of `hnlpu simulate`."""
 
     context: int
     resource: str
@@ -64,12 +67,12 @@ class Audit:
 
 def audit(
     system: System, model: Model, context: int | None = None, rate: float | None = None,
-    sliding: bool = False, bits: float | None = None, digits: float = 1.0,
+    sliding: bool | None = None, bits: float | None = None, digits: float = 1.0,
 ) -> Audit:  # fmt: skip
     """Audit a hardwired `system` with `model` on it at `context` cached positions (`default_context`).
 
-    `rate` stands for the published one; `sliding` lets layers use their windows (the HNLPU paper
-    counts all as full).  `bits` are those of all weights (default: as the model stores them),
+    `rate` stands for the published one; `sliding` lets layers use their windows (default: as `simulate`;
+    the HNLPU paper counts all as full).  `bits` are those of all weights (default: as the model stores them),
     `digits` MXFP4 digits of each weight that is no expert's.  Raises InvalidInput for a system that is not hardwired and numbers that make no sense.
     """
     case = replace(make_case(system, model, context, rate, sliding, bits), digits=digits)
@@ -86,7 +89,7 @@ def audit(
         model.name,
         case.context,
         case.rate,
-        sliding,
+        case.sliding,
         claims,
         tuple(conditions(case)),
         tuple(_bounds(case)),
@@ -96,7 +99,14 @@ def audit(
 def _bounds(case: Case) -> Iterator[Bound]:
     most = max(case.context, case.model.positions if case.has_keys else 0)
     for context in sorted({case.context, *(min(n, most) for n in (8192, 65_536, 2**18))}):
-        yield Bound(context, *bound(case, context))
+        try:
+            found = closed_form(
+                case.spec, case.model, context, case.sequences, sliding=case.sliding, work=case.work
+            )
+        except InvalidInput:
+            yield Bound(context, NOTHING_FITS, 0.0)
+        else:
+            yield Bound(context, found.resource, found.tokens_per_second)
 
 
 def conditions(case: Case) -> Iterator[Condition]:
@@ -106,12 +116,12 @@ def conditions(case: Case) -> Iterator[Condition]:
     rate, machine = case.rate, case.machine
     demand = case.demand(case.context)
     at = f"at {case.context:,} positions"
-    if case.chips > 1:
+    if case.chips > 1 and machine.link:
+        there = machine.link.bandwidth.value
         for axis in ("column links", "row links"):
             yield Condition(
                 f"bandwidth of {axis}, {case.spec.collective} exchange",
-                rate * demand[axis] * machine.link.bandwidth.value,
-                machine.link.bandwidth.value, "GB/s",
+                rate * demand[axis] * there, there, "GB/s",
             )  # fmt: skip
         better = replace(case.spec, collective="scatter")
         kv = kv_state(better, case.work, case.model.embedding_weights, case.sequences, case.context)
@@ -119,7 +129,7 @@ def conditions(case: Case) -> Iterator[Condition]:
         worst = max(held["column links"], held["row links"])
         yield Condition(
             "bandwidth of links, reduce-scatter and all-gather",
-            rate * worst * machine.link.bandwidth.value, machine.link.bandwidth.value, "GB/s",
+            rate * worst * there, there, "GB/s",
         )  # fmt: skip
     unit = machine.vector_unit.heads_per_cycle.value
     for context in (case.context, 16 * case.context, 2**18):
@@ -128,6 +138,8 @@ def conditions(case: Case) -> Iterator[Condition]:
             f"cached heads a cycle at {context:,} positions", rate * held["vector unit"] * unit, unit,
             "heads a cycle",
         )  # fmt: skip
+        if machine.hbm is None:
+            continue
         yield Condition(
             f"HBM bandwidth of a chip at {context:,} positions",
             rate * held["HBM"] * machine.hbm.bandwidth_gb_s / 1e3, machine.hbm.bandwidth_gb_s / 1e3,

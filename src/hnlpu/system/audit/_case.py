@@ -12,12 +12,13 @@ from hnlpu.system.catalog import Machine, Model, Prices, Published, System
 from hnlpu.system.machine import (
     Specification,
     TokenWork,
-    default_context,
     kv_state,
     memories,
     specification,
     token_demand,
     token_work,
+    uses_windows,
+    usual_context,
 )
 
 Ends = tuple[float, float, float]
@@ -50,8 +51,8 @@ class Case:
 
     @property
     def sequences(self) -> int:
-        """Sequences at once: one in each slot."""
-        return self.spec.slots
+        """Sequences at once: those that the machine is designed for, or one in each slot."""
+        return self.system.target.users if self.system.target else self.spec.slots
 
     @property
     def chips(self) -> int:
@@ -86,7 +87,7 @@ class Case:
 
 def make_case(
     system: System, model: Model, context: int | None, rate: float | None = None,
-    sliding: bool = False, bits: float | None = None,
+    sliding: bool | None = None, bits: float | None = None,
 ) -> Case:  # fmt: skip
     """A case; `rate` stands for the published one.
 
@@ -97,7 +98,8 @@ def make_case(
             f"system {system.name} is not hardwired: there is nothing to audit; take "
             "hnlpu-asplos26 or a file like it"
         )
-    context = default_context(model) if context is None else context
+    context = usual_context(system, model) if context is None else context
+    sliding = uses_windows(system, model) if sliding is None else sliding
     if not 1 <= context <= 2**24:
         raise InvalidInput(f"`context` {context}: give 1 to {2**24}")
     if rate is not None and not 0 < rate < 1e15:

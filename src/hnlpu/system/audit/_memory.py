@@ -92,11 +92,14 @@ def _capacity(case: Case) -> Iterator[Claim]:
 
 def _bandwidth(case: Case, rate: float) -> Iterator[Claim]:
     demand = case.demand(case.context)
-    buffer, hbm = case.machine.buffer.bandwidth.value, case.machine.hbm.bandwidth_gb_s / 1e3
+    buffer = case.machine.buffer.bandwidth.value
     yield need(
         "memory", "reads of the buffer", rate * demand["attention buffer"] * buffer, buffer, "TB/s",
         f"keys and values of {case.context:,} positions for each of {rate:,.0f} tokens/s, a chip",
     )  # fmt: skip
+    if case.machine.hbm is None:
+        return
+    hbm = case.machine.hbm.bandwidth_gb_s / 1e3
     yield need(
         "memory", "reads of HBM", rate * demand["HBM"] * hbm, hbm, "TB/s",
         f"what the buffers cannot hold, at {case.context:,} positions and {rate:,.0f} tokens/s, a chip",

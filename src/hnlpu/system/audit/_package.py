@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hnlpu.quantities import Quantity
 from hnlpu.system.audit._case import Case, times
 from hnlpu.system.audit._claim import Claim, equal, need
-from hnlpu.system.catalog import Purpose
+from hnlpu.system.catalog import Hbm, Purpose
 from hnlpu.system.cost import die_yield, gross_dies
 
 HOST_LINKS = 1  # tokens in, tokens out
@@ -15,13 +15,13 @@ HOST_LINKS = 1  # tokens in, tokens out
 
 def package_claims(case: Case) -> Iterator[Claim]:
     """Claims about pins, PHYs, edges, interposer, wafers."""
-    if case.system.blocks_for("HBM PHY"):
-        yield from _edges(case)
+    if case.system.blocks_for("HBM PHY") and case.machine.hbm:
+        yield from _edges(case, case.machine.hbm)
     yield from _wafer(case)
 
 
-def _edges(case: Case) -> Iterator[Claim]:
-    die, limits, hbm = case.system.die, case.limits, case.machine.hbm
+def _edges(case: Case, hbm: Hbm) -> Iterator[Claim]:
+    die, limits = case.system.die, case.limits
     width = case.technology.die.reticle_width.value
     height = die.area.value / width
     links = case.machine.rows + case.machine.columns - 2 + HOST_LINKS

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from hnlpu.system.audit._case import Case, Ends, ends, times
 from hnlpu.system.audit._claim import Claim, equal, need
+from hnlpu.system.catalog import Block
 
 
 def power_claims(case: Case) -> Iterator[Claim]:
@@ -27,13 +28,19 @@ def _density(case: Case) -> Iterator[Claim]:
         "power", "mean power density against cold plates", mean, p.mean_power.value, "W/mm2", how,
     )  # fmt: skip
     hottest = max(
-        (b for b in case.system.block if b.area.value > 1),
+        _sizeable(case),
         key=lambda block: block.power.value / block.area.value,
     )
     yield need(
         "power", f"hottest block: {hottest.name}", hottest.power.value / hottest.area.value,
         p.peak_power.value, "W/mm2", f"{hottest.power.value:g} W / {hottest.area.value:g} mm2",
     )  # fmt: skip
+
+
+def _sizeable(case: Case) -> list[Block]:
+    """Blocks of more than a mm2, over which heat is a mean; all where none is."""
+    blocks = [block for block in case.system.block if block.area.value > 0]
+    return [block for block in blocks if block.area.value > 1] or blocks
 
 
 def _sums(case: Case) -> Iterator[Claim]:
@@ -44,7 +51,7 @@ def _sums(case: Case) -> Iterator[Claim]:
     )  # fmt: skip
     chips = case.chips * power.chip.value
     stated = power.system.value
-    if power.overhead:
+    if power.overhead and case.system.target is None:
         yield equal(
             "power", "chips make up the system", chips, stated, "W",
             f"{case.chips} x {power.chip.value:g} W",
@@ -56,11 +63,12 @@ def _sums(case: Case) -> Iterator[Claim]:
             "power", "chips within the system", chips, stated, "W",
             f"{case.chips} x {power.chip.value:g} W",
         )  # fmt: skip
-    if case.rate is None:
+    hbm = case.machine.hbm
+    if case.rate is None or hbm is None:
         return
     # traffic of the claimed rate, at most what the memory gives
     share = min(1.0, case.rate * case.demand(case.context)["HBM"])
-    stacks = case.machine.hbm.bandwidth_gb_s * 1e9 * 8 * share * case.chips
+    stacks = hbm.bandwidth_gb_s * 1e9 * 8 * share * case.chips
     low, value, high = times(stacks * 1e-12, case.limits.hbm.energy)
     yield need(
         "power", "chips and HBM stacks in the system", (chips + low, chips + value, chips + high),
@@ -72,7 +80,7 @@ def _sums(case: Case) -> Iterator[Claim]:
 
 def _movement(case: Case) -> Iterator[Claim]:
     limits, machine, system = case.limits, case.machine, case.system
-    if system.blocks_for("links") and case.chips > 1:
+    if system.blocks_for("links") and case.chips > 1 and machine.link:
         count = machine.rows + machine.columns - 2
         bits = count * 2 * machine.link.bandwidth.value * 1e9 * 8
         yield need(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +23,11 @@ VALUES = (0.088, 0.171, 0.157, 0.137, 0.160, 0.135, 0.100, 0.052)
 def silicon_claims(case: Case) -> Iterator[Claim]:
     """Claims about die, arrays, transistors and wires."""
     yield from _die(case)
+    if case.system.array and case.system.array.scheme:
+        yield _stored(case)
+        if case.system.array.scheme == "taps":
+            yield _tracks(case)[0]
+        return
     yield from _transistors(case)
     if case.modern:
         yield from _operator(case)
@@ -165,16 +170,20 @@ def _regions_transistors(case: Case) -> Ends | None:
     return count(0), count(value), count(high)
 
 
-def _area(case: Case) -> Iterator[Claim]:
+def _stored(case: Case) -> Claim:
     assert case.system.array
     bit = case.system.array.area_per_bit.value
-    yield need(
+    return need(
         "area", "stored bits in the arrays", case.bits * bit / 1e6 / case.chips,
         case.system.array_area_mm2, "mm2 a chip",
         f"{case.bits / 1e9:,.4g} Gbit at {bit:g} um2 a bit, the density of the system's file",
         "by construction: that density is drawn from this model"
         if case.model.name == case.system.model else "",
     )  # fmt: skip
+
+
+def _area(case: Case) -> Iterator[Claim]:
+    yield _stored(case)
 
     def taps(scale_range: int, metal_only: bool) -> float:
         routed, others = _split(case)
@@ -254,13 +263,9 @@ def _wires(case: Case) -> Iterator[Claim]:
         )  # fmt: skip
     if "regions" in t.schemes:
         yield _wire_across(case, per_weight, share)
-    taps = Taps(t, ArrayKind("taps", 1, _bank(case), _scale_ranges(case)[1]))
-    use = taps.track_use()
-    worst = max(layer["use"] for layer in use.values())
-    words = ", ".join(f"{name} {layer['use']:.0%}" for name, layer in use.items())
-    yield need(
-        "wires", "tracks of the taps scheme, fullest layer", worst, 1.0, "of the tracks", words,
-    )  # fmt: skip
+    claim, use = _tracks(case)
+    words = claim.how
+    yield claim
     if case.published.routing_density:
         mean = sum(layer["use"] for layer in use.values()) / 4
         yield need(
@@ -268,6 +273,18 @@ def _wires(case: Case) -> Iterator[Claim]:
             f"{words}; the fourth layer stays free",
             "denser than reported for the paper's scheme, but regular: nothing is routed",
         )  # fmt: skip
+
+
+def _tracks(case: Case) -> tuple[Claim, Mapping[str, Mapping[str, float]]]:
+    """Use of the fullest layer in arrays of taps, and that of every layer."""
+    taps = Taps(case.technology, ArrayKind("taps", 1, _bank(case), _scale_ranges(case)[1]))
+    use = taps.track_use()
+    worst = max(layer["use"] for layer in use.values())
+    words = ", ".join(f"{name} {layer['use']:.0%}" for name, layer in use.items())
+    claim = need(
+        "wires", "tracks of the taps scheme, fullest layer", worst, 1.0, "of the tracks", words,
+    )  # fmt: skip
+    return claim, use
 
 
 def _wire_across(case: Case, um2_a_weight: float, share: float) -> Claim:

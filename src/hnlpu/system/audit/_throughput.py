@@ -35,9 +35,10 @@ def throughput_claims(case: Case) -> Iterator[Claim]:
 
 
 def _links(case: Case, rate: float) -> Iterator[Claim]:
-    if case.chips == 1:
+    link = case.machine.link
+    if case.chips == 1 or link is None:
         return
-    there = case.machine.link.bandwidth.value
+    there = link.bandwidth.value
     payload = case.limits.link.payload
     for axis in ("column", "row"):
         layers = sum(
@@ -54,7 +55,7 @@ def _links(case: Case, rate: float) -> Iterator[Claim]:
             f"{payload.value:.0%} payload",
         )  # fmt: skip
     yield need(
-        "links", "latency of a hop", ends(case.limits.link.latency), case.machine.link.latency.value,
+        "links", "latency of a hop", ends(case.limits.link.latency), link.latency.value,
         "ns", "one way between two chips, through both ports",
         f"{steps(case)} hops one after the other in each layer",
     )  # fmt: skip

@@ -43,6 +43,7 @@ from hnlpu.system.catalog._system import (
     Purpose,
     Rate,
     System,
+    Target,
 )
 
 Model = ModelShape | NetworkShape
@@ -83,6 +84,7 @@ __all__ = [
     "Scenario",
     "ShapedMatrix",
     "System",
+    "Target",
     "VectorUnit",
     "Wafer",
     "WeightFormat",

@@ -79,7 +79,10 @@ class Breakdown(DataTable):
 
 
 class Machine(DataTable):
-    """A grid of chips that runs a model as a pipeline of `stages` a layer."""
+    """A grid of chips that runs a model as a pipeline of `stages` a layer.
+
+    One chip may have no `link`; a machine whose buffers hold everything has no `hbm`.
+    """
 
     rows: Annotated[int, Field(ge=1, le=256)]
     columns: Annotated[int, Field(ge=1, le=256)]
@@ -87,10 +90,10 @@ class Machine(DataTable):
     clock: Annotated[Quantity, Unit("GHz", 0.005, 4.9)]
     activation_bits: Annotated[int, Field(ge=2, le=16)]
     kv_bits: Annotated[int, Field(ge=1, le=32)]
-    link: Link
+    link: Link | None = None
     vector_unit: VectorUnit
     buffer: Buffer
-    hbm: Hbm
+    hbm: Hbm | None = None
     breakdown: list[Breakdown] = Field(default_factory=list)
 
     @property
@@ -134,18 +137,29 @@ class Machine(DataTable):
 
     def _check_link_and_memory(self) -> None:
         """What a link carries in a cycle, and how soon a memory is read, lie within orders."""
-        bits = 8 * self.link.bandwidth.value / self.clock.value
+        if self.link is None:
+            if self.chips > 1:
+                raise Contradiction(("rows",), f"{self.chips} chips need a [machine.link]")
+        else:
+            self._check_link(self.link)
+        if self.hbm is not None:
+            self._check_memory(self.hbm)
+
+    def _check_link(self, link: Link) -> None:
+        bits = 8 * link.bandwidth.value / self.clock.value
         if not LINK_BITS[0] <= bits <= LINK_BITS[1]:
             raise Contradiction(
                 ("link", "bandwidth"),
-                f"{self.link.bandwidth.value:g} GB/s is {bits:.3g} bits a cycle of "
+                f"{link.bandwidth.value:g} GB/s is {bits:.3g} bits a cycle of "
                 f"{self.clock.value:g} GHz; links carry {LINK_BITS[0]:,} to {LINK_BITS[1]:,}",
             )
-        often = self.hbm.bandwidth.value / self.hbm.capacity.value
+
+    def _check_memory(self, hbm: Hbm) -> None:
+        often = hbm.bandwidth.value / hbm.capacity.value
         if not MEMORY_READS[0] <= often <= MEMORY_READS[1]:
             raise Contradiction(
                 ("hbm", "capacity"),
-                f"{self.hbm.capacity.value:g} GB at {self.hbm.bandwidth.value:g} GB/s is read "
+                f"{hbm.capacity.value:g} GB at {hbm.bandwidth.value:g} GB/s is read "
                 f"{often:.3g} times a second; memories are {MEMORY_READS[0]:g} to "
                 f"{MEMORY_READS[1]:g} times",
             )

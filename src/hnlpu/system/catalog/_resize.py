@@ -98,6 +98,8 @@ def regridded(system: System, rows: int, columns: int) -> System:
             "chips": chips,
             "machine": machine,
             "model": None,
+            "checkpoint": None,
+            "target": None,
             "rate": [],
             "published_claims": None,
             "range": [

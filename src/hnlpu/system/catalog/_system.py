@@ -31,11 +31,12 @@ from hnlpu.system.catalog._machine import Machine
 Kind = Literal["hardwired", "gpu", "wafer", "rom", "neuromorphic"]
 Purpose = Literal[
     "neuron arrays", "vector unit", "attention buffer", "links", "HBM PHY", "memory interface",
-    "control unit",
+    "control unit", "tables", "pads",
 ]  # fmt: skip
 """What a block of a die is for; its name is the publication's and means nothing to the code.
 
-A memory interface is one to memory beside the chip that is no HBM.
+A memory interface is one to memory beside the chip that is no HBM; tables are memory of what never changes,
+as embeddings.
 """
 LARGEST_WAFER_MM2 = 70_686  # of a 300 mm wafer
 Density = Unit("transistor/mm^2", 2e5, 9.9e8, wide="180 nm to 2 nm and beyond; held to bits")
@@ -82,9 +83,21 @@ class Block(DataTable):
 
 
 class Array(DataTable):
-    """Density of embedded weights, in stored bits."""
+    """Density of embedded weights, in stored bits.
+
+    `scheme` is ours, where it is one of ours; up to `bank` experts of a chip share their arrays (0: all).
+    """
 
     area_per_bit: Annotated[Quantity, Unit("um^2/bit", 0.003, 15, wide="held to the density")]
+    scheme: Literal["taps", "regions"] | None = None
+    bank: Annotated[int, Field(ge=0, le=64)] = 0
+
+
+class Target(DataTable):
+    """What a machine is designed for: sequences at once, with so many positions cached each."""
+
+    users: Annotated[int, Field(ge=1, le=2**20)]
+    context: Annotated[int, Field(ge=1, le=2**24)]
 
 
 class Power(DataTable):
@@ -171,13 +184,20 @@ class Published(DataTable):
 
 
 class System(DataTable):
-    """A machine; `chips` of it make one system."""
+    """A machine; `chips` of it make one system.
+
+    `model` is the name of its own model, `checkpoint` where that lies (a folder, a build, a Hub id) if the
+    catalog has it not; `weights` is the way in which its bits are counted.
+    """
 
     name: Slug
     title: Title
     kind: Kind
     technology: Title | None = None
     model: Title | None = None
+    checkpoint: SourceText | None = None
+    weights: Literal["stored", "two-digits", "one-digit"] | None = None
+    target: Target | None = None
     chips: Annotated[int, Field(ge=1, le=65536)]
     rack_units: Annotated[Quantity, Unit("dimensionless", 0.1, 99)] | None = None
     die: Die

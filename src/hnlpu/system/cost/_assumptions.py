@@ -100,7 +100,7 @@ def assume(system: System, pick: Pick | None = None, **changes: Any) -> Assumpti
 
     wafer = prices.wafer
     die_mm2 = changes.pop("die_mm2", system.die.area.value)
-    hbm_gb = changes.pop("hbm_gb", machine.hbm.capacity_gb)
+    hbm_gb = changes.pop("hbm_gb", machine.hbm.capacity_gb if machine.hbm else 0.0)
     array_mm2 = changes.pop("array_mm2", system.array_area_mm2)
     chip_kw = changes.pop("chip_kw", None)
     assert not changes, f"unknown changes {sorted(changes)}"

@@ -82,6 +82,10 @@ def mask_plans(system: System, model: Model, chips: int) -> list[MaskPlan]:
     assert system.technology
     masks, technology = system.prices.masks, load_technology(system.technology)
     plans = [_stated(masks)]
+    if (
+        system.array and system.array.scheme
+    ):  # ours already: what is stated are the masks of its scheme
+        return plans
     if technology.lithography is None:
         return plans
     if all(layer.feature for layer in masks.layer if layer.programmable):

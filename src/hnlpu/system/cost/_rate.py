@@ -33,12 +33,14 @@ def computed_rate(
     target: MachineTarget, context: int | None = None, users: int | None = None, *,
     sliding: bool | None = None, output_share: float = 0.5,
 ) -> PricedRate:  # fmt: skip
-    """The closed form of a machine for a workload, as `hnlpu simulate` has it.
+    """The closed form of a machine for a workload (default: what it is designed for), as `hnlpu simulate` has it.
 
     Raises InvalidInput for numbers that make no sense and a machine that holds no sequence.
     """
     found = closed_form(
-        target.specification, target.model, context, users,
+        target.specification, target.model,
+        target.context if context is None else context,
+        target.users if users is None else users,
         sliding=target.windows if sliding is None else sliding, output_share=output_share,
     )  # fmt: skip
     rows, columns = found.grid

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hnlpu.silicon.embed import MasksNeeded, Scheme, array_kind, masks_needed, open_scheme
 from hnlpu.silicon.technology import load_technology
-from hnlpu.system.catalog import DIGIT_BITS, ModelShape, System
+from hnlpu.system.catalog import DIGIT_BITS, Model, System
 from hnlpu.system.explore._design import Design
 from hnlpu.system.explore._options import Options
 from hnlpu.system.machine import bit_serial_cycles
@@ -35,7 +35,7 @@ class ArrayCost:
 
 
 def array_cost(
-    system: System, model: ModelShape, options: Options, design: Design, published_cycles: float
+    system: System, model: Model, options: Options, design: Design, published_cycles: float
 ) -> ArrayCost:
     """The arrays that hold `model` in `design`."""
     assert system.array
@@ -50,8 +50,8 @@ def array_cost(
     assert system.technology
     technology, spread = system.technology, round(options.array.scale_range.value)
     area, kinds = 0.0, set()
-    for group, weights in model.weights().items():
-        digits = 1 if model.formats[group].bits.value <= DIGIT_BITS else 2
+    for group, (weights, bits) in zip(model.weights(), model.stored(), strict=True):
+        digits = 1 if bits <= DIGIT_BITS else 2
         bank = design.fold * (design.experts_per_bank if group in EXPERT_GROUPS else 1)
         kinds.add((digits, bank, spread))
         area += weights * digits * _digit_um2(technology, design.arrays, digits, bank, spread)

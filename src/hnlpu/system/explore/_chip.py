@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hnlpu.silicon.technology import load_technology
-from hnlpu.system.catalog import ModelShape, Purpose, System
+from hnlpu.system.catalog import Model, ModelShape, Purpose, System
 from hnlpu.system.explore._arrays import array_cost
 from hnlpu.system.explore._design import Design
 from hnlpu.system.explore._options import Options
 from hnlpu.system.machine import Links, Specification
 
-UNCHANGED: tuple[Purpose, ...] = ("control unit", "memory interface")
+UNCHANGED: tuple[Purpose, ...] = ("control unit", "memory interface", "tables", "pads")
 """Blocks that no design changes."""
 
 
@@ -52,11 +52,12 @@ class Chip:
 
 
 def make_chip(
-    system: System, model: ModelShape, options: Options, design: Design, base: Specification
+    system: System, model: Model, options: Options, design: Design, base: Specification
 ) -> Chip:
     """The chip of `design`; `base` is the specification of the system as published."""
     assert system.machine
-    machine = system.machine
+    assert system.machine.hbm
+    machine, hbm = system.machine, system.machine.hbm
     package, memory = options.find_package(design.package), options.find_memory(design.memory)
     arrays = array_cost(system, model, options, design, base.pass_cycles)
     area, power = system.area_for, system.power_for
@@ -65,8 +66,8 @@ def make_chip(
     d2d = options.die_to_die
     ports = machine.rows + machine.columns - 2
     megabytes = design.buffer_mb / machine.buffer.capacity.value
-    stacks = design.stacks / machine.hbm.stacks
-    speed = memory.bandwidth.value / machine.hbm.bandwidth.value
+    stacks = design.stacks / hbm.stacks
+    speed = memory.bandwidth.value / hbm.bandwidth.value
     blocks = {
         "neuron arrays": arrays.area_mm2 / design.chips,
         "vector unit": area("vector unit") * design.vector_units,
@@ -112,12 +113,17 @@ def make_chip(
         "die edge": edge / (4 * math.sqrt(die_mm2)) - 1,
         "chips in a package": in_package / package.most_chips - 1,
         "stacks in a package": design.stacks / package.most_stacks - 1,
-        "columns": design.columns / model.attention.kv_heads - 1,
+        "columns": design.columns / shared_heads(model) - 1,
     }
     return Chip(
         blocks, idle, _array_energy(system), arrays.masks, arrays.mask_units, arrays.shared_units,
         design.stacks * memory.capacity.value, package.price.value, spec, violations,
     )  # fmt: skip
+
+
+def shared_heads(model: Model) -> int:
+    """Columns of chips at most: heads of keys and values, or what a network can be cut into."""
+    return model.attention.kv_heads if isinstance(model, ModelShape) else model.most_columns
 
 
 def _links(base: Links, options: Options, design: Design, inside: bool) -> Links:

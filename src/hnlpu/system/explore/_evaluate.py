@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hnlpu.errors import InvalidInput
-from hnlpu.system.catalog import ModelShape, System
+from hnlpu.errors import DoesNotFit, InvalidInput
+from hnlpu.system.catalog import Model, System
 from hnlpu.system.cost import SECONDS_PER_YEAR
 from hnlpu.system.explore._chip import Chip, make_chip
 from hnlpu.system.explore._design import Design
@@ -33,7 +33,7 @@ class Problem:
     """What all designs of a search have in common."""
 
     system: System
-    model: ModelShape
+    model: Model
     options: Options
     base: Specification
     contexts: tuple[int, ...]
@@ -91,7 +91,7 @@ class Score:
 
 
 def make_problem(
-    system: System, model: ModelShape, options: Options, contexts: Sequence[int], *,
+    system: System, model: Model, options: Options, contexts: Sequence[int], *,
     sliding: bool, contention: Contention = "full", systems: int = 1, respins: int = 0,
 ) -> Problem:  # fmt: skip
     """Check and gather what the designs of a search share.
@@ -119,7 +119,12 @@ def evaluate(problem: Problem, design: Design, *, force: bool = False, seed: int
     if not force and max(violations.values()) > 0:
         return Score(design, chip, (), violations)
     spec = chip.specification
-    work = token_work(problem.model, spec.rows, spec.columns, problem.sliding)
+    try:
+        work = token_work(problem.model, spec.rows, spec.columns, problem.sliding)
+    except (DoesNotFit, InvalidInput):
+        if force:
+            raise
+        return Score(design, chip, (), violations | {"grid": 1.0})
     embedding = problem.model.embedding_weights
     points = []
     for context in problem.contexts:

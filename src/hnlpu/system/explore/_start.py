@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hnlpu.errors import InvalidInput
-from hnlpu.system.catalog import ModelShape, Purpose, System
+from hnlpu.system.catalog import Model, Purpose, System
+from hnlpu.system.explore._chip import shared_heads
 from hnlpu.system.explore._design import Design
 from hnlpu.system.explore._options import Memory, Options, Package
 from hnlpu.system.machine import Specification
@@ -44,7 +45,9 @@ def _lacking(system: System, options: Options) -> Iterator[str]:
     if machine := system.machine:
         if round(machine.buffer.capacity.value) < 1:
             yield f"a buffer of {machine.buffer.capacity.value:g} MB, designs have whole MB"
-        if own_memory(system, options) is None:
+        if machine.hbm is None:
+            yield "no [machine.hbm]"
+        elif own_memory(system, options) is None:
             yield (
                 f"its memory of {machine.hbm.bandwidth.value:g} GB/s a stack is none of "
                 f"{', '.join(memory.name for memory in options.memory)} (`options`)"
@@ -54,6 +57,8 @@ def _lacking(system: System, options: Options) -> Iterator[str]:
 def own_memory(system: System, options: Options) -> Memory | None:
     """The memory of the options whose bandwidth is that of the system's stacks."""
     assert system.machine
+    if system.machine.hbm is None:
+        return None
     own = system.machine.hbm.bandwidth.value
     same = (m for m in options.memory if abs(m.bandwidth.value - own) <= 1e-6 * own)
     return next(same, None)
@@ -64,19 +69,19 @@ def _own_package(options: Options) -> Package | None:
     return next((package for package in options.package if not package.axes), None)
 
 
-def published_design(
-    system: System, model: ModelShape, options: Options, base: Specification
-) -> Design:
+def published_design(system: System, model: Model, options: Options, base: Specification) -> Design:
     """The system's own machine as a design; for another model, on a grid that holds it."""
     assert system.machine
     memory, package = own_memory(system, options), _own_package(options)
     assert memory
     assert package
+    assert system.machine.hbm
     rows, columns = base.rows, base.columns
     if model.name != system.model:
-        columns = min(columns, model.attention.kv_heads)
-        rows = -(-system.chips_for(model.hardwired_bits()) // columns)
-    shared = -(-model.experts.count // (rows * columns)) if model.experts else 1
+        needed = system.chips_for(model.hardwired_bits())
+        columns = min(columns, shared_heads(model), needed)
+        rows = -(-needed // columns)
+    shared = max(1, -(-model.expert_count // (rows * columns)))
     return Design(
         rows=rows, columns=columns, package=package.name, modules=1, collective="direct",
         sampling="gather", vector_units=1, buffer_mb=round(system.machine.buffer.capacity.value),

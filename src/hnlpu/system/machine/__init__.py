@@ -24,8 +24,9 @@ from hnlpu.system.machine._open import (
     MachineTarget,
     machine_target,
     open_network,
-    open_target,
     parse_grid,
+    uses_windows,
+    usual_context,
 )
 from hnlpu.system.machine._published import Calibration, bit_serial_cycles, calibrate, specification
 from hnlpu.system.machine._requests import Requests, TraceFacts, poisson_requests, uniform_requests
@@ -71,7 +72,6 @@ __all__ = [
     "machine_target",
     "memories",
     "open_network",
-    "open_target",
     "parse_grid",
     "poisson_requests",
     "prefill_time",
@@ -86,4 +86,6 @@ __all__ = [
     "token_steps",
     "token_work",
     "uniform_requests",
+    "uses_windows",
+    "usual_context",
 ]

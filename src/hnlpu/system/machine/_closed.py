@@ -101,11 +101,11 @@ def steady_bound(
 
 def closed_form(
     spec: Specification, model: Model, context: int | None = None, users: int | None = None, *,
-    sliding: bool = True, output_share: float = 1.0,
+    sliding: bool = True, output_share: float = 1.0, work: TokenWork | None = None,
 ) -> ClosedForm:  # fmt: skip
     """The rate of `model` on a machine; by default with a user in every slot, at `default_context`.
 
-    Users are at most those whose keys and values and states fit.  Raises InvalidInput for numbers that make
+    `work` is what `token_work` makes of the model, where it is at hand.  Users are at most those whose keys and values and states fit.  Raises InvalidInput for numbers that make
     no sense and where not even one sequence fits.
     """
     context = default_context(model) if context is None else context
@@ -114,7 +114,8 @@ def closed_form(
         raise InvalidInput(f"`context` {context}: give 1 to {2**24} positions")
     if not 1 <= users <= 2**20:
         raise InvalidInput(f"`users` {users}: give 1 to {2**20} sequences")
-    work = token_work(model, spec.rows, spec.columns, sliding)
+    if work is None:
+        work = token_work(model, spec.rows, spec.columns, sliding)
     embedding = model.embedding_weights
     admitted = fitting_sequences(spec, work, embedding, users, context)
     if admitted == 0:

@@ -37,7 +37,7 @@ def state_facts(model: Model, result: Simulation) -> StateFacts | None:
     return StateFacts(model.held_values * HELD_BYTES, of_one, result.serial)
 
 
-def busy_machine(target: MachineTarget, context: int) -> Simulation:
-    """The machine of a target with a sequence in every slot, each with `context` positions."""
-    load = Load(context, target.specification.slots)
+def busy_machine(target: MachineTarget, context: int | None = None) -> Simulation:
+    """The machine of a target with all its users, each with `context` positions (default: its own)."""
+    load = Load(target.context if context is None else context, target.users)
     return simulate(target.specification, target.model, load, sliding=target.windows)

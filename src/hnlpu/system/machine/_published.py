@@ -64,7 +64,9 @@ def specification(
         )
     if model is None and system.model:
         model = load_model(system.model)
-    plain = _plain(machine, model, kv_bits or machine.kv_bits)
+    plain = _plain(
+        machine, model, kv_bits or machine.kv_bits, system.array.bank if system.array else 0
+    )
     if not isinstance(model, ModelShape) or not _calibrates(system, model):
         return plain
     fit = calibrate(system, machine, model)
@@ -134,11 +136,15 @@ def _two_points(system: System, machine: Machine) -> tuple[Breakdown, Breakdown]
     return points[0], points[-1]
 
 
-def _plain(machine: Machine, model: Model | None, kv_bits: int) -> Specification:
+def _plain(machine: Machine, model: Model | None, kv_bits: int, bank: int = 0) -> Specification:
     """What the numbers of a machine say by themselves."""
     layers = model.layers if model else 1
     inputs = model.hidden if model else 4096
-    links = Links(machine.link.bandwidth.value * 1e9, machine.link.latency.value * 1e-9)
+    links, value_bits = Links(1.0, 0.0), 16  # of one chip none is used
+    if link := machine.link:
+        links = Links(link.bandwidth.value * 1e9, link.latency.value * 1e-9)
+        value_bits = link.value_bits
+    hbm = machine.hbm
     return Specification(
         rows=machine.rows,
         columns=machine.columns,
@@ -146,18 +152,18 @@ def _plain(machine: Machine, model: Model | None, kv_bits: int) -> Specification
         clock=machine.clock.value * 1e9,
         column_links=links,
         row_links=links,
-        value_bytes=machine.link.value_bits / 8,
+        value_bytes=value_bits / 8,
         collective="direct",
         sampling="gather",
         heads_per_cycle=machine.vector_unit.heads_per_cycle.value,
         attention_latency=1.0,
         vector_latency_cycles=VECTOR_LATENCY_CYCLES,
         pass_cycles=bit_serial_cycles(machine.activation_bits, inputs),
-        experts_per_bank=0,
+        experts_per_bank=bank,
         buffer_bytes=machine.buffer.capacity.value * 1e6,
         buffer_bandwidth=machine.buffer.bandwidth.value * 1e12,
-        hbm_bytes=machine.hbm.capacity_gb * 1e9,
-        hbm_bandwidth=machine.hbm.bandwidth_gb_s * 1e9,
+        hbm_bytes=hbm.capacity_gb * 1e9 if hbm else 0.0,
+        hbm_bandwidth=hbm.bandwidth_gb_s * 1e9 if hbm else 0.0,
         hbm_latency=HBM_LATENCY_S,
         kv_bits=kv_bits,
     )

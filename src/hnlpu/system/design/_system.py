@@ -1,0 +1,176 @@
+"""A plan and what was chosen for it -> the values of a system's file, each with its reason."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from hnlpu.quantities import Quantity
+from hnlpu.system.catalog import Masks, System
+from hnlpu.system.cost import MaskPlan, Subject, mask_plans
+from hnlpu.system.design._blocks import blocks
+from hnlpu.system.design._plan import Plan
+from hnlpu.system.design._size import Sized
+
+FIGURES = 12
+"""Significant figures of a number in the file: beyond what any source has, within what a float has."""
+
+
+def system_values(plan: Plan, sized: Sized, subject: Subject, place: str | None) -> dict[str, Any]:
+    """The tables of a system's file, to be validated and written."""
+    lib, arrays = plan.library, plan.arrays
+    parts = blocks(plan, sized.choice)
+    die = sum(part.area for part in parts)
+    chip_w = sum(part.power for part in parts)
+    factor = lib.power.system.value / (lib.chips * lib.power.chip.value)
+    name = re.sub(r"[^a-z0-9._-]+", "-", subject.shape.name.lower()).strip("._-")[:48] or "model"
+    prices = lib.model_dump()["prices"]
+    prices["masks"] = _masks(plan)
+    values: dict[str, Any] = {
+        "name": f"{name}-own",
+        "title": f"A chip of its own for {subject.shape.title}"[:200],
+        "kind": "hardwired",
+        "technology": plan.technology,
+        "model": subject.shape.name,
+        "checkpoint": place,
+        "weights": None if subject.counted.startswith("digits") else subject.counted,
+        "chips": arrays.chips,
+        "target": {"users": sized.users, "context": plan.context},
+        "die": {
+            "process": plan.technology,
+            "area": number(die, "mm^2", f"sum of the blocks; {plan.outline.why}"),
+            "reticle": number(plan.outline.reticle, "mm^2", f"as {lib.name}"),
+            "density": number(plan.density, "transistor/mm^2", f"technology {plan.technology}"),
+        },
+        "block": [
+            {
+                "name": part.name, "purpose": part.purpose,
+                "area": number(part.area, "mm^2", part.why),
+                "power": number(part.power, "W", part.why),
+            }
+            for part in parts
+        ],
+        "array": {
+            "area_per_bit": number(
+                # rounded so that the arrays hold every bit
+                arrays.area_mm2 * arrays.chips * 1e6 / subject.bits * (1 - 10 ** (1 - FIGURES)),
+                "um^2/bit",
+                f"arrays of the fullest chip, times {arrays.chips}, over {subject.bits:,.0f} bits "
+                f"({subject.counted})",
+            ),
+            "scheme": arrays.scheme,
+            "bank": arrays.bank,
+        },
+        "machine": _machine(plan, sized),
+        "power": {
+            "chip": number(chip_w, "W", "sum of the blocks"),
+            "system": number(
+                arrays.chips * chip_w * factor, "W",
+                f"{arrays.chips} x a chip, times {factor:.3g} as on {lib.name}",
+            ),
+            "overhead": number(factor, "dimensionless", f"as on {lib.name}"),
+        },
+        "prices": prices,
+        "ownership": lib.model_dump()["ownership"],
+        "range": [
+            entry for entry in lib.model_dump().get("range", []) if entry["key"] != "power.system"
+        ],
+    }  # fmt: skip
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def number(value: float, unit: str, source: str) -> dict[str, Any]:
+    """A value with unit and source, as in a file."""
+    return {"value": float(f"{value:.{FIGURES}g}"), "unit": unit, "source": source}
+
+
+def _times(quantity: Quantity, share: float, source: str) -> dict[str, Any]:
+    """A quantity times a number, its doubts with it."""
+    found = number(quantity.value * share, quantity.unit, source)
+    if quantity.uncertain:
+        for end in ("low", "high"):
+            found[end] = float(f"{getattr(quantity, end) * share:.{FIGURES}g}")
+        found["low"] = min(found["low"], found["value"])
+        found["high"] = max(found["high"], found["value"])
+    return found
+
+
+def _machine(plan: Plan, sized: Sized) -> dict[str, Any]:
+    lib, machine, choice, reasons = plan.library, plan.machine, sized.choice, sized.reasons
+    given = lib.model_dump()["machine"]
+    rows, columns = plan.arrays.grid
+    share = choice.banks / machine.buffer.banks
+    bank = machine.buffer.bank_capacity.value
+    values: dict[str, Any] = {
+        "rows": rows,
+        "columns": columns,
+        **{key: given[key] for key in ("stages", "activation_bits", "kv_bits", "clock")},
+        "vector_unit": {
+            "heads_per_cycle": _times(
+                machine.vector_unit.heads_per_cycle, choice.units, reasons["vector_unit"]
+            )
+        },
+        "buffer": {
+            **given["buffer"],
+            "banks": choice.banks,
+            "capacity": number(choice.banks * bank / 1e3, "MB", reasons["buffer"]),
+            "bandwidth": _times(
+                machine.buffer.bandwidth, share, f"{choice.banks:,} banks, each as on {lib.name}"
+            ),
+        },
+    }
+    if plan.arrays.chips > 1:
+        values["link"] = given["link"]
+    if choice.stacks:
+        values["hbm"] = {**given["hbm"], "stacks": choice.stacks}
+    return values
+
+
+def _masks(plan: Plan) -> dict[str, Any]:
+    """The library's set with the masks of our scheme in place of its programmable ones."""
+    lib = plan.library
+    assert lib.prices
+    masks = lib.prices.masks
+    given: dict[str, Any] = lib.model_dump()["prices"]["masks"]
+    own = lib.model_copy(update={"technology": plan.technology})
+    ours = next(
+        (p for p in mask_plans(own, plan.model, plan.arrays.chips) if p.name == plan.arrays.scheme),
+        None,
+    )
+    layers = None if ours is None else _layers(masks, ours, plan.technology)
+    if layers is None or ours is None:
+        return given
+    units = ours.shared_units + ours.chip_units
+    share = units / masks.units()
+    why = f"{units:g} masks in units of one DUV mask at the price that each has in {lib.name}'s set"
+    return {**given, "set_price": _times(masks.set_price, share, why), "layer": layers}
+
+
+def _layers(masks: Masks, ours: MaskPlan, technology: str) -> list[dict[str, Any]] | None:
+    """Layers of a set with our programmable ones; None where its prices do not make whole masks."""
+    euv = [
+        layer.model_dump() for layer in masks.layer
+        if layer.exposure == "EUV" and not layer.programmable
+    ]  # fmt: skip
+    dear = sum(layer["masks"] for layer in euv)
+    others = ours.shared - dear
+    programmable = ours.programmable[1]
+    whole = math.isclose(ours.shared_units, others + dear * masks.euv_weight.value)
+    if not whole or not math.isclose(ours.chip_units, programmable) or others < 1:
+        return None
+    why = f"the set less what technology {technology} names for these layers, and what they share"
+    return [
+        *euv,
+        {"name": "all other shared layers", "exposure": "DUV", "masks": others, "source": why},
+        {
+            "name": f"scheme {ours.name}: {ours.what}"[:200], "exposure": "DUV", "masks": programmable,
+            "programmable": True,
+            "source": "masks that print any weights (docs/masks.md), at the middle of the least k1",
+        },
+    ]  # fmt: skip
+
+
+def plain(values: dict[str, Any]) -> System:
+    """The checked system of a file's values."""
+    return System.model_validate(values)
