@@ -32,6 +32,10 @@ def serve(
         list[str] | None,
         typer.Option(metavar="[NAME=]PATH", help="A LoRA adapter to load; may be repeated."),
     ] = None,
+    adapter_folder: Annotated[
+        Path | None,
+        typer.Option(help="Folder of LoRA adapters that clients may load and unload."),
+    ] = None,
     device: DeviceOption = "cpu",
     context: Annotated[
         int | None, typer.Option(help="Longest prompt and answer (default: the model's limit).")
@@ -70,7 +74,7 @@ def serve(
         keys += [line.strip() for line in read_text(api_key_file).splitlines() if line.strip()]
     settings = Settings(
         host=host, port=port, api_keys=tuple(keys), model_name=model_name,
-        adapters=_adapters(adapter or []), device=device,
+        adapters=_adapters(adapter or []), adapter_folder=adapter_folder, device=device,
         limits=Limits(context, sequences, rows, cache_mb * 2**20),
         queue=queue, timeout_seconds=timeout, shutdown_seconds=shutdown_seconds,
         rate_per_minute=rate_limit, max_body_bytes=_bytes("max_body_mb", max_body_mb), max_tokens=max_tokens,

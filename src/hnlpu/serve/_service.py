@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from types import TracebackType
 
 from hnlpu._version import __version__
@@ -73,6 +74,11 @@ class Service:
         """Wait until the engine has stopped."""
         if self.runner:
             await asyncio.to_thread(self.runner.close, self.settings.shutdown_seconds)
+
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """Let requests name an adapter.  Raises DamagedAdapter and UnsupportedArchitecture."""
+        adapter = read_adapter(folder, self.build.gpt_oss(f"`adapter` {name}"))
+        self.engine.adapters.add(name, adapter)
 
     def job(self, requests: Sequence[Request]) -> Job:
         """Requests that are answered together."""

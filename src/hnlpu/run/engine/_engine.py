@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from hnlpu.run.emulate import LanguageModel, one_blas_thread
 from hnlpu.run.engine._adapter import Adapter
 from hnlpu.run.engine._device import CPU
 from hnlpu.run.engine._layout import PAGE
+from hnlpu.run.engine._loaded import LoadedAdapters
 from hnlpu.run.engine._open import batched_of, gives_hidden, layout_of_model, memory_of
 from hnlpu.run.engine._request import Request, Result, Update, collect
 from hnlpu.run.engine._rows import LaidOut, Planned, lay_out, rows_of
@@ -91,8 +92,7 @@ class Engine:
         adapters: Mapping[str, Adapter] | None = None,
         device: str = CPU,
     ):
-        self.adapters = dict(adapters or {})
-        self._roots = {name: -1 - i for i, name in enumerate(self.adapters)}
+        self.adapters = LoadedAdapters(adapters or {})
         self.limits = limits or Limits()
         self.limits.check()
         self.model = model
@@ -139,8 +139,8 @@ class Engine:
         """Raises InvalidInput for a request that this engine cannot serve."""
         self.model.transformer.check_tokens(request.prompt)
         request.check(self.model.vocab_size, self.context)
-        if request.adapter is not None and request.adapter not in self.adapters:
-            raise InvalidInput(f"adapter {request.adapter!r} is not loaded")
+        if request.adapter is not None:
+            self.adapters.key(request.adapter)
         if request.pooling is not None and not gives_hidden(self.model):
             raise InvalidInput(
                 "embeddings: the network has no hidden states that a last matrix turns into logits; "
@@ -153,6 +153,8 @@ class Engine:
         `ident` gives it a number of the caller's, who then must number them all.
         """
         self.check(request)
+        if request.adapter is not None:
+            request = replace(request, adapter=self.adapters.key(request.adapter))
         ends = self.model.end_tokens
         ident = next(self._ids) if ident is None else ident
         sequence = Sequence(ident, request, self.model.tokenizer, ends)
@@ -168,6 +170,7 @@ class Engine:
     def step(self) -> list[Update]:
         """Run every request that has room one step further; what is new."""
         updates = [self._end(s.end("cancelled")) for s in self._all() if s.cancelled]
+        self.adapters.forget({s.request.adapter for s in self._all()})
         plan = self._plan()
         if not plan:
             return updates
@@ -242,8 +245,7 @@ class Engine:
 
     def _root(self, sequence: Sequence) -> int:
         """The serial that the first page is filed under: pages depend on the adapter."""
-        name = sequence.request.adapter
-        return 0 if name is None else self._roots[name]
+        return self.adapters.root(sequence.request.adapter)
 
     def _reserve(self, sequence: Sequence, count: int, plan: list[tuple[Sequence, int]]) -> bool:
         """Get pages for `count` tokens, from the youngest if there are none; False: not now."""
@@ -304,7 +306,7 @@ class Engine:
 
     def _compute(self, plan: list[Planned]) -> tuple[LaidOut, Float32, Float32, Int64]:
         """A plan's rows, and of the wanted ones hidden states and logits; experts of all."""
-        laid = lay_out(plan, self.adapters)
+        laid = lay_out(plan, self.adapters.by_key)
         hidden, fired = self._batched.forward(laid.rows, self.memory, laid.wanted)
         asking = [(p.sequence.request, span) for p, span in zip(plan, laid.spans, strict=True)]
         scored = [i for request, span in asking if request.pooling is None for i in span]
@@ -312,7 +314,7 @@ class Engine:
             request.adapter for request, span in asking if request.pooling is None for _ in span
         ]
         logits = np.empty((len(laid.wanted), self.model.vocab_size if scored else 0), np.float32)
-        adapters = rows_of(names, self.adapters)
+        adapters = rows_of(names, self.adapters.by_key)
         for first, part in self._batched.logits_in_pieces(hidden[scored], adapters):
             logits[scored[first : first + len(part)]] = part
         return laid, hidden, logits, fired
