@@ -25,6 +25,7 @@ from hnlpu.run.engine._adapter import Adapter
 from hnlpu.run.engine._device import CPU
 from hnlpu.run.engine._layout import PAGE
 from hnlpu.run.engine._loaded import LoadedAdapters
+from hnlpu.run.engine._lookup import NO_DRAFT
 from hnlpu.run.engine._open import batched_of, gives_hidden, layout_of_model, memory_of
 from hnlpu.run.engine._request import Request, Result, Update, collect
 from hnlpu.run.engine._rows import LaidOut, Planned, lay_out, rows_of
@@ -71,6 +72,8 @@ class Counters:
     new_tokens: int = 0
     rows: int = 0
     preemptions: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 class Engine:
@@ -211,6 +214,7 @@ class Engine:
     def _plan(self) -> list[tuple[Sequence, int]]:
         """Who runs how many tokens in this step, with pages for them."""
         budget = self.limits.rows
+        spare = budget - len(self._running)  # rows that no running answer needs
         plan: list[tuple[Sequence, int]] = []
         # a token of a running answer comes before a piece of a prompt; no more run than there
         # are rows, so each has one in every step
@@ -221,8 +225,10 @@ class Engine:
                 continue  # preempted for one of the others
             count = min(sequence.pending, budget)
             if self._reserve(sequence, count, plan):
-                plan.append((sequence, count))
-                budget -= count
+                tried = sequence.propose(self.memory, min(spare, budget - count))
+                plan.append((sequence, count + tried))
+                budget -= count + tried
+                spare -= tried
         while budget and self._waiting and self._has_room():
             sequence = self._waiting[0]
             saved = sequence.reuse(self.memory, self._root(sequence))
@@ -267,6 +273,10 @@ class Engine:
         try:
             return self._run(plan)
         except NotFinite as error:
+            if any(
+                len(s.draft) for s, _ in plan
+            ):  # maybe what was tried, and would never have come
+                return self._run_or_tell([_untried(*part) for part in plan])
             if len(plan) == 1:
                 return [self._end(plan[0][0].end("error", error))]
         # whose? each alone gives the same bits
@@ -287,21 +297,34 @@ class Engine:
             sequence, count, snapshots = part
             start = sequence.computed + count - len(span)
             before = sequence.computed
-            sequence.advance(self.memory, count, snapshots)
+            tried = len(sequence.draft)
+            sequence.advance(self.memory, count - tried, snapshots)
             prompt = len(sequence.request.prompt)
             self.counters.prompt_tokens += max(0, min(sequence.computed, prompt) - before)
             if not span:
                 continue
-            chosen = fired[:, end - 1].copy()
             mine = slice(span.start, span.stop)
-            try:
-                update = sequence.take_rows(start, hidden[mine], logits[mine], chosen)
-            except HnlpuError as error:  # a constraint that nothing fits
-                update = sequence.end("error", error)
-            if update is None:
-                continue
+            if tried:
+                told = sequence.take_tried(self.memory, logits[mine], fired[:, end - count : end])
+            else:
+                told = sequence.take(start, hidden[mine], logits[mine], fired[:, end - 1].copy())
+            updates += self._told(sequence, told)
+        return updates
+
+    def _told(self, sequence: Sequence, told: Iterable[Update]) -> list[Update]:
+        """What a sequence tells, counted; its end is noted, and so is what kept it from telling."""
+        updates: list[Update] = []
+        try:
+            for update in told:
+                updates.append(update)  # noqa: PERF402  those before a failure count
+        except HnlpuError as error:  # a constraint that nothing fits
+            updates.append(sequence.end("error", error))
+        for update in updates:
             self.counters.new_tokens += update.token is not None
-            updates.append(update if update.reason is None else self._end(update))
+            self.counters.drafted_tokens += update.drafted
+            self.counters.accepted_tokens += update.accepted
+            if update.reason is not None:
+                self._end(update)
         return updates
 
     def _compute(self, plan: list[Planned]) -> tuple[LaidOut, Float32, Float32, Int64]:
@@ -318,3 +341,10 @@ class Engine:
         for first, part in self._batched.logits_in_pieces(hidden[scored], adapters):
             logits[scored[first : first + len(part)]] = part
         return laid, hidden, logits, fired
+
+
+def _untried(sequence: Sequence, count: int) -> tuple[Sequence, int]:
+    """A sequence's part of a plan without the tokens that it would try."""
+    count -= len(sequence.draft)
+    sequence.draft = NO_DRAFT
+    return sequence, count
