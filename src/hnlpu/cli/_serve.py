@@ -51,6 +51,12 @@ def serve(
     ] = None,
     max_tokens: Annotated[int, typer.Option(help="Most new tokens of a request.")] = 4096,
     max_body_mb: Annotated[float, typer.Option(help="Longest request.")] = 4.0,
+    speculation: Annotated[
+        bool,
+        typer.Option(
+            "--speculation", help="Look tokens up in the text where requests do not say otherwise."
+        ),
+    ] = False,
     stored_mb: Annotated[
         float, typer.Option(help="Memory for stored responses; 0 stores none.")
     ] = 64.0,
@@ -78,7 +84,7 @@ def serve(
         limits=Limits(context, sequences, rows, cache_mb * 2**20),
         queue=queue, timeout_seconds=timeout, shutdown_seconds=shutdown_seconds,
         rate_per_minute=rate_limit, max_body_bytes=_bytes("max_body_mb", max_body_mb), max_tokens=max_tokens,
-        stored_bytes=_bytes("stored_mb", stored_mb),
+        speculation=speculation, stored_bytes=_bytes("stored_mb", stored_mb),
     )  # fmt: skip
 
     def announce(address: str) -> None:

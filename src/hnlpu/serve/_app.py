@@ -24,6 +24,7 @@ from hnlpu.serve import (
     _messages,
     _page,
     _responses,
+    _similarity,
     _tokens,
 )
 from hnlpu.serve._context import Context
@@ -58,6 +59,7 @@ def create_app(service: Service) -> FastAPI:
         _responses,
         _messages,
         _embeddings,
+        _similarity,
         _adapters,
         _facts,
         _tokens,

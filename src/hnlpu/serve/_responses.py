@@ -101,7 +101,7 @@ class _Answer:
             "input_tokens": prompt,
             "input_tokens_details": {"cached_tokens": job.reused_tokens, "cache_write_tokens": 0},
             "output_tokens": job.new_tokens,
-            "output_tokens_details": {"reasoning_tokens": self.thought},
+            "output_tokens_details": {"reasoning_tokens": self.thought} | (job.tried or {}),
             "total_tokens": prompt + job.new_tokens,
         }
 

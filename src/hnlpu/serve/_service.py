@@ -113,6 +113,17 @@ class Job:
         self._began = time.monotonic()
         self.new_tokens = 0
         self.reused_tokens = 0
+        self._drafted = self._accepted = 0
+
+    @property
+    def tried(self) -> dict[str, int] | None:
+        """Tokens that were looked up, by OpenAI's names; None where none were to be."""
+        if not any(request.speculation for request in self._requests):
+            return None
+        return {
+            "accepted_prediction_tokens": self._accepted,
+            "rejected_prediction_tokens": self._drafted - self._accepted,
+        }
 
     def submit(self) -> None:
         """Submit all.  Raises InvalidInput, QueueFull or NotServing, and then none is under way."""
@@ -167,6 +178,8 @@ class Job:
             left -= update.reason is not None
             self.new_tokens += update.token is not None
             self.reused_tokens += update.reused
+            self._drafted += update.drafted
+            self._accepted += update.accepted
             yield self._index[update.request], update
 
     async def results(self) -> list[Result]:

@@ -26,7 +26,7 @@ class Settings:
     first byte to its last token; on a shutdown those under way have
     `shutdown_seconds`.  `rate_per_minute` requests a client may make (None:
     any number), of `max_body_bytes` and `max_tokens` new tokens at most.  Stored responses have
-    `stored_bytes` in all.
+    `stored_bytes` in all.  `speculation` is what requests get that do not say.
     """
 
     host: str = "127.0.0.1"
@@ -45,6 +45,7 @@ class Settings:
     max_tokens: int = 4096
     max_connections: int = 1024
     stored_bytes: int = 64 * 2**20
+    speculation: bool = False
 
     def only_gpt_oss(self) -> list[str]:
         """What these settings ask for that models of other families do not have."""
