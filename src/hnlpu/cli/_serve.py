@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hnlpu.cli._app import BuildArgument, DeviceOption, Json, app, read_text
-from hnlpu.cli._output import out, print_json
+from hnlpu.cli._output import out, print_json, waiting
 from hnlpu.errors import InvalidInput, ToolMissing
 
 MOST_MEGABYTES = 900
@@ -64,6 +64,12 @@ def serve(
     shutdown_seconds: Annotated[
         float, typer.Option(help="Time for requests under way when the server is to end.")
     ] = 30.0,
+    self_test: Annotated[
+        bool,
+        typer.Option("--self-test", help="Serve nobody: test that company changes no answer."),
+    ] = False,
+    minutes: Annotated[float, typer.Option(help="How long to test.")] = 1.0,
+    streams: Annotated[int, typer.Option(help="Connections at once, of the test.")] = 50,
     json: Json = False,
 ) -> None:
     """Serve a build behind OpenAI's API, with a page to talk to it."""
@@ -75,6 +81,9 @@ def serve(
         raise ToolMissing(
             f"serving needs the package {error.name}; install it: pip install 'hnlpu[serve]'"
         ) from None
+    if self_test:
+        _test(directory, minutes, streams, json)
+        return
     keys = list(api_key or ())
     if api_key_file is not None:
         keys += [line.strip() for line in read_text(api_key_file).splitlines() if line.strip()]
@@ -95,6 +104,25 @@ def serve(
         out.file.flush()
 
     do_serve(directory, settings, announce)
+
+
+def _test(directory: Path, minutes: float, streams: int, json: bool) -> None:
+    """Run the self-test and print what came out; exit code 1 where it did not pass."""
+    from hnlpu.serve import open_sound_build, self_test
+
+    with waiting(f"testing for {minutes:g} minutes"):
+        found = self_test(open_sound_build(directory), minutes, streams)
+    if json:
+        print_json(found)
+    else:
+        for name, value in found.items():
+            if isinstance(value, dict):
+                value = ", ".join(f"{key}: {entry}" for key, entry in value.items()) or "none"
+            out.print(f"{name.replace('_', ' '):<18} {value}")
+        verdict = "no answer depends on its company" if found["passed"] else "NOT passed"
+        out.print(f"{directory}: {verdict}")
+    if not found["passed"]:
+        raise typer.Exit(1)
 
 
 def _bytes(name: str, megabytes: float) -> int:

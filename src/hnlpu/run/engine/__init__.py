@@ -3,8 +3,10 @@
 from hnlpu.run.engine._adapted import Adapted
 from hnlpu.run.engine._adapter import Adapter, read_adapter
 from hnlpu.run.engine._device import CPU
+from hnlpu.run.engine._disturbed import Disturbed
 from hnlpu.run.engine._engine import Counters, Engine, Limits
 from hnlpu.run.engine._experts import Experts, experts_of
+from hnlpu.run.engine._open import gives_hidden
 from hnlpu.run.engine._request import (
     Constraint,
     Request,
@@ -23,6 +25,7 @@ __all__ = [
     "Adapter",
     "Constraint",
     "Counters",
+    "Disturbed",
     "Engine",
     "Experts",
     "Likelihood",
@@ -36,6 +39,7 @@ __all__ = [
     "Update",
     "collect",
     "experts_of",
+    "gives_hidden",
     "likelihoods",
     "read_adapter",
 ]

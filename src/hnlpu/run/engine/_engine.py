@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,7 @@ from hnlpu.errors import HnlpuError, InvalidInput, NotFinite
 from hnlpu.model.checkpoint import NO_LIMIT
 from hnlpu.run.emulate import LanguageModel, one_blas_thread
 from hnlpu.run.engine._adapter import Adapter
+from hnlpu.run.engine._batch import Batched
 from hnlpu.run.engine._device import CPU
 from hnlpu.run.engine._layout import PAGE
 from hnlpu.run.engine._loaded import LoadedAdapters
@@ -108,7 +109,7 @@ class Engine:
         limits = self.limits
         self.memory = memory_of(layout, limits.cache_bytes, limits.sequences, longest, device)
         pages = self.memory.pool.pages
-        self._batched = batched_of(model, device, pages, bool(adapters))
+        self._batched: Batched = batched_of(model, device, pages, bool(adapters))
         self.context = min(longest, PAGE * pages) if layout.paged else longest
         self.counters = Counters()
         self._ids = itertools.count()
@@ -122,6 +123,10 @@ class Engine:
         if most == NO_LIMIT:
             return self.limits.context or UNLIMITED_CONTEXT
         return min(self.limits.context or most, most)
+
+    def wrap(self, control: Callable[[Batched], Batched]) -> None:
+        """Let something stand between this engine and its model, as the control of a test."""
+        self._batched = control(self._batched)
 
     @property
     def waiting(self) -> int:
