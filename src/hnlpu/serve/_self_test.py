@@ -26,7 +26,7 @@ import uvicorn
 from safetensors.numpy import save_file
 
 from hnlpu.errors import InvalidInput
-from hnlpu.run.engine import Disturbed, Limits
+from hnlpu.run.engine import PAGE, Disturbed, Limits
 from hnlpu.serve._app import create_app
 from hnlpu.serve._ask import ask
 from hnlpu.serve._context import Context
@@ -36,7 +36,9 @@ from hnlpu.serve._settings import Settings
 from hnlpu.silicon.hardwire import Build
 
 OF_EACH = 3  # needles of every kind
-PAGES = 2  # of states for each stream, where an answer needs about five
+PAGES = 2  # of states for each of up to MEMORY_FOR streams, where an answer needs about five
+MEMORY_FOR = 24
+LONGEST = 1024  # tokens of a prompt and its answer
 CONTROL = 0.1  # of the time
 LEAST_SECONDS = 3.0
 MOST_MINUTES, MOST_STREAMS = 24 * 60.0, 1000
@@ -77,7 +79,7 @@ async def _run(
     )  # fmt: skip
     if settings.adapters:
         settings = replace(settings, adapter_folder=folder)
-    alone = Service(build, replace(settings, limits=Limits(sequences=4)))
+    alone = Service(build, replace(settings, limits=Limits(LONGEST, sequences=4)))
     maker = Maker(Context(alone), list(settings.adapters), seed)
     needles = maker.needles(OF_EACH)
     known: dict[bytes, Any] = {}
@@ -87,8 +89,9 @@ async def _run(
             alone.engine.memory.pool.forget()
             alone.engine.memory.slots.forget()
     layout = alone.engine.memory.layout
-    size = streams * PAGES * (layout.page_bytes or layout.slot_bytes) + 4 * layout.slot_bytes
-    limits = Limits(sequences=streams, rows=max(streams, 64), cache_bytes=size)
+    pages = max(PAGES * min(streams, MEMORY_FOR), -(-alone.engine.context // PAGE))
+    size = pages * (layout.page_bytes + layout.slot_bytes) + 4 * layout.slot_bytes
+    limits = Limits(LONGEST, sequences=streams, rows=max(streams, 64), cache_bytes=size)
     test = Service(build, replace(settings, limits=limits))
     told = await _phase(test, maker, needles, known, streams, seconds * (1 - CONTROL), seed)
     control = Service(build, replace(settings, limits=limits))

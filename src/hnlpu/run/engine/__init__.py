@@ -6,6 +6,7 @@ from hnlpu.run.engine._device import CPU
 from hnlpu.run.engine._disturbed import Disturbed
 from hnlpu.run.engine._engine import Counters, Engine, Limits
 from hnlpu.run.engine._experts import Experts, experts_of
+from hnlpu.run.engine._layout import PAGE
 from hnlpu.run.engine._open import gives_hidden
 from hnlpu.run.engine._request import (
     Constraint,
@@ -21,6 +22,7 @@ from hnlpu.run.engine._scoring import Likelihood, likelihoods
 
 __all__ = [
     "CPU",
+    "PAGE",
     "Adapted",
     "Adapter",
     "Constraint",
