@@ -57,6 +57,12 @@ def serve(
             "--speculation", help="Look tokens up in the text where requests do not say otherwise."
         ),
     ] = False,
+    draft: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="A second build that proposes tokens; implies --speculation."
+        ),
+    ] = None,
     stored_mb: Annotated[
         float, typer.Option(help="Memory for stored responses; 0 stores none.")
     ] = 64.0,
@@ -93,7 +99,8 @@ def serve(
         limits=Limits(context, sequences, rows, cache_mb * 2**20),
         queue=queue, timeout_seconds=timeout, shutdown_seconds=shutdown_seconds,
         rate_per_minute=rate_limit, max_body_bytes=_bytes("max_body_mb", max_body_mb), max_tokens=max_tokens,
-        speculation=speculation, stored_bytes=_bytes("stored_mb", stored_mb),
+        speculation=speculation or draft is not None, draft=draft,
+        stored_bytes=_bytes("stored_mb", stored_mb),
     )  # fmt: skip
 
     def announce(address: str) -> None:

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from hnlpu._version import __version__
 from hnlpu.errors import HnlpuError, InvalidInput
-from hnlpu.run.emulate import hardwired
+from hnlpu.run.emulate import hardwired, open_language_model
 from hnlpu.run.engine import (
     Adapter,
     Engine,
@@ -47,7 +47,8 @@ class Service:
         self.fingerprint = f"hnlpu-{__version__}-{build.manifest.source.digest[:12]}"
         self.created = int(time.time())
         adapters = _adapters(build, settings, self.name)
-        self.engine = Engine(model, settings.limits, adapters, settings.device)
+        draft = None if settings.draft is None else open_language_model(settings.draft)
+        self.engine = Engine(model, settings.limits, adapters, settings.device, draft)
         self.runner: Runner | None = None
         self.metrics = Metrics(self.snapshot)
         self.jobs: dict[int, Job] = {}

@@ -26,7 +26,8 @@ class Settings:
     first byte to its last token; on a shutdown those under way have
     `shutdown_seconds`.  `rate_per_minute` requests a client may make (None:
     any number), of `max_body_bytes` and `max_tokens` new tokens at most.  Stored responses have
-    `stored_bytes` in all.  `speculation` is what requests get that do not say.
+    `stored_bytes` in all.  `speculation` is what requests get that do not say;
+    `draft` is a second model of the same vocabulary, which proposes tokens where none are found in the text.
     """
 
     host: str = "127.0.0.1"
@@ -46,6 +47,7 @@ class Settings:
     max_connections: int = 1024
     stored_bytes: int = 64 * 2**20
     speculation: bool = False
+    draft: Path | None = None
 
     def only_gpt_oss(self) -> list[str]:
         """What these settings ask for that models of other families do not have."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import hnlpu
 from family_builds import FAMILIES, made
-from hnlpu.errors import NotFinite
+from hnlpu.errors import InvalidInput, NotFinite
 from hnlpu.run.emulate import LanguageModel, open_language_model
 from hnlpu.run.engine import Engine, Limits, Request, Result, Sampling
 from hnlpu.run.engine import _sequence as sequence_module
@@ -137,6 +137,32 @@ def test_what_is_tried_cannot_make_a_request_fail(monkeypatch: pytest.MonkeyPatc
     kept = [e for e, request in zip(expected, requests, strict=True) if not request.score_prompt]
     assert found(engine.run(plain)) == kept
     assert refused
+
+
+@pytest.mark.parametrize("second", ["stdlib-140k", "gru-106k"])
+def test_a_second_model_proposes_and_changes_no_bit(second: str) -> None:
+    model = model_of("stdlib-140k")
+    requests = requests_of(model, 10, 3)
+    expected = found(Engine(model).run([replace(r, speculation=False) for r in requests]))
+    alone, engine = Engine(model), Engine(model, draft=model_of(second))
+    assert found(alone.run(requests)) == expected
+    assert found(engine.run(requests)) == expected
+    assert found(engine.run(requests)) == expected
+    assert engine.counters.drafted_tokens > 2 * alone.counters.drafted_tokens
+    assert engine._draft is not None
+    assert not engine._draft._states
+    if second == "stdlib-140k":  # of a model's own greedy proposals most are right
+        greedy = replace(requests[0], sampling=Sampling(), max_tokens=30, ignore_end=True)
+        before = replace(engine.counters)
+        engine.run([greedy])
+        drafted = engine.counters.drafted_tokens - before.drafted_tokens
+        assert engine.counters.accepted_tokens - before.accepted_tokens > 0.5 * drafted
+        assert engine.counters.steps - before.steps < 20
+
+
+def test_a_second_model_needs_the_same_vocabulary() -> None:
+    with pytest.raises(InvalidInput, match=r"`draft`.*vocabulary of"):
+        Engine(model_of("stdlib-140k"), draft=model_of("mistral"))
 
 
 @settings(max_examples=200)

@@ -24,6 +24,7 @@ from hnlpu.run.emulate import LanguageModel, one_blas_thread
 from hnlpu.run.engine._adapter import Adapter
 from hnlpu.run.engine._batch import Batched
 from hnlpu.run.engine._device import CPU
+from hnlpu.run.engine._draft import DraftModel
 from hnlpu.run.engine._layout import PAGE
 from hnlpu.run.engine._loaded import LoadedAdapters
 from hnlpu.run.engine._lookup import NO_DRAFT
@@ -81,7 +82,8 @@ class Engine:
     """Runs requests against a model, a step at a time; for one thread (see `Runner` for more).
 
     `adapters` are those that requests may name.  `device` is where the layers
-    run: cpu, cuda, cuda:N, or interpreter (see `open_device`).
+    run: cpu, cuda, cuda:N, or interpreter (see `open_device`).  `draft` is a second model that
+    proposes tokens for requests with `speculation`.
 
     Raises InvalidInput for limits that make no sense, a model in float32,
     whose sums would depend on the batch, or a device that is not there;
@@ -95,7 +97,9 @@ class Engine:
         limits: Limits | None = None,
         adapters: Mapping[str, Adapter] | None = None,
         device: str = CPU,
+        draft: LanguageModel | None = None,
     ):
+        self._draft = None if draft is None else DraftModel(draft, model)
         self.adapters = LoadedAdapters(adapters or {})
         self.limits = limits or Limits()
         self.limits.check()
@@ -209,6 +213,8 @@ class Engine:
     def _end(self, update: Update) -> Update:
         """Forget the request that `update` ends."""
         sequence = self._sequences.pop(update.request)
+        if self._draft is not None:
+            self._draft.forget(sequence.ident)
         sequence.drop(self.memory)
         if sequence in self._running:
             self._running.remove(sequence)
@@ -230,7 +236,7 @@ class Engine:
                 continue  # preempted for one of the others
             count = min(sequence.pending, budget)
             if self._reserve(sequence, count, plan):
-                tried = sequence.propose(self.memory, min(spare, budget - count))
+                tried = sequence.propose(self.memory, min(spare, budget - count), self._draft)
                 plan.append((sequence, count + tried))
                 budget -= count + tried
                 spare -= tried

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from hnlpu.errors import EngineFault, HnlpuError
 from hnlpu.run.emulate import Tokenizer, best_tokens, log_softmax
+from hnlpu.run.engine._draft import DraftModel
 from hnlpu.run.engine._layout import PAGE
 from hnlpu.run.engine._lookup import MOST, NO_DRAFT, looked_up
 from hnlpu.run.engine._memory import Memory
@@ -89,15 +90,19 @@ class Sequence:
         found = self.tokens[self.computed : self.computed + count]
         return np.concatenate((found, self.draft)) if len(self.draft) else found
 
-    def propose(self, memory: Memory, most: int) -> int:
+    def propose(self, memory: Memory, most: int, second: DraftModel | None) -> int:
         """Try up to `most` tokens beside the last one, if there is room; how many that are.
+
+        They are looked up in the text, or else proposed by a second model.
 
         Only where every state is kept by position: what a rejected token leaves is written over.
         """
         if not self.request.speculation or self.pending != 1 or memory.has_slots:
             return 0
-        left = self.request.max_tokens - self._new - 1
-        draft = looked_up(self.tokens, min(most, left, self._trust))
+        most = min(most, self.request.max_tokens - self._new - 1, self._trust)
+        draft = looked_up(self.tokens, most)
+        if not len(draft) and second is not None:
+            draft = second.propose(self.ident, self.tokens, most)
         if len(draft) and self.reserve(memory, 1 + len(draft)):
             self.draft = draft
         return len(self.draft)
