@@ -9,15 +9,14 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from hnlpu.model.checkpoint import read_model
-from hnlpu.run.engine._adapter_targets import Targets
+from hnlpu.run.engine import linear_modules
 
 RANK, ALPHA = 3, 6
 
 
 def modules(checkpoint: Path) -> dict[str, tuple[int, int]]:
     """Linear modules of a checkpoint by name, with their weights' shapes."""
-    targets = Targets(read_model(checkpoint).network)
-    return {name: targets.places(name)[0].shape for name in targets.modules}
+    return linear_modules(read_model(checkpoint).network)
 
 
 def write_adapter(folder: Path, checkpoint: Path, seed: int = 0, every: int = 1) -> Path:

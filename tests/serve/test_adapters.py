@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 
 import numpy as np
@@ -89,3 +90,63 @@ def test_what_does_not_fit_is_refused(cli, tiny_build, bundled, folders, tmp_pat
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert words in err
     assert cli("adapter", "check", folders["first"], bundled, "--budget", "2")[0] == 2
+
+
+def test_adapters_come_and_go_while_the_server_runs(start, bundled, folders, model):
+    root = folders["first"].parent
+    engine = Engine(
+        model,
+        adapters={n: read_adapter(f, model.transformer.architecture) for n, f in folders.items()},
+    )
+    prompt = tuple(model.encode("import os\n").tolist())
+
+    def expected(adapter, count=20):
+        (result,) = engine.run([Request(prompt, max_tokens=count, adapter=adapter)])
+        return result.text
+
+    def asked(server, path, **body):
+        response = server.post(f"/v1/{path}", body)
+        return response.status_code, response.text
+
+    with start(bundled, "--adapter-folder", str(root)) as server:
+
+        def text(name, count=20):
+            return server.complete("import os\n", model=name, max_tokens=count)["choices"][0][
+                "text"
+            ]
+
+        load = {"lora_name": "a", "lora_path": "first"}
+        assert asked(server, "load_lora_adapter", **load)[0] == 200
+        assert text("a") == expected("first") != expected(None)
+        assert asked(server, "load_lora_adapter", **load)[0] == 400
+        # another of that name, while requests of the first run on with theirs
+        with concurrent.futures.ThreadPoolExecutor(9) as pool:
+            early = [pool.submit(text, "a", 150) for _ in range(4)]
+            plain = [pool.submit(text, "build", 150) for _ in range(4)]
+            while "hnlpu_running_sequences 8.0" not in server.get("/metrics").text:
+                assert not all(f.done() for f in early)
+            second = load | {"lora_path": str(root / "second"), "load_inplace": True}
+            assert asked(server, "load_lora_adapter", **second)[0] == 200
+            assert text("a") == expected("second")
+            assert asked(server, "unload_lora_adapter", lora_name="a")[0] == 200
+            assert {f.result() for f in early} == {expected("first", 150)}
+            assert {f.result() for f in plain} == {expected(None, 150)}
+        assert asked(server, "completions", model="a", prompt="a")[0] == 404
+        assert [m["id"] for m in server.get("/v1/models").json()["data"]] == ["build"]
+        assert asked(server, "load_lora_adapter", **load)[0] == 200
+        assert text("a") == expected("first")
+        for path in ("..", "/etc", "first/adapter_config.json", "nothing", "a\0b", "x" * 1000):
+            code, told = asked(server, "load_lora_adapter", lora_name="b", lora_path=path)
+            assert (code, "within the server's adapter folder" in told) == (404, True)
+        code, told = asked(server, "load_lora_adapter", lora_name="b", lora_path=".")
+        assert (code, "file is missing" in told) == (400, True)
+        assert asked(server, "load_lora_adapter", lora_name="build", lora_path="first")[0] == 400
+        assert asked(server, "unload_lora_adapter", lora_name="build")[0] == 400
+        assert asked(server, "unload_lora_adapter", lora_name="b")[0] == 404
+
+
+def test_no_adapter_is_loaded_unless_a_folder_is_named(server, folders):
+    body = {"lora_name": "a", "lora_path": str(folders["first"])}
+    response = server.post("/v1/load_lora_adapter", body)
+    assert (response.status_code, "`adapter_folder`" in response.text) == (403, True)
+    assert server.post("/v1/unload_lora_adapter", {"lora_name": "a"}).status_code == 403

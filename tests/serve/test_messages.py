@@ -69,6 +69,7 @@ def bare(message):
     for block in found["content"]:
         block.pop("id", None)
         block.pop("parsed_output", None)
+        block.pop("citations", None)
     return found
 
 

@@ -238,3 +238,76 @@ def test_a_request_without_a_body_is_told_so(server):
     response = requests.post(server.address + "/v1/completions", headers=headers, timeout=60)
     assert response.status_code == 400, response.text
     assert response.json()["error"]["message"] == "the request has no body"
+
+
+def test_prompt_logprobs_are_the_models_own(server, model):
+    prompt = model.encode("import os\ndef f(").tolist()
+    expected = model.score(prompt, top=3)
+    body = COMPLETION | {"prompt": prompt, "prompt_logprobs": 3, "logprobs": 1}
+    plain = server.complete(prompt, max_tokens=3, logprobs=1)["choices"][0]
+    (choice,) = server.post("/v1/completions", body).json()["choices"]
+    first, *found = choice.pop("prompt_logprobs")
+    assert first is None
+    assert choice == plain
+    for token, logprob, best, entry in zip(
+        prompt[1:], expected.logprobs, expected.top or (), found, strict=True
+    ):
+        assert entry[str(token)]["logprob"] == logprob
+        ranks = {str(t): i + 1 for i, (t, _) in enumerate(best)}
+        assert {t: e["rank"] for t, e in entry.items() if e["rank"]} == ranks
+        assert all(entry[str(t)]["logprob"] == value for t, value in best)
+    chat = CHAT | {"prompt_logprobs": 0, "logprobs": True}
+    answered = server.post("/v1/chat/completions", chat).json()
+    assert [len(e or {}) for e in answered["prompt_logprobs"]] == [
+        0, *[1] * (answered["usage"]["prompt_tokens"] - 1)
+    ]  # fmt: skip
+    assert all(e["top_logprobs"] == [] for e in answered["choices"][0]["logprobs"]["content"])
+    streamed = server.post("/v1/completions", body | {"stream": True})
+    assert (streamed.status_code, "prompt_logprobs belong" in streamed.text) == (400, True)
+
+
+def test_speculation_is_counted_and_changes_nothing(server):
+    body = COMPLETION | {"prompt": "a = 1\nb = 2\n" * 6, "max_tokens": 60, "logprobs": 2}
+    body |= {"temperature": 0.5, "seed": 4, "ignore_eos": True}
+    off = server.post("/v1/completions", body).json()
+    assert "completion_tokens_details" not in off["usage"]
+    on = server.post("/v1/completions", body | {"speculation": True}).json()
+    assert on["choices"] == off["choices"]
+    details = on["usage"]["completion_tokens_details"]
+    assert details["accepted_prediction_tokens"] > 5
+    assert details["rejected_prediction_tokens"] >= 0
+    text = server.get("/metrics").text
+    assert "hnlpu_accepted_tokens_total" in text
+
+
+def test_texts_are_scored_by_their_embeddings(server):
+    texts = ["import os", "import sys", "def f(x):"]
+    vectors = [
+        entry["embedding"]
+        for entry in server.post("/v1/embeddings", {"input": texts}).json()["data"]
+    ]
+    cosines = [sum(a * b for a, b in zip(vectors[0], v, strict=True)) for v in vectors]
+    for path in ("/score", "/v1/score"):
+        answered = server.post(path, {"text_1": texts[0], "text_2": texts}).json()
+        assert [e["score"] for e in answered["data"]] == pytest.approx(cosines, abs=1e-5)
+    pairs = server.post("/score", {"text_1": texts[:2], "text_2": texts[1:]}).json()
+    assert len(pairs["data"]) == 2
+    for path in ("/rerank", "/v1/rerank", "/v2/rerank"):
+        body = {
+            "query": texts[0],
+            "documents": [texts[2], {"text": texts[1]}, texts[0]],
+            "top_n": 2,
+        }
+        results = server.post(path, body).json()["results"]
+        assert [r["index"] for r in results] == sorted(
+            range(3), key=lambda i: -[cosines[2], cosines[1], cosines[0]][i]
+        )[:2]
+        assert results[0]["document"] == {"text": texts[0]}
+    for path, body, told in (
+        ("/score", {"text_1": texts, "text_2": texts[:2]}, "text_2: must have as many texts"),
+        ("/score", {"text_1": 5, "text_2": "a"}, "text_1: must be a text or a list of texts, not a number"),
+        ("/rerank", {"query": "a", "documents": []}, "documents: must be a text or a list"),
+        ("/rerank", {"query": "a", "documents": ["b", 3]}, "documents: entry 1 must be a text"),
+    ):  # fmt: skip
+        response = server.post(path, body)
+        assert (response.status_code, told in response.text) == (400, True), response.text

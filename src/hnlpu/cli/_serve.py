@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hnlpu.cli._app import BuildArgument, DeviceOption, Json, app, read_text
-from hnlpu.cli._output import out, print_json
+from hnlpu.cli._output import out, print_json, waiting
 from hnlpu.errors import InvalidInput, ToolMissing
 
 MOST_MEGABYTES = 900
@@ -32,6 +32,10 @@ def serve(
         list[str] | None,
         typer.Option(metavar="[NAME=]PATH", help="A LoRA adapter to load; may be repeated."),
     ] = None,
+    adapter_folder: Annotated[
+        Path | None,
+        typer.Option(help="Folder of LoRA adapters that clients may load and unload."),
+    ] = None,
     device: DeviceOption = "cpu",
     context: Annotated[
         int | None, typer.Option(help="Longest prompt and answer (default: the model's limit).")
@@ -47,6 +51,18 @@ def serve(
     ] = None,
     max_tokens: Annotated[int, typer.Option(help="Most new tokens of a request.")] = 4096,
     max_body_mb: Annotated[float, typer.Option(help="Longest request.")] = 4.0,
+    speculation: Annotated[
+        bool,
+        typer.Option(
+            "--speculation", help="Look tokens up in the text where requests do not say otherwise."
+        ),
+    ] = False,
+    draft: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="A second build that proposes tokens; implies --speculation."
+        ),
+    ] = None,
     stored_mb: Annotated[
         float, typer.Option(help="Memory for stored responses; 0 stores none.")
     ] = 64.0,
@@ -54,6 +70,12 @@ def serve(
     shutdown_seconds: Annotated[
         float, typer.Option(help="Time for requests under way when the server is to end.")
     ] = 30.0,
+    self_test: Annotated[
+        bool,
+        typer.Option("--self-test", help="Serve nobody: test that company changes no answer."),
+    ] = False,
+    minutes: Annotated[float, typer.Option(help="How long to test.")] = 1.0,
+    streams: Annotated[int, typer.Option(help="Connections at once, of the test.")] = 50,
     json: Json = False,
 ) -> None:
     """Serve a build behind OpenAI's API, with a page to talk to it."""
@@ -65,15 +87,19 @@ def serve(
         raise ToolMissing(
             f"serving needs the package {error.name}; install it: pip install 'hnlpu[serve]'"
         ) from None
+    if self_test:
+        _test(directory, minutes, streams, json)
+        return
     keys = list(api_key or ())
     if api_key_file is not None:
         keys += [line.strip() for line in read_text(api_key_file).splitlines() if line.strip()]
     settings = Settings(
         host=host, port=port, api_keys=tuple(keys), model_name=model_name,
-        adapters=_adapters(adapter or []), device=device,
+        adapters=_adapters(adapter or []), adapter_folder=adapter_folder, device=device,
         limits=Limits(context, sequences, rows, cache_mb * 2**20),
         queue=queue, timeout_seconds=timeout, shutdown_seconds=shutdown_seconds,
         rate_per_minute=rate_limit, max_body_bytes=_bytes("max_body_mb", max_body_mb), max_tokens=max_tokens,
+        speculation=speculation or draft is not None, draft=draft,
         stored_bytes=_bytes("stored_mb", stored_mb),
     )  # fmt: skip
 
@@ -85,6 +111,25 @@ def serve(
         out.file.flush()
 
     do_serve(directory, settings, announce)
+
+
+def _test(directory: Path, minutes: float, streams: int, json: bool) -> None:
+    """Run the self-test and print what came out; exit code 1 where it did not pass."""
+    from hnlpu.serve import open_sound_build, self_test
+
+    with waiting(f"testing for {minutes:g} minutes"):
+        found = self_test(open_sound_build(directory), minutes, streams)
+    if json:
+        print_json(found)
+    else:
+        for name, value in found.items():
+            if isinstance(value, dict):
+                value = ", ".join(f"{key}: {entry}" for key, entry in value.items()) or "none"
+            out.print(f"{name.replace('_', ' '):<18} {value}")
+        verdict = "no answer depends on its company" if found["passed"] else "NOT passed"
+        out.print(f"{directory}: {verdict}")
+    if not found["passed"]:
+        raise typer.Exit(1)
 
 
 def _bytes(name: str, megabytes: float) -> int:

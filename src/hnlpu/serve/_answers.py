@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hnlpu.errors import HnlpuError
@@ -98,14 +99,49 @@ def chat_logprobs(scores: Sequence[TokenScore], texts: TokenTexts) -> dict[str, 
     return {"content": [token_entry(score, texts) for score in scores], "refusal": None}
 
 
-def usage(prompt_tokens: int, completion_tokens: int, cached: int = 0) -> dict[str, Any]:
-    """The `usage` of an answer; `cached` of the prompt's tokens were found in memory."""
-    return {
+def usage(
+    prompt_tokens: int,
+    completion_tokens: int,
+    cached: int = 0,
+    tried: dict[str, int] | None = None,
+) -> dict[str, Any]:
+    """The `usage` of an answer; `cached` of the prompt's tokens were found in memory.
+
+    `tried` counts tokens that were looked up, where they were to be.
+    """
+    found = {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
         "total_tokens": prompt_tokens + completion_tokens,
         "prompt_tokens_details": {"cached_tokens": cached},
     }
+    return found if tried is None else found | {"completion_tokens_details": tried}
+
+
+def prompt_logprobs(
+    scores: Sequence[TokenScore], texts: TokenTexts, top: int
+) -> list[dict[str, Any] | None]:
+    """`prompt_logprobs` as vLLM has them: of each token but the first by token id.
+
+    `rank` of a token that is none of the `top` best is null.
+    """
+    found: list[dict[str, Any] | None] = [None]
+    for score in scores:
+        best = {token: (value, i + 1) for i, (token, value) in enumerate(score.top)}
+        told = {score.token: best.get(score.token, (score.logprob, None))}
+        told |= dict(list(best.items())[:top])
+        found.append(
+            {
+                str(token): {"logprob": value, "rank": rank, "decoded_token": texts[token]}
+                for token, (value, rank) in told.items()
+            }
+        )
+    return found
+
+
+def first_best(scores: Sequence[TokenScore], top: int) -> list[TokenScore]:
+    """Scores with no more than the `top` best beside each."""
+    return [s if len(s.top) <= top else replace(s, top=s.top[:top]) for s in scores]
 
 
 def stop_reason(stopped_by: int | str | None, ends: Sequence[int]) -> int | str | None:

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from hnlpu._version import __version__
 from hnlpu.errors import HnlpuError
 from hnlpu.serve import (
+    _adapters,
     _chats,
     _completions,
     _embeddings,
@@ -23,6 +24,7 @@ from hnlpu.serve import (
     _messages,
     _page,
     _responses,
+    _similarity,
     _tokens,
 )
 from hnlpu.serve._context import Context
@@ -51,9 +53,21 @@ def create_app(service: Service) -> FastAPI:
         docs_url=None, redoc_url=None,  # they load from elsewhere
         dependencies=[Security(HTTPBearer(auto_error=False))],
     )  # fmt: skip
-    for part in (_completions, _chats, _responses, _messages, _embeddings, _facts, _tokens, _page):
+    for part in (
+        _completions,
+        _chats,
+        _responses,
+        _messages,
+        _embeddings,
+        _similarity,
+        _adapters,
+        _facts,
+        _tokens,
+        _page,
+    ):
         app.include_router(part.routes(context))
     _name_models(app, context)
+    context.renamed = lambda: _name_models(app, context)
     _handle_errors(app)
     app.add_middleware(Guard, settings=service.settings, metrics=service.metrics)
     return app

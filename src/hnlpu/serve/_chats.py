@@ -13,7 +13,15 @@ from starlette.responses import JSONResponse, Response
 
 from hnlpu.run.chat import Parts
 from hnlpu.run.engine import Update
-from hnlpu.serve._answers import chat_logprobs, check_finished, failure, stop_reason, usage
+from hnlpu.serve._answers import (
+    chat_logprobs,
+    check_finished,
+    failure,
+    first_best,
+    prompt_logprobs,
+    stop_reason,
+    usage,
+)
 from hnlpu.serve._choice import Choice
 from hnlpu.serve._context import Context
 from hnlpu.serve._conversation import turn_of, warnings_of
@@ -42,7 +50,7 @@ class _Answer:
 
     def usage(self, job: Job) -> dict[str, Any]:
         """The `usage` so far of all choices."""
-        return usage(len(self.turn.prompt), job.new_tokens, job.reused_tokens)
+        return usage(len(self.turn.prompt), job.new_tokens, job.reused_tokens, job.tried)
 
     def chunk(self, index: int, update: Update) -> dict[str, Any]:
         """An update as a choice of a stream's chunk."""
@@ -104,11 +112,19 @@ async def _whole(answer: _Answer, job: Job) -> dict[str, Any]:
             "stop_reason": stop_reason(result.stopped_by, answer.context.ends),
         }
         if answer.body.logprobs:
-            found["logprobs"] = chat_logprobs(result.scores, answer.context.texts)
+            found["logprobs"] = chat_logprobs(
+                first_best(result.scores, answer.body.top_logprobs or 0), answer.context.texts
+            )
         if answer.body.trace_experts:
             found["experts"] = [e.tolist() for e in result.experts]
         choices.append(found)
-    return answer.envelope | {"choices": choices, "usage": answer.usage(job)}
+    told = answer.envelope | {"choices": choices, "usage": answer.usage(job)}
+    top = answer.body.prompt_logprobs
+    if top is not None:
+        told["prompt_logprobs"] = prompt_logprobs(
+            results[0].prompt_scores, answer.context.texts, top
+        )
+    return told
 
 
 async def _events(answer: _Answer, job: Job) -> AsyncIterator[bytes]:

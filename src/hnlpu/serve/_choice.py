@@ -67,7 +67,9 @@ class Choice:
     def message(self, with_reasoning: bool) -> dict[str, Any]:
         """The whole message."""
         content = None if self.calls and not self.content else self.content
-        found: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
+        found: dict[str, Any] = {
+            "role": "assistant", "content": content, "refusal": None, "annotations": [],
+        }  # fmt: skip
         if self.reasoning and with_reasoning:
             found |= _reasoning(self.reasoning)
         if self.calls:

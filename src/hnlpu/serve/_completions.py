@@ -16,6 +16,8 @@ from hnlpu.serve._answers import (
     check_finished,
     completion_logprobs,
     failure,
+    first_best,
+    prompt_logprobs,
     stop_reason,
     usage,
 )
@@ -70,11 +72,14 @@ class _Answer:
         offsets = [*(prompt.starts if opens else ())]
         offsets += [self._offsets[index].next(score.token) for score in new]
         first = prompt.tokens[0] if opens else None
-        return completion_logprobs([*before, *new], first, self.context.texts, offsets, top)
+        return completion_logprobs(
+            first_best([*before, *new], top), first, self.context.texts, offsets, top
+        )
 
     def usage(self, job: Job) -> dict[str, Any]:
         """The `usage` so far of all choices."""
-        return usage(sum(len(p.tokens) for p in self.prompts), job.new_tokens, job.reused_tokens)
+        prompt = sum(len(p.tokens) for p in self.prompts)
+        return usage(prompt, job.new_tokens, job.reused_tokens, job.tried)
 
 
 def routes(context: Context) -> APIRouter:
@@ -119,6 +124,10 @@ async def _whole(answer: _Answer, job: Job) -> dict[str, Any]:
             "finish_reason": result.reason,
             "stop_reason": stop_reason(result.stopped_by, answer.context.ends),
         }
+        if answer.body.prompt_logprobs is not None:
+            choice["prompt_logprobs"] = prompt_logprobs(
+                result.prompt_scores, answer.context.texts, answer.body.prompt_logprobs
+            )
         if answer.body.trace_experts:
             choice["experts"] = [e.tolist() for e in result.experts]
         choices.append(choice)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hnlpu.run.chat import ChatTemplate
@@ -43,6 +44,7 @@ class Context:
             self.model, self.settings, service.engine.context, self.dialect
         )
         self.fingerprint = service.fingerprint
+        self.renamed: Callable[[], None] = lambda: None  # told when adapters come and go
         self.stored = StoredResponses(self.settings.stored_bytes)
         self.documented: dict[str, Any] = {
             "responses": {
@@ -53,13 +55,13 @@ class Context:
     @property
     def names(self) -> list[str]:
         """The ids that requests may name."""
-        return [self.service.name, *self.service.engine.adapters]
+        return [self.service.name, *self.service.engine.adapters.names]
 
     def adapter(self, model: str | None) -> str | None:
         """The adapter that a model's id names, None for the base or no id; raises ApiError."""
         if not model or model == self.service.name:
             return None
-        if model in self.service.engine.adapters:
+        if model in self.service.engine.adapters.names:
             return model
         raise ApiError(
             404, f"no model {model[:100]!r} here; /v1/models lists what there is",

@@ -49,7 +49,7 @@ class _Blocks:
         for call in parts.calls:
             if call.name is not None:
                 ident = f"toolu_{self._choice.calls[call.index]['id']}"
-                yield from self._begin("tool_use", {"id": ident, "name": call.name, "input": {}})
+                yield from self._begin("tool_use", _use(ident, call.name))
             self._arguments += call.arguments
             yield self._delta({"type": "input_json_delta", "partial_json": call.arguments})
 
@@ -66,8 +66,8 @@ class _Blocks:
 
     def _text(self, kind: str, text: str) -> Iterator[Event]:
         if not self._open or self.blocks[-1]["type"] != kind:
-            more = {"signature": ""} if kind == "thinking" else {}
-            yield from self._begin(kind, {kind: ""} | more)
+            more = {"signature": ""} if kind == "thinking" else {"citations": None}
+            yield from self._begin(kind, {kind: "", **more})
         self.blocks[-1][kind] += text
         yield self._delta({"type": f"{kind}_delta", kind: text})
 
@@ -80,6 +80,10 @@ class _Blocks:
 
     def _delta(self, delta: dict[str, Any]) -> Event:
         return {"type": "content_block_delta", "index": len(self.blocks) - 1, "delta": delta}
+
+
+def _use(ident: str, name: str) -> dict[str, Any]:
+    return {"id": ident, "name": name, "input": {}, "caller": {"type": "direct"}}
 
 
 def _object(text: str) -> Any:
@@ -106,6 +110,7 @@ class _Answer:
             "stop_reason": None,
             "stop_sequence": None,
             "stop_details": None,
+            "container": None,
         }
 
     def _usage(self, job: Job) -> dict[str, Any]:
@@ -114,6 +119,11 @@ class _Answer:
             "cache_read_input_tokens": job.reused_tokens,
             "cache_creation_input_tokens": 0,
             "output_tokens": job.new_tokens,
+            "cache_creation": None,
+            "inference_geo": None,
+            "output_tokens_details": None,
+            "server_tool_use": None,
+            "service_tier": "standard",
         }
 
     def begun(self, job: Job) -> dict[str, Any]:

@@ -70,6 +70,8 @@ class _Engine:
             ("hnlpu_prompt_tokens", "Tokens of prompts computed", c.prompt_tokens),
             ("hnlpu_reused_tokens", "Tokens of prompts found in the cache", c.reused_tokens),
             ("hnlpu_generated_tokens", "Tokens generated", c.new_tokens),
+            ("hnlpu_draft_tokens", "Tokens looked up and tried", c.drafted_tokens),
+            ("hnlpu_accepted_tokens", "Tokens tried that were right", c.accepted_tokens),
             ("hnlpu_preemptions", "Sequences that had to give up their pages", c.preemptions),
         ):
             yield CounterMetricFamily(name, text, value)

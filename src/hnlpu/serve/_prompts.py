@@ -166,17 +166,25 @@ class Translator:
                 stop=tuple(body.stop or ()),
                 stop_tokens=tuple(body.stop_token_ids or ()),
                 ignore_end=body.ignore_eos,
-                top_logprobs=asked.top,
-                score_prompt=asked.score,
+                top_logprobs=_most(asked.top, body.prompt_logprobs),
+                score_prompt=asked.score or body.prompt_logprobs is not None,
                 trace_experts=body.trace_experts,
                 constraint=_copy(constraint),
                 adapter=asked.adapter,
                 min_tokens=body.min_tokens,
                 include_stop=body.include_stop_str_in_output,
                 show_special=not body.skip_special_tokens,
+                speculation=self._settings.speculation
+                if body.speculation is None
+                else body.speculation,
             )
             for i in range(body.n or 1)
         ]
+
+
+def _most(new: int | None, prompt: int | None) -> int | None:
+    """How many best tokens are asked for, of the new ones or of the prompt's."""
+    return new if prompt is None else max(new or 0, prompt)
 
 
 def _copy(constraint: Matched | CalledFreely | None) -> Constraint | None:

@@ -15,6 +15,7 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
+from hnlpu.run.engine import Sampling
 from hnlpu.serve._answers import check_finished, failure, token_entry
 from hnlpu.serve._choice import Choice
 from hnlpu.serve._context import Context
@@ -38,6 +39,7 @@ class _Answer:
         body: ResponsesRequest,
         turn: Turn,
         before: list[dict[str, Any]],
+        sampling: Sampling,
     ):
         self.context = context
         self.turn = turn
@@ -48,26 +50,7 @@ class _Answer:
         self.body = body
         self.before = before
         self.thought = 0  # tokens that belong to thoughts
-        self._envelope: dict[str, Any] = {
-            "id": f"resp_{uuid.uuid4().hex}",
-            "object": "response",
-            "created_at": int(time.time()),
-            "model": body.model or context.service.name,
-            "instructions": body.instructions,
-            "metadata": body.metadata or {},
-            "parallel_tool_calls": body.parallel_tool_calls,
-            "temperature": body.temperature,
-            "top_p": body.top_p,
-            "max_output_tokens": body.max_output_tokens,
-            "tools": body.tools or [],
-            "tool_choice": body.tool_choice or "auto",
-            "previous_response_id": body.previous_response_id,
-            "store": body.store,
-            "truncation": "disabled",
-            "error": None,
-            "incomplete_details": None,
-            "usage": None,
-        }
+        self._envelope = _envelope(context, body, sampling)
 
     def begun(self) -> dict[str, Any]:
         """The response before its first item."""
@@ -82,6 +65,7 @@ class _Answer:
             "status": "incomplete" if cut else "completed",
             "output": self.items.items,
             "usage": self._usage(job),
+            "completed_at": None if cut else int(time.time()),
         }
         if cut:
             found["incomplete_details"] = {"reason": "max_output_tokens"}
@@ -101,7 +85,7 @@ class _Answer:
             "input_tokens": prompt,
             "input_tokens_details": {"cached_tokens": job.reused_tokens, "cache_write_tokens": 0},
             "output_tokens": job.new_tokens,
-            "output_tokens_details": {"reasoning_tokens": self.thought},
+            "output_tokens_details": {"reasoning_tokens": self.thought} | (job.tried or {}),
             "total_tokens": prompt + job.new_tokens,
         }
 
@@ -118,6 +102,52 @@ class _Answer:
             yield event
 
 
+def _envelope(context: Context, body: ResponsesRequest, sampling: Sampling) -> dict[str, Any]:
+    """What all states of a response have in common; fields that mean nothing here say so."""
+    form = {"type": "text"}
+    if body.text is not None and body.text.format is not None:
+        form = body.text.format.model_dump(by_alias=True, exclude_none=True)
+    reasoning = {"effort": body.reasoning.effort if body.reasoning else None, "summary": None}
+    return {
+        "id": f"resp_{uuid.uuid4().hex}",
+        "object": "response",
+        "created_at": int(time.time()),
+        "completed_at": None,
+        "model": body.model or context.service.name,
+        "instructions": body.instructions,
+        "metadata": body.metadata or {},
+        "parallel_tool_calls": body.parallel_tool_calls,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "top_logprobs": body.top_logprobs or 0,
+        "max_output_tokens": body.max_output_tokens,
+        "max_tool_calls": None,
+        "text": {"format": form},
+        "reasoning": reasoning,
+        "tools": [_tool(tool) for tool in body.tools or ()],
+        "tool_choice": body.tool_choice or "auto",
+        "previous_response_id": body.previous_response_id,
+        "store": body.store,
+        "background": False,
+        "service_tier": "default",
+        "safety_identifier": None,
+        "prompt_cache_key": None,
+        "truncation": "disabled",
+        "error": None,
+        "incomplete_details": None,
+        "usage": None,
+    }
+
+
+def _tool(tool: dict[str, Any]) -> dict[str, Any]:
+    """A function as responses tell it back, whichever way it was given."""
+    function = tool.get("function", tool)
+    told = {name: function.get(name) for name in ("name", "description", "parameters", "strict")}
+    return {"type": "function"} | told
+
+
 def routes(context: Context) -> APIRouter:
     """The endpoint."""
     router = APIRouter()
@@ -131,7 +161,7 @@ def routes(context: Context) -> APIRouter:
         with in_words(WORDS):
             turn = await turn_of(context, chat)
             requests = await context.translator.chat(chat, turn, adapter)
-        answer = _Answer(context, body, turn, before)
+        answer = _Answer(context, body, turn, before, requests[0].sampling)
         job = context.service.job(requests)
         headers = warning_header(unknown_fields(body), *warnings_of(context, chat))
         seconds = context.settings.timeout_seconds
@@ -142,6 +172,11 @@ def routes(context: Context) -> APIRouter:
         with in_words(WORDS), job:
             found = await while_client_waits(http, _whole(answer, job), seconds)
         return _told(found, headers)
+
+    @router.post("/v1/responses/compact", include_in_schema=False)
+    async def compact() -> Response:
+        """Not served: a conversation is kept whole."""
+        raise ApiError(404, "compaction is not served here; send the items that are to stay")
 
     @router.get("/v1/responses/{response_id}", **context.documented)
     async def stored(response_id: str) -> Response:

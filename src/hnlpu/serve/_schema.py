@@ -120,6 +120,9 @@ class Controls(Wire):
     guided_grammar: str | None = Field(None, min_length=1, max_length=65536)
     use_beam_search: Annotated[Any, not_here("leave it out", False)] = None
     length_penalty: Number | None = Field(None, description="Belongs to beam search.")
+    prompt_logprobs: Whole | None = Field(
+        None, ge=0, le=20, description="Of the prompt's tokens, with so many best beside each."
+    )
     trace_experts: Flag = Field(
         False, description="Also tell which experts fired for each token: [layers, active]."
     )
@@ -154,6 +157,8 @@ class Controls(Wire):
     def _consistent(self) -> Controls:
         if self.stream_options is not None and not self.stream:
             raise ValueError("stream_options belong to stream: true")
+        if self.prompt_logprobs is not None and self.stream:
+            raise ValueError("prompt_logprobs belong to answers that are not streamed")
         given: list[Any] = [
             self.guided_json,
             self.guided_regex,

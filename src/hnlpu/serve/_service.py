@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from types import TracebackType
 
 from hnlpu._version import __version__
 from hnlpu.errors import HnlpuError, InvalidInput
-from hnlpu.run.emulate import hardwired
+from hnlpu.run.emulate import hardwired, open_language_model
 from hnlpu.run.engine import (
     Adapter,
     Engine,
@@ -46,7 +47,8 @@ class Service:
         self.fingerprint = f"hnlpu-{__version__}-{build.manifest.source.digest[:12]}"
         self.created = int(time.time())
         adapters = _adapters(build, settings, self.name)
-        self.engine = Engine(model, settings.limits, adapters, settings.device)
+        draft = None if settings.draft is None else open_language_model(settings.draft)
+        self.engine = Engine(model, settings.limits, adapters, settings.device, draft)
         self.runner: Runner | None = None
         self.metrics = Metrics(self.snapshot)
         self.jobs: dict[int, Job] = {}
@@ -73,6 +75,11 @@ class Service:
         """Wait until the engine has stopped."""
         if self.runner:
             await asyncio.to_thread(self.runner.close, self.settings.shutdown_seconds)
+
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """Let requests name an adapter.  Raises DamagedAdapter and UnsupportedArchitecture."""
+        adapter = read_adapter(folder, self.build.network)
+        self.engine.adapters.add(name, adapter)
 
     def job(self, requests: Sequence[Request]) -> Job:
         """Requests that are answered together."""
@@ -104,6 +111,17 @@ class Job:
         self._began = time.monotonic()
         self.new_tokens = 0
         self.reused_tokens = 0
+        self._drafted = self._accepted = 0
+
+    @property
+    def tried(self) -> dict[str, int] | None:
+        """Tokens that were looked up, by OpenAI's names; None where none were to be."""
+        if not any(request.speculation for request in self._requests):
+            return None
+        return {
+            "accepted_prediction_tokens": self._accepted,
+            "rejected_prediction_tokens": self._drafted - self._accepted,
+        }
 
     def submit(self) -> None:
         """Submit all.  Raises InvalidInput, QueueFull or NotServing, and then none is under way."""
@@ -158,6 +176,8 @@ class Job:
             left -= update.reason is not None
             self.new_tokens += update.token is not None
             self.reused_tokens += update.reused
+            self._drafted += update.drafted
+            self._accepted += update.accepted
             yield self._index[update.request], update
 
     async def results(self) -> list[Result]:

@@ -19,13 +19,15 @@ LONGEST = 1e9
 class Settings:
     """Settings of a server; the defaults serve one person on one machine.
 
-    `adapters` are folders of LoRA adapters by the model id that chooses them;
+    `adapters` are folders of LoRA adapters by the model id that chooses them, `adapter_folder`
+    is one with more of them, which clients may load;
     `device` is where the layers run: cpu, cuda, cuda:N or interpreter.
     `queue` requests wait at most; a request has `timeout_seconds` from its
     first byte to its last token; on a shutdown those under way have
     `shutdown_seconds`.  `rate_per_minute` requests a client may make (None:
     any number), of `max_body_bytes` and `max_tokens` new tokens at most.  Stored responses have
-    `stored_bytes` in all.
+    `stored_bytes` in all.  `speculation` is what requests get that do not say;
+    `draft` is a second model of the same vocabulary, which proposes tokens where none are found in the text.
     """
 
     host: str = "127.0.0.1"
@@ -33,6 +35,7 @@ class Settings:
     api_keys: tuple[str, ...] = ()
     model_name: str | None = None
     adapters: Mapping[str, Path] = field(default_factory=dict)
+    adapter_folder: Path | None = None
     limits: Limits = field(default_factory=Limits)
     device: str = CPU
     queue: int = 256
@@ -43,6 +46,8 @@ class Settings:
     max_tokens: int = 4096
     max_connections: int = 1024
     stored_bytes: int = 64 * 2**20
+    speculation: bool = False
+    draft: Path | None = None
 
     def only_gpt_oss(self) -> list[str]:
         """What these settings ask for that models of other families do not have."""
@@ -59,6 +64,14 @@ class Settings:
             _check(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
         if self.rate_per_minute is not None:
             _check("rate_per_minute", self.rate_per_minute, self.rate_per_minute > 0, "above 0")
+        folder = self.adapter_folder
+        if folder is not None and not folder.is_dir():
+            raise InvalidInput(f"`adapter_folder` {folder}: is no folder; give one that there is")
+        if folder is not None and self.device != CPU:
+            raise InvalidInput(
+                f"`device` {self.device}: adapters run beside the wires on the CPU; leave out "
+                "`adapter_folder`"
+            )
         for key in self.api_keys:
             if not (key.isascii() and key.isprintable() and key == key.strip() and len(key) >= 8):
                 raise InvalidInput(

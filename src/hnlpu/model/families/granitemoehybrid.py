@@ -199,4 +199,6 @@ def _halves(
     return gate, up, out
 
 
-FAMILY = Family(("granitemoehybrid",), GraniteMoeHybrid, network, "Granite 4: Mamba-2 and attention")
+FAMILY = Family(
+    ("granitemoehybrid",), GraniteMoeHybrid, network, "Granite 4: Mamba-2 and attention"
+)

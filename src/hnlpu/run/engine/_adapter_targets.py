@@ -108,6 +108,12 @@ class Targets:
         return sorted(modules | {name.rpartition(".")[2] for name in self.stacks})
 
 
+def linear_modules(network: Network) -> dict[str, tuple[int, int]]:
+    """Modules of a network that adapters may change, by name: rows and columns of their weights."""
+    targets = Targets(network)
+    return {name: targets.places(name)[0].shape for name in targets.modules}
+
+
 def _members(matrix: Matrix) -> Iterator[tuple[int, Source]]:
     """Sources of a matrix's members that are tensors of their own."""
     if matrix.members is None:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,12 @@ from hnlpu.errors import HnlpuError, InvalidInput, NotFinite
 from hnlpu.model.checkpoint import NO_LIMIT
 from hnlpu.run.emulate import LanguageModel, one_blas_thread
 from hnlpu.run.engine._adapter import Adapter
+from hnlpu.run.engine._batch import Batched
 from hnlpu.run.engine._device import CPU
+from hnlpu.run.engine._draft import DraftModel
 from hnlpu.run.engine._layout import PAGE
+from hnlpu.run.engine._loaded import LoadedAdapters
+from hnlpu.run.engine._lookup import NO_DRAFT
 from hnlpu.run.engine._open import batched_of, gives_hidden, layout_of_model, memory_of
 from hnlpu.run.engine._request import Request, Result, Update, collect
 from hnlpu.run.engine._rows import LaidOut, Planned, lay_out
@@ -70,13 +74,16 @@ class Counters:
     new_tokens: int = 0
     rows: int = 0
     preemptions: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 class Engine:
     """Runs requests against a model, a step at a time; for one thread (see `Runner` for more).
 
     `adapters` are those that requests may name.  `device` is where the layers
-    run: cpu, cuda, cuda:N, or interpreter (see `open_device`).
+    run: cpu, cuda, cuda:N, or interpreter (see `open_device`).  `draft` is a second model that
+    proposes tokens for requests with `speculation`.
 
     Raises InvalidInput for limits that make no sense, a model in float32,
     whose sums would depend on the batch, or a device that is not there;
@@ -90,9 +97,10 @@ class Engine:
         limits: Limits | None = None,
         adapters: Mapping[str, Adapter] | None = None,
         device: str = CPU,
+        draft: LanguageModel | None = None,
     ):
-        self.adapters = dict(adapters or {})
-        self._roots = {name: -1 - i for i, name in enumerate(self.adapters)}
+        self._draft = None if draft is None else DraftModel(draft, model)
+        self.adapters = LoadedAdapters(adapters or {})
         self.limits = limits or Limits()
         self.limits.check()
         self.model = model
@@ -105,7 +113,7 @@ class Engine:
         limits = self.limits
         self.memory = memory_of(layout, limits.cache_bytes, limits.sequences, longest, device)
         pages = self.memory.pool.pages
-        self._batched = batched_of(model, device, pages)
+        self._batched: Batched = batched_of(model, device, pages)
         self.context = min(longest, PAGE * pages) if layout.paged else longest
         self.counters = Counters()
         self._ids = itertools.count()
@@ -119,6 +127,10 @@ class Engine:
         if most == NO_LIMIT:
             return self.limits.context or UNLIMITED_CONTEXT
         return min(self.limits.context or most, most)
+
+    def wrap(self, control: Callable[[Batched], Batched]) -> None:
+        """Let something stand between this engine and its model, as the control of a test."""
+        self._batched = control(self._batched)
 
     @property
     def waiting(self) -> int:
@@ -139,8 +151,8 @@ class Engine:
         """Raises InvalidInput for a request that this engine cannot serve."""
         self.model.transformer.check_tokens(request.prompt)
         request.check(self.model.vocab_size, self.context)
-        if request.adapter is not None and request.adapter not in self.adapters:
-            raise InvalidInput(f"adapter {request.adapter!r} is not loaded")
+        if request.adapter is not None:
+            self.adapters.key(request.adapter)
         if request.pooling is not None and not gives_hidden(self.model):
             raise InvalidInput(
                 "embeddings: the network has no hidden states that a last matrix turns into logits; "
@@ -153,6 +165,8 @@ class Engine:
         `ident` gives it a number of the caller's, who then must number them all.
         """
         self.check(request)
+        if request.adapter is not None:
+            request = replace(request, adapter=self.adapters.key(request.adapter))
         ends = self.model.end_tokens
         ident = next(self._ids) if ident is None else ident
         sequence = Sequence(ident, request, self.model.tokenizer, ends)
@@ -168,6 +182,7 @@ class Engine:
     def step(self) -> list[Update]:
         """Run every request that has room one step further; what is new."""
         updates = [self._end(s.end("cancelled")) for s in self._all() if s.cancelled]
+        self.adapters.forget({s.request.adapter for s in self._all()})
         plan = self._plan()
         if not plan:
             return updates
@@ -198,6 +213,8 @@ class Engine:
     def _end(self, update: Update) -> Update:
         """Forget the request that `update` ends."""
         sequence = self._sequences.pop(update.request)
+        if self._draft is not None:
+            self._draft.forget(sequence.ident)
         sequence.drop(self.memory)
         if sequence in self._running:
             self._running.remove(sequence)
@@ -208,6 +225,7 @@ class Engine:
     def _plan(self) -> list[tuple[Sequence, int]]:
         """Who runs how many tokens in this step, with pages for them."""
         budget = self.limits.rows
+        spare = budget - len(self._running)  # rows that no running answer needs
         plan: list[tuple[Sequence, int]] = []
         # a token of a running answer comes before a piece of a prompt; no more run than there
         # are rows, so each has one in every step
@@ -218,8 +236,10 @@ class Engine:
                 continue  # preempted for one of the others
             count = min(sequence.pending, budget)
             if self._reserve(sequence, count, plan):
-                plan.append((sequence, count))
-                budget -= count
+                tried = sequence.propose(self.memory, min(spare, budget - count), self._draft)
+                plan.append((sequence, count + tried))
+                budget -= count + tried
+                spare -= tried
         while budget and self._waiting and self._has_room():
             sequence = self._waiting[0]
             saved = sequence.reuse(self.memory, self._root(sequence))
@@ -242,8 +262,7 @@ class Engine:
 
     def _root(self, sequence: Sequence) -> int:
         """The serial that the first page is filed under: pages depend on the adapter."""
-        name = sequence.request.adapter
-        return 0 if name is None else self._roots[name]
+        return self.adapters.root(sequence.request.adapter)
 
     def _reserve(self, sequence: Sequence, count: int, plan: list[tuple[Sequence, int]]) -> bool:
         """Get pages for `count` tokens, from the youngest if there are none; False: not now."""
@@ -263,6 +282,10 @@ class Engine:
         try:
             return self._run(plan)
         except NotFinite as error:
+            if any(
+                len(s.draft) for s, _ in plan
+            ):  # maybe what was tried, and would never have come
+                return self._run_or_tell([_untried(*part) for part in plan])
             if len(plan) == 1:
                 return [self._end(plan[0][0].end("error", error))]
         # whose? each alone gives the same bits
@@ -283,27 +306,40 @@ class Engine:
             sequence, count, snapshots = part
             start = sequence.computed + count - len(span)
             before = sequence.computed
-            sequence.advance(self.memory, count, snapshots)
+            tried = len(sequence.draft)
+            sequence.advance(self.memory, count - tried, snapshots)
             prompt = len(sequence.request.prompt)
             self.counters.prompt_tokens += max(0, min(sequence.computed, prompt) - before)
             if not span:
                 continue
-            chosen = fired[:, end - 1].copy()
             mine = slice(span.start, span.stop)
-            try:
-                update = sequence.take_rows(start, hidden[mine], logits[mine], chosen)
-            except HnlpuError as error:  # a constraint that nothing fits
-                update = sequence.end("error", error)
-            if update is None:
-                continue
+            if tried:
+                told = sequence.take_tried(self.memory, logits[mine], fired[:, end - count : end])
+            else:
+                told = sequence.take(start, hidden[mine], logits[mine], fired[:, end - 1].copy())
+            updates += self._told(sequence, told)
+        return updates
+
+    def _told(self, sequence: Sequence, told: Iterable[Update]) -> list[Update]:
+        """What a sequence tells, counted; its end is noted, and so is what kept it from telling."""
+        updates: list[Update] = []
+        try:
+            for update in told:
+                updates.append(update)  # noqa: PERF402  those before a failure count
+        except HnlpuError as error:  # a constraint that nothing fits
+            updates.append(sequence.end("error", error))
+        for update in updates:
             self.counters.new_tokens += update.token is not None
-            updates.append(update if update.reason is None else self._end(update))
+            self.counters.drafted_tokens += update.drafted
+            self.counters.accepted_tokens += update.accepted
+            if update.reason is not None:
+                self._end(update)
         return updates
 
     def _compute(self, plan: list[Planned]) -> tuple[LaidOut, Float32, Float32, Int64]:
         """A plan's rows, and of the wanted ones hidden states and logits; experts of all."""
         name = plan[0].sequence.request.adapter
-        adapter = None if name is None else self.adapters[name]
+        adapter = None if name is None else self.adapters.by_key[name]
         laid = lay_out(plan, adapter)
         hidden, fired = self._batched.forward(laid.rows, self.memory, laid.wanted)
         asking = [(p.sequence.request, span) for p, span in zip(plan, laid.spans, strict=True)]
@@ -312,3 +348,10 @@ class Engine:
         for first, part in self._batched.logits_in_pieces(hidden[scored], adapter):
             logits[scored[first : first + len(part)]] = part
         return laid, hidden, logits, fired
+
+
+def _untried(sequence: Sequence, count: int) -> tuple[Sequence, int]:
+    """A sequence's part of a plan without the tokens that it would try."""
+    count -= len(sequence.draft)
+    sequence.draft = NO_DRAFT
+    return sequence, count

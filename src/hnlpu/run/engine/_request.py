@@ -110,6 +110,8 @@ class Request:
     `include_stop` leaves the stop string in the text, and `show_special` the
     names of special tokens.  `reader` takes the new tokens in turn, an end token too, and says
     their text in place of the tokenizer: what it leaves out no stop string sees.
+    `speculation` lets tokens be looked up in the text and checked several at a time, where all states
+    are kept by position; what comes out is the same.
     """
 
     prompt: tuple[int, ...]
@@ -128,6 +130,7 @@ class Request:
     include_stop: bool = False
     show_special: bool = False
     reader: Step | None = None
+    speculation: bool = False
 
     def check(self, vocab_size: int, max_context: int) -> None:
         """Raises InvalidInput for what no engine of these sizes can serve."""
@@ -173,7 +176,8 @@ class Update:
     longer (it was not).  An end token or stop token is told as `token` with
     reason "stop"; its text is not.  `experts` are those that fired for the
     input that produced the token: [layers, active].  `reused` of the first update
-    of a request counts the prompt's tokens that were found in memory.
+    of a request counts the prompt's tokens that were found in memory.  `drafted` tokens were proposed
+    in the step of which this is the last update, and `accepted` of them were right.
     """
 
     request: int
@@ -187,6 +191,8 @@ class Update:
     stopped_by: int | str | None = None
     error: HnlpuError | None = None
     reused: int = field(default=0, compare=False)  # how, not what
+    drafted: int = field(default=0, compare=False)
+    accepted: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def lay_out(plan: list[Planned], adapter: Adapter | None) -> LaidOut:
     for i, part in enumerate(plan):
         sequence, count, slots = part
         start = sequence.computed
-        tokens.append(sequence.tokens[start : start + count])
+        tokens.append(sequence.next_tokens(count))
         positions.append(np.arange(start, start + count))
         sequences.append(np.full(count, i))
         tables[i, : len(sequence.pages)] = sequence.pages

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from hnlpu.errors import EngineFault, NotServing, QueueFull
+from hnlpu.errors import EngineFault, HnlpuError, NotServing, QueueFull
 from hnlpu.run.engine._engine import Counters, Engine
 from hnlpu.run.engine._request import Request, Update
 
@@ -127,6 +127,8 @@ class Runner:
         for ident, request in inbox:
             try:
                 self.engine.submit(request, ident)
+            except HnlpuError as error:  # its adapter has gone since it was checked
+                refused.append(Update(ident, reason="error", error=error))
             except Exception:  # it was checked before: a fault of ours
                 _log.exception("a request could not be taken in")
                 refused.append(Update(ident, reason="error", error=_fault()))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -11,7 +12,9 @@ import numpy.typing as npt
 
 from hnlpu.errors import EngineFault, HnlpuError
 from hnlpu.run.emulate import Tokenizer, best_tokens, log_softmax
+from hnlpu.run.engine._draft import DraftModel
 from hnlpu.run.engine._layout import PAGE
+from hnlpu.run.engine._lookup import MOST, NO_DRAFT, looked_up
 from hnlpu.run.engine._memory import Memory
 from hnlpu.run.engine._request import Reason, Request, TokenScore, Update
 from hnlpu.run.engine._sampler import Sampler
@@ -31,7 +34,8 @@ class Sequence:
     """The state of one request inside the engine.
 
     `tokens` are the prompt and what followed; the first `computed` of them are taken in by `pages`
-    and `slot`.  `target` is the slot that the next step fills.
+    and `slot`.  `target` is the slot that the next step fills; `draft` are tokens that it tries beside
+    the last one.
     """
 
     def __init__(self, ident: int, request: Request, tokenizer: Tokenizer, ends: tuple[int, ...]):
@@ -42,6 +46,8 @@ class Sequence:
         self.pages: list[int] = []
         self.slot = self.target = INITIAL
         self.cancelled = False
+        self.draft = NO_DRAFT
+        self._trust = MOST  # tokens that are worth proposing
         self._filed = 0
         self._serial = 0
         self._root = 0
@@ -72,10 +78,34 @@ class Sequence:
 
     def wanted(self, count: int) -> range:
         """Of the next `count` rows, those whose hidden states are wanted."""
+        if len(self.draft):
+            return range(count)
         end = self.computed + count
         if self.needs_every_row and self.computed < len(self.request.prompt):
             return range(count)
         return range(count - 1, count) if end == len(self.tokens) else range(0)
+
+    def next_tokens(self, count: int) -> Int64:
+        """The tokens of the next `count` rows, what is tried included."""
+        found = self.tokens[self.computed : self.computed + count]
+        return np.concatenate((found, self.draft)) if len(self.draft) else found
+
+    def propose(self, memory: Memory, most: int, second: DraftModel | None) -> int:
+        """Try up to `most` tokens beside the last one, if there is room; how many that are.
+
+        They are looked up in the text, or else proposed by a second model.
+
+        Only where every state is kept by position: what a rejected token leaves is written over.
+        """
+        if not self.request.speculation or self.pending != 1 or memory.has_slots:
+            return 0
+        most = min(most, self.request.max_tokens - self._new - 1, self._trust)
+        draft = looked_up(self.tokens, most)
+        if not len(draft) and second is not None:
+            draft = second.propose(self.ident, self.tokens, most)
+        if len(draft) and self.reserve(memory, 1 + len(draft)):
+            self.draft = draft
+        return len(self.draft)
 
     def reuse(self, memory: Memory, root: int) -> int:
         """Go on from what is filed of the tokens' beginning; how many tokens that saves."""
@@ -121,6 +151,7 @@ class Sequence:
         self.slot = self.target = INITIAL
         self.pages, self.computed, self._filed = [], 0, 0
         self._sum = None
+        self.draft = NO_DRAFT
 
     def take_snapshots(self, memory: Memory, count: int) -> Mapping[int, int]:
         """Slots for snapshots at ends of pages within the next `count` tokens, by tokens before.
@@ -179,6 +210,30 @@ class Sequence:
             self._prefixes.append(prefix_of(before, self.tokens[start : start + PAGE]))
         return self._prefixes[pages - 1]
 
+    def take_tried(self, memory: Memory, logits: Float32, experts: Int64) -> Iterator[Update]:
+        """What follows from the last token's row and those of the draft, up to the first wrong one.
+
+        `logits` are [1 + draft, vocabulary], `experts` [layers, 1 + draft, active].
+        """
+        draft, self.draft = self.draft, NO_DRAFT
+        for i in range(len(draft) + 1):
+            update = self._taken(logits[i], experts[:, i].copy())
+            wrong = i == len(draft) or update.token != draft[i]
+            if wrong or update.reason is not None:
+                self._trust = min(MOST, i + 2)
+                yield replace(update, drafted=len(draft), accepted=i)
+                return
+            yield update
+            self.advance(memory, 1, NONE)
+
+    def take(
+        self, start: int, hidden: Float32, logits: Float32, experts: Int64 | None
+    ) -> Iterator[Update]:
+        """`take_rows`, as no or one update."""
+        update = self.take_rows(start, hidden, logits, experts)
+        if update is not None:
+            yield update
+
     def take_rows(
         self, start: int, hidden: Float32, logits: Float32, experts: Int64 | None
     ) -> Update | None:
@@ -193,8 +248,11 @@ class Sequence:
             self._score_prompt(start, logits)
         if self.computed < len(self.tokens):
             return None
+        return self._taken(logits[-1], experts)
+
+    def _taken(self, logits: Float32, experts: Int64 | None) -> Update:
         try:
-            return self._next(logits[-1], experts)
+            return self._next(logits, experts)
         except HnlpuError:
             raise
         except Exception as fault:  # a library's, with what this request sent: it alone ends

@@ -41,7 +41,9 @@ def size(plan: Plan, *, users_given: bool) -> Sized:
     found = [*_on_chip(plan), *_beside(plan)]
     if not found:
         parts = blocks(plan, Choice(UNITS[0], 1, 0))
-        areas = ", ".join(f"{p.name} {p.area:,.3g}" for p in parts if p.purpose in ("neuron arrays", "links"))
+        areas = ", ".join(
+            f"{p.name} {p.area:,.3g}" for p in parts if p.purpose in ("neuron arrays", "links")
+        )
         raise DoesNotFit(
             f"{plan.model.name} on {plan.arrays.chips} chip{'s' * (plan.arrays.chips != 1)}: no die of at "
             f"most {plan.outline.mm2:g} mm2 holds its arrays, its links and one sequence of "

@@ -116,7 +116,9 @@ def simulate(
     if fitting == 0:
         raise nothing_fits(kv_state(spec, work, embedding, 1, context), context)
     if contention == "none":
-        if not spec.hbm_bandwidth and fitting < batch:  # what does not fit has nowhere to stream from
+        if (
+            not spec.hbm_bandwidth and fitting < batch
+        ):  # what does not fit has nowhere to stream from
             kv, batch = kv_state(spec, work, embedding, fitting, context), fitting
         return _analytic(spec, work, load, kv, batch, context)
     held = kv if fitting == batch else kv_state(spec, work, embedding, fitting, context)
