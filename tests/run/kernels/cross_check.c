@@ -43,9 +43,9 @@ static int64_t weight(const Matrix *m, int64_t row, int64_t column)
 /* One random matrix and some tokens, by every set and both ways. */
 static void check_sums(void)
 {
-    const int64_t rows = 1 + any(70), blocks = 1 + any(9), tokens = 1 + any(14), columns = 32 * blocks;
-    static const int spreads[] = {0, 5, 10, 11, 20};
-    const int spread = spreads[any(5)], bits = 2 + (int)any(15), extreme = any(3) == 0;
+    const int64_t rows = 1 + any(70), blocks = 1 + any(any(3) ? 9 : 70), tokens = 1 + any(14), columns = 32 * blocks;
+    static const int spreads[] = {0, 5, 10, 13, 14, 20};
+    const int spread = spreads[any(6)], bits = 2 + (int)any(15), extreme = any(3) == 0;
     uint8_t *codes[2], *exponents[2], *bases = malloc((size_t)rows);
     memset(bases, 100, (size_t)rows);
     for (int d = 0; d < 2; d++) {
@@ -62,8 +62,9 @@ static void check_sums(void)
             }
         }
     }
+    uint8_t *kinds = any(2) ? calloc((size_t)rows, 1) : NULL;
     const Matrix m = {{codes[0], codes[1]}, {exponents[0], exponents[1]}, bases, NULL, rows, blocks,
-                      1 + any(2)};
+                      1 + any(2), kinds};
     int32_t *x = malloc((size_t)(tokens * columns) * 4);
     for (int64_t i = 0; i < tokens * columns; i++) {
         const int32_t half = 1 << (bits - 1);
@@ -86,7 +87,7 @@ static void check_sums(void)
         }
     for (int d = 0; d < 2; d++)
         free(codes[d]), free(exponents[d]);
-    free(bases), free(x), free(sums);
+    free(bases), free(kinds), free(x), free(sums);
 }
 
 #define N 203

@@ -88,7 +88,7 @@ class CompiledLayers:
 
     def forward(
         self, x: Float32, cos: Float32, sin: Float32, pages: Pages, sequences: Int64,
-        positions: Int64, *, instructions: int = 0,
+        positions: Int64, *, instructions: int | None = None,
     ) -> Int64:  # fmt: skip
         """Run rows x [rows, hidden] of any sequences through all layers, in place.
 
@@ -105,14 +105,14 @@ class CompiledLayers:
 
     def forward_normed(
         self, x: Float32, cos: Float32, sin: Float32, pages: Pages, sequences: Int64,
-        positions: Int64, *, instructions: int = 0,
+        positions: Int64, *, instructions: int | None = None,
     ) -> None:  # fmt: skip
         """`forward` and the last norm, in place; raises what it does."""
         self._run(self._normed, (x, cos, sin), pages, sequences, positions, [], instructions)
 
     def _run(
         self, tape: Tape, given: tuple[Float32, Float32, Float32], pages: Pages,
-        sequences: Int64, positions: Int64, more: list[int], instructions: int,
+        sequences: Int64, positions: Int64, more: list[int], instructions: int | None,
     ) -> None:  # fmt: skip
         arrays = (*given, pages.keys, pages.values, pages.tables, sequences, positions)
         assert all(array.flags.c_contiguous for array in arrays)

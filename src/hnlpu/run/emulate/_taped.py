@@ -44,7 +44,12 @@ class TapedNetwork:
         self.tape: Tape = lower(library, network, known)
 
     def run(
-        self, inputs: Mapping[str, Array], rows: Rows, memory: Memory, *, instructions: int = 0
+        self,
+        inputs: Mapping[str, Array],
+        rows: Rows,
+        memory: Memory,
+        *,
+        instructions: int | None = None,
     ) -> tuple[Array, ...]:
         """Outputs [rows, ...] of inputs [rows, ...] by name; positions are those of the rows.
 

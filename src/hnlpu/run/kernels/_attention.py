@@ -62,7 +62,7 @@ def _attention(
 
 def attend_paged(
     library: Library, queries: Float32, keys: Float32, values: Float32, tables: Int64,
-    sequences: Int64, positions: Int64, window: int, sinks: Float32, *, instructions: int = 0,
+    sequences: Int64, positions: Int64, window: int, sinks: Float32, *, instructions: int | None = None,
 ) -> Float32:  # fmt: skip
     """Grouped-query attention with sinks over one layer's pages: [rows, heads * d].
 
@@ -78,5 +78,5 @@ def attend_paged(
     attention = _attention(queries.shape, keys, values, tables, sequences, positions)
     attention.queries, attention.sinks = queries.ctypes.data, sinks.ctypes.data
     attention.out, attention.window = out.ctypes.data, window
-    library.run("hnlpu_attend", ctypes.addressof(attention), instructions)
+    library.run("hnlpu_attend", ctypes.addressof(attention), library.set_of(instructions))
     return out

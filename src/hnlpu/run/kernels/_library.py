@@ -70,6 +70,7 @@ def describe(matrix: HardwiredMatrix) -> Descriptor:
     exponents = [np.ascontiguousarray(d.exponents) for d in matrix.digits]
     row_exponents = np.ascontiguousarray(matrix.row_exponents)
     bias = None if matrix.bias is None else np.ascontiguousarray(matrix.bias, np.float32)
+    kinds = np.zeros(matrix.rows, np.uint8)  # of rows; the library looks when it meets them
     none = [0] * (LARGEST_DIGITS - len(matrix.digits))
     words = np.array(
         [
@@ -77,11 +78,11 @@ def describe(matrix: HardwiredMatrix) -> Descriptor:
             *(a.ctypes.data for a in exponents), *none,
             row_exponents.ctypes.data,
             0 if bias is None else bias.ctypes.data,
-            matrix.rows, matrix.columns // 32, len(matrix.digits),
+            matrix.rows, matrix.columns // 32, len(matrix.digits), kinds.ctypes.data,
         ],
         np.int64,
     )  # fmt: skip
-    keep = (words, *codes, *exponents, row_exponents, bias)
+    keep = (words, *codes, *exponents, row_exponents, bias, kinds)
     return Descriptor(words.ctypes.data, matrix.rows, matrix.columns, keep)
 
 
@@ -110,20 +111,27 @@ class Library:
         while (name := handle.hnlpu_instructions(len(names))) is not None:
             names.append(name.decode())
         self.instructions = tuple(names)
+        self._chosen = 0
         self.set_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
                          else os.cpu_count() or 1)  # fmt: skip
 
     def sums(
-        self, matrix: HardwiredMatrix, x_int: Int32, *, instructions: int = 0, way: int = 0
+        self,
+        matrix: HardwiredMatrix | Descriptor,
+        x_int: Int32,
+        *,
+        instructions: int | None = None,
+        way: int = 0,
     ) -> Int64:
         """y_int [tokens, rows]; `way` is 1 for packed digits, 2 for panels, 0 for the faster.
 
         Raises NotForKernels.
         """
-        described, x = describe(matrix), np.ascontiguousarray(x_int, np.int32)
+        described = matrix if isinstance(matrix, Descriptor) else describe(matrix)
+        x = np.ascontiguousarray(x_int, np.int32)
         if x.ndim != 2 or x.shape[1] != described.columns:
             raise ValueError(f"activations {x.shape} do not meet {described.columns} columns")
-        out = np.empty((len(x), matrix.rows), np.int64)
+        out = np.empty((len(x), described.rows), np.int64)
         job = [described.address, x.ctypes.data, 0, len(x), out.ctypes.data, 0]
         self._run(np.array([job], np.int64), instructions, way)
         return out
@@ -139,7 +147,7 @@ class Library:
             (p.matrix.address, p.integers.ctypes.data, 0, len(p.integers), y.ctypes.data, 0)
             for p, y in zip(products, out, strict=True)
         ]
-        self._run(np.array(jobs, np.int64).reshape(-1, 6), 0, 0)
+        self._run(np.array(jobs, np.int64).reshape(-1, 6), None, 0)
         return out
 
     def project(self, products: Sequence[Product]) -> list[Float32]:
@@ -154,22 +162,26 @@ class Library:
              0, y.ctypes.data)
             for p, y in zip(products, out, strict=True)
         ]  # fmt: skip
-        self._run(np.array(jobs, np.int64).reshape(-1, 6), 0, 0)
+        self._run(np.array(jobs, np.int64).reshape(-1, 6), None, 0)
         return out
 
-    def norm(self, x: Float32, weight: Float32, eps: float, *, instructions: int = 0) -> Float32:
+    def norm(
+        self, x: Float32, weight: Float32, eps: float, *, instructions: int | None = None
+    ) -> Float32:
         """RMSNorm of x [rows, n], as the vector unit defines it."""
         x = np.ascontiguousarray(x, np.float32)
         out = np.empty_like(x)
         assert weight.flags.c_contiguous
         assert weight.shape == x.shape[1:]
         self.run(
-            "hnlpu_norm", x.ctypes.data, weight.ctypes.data, *x.shape, eps, instructions,
+            "hnlpu_norm", x.ctypes.data, weight.ctypes.data, *x.shape, eps, self.set_of(instructions),
             out.ctypes.data,
         )  # fmt: skip
         return out
 
-    def quantize(self, x: Float32, bits: int, *, instructions: int = 0) -> tuple[Int32, Int32]:
+    def quantize(
+        self, x: Float32, bits: int, *, instructions: int | None = None
+    ) -> tuple[Int32, Int32]:
         """Integers [rows, n] of x [rows, n] and the exponents of their scales [rows].
 
         Raises NotFinite.
@@ -177,13 +189,26 @@ class Library:
         x = np.ascontiguousarray(x, np.float32)
         integers, scales = np.empty(x.shape, np.int32), np.empty(len(x), np.int32)
         self.run(
-            "hnlpu_quantize", x.ctypes.data, *x.shape, bits, instructions, integers.ctypes.data,
+            "hnlpu_quantize", x.ctypes.data, *x.shape, bits, self.set_of(instructions), integers.ctypes.data,
             scales.ctypes.data,
         )  # fmt: skip
         return integers, scales
 
-    def _run(self, jobs: Int64, instructions: int, way: int) -> None:
-        self.run("hnlpu_project", jobs.ctypes.data, len(jobs), instructions, way)
+    def choose(self, name: str) -> None:
+        """Use this instruction set from here on where a call names none: for those who measure.
+
+        Results are the same in all.  Raises ValueError if this processor does not run it.
+        """
+        if name not in self.instructions:
+            raise ValueError(f"no instruction set {name} here; there are {self.instructions}")
+        self._chosen = self.instructions.index(name)
+
+    def set_of(self, instructions: int | None) -> int:
+        """The number of an instruction set; without one, of the best or of the one chosen."""
+        return self._chosen if instructions is None else instructions
+
+    def _run(self, jobs: Int64, instructions: int | None, way: int) -> None:
+        self.run("hnlpu_project", jobs.ctypes.data, len(jobs), self.set_of(instructions), way)
 
     def run(self, name: str, *arguments: float) -> None:
         """Call a function of the library.  Raises NotForKernels, NotFinite or MemoryError."""

@@ -3,26 +3,25 @@
 #define NAME(x) neon_##x
 #define TARGET
 #define GROUP 16
-#define LANES 4
-#define PRODUCTS 8
+#define CHUNK 1
+#define WORDS 0
+#define SHARED {4, 4, 1}
 
 typedef struct { int8x16_t even, odd; } NeonCodes;
-typedef struct { int64x2_t low, high; } NeonWide;
 #define Vector int32x4_t
-#define Wide NeonWide
+#define Wide int64x2_t
+#define Units int32_t
 #define Codes NeonCodes
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE Vector neon_zero(void) { return vdupq_n_s32(0); }
-INLINE Wide neon_zero_wide(void) { return (Wide){vdupq_n_s64(0), vdupq_n_s64(0)}; }
-INLINE Vector neon_add(Vector a, Vector b) { return vaddq_s32(a, b); }
-/* vshl takes the low byte of the count as signed: blocks of zeros may hold more than 127 */
-INLINE Vector neon_shift_left(Vector a, Vector by) { return vshlq_s32(a, by); }
-INLINE Vector neon_shifts(const uint8_t *exponents, int64_t left, int b)
+INLINE Wide neon_zero_wide(void) { return vdupq_n_s64(0); }
+/* 2^(e - b) of a block, or 0 where its shift is not of this half */
+INLINE Units neon_units(const uint8_t *exponents, int64_t left, int b, int half)
 {
     (void)left;
-    const int shift = shift_of(exponents[0], b);
-    return vdupq_n_s32(shift > 63 ? 63 : shift);
+    const int shift = shift_of(exponents[0], b) - (half ? SPLIT_AT : 0);
+    return shift < 0 || shift >= SPLIT_AT ? 0 : 1 << shift;
 }
 INLINE Codes neon_load_codes(const uint8_t *codes, int64_t left)
 {
@@ -32,37 +31,30 @@ INLINE Codes neon_load_codes(const uint8_t *codes, int64_t left)
     return (Codes){vqtbl1q_s8(weights, vandq_u8(both, vdupq_n_u8(15))),
                    vqtbl1q_s8(weights, vshrq_n_u8(both, 4))};
 }
-INLINE Vector neon_part(Codes w, const int8_t *x, const int32_t *correction)
+INLINE void neon_add_part(Vector sum[2], Codes w, const int8_t *x, const Units *units, int k, int halves)
 {
-    (void)correction; /* weights are signed here */
+    (void)k;
     const int8x16_t even = vld1q_s8(x), odd = vld1q_s8(x + 16);
     /* four products of at most 12 * 128: 6144 */
-    int16x8_t sum = vmull_s8(vget_low_s8(w.even), vget_low_s8(even));
-    sum = vmlal_high_s8(sum, w.even, even);
-    sum = vmlal_s8(sum, vget_low_s8(w.odd), vget_low_s8(odd));
-    sum = vmlal_high_s8(sum, w.odd, odd);
-    return vpaddlq_s16(sum);
+    int16x8_t part = vmull_s8(vget_low_s8(w.even), vget_low_s8(even));
+    part = vmlal_high_s8(part, w.even, even);
+    part = vmlal_s8(part, vget_low_s8(w.odd), vget_low_s8(odd));
+    part = vmlal_high_s8(part, w.odd, odd);
+    for (int h = 0; h < halves; h++)
+        sum[h] = vmlaq_n_s32(sum[h], vpaddlq_s16(part), units[h]);
 }
-INLINE Wide neon_add_wide(Wide sum, Vector a, Vector by)
+INLINE Vector neon_correct(Vector sum, Units units, const int16_t *block_sums)
 {
-    const int64x2_t shift = vdupq_n_s64(vgetq_lane_s32(by, 0)); /* one block: one shift */
-    return (Wide){vaddq_s64(sum.low, vshlq_s64(vmovl_s32(vget_low_s32(a)), shift)),
-                  vaddq_s64(sum.high, vshlq_s64(vmovl_high_s32(a), shift))};
+    (void)units, (void)block_sums; /* weights are signed here */
+    return sum;
 }
-INLINE int64_t neon_total_wide(Wide a) { return vaddvq_s64(vaddq_s64(a.low, a.high)); }
-INLINE int64_t neon_total(Vector a) { return vaddlvq_s32(a); }
-INLINE int neon_exceeds(const uint8_t *exponents, int64_t n, int limit)
+INLINE Wide neon_add_wide(Wide sum, Vector a) { return vpadalq_s32(sum, a); }
+INLINE int64_t neon_total_wide(Wide a) { return vaddvq_s64(a); }
+INLINE void neon_total_of_4(const Vector *a, const Vector *b, const Vector *c, const Vector *d, int32_t *to)
 {
-    uint8x16_t most = vdupq_n_u8(0);
-    int64_t i = 0;
-    for (; i + 16 <= n; i += 16)
-        most = vmaxq_u8(most, vld1q_u8(exponents + i));
-    int largest = vmaxvq_u8(most);
-    for (; i < n; i++)
-        largest = exponents[i] > largest ? exponents[i] : largest;
-    return largest > limit;
+    vst1q_s32(to, vpaddq_s32(vpaddq_s32(*a, *b), vpaddq_s32(*c, *d)));
 }
-
+INLINE int64_t neon_total(Vector a) { return vaddvq_s32(a); }
 INLINE int neon_any(Long8 lanes)
 {
     int64_t all = 0;
@@ -88,8 +80,10 @@ static inline __attribute__((always_inline)) void neon_tile_of(const int16_t *w,
     for (int quarter = 0; quarter < 4; quarter++) {
         int32x4_t sums[TILE_TOKENS][2];
 #pragma GCC unroll 4
-        for (int t = 0; t < T; t++)
-            sums[t][0] = sums[t][1] = vdupq_n_s32(0);
+        for (int t = 0; t < T; t++) {
+            sums[t][0] = vld1q_s32(out + t * PANEL + quarter * 8);
+            sums[t][1] = vld1q_s32(out + t * PANEL + quarter * 8 + 4);
+        }
         for (int64_t k = first; k < last; k++) {
             const int16x8x2_t pair = vld2q_s16(w + k * 2 * PANEL + quarter * 16);
 #pragma GCC unroll 4
@@ -125,9 +119,11 @@ static int neon_usable(void) { return 1; }
 #undef NAME
 #undef TARGET
 #undef GROUP
-#undef LANES
-#undef PRODUCTS
+#undef CHUNK
+#undef WORDS
+#undef SHARED
 #undef Vector
 #undef Wide
+#undef Units
 #undef Codes
 #undef TILE_TOKENS

@@ -52,14 +52,15 @@ static int x86_has(unsigned ebx, unsigned ecx, unsigned registers)
 
 /* best first; the number of tokens up to which reading packed digits wins is measured
    (benchmarks/kernels.py) */
+#define ANY INT64_MAX
 static const Instructions INSTRUCTIONS[] = {
 #if defined(__x86_64__)
-    {"avx512", 64, 12, {0, 28, 12, 8}, avx512_few, avx512_tile, avx512_unpack, avx512_usable, VECTOR_UNIT(avx512)},
-    {"avx2", 32, 4, {0, 192, 48, 32}, avx2_few, avx2_tile, portable_unpack, avx2_usable, VECTOR_UNIT(avx2)},
+    {"avx512", 64, 4, 32, avx512_block_of, 12, {0, ANY, 15, 7}, avx512_few, avx512_tile, avx512_unpack, avx512_usable, VECTOR_UNIT(avx512)},
+    {"avx2", 32, 8, 16, avx2_block_of, 4, {0, ANY, 11, 7}, avx2_few, avx2_tile, avx2_unpack, avx2_usable, VECTOR_UNIT(avx2)},
 #elif defined(__aarch64__)
-    {"neon", 16, 4, {0, 32, 16, 12}, neon_few, neon_tile, portable_unpack, neon_usable, VECTOR_UNIT(neon)},
+    {"neon", 16, 1, 0, NULL, 4, {0, 32, 16, 12}, neon_few, neon_tile, portable_unpack, neon_usable, VECTOR_UNIT(neon)},
 #endif
-    {"portable", 16, 4, {0, 4, 2, 1}, portable_few, portable_tile, portable_unpack, portable_usable,
+    {"portable", 16, 1, 0, NULL, 4, {0, 4, 2, 1}, portable_few, portable_tile, portable_unpack, portable_usable,
      VECTOR_UNIT(portable)},
 };
 #define INSTRUCTION_SETS (int64_t)(sizeof INSTRUCTIONS / sizeof *INSTRUCTIONS)
@@ -126,11 +127,10 @@ static void run_unit(void *context, int64_t unit)
     int64_t sums[MOST_FEW * FEW_ROWS];
     FewRows rows = {p->job.matrix, &p->planes, first, all - first < FEW_ROWS ? all - first : FEW_ROWS,
                     0, 0, sums};
-    for (; rows.token < p->job.tokens; rows.token += MOST_FEW) {
-        const int64_t left = p->job.tokens - rows.token;
-        rows.tokens = left < MOST_FEW ? left : MOST_FEW;
-        work->isa->few(&rows);
-        finish(p, rows.token, rows.tokens, first, rows.rows, sums, rows.rows);
+    for (int64_t done; rows.token < p->job.tokens; rows.token += done) {
+        rows.tokens = p->job.tokens - rows.token;
+        done = work->isa->few(&rows);
+        finish(p, rows.token, done, first, rows.rows, sums, rows.rows);
     }
 }
 
@@ -145,26 +145,40 @@ static void range_of(const int32_t *x, int64_t n, int32_t *low, int32_t *high)
     *high = b;
 }
 
+/* -6 times the sums of a chunk's blocks, from their bytes of one plane; see kernels.h */
+static void fill_block_sums(const Instructions *isa, const Planes *p, int64_t t, int64_t chunk,
+                            int plane, int64_t in_chunk)
+{
+    const int64_t group = p->group, in_group = group / 16;
+    int16_t *sums = p->block_sums + ((t * p->chunks + chunk) * p->planes + plane) * isa->words;
+    for (int64_t word = 0; word < isa->words; word++) {
+        const int64_t place = isa->block_of[word], g = chunk * in_chunk + place / in_group;
+        int32_t sum = 0;
+        if (place >= 0 && g < p->groups) {
+            const int8_t *bytes =
+                p->bytes + ((t * p->groups + g) * p->planes + plane) * 2 * group + place % in_group * 16;
+            for (int i = 0; i < 16; i++)
+                sum += bytes[i] + bytes[group + i];
+        }
+        sums[word] = (int16_t)(-LARGEST_CODE / 2 * sum);
+    }
+}
+
 /* x as planes of bytes in the order in which the kernels read codes; see kernels.h. */
 static void fill_planes(const Instructions *isa, Planes *p, const int32_t *x, int64_t tokens,
                         int64_t columns)
 {
-    const int64_t group = p->group, lanes = group / 4;
+    const int64_t group = p->group;
     for (int64_t t = 0; t < tokens; t++)
-        for (int64_t g = 0; g < p->groups; g++) {
-            const int32_t *from = x + t * columns + 2 * group * g;
-            const int64_t left = columns - 2 * group * g;
-            for (int plane = 0; plane < p->planes; plane++) {
-                const int64_t at = (t * p->groups + g) * p->planes + plane;
-                int8_t *bytes = p->bytes + at * 2 * group;
-                isa->plane(from, (left < 2 * group ? left : 2 * group) / 2, plane, group, bytes);
-                for (int64_t lane = 0; lane < lanes; lane++) {
-                    int32_t sum = 0;
-                    for (int i = 0; i < 4; i++)
-                        sum += bytes[4 * lane + i] + bytes[group + 4 * lane + i];
-                    p->corrections[at * lanes + lane] = -LARGEST_CODE * sum;
-                }
+        for (int plane = 0; plane < p->planes; plane++) {
+            for (int64_t g = 0; g < p->groups; g++) {
+                const int32_t *from = x + t * columns + 2 * group * g;
+                const int64_t left = columns - 2 * group * g;
+                isa->plane(from, (left < 2 * group ? left : 2 * group) / 2, plane, group,
+                           p->bytes + ((t * p->groups + g) * p->planes + plane) * 2 * group);
             }
+            for (int64_t chunk = 0; chunk < p->chunks && isa->words; chunk++)
+                fill_block_sums(isa, p, t, chunk, plane, isa->chunk);
         }
 }
 
@@ -190,11 +204,12 @@ static int prepare(const Instructions *isa, Prepared *p, const Prepared *before,
     void *memory = NULL;
     if (p->few) {
         const int64_t groups = round_up(job->matrix->blocks * 16, isa->group) / isa->group;
-        const int64_t vectors = job->tokens * groups * planes;
-        if (posix_memalign(&memory, 64, (size_t)(vectors * isa->group * 3)))
+        const int64_t chunks = round_up(groups, isa->chunk) / isa->chunk;
+        const int64_t bytes = round_up(job->tokens * groups * planes * 2 * isa->group, 64);
+        if (posix_memalign(&memory, 64, (size_t)(bytes + job->tokens * chunks * planes * isa->words * 2)))
             return 2;
-        p->planes = (Planes){isa->group, groups, planes, memory,
-                             (int32_t *)((int8_t *)memory + vectors * 2 * isa->group)};
+        p->planes = (Planes){isa->group, groups, chunks, planes, memory,
+                             (int16_t *)((int8_t *)memory + bytes)};
         fill_planes(isa, &p->planes, job->x, job->tokens, columns);
         return 0;
     }

@@ -11,10 +11,9 @@
 
 #define BLOCK 32
 #define PANEL 32          /* rows that are unpacked together */
-#define MOST_TOKENS 12    /* of a tile: products of PANEL rows and so many tokens at once */
-#define MOST_FEW 4        /* tokens that share one reading of the codes */
+#define MOST_FEW 8        /* tokens that share one reading of the codes, at most */
 #define MOST_PLANES 3
-#define AHEAD 2048        /* bytes of codes asked of memory before they are needed: measured */
+#define AHEAD 4096        /* bytes of codes asked of memory before they are needed: measured */
 #define LARGEST_CODE 12   /* twice E2M1's largest magnitude */
 
 typedef struct {
@@ -23,17 +22,19 @@ typedef struct {
     const uint8_t *row_exponents;
     const float *bias; /* or NULL */
     int64_t rows, blocks, digits;
+    uint8_t *kinds; /* [rows], see `RowKind`; zeros where nobody has looked yet.  Or NULL */
 } Matrix;
 
 /* One vector of tokens as planes of bytes: x = plane 0 + 256 * (plane 1 + plane 2).
 
-   A group is what one vector of code bytes covers.  `bytes` [tokens][groups][planes][2][group]
-   holds the inputs of the low and of the high nibbles; `corrections` [tokens][groups][planes]
-   [group / 4] holds -12 times what each 32-bit lane will see, where kernels multiply weights + 12. */
+   A group is what one vector of code bytes covers, a chunk some groups.  `bytes` [tokens][groups]
+   [planes][2][group] holds the inputs of the low and of the high nibbles; `block_sums` [tokens]
+   [chunks][planes][words] holds -6 times the sums of blocks, in the order in which a kernel that
+   multiplies weights + 12 has the units of blocks. */
 typedef struct {
-    int64_t group, groups, planes;
+    int64_t group, groups, chunks, planes;
     int8_t *bytes;
-    int32_t *corrections;
+    int16_t *block_sums;
 } Planes;
 
 typedef struct {
@@ -80,7 +81,9 @@ static inline __attribute__((always_inline)) double power_of_two(int64_t e)
 }
 
 typedef void (*FewKernel)(const FewRows *job);
-/* out[tokens][PANEL] = sum over pairs first..last-1 of w[pair][PANEL][2] * x[token][pair][2] */
+/* sums of some of the job's tokens; how many these are */
+typedef int64_t (*FewTokens)(const FewRows *job);
+/* out[tokens][PANEL] += sum over pairs first..last-1 of w[pair][PANEL][2] * x[token][pair][2] */
 typedef void (*TileKernel)(const int16_t *w, const int16_t *x, int64_t x_stride, int64_t tokens,
                            int64_t first, int64_t last, int32_t *out);
 /* PANEL rows from `first` on as w[pair][PANEL][2]; returns 0 if it leaves this to portable code */
@@ -88,10 +91,11 @@ typedef int (*UnpackKernel)(const Matrix *matrix, int64_t first, int16_t *w);
 
 typedef struct {
     const char *name;
-    int64_t group;
+    int64_t group, chunk, words; /* see `Planes`; block_of [words] is a block's place in its chunk, or -1 */
+    const int8_t *block_of;
     int64_t tile_tokens;
     int64_t few_tokens[MOST_PLANES + 1]; /* up to here packed digits are read, by planes of x */
-    FewKernel few;
+    FewTokens few;
     TileKernel tile;
     UnpackKernel unpack;
     int (*usable)(void);
@@ -112,4 +116,67 @@ static const int8_t TWICE[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6,
 static inline int shift_of(int exponent, int row_exponent)
 {
     return exponent > row_exponent ? exponent - row_exponent : 0;
+}
+
+/* What the spread of a row's exponents asks of its sums.
+
+   A plane of a row sums up to at most 32 * 12 * 128 times the sum of its blocks' units.  Where that
+   fits 32 bits the row is NARROW; else it is FLUSHED to 64 bits chunk by chunk, which fit 32 as units
+   are at most 2^13.  Units of up to 2^27 are SPLIT in two halves at 2^14.  What spreads further is
+   blocks of zeros, or beyond any build. */
+enum RowKind { UNSEEN, NARROW, FLUSHED, SPLIT, SPREAD };
+#define SPLIT_AT 14
+
+static inline int seen_kind(const Matrix *m, int64_t row)
+{
+    const int b = m->row_exponents[row];
+    int64_t units = 0;
+    int largest = 0;
+    for (int64_t d = 0; d < m->digits; d++)
+        for (int64_t block = 0; block < m->blocks; block++) {
+            const int shift = shift_of(m->exponents[d][row * m->blocks + block], b);
+            units += (int64_t)1 << (shift < 31 ? shift : 31);
+            largest = shift > largest ? shift : largest;
+        }
+    if (largest >= SPLIT_AT)
+        return largest < 2 * SPLIT_AT ? SPLIT : SPREAD;
+    return units <= INT32_MAX / (BLOCK * LARGEST_CODE * 128) ? NARROW : FLUSHED;
+}
+
+/* Looked at once; threads that do it at the same time find the same. */
+static inline int kind_of_row(const Matrix *m, int64_t row)
+{
+    int kind = m->kinds ? __atomic_load_n(m->kinds + row, __ATOMIC_RELAXED) : UNSEEN;
+    if (kind == UNSEEN) {
+        kind = seen_kind(m, row);
+        if (m->kinds)
+            __atomic_store_n(m->kinds + row, (uint8_t)kind, __ATOMIC_RELAXED);
+    }
+    return kind;
+}
+
+/* A row of any spread, weight by weight */
+static void spread_row(const FewRows *job, int64_t row)
+{
+    const Matrix *m = job->matrix;
+    const Planes *x = job->planes;
+    const int64_t group = x->group, in_group = group / 16;
+    for (int64_t t = 0; t < job->tokens; t++) {
+        int64_t total = 0;
+        for (int64_t d = 0; d < m->digits; d++)
+            for (int64_t block = 0; block < m->blocks; block++) {
+                const int64_t at = row * m->blocks + block;
+                const uint8_t *codes = m->codes[d] + at * 16;
+                const int8_t *bytes = x->bytes + ((job->token + t) * x->groups + block / in_group) *
+                                                     x->planes * 2 * group + block % in_group * 16;
+                int64_t sum = 0;
+                for (int p = 0; p < x->planes; p++, bytes += 2 * group)
+                    for (int i = 0; i < 16; i++)
+                        sum += (TWICE[codes[i] & 15] * bytes[i] + TWICE[codes[i] >> 4] * bytes[group + i]) *
+                               (p ? 256 : 1);
+                if (sum)
+                    total += sum * ((int64_t)1 << shift_of(m->exponents[d][at], m->row_exponents[row]));
+            }
+        job->sums[t * job->rows + row - job->first] = total;
+    }
 }

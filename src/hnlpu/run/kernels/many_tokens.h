@@ -1,6 +1,8 @@
 /* Sums of many tokens: PANEL rows are unpacked once to 16-bit weights, shifts included, and
    multiplied in tiles; 32-bit sums go over to 64 bits before any could overflow. */
 
+#define PAIRS_AT_ONCE 128  /* of columns: 16 kB of weights */
+#define TOKENS_AT_ONCE 96  /* that meet these weights while they are near; whole tiles */
 #define LARGEST_SHIFT 24 /* more than any build holds (20); beyond it the caller must choose */
 
 typedef struct {
@@ -57,20 +59,31 @@ UNPACK(unpack_16, int16_t)
 UNPACK(unpack_32, int32_t)
 #undef UNPACK
 
-/* Add w times x to sums [tokens][PANEL], as `unit`s; `largest_w` bounds the magnitudes of w. */
+/* Add w times x to sums [tokens][PANEL], as `unit`s; `largest_w` bounds the magnitudes of w.  Columns
+   are taken some at a time, so that their weights stay in the first cache while tokens go by. */
 static void multiply(const ManyTokens *job, const int16_t *w, int64_t largest_w, int64_t unit,
                      int64_t first, int64_t tokens, int64_t *sums)
 {
     const int64_t columns = job->matrix->blocks * BLOCK, pairs = columns / 2;
-    const int64_t largest = 2 * largest_w * job->largest_x;
-    int64_t step = largest ? INT32_MAX / largest : pairs;
-    step = step < 1 ? 1 : step;
-    int32_t part[MOST_TOKENS * PANEL];
+    const int64_t largest = 2 * largest_w * job->largest_x, tile = job->isa->tile_tokens;
+    int64_t safe = largest ? INT32_MAX / largest : pairs; /* pairs that 32 bits hold */
+    safe = safe < 1 ? 1 : safe;
+    const int64_t step = safe < PAIRS_AT_ONCE ? safe : PAIRS_AT_ONCE;
+    int32_t part[TOKENS_AT_ONCE * PANEL];
+    int64_t held = 0;
+    memset(part, 0, (size_t)(tokens * PANEL) * sizeof *part);
     for (int64_t start = 0; start < pairs; start += step) {
         const int64_t end = start + step < pairs ? start + step : pairs;
-        job->isa->tile(w, job->x + first * columns, columns, tokens, start, end, part);
+        for (int64_t t = 0; t < tokens; t += tile)
+            job->isa->tile(w, job->x + (first + t) * columns, columns,
+                           tokens - t < tile ? tokens - t : tile, start, end, part + t * PANEL);
+        held += step;
+        if (held + step <= safe && end < pairs)
+            continue;
         for (int64_t i = 0; i < tokens * PANEL; i++)
             sums[i] += part[i] * unit;
+        memset(part, 0, (size_t)(tokens * PANEL) * sizeof *part);
+        held = 0;
     }
 }
 
@@ -104,10 +117,10 @@ static int many_tokens(const ManyTokens *job, int64_t first_row, Finish finish, 
         memset(w, 0, weights * sizeof *w);
         unpack_16(m, first_row, last_row, w);
     }
-    for (int64_t t = 0; t < job->tokens; t += job->isa->tile_tokens) {
-        int64_t sums[MOST_TOKENS * PANEL] = {0};
-        int64_t n = job->tokens - t;
-        n = n < job->isa->tile_tokens ? n : job->isa->tile_tokens;
+    int64_t sums[TOKENS_AT_ONCE * PANEL];
+    for (int64_t t = 0; t < job->tokens; t += TOKENS_AT_ONCE) {
+        const int64_t n = job->tokens - t < TOKENS_AT_ONCE ? job->tokens - t : TOKENS_AT_ONCE;
+        memset(sums, 0, (size_t)(n * PANEL) * sizeof *sums);
         if (narrow) {
             multiply(job, w, largest_w, 1, t, n, sums);
         } else {

@@ -3,42 +3,40 @@
 #define NAME(x) avx512_##x
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 #define GROUP 64
-#define LANES 16
-#define PRODUCTS 8
+#define CHUNK 4
+#define WORDS 32
+#define SHARED {8, 8, 1} /* tokens at once, by planes: 32 registers */
 
 typedef struct { __m512i even, odd; } Avx512Codes;
-typedef struct { __m512i low, high; } Avx512Wide;
 #define Vector __m512i
-#define Wide Avx512Wide
+#define Wide __m512i
+#define Units __m512i
 #define Codes Avx512Codes
+
+/* places of a chunk's blocks among its units */
+static const int8_t avx512_block_of[WORDS] = {
+    0, 4, 8,  12, -1, -1, -1, -1, 1, 5, 9,  13, -1, -1, -1, -1,
+    2, 6, 10, 14, -1, -1, -1, -1, 3, 7, 11, 15, -1, -1, -1, -1};
+
 #define INLINE static inline __attribute__((always_inline)) TARGET
 
 INLINE Vector avx512_zero(void) { return _mm512_setzero_si512(); }
-INLINE Wide avx512_zero_wide(void)
-{
-    return (Wide){_mm512_setzero_si512(), _mm512_setzero_si512()};
-}
-INLINE Vector avx512_add(Vector a, Vector b) { return _mm512_add_epi32(a, b); }
-INLINE Vector avx512_shift_left(Vector a, Vector by) { return _mm512_sllv_epi32(a, by); }
+INLINE Wide avx512_zero_wide(void) { return _mm512_setzero_si512(); }
 
-/* a 16-byte quarter of the vector is one block: its four lanes shift by the same */
-INLINE Vector avx512_shifts(const uint8_t *exponents, int64_t left, int b)
+/* 2^(e - b) of 16 blocks as 16-bit words, each fourth one's in the same quarter; zeros where shifts
+   are not of this half (below SPLIT_AT, or from there on) */
+INLINE Units avx512_units(const uint8_t *exponents, int64_t left, int b, int half)
 {
-    uint32_t four;
-    if (left >= 4) {
-        memcpy(&four, exponents, 4);
-    } else {
-        four = exponents[0];
-        for (int i = 1; i < left; i++)
-            four |= (uint32_t)exponents[i] << 8 * i;
-    }
-    const __m512i byte_of_lane = _mm512_set_epi32(
-        0x80808003, 0x80808003, 0x80808003, 0x80808003, 0x80808002, 0x80808002, 0x80808002,
-        0x80808002, 0x80808001, 0x80808001, 0x80808001, 0x80808001, 0x80808000, 0x80808000,
-        0x80808000, 0x80808000);
-    const __m512i shifts =
-        _mm512_subs_epu8(_mm512_set1_epi32((int)four), _mm512_set1_epi8((char)b));
-    return _mm512_shuffle_epi8(shifts, byte_of_lane);
+    const __m128i e = left >= 16 ? _mm_loadu_si128((const __m128i *)exponents)
+                                 : _mm_maskz_loadu_epi8((__mmask16)((1u << left) - 1), exponents);
+    const __m512i order = _mm512_set_epi64(-1, 0x800f800b80078003, -1, 0x800e800a80068002, -1,
+                                           0x800d800980058001, -1, 0x800c800880048000);
+    __m512i shift = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(e), order);
+    shift = _mm512_subs_epu16(shift, _mm512_set1_epi16((int16_t)b));
+    if (half) /* what is below 0 is far above 15 without a sign */
+        shift = _mm512_sub_epi16(shift, _mm512_set1_epi16(SPLIT_AT));
+    return _mm512_and_si512(_mm512_sllv_epi16(_mm512_set1_epi16(1), shift),
+                            _mm512_set1_epi16((1 << SPLIT_AT) - 1));
 }
 
 INLINE Codes avx512_load_codes(const uint8_t *codes, int64_t left)
@@ -54,44 +52,47 @@ INLINE Codes avx512_load_codes(const uint8_t *codes, int64_t left)
         _mm512_shuffle_epi8(weights, _mm512_and_si512(_mm512_srli_epi16(both, 4), mask))};
 }
 
-INLINE Vector avx512_part(Codes w, const int8_t *x, const int32_t *correction)
+/* sum[half] + products * unit of the k-th group; four products are at most 4 * 24 * 128 */
+INLINE void avx512_add_part(Vector sum[2], Codes w, const int8_t *x, const Units *units, int k,
+                            int halves)
 {
-    const __m512i sum = _mm512_dpbusd_epi32(_mm512_load_si512(correction), w.even,
-                                            _mm512_load_si512(x));
-    return _mm512_dpbusd_epi32(sum, w.odd, _mm512_load_si512(x + GROUP));
+    const __m512i pairs = _mm512_add_epi16(_mm512_maddubs_epi16(w.even, _mm512_load_si512(x)),
+                                           _mm512_maddubs_epi16(w.odd, _mm512_load_si512(x + GROUP)));
+    const __m512i own = _mm512_set1_epi16((int16_t)(0x0100 + 0x0202 * k));
+    for (int h = 0; h < halves; h++)
+        sum[h] = _mm512_dpwssd_epi32(sum[h], pairs, _mm512_shuffle_epi8(units[h], own));
 }
 
-INLINE Wide avx512_add_wide(Wide sum, Vector a, Vector by)
+/* take off what + 12 added: 12 * unit * (sum of x) of each block */
+INLINE Vector avx512_correct(Vector sum, Units units, const int16_t *block_sums)
 {
-    const __m512i low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(a));
-    const __m512i high = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(a, 1));
-    const __m512i by_low = _mm512_cvtepu32_epi64(_mm512_castsi512_si256(by));
-    const __m512i by_high = _mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64(by, 1));
-    return (Wide){_mm512_add_epi64(sum.low, _mm512_sllv_epi64(low, by_low)),
-                  _mm512_add_epi64(sum.high, _mm512_sllv_epi64(high, by_high))};
+    const __m512i six = _mm512_load_si512(block_sums);
+    return _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(sum, units, six), units, six);
 }
 
-INLINE int64_t avx512_total_wide(Wide a)
+INLINE __m256i avx512_halves(Vector a)
 {
-    return _mm512_reduce_add_epi64(_mm512_add_epi64(a.low, a.high));
+    return _mm256_add_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1));
 }
 
-INLINE int64_t avx512_total(Vector a)
+INLINE void avx512_total_of_4(const Vector *a, const Vector *b, const Vector *c, const Vector *d,
+                              int32_t *to)
 {
-    return avx512_total_wide((Wide){_mm512_cvtepi32_epi64(_mm512_castsi512_si256(a)),
-                                    _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(a, 1))});
+    const __m256i pairs =
+        _mm256_hadd_epi32(_mm256_hadd_epi32(avx512_halves(*a), avx512_halves(*b)),
+                          _mm256_hadd_epi32(avx512_halves(*c), avx512_halves(*d)));
+    _mm_storeu_si128((__m128i *)to, _mm_add_epi32(_mm256_castsi256_si128(pairs),
+                                                  _mm256_extracti128_si256(pairs, 1)));
 }
 
-INLINE int avx512_exceeds(const uint8_t *exponents, int64_t n, int limit)
+INLINE Wide avx512_add_wide(Wide sum, Vector a)
 {
-    const __m512i bound = _mm512_set1_epi8((char)limit);
-    uint64_t above = 0;
-    for (int64_t i = 0; i < n; i += 64) {
-        const uint64_t here = n - i >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << (n - i)) - 1;
-        above |= _mm512_cmpgt_epu8_mask(_mm512_maskz_loadu_epi8(here, exponents + i), bound);
-    }
-    return above != 0;
+    sum = _mm512_add_epi64(sum, _mm512_cvtepi32_epi64(_mm512_castsi512_si256(a)));
+    return _mm512_add_epi64(sum, _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(a, 1)));
 }
+
+INLINE int64_t avx512_total_wide(Wide a) { return _mm512_reduce_add_epi64(a); }
+INLINE int64_t avx512_total(Vector a) { return _mm512_reduce_add_epi32(a); }
 
 INLINE int avx512_any(Long8 lanes) { return _mm512_movepi64_mask((__m512i)lanes) != 0; }
 
@@ -110,8 +111,10 @@ static inline __attribute__((always_inline)) TARGET void avx512_tile_of(
 {
     __m512i sums[TILE_TOKENS][2];
 #pragma GCC unroll 12
-    for (int t = 0; t < T; t++)
-        sums[t][0] = sums[t][1] = _mm512_setzero_si512();
+    for (int t = 0; t < T; t++) {
+        sums[t][0] = _mm512_loadu_si512(out + t * PANEL);
+        sums[t][1] = _mm512_loadu_si512(out + t * PANEL + 16);
+    }
     for (int64_t k = first; k < last; k++) {
         const __m512i low = _mm512_load_si512(w + k * 2 * PANEL);
         const __m512i high = _mm512_load_si512(w + k * 2 * PANEL + PANEL);
@@ -229,9 +232,11 @@ static int avx512_usable(void)
 #undef NAME
 #undef TARGET
 #undef GROUP
-#undef LANES
-#undef PRODUCTS
+#undef CHUNK
+#undef WORDS
+#undef SHARED
 #undef Vector
 #undef Wide
+#undef Units
 #undef Codes
 #undef TILE_TOKENS

@@ -77,7 +77,12 @@ class Tape:
         self._whole = any(held.how == "whole" for held in states)
 
     def run(
-        self, inputs: Mapping[str, Array], rows: Rows, memory: Memory, *, instructions: int = 0
+        self,
+        inputs: Mapping[str, Array],
+        rows: Rows,
+        memory: Memory,
+        *,
+        instructions: int | None = None,
     ) -> tuple[Array, ...]:
         """Outputs [rows, ...] for `inputs` [rows, ...]; `memory` takes in what is kept.
 
@@ -103,7 +108,7 @@ class Tape:
     def call(
         self, outside: Sequence[int], states: Sequence[int], sequences: Int64, positions: Int64,
         tables: Int64, page: int, slots: Int64 | None = None, turns: Turns | None = None,
-        sources: Int64 | None = None, *, instructions: int = 0,
+        sources: Int64 | None = None, *, instructions: int | None = None,
     ) -> None:  # fmt: skip
         """`run` with the addresses of arrays: inputs, then outputs; and states."""
         batch, outside_words, state_words = BatchWord(), _words(outside), _words(states)
@@ -126,7 +131,8 @@ class Tape:
             batch.starts = address_of(turns.sequence_starts)
         self._library.run(
             "hnlpu_tape", self._words, self._count, self._layout.row_bytes,
-            self._layout.turn_bytes, ctypes.addressof(batch), instructions,
+            self._layout.turn_bytes, ctypes.addressof(batch),
+            self._library.set_of(instructions),
         )  # fmt: skip
 
     def _page(self, memory: Memory) -> int:
