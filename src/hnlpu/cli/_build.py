@@ -76,8 +76,6 @@ def do_build(
     )
     print_errors(errors)
     out.print(f"coverage: {facts['weights_covered']:,} of {weights:,} weights")
-    for start, reason in facts["left_out"].items():
-        out.print(f"left out, where the checkpoint has it: {start}* ({reason})")
     for note in facts["notes"]:
         out.print(note)
     if loss is not None:

@@ -96,6 +96,7 @@ def adapted_in_torch(folder, to, **targets):
             "init_lora_weights": "gaussian",
         },
         {"target_modules": ["q_proj", "o_proj"], "layers_to_transform": [1]},
+        {"target_modules": ["q_proj", "v_proj", "gate_proj", "up_proj", "down_proj"]},
         {"target_modules": ["v_proj"], "init_lora_weights": "orthogonal", "r": 4},
     ],
     ids=[
@@ -107,6 +108,7 @@ def adapted_in_torch(folder, to, **targets):
         "patterns",
         "expressions",
         "one layer",
+        "names of no module",
         "another beginning",
     ],
 )

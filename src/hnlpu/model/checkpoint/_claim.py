@@ -85,7 +85,7 @@ def claimed(
         matrices[m.name] = SourcedMatrix(shape_of(m), m.source, of.tensors, bias)
     vectors = {p.name: found(p.source, p.name) for p in kept_parameters(network)}
     notes = list(weights.notes)
-    left_out = {other.start: other.reason for other in getattr(network, "left_out", ())}
+    left_out = {other.start: other.reason for other in network.left_out}
     for name in sorted(stored.keys() - taken):
         start = next((start for start in left_out if name.startswith(start)), None)
         if start is not None:
