@@ -96,7 +96,7 @@ def test_adapters_come_and_go_while_the_server_runs(start, bundled, folders, mod
     root = folders["first"].parent
     engine = Engine(
         model,
-        adapters={n: read_adapter(f, model.transformer.architecture) for n, f in folders.items()},
+        adapters={n: read_adapter(f, network_of(model)) for n, f in folders.items()},
     )
     prompt = tuple(model.encode("import os\n").tolist())
 
