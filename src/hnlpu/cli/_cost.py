@@ -83,6 +83,9 @@ def cost(
         float | None,
         typer.Option(help="Rent of the compared system, $ an hour (default: its file's)."),
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Also write a page about it, in plain words.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Silicon, masks, design, ownership and carbon of a hardwired system."""
@@ -92,6 +95,10 @@ def cost(
     from hnlpu.system.design import open_machine
     from hnlpu.system.machine import parse_grid
 
+    if report is not None:
+        from hnlpu.insight.report import check_page
+
+        check_page(report)
     cells = None if grid is None else parse_grid(grid)
     found = open_machine(subject, model=model, system=system, weights=weights, grid=cells)
     machine, what = found.system, found.subject
@@ -101,6 +108,10 @@ def cost(
         output_share=output_share, utilisation=utilisation, paper_rounding=paper_rounding,
     )  # fmt: skip
     if machine.prices is None:
+        if report is not None:
+            raise InvalidInput(
+                f"--report {report}: {machine.name} is bought; a page is about chips"
+            )
         facts = bought_facts(machine, what.shape.name, plan)
         if json:
             print_json(facts)
@@ -114,6 +125,10 @@ def cost(
         costing = do_cost(machine, what, plan, trials, seed)
     facts = cost_facts(costing, rival)
     facts["buyers"] = _buyers(costing, rival, rent, buyers_map)
+    if report is not None:
+        from hnlpu.insight.report import cost_report
+
+        facts["report"] = str(cost_report(costing, facts, report))
     if svg is not None:
         title = f"Cost of owning {machine.title} for {what.shape.title}"
         picture = tornado_svg(costing.tornado[:12], float(costing.value.tco_musd), title, "M$")

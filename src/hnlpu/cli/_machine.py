@@ -226,11 +226,19 @@ def _print(facts: dict[str, Any]) -> None:
     fit = "fit in" if facts["fits"] else "DO NOT FIT in"
     what = "states" if "state" in facts else "keys and values"
     out.print(
-        f"bottleneck: {facts['bottleneck']}; {what} {facts['kv_bytes'] / 1e9:,.1f} GB "
-        f"{fit} {facts['kv_capacity_bytes'] / 1e9:,.1f} GB"
+        f"bottleneck: {facts['bottleneck']}; {what} {_size(facts['kv_bytes'])} "
+        f"{fit} {_size(facts['kv_capacity_bytes'])}"
     )
     if "state" in facts:
         _print_state(facts["state"])
+
+
+def _size(size: float) -> str:
+    """Bytes in the unit that leaves figures before the point."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:,.1f} {unit}"
+    return f"{size:,.0f} bytes"
 
 
 def _print_state(found: dict[str, Any]) -> None:

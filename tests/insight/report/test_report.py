@@ -285,11 +285,14 @@ def test_impossible_outputs_are_refused_before_work(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+OLD = '<!DOCTYPE html>\n<meta name="generator" content="hnlpu">\nold'
+
+
 def test_a_failure_leaves_the_old_page(
     build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "page.html"
-    output.write_text("old")
+    output.write_text(OLD)
 
     def fail(*_: object) -> Iterator[None]:
         raise DamagedBuild("a file is damaged")
@@ -297,7 +300,7 @@ def test_a_failure_leaves_the_old_page(
     monkeypatch.setattr(sys.modules["hnlpu.insight.report"], "examine", fail)
     with pytest.raises(DamagedBuild):
         hnlpu.report(build, output)
-    assert output.read_text() == "old"
+    assert output.read_text() == OLD
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 
@@ -305,7 +308,7 @@ def test_a_full_disk_is_told_and_leaves_the_old_page(
     build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "page.html"
-    output.write_text("old")
+    output.write_text(OLD)
     write = Path.write_bytes
 
     def full(path: Path, data: bytes) -> int:
@@ -317,7 +320,7 @@ def test_a_full_disk_is_told_and_leaves_the_old_page(
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OutputFailed, match="No space left on device"):
         hnlpu.report(build, output)
-    assert output.read_text() == "old"
+    assert output.read_text() == OLD
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
 
 

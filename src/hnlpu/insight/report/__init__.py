@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hnlpu._paths import absolute
 from hnlpu._whole import new_file
@@ -23,6 +23,7 @@ from hnlpu.silicon.hardwire import open_build
 
 if TYPE_CHECKING:
     from hnlpu.insight.sensitivity import Sensitivity
+    from hnlpu.system.cost import Costing
     from hnlpu.system.explore import Search
     from hnlpu.system.machine import Load, MachineTarget, Simulation
 
@@ -108,6 +109,16 @@ def sensitivity_report(found: Sensitivity, output: str | Path) -> Path:
     return path
 
 
+def cost_report(found: Costing, facts: dict[str, Any], output: str | Path) -> Path:
+    """Write an HTML page about what a model's chips cost; raises OutputExists, OutputFailed."""
+    from hnlpu.insight.report._cost_page import render_cost
+
+    path = check_page(output)
+    with new_file(path) as write:
+        write(_encoded(render_cost(found, facts)))
+    return path
+
+
 def check_page(output: str | Path) -> Path:
     """The place of a page: nothing is there, or a page that hnlpu wrote, which it replaces.
 
@@ -144,6 +155,7 @@ def _encoded(page: str) -> bytes:
 
 __all__ = [
     "check_page",
+    "cost_report",
     "explore_report",
     "machine_report",
     "report",

@@ -120,7 +120,7 @@ def floorplan(blocks: Mapping[str, float], reticle_mm: tuple[float, float]) -> M
     inner = width - 2 * phy
     links = blocks.get("links", 0.0) / inner
     low = [(n, a) for n, a in blocks.items() if n in ("attention buffer", "vector unit",
-                                                      "control unit", "memory interface")]  # fmt: skip
+                                                      "control unit", "memory interface", "tables", "pads")]  # fmt: skip
     bottom = sum(a for _, a in low) / inner
     spots = [("links", phy, 0.0, inner, links)]
     spots.append(("neuron arrays", phy, links, inner, height - links - bottom))
@@ -132,7 +132,9 @@ def floorplan(blocks: Mapping[str, float], reticle_mm: tuple[float, float]) -> M
     spots += [("HBM PHY", 0.0, 0.0, phy, height), ("HBM PHY", width - phy, 0.0, phy, height)]
     order = ["neuron arrays", "attention buffer", "vector unit", "links", "HBM PHY", "control unit"]
     colours = {name: i for i, name in enumerate(order)} | {
-        "memory interface": order.index("HBM PHY")
+        "memory interface": order.index("HBM PHY"),
+        "tables": order.index("attention buffer"),
+        "pads": order.index("control unit"),
     }
     parts = [text(x0, 14, f"{width:.1f} x {height:.1f} mm, {area:,.0f} mm2", class_="label")]
     for name, left, top, wide, tall in spots:

@@ -218,7 +218,7 @@ def _system_sections(
         figures=[("Floorplan to scale", charts.floorplan(blocks, RETICLE_MM),
                   "Areas are the system's; their places are ours.")],
     )  # fmt: skip
-    return [chip, _money(cost(system, subject, plan, trials=400))]
+    return [chip, money_section(cost(system, subject, plan, trials=400))]
 
 
 def _plan(target: MachineTarget, load: Load, sliding: bool, result: Simulation) -> Plan:
@@ -232,7 +232,7 @@ def _plan(target: MachineTarget, load: Load, sliding: bool, result: Simulation) 
     )  # fmt: skip
 
 
-def _money(found: Costing) -> Section:
+def money_section(found: Costing) -> Section:
     v = found.value
     chips = int(v.chips)
     money = [

@@ -1,7 +1,7 @@
 """A model, a process and a target -> `Design`: the chip that is made once, right-sized, for every command.
 
-model ─► arrays ─► blocks, buffer, memory, links, pads ─► the smallest dies under the reticle
-└─► a system's file, each value with its reason
+A model becomes arrays; arrays and a library of parts become blocks, buffer, memory, links and pads; of all that
+fit under the reticle, the best per mm2 of die becomes a system's file, each value with its reason.
 """
 
 from __future__ import annotations
