@@ -25,7 +25,7 @@ TOKENS = {"hnlpu": 24, LLAMA: 3}  # llama.cpp may need seconds a token
 def measure(work: Path, repeat: int) -> dict[str, dict[int, list[float]]]:
     """Tokens per second of each engine by number of rivals, once per turn."""
     cores, build = str(os.cpu_count() or 1), work / f"build-{WIDTHS[0]}"
-    commands = {"hnlpu": [sys.executable, str(HERE / "decode.py"), "--worker", str(build)]}
+    commands = {"hnlpu": [sys.executable, str(HERE / "decode.py"), "--worker", str(build), ""]}
     llama, reason = make_llama(work, build)
     if llama is None:
         print(reason, file=sys.stderr)

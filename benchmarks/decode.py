@@ -54,10 +54,12 @@ CHECKED_TOKENS = 16
 class Ours:
     """hnlpu as a worker: the same commands as decode_llama.py's."""
 
-    def __init__(self, build: str, threads: int):
+    def __init__(self, build: str, threads: int, instructions: str):
         library, _ = load()
         if library is not None:
             library.set_threads(threads)
+            if instructions:
+                library.choose(instructions)
         self.transformer = open_language_model(build).transformer
         self.vocabulary = self.transformer.architecture.vocab_size
         self.cache = self.transformer.new_cache()
@@ -134,7 +136,7 @@ def make_models(work: Path) -> dict[int, Path]:
         if not builds[bits].exists():
             words = ["build", str(checkpoint), "-o", str(builds[bits]), *FORMATS]
             words.append(f"--activation-bits={bits}")
-            subprocess.run([sys.executable, "-m", "hnlpu", *words], check=True)
+            subprocess.run([sys.executable, "-m", "hnlpu", *words], stdout=sys.stderr, check=True)
     return builds
 
 
@@ -200,9 +202,9 @@ def agreement(work: Path, llama: list[str]) -> dict[str, Any]:
     build, model = work / "bundled", work / "bundled.gguf"
     if not build.exists():
         words = ["build", str(BUNDLED), "-o", str(build), *FORMATS]
-        subprocess.run([sys.executable, "-m", "hnlpu", *words], check=True)
+        subprocess.run([sys.executable, "-m", "hnlpu", *words], stdout=sys.stderr, check=True)
     write_gguf(open_build(build), model)
-    commands = ([sys.executable, __file__, "--worker", str(build)], [*llama[:-1], str(model)])
+    commands = ([sys.executable, __file__, "--worker", str(build), ""], [*llama[:-1], str(model)])
     logits = []
     for command in commands:
         worker = Worker([*command, "1"])
@@ -231,7 +233,8 @@ def take_turns(
                 if turn:  # the first one maps and warms
                     runs[name][what].append(answer)
         for what, found in bounds.items():
-            rate = limit(limits, what, threads)
+            narrow = what == "int8" and options.instructions not in (None, "avx512")
+            rate = limit(limits, f"{what}-avx2" if narrow else what, threads)
             if rate is not None:
                 found.append(rate)
     for worker in workers.values():
@@ -264,10 +267,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     builds = make_models(options.work)
     limits = make_limits(options.work)
     commands = {
-        f"hnlpu, {bits} bits": [sys.executable, __file__, "--worker", str(build)]
+        f"hnlpu, {bits} bits": [
+            sys.executable, __file__, "--worker", str(build), options.instructions or ""
+        ]
         for bits, build in builds.items()
     }
-    llama, reason = make_llama(options.work, builds[WIDTHS[0]])
+    llama, reason = None, "left out"
+    if not options.alone:
+        llama, reason = make_llama(options.work, builds[WIDTHS[0]])
     same = None
     if llama is not None:
         commands[LLAMA] = llama
@@ -275,7 +282,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     library, why = load()
     facts = {
         "machine": f"{machine()}, {os.cpu_count()} cores",
-        "kernels": library.instructions[0] if library else f"Numba ({why})",
+        "kernels": (options.instructions or library.instructions[0]) if library
+        else f"Numba ({why})",
         "llama": reason or "present", "agreement": same,
         "active_weights": active_weights(builds[WIDTHS[0]]),
         "packed_mb": packed_bytes(builds[WIDTHS[0]]) / 2**20,
@@ -283,6 +291,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "runs": [take_turns(commands, t, options, limits) for t in options.threads],
     }  # fmt: skip
     facts["load_average"] = round(os.getloadavg()[0], 2)
+    facts["medians"] = {
+        f"{name}, {what}, {run['threads']} thread(s)": engine[what]["tokens_per_cpu_second"]
+        for run in facts["runs"]
+        for name, engine in run["engines"].items()
+        for what in ("decode", "prefill")
+        if name != LLAMA
+    }
     return facts
 
 
@@ -332,9 +347,9 @@ def print_text(facts: dict[str, Any]) -> None:
         )
 
 
-def serve(build: str, threads: int) -> None:
+def serve(build: str, instructions: str, threads: int) -> None:
     """Be a worker: commands in, times out."""
-    ours = Ours(build, threads)
+    ours = Ours(build, threads, instructions)
     for line in sys.stdin:
         command, count = line.split()
         print(json.dumps(ours.do(command, int(count))), flush=True)
@@ -343,7 +358,7 @@ def serve(build: str, threads: int) -> None:
 def main() -> None:
     """Make what is missing, measure, print."""
     if sys.argv[1:2] == ["--worker"]:
-        serve(sys.argv[2], int(sys.argv[3]))
+        serve(sys.argv[2], sys.argv[3], int(sys.argv[4]))
         return
     parser = argparse.ArgumentParser(description="Measure decode and prefill beside llama.cpp.")
     parser.add_argument("--work", type=Path, required=True, help="folder for models (3 GB)")
@@ -352,6 +367,8 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=32, help="tokens of decode (default 32)")
     parser.add_argument("--repeat", type=int, default=7, help="turns of each (default 7)")
     parser.add_argument("--rivals", type=int, default=0, help="busy processes beside (default 0)")
+    parser.add_argument("--instructions", help="instruction set of the kernels (default: the best)")
+    parser.add_argument("--alone", action="store_true", help="without llama.cpp")
     parser.add_argument("--discard", action="store_true", help="remove the models afterwards")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()

@@ -131,16 +131,24 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=16, help="tokens of decode (default 16)")
     parser.add_argument("--repeat", type=int, default=3, help="turns of each (default 3)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--instructions", help="instruction set of the kernels (default: the best)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     library, reason = load()
     if library is None:
         raise SystemExit(reason)
     library.set_threads(options.threads)
+    if options.instructions:
+        library.choose(options.instructions)
     options.work.mkdir(parents=True, exist_ok=True)
     facts = {name: measure(make_build(options.work, name), options) for name in options.families}
     if options.json:
-        print(json.dumps(facts, indent=1))
+        medians = {
+            f"{name}, {what}": of[f"{what} cpu"]["tape"]
+            for name, of in facts.items()
+            for what in ("decode", "prefill")
+        }
+        print(json.dumps(facts | {"medians": medians}, indent=1))
         return
     print(f"{machine()}, {options.threads} threads, load average {os.getloadavg()[0]:.1f}\n")
     print("| family | what | tape, tokens/s | interpreter | times | times by processor time |")

@@ -58,6 +58,7 @@ class BitNet(DecoderConfig):
 
     default_rope: ClassVar[dict[str, Any]] = {"rope_type": "default", "rope_theta": 500000.0}
 
+    activations = ("relu2",)  # type: ignore[assignment]
     hidden_act: Literal["relu2"] = "relu2"  # type: ignore[assignment]  # this family's only one
     rms_norm_eps: float = 1e-5
     _quantized: Quantized | None = PrivateAttr(None)

@@ -20,10 +20,30 @@ static int is_zero(const uint8_t *codes)
     return ((two[0] | two[1]) & 0x7777777777777777u) == 0;
 }
 
-/* The largest e - b of the non-zero blocks of PANEL rows. */
+/* The largest e - b of a row's blocks, whether zero or not */
+static int row_shift(const Matrix *m, int64_t row)
+{
+    uint8_t most = 0;
+    for (int64_t d = 0; d < m->digits; d++) {
+        const uint8_t *exponents = m->exponents[d] + row * m->blocks;
+        for (int64_t block = 0; block < m->blocks; block++)
+            most = exponents[block] > most ? exponents[block] : most;
+    }
+    return shift_of(most, m->row_exponents[row]);
+}
+
+/* The largest e - b of PANEL rows: of all their blocks if 16 bits hold that, else of those that are
+   not zero. */
 static int panel_shift(const Matrix *m, int64_t first, int64_t last)
 {
     int largest = 0;
+    for (int64_t row = first; row < last; row++) {
+        const int by = row_shift(m, row);
+        largest = by > largest ? by : largest;
+    }
+    if (largest < 16 && (LARGEST_CODE * m->digits) << largest <= INT16_MAX)
+        return largest;
+    largest = 0;
     for (int64_t d = 0; d < m->digits; d++)
         for (int64_t row = first; row < last; row++)
             for (int64_t block = 0; block < m->blocks; block++) {
