@@ -95,3 +95,61 @@ def test_constrained_and_free_answers_share_a_batch(server, model):
     assert free["choices"][0]["text"] == "".join(
         t.text for t in model.generate("import os\n", max_tokens=30)
     )
+
+
+OLDER = {
+    "structures": [{"begin": "<f=days>", "schema": {"type": "integer", "minimum": 0, "maximum": 99}, "end": "</f>"},
+                   {"begin": "<f=on>", "schema": {"type": "boolean"}, "end": "</f>"}],
+    "triggers": ["<f="],
+}  # fmt: skip
+NEWER = {
+    "format": {
+        "type": "triggered_tags",
+        "triggers": OLDER["triggers"],
+        "tags": [
+            {"begin": t["begin"], "content": {"type": "json_schema", "json_schema": t["schema"]}, "end": t["end"]}
+            for t in OLDER["structures"]
+        ],
+    }
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", ["older", "newer", "text", "response_format"])
+def test_structural_tags_keep_to_their_schemas(server, model, field):
+    """A bias lets the model begin tags; within them only the schema counts."""
+    body = {"prompt": "x", "max_tokens": 60, "temperature": 1.5, "ignore_eos": True}
+    bias = {str(token): 12 for token in model.encode("<f=").tolist()}
+    tags = {"older": OLDER, "newer": NEWER, "text": json.dumps(NEWER)}.get(field)
+    form = {"response_format": {"type": "structural_tag"} | OLDER}
+    body |= form if tags is None else {"structured_outputs": {"structural_tag": tags}}
+    begun = whole = 0
+    for seed in range(6):
+        answer = server.post("/v1/completions", body | {"seed": seed, "logit_bias": bias})
+        assert answer.status_code == 200, answer.text
+        text = answer.json()["choices"][0]["text"]
+        parts = text.split("<f=")[1:]
+        begun += len(parts)
+        whole += sum(
+            bool(re.match(r"(days>[0-9]{1,2}|on>(true|false))</f>", part)) for part in parts
+        )
+        for part in parts[:-1]:
+            assert re.match(r"(days>[0-9]{1,2}|on>(true|false))</f>", part), text
+    assert begun >= whole > 3
+    plain = server.post("/v1/completions", body | {"seed": 1}).json()["choices"][0]["text"]
+    assert plain  # text without tags is free
+
+
+@pytest.mark.parametrize(
+    ("tag", "told"),
+    [
+        (5, "structural_tag: must be an object"),
+        ("{", "structural_tag: the text is not JSON"),
+        ({"structures": [], "triggers": ["<"]}, "structural_tag: structures: "),
+        (OLDER | {"triggers": ["["]}, "structural_tag: no trigger begins"),
+        ({"format": {"type": "sequence"}}, "only the type triggered_tags"),
+    ],
+)
+def test_a_structural_tag_that_is_none_is_told(server, tag, told):
+    body = {"prompt": "x", "structured_outputs": {"structural_tag": tag}}
+    response = server.post("/v1/completions", body)
+    assert (response.status_code, told in response.text) == (400, True), response.text

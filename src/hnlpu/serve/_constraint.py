@@ -17,6 +17,7 @@ from hnlpu.run.chat import Reader
 from hnlpu.run.emulate import LanguageModel
 from hnlpu.serve._grammar import ANSWER, quoted
 from hnlpu.serve._schema import StructuredOutputs
+from hnlpu.serve._tags import grammar_of, tags_of
 
 SCHEMA_LIMIT = 2**16  # characters
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
@@ -39,7 +40,7 @@ class Constraints:
 
         Raises InvalidInput, TokenizerMissing.
         """
-        what, grammar = _grammar(wanted)
+        what, grammar = self._grammar(wanted)
         if frame is None:
             return self._made(grammar, what)
         return self._made(framed(frame, {ANSWER: grammar}), what)
@@ -58,6 +59,13 @@ class Constraints:
         if matcher.is_error():
             raise InvalidInput(f"{what}: {matcher.get_error()[:300]}")
         return Matched(matcher, self._model.vocab_size)
+
+    def _grammar(self, wanted: StructuredOutputs) -> tuple[str, str]:
+        """What is wanted, in a word, and its grammar."""
+        if wanted.structural_tag is None:
+            return _grammar(wanted)
+        added = self._model.tokenizer.added_tokens()
+        return "structural_tag", _lark(grammar_of(tags_of(wanted.structural_tag), added))
 
     def _vocabulary(self) -> LLTokenizer:
         with self._lock:

@@ -54,8 +54,11 @@ class JsonSchema(Wire):
 class ResponseFormat(Wire):
     """The form that the answer must have."""
 
-    type: Literal["text", "json_object", "json_schema"]
+    type: Literal["text", "json_object", "json_schema", "structural_tag"]
     json_schema: JsonSchema | None = None
+    structures: Any = Field(None, description="Of type structural_tag.")
+    triggers: Any = Field(None, description="Of type structural_tag.")
+    format: Any = Field(None, description="Of type structural_tag, in its newer form.")
 
     @model_validator(mode="after")
     def _schema_where_named(self) -> ResponseFormat:
@@ -74,12 +77,18 @@ class StructuredOutputs(Wire):
         None, min_length=1, max_length=65536, description="In Lark's form, or GBNF (`root ::=`)."
     )
     json_object: Flag | None = None
+    structural_tag: Any = Field(
+        None, description="Free text with tags that keep to their schemas: an object, or its JSON."
+    )
 
     @model_validator(mode="after")
     def _one(self) -> StructuredOutputs:
         given = [self.json_, self.regex, self.choice, self.grammar, self.json_object or None]
+        given.append(self.structural_tag)
         if sum(value is not None for value in given) != 1:
-            raise ValueError("give one of json, regex, choice, grammar and json_object")
+            raise ValueError(
+                "give one of json, regex, choice, grammar, json_object and structural_tag"
+            )
         return self
 
 
@@ -150,6 +159,9 @@ class Controls(Wire):
         form = self.response_format
         if form is None or form.type == "text":
             return None
+        if form.type == "structural_tag":
+            told = form.model_dump(include={"structures", "triggers", "format"}, exclude_none=True)
+            return StructuredOutputs.model_validate({"structural_tag": told})
         schema = {"type": "object"} if form.json_schema is None else form.json_schema.schema_
         return StructuredOutputs.model_validate({"json": schema})
 

@@ -310,7 +310,7 @@ def test_a_model_that_overflows_fails_only_who_made_it(spoken_build):
         ({"sampling": Sampling(temperature=float("inf"))}, "temperature"),
         ({"sampling": Sampling(top_p=-0.1)}, "top_p"),
         ({"sampling": Sampling(top_p=1.1)}, "top_p"),
-        ({"sampling": Sampling(top_k=-1)}, "top_k"),
+        ({"sampling": Sampling(top_k=-2)}, "top_k"),
         ({"sampling": Sampling(seed=-1)}, "seed"),
         ({"sampling": Sampling(presence_penalty=2.1)}, "presence_penalty"),
         ({"sampling": Sampling(frequency_penalty=float("nan"))}, "frequency_penalty"),
