@@ -163,9 +163,12 @@ def attention(width: int = 8, **options: Any) -> Callable[[Builder, Value], Valu
     return middle
 
 
-def partly_turned(b: Builder, x: Value) -> Value:
-    table = b.parameter("frequencies", (2,), Given((0.5, 0.25), (2,)))
-    return rope(x.reshape(2, 8), turns(b.position(), table)).reshape(16)
+def differently_turned(b: Builder, x: Value) -> Value:
+    x = x.reshape(2, 8)
+    for name, scale in (("slow", 1.0), ("quick", 1.25)):
+        table = b.parameter(name, (4,), Given((1.0, 0.5, 0.25, 0.125), (4,)))
+        x = rope(x, turns(b.position(), table, scale))
+    return x.reshape(16)
 
 
 def parameter(b: Builder, n: int, name: str = "w") -> Value:
@@ -182,7 +185,7 @@ REFUSED: dict[str, tuple[Callable[[Builder, Value], Value], str]] = {
         lambda b, x: x + parameter(b, 16).table("gelu"),
         "gelu of layer 0 .*parameters alone",
     ),
-    "partly": (partly_turned, "rope of layer 0 .*4 of 8 numbers"),
+    "differently": (differently_turned, "turns of layer 0 .*a factor of 1.25 beside one of 1"),
     "softcap": (attention(softcap=30.0), "attend of layer 0 .*soft cap"),
     "narrow": (attention(width=4), "attend of layer 0 .*values of 4"),
     "far": (lambda b, x: x.shift(40), "shift of layer 0"),

@@ -21,7 +21,7 @@ from hnlpu.silicon.rtl.chip._assembler import Assembler, fixed
 from hnlpu.silicon.rtl.chip._instructions import Op, Operand
 from hnlpu.silicon.rtl.chip._moving import by_beat, gather
 from hnlpu.silicon.rtl.chip._program import Attention, Experts, Rope
-from hnlpu.silicon.rtl.chip._registers import Beats
+from hnlpu.silicon.rtl.chip._registers import Beats, Register
 from hnlpu.silicon.rtl.chip._uses import main_input
 from hnlpu.silicon.rtl.chip._values import Beside, Held, Pairs, Spread
 
@@ -199,7 +199,10 @@ def _head_norms(a: Assembler, x: Beats, beats: Beats, epsilon: int) -> None:
 
 
 def angles(a: Assembler, span: Span) -> None:
-    """Cosines and sines of the position, for all of its layers."""
+    """Cosines and sines of the position, for the layers that take them.
+
+    A sequence keeps one set.  The first is worked out at once, others when a layer takes them.
+    """
     taken, given = span_ends(a.network, span)
     [table] = [name for name in taken if name in a.uses.parameters] or [""]
     source = a.uses.parameters[table].source if table else None
@@ -211,12 +214,22 @@ def angles(a: Assembler, span: Span) -> None:
         raise DoesNotFit(
             f"a factor of {factor:g} on RoPE: the table of sines holds {LARGEST_ROPE_FACTOR:g} at most"
         )
-    if a.rope is not None:
-        a.refuse("turns", span.start, "angles beside others, and a sequence keeps one set")
-    a.rope = Rope(tuple(int(t) & 0xFFFFFFFF for t in found), factor)
-    for pair, turn in enumerate(a.rope.turns):
-        a.code.emit(Op.ANGLE, index=pair, immediate=turn)
-    a.places.update(dict.fromkeys(given, Beside("angles")))
+    if a.rope is not None and a.rope.factor != factor:
+        a.refuse("turns", span.start, f"a factor of {factor:g} beside one of {a.rope.factor:g}")
+    a.angles.append(tuple(int(t) & 0xFFFFFFFF for t in found))
+    if a.rope is None:
+        a.rope = Rope(factor)
+        _turn_to(a, 0)
+    place = Beside("angles", len(a.angles) - 1)
+    a.places.update(dict.fromkeys(given, place))
+
+
+def _turn_to(a: Assembler, which: int) -> None:
+    """The sequence's cosines and sines become those of a set, if they are of another."""
+    if a.turned != which:
+        a.turned = which
+        for pair, turn in enumerate(a.angles[which]):
+            a.code.emit(Op.ANGLE, index=pair, immediate=turn)
 
 
 def rope(a: Assembler, span: Span) -> None:
@@ -224,17 +237,42 @@ def rope(a: Assembler, span: Span) -> None:
     name, out = _ends(a, span)
     size, pairs = _sizes(a, name)[-1], int(span.option("pairs"))
     taken, _ = span_ends(a.network, span)
-    if 2 * pairs != size:
-        a.refuse("rope", span.start, f"{2 * pairs} of {size} numbers turn, and lanes turn all")
-    if any(a.places.get(turn) != Beside("angles") for turn in taken[1:]):
+    sets = {a.places.get(turn) for turn in taken[1:]}
+    [which] = sets if len(sets) == 1 else [None]
+    if not isinstance(which, Beside) or which.what != "angles":
         a.refuse("rope", span.start, "cosines and sines that are not those of turns")
     _head(a, span, size)
     x = a.value(name)
+    _turn_to(a, which.number)
     beats = a.room(out, x.size, over=[name])
-    for register, dst in zip(x.beats, beats, strict=True):
-        a.code.multiply(None, register, Operand.COSINE, first=True)
-        a.code.multiply(dst, register, Operand.SINE, swap=True, shift=UNIT_FRACTION)
+    if 2 * pairs == size:
+        for register, dst in zip(x.beats, beats, strict=True):
+            _turned(a, register, dst)
+    else:
+        _partly_turned(a, x.beats, beats, size, pairs)
     a.places[out] = Held(beats, x.size)
+
+
+def _turned(a: Assembler, register: Register, dst: Register) -> None:
+    a.code.multiply(None, register, Operand.COSINE, first=True)
+    a.code.multiply(dst, register, Operand.SINE, swap=True, shift=UNIT_FRACTION)
+
+
+def _partly_turned(a: Assembler, x: Beats, beats: Beats, size: int, pairs: int) -> None:
+    """The first 2 * `pairs` numbers of every head apart to its halves, turned, and back among the others."""
+    lane = np.arange(a.code.width)
+    within, head = lane % size, lane // size * size
+    first, second = within < pairs, (within >= size // 2) & (within < size // 2 + pairs)
+    apart = np.where(first, lane, np.where(second, head + within - size // 2 + pairs, -1))
+    back = np.where(
+        within < pairs, lane, np.where(within < 2 * pairs, head + within - pairs + size // 2, -1)
+    )
+    [turned] = a.code.registers.pool(1, {*a.busy(), *x, *beats})
+    for register, dst in zip(x, beats, strict=True):
+        pattern = a.code.pattern(apart.tolist())
+        a.code.emit(Op.MOVE, dst=turned, a=turned, b=register, index=pattern, first=True)
+        _turned(a, turned, turned)
+        a.code.emit(Op.MOVE, dst=dst, a=register, b=turned, index=a.code.pattern(back.tolist()))
 
 
 def attend(a: Assembler, span: Span) -> None:
