@@ -94,6 +94,7 @@ def _everything(b: Builder, x: Value) -> Value:
     b.write(state, memory)
     found = b.step(ops.Dot("hkv,hk->hv"), memory, queries).reshape(8)
     share = found.table("sigmoid") / (found.table("sigmoid").sum(keep=True) + 0.5)
+    values = values + values.table("gelu")
     kept = b.step(ops.Where(), b.step(ops.Compare("less"), values, found), found, values)
     return b.step(ops.Concat(), found, share, b.step(ops.Maximum(), kept, -0.5))
 
@@ -112,6 +113,7 @@ def _turned(b: Builder, x: Value) -> Value:
 MOVED: Mapping[str, Middle] = {
     "exp": lambda b, x: (x * 0.25).table("exp"),
     "scaled": lambda b, x: x.table("softplus", -2.0) + x.table("sigmoid", 0.5),
+    "gelu": lambda b, x: x.table("gelu"),
     "gelu_tanh": lambda b, x: x.table("gelu_tanh"),
     "polynomial": lambda b, x: b.step(
         ops.Table("polynomial", 1.0, (0.5, -1.0, 0.25)), x

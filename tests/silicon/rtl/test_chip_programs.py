@@ -176,7 +176,7 @@ def parameter(b: Builder, n: int, name: str = "w") -> Value:
 
 
 REFUSED: dict[str, tuple[Callable[[Builder, Value], Value], str]] = {
-    "gelu": (lambda b, x: x.table("gelu"), "gelu of layer 0"),
+    "log": (lambda b, x: x.table("log"), "log of layer 0"),
     "softmax": (lambda b, x: softmax(x), "softmax of layer 0"),
     "root": (lambda b, x: b.step(ops.InverseRoot(), x), "inverse_root of layer 0"),
     "top": (lambda b, x: x + b.steps(ops.TopK(1), x, outs=2)[0], "top_k of layer 0"),
