@@ -30,6 +30,7 @@ module hnlpu_lane
     output logic [31:0] y
 );
   logic signed [SUM_BITS-1:0] sums;
+  logic signed [SUM_BITS-1:0] addend;
   logic signed [SUM_BITS-1:0] total;
   logic signed [SUM_BITS:0] halves;
   logic signed [SUM_BITS:0] rounded;
@@ -42,7 +43,12 @@ module hnlpu_lane
   logic [24:0] share;
 
   assign product = 64'($signed(swapped)) * 64'($signed(operand));
-  assign total = (first ? SUM_BITS'(0) : sums) + SUM_BITS'($signed(product));
+  if (SUM_BITS > 64) begin : g_wide
+    assign addend = SUM_BITS'($signed(product));
+  end else begin : g_narrow
+    assign addend = $signed(product);
+  end
+  assign total = (first ? SUM_BITS'(0) : sums) + addend;
   assign halves = $signed({total, 1'b0}) >>> shift;
   assign rounded = (halves >>> 1) + $signed({{SUM_BITS{1'b0}}, halves[0]});
   assign left = $signed({a[31], a});
