@@ -70,6 +70,7 @@ REQUESTS = [
 
 LIMIT = 2_000_000
 """Cycles, many times those that the requests take."""
+TABLES = ("exp", "sigmoid", "softplus", "normal", "sine")
 WHOLE = ("core", "requests", "sequencer", "store", "program")
 """Modules that are simulated in a whole chip alone."""
 
@@ -128,9 +129,7 @@ def tell_coverage(*, whole: bool, as_json: bool) -> None:
         if whole:
             both = merge_coverage([both, coverage_of_chip(Path(name))])
     texts = [path.name for path in SILICON.iterdir()]
-    texts += [f"hnlpu_{name}_table.sv" for name in ("exp", "sigmoid", "sine")] + [
-        "hnlpu_program.sv"
-    ]
+    texts += [f"hnlpu_{name}_table.sv" for name in TABLES] + ["hnlpu_program.sv"]
     files = [file for file in both.files if file in texts]
     kinds = ("line", "branch", "toggle")
     table = {file: {kind: both.counts(kind, file) for kind in kinds} for file in files}

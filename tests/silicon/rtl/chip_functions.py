@@ -30,6 +30,7 @@ POWER = Part("power", "hnlpu_power", (Port("u", 32),), (Port("y", 32, signed=Tru
 SOFTPLUS = Part(
     "softplus", "hnlpu_softplus", (Port("x", 32),), (Port("y", 32, signed=True),), clocked=False
 )
+NORMAL = Part("normal", "hnlpu_normal", (Port("x", 32),), (Port("y", 25),), clocked=False)
 SINES = [
     Part(
         name, "hnlpu_sine", (Port("angle", 32),), (Port("y", 32, signed=True),), clocked=False,
@@ -147,6 +148,25 @@ def check_softplus(run: Run) -> None:
     y = run(SOFTPLUS, {"x": x})["y"]
     assert y.tolist() == [fixed_point.softplus(v) for v in x]
     assert y[:1500].tolist() == [by_hand.softplus(v) for v in x[:1500]]
+
+
+def normal(x: int) -> int:
+    """The integral, as gelu of docs/vector-unit.md has it."""
+    k, f = divmod(min(abs(x), 2**19 - 1), 2**10)
+    share = by_hand.line(by_hand.normal_entry(k), by_hand.normal_entry(k + 1), Fraction(f, 2**10))
+    return share if x >= 0 else by_hand.UNIT - share
+
+
+def check_normal(run: Run) -> None:
+    rng = np.random.default_rng(20)
+    steps = [sign * k * 1024 for k in range(0, 513, 29) for sign in (-1, 1)]
+    x = near([*VALUE_ENDS, 2**19, -(2**19), *steps], LOW, HIGH, 2)
+    x += rng.integers(-(2**19), 2**19, 2000).tolist() + spread(rng, 31, 500)
+    y = run(NORMAL, {"x": x})["y"].tolist()
+    assert [by_hand.nearest(Fraction(a * b, 2**24)) for a, b in zip(x, y, strict=True)] == [
+        fixed_point.gelu(v) for v in x
+    ]
+    assert y[:300] == [normal(v) for v in x[:300]]
 
 
 def check_sine(run: Run, part: Part) -> None:

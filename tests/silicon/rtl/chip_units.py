@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isqrt
 
 import numpy as np
-from chip_functions import HIGH, LOW, VALUE_ENDS, near, spread
+from chip_functions import HIGH, LOW, VALUE_ENDS, near, normal, spread
 from chip_parts import Part, Port, Run
 
 import by_hand
@@ -39,7 +39,7 @@ LANE = Part(
 )  # fmt: skip
 WIDE_LANE = Part(
     "wide_lane", "hnlpu_lane", LANE.inputs, LANE.outputs,
-    {"POWERS": 1, "SOFTPLUS": 1, "COMPARES": 1, "SUM_BITS": 68},
+    {"POWERS": 1, "SOFTPLUS": 1, "NORMALS": 1, "COMPARES": 1, "SUM_BITS": 68},
 )  # fmt: skip
 """As a chip has it whose lanes add 16 products of any size."""
 MOVER = Part(
@@ -246,6 +246,7 @@ def check_wide_lane(run: Run) -> None:
     for a in sides:
         add(Op.CURVE, by_hand.power(a), a=a, kind=0)
         add(Op.CURVE, by_hand.softplus(a), a=a, kind=1)
+        add(Op.CURVE, normal(a), a=a, kind=2)
         for b in sides:
             found = (max(a, b), min(a, b), int(a < b), int(a <= b), int(a == b))
             for kind, y in enumerate(found):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from chip_functions import normal
 
 import by_hand
 from hnlpu.arithmetic import fixed_point as fp
@@ -60,6 +61,8 @@ class Chip:
         self.keys: dict[tuple[int, int], list[Int64]] = {}
         self.values: dict[tuple[int, int], list[Int64]] = {}
         self.scale, self.first = 0, 0
+        half = (self.program.head_dim or 2) // 2
+        self.cosines, self.sines = random.integers(-(1 << 24), 1 << 24, (2, half), np.int64)
         self.inverse: Int64 | int = 0
         self.down: Int64 | int = 0
 
@@ -107,7 +110,7 @@ class Chip:
         self.registers[one.dst] = self._moved(one, kept)
 
     def _curve(self, one: Instruction) -> None:
-        function = (by_hand.power, by_hand.softplus)[one.rank]
+        function = (by_hand.power, by_hand.softplus, normal)[one.rank]
         self.registers[one.dst] = [function(int(x)) for x in self.registers[one.a]]
 
     def _compare(self, one: Instruction) -> None:
@@ -271,12 +274,11 @@ class Chip:
     # attention
 
     def _angle(self, one: Instruction) -> None:
-        if one.index == 0:
-            assert self.program.rope
-            table = fp.sine_table(self.program.rope.factor)
-            turns = np.array(self.program.rope.turns, np.int64)
-            turned = fp.rotations(np.array([self.position]), turns, table)
-            self.cosines, self.sines = turned[:, 0]
+        assert self.program.rope
+        table = fp.sine_table(self.program.rope.factor)
+        turns = np.array([one.immediate], np.int64)
+        turned = fp.rotations(np.array([self.position]), turns, table)
+        self.cosines[one.index], self.sines[one.index] = turned[:, 0, 0]
 
     def _stored(self, one: Instruction, where: dict[tuple[int, int], list[Int64]]) -> None:
         beats = where.setdefault((one.immediate >> 24, one.index), [])

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from odd_network import Odd
 
 from hnlpu.model.families import Family, embed, unembed
-from hnlpu.model.network import Builder, Network, Replace, Ring, Tensor, Value, ops
-from hnlpu.model.network.composites import layer_norm, norm, unit_norm
+from hnlpu.model.network import Builder, Given, Network, Replace, Ring, Tensor, Value, ops
+from hnlpu.model.network.composites import layer_norm, norm, rope, turns, unit_norm
 
 SIZE = 24
 CONFIG = {"model_type": "odd", "vocab_size": 20, "hidden_size": SIZE, "num_hidden_layers": 1}
@@ -94,13 +94,26 @@ def _everything(b: Builder, x: Value) -> Value:
     b.write(state, memory)
     found = b.step(ops.Dot("hkv,hk->hv"), memory, queries).reshape(8)
     share = found.table("sigmoid") / (found.table("sigmoid").sum(keep=True) + 0.5)
+    values = values + values.table("gelu")
     kept = b.step(ops.Where(), b.step(ops.Compare("less"), values, found), found, values)
     return b.step(ops.Concat(), found, share, b.step(ops.Maximum(), kept, -0.5))
+
+
+def _turned(b: Builder, x: Value) -> Value:
+    """Heads whose angles are of two sets, a part of each turned in one and all of it in the other."""
+    x, sets = x.reshape(3, 8), []
+    for name, values in (("slow", (0.5, 0.25, 0.125)), ("quick", (1.0, 0.75, 0.5, 0.25))):
+        table = b.parameter(name, (len(values),), Given(values, (len(values),)))
+        sets.append(turns(b.position(), table))
+    for by in (sets[1], sets[0], sets[0], sets[1]):
+        x = rope(x, by) + x * 0.5
+    return x.reshape(SIZE)
 
 
 MOVED: Mapping[str, Middle] = {
     "exp": lambda b, x: (x * 0.25).table("exp"),
     "scaled": lambda b, x: x.table("softplus", -2.0) + x.table("sigmoid", 0.5),
+    "gelu": lambda b, x: x.table("gelu"),
     "gelu_tanh": lambda b, x: x.table("gelu_tanh"),
     "polynomial": lambda b, x: b.step(
         ops.Table("polynomial", 1.0, (0.5, -1.0, 0.25)), x
@@ -123,6 +136,7 @@ MOVED: Mapping[str, Middle] = {
     ).reshape(SIZE),
     "unit norm": lambda b, x: unit_norm(x.reshape(4, 6), 1e-4).reshape(SIZE),
     "quotient": _quotients,
+    "turned": _turned,
     "everything": _everything,
     "masked": _masked,
     "compared": _compared,

@@ -163,9 +163,12 @@ def attention(width: int = 8, **options: Any) -> Callable[[Builder, Value], Valu
     return middle
 
 
-def partly_turned(b: Builder, x: Value) -> Value:
-    table = b.parameter("frequencies", (2,), Given((0.5, 0.25), (2,)))
-    return rope(x.reshape(2, 8), turns(b.position(), table)).reshape(16)
+def differently_turned(b: Builder, x: Value) -> Value:
+    x = x.reshape(2, 8)
+    for name, scale in (("slow", 1.0), ("quick", 1.25)):
+        table = b.parameter(name, (4,), Given((1.0, 0.5, 0.25, 0.125), (4,)))
+        x = rope(x, turns(b.position(), table, scale))
+    return x.reshape(16)
 
 
 def parameter(b: Builder, n: int, name: str = "w") -> Value:
@@ -173,7 +176,7 @@ def parameter(b: Builder, n: int, name: str = "w") -> Value:
 
 
 REFUSED: dict[str, tuple[Callable[[Builder, Value], Value], str]] = {
-    "gelu": (lambda b, x: x.table("gelu"), "gelu of layer 0"),
+    "log": (lambda b, x: x.table("log"), "log of layer 0"),
     "softmax": (lambda b, x: softmax(x), "softmax of layer 0"),
     "root": (lambda b, x: b.step(ops.InverseRoot(), x), "inverse_root of layer 0"),
     "top": (lambda b, x: x + b.steps(ops.TopK(1), x, outs=2)[0], "top_k of layer 0"),
@@ -182,7 +185,7 @@ REFUSED: dict[str, tuple[Callable[[Builder, Value], Value], str]] = {
         lambda b, x: x + parameter(b, 16).table("gelu"),
         "gelu of layer 0 .*parameters alone",
     ),
-    "partly": (partly_turned, "rope of layer 0 .*4 of 8 numbers"),
+    "differently": (differently_turned, "turns of layer 0 .*a factor of 1.25 beside one of 1"),
     "softcap": (attention(softcap=30.0), "attend of layer 0 .*soft cap"),
     "narrow": (attention(width=4), "attend of layer 0 .*values of 4"),
     "far": (lambda b, x: x.shift(40), "shift of layer 0"),

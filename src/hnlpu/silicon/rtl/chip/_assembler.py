@@ -69,6 +69,8 @@ class Assembler:
         self.attention: Attention | None = None
         self.norms = Norms()
         self.rope: Rope | None = None
+        self.angles: list[tuple[int, ...]] = []
+        self.turned: int | None = None
         self.experts: Experts | None = None
 
     def refuse(self, what: str, where: int, why: str) -> NoReturn:

@@ -8,7 +8,7 @@ from hnlpu.arithmetic.fixed_point import FRACTION, UNIT_FRACTION
 from hnlpu.model.network import Step, ops
 from hnlpu.silicon.rtl.chip._assembler import Assembler, fixed
 from hnlpu.silicon.rtl.chip._code import WORD
-from hnlpu.silicon.rtl.chip._instructions import POWER, SOFTPLUS, Op, Operand
+from hnlpu.silicon.rtl.chip._instructions import NORMAL, POWER, SOFTPLUS, Op, Operand
 from hnlpu.silicon.rtl.chip._moving import compact
 from hnlpu.silicon.rtl.chip._registers import Beats, Register
 from hnlpu.silicon.rtl.chip._values import Held, Spread
@@ -16,7 +16,7 @@ from hnlpu.silicon.rtl.chip._values import Held, Spread
 UNIT = 1 << UNIT_FRACTION
 _TAKES = {"exp": UNIT_FRACTION}
 """Fraction bits of what a function takes, where it is no value."""
-_KNOWN = ("sigmoid", "tanh", "exp", "softplus", "gelu_tanh", "polynomial")
+_KNOWN = ("sigmoid", "tanh", "exp", "softplus", "gelu", "gelu_tanh", "polynomial")
 _GELU_FLAT, _GELU_LINEAR, _GELU_CUBIC = 1 << 19, 104580, 1197135
 """docs/vector-unit.md, gelu_tanh."""
 
@@ -69,6 +69,9 @@ def _one(a: Assembler, op: ops.Table, x: Register, to: Register, scratch: Regist
             a.code.emit(Op.CURVE, dst=to, a=x, rank=POWER)
         case "softplus":
             a.code.emit(Op.CURVE, dst=to, a=x, rank=SOFTPLUS)
+        case "gelu":
+            a.code.emit(Op.CURVE, dst=scratch, a=x, rank=NORMAL)
+            a.code.multiply(to, x, Operand.REGISTER, b=scratch, first=True, shift=UNIT_FRACTION)
         case "gelu_tanh":
             _gelu_tanh(a, x, to, scratch)
         case "polynomial":

@@ -55,14 +55,14 @@ class Op(Coded):
     FINISH = 24, "the token is done"
     SUBTRACT = 25, "a - operand, with `both` operand - a, saturated, to dst"
     RECALL = 26, "a, or the immediate at a sequence's first position, to dst"
-    CURVE = 27, "of a by `rank`: 0 power, 1 softplus, to dst"
+    CURVE = 27, "of a by `rank`: 0 power, 1 softplus, 2 normal, to dst"
     MOVE = 28, "lanes of b by pattern `index`, others of a (or 0), to dst"
     COMPARE = 29, "by `rank`: 0 larger, 1 smaller, whether a 2 <, 3 <=, 4 = operand, to dst"
     SUM = 30, "the mean's sum (or 0) + lanes of a"
     QUOTIENT = 31, "the dividers' quotients to dst"
 
 
-POWER, SOFTPLUS = range(2)
+POWER, SOFTPLUS, NORMAL = range(3)
 """Kinds of CURVE."""
 LARGER, SMALLER, LESS, LESS_EQUAL, EQUAL = range(5)
 """Kinds of COMPARE."""

@@ -69,9 +69,8 @@ class Norms:
 
 @dataclass(frozen=True)
 class Rope:
-    """Angle per position of each pair of a head, 2^-32 turns; the factor on cosines and sines."""
+    """The factor on cosines and sines."""
 
-    turns: tuple[int, ...]
     factor: float
 
 

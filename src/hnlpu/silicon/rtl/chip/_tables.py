@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from hnlpu.arithmetic.fixed_point import EXP_TABLE, SIGMOID_TABLE, SOFTPLUS_TABLE
+from hnlpu.arithmetic.fixed_point import (
+    EXP_TABLE,
+    NORMAL_TABLE,
+    SIGMOID_TABLE,
+    SOFTPLUS_TABLE,
+)
 from hnlpu.silicon.rtl.chip._instructions import FIELDS, WORD_BITS, Instruction, Op, Operand
 from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ceil_log2
@@ -13,8 +18,8 @@ from hnlpu.silicon.rtl.chip._shape import ceil_log2
 
 def tables(sine: Sequence[int]) -> dict[str, str]:
     """Text of the tables of functions, by file name; `sine` has the entries of that of sines."""
-    exp, sigmoid, softplus = (
-        table.tolist() for table in (EXP_TABLE, SIGMOID_TABLE, SOFTPLUS_TABLE)
+    exp, sigmoid, softplus, normal = (
+        table.tolist() for table in (EXP_TABLE, SIGMOID_TABLE, SOFTPLUS_TABLE, NORMAL_TABLE)
     )
     return {
         "hnlpu_exp_table.sv": _table(
@@ -29,6 +34,11 @@ def tables(sine: Sequence[int]) -> dict[str, str]:
             "hnlpu_softplus_table",
             "ln(1 + exp(-k / 32)) and how far it falls to the next entry",
             9, ("value", 25, softplus[:-1]), ("fall", 18, _steps(softplus, -1)),
+        ),
+        "hnlpu_normal_table.sv": _table(
+            "hnlpu_normal_table",
+            "the normal distribution up to k / 64 and how far it rises to the next entry",
+            9, ("value", 25, normal[:-1]), ("rise", 18, _steps(normal, 1)),
         ),
         "hnlpu_sine_table.sv": _table(
             "hnlpu_sine_table", "factor * sin(k / 256 quarter turns) and its rise to the next entry",

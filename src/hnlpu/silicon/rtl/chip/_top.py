@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hnlpu.silicon.rtl._design import ArrayUnit
-from hnlpu.silicon.rtl.chip._instructions import POWER, SOFTPLUS, Op
+from hnlpu.silicon.rtl.chip._instructions import NORMAL, POWER, SOFTPLUS, Op
 from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ChipShape, ceil_log2
 from hnlpu.silicon.rtl.chip._stored import SHIFT_BITS, VALUE_BITS, word_bits
@@ -136,6 +136,7 @@ def _parameters(
         "WIDTH": shape.width, "BEATS": program.registers, "HEAD_DIM": program.head_dim or 2,
         "SIGMOIDS": int(program.uses(Op.SIGMOID)),
         "POWERS": int(program.uses_curve(POWER)), "SOFTPLUS": int(program.uses_curve(SOFTPLUS)),
+        "NORMALS": int(program.uses_curve(NORMAL)),
         "COMPARES": int(program.uses(Op.COMPARE)), "MOVES": int(bool(program.moves)),
         "MOVE_BITS": ceil_log2(max(1, len(program.moves))), "LANE_SUM_BITS": program.lane_sum_bits,
         "NORM": int(program.uses(Op.SQUARES, banked=False)),

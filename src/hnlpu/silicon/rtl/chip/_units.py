@@ -11,7 +11,6 @@ from hnlpu.arithmetic.fixed_point import (
     FRACTION,
     KEY_FRACTION,
     UNIT_FRACTION,
-    norm_epsilon,
     to_fixed,
     turns,
 )
@@ -19,11 +18,11 @@ from hnlpu.errors import DoesNotFit
 from hnlpu.model.network import Given, Span, ops, span_ends
 from hnlpu.silicon.rtl.chip._assembler import Assembler, fixed
 from hnlpu.silicon.rtl.chip._instructions import Op, Operand
-from hnlpu.silicon.rtl.chip._moving import by_beat, gather
+from hnlpu.silicon.rtl.chip._norms import layer_norm, norm, unit_norm
 from hnlpu.silicon.rtl.chip._program import Attention, Experts, Rope
-from hnlpu.silicon.rtl.chip._registers import Beats
-from hnlpu.silicon.rtl.chip._uses import main_input
-from hnlpu.silicon.rtl.chip._values import Beside, Held, Pairs, Spread
+from hnlpu.silicon.rtl.chip._registers import Beats, Register
+from hnlpu.silicon.rtl.chip._span_sizes import ends, head, sizes
+from hnlpu.silicon.rtl.chip._values import Beside, Held, Pairs
 
 LARGEST_ROPE_FACTOR = 2.5
 """Entries of the table of sines rise by less than 2^18."""
@@ -34,172 +33,11 @@ MOST_LAYERS = 256
 """Instructions number ranks and attention's layers."""
 
 
-def _ends(a: Assembler, span: Span) -> tuple[str, str]:
-    """What a span works on, and what it gives."""
-    _, given = span_ends(a.network, span)
-    return main_input(a.network, span), given[0]
-
-
-def _sizes(a: Assembler, name: str) -> tuple[int, ...]:
-    return tuple(dim for dim in a.uses.types[name].shape if isinstance(dim, int))
-
-
-def _head(a: Assembler, span: Span, size: int) -> None:
-    """All heads of a chip are of one size, which fills its lanes."""
-    if size > a.code.width or a.code.width % size:
-        raise DoesNotFit(
-            f"head_dim {size}: the vector unit has {a.code.width} lanes, which heads of a power of "
-            "two up to that fill"
-        )
-    if a.head_dim not in (None, size):
-        a.refuse(span.composite, span.start, f"rows of {size} numbers beside heads of {a.head_dim}")
-    a.head_dim = size
-
-
-def norm(a: Assembler, span: Span) -> None:
-    """x to a register of its own, or head by head in place."""
-    name, out = _ends(a, span)
-    taken, _ = span_ends(a.network, span)
-    weights = [other for other in taken if other in a.uses.parameters]
-    *rows, n = _sizes(a, name)
-    own = len(weights) == 1 and a.uses.parameters[weights[0]].shape == (*rows, n)
-    one_for_all = len(weights) == 1 and a.uses.parameters[weights[0]].shape == (n,)
-    if len(taken) != 2 or not (own or one_for_all):
-        a.refuse("norm", span.start, "its weights are not one parameter of a row's length")
-    if rows and own:
-        _norms_of_rows(a, span, weights[0])
-        return
-    heads, x = bool(rows), a.value(name)
-    if heads:
-        _head(a, span, n)
-    epsilon = _epsilon(a, norm_epsilon(float(span.option("eps")), n), 0 if heads else n)
-    if heads:
-        beats = a.room(out, x.size, over=[name])
-        _head_norms(a, x.beats, beats, epsilon)
-    else:
-        beats = _whole_norm(a, x.beats, epsilon, out, x.size)
-    for beat, h in enumerate(beats):
-        place = a.code.parameter(weights[0], "heads" if heads else "norm", x.size, beat)
-        a.code.multiply(h, h, Operand.PARAMETER, first=True, shift=UNIT_FRACTION, index=place)
-    a.places[out] = Held(beats, x.size)
-
-
-def _norms_of_rows(a: Assembler, span: Span, weights: str) -> None:
-    """Rows with weights of their own, one after the other, each in beats of its own."""
-    name, out = _ends(a, span)
-    *_, n = _sizes(a, name)
-    epsilon = _epsilon(a, norm_epsilon(float(span.option("eps")), n), n)
-
-    def normed(row: int, x: Beats) -> None:
-        _rooted(a, x, epsilon, x)
-        _weighted(a, x, weights, row * n, n)
-
-    _by_row(a, name, out, FRACTION, normed)
-
-
-def _by_row(
-    a: Assembler, name: str, out: str, fraction: int, normed: Callable[[int, Beats], None]
-) -> None:
-    """Rows of a value, each into beats of its own with zeros behind its last number, and normed there."""
-    view = a.spread(name, FRACTION)
-    assert view is not None
-    n, width = view.places.shape[-1], a.code.width
-    rows, count, beats = view.places.reshape(-1, n), a.code.beats(n), by_beat(np.arange(n), width)
-    made = a.code.registers.pool(len(rows) * count, a.busy())
-    for row, at in enumerate(rows):
-        dst = made[row * count : (row + 1) * count]
-        for numbers, register in zip(beats, dst, strict=True):
-            gather(a.code, view, np.where(numbers >= 0, at[numbers], -1), register)
-        normed(row, dst)
-    starts = np.arange(len(rows))[:, None] * count * width
-    places = (starts + np.arange(n)).reshape(view.places.shape)
-    a.settle(out, Spread(made, places, fraction))
-
-
-def _weighted(a: Assembler, x: Beats, weights: str, start: int, n: int) -> None:
-    """A row's beats times the numbers `start` to `start + n` of a norm's weights, in place."""
-    for beat, h in enumerate(x):
-        place = a.code.parameter(weights, "norm", start + n, beat, start)
-        a.code.multiply(h, h, Operand.PARAMETER, first=True, shift=UNIT_FRACTION, index=place)
-
-
-def unit_norm(a: Assembler, span: Span) -> None:
-    """Rows at length 1, fine."""
-    name, out = _ends(a, span)
-    *_, n = _sizes(a, name)
-    epsilon = _epsilon(a, norm_epsilon(float(span.option("eps")), 1), n)
-    _by_row(a, name, out, UNIT_FRACTION, lambda _, x: _rooted(a, x, epsilon, x))
-
-
-def layer_norm(a: Assembler, span: Span) -> None:
-    """Rows without their mean, normed, and a bias."""
-    name, out = _ends(a, span)
-    steps = a.network.steps[span.start : span.stop]
-    weights, bias = (str(step.args[1]) for step in steps[-2:])
-    *_, n = _sizes(a, name)
-    if any(
-        a.uses.parameters[x].shape != (n,) if x in a.uses.parameters else True
-        for x in (weights, bias)
-    ):
-        a.refuse("layer_norm", span.start, "its weights are not one parameter of a row's length")
-    epsilon = _epsilon(a, norm_epsilon(float(span.option("eps")), n), n)
-
-    def normed(row: int, x: Beats) -> None:
-        a.code.emit(Op.ACQUIRE, index="root")
-        for beat, register in enumerate(x):
-            a.code.emit(Op.SUM, a=register, first=beat == 0)
-        a.code.run("root", both=True, immediate=n)
-        for register in x:
-            a.code.emit(Op.SUBTRACT, Operand.INVERSE, dst=register, a=register)
-        if not a.fills(n):  # lanes behind the last number hold minus the mean
-            mask = a.code.parameter("", "mask", n, len(x) - 1)
-            a.code.multiply(x[-1], x[-1], Operand.PARAMETER, first=True, index=mask)
-        a.code.emit(Op.RELEASE, index="root")
-        _rooted(a, x, epsilon, x)
-        _weighted(a, x, weights, 0, n)
-        for beat, h in enumerate(x):
-            place = a.code.parameter(bias, "value", n, beat)
-            a.code.emit(Op.ADD, Operand.PARAMETER, dst=h, a=h, index=place)
-
-    _by_row(a, name, out, FRACTION, normed)
-
-
-def _epsilon(a: Assembler, epsilon: int, whole: int) -> int:
-    """The number of an epsilon."""
-    known = a.norms.epsilons if epsilon in a.norms.epsilons else (*a.norms.epsilons, epsilon)
-    a.norms = replace(a.norms, epsilons=known, longest=max(a.norms.longest, whole))
-    return known.index(epsilon)
-
-
-def _whole_norm(a: Assembler, x: Beats, epsilon: int, out: str, size: int) -> Beats:
-    beats = a.room(out, size)
-    _rooted(a, x, epsilon, beats)
-    return beats
-
-
-def _rooted(a: Assembler, x: Beats, epsilon: int, beats: Beats) -> None:
-    """A vector's beats times the inverse root of its squares."""
-    a.code.emit(Op.ACQUIRE, index="root")
-    for beat, register in enumerate(x):
-        first = beat == 0
-        a.code.emit(Op.SQUARES, a=register, first=first, index=epsilon if first else 0)
-    a.code.run("root")
-    for register, h in zip(x, beats, strict=True):
-        a.code.multiply(h, register, Operand.INVERSE, first=True, root=True)
-    a.code.emit(Op.RELEASE, index="root")
-
-
-def _head_norms(a: Assembler, x: Beats, beats: Beats, epsilon: int) -> None:
-    a.code.emit(Op.ACQUIRE, index="root")
-    for register, h in zip(x, beats, strict=True):
-        a.code.emit(Op.SQUARES, a=register, first=True, banked=True, index=epsilon)
-        a.code.run("root", banked=True)
-        a.code.multiply(h, register, Operand.INVERSE, first=True, root=True, banked=True)
-    a.code.emit(Op.RELEASE, index="root")
-
-
 def angles(a: Assembler, span: Span) -> None:
-    """Cosines and sines of the position, for all of its layers."""
+    """Cosines and sines of the position, for the layers that take them.
+
+    A sequence keeps one set.  The first is worked out at once, others when a layer takes them.
+    """
     taken, given = span_ends(a.network, span)
     [table] = [name for name in taken if name in a.uses.parameters] or [""]
     source = a.uses.parameters[table].source if table else None
@@ -211,30 +49,65 @@ def angles(a: Assembler, span: Span) -> None:
         raise DoesNotFit(
             f"a factor of {factor:g} on RoPE: the table of sines holds {LARGEST_ROPE_FACTOR:g} at most"
         )
-    if a.rope is not None:
-        a.refuse("turns", span.start, "angles beside others, and a sequence keeps one set")
-    a.rope = Rope(tuple(int(t) & 0xFFFFFFFF for t in found), factor)
-    for pair, turn in enumerate(a.rope.turns):
-        a.code.emit(Op.ANGLE, index=pair, immediate=turn)
-    a.places.update(dict.fromkeys(given, Beside("angles")))
+    if a.rope is not None and a.rope.factor != factor:
+        a.refuse("turns", span.start, f"a factor of {factor:g} beside one of {a.rope.factor:g}")
+    a.angles.append(tuple(int(t) & 0xFFFFFFFF for t in found))
+    if a.rope is None:
+        a.rope = Rope(factor)
+        _turn_to(a, 0)
+    place = Beside("angles", len(a.angles) - 1)
+    a.places.update(dict.fromkeys(given, place))
+
+
+def _turn_to(a: Assembler, which: int) -> None:
+    """The sequence's cosines and sines become those of a set, if they are of another."""
+    if a.turned != which:
+        a.turned = which
+        for pair, turn in enumerate(a.angles[which]):
+            a.code.emit(Op.ANGLE, index=pair, immediate=turn)
 
 
 def rope(a: Assembler, span: Span) -> None:
     """Heads turned by the position's angles, in place."""
-    name, out = _ends(a, span)
-    size, pairs = _sizes(a, name)[-1], int(span.option("pairs"))
+    name, out = ends(a, span)
+    size, pairs = sizes(a, name)[-1], int(span.option("pairs"))
     taken, _ = span_ends(a.network, span)
-    if 2 * pairs != size:
-        a.refuse("rope", span.start, f"{2 * pairs} of {size} numbers turn, and lanes turn all")
-    if any(a.places.get(turn) != Beside("angles") for turn in taken[1:]):
+    sets = {a.places.get(turn) for turn in taken[1:]}
+    [which] = sets if len(sets) == 1 else [None]
+    if not isinstance(which, Beside) or which.what != "angles":
         a.refuse("rope", span.start, "cosines and sines that are not those of turns")
-    _head(a, span, size)
+    head(a, span, size)
     x = a.value(name)
+    _turn_to(a, which.number)
     beats = a.room(out, x.size, over=[name])
-    for register, dst in zip(x.beats, beats, strict=True):
-        a.code.multiply(None, register, Operand.COSINE, first=True)
-        a.code.multiply(dst, register, Operand.SINE, swap=True, shift=UNIT_FRACTION)
+    if 2 * pairs == size:
+        for register, dst in zip(x.beats, beats, strict=True):
+            _turned(a, register, dst)
+    else:
+        _partly_turned(a, x.beats, beats, size, pairs)
     a.places[out] = Held(beats, x.size)
+
+
+def _turned(a: Assembler, register: Register, dst: Register) -> None:
+    a.code.multiply(None, register, Operand.COSINE, first=True)
+    a.code.multiply(dst, register, Operand.SINE, swap=True, shift=UNIT_FRACTION)
+
+
+def _partly_turned(a: Assembler, x: Beats, beats: Beats, size: int, pairs: int) -> None:
+    """The first 2 * `pairs` numbers of every head apart to its halves, turned, and back among the others."""
+    lane = np.arange(a.code.width)
+    within, start = lane % size, lane // size * size
+    first, second = within < pairs, (within >= size // 2) & (within < size // 2 + pairs)
+    apart = np.where(first, lane, np.where(second, start + within - size // 2 + pairs, -1))
+    back = np.where(
+        within < pairs, lane, np.where(within < 2 * pairs, start + within - pairs + size // 2, -1)
+    )
+    [turned] = a.code.registers.pool(1, {*a.busy(), *x, *beats})
+    for register, dst in zip(x, beats, strict=True):
+        pattern = a.code.pattern(apart.tolist())
+        a.code.emit(Op.MOVE, dst=turned, a=turned, b=register, index=pattern, first=True)
+        _turned(a, turned, turned)
+        a.code.emit(Op.MOVE, dst=dst, a=register, b=turned, index=a.code.pattern(back.tolist()))
 
 
 def attend(a: Assembler, span: Span) -> None:
@@ -273,8 +146,8 @@ def attend(a: Assembler, span: Span) -> None:
 
 def _attention_layer(a: Assembler, span: Span, query: str, value: str, *, sinks: str | None) -> int:
     """The number of an attention among the chip's, all of one shape."""
-    (heads, size), (key_heads, width) = _sizes(a, query), _sizes(a, value)
-    _head(a, span, size)
+    (heads, size), (key_heads, width) = sizes(a, query), sizes(a, value)
+    head(a, span, size)
     if width != size:
         a.refuse("attend", span.start, f"values of {width} numbers beside keys of {size}")
     if span.option("softcap"):
@@ -294,7 +167,7 @@ def _attention_layer(a: Assembler, span: Span, query: str, value: str, *, sinks:
 
 def clamped_swiglu(a: Assembler, span: Span) -> None:
     """Gates and ups to what they open."""
-    name, out = _ends(a, span)
+    name, out = ends(a, span)
     limit_option = float(span.option("limit"))
     if limit_option > LARGEST_LIMIT:
         raise DoesNotFit(f"swiglu_limit {limit_option:g}: at most {LARGEST_LIMIT:g} is clamped to")
@@ -319,7 +192,7 @@ def route(a: Assembler, span: Span) -> None:
 
     Where shares are those of all experts, the others are taken too, behind the last rank.
     """
-    name, _ = _ends(a, span)
+    name, _ = ends(a, span)
     _, given = span_ends(a.network, span)
     logits, k = a.value(name), int(span.option("k"))
     of_all = bool(span.option("share_first")) and not bool(span.option("normalise"))

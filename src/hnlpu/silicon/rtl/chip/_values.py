@@ -50,9 +50,13 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Beside:
-    """What a unit or an array keeps: digits, sums, angles, shares, numbers of experts, inputs."""
+    """What a unit or an array keeps: digits, sums, angles, shares, numbers of experts, inputs.
+
+    `number` tells sets of angles apart.
+    """
 
     what: str
+    number: int = 0
 
 
 Place = Held | Spread | Pairs | Beside

@@ -20,7 +20,7 @@ from hnlpu.silicon.hardwire import Build, TileReader
 from hnlpu.silicon.masks import build_digest, new_folder
 from hnlpu.silicon.rtl._design import ArrayUnit, identifier, top
 from hnlpu.silicon.rtl._scheme import silicon, tile_wiring
-from hnlpu.silicon.rtl.chip._instructions import POWER, SOFTPLUS, Op
+from hnlpu.silicon.rtl.chip._instructions import NORMAL, POWER, SOFTPLUS, Op
 from hnlpu.silicon.rtl.chip._lower import make_program
 from hnlpu.silicon.rtl.chip._models import models, wiring_model
 from hnlpu.silicon.rtl.chip._plan import units_by_matrix
@@ -31,7 +31,7 @@ from hnlpu.silicon.rtl.chip._tables import move_table, program, tables
 from hnlpu.silicon.rtl.chip._top import chip_top
 
 PARTS = (
-    "chip_pkg", "saturate", "exponential", "sigmoid", "power", "softplus", "mover", "sine", "inverse_root", "divider",
+    "chip_pkg", "saturate", "exponential", "sigmoid", "power", "softplus", "normal", "mover", "sine", "inverse_root", "divider",
     "mean", "quotient", "quantizer", "from_sums", "lane", "squares", "attention", "router", "sampler", "sequencer",
     "requests", "store", "core",
 )  # fmt: skip
@@ -126,6 +126,7 @@ def _unused(found: Program) -> set[str]:
         *(() if found.uses(Op.SIGMOID) else sigmoid),
         *(() if found.uses_curve(POWER) else ("power",)),
         *(() if found.uses_curve(SOFTPLUS) else ("softplus", "softplus_table")),
+        *(() if found.uses_curve(NORMAL) else ("normal", "normal_table")),
         *(() if found.moves else ("mover",)),
         *(() if found.norms.epsilons else root),
         *(() if found.attention else ("attention",)),

@@ -28,7 +28,7 @@ package hnlpu_chip_pkg;
     FINISH      = 5'd24,  // the token is done
     SUBTRACT    = 5'd25,  // a - operand, with `both` operand - a, saturated, to dst
     RECALL      = 5'd26,  // a, or the immediate at a sequence's first position, to dst
-    CURVE       = 5'd27,  // of a by `rank`: 0 power, 1 softplus, to dst
+    CURVE       = 5'd27,  // of a by `rank`: 0 power, 1 softplus, 2 normal, to dst
     MOVE        = 5'd28,  // lanes of b by pattern `index`, others of a (or 0), to dst
     COMPARE     = 5'd29,  // by `rank`: 0 larger, 1 smaller, whether a 2 <, 3 <=, 4 = operand, to dst
     SUM         = 5'd30,  // the mean's sum (or 0) + lanes of a

@@ -20,6 +20,7 @@ module hnlpu_core
     parameter bit SIGMOIDS = 1'b1,
     parameter bit POWERS = 1'b0,
     parameter bit SOFTPLUS = 1'b0,
+    parameter bit NORMALS = 1'b0,
     parameter bit COMPARES = 1'b0,
     parameter bit MOVES = 1'b0,
     parameter int MOVE_BITS = 1,  // of a pattern's number
@@ -327,6 +328,7 @@ module hnlpu_core
         .SIGMOIDS(SIGMOIDS),
         .POWERS(POWERS),
         .SOFTPLUS(SOFTPLUS),
+        .NORMALS(NORMALS),
         .COMPARES(COMPARES),
         .SUM_BITS(LANE_SUM_BITS)
     ) lane (

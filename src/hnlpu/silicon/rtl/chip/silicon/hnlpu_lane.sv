@@ -11,6 +11,7 @@ module hnlpu_lane
     parameter bit SIGMOIDS = 1'b1,
     parameter bit POWERS = 1'b0,
     parameter bit SOFTPLUS = 1'b0,
+    parameter bit NORMALS = 1'b0,
     parameter bit COMPARES = 1'b0,
     parameter int SUM_BITS = 64
 ) (
@@ -29,6 +30,7 @@ module hnlpu_lane
     output logic [31:0] y
 );
   logic signed [SUM_BITS-1:0] sums;
+  logic signed [SUM_BITS-1:0] addend;
   logic signed [SUM_BITS-1:0] total;
   logic signed [SUM_BITS:0] halves;
   logic signed [SUM_BITS:0] rounded;
@@ -41,7 +43,12 @@ module hnlpu_lane
   logic [24:0] share;
 
   assign product = 64'($signed(swapped)) * 64'($signed(operand));
-  assign total = (first ? SUM_BITS'(0) : sums) + SUM_BITS'($signed(product));
+  if (SUM_BITS > 64) begin : g_wide
+    assign addend = SUM_BITS'($signed(product));
+  end else begin : g_narrow
+    assign addend = $signed(product);
+  end
+  assign total = (first ? SUM_BITS'(0) : sums) + addend;
   assign halves = $signed({total, 1'b0}) >>> shift;
   assign rounded = (halves >>> 1) + $signed({{SUM_BITS{1'b0}}, halves[0]});
   assign left = $signed({a[31], a});
@@ -79,6 +86,8 @@ module hnlpu_lane
 
   logic [31:0] powered;
   logic [31:0] softened;
+  logic [24:0] normal;
+  logic [31:0] curved;
   logic [31:0] compared;
   if (POWERS) begin : g_power
     hnlpu_power of_a (
@@ -95,6 +104,14 @@ module hnlpu_lane
     );
   end else begin : g_no_softplus
     assign softened = '0;
+  end
+  if (NORMALS) begin : g_normal
+    hnlpu_normal of_a (
+        .x(a),
+        .y(normal)
+    );
+  end else begin : g_no_normal
+    assign normal = '0;
   end
   if (COMPARES) begin : g_compare
     logic less;
@@ -117,6 +134,14 @@ module hnlpu_lane
   assign unused = &kind;
 
   always_comb begin
+    case (kind)
+      4'd0: curved = powered;
+      4'd1: curved = softened;
+      default: curved = {7'd0, normal};
+    endcase
+  end
+
+  always_comb begin
     clamped = a;
     if ($signed(a) > $signed(immediate)) clamped = immediate;
     else if (both && $signed(a) < -$signed(immediate)) clamped = -immediate;
@@ -127,7 +152,7 @@ module hnlpu_lane
       ADD, SUBTRACT: y = of_sum;
       CLAMP: y = clamped;
       SIGMOID: y = {7'd0, share};
-      CURVE: y = kind == 4'd0 ? powered : softened;
+      CURVE: y = curved;
       COMPARE: y = compared;
       default: y = of_product;
     endcase
