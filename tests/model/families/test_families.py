@@ -26,11 +26,12 @@ ATTENTION = {"attend", "norm", "rope"}
 AT_ONCE = {
     "gpt_oss": {*ATTENTION, "clamped_swiglu", "route"}, "mixtral": {*ATTENTION, "route"},
     "granitemoe": {"norm", "rope", "route"}, "granite": {"norm", "rope"}, "gemma2": {"rope"},
-    "gemma3_text": {"rope"}, "mamba2": {"norm"}, "gru": set(),
+    "gemma3_text": {"rope"}, "phi3": {"attend", "norm"}, "mamba2": {"norm"}, "gru": set(),
 }  # fmt: skip
 """Composites done at once, where they are not those of attention.
 
-Scores of another scale or with a cap, and norms whose weights are computed, are done step by step.
+Scores of another scale or with a cap, norms whose weights are computed, and heads of which a part
+turns are done step by step.
 """
 
 
