@@ -39,7 +39,7 @@ PROMISES: dict[str, str] = {
         "tests/model/families/test_families.py::test_spans_done_at_once_have_the_bits_of_their_steps"
     ),
     "a request alone and among others: the same tokens": (
-        "tests/run/engine/test_promise.py::test_company_pieces_reuse_and_preemption"
+        "tests/run/engine/test_promise.py::test_who_gives_way_loses_no_bit"
     ),
     "a build decodes to the checkpoint, its sums are the golden integers, its metal reads back": (
         "tests/silicon/hardwire/test_built_families.py::test_all_of_it_is_proved"

@@ -36,7 +36,7 @@ def ropes(head_dim: int, turning: int | None = None) -> list[Config]:
         {
             "rope_type": "longrope", "rope_theta": 10000.0, "factor": 4.0,
             "short_factor": (1 + pairs / 8).tolist(), "long_factor": (1 + pairs / 2).tolist(),
-            "original_max_position_embeddings": 64,
+            "original_max_position_embeddings": 256,
         },
     ]  # fmt: skip
 
@@ -98,7 +98,8 @@ def _phi3(random: Random) -> Config:
     rope = kinds[0] if odd or flip(random) else {**kinds[-1], "factor": None}
     return config | {
         "rope_parameters": {**rope, "partial_rotary_factor": partial},
-        "original_max_position_embeddings": 64, "sliding_window": 6 if flip(random) else None,
+        "max_position_embeddings": 512, "original_max_position_embeddings": 256,
+        "sliding_window": 6 if flip(random) else None,
     }  # fmt: skip
 
 

@@ -29,6 +29,8 @@ ALIKE = {
 """Families whose networks hold nothing that those of the others do not: tests/model/families/test_alike.py."""
 FAMILIES = [name for name in EVERY if name not in ALIKE]
 """Those that tests of consumers run on: who does not know a family sees no more in all of them."""
+STEP_BY_STEP = {"gemma2"}
+"""Those of FAMILIES that have no tape in C: scores with a soft cap are not on one."""
 SEED = 1
 """Its shapes go on two chips, and their widths are no multiples of 32 for most families."""
 

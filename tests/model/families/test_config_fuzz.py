@@ -83,6 +83,25 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "layer_norm_epsilon": 1e-5, "use_bias": True, "use_conv_bias": True, "rms_norm": True,
         "intermediate_size": 64,
     },
+    "phi3": {k: v for k, v in DECODER.items() if k not in ("head_dim", "attention_bias")} | {
+        "model_type": "phi3", "sliding_window": 4, "original_max_position_embeddings": 32,
+        "partial_rotary_factor": 0.5, "rope_parameters": {
+            "rope_type": "longrope", "rope_theta": 500.0, "short_factor": [1.0, 2.0],
+            "long_factor": [2.0, 3.0], "partial_rotary_factor": 0.5, "attention_factor": 1.1,
+        },
+    },
+    "gemma3_text": DECODER | {
+        "model_type": "gemma3_text", "sliding_window": 4, "sliding_window_pattern": 2,
+        "query_pre_attn_scalar": 8, "final_logit_softcapping": 3.0, "rope_parameters": {
+            "full_attention": {"rope_type": "linear", "rope_theta": 500.0, "factor": 2.0},
+            "sliding_attention": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 9.0},
+        },
+    },
+    "smollm3": DECODER | {
+        "model_type": "smollm3", "use_sliding_window": True, "sliding_window": 4,
+        "no_rope_layers": [1, 0], "no_rope_layer_interval": 2, "mlp_bias": True,
+        "layer_types": ["full_attention", "sliding_attention"],
+    },
     "mamba2": {
         "model_type": "mamba2", "vocab_size": 30, "hidden_size": 32, "num_hidden_layers": 2,
         "num_heads": 8, "head_dim": 8, "state_size": 4, "n_groups": 2, "expand": 2,

@@ -26,13 +26,14 @@ ATTENTION = {"attend", "norm", "rope"}
 AT_ONCE = {
     "gpt_oss": {*ATTENTION, "clamped_swiglu", "route"}, "mixtral": {*ATTENTION, "route"},
     "granitemoe": {"norm", "rope", "route"}, "granite": {"norm", "rope"}, "gemma2": {"rope"},
-    "gemma3_text": {"rope"}, "qwen3_next": {"attend", "norm"},
+    "gemma3_text": {"rope"}, "phi3": {"attend", "norm"}, "qwen3_next": {"attend", "norm"},
     "deepseek_v3": {"norm", "rope"}, "bitnet": ATTENTION, "rwkv7": set(),
     "granitemoehybrid": {"norm", "rope", "route"}, "mamba": {"norm"}, "mamba2": {"norm"}, "gru": set(),
 }  # fmt: skip
 """Composites done at once, where they are not those of attention.
 
-Scores of another scale or with a cap, and norms whose weights are computed, are done step by step.
+Scores of another scale or with a cap, norms whose weights are computed, and heads of which a part
+turns are done step by step.
 """
 ROUNDED = {"bitnet"}
 """Whose activations are rounded: from the first that falls the other way on, texts are only near."""

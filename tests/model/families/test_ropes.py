@@ -107,7 +107,7 @@ def test_parts_of_a_head(partial: float, beside: bool) -> None:
 
 
 def test_a_text_ends_where_its_angles_would_change() -> None:
-    long = ropes(16)[-1]
+    long = {**ropes(16)[-1], "original_max_position_embeddings": 64}
     assert network_of({"model_type": "llama", **SIZES, "rope_parameters": long}).context == 64
     alike = {**long, "short_factor": long["long_factor"]}
     assert network_of({"model_type": "llama", **SIZES, "rope_parameters": alike}).context == 256

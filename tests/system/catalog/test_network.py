@@ -56,8 +56,7 @@ def test_keys_and_values_of_decoders(family: str) -> None:
         assert shape.held_values == 0
         assert shape.embedding_weights == c["vocab_size"] * c["hidden_size"]
         assert (shape.layers, shape.hidden) == (c["num_hidden_layers"], c["hidden_size"])
-        ends = c["rope_parameters"]["rope_type"] == "longrope"
-        assert shape.positions == (64 if ends else 256)
+        assert shape.positions == 256
         windowed = c.get("use_sliding_window", family == "mistral" and c["sliding_window"])
         in_reach = family != "qwen3" or c["num_hidden_layers"] > 1
         assert shape.has_windows == bool(windowed and in_reach)

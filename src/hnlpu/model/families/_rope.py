@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -270,6 +270,10 @@ def one_rope(
     return _with_lengths(rope, values.get("max_position_embeddings"))
 
 
+def _is_length(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 < value <= 2**31
+
+
 def _with_lengths(rope: dict[str, Any], longest: object) -> dict[str, Any]:
     """What follows from the longest text where the parameters are silent."""
     kind = rope["rope_type"]
@@ -278,7 +282,7 @@ def _with_lengths(rope: dict[str, Any], longest: object) -> dict[str, Any]:
     if kind in ("llama3", "yarn", "longrope") and longest is not None:
         rope.setdefault("original_max_position_embeddings", longest)
     original = rope.get("original_max_position_embeddings")
-    if kind == "longrope" and type(longest) is int and type(original) is int and original > 0:
+    if kind == "longrope" and _is_length(longest) and _is_length(original):
         rope.setdefault("factor", longest / original)
     for key in ("factor", "original_max_position_embeddings"):
         if kind in ("yarn", "longrope") and key not in rope:

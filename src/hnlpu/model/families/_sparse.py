@@ -89,8 +89,8 @@ def mixture(
 ) -> Value:
     """The mixture of gated experts for h [n]; `router` names the router's tensor."""
     b, (width,) = h.builder, h.sizes
+    chooser = b.matrix(linear(router, banks[0].count, width, "router", Cut("copy")))
     gate, up, down = (b.matrix(matrix) for matrix in banks)
-    chooser = b.matrix(linear(router, gate.count, width, "router", Cut("copy")))
 
     def experts(x: Value, chosen: Value) -> Value:
         return glu(x, gate, up, down, by=GATES[act], chosen=chosen)

@@ -34,4 +34,10 @@ def network(c: Gemma2) -> Network:
     return gemma("gemma2", c, qk_norm=False)
 
 
-FAMILY = Family(("gemma2",), Gemma2, network, "Gemma 2")
+FAMILY = Family(
+    ("gemma2",), Gemma2, network, "Gemma 2",
+    gaps=(
+        "embeddings of `hnlpu serve` where logits have a cap",
+        "a tape in C where scores have a cap: the interpreter runs it, with the same bits, slowly",
+    ),
+)  # fmt: skip

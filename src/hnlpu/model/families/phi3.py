@@ -42,8 +42,9 @@ class Phi3(StandardConfig):
                 kind = rope.get("rope_type", kind)
                 rope["rope_type"] = "longrope" if kind in ("su", "yarn") else kind
                 if rope["rope_type"] == "longrope":
-                    length = values["original_max_position_embeddings"]
-                    rope["original_max_position_embeddings"] = length
+                    rope["original_max_position_embeddings"] = values.get(
+                        "original_max_position_embeddings"
+                    )
                 values[key] = rope
         values["partial_rotary_factor"] = partial
         return super().normalise(values)
