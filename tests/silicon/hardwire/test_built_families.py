@@ -30,7 +30,6 @@ from hnlpu.silicon.hardwire import build, open_build
 from hnlpu.silicon.place import make_target
 from readers import sample, write_sample
 
-
 PLAIN = {"granitemoehybrid", "mamba", "rwkv7"}
 """Whose matrices are of kinds that others have: the metal of all their weights is drawn for those."""
 
