@@ -90,7 +90,7 @@ BAD = {
     "half": ('{"model_type": "gru",', "not valid JSON"),
     "deep": ("[" * 100_000, "not valid JSON"),
     "list": ("[1]", "not a JSON object"),
-    "unknown": (changed(model_type="xlstm"), "model_type is 'xlstm'; supported: gpt_oss, gru"),
+    "unknown": (changed(model_type="xlstm"), "model_type is 'xlstm'; supported: bitnet, deepseek_v3"),
     "no type": ("{}", "model_type is None; supported"),
     "odd key": (changed(magic=3), "magic = 3 is no key"),
     "odd size": (changed(hidden_size=-1), "hidden_size"),

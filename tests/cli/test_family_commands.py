@@ -124,7 +124,7 @@ def test_a_family_from_outside(how: str, tmp_path: Path, cli, monkeypatch) -> No
     checkpoint, target = write_elman(tmp_path / "c"), tmp_path / "b"
     code, _, line = cli("build", checkpoint, "-o", target)
     assert code == 2
-    assert "model_type is 'elman'; supported: gpt_oss, gru" in line
+    assert "model_type is 'elman'; supported: bitnet, deepseek_v3" in line
     (tmp_path / "elman_family.py").write_text(ELMAN)
     option: list[str] = ["--family", str(tmp_path / "elman_family.py")]
     if how == "package":

@@ -84,7 +84,7 @@ def test_another_architecture(refused, tmp_path, kind):
     write_checkpoint(tmp_path / "c", model_type=kind)
     line = refused(tmp_path / "c")
     assert str(tmp_path / "c/config.json") in line
-    assert "supported: gpt_oss" in line
+    assert "supported: bitnet" in line
 
 
 @pytest.mark.parametrize(
