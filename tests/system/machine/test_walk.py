@@ -258,7 +258,7 @@ def test_more_chips_leave_each_of_them_less(family, seed):
                 (s, token_demand(s, w, context, kv_state(s, w, 0, 1, context)))
                 for s, w in ((spec, one), (wide, more))
             )
-            assert many["attention buffer"] <= few["attention buffer"]
+            assert many["attention buffer"] <= few["attention buffer"] * (1 + 1e-12)  # rounding
             assert a.rows < b.rows
         assert more.kept_values <= one.kept_values
         logits = [w.head[-1].values for w in (one, more)]
