@@ -56,7 +56,7 @@ FamilyOption = Annotated[
     ),
 ]
 NEW_TOKENS = 128  # where nobody says
-_FORMATS = "auto, mxfp4 or mxfp4x2"
+_FORMATS = "auto, mxfp4, mxfp4x2, int3 or ternary"
 
 
 def _version(value: bool) -> None:

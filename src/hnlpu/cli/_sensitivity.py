@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.table import Column, Table
@@ -28,6 +28,9 @@ def sensitivity(
     budget: Annotated[
         float, typer.Option(help="Most that the policy may raise the perplexity (0.01: 1 %).")
     ] = 0.001,
+    coarser: Annotated[
+        str, typer.Option(help="Format to measure beside the finest: mxfp4, int3 or ternary.")
+    ] = "mxfp4",
     activation_bits: Annotated[int | None, typer.Option(help="Activation width, 2 to 16.")] = None,
     technology: Annotated[
         str, typer.Option(help="Process: n5, sky130, asap7, or a .toml file.")
@@ -58,6 +61,7 @@ def sensitivity(
     subject = Subject(
         checkpoint, passage, make_target(technology, scheme, chips),
         make_policy("default", activation_bits=activation_bits), system, revision, _family(family),
+        cast("Any", coarser),
     )  # fmt: skip
     with progress_bar("measuring") as progress:
         found = do_measure(subject, folder, budget, workers=workers, progress=progress)
@@ -76,10 +80,10 @@ def _print(found: Sensitivity) -> None:
         f"{found.tokens:,} tokens: perplexity {found.float_perplexity:.5g} in float, "
         f"{found.finest_perplexity:.5g} hardwired at its finest ({100 * finest:+.3g} %)"
     )
-    out.print(f"{len(found.exact)} matrices are exact in one digit")
+    out.print(f"{len(found.exact)} matrices are exact in {found.coarser}")
     if found.options:
         table = Table(
-            Column("in one digit", overflow="fold", min_width=26),
+            Column(f"in {found.coarser}", overflow="fold", min_width=26),
             "role",
             "relative error",
             "loss",
@@ -98,7 +102,7 @@ def _print(found: Sensitivity) -> None:
         return
     c, last = found.chosen, found.steps[-1]
     out.print(
-        f"policy: {c.finer} of {len(found.order)} matrices in two digits, perplexity "
+        f"policy: {c.finer} of {len(found.order)} matrices in their finest format, perplexity "
         f"{100 * c.loss:+.3g} % over float, {c.area_mm2:.4g} mm2 of arrays "
         f"({last.area_mm2:.4g} with all of them)"
     )

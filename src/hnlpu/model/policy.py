@@ -6,6 +6,8 @@ A format says how a weight becomes digits:
     mxfp4     one digit
     mxfp4x2   two digits; the second quantises the first one's error
     auto      one digit for matrices that it reproduces exactly, else two
+    ternary   one digit of the codebook of that name, which has fewer values than MXFP4 and
+    int3      takes less silicon (`hnlpu.arithmetic.codebooks`)
 
 Experts that the checkpoint stores as MXFP4 are always native.  `dense` is the format of every other
 role (feed-forward blocks, mixers, recurrences); without it they have that of attention.  `matrices`
@@ -29,12 +31,17 @@ from pydantic import (
     model_serializer,
 )
 
+from hnlpu.arithmetic.codebooks import E2M1, Codebook, codebook_names, open_codebook
 from hnlpu.errors import InvalidData, InvalidInput
 
-Format = Literal["auto", "mxfp4", "mxfp4x2"]
+Format = Literal["auto", "mxfp4", "mxfp4x2", "ternary", "int3"]
 FORMATS: tuple[str, ...] = get_args(Format)
 SMALLEST_ACTIVATION_BITS, LARGEST_ACTIVATION_BITS = 2, 16
 LARGEST_SPREAD = 20
+
+
+WITHOUT_METAL = tuple(n for n in codebook_names() if n not in (*FORMATS, E2M1))
+"""Codebooks that are no format: the reason is `Codebook.codes`'s to say."""
 
 
 class Policy(BaseModel):
@@ -84,6 +91,11 @@ PRESETS: dict[str, Policy] = {
 }
 
 
+def codebook_of(fmt: str) -> Codebook:
+    """The values that digits of a matrix in this format may have."""
+    return open_codebook(fmt if fmt in codebook_names() else E2M1)
+
+
 def fits(pattern: str, name: str) -> bool:
     """Whether a pattern of `Policy.matrices` means the matrix `name`."""
     return pattern == name or fnmatchcase(name, pattern)
@@ -102,6 +114,11 @@ def make_policy(preset: str = "default", **changes: object) -> Policy:
 
 def _problem(error: ValidationError) -> str:
     problem = error.errors()[0]
+    if problem["input"] in WITHOUT_METAL:
+        try:
+            open_codebook(problem["input"]).codes  # noqa: B018  raises
+        except InvalidInput as why:
+            return str(why)
     name = " ".join(str(part) for part in problem["loc"]).replace("_", " ")
     return f"{name} {problem['input']!r}: {problem['msg']}"
 

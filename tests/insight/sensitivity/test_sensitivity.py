@@ -125,6 +125,23 @@ def test_the_moved_matrices_are_those_that_lose(measured):
     assert whole.perplexity != found.finest_perplexity
 
 
+@pytest.mark.parametrize("coarser", ["int3", "ternary"])
+def test_smaller_codebooks_are_measured_beside_the_finest(checkpoints, tmp_path, coarser):
+    """What is exact in E2M1 loses too; and all of it in the codebook is the build that is."""
+    subject = _subject(checkpoints["llama"], coarser=coarser)
+    found = sensitivity(subject, tmp_path / "s", 5.0, workers=1)
+    assert len(found.order) == 15
+    assert not found.exact
+    assert {o.format for o in found.options} == {coarser}
+    roles = dict.fromkeys(("attention", "unembedding", "dense"), coarser)
+    build = hnlpu.build(subject.checkpoint, tmp_path / "b", make_policy(activation_bits=8, **roles))
+    whole = next(o for o in found.options if o.kind == "model")
+    assert hnlpu.open(build).score(TEXT).perplexity == whole.perplexity
+    assert whole.loss > 0.1
+    with pytest.raises(InvalidInput, match="choose from mxfp4, int3, ternary"):
+        sensitivity(_subject(checkpoints["llama"], coarser="auto"), tmp_path / "t", 1.0)
+
+
 def test_dollars_are_a_share_of_a_chip_and_its_masks(measured):
     _, found = measured["oss"]
     a = assume(load_system("hnlpu-asplos26"))

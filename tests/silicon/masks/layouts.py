@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import klayout.db as db
 import numpy as np
 
+from hnlpu.arithmetic.codebooks import E2M1
+from hnlpu.arithmetic.mx import pack
 from hnlpu.silicon.embed import (
     LayerKey,
     Layout,
@@ -34,6 +36,9 @@ def scheme_of(kind: str, technology: str = "n5") -> Scheme:
 def random_digits(scheme: Scheme, shape: TileShape, seed: int = 1) -> TileDigits:
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, 256, (shape.rows, shape.blocks, 16), np.uint8)
+    if scheme.kind.codebook != E2M1:
+        codes = pack(rng.choice(scheme.kind.values.codes, (shape.rows, shape.blocks * 32)))
+        codes = codes.astype(np.uint8)
     shifts = rng.integers(0, scheme.kind.scale_range + 1, (shape.rows, shape.blocks), np.uint8)
     return canonical(codes, shifts, np.zeros(shape.rows, np.uint8))
 

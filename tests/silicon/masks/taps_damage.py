@@ -76,7 +76,8 @@ Damage = Callable[[Metal], Place]
 
 
 def one_trunk_on(m: Metal) -> Place:
-    row, column = m.pick(np.ones_like(m.codes, bool))
+    beside = [c for c in m.taps.site_x if c < 8 or len(m.taps.upper_codes) > 1]
+    row, column = m.pick(np.isin(m.codes, beside))
     code = int(m.codes[row, column])
     key, n = m.via(row, column)
     sites = sorted(x for c, x in m.taps.site_x.items() if (c < 8) == (code < 8))
@@ -155,6 +156,7 @@ PROGRAMMABLE_DAMAGES: dict[str, Damage] = {
 def trunks_shorted(m: Metal) -> Place:
     """Metal between two trunks side by side, where no stub crosses."""
     column, upper = int(m.random.integers(m.codes.shape[1])), bool(m.random.integers(2))
+    upper &= len(m.taps.upper_codes) > 1
     codes = sorted((c for c in m.taps.site_x if (c >= 8) == upper), key=m.taps.site_x.__getitem__)
     first = int(m.random.integers(len(codes) - 1))
     row = int(m.random.integers(m.digits.rows))

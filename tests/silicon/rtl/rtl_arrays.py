@@ -11,6 +11,7 @@ import pytest
 
 import hnlpu
 from helpers import write_checkpoint
+from hnlpu.arithmetic.codebooks import E2M1
 from hnlpu.arithmetic.mx import pack
 from hnlpu.model.policy import make_policy
 from hnlpu.silicon.embed import ArrayKind, TileDigits
@@ -30,9 +31,9 @@ def needs(package: str, command: str = "") -> pytest.MarkDecorator:
 
 def shape_of(
     digits: int = 1, bank: int = 1, scale_range: int = 2, neurons: int = 2, blocks: int = 2,
-    activation_bits: int = 8,
+    activation_bits: int = 8, codebook: str = E2M1,
 ) -> ArrayShape:  # fmt: skip
-    kind = ArrayKind("taps", digits, bank, scale_range)
+    kind = ArrayKind("taps", digits, bank, scale_range, codebook=codebook)
     return ArrayShape(kind, neurons, blocks, activation_bits)
 
 
@@ -41,8 +42,12 @@ def random_digits(shape: ArrayShape, seed: int, used: int | None = None) -> Tile
     rng = np.random.default_rng(seed)
     codes = rng.integers(0, 16, (shape.rows, shape.inputs)).astype(np.uint8)
     codes[codes == 8] = 0
+    largest = 7
+    if shape.kind.codebook != E2M1:
+        known = shape.kind.values.codes
+        codes, largest = rng.choice(known, codes.shape).astype(np.uint8), known[-1]
     if used is not None:
-        codes[codes == 0] = 7
+        codes[codes == 0] = largest
         for row in codes:
             row[rng.permutation(shape.inputs)[used:]] = 0
     shifts = rng.integers(0, shape.kind.scale_range + 1, (shape.rows, shape.blocks))

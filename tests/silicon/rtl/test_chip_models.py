@@ -22,7 +22,7 @@ ASSIGN = re.compile(r"assign p\[(\d+)\]\[(\d+):(\d+)\] = ([^;]*);")
 @pytest.mark.parametrize("digits", [1, 2])
 def test_words_of_wiring_are_its_connections(digits: int) -> None:
     shape = shape_of(digits=digits, bank=2, scale_range=2, neurons=3, blocks=3)
-    text = b"".join(wiring("wiring_x", random_digits(shape, 4), 2)).decode()
+    text = b"".join(wiring("wiring_x", random_digits(shape, 4), shape.kind)).decode()
     metal = read_metal(text)
     trunks, inputs = metal.inputs["trunk"]
     said = np.full(metal.joins["p"].shape, 0, np.int64)
@@ -40,7 +40,7 @@ def test_words_of_wiring_are_its_connections(digits: int) -> None:
 
 def test_columns_of_wiring_stay() -> None:
     shape = shape_of(scale_range=2)
-    text = b"".join(wiring("wiring_x", random_digits(shape, 4), 2)).decode()
+    text = b"".join(wiring("wiring_x", random_digits(shape, 4), shape.kind)).decode()
     columns = re.findall(r"^  assign q.*$", text, re.MULTILINE)
     assert columns
     assert re.findall(r"^  assign q.*$", wiring_model(text), re.MULTILINE) == columns

@@ -23,7 +23,7 @@ _TRUNKS = ["+1", "+2", "+3", "+4", "+6", "+8", "+12", "-1", "-2", "-3", "-4", "-
 
 def body(shape: ArrayShape, digits: TileDigits) -> str:
     """Statements of a tile's module."""
-    text = b"".join(wiring("tile", digits, shape.kind.scale_range)).decode()
+    text = b"".join(wiring("tile", digits, shape.kind)).decode()
     return text[text.index(");\n") + 3 : text.index("endmodule")]
 
 

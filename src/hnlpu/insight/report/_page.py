@@ -29,6 +29,8 @@ from hnlpu.silicon.hardwire import machine, peak_memory_mb, role_errors
 FORMAT_NOTES = {
     "native": "the checkpoint's own MXFP4 codes, untouched",
     "mxfp4": "one MXFP4 digit a weight",
+    "ternary": "one digit of -1, 0 or 1 a weight",
+    "int3": "one digit from -3 to 3 a weight",
     "mxfp4x2": "two MXFP4 digits a weight, the second for the first one's error",
 }
 MOST_LISTED = 3

@@ -114,7 +114,7 @@ def _matrices(found: Sensitivity) -> list[Section]:
         ]
         for o in sorted(found.options, key=lambda o: (o.kind, -o.loss))
     ]  # fmt: skip
-    columns = ["in one digit", "role", "format", "relative error", "perplexity", "loss", "mm2",
+    columns = [f"in {found.coarser}", "role", "format", "relative error", "perplexity", "loss", "mm2",
                "saves mm2", "saves masks", "saves $"]  # fmt: skip
     single = sorted((o for o in found.options if o.kind == "matrix"), key=lambda o: -abs(o.loss))
     figure = (
@@ -142,7 +142,9 @@ def _bars(options: Sequence[Option]) -> Markup:
         parts.append(bar(left, y, width, 12, class_, f"{o.name}: {signed_percent(o.loss)}"))
         parts.append(text(left + width + 4, y + 10, signed_percent(o.loss), "start", "tick"))
     height = row * len(options) + 14
-    return drawing(WIDTH, height, "Loss by matrix", "Perplexity lost in one digit.", join(*parts))
+    return drawing(
+        WIDTH, height, "Loss by matrix", "Perplexity lost in the coarser format.", join(*parts)
+    )
 
 
 def _exact(found: Sensitivity) -> Section:

@@ -63,6 +63,7 @@ class Sensitivity(BaseModel):
     model_config = _frozen
 
     checkpoint: str
+    coarser: str
     text_sha256: str
     tokens: int
     activation_bits: int

@@ -1,6 +1,6 @@
 """A checkpoint and a text -> `Sensitivity`: what each matrix loses in a coarser format, and saves.
 
-    1. each matrix alone, each role, all of the model in one digit   ──► loss, area, masks, dollars
+    1. each matrix alone, each role, all of the model coarser      ──► loss, area, masks, dollars
     2. matrices in the order of loss per mm2 saved                    ──► mixtures, measured
     3. the cheapest mixture within the budget                         ──► policy
 
@@ -20,13 +20,14 @@ from hnlpu.insight.sensitivity._gate import readable
 from hnlpu.insight.sensitivity._mixtures import Scores, areas_mm2, digest_of
 from hnlpu.insight.sensitivity._prices import Prices, masks_per_chip, prices
 from hnlpu.model.families import Family
-from hnlpu.model.policy import Policy
+from hnlpu.model.policy import Format, Policy
 from hnlpu.silicon.hardwire import Build, build, open_build, role_errors
 from hnlpu.silicon.place import Target
 
 Progress = Callable[[str, int, int], None]
 """Called with (what was measured, measurements done, measurements in all)."""
-COARSE: Any = "mxfp4"
+COARSER = ("mxfp4", "int3", "ternary")
+"""Formats that matrices may be measured in, beside the finest."""
 POINTS = 9
 """Mixtures that are measured from all coarse to all fine, before the budget's own."""
 LARGEST_BUDGET = 10.0
@@ -44,6 +45,7 @@ class Subject:
     system: str | None = None
     revision: str | None = None
     family: Family[Any] | None = None
+    coarser: Format = "mxfp4"
 
 
 def measure(
@@ -57,6 +59,8 @@ def measure(
     """
     if not 0 <= budget <= LARGEST_BUDGET:
         raise InvalidInput(f"budget {budget:g}: give a share from 0 to {LARGEST_BUDGET:g}")
+    if subject.coarser not in COARSER:
+        raise InvalidInput(f"`coarser` {subject.coarser}: choose from {', '.join(COARSER)}")
     priced = prices(subject.system, subject.target.technology.name)
     reader = readable(
         subject.checkpoint, subject.revision, subject.family, ids=not isinstance(subject.text, str)
@@ -72,10 +76,11 @@ def measure(
     policy = None
     if chosen is not None:
         coarse = [n for n in finest.shapes() if n in set(order[chosen.finer :])]
-        named = tuple((name, COARSE) for name in coarse)
+        named = tuple((name, subject.coarser) for name in coarse)
         policy = finest.manifest.policy.model_copy(update={"matrices": named})
     return Sensitivity(
         checkpoint=str(reader.directory),
+        coarser=subject.coarser,
         text_sha256=digest_of(subject.text),
         tokens=len(scored.logprobs),
         activation_bits=subject.policy.activation_bits,
@@ -121,7 +126,7 @@ def _builds(subject: Subject, work: Path, workers: int | None) -> tuple[Build, B
         "finest", subject.policy.model_copy(update=dict.fromkeys(roles, "auto") | shared),
         subject.target,
     )  # fmt: skip
-    coarse = subject.policy.model_copy(update=dict.fromkeys(roles, COARSE) | shared)
+    coarse = subject.policy.model_copy(update=dict.fromkeys(roles, subject.coarser) | shared)
     target = replace(subject.target, chips=finest.manifest.placement.chips)
     return finest, made("coarser", coarse, target)
 
@@ -145,7 +150,8 @@ class _Measurement:
         """Every choice there is: single matrices, then roles, then all of the model."""
         records = self.coarser.manifest.matrices
         shapes = self.finest.shapes()
-        open_ = [n for n in shapes if self.finest.manifest.matrices[n].format == "mxfp4x2"]
+        fine = self.finest.manifest.matrices
+        open_ = [n for n in shapes if records[n].relative_error > fine[n].relative_error]
         roles = {r: [n for n in open_ if shapes[n].role == r] for r in self._roles(open_)}
         self.total = 1 + len(open_) + len(roles) + 1 + POINTS
         self._perplexity((), "all in the finest format")
@@ -153,7 +159,6 @@ class _Measurement:
         found += [self._option(r, "role", r, names) for r, names in roles.items()]
         if open_:
             found.append(self._option("all", "model", "", open_))
-        assert all(records[n].format == COARSE for n in open_)
         return found
 
     def _roles(self, names: Iterable[str]) -> list[str]:
@@ -167,7 +172,7 @@ class _Measurement:
         coarse, fine = (sum(area[n] for n in names) for area in (self._coarse, self._fine))
         saved = fine - coarse
         return Option(
-            name=name, kind=kind, role=role, format=COARSE,
+            name=name, kind=kind, role=role, format=self.coarser.manifest.matrices[names[0]].format,
             relative_error=error.relative_error or 0.0, perplexity=perplexity,
             loss=perplexity / self._perplexity((), name) - 1,
             area_mm2=coarse, finest_area_mm2=fine,

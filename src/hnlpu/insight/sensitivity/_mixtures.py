@@ -87,7 +87,8 @@ class Scores:
 
     def _key(self, names: Iterable[str]) -> str:
         source, policy = self.finest.manifest.source.digest, self.finest.manifest.policy
-        what = [source, policy.model_dump(mode="json"), self.finest.manifest.generator,
+        other = self.coarser.manifest.policy.model_dump(mode="json")
+        what = [source, policy.model_dump(mode="json"), other, self.finest.manifest.generator,
                 digest_of(self.text), sorted(names)]  # fmt: skip
         return hashlib.sha256(json.dumps(what).encode()).hexdigest()
 

@@ -16,8 +16,10 @@ import numpy.typing as npt
 
 from hnlpu._njit import njit
 from hnlpu.arithmetic import golden
-from hnlpu.arithmetic.mx import dequantize
+from hnlpu.arithmetic.codebooks import E2M1, Codebook
+from hnlpu.arithmetic.mx import BELOW_STANDARD, dequantize, unpack
 from hnlpu.model.checkpoint import Kept, MatrixShape, Model, StoredMatrix, StoredTensor, pieces
+from hnlpu.model.policy import codebook_of
 from hnlpu.silicon.hardwire import (
     Build,
     Digit,
@@ -35,7 +37,7 @@ Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 UInt8 = npt.NDArray[np.uint8]
 
-E2M1: Float64 = np.array(
+VALUES: Float64 = np.array(
     [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0]
 )
 """The standard's table (OCP Microscaling v1.0, table 5)."""
@@ -84,9 +86,12 @@ def _first_difference(
 
 @njit(cache=True, nogil=True)
 def _first_not_nearest(
-    values: Float64, codes: UInt8, exponents: UInt8, table: Float64, power: Float64
+    values: Float64, codes: UInt8, exponents: UInt8, allowed: UInt8, table: Float64, power: Float64
 ) -> int:
-    """Subtract the digit from `values` [rows, columns]; flat position of the first not nearest."""
+    """Subtract the digit from `values` [rows, columns]; flat position of the first not nearest.
+
+    Nearest among `allowed`, codes without a sign.
+    """
     rows, blocks = exponents.shape
     digit, least = np.empty(32), np.empty(32)
     found = -1
@@ -99,7 +104,7 @@ def _first_not_nearest(
                 digit[2 * j] = table[byte & 15] * scale
                 digit[2 * j + 1] = table[byte >> 4] * scale
             least[:] = np.inf
-            for code in range(8):  # the nearest of all has the value's own sign
+            for code in allowed:  # the nearest of all has the value's own sign
                 magnitude = table[code] * scale
                 for i in range(32):
                     least[i] = min(least[i], abs(abs(value[i]) - magnitude))
@@ -113,20 +118,23 @@ def _first_not_nearest(
 
 
 @njit(cache=True, nogil=True)
-def _first_bad_exponent(values: Float64, exponents: UInt8, lowest: Int64) -> int:
+def _first_bad_exponent(
+    values: Float64, exponents: UInt8, lowest: Int64, power: int, below: int
+) -> int:
     """Number of the first block of `values` whose exponent the quantiser may not choose, or -1.
 
-    It may choose the standard's, floor(log2(max)) - 2, or a neighbour of it
-    (OCP Microscaling v1.0, 6.3); or its row's lowest, where those lie below.
+    It may choose the standard's, floor(log2(max)) - 2 for E2M1 (OCP Microscaling v1.0, 6.3), the
+    one above it and `below` under it; or its row's lowest, where those lie below.  `power` is
+    floor(log2) of the largest value in half units, 3 for E2M1.
     """
     rows, blocks = exponents.shape
     for row in range(rows):
         for block in range(blocks):
             largest = np.max(np.abs(values[row, 32 * block : 32 * block + 32]))
             if largest > 0.0:
-                standard = int(np.floor(np.log2(largest))) - 2 + 127
+                standard = int(np.floor(np.log2(largest))) - power + 128
                 exponent = np.int64(exponents[row, block])
-                least = max(standard - 1, lowest[row])
+                least = max(standard - below, lowest[row])
                 if not least <= exponent <= max(standard + 1, lowest[row]):
                     return int(row * blocks + block)
     return -1
@@ -160,7 +168,10 @@ def check_matrix(
                 else matrix.dense(index, rows)
             )
             error = weights.astype(np.float64)
-            problem = _compare_rounded(error, metal.digits, None if native else policy.max_spread)
+            problem = _compare_rounded(
+                error, metal.digits, None if native else policy.max_spread,
+                codebook_of(record.format),
+            )  # fmt: skip
         tally.add(metal.digits, facts, weights, error)
         if problem is not None:
             sound = False
@@ -196,28 +207,34 @@ def _miscounted(record: MatrixRecord, counted: MatrixRecord, compared: bool) -> 
 def _compare_native(metal: HardwiredMatrix, codes: UInt8, scales: UInt8) -> str | None:
     (digit,) = metal.digits
     position = _first_difference(
-        digit.codes, digit.exponents, metal.row_exponents, codes, scales, METAL, E2M1, POWER
+        digit.codes, digit.exponents, metal.row_exponents, codes, scales, METAL, VALUES, POWER
     )
     return None if position < 0 else _at(position, metal) + "differs from the checkpoint"
 
 
-def _compare_rounded(values: Float64, digits: tuple[Digit, ...], spread: int | None) -> str | None:
+def _compare_rounded(
+    values: Float64, digits: tuple[Digit, ...], spread: int | None, book: Codebook
+) -> str | None:
     """Take the digits off `values`; the first thing that a quantiser would not have done.
 
     With `spread` the exponents are judged too, given the range that a row may
     span; without it they are the checkpoint's own.
     """
     lowest = np.zeros(len(values), np.int64)
+    allowed = np.array([code for code in book.codes if code < 8], np.uint8)
+    power, below = book.magnitudes[-1].bit_length() - 1, 1 if book.name == E2M1 else BELOW_STANDARD
     for number, digit in enumerate(digits):
+        if book.name != E2M1 and not np.isin(unpack(digit.codes) & 7, allowed).all():
+            return f"digit {number} has a value that {book.name} has not"
         if spread is not None:
             if number == 0:
                 used = np.where((digit.codes & 0x77).any(axis=-1), digit.exponents, 0)
                 lowest = np.maximum(used.max(axis=1).astype(np.int64) - spread, 0)
-            bad = _first_bad_exponent(values, digit.exponents, lowest)
+            bad = _first_bad_exponent(values, digit.exponents, lowest, power, below)
             if bad >= 0:
                 row, block = divmod(bad, digit.exponents.shape[1])
                 return f"row {row} block {block}: digit {number} has an exponent that does not fit"
-        position = _first_not_nearest(values, digit.codes, digit.exponents, E2M1, POWER)
+        position = _first_not_nearest(values, digit.codes, digit.exponents, allowed, VALUES, POWER)
         if position >= 0:
             row, column = divmod(position, values.shape[1])
             return f"row {row} column {column}: digit {number} is not the nearest"

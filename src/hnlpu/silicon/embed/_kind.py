@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
+from hnlpu.arithmetic.codebooks import E2M1, Codebook, open_codebook
 from hnlpu.errors import InvalidInput
 from hnlpu.silicon.technology import SchemeName
 
@@ -13,6 +14,8 @@ ROUTED = ("regions",)
 """Schemes whose rows have wires: as many tracks as the weights of a build need."""
 SCALE_RANGES = (0, 1, 2, 4, 8, 12, 16, 20)
 """Ranges of block exponents that arrays are made for: weights trained anew fit the same one."""
+BY_CODEBOOK = ("taps",)
+"""Schemes whose silicon is made for one codebook; others take any value that a code has."""
 DEFAULT_GROUP = 4
 """Ports that metal gives a value together in the regions scheme, unless said otherwise."""
 
@@ -23,7 +26,7 @@ class ArrayKind:
 
     `scale_range` is the largest shift of a block against its row's base.  For the regions scheme
     `group` is the number of ports that metal gives a value together, `tracks` the number of wiring
-    tracks of a row; both are 0 for taps.
+    tracks of a row; both are 0 for taps.  `codebook` names the values that its digits may have.
     """
 
     scheme: str
@@ -32,6 +35,12 @@ class ArrayKind:
     scale_range: int
     group: int = 0
     tracks: int = 0
+    codebook: str = E2M1
+
+    @property
+    def values(self) -> Codebook:
+        """The values that digits may have."""
+        return open_codebook(self.codebook)
 
     @property
     def rows_per_neuron(self) -> int:
@@ -40,12 +49,15 @@ class ArrayKind:
 
     @property
     def name(self) -> str:
-        """Short name, as in cell names: taps-d1-b8-r2."""
+        """Short name, as in cell names: taps-d1-b8-r2, or taps-d1-b8-r2-ternary."""
         name = f"{self.scheme}-d{self.digits}-b{self.bank}-r{self.scale_range}"
+        name += f"-{self.codebook}" if self.codebook != E2M1 else ""
         return f"{name}-g{self.group}-t{self.tracks}" if self.scheme in ROUTED else name
 
 
-def array_kind(scheme: str, digits: int, bank: int, spread: int, group: int = 0) -> ArrayKind:
+def array_kind(
+    scheme: str, digits: int, bank: int, spread: int, group: int = 0, codebook: str = E2M1
+) -> ArrayKind:
     """The smallest kind that holds `spread`; raises InvalidInput for an unknown scheme.
 
     For one of `ROUTED`, the number of tracks is still to be found (`tracks_needed`).
@@ -59,4 +71,5 @@ def array_kind(scheme: str, digits: int, bank: int, spread: int, group: int = 0)
         )
     fitting = next(r for r in SCALE_RANGES if r >= spread)
     group = (group or DEFAULT_GROUP) if scheme in ROUTED else 0
-    return ArrayKind(scheme, digits, bank, fitting, group)
+    made_for = codebook if scheme in BY_CODEBOOK else E2M1
+    return ArrayKind(scheme, digits, bank, fitting, group, codebook=made_for)

@@ -23,7 +23,6 @@ from hnlpu.silicon.embed._exposures import (
 from hnlpu.silicon.embed._regions import Regions
 from hnlpu.silicon.embed._scheme import Scheme, TileShape
 from hnlpu.silicon.embed._taps import Taps
-from hnlpu.silicon.embed._taps_plan import UPPER_CODES
 from hnlpu.silicon.technology import Cut, Lithography, Metal, Technology
 
 
@@ -60,7 +59,7 @@ def _taps_grids(taps: Taps, _shape: TileShape) -> dict[str, CutGrid | WireGrid]:
     upper: list[tuple[int, bool, int]] = []
     for n in range(BLOCK):
         for code, x in taps.site_x.items():
-            (upper if code in UPPER_CODES else lower).append((n * taps.cell + x, False, n))
+            (upper if code in taps.upper_codes else lower).append((n * taps.cell + x, False, n))
         lower.append((n * taps.cell + taps.port_x, True, n))
     start = BLOCK * taps.cell
     for j, stub in enumerate(taps.scale_stubs):

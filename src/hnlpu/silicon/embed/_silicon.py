@@ -55,7 +55,12 @@ def taps_transistors(
         trees = blocks * _popcount(silicon, 32) + entries * (blocks - 1) * full_adder
     else:
         trees = _popcount(silicon, 32 * blocks)
-    width = activation_bits + 4 + kind.scale_range + math.ceil(math.log2(columns))
+    width = (
+        activation_bits
+        + kind.values.product_bits
+        + kind.scale_range
+        + math.ceil(math.log2(columns))
+    )
     accumulator = width * (full_adder + silicon.flip_flop.value)
     total = trees + accumulator
     if kind.bank > 1:

@@ -27,14 +27,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hnlpu.arithmetic.codebooks import E2M1
 from hnlpu.arithmetic.mx import BLOCK, TWICE_E2M1, unpack
+from hnlpu.errors import InvalidInput
 from hnlpu.silicon.embed._digits import TileDigits
 from hnlpu.silicon.embed._kind import ArrayKind
 from hnlpu.silicon.embed._layout import Layout, Rectangles, RowsByLayer, Shapes
 from hnlpu.silicon.embed._scheme import Fault, Scheme, TileShape
 from hnlpu.silicon.embed._silicon import taps_transistors
 from hnlpu.silicon.embed._taps_base import draw_base
-from hnlpu.silicon.embed._taps_plan import LOWER_CODES, UPPER_CODES, TapsPlan
+from hnlpu.silicon.embed._taps_plan import TapsPlan
 from hnlpu.silicon.embed._vias import (
     GROUNDED,
     NOTHING,
@@ -107,6 +109,7 @@ class Taps(TapsPlan, Scheme):
 
     def draw(self, digits: TileDigits) -> Layout:
         """The vias of `digits` as explicit rectangles (the file writer has a faster way)."""
+        self.check_values(digits)
         codes = unpack(digits.codes)
         column = np.arange(codes.shape[1])
         x0 = (column // BLOCK * self.block_cells + column % BLOCK) * self.cell
@@ -136,6 +139,19 @@ class Taps(TapsPlan, Scheme):
                 (self.technology.upper_cut.gds_layer, PROGRAMMABLE): np.concatenate(upper_parts),
             }
         )
+
+    def check_values(self, digits: TileDigits) -> None:
+        """Raise InvalidInput for a digit whose value has no trunk in this kind of array."""
+        if self.kind.codebook == E2M1:
+            return
+        counts = np.bincount(digits.codes.reshape(-1), minlength=256).reshape(16, 16)
+        used = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
+        lacking = [int(_TWICE[code]) for code in used.tolist() if code not in (*self.site_x, 8)]
+        if lacking:
+            raise InvalidInput(
+                f"a digit is {lacking[0]:+d} half units, for which arrays of kind {self.kind.name} "
+                "have no trunk; build it again with a format that has this value"
+            )
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -300,7 +316,7 @@ class Taps(TapsPlan, Scheme):
         """
         t, width = self.technology, self.block_cells * self.cell
         pads = sum(len(stub.candidates) + 1 for stub in self.scale_stubs)
-        lower_used = BLOCK * (len(LOWER_CODES) + 1)
+        lower_used = BLOCK * (len(self.lower_codes) + 1)
         across = BLOCK * (self.stub_span[1] - self.stub_span[0])
         for stub in self.scale_stubs:
             first, last = stub.span(self.scale_end)
@@ -314,7 +330,7 @@ class Taps(TapsPlan, Scheme):
             ),
             t.upper.name: (
                 width / self.upper_pitch,
-                BLOCK * len(UPPER_CODES) + len(self.scale_stubs),
+                BLOCK * len(self.upper_codes) + len(self.scale_stubs),
             ),
         }
         return {

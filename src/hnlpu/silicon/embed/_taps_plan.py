@@ -17,9 +17,6 @@ from hnlpu.silicon.embed._kind import ArrayKind
 from hnlpu.silicon.embed._silicon import COUNT_BITS
 from hnlpu.silicon.technology import Cut, Metal, Technology
 
-LOWER_CODES = (0, 1, 2, 3, 4, 5, 6, 7)
-UPPER_CODES = (9, 10, 11, 12, 13, 14, 15)
-
 
 @dataclass(frozen=True)
 class ScaleStub:
@@ -48,6 +45,10 @@ class TapsPlan:
 
     def __init__(self, technology: Technology, kind: ArrayKind):
         self._rules, self._range = technology, kind.scale_range
+        codes = kind.values.codes
+        self.lower_codes = tuple(code for code in codes if code < 8)
+        self.upper_codes = tuple(code for code in codes if code > 8)
+        self._left = len(self.lower_codes) // 2
         t, low, high, port = (
             technology,
             technology.lower_cut,
@@ -119,7 +120,7 @@ class TapsPlan:
         """The least width that cells may have, and whether tracks are spread over it or packed."""
         t = self._rules
         step = math.lcm(2 * self.grid, _step(t.lower) or 1, _step(t.upper) or 1)
-        tracks = self._lower_count * self.lower_pitch, len(UPPER_CODES) * self.upper_pitch
+        tracks = self._lower_count * self.lower_pitch, len(self.upper_codes) * self.upper_pitch
         width = self._up(max(tracks), step)
         while True:
             for spread in (True, False):
@@ -140,13 +141,15 @@ class TapsPlan:
     @property
     def _lower_count(self) -> int:
         """Lower tracks of a cell: PWR, codes, port, and what stays free beside the port."""
-        return len(LOWER_CODES) + 2 + 2 * (self.port_gap - 1)
+        return len(self.lower_codes) + 2 + 2 * (self.port_gap - 1)
 
     def _lower_places(self, width: int, spread: bool) -> list[int]:
         return self._places(width, self._lower_count, self.lower_pitch, self._rules.lower, spread)
 
     def _upper_places(self, width: int, spread: bool) -> list[int]:
-        return self._places(width, len(UPPER_CODES), self.upper_pitch, self._rules.upper, spread)
+        return self._places(
+            width, len(self.upper_codes), self.upper_pitch, self._rules.upper, spread
+        )
 
     def _places(self, width: int, count: int, pitch: int, metal: Metal, spread: bool) -> list[int]:
         """Centres of `count` equal tracks in the middle of `width`."""
@@ -171,15 +174,16 @@ class TapsPlan:
     @property
     def port_x(self) -> int:
         """Centre of the pad that ties the stub to the port."""
-        return self._lower_tracks[4 + self.port_gap]
+        return self._lower_tracks[self._left + self.port_gap]
 
     @functools.cached_property
     def site_x(self) -> dict[int, int]:
         """Centre of the via of each code in a cell; codes 0 to 7 lie on lower trunks."""
-        tracks = self._lower_tracks
-        lower = dict(zip(LOWER_CODES, [*tracks[1:5], *tracks[-4:]], strict=True))
+        tracks, left = self._lower_tracks, self._left
+        right = len(self.lower_codes) - left
+        lower = dict(zip(self.lower_codes, [*tracks[1 : 1 + left], *tracks[-right:]], strict=True))
         return lower | dict(
-            zip(UPPER_CODES, self._upper_places(self.cell, self._spread), strict=True)
+            zip(self.upper_codes, self._upper_places(self.cell, self._spread), strict=True)
         )
 
     @functools.cached_property
@@ -203,7 +207,10 @@ class TapsPlan:
             return ()
         t, stubs = self._rules, []
         stub_end = self.stub_span[1] - self.cell
-        pad, ground = self._lower_tracks[-1] - self.cell, self.site_x[UPPER_CODES[-1]] - self.cell
+        pad, ground = (
+            self._lower_tracks[-1] - self.cell,
+            self.site_x[self.upper_codes[-1]] - self.cell,
+        )
         for j in range(COUNT_BITS + self._range):
             shifts = [s for s in range(self._range, -1, -1) if 0 <= j - s < COUNT_BITS]
             x = float(max(stub_end + t.stub.end_space_nm + self.scale_end, pad + self.pad_pitch))
@@ -235,7 +242,7 @@ class TapsPlan:
         edge = max(
             last.span(self.scale_end)[1] + self._rules.stub.end_space_nm - self.stub_span[0],
             last.port + self.pad_pitch - self.power_x,
-            last.ground + self.ground_pitch - self.site_x[UPPER_CODES[0]],
+            last.ground + self.ground_pitch - self.site_x[self.upper_codes[0]],
         )
         return math.ceil(edge / self.cell)
 

@@ -303,6 +303,7 @@ def _check_space(out: Path, model: Model, policy: Policy) -> None:
 
 
 def _surely_one_digit(model: Model, policy: Policy, shape: MatrixShape) -> bool:
-    return (
-        model.matrices[shape.name].is_mxfp4 or policy.format_of(shape.role, shape.name) == "mxfp4"
+    return model.matrices[shape.name].is_mxfp4 or policy.format_of(shape.role, shape.name) not in (
+        "auto",
+        "mxfp4x2",
     )

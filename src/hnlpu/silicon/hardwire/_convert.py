@@ -11,10 +11,11 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.arithmetic.mx import BLOCK, BYTES_PER_BLOCK, dequantize, quantize_digits
+from hnlpu.arithmetic.codebooks import E2M1
+from hnlpu.arithmetic.mx import BLOCK, BYTES_PER_BLOCK, dequantize, quantize_digits, quantize_onto
 from hnlpu.errors import ExponentSpread, NotFinite
 from hnlpu.model.checkpoint import MatrixShape, StoredMatrix
-from hnlpu.model.policy import Policy
+from hnlpu.model.policy import Policy, codebook_of
 from hnlpu.silicon.hardwire._manifest import MatrixRecord
 from hnlpu.silicon.hardwire._matrix import LARGEST_SUM_BITS, Digit, RowFacts, row_facts
 from hnlpu.silicon.hardwire._tally import Tally, sum_bits
@@ -117,6 +118,9 @@ def digits_of(
             )
         return (Digit(codes, exponents),), weights, weights - dequantize(codes, exponents)
     weights = matrix.dense(index, rows)
+    if (book := codebook_of(fmt)).name != E2M1:
+        codes, exponents, rest = quantize_onto(weights, book, policy.max_spread)
+        return (Digit(codes, exponents),), weights, rest
     count = 2 if fmt == "mxfp4x2" else 1
     found, error = quantize_digits(weights, count, policy.max_spread)
     return tuple(Digit(c, e) for c, e in found), weights, error

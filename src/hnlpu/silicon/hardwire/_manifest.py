@@ -24,7 +24,7 @@ from pydantic import (
 from hnlpu.errors import DamagedBuild, NotABuild
 from hnlpu.model.checkpoint import Architecture, ModelFacts, Role, first_problem
 from hnlpu.model.families import refusal
-from hnlpu.model.policy import Policy
+from hnlpu.model.policy import Policy, codebook_of
 from hnlpu.silicon.place import Embedding, Placement
 from hnlpu.silicon.technology import Technology
 
@@ -74,7 +74,7 @@ class MatrixRecord(BaseModel):
 
     role: Role
     file: str
-    format: Literal["native", "mxfp4", "mxfp4x2"]
+    format: Literal["native", "mxfp4", "mxfp4x2", "ternary", "int3"]
     count: int
     rows: int
     columns: int
@@ -100,7 +100,7 @@ class MatrixRecord(BaseModel):
     @property
     def embedding(self) -> Embedding:
         """What arrays must take of this matrix."""
-        return Embedding(len(self.digits), self.spread)
+        return Embedding(len(self.digits), self.spread, codebook=codebook_of(self.format).name)
 
 
 class Source(BaseModel):

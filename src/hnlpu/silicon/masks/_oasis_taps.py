@@ -57,7 +57,7 @@ def via_grids(taps: Taps) -> list[ViaGrid]:
     """The grids of a cell, by layer: one for all sites of a layer where they have one."""
     grids = []
     t = taps.technology
-    for cut, codes in ((t.lower_cut, range(8)), (t.upper_cut, range(9, 16))):
+    for cut, codes in ((t.lower_cut, taps.lower_codes), (t.upper_cut, taps.upper_codes)):
         x = {code: taps.site_x[code] for code in codes}
         first = min(x.values())
         step = math.gcd(taps.cell, *(place - first for place in x.values()))

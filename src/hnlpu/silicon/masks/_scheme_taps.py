@@ -33,11 +33,13 @@ class TapsMasks(MaskScheme[Taps]):
     bytes_a_digit = {"oasis": 1.1, "gds": 30, "via-map": 1.1, "def": 80, "tcl": 20}  # noqa: RUF012
 
     def payload(self, scheme: Taps, digits: TileDigits) -> bytes:
+        scheme.check_values(digits)
         return taps_payload(scheme, digits)
 
     def cell(
         self, scheme: Taps, digits: TileDigits, layers: LayerMap, numbers: Mapping[str, int]
     ) -> tuple[bytes, Box | None]:
+        scheme.check_values(digits)
         return taps_payload(scheme, digits, layers, numbers), taps_box(scheme, digits)
 
     def used_names(self, scheme: Taps, digits: TileDigits) -> set[str]:
@@ -56,9 +58,11 @@ class TapsMasks(MaskScheme[Taps]):
         return pattern_cells(scheme)
 
     def via_map(self, scheme: Taps, digits: TileDigits) -> dict[str, npt.NDArray[Any]]:
+        scheme.check_values(digits)
         return {"site": via_sites(scheme, digits), "shift": digits.shifts}
 
     def nets(self, scheme: Taps, digits: TileDigits) -> Iterator[Net]:
+        scheme.check_values(digits)
         return taps_nets(scheme, digits)
 
     def wire_width(self, scheme: Taps) -> int:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
+from hnlpu.arithmetic.codebooks import E2M1
 from hnlpu.errors import DoesNotFit
 from hnlpu.model.checkpoint import MatrixShape
 from hnlpu.silicon.embed import ArrayKind, TileShape, array_kind, open_scheme
@@ -27,11 +29,12 @@ _frozen = ConfigDict(frozen=True, extra="forbid")
 
 @dataclass(frozen=True)
 class Embedding:
-    """What arrays of a matrix must take: digits a weight, spread of exponents, wiring tracks."""
+    """What arrays of a matrix must take: digits a weight, spread of exponents, tracks, values."""
 
     digits: int
     spread: int
     tracks: int = 0
+    codebook: str = E2M1
 
 
 class MatrixPlacement(BaseModel):
@@ -44,6 +47,13 @@ class MatrixPlacement(BaseModel):
     scale_range: int
     tracks: int
     slices: tuple[Slice, ...]
+    codebook: str = E2M1
+
+    @model_serializer(mode="wrap")
+    def _as_placed(self, encode: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Builds of E2M1 alone have the bytes that they had before there were other codebooks."""
+        values: dict[str, Any] = encode(self)
+        return {k: v for k, v in values.items() if k != "codebook" or v != E2M1}
 
 
 class Placement(BaseModel):
@@ -65,8 +75,9 @@ class Placement(BaseModel):
     def kind(self, placed: MatrixPlacement, members: int) -> ArrayKind:
         """The kind of an array of a matrix that `members` of its stack share."""
         return ArrayKind(
-            self.scheme, placed.digits, members, placed.scale_range, self.group, placed.tracks
-        )
+            self.scheme, placed.digits, members, placed.scale_range, self.group, placed.tracks,
+            placed.codebook,
+        )  # fmt: skip
 
     def kinds(self) -> set[ArrayKind]:
         """Every kind of array there is."""
@@ -103,13 +114,14 @@ def _place(
     matrices = []
     for shape in shapes:
         of = embeddings[shape.name]
-        kind = array_kind(target.scheme, of.digits, 1, of.spread, target.group)
+        kind = array_kind(target.scheme, of.digits, 1, of.spread, target.group, of.codebook)
         matrices.append(
             MatrixPlacement(
                 name=shape.name,
                 digits=of.digits,
                 scale_range=kind.scale_range,
                 tracks=of.tracks,
+                codebook=kind.codebook,
                 slices=tuple(cut(shape, groups, grid)),
             )
         )

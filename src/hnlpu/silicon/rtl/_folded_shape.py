@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hnlpu.arithmetic.codebooks import E2M1
 from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.errors import InvalidInput
 from hnlpu.silicon.rtl._shape import ArrayShape
@@ -28,6 +29,11 @@ class FoldedShape(ArrayShape):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.kind.codebook != E2M1:
+            raise InvalidInput(
+                f"array kind {self.kind.name}: arrays of {self.kind.codebook} are not folded; "
+                "leave `fold` out"
+            )
         if not 2 <= self.fold <= LARGEST_FOLD:
             raise InvalidInput(f"fold {self.fold}: arrays are folded 2 to {LARGEST_FOLD} times")
         if self.fold > self.blocks and (

@@ -28,6 +28,7 @@ from hnlpu.silicon.rtl._regions_silicon import (
 from hnlpu.silicon.rtl._regions_wiring import regions_wiring
 from hnlpu.silicon.rtl._shape import ArrayShape
 from hnlpu.silicon.rtl._silicon import TRUNKS, counted, taps_buses, taps_silicon, tree_name
+from hnlpu.silicon.rtl._tap_generator import tap_generator_name
 from hnlpu.silicon.rtl._wiring import wiring
 from hnlpu.silicon.technology import Technology
 
@@ -95,12 +96,12 @@ class _Taps(ArrayScheme):
     def wiring(
         self, name: str, digits: TileDigits, kind: ArrayKind, technology: Technology
     ) -> Iterator[bytes]:
-        return wiring(name, digits, kind.scale_range)
+        return wiring(name, digits, kind)
 
     def neuron_parts(self, shape: ArrayShape) -> list[Part]:
         kind, neurons = shape.kind, shape.neurons
         taps = {"ACTIVATION_BITS": shape.activation_bits}
-        found = [Part("taps", "hnlpu_tap_generator", taps, shape.inputs)]
+        found = [Part("taps", tap_generator_name(shape), taps, shape.inputs)]
         places = neurons * shape.entries
         if kind.bank > 1:
             found.append(_select("port selection", kind.bank, BLOCK, places))

@@ -80,8 +80,13 @@ class ArrayShape:
 
     @property
     def steps(self) -> int:
-        """Cycles of a product: bits of 12 times an activation, the largest tap."""
-        return self.activation_bits + 4
+        """Cycles of a product: bits of the largest value times an activation (12 times, of E2M1)."""
+        return self.activation_bits + self.kind.values.product_bits
+
+    @property
+    def trunks(self) -> int:
+        """Products that an input offers: all of its values but zero."""
+        return len(self.kind.values.codes) - 1
 
     @property
     def entries(self) -> int:

@@ -27,9 +27,10 @@ from hnlpu.silicon.rtl._modules import (
     tree_module,
 )
 from hnlpu.silicon.rtl._shape import COUNT_BITS, ArrayShape
+from hnlpu.silicon.rtl._tap_generator import tap_generator, tap_generator_name
 
 TRUNKS = 14
-"""Products that an input offers, in the order of codes 1 to 7 and 9 to 15."""
+"""Products that an input offers of E2M1, in the order of codes 1 to 7 and 9 to 15."""
 
 
 def taps_silicon(shape: ArrayShape) -> dict[str, str]:
@@ -37,7 +38,12 @@ def taps_silicon(shape: ArrayShape) -> dict[str, str]:
     parts = ["full_adder", "half_adder", "tap_generator", "accumulator", "control"]
     if shape.kind.bank > 1:
         parts += ["bank_select", "bank_register"]
-    texts = {f"hnlpu_{name}.sv": part(f"hnlpu_{name}") for name in parts}
+    texts = {f"hnlpu_{name}.sv": part(f"hnlpu_{name}") for name in parts if name != "tap_generator"}
+    texts = {
+        **{name: text for name, text in texts.items() if "adder" in name},
+        f"{tap_generator_name(shape)}.sv": tap_generator(shape),
+        **{name: text for name, text in texts.items() if "adder" not in name},
+    }
     tree = _tree(shape) if shape.column_bits else None
     for name, text in (
         count_module(counted(shape)),
@@ -58,7 +64,7 @@ def taps_buses(shape: ArrayShape) -> tuple[Bus, ...]:
     )
     return (
         *(scales if shape.column_bits else ()),
-        Bus("trunk", True, TRUNKS, False, lambda blocks: BLOCK * blocks),
+        Bus("trunk", True, shape.trunks, False, lambda blocks: BLOCK * blocks),
         Bus("p", False, rows, True, lambda blocks: BLOCK * blocks),
     )
 
@@ -141,11 +147,11 @@ def _scaled_sum(shape: ArrayShape, tree: Tree) -> str:
 def _array(shape: ArrayShape) -> str:
     kind = shape.kind
     notes = f"""\
-//          trunk: 14 products, by product, then input; see hnlpu_tap_generator.sv
+//          trunk: {shape.trunks} product{"s" * (shape.trunks != 1)}, by product, then input; see {tap_generator_name(shape)}.sv
 //          p, c, q: by row of metal, (neuron * {kind.bank} + member) * {kind.digits} + digit"""
     stage = f"""\
   // one generator an input: each has lanes of its own
-  hnlpu_tap_generator #(
+  {tap_generator_name(shape)} #(
       .LANES({shape.inputs} * LANES),
       .ACTIVATION_BITS({shape.activation_bits})
   ) tap_generators (

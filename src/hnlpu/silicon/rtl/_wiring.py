@@ -16,22 +16,34 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from hnlpu.arithmetic.codebooks import Codebook
 from hnlpu.arithmetic.mx import BLOCK, TWICE_E2M1, unpack
-from hnlpu.silicon.embed import TileDigits
+from hnlpu.errors import InvalidInput
+from hnlpu.silicon.embed import ArrayKind, TileDigits
 from hnlpu.silicon.rtl._shape import COUNT_BITS
 
 
-def trunk_number(code: int) -> int:
-    """Place of a non-zero code's trunk among the 14 of an input: codes 1 to 7, then 9 to 15."""
-    return code - 1 if code < 8 else code - 2
+def trunk_number(code: int, codebook: Codebook) -> int:
+    """Place of a non-zero code's trunk among those of an input: codes 1 to 7, then 9 to 15.
+
+    Raises InvalidInput for a code that the codebook has not.
+    """
+    codes = codebook.codes[1:]
+    if code not in codes:
+        raise InvalidInput(
+            f"a digit has code {code}, for which arrays of {codebook.name} have no trunk; build it "
+            "again with a format that has this value"
+        )
+    return codes.index(code)
 
 
-def wiring(name: str, digits: TileDigits, scale_range: int) -> Iterator[bytes]:
+def wiring(name: str, digits: TileDigits, kind: ArrayKind) -> Iterator[bytes]:
     """Text of module `name` in pieces: every port on its trunk, every column on its count bit."""
+    scale_range = kind.scale_range
     inputs = digits.blocks * BLOCK
     codes = unpack(digits.codes)
-    yield _head(name, digits, scale_range).encode()
-    yield _trunks(codes).encode()
+    yield _head(name, digits, kind).encode()
+    yield _trunks(codes, kind.values).encode()
     names, columns = _names(inputs), np.arange(inputs).reshape(-1, BLOCK)[:, ::-1]
     scales = [_columns(shift, scale_range) for shift in range(scale_range + 1)]
     for row in range(digits.rows):
@@ -48,7 +60,8 @@ def wiring(name: str, digits: TileDigits, scale_range: int) -> Iterator[bytes]:
     yield b"endmodule\n"
 
 
-def _head(name: str, digits: TileDigits, scale_range: int) -> str:
+def _head(name: str, digits: TileDigits, kind: ArrayKind) -> str:
+    scale_range = kind.scale_range
     inputs, rows = digits.blocks * BLOCK, digits.rows
     scales = ""
     if scale_range:
@@ -65,26 +78,31 @@ def _head(name: str, digits: TileDigits, scale_range: int) -> str:
 module {name} #(
     parameter int LANES = 1
 ) (
-    input  logic [13:0][{inputs - 1}:0][LANES-1:0] trunk,
+    input  logic [{last_trunk(kind.values)}:0][{inputs - 1}:0][LANES-1:0] trunk,
 {scales}    output logic [{rows - 1}:0][{inputs - 1}:0][LANES-1:0] p
 );
 """
 
 
-def _trunks(codes: npt.NDArray[np.uint8]) -> str:
+def last_trunk(codebook: Codebook) -> int:
+    """Number of the last trunk of an input."""
+    return len(codebook.codes) - 2
+
+
+def _trunks(codes: npt.NDArray[np.uint8], codebook: Codebook) -> str:
     """A name for every trunk that a port hangs on; the others end unused."""
     inputs = codes.shape[1]
     used = np.zeros((inputs, 16), bool)
     used[np.arange(inputs), codes] = True
     named = "".join(
         f"  logic [LANES-1:0] {_name(column, code)};\n"
-        f"  assign {_name(column, code)} = trunk[{trunk_number(code)}][{column}];\n"
+        f"  assign {_name(column, code)} = trunk[{trunk_number(code, codebook)}][{column}];\n"
         for column, code in np.argwhere(used).tolist()
         if code & 7
     )
     ground = "  localparam logic [LANES-1:0] GND = '0;\n"
     return f"""\
-{ground}  logic [13:0][{inputs - 1}:0][LANES-1:0] unused_trunk;
+{ground}  logic [{last_trunk(codebook)}:0][{inputs - 1}:0][LANES-1:0] unused_trunk;
   assign unused_trunk = trunk;  // where no via is, a trunk passes by
 {named}"""
 
