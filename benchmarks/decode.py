@@ -268,7 +268,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     limits = make_limits(options.work)
     commands = {
         f"hnlpu, {bits} bits": [
-            sys.executable, __file__, "--worker", str(build), options.instructions or ""
+            sys.executable,
+            __file__,
+            "--worker",
+            str(build),
+            options.instructions or "",
         ]
         for bits, build in builds.items()
     }
