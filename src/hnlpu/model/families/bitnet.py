@@ -56,6 +56,7 @@ class Quantized(BaseModel):
 class BitNet(DecoderConfig):
     """config.json of BitNet b1.58."""
 
+    defaults: ClassVar[dict[str, Any]] = {"num_key_value_heads": 5}
     default_rope: ClassVar[dict[str, Any]] = {"rope_type": "default", "rope_theta": 500000.0}
 
     activations = ("relu2",)  # type: ignore[assignment]

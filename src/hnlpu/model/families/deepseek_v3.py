@@ -24,6 +24,7 @@ from hnlpu.model.network.composites import moe, norm, route_groups
 class DeepseekV3(DecoderConfig):
     """config.json of DeepSeek-V3 and R1."""
 
+    defaults: ClassVar[dict[str, Any]] = {"num_key_value_heads": 128}
     harmless: ClassVar[dict[str, str]] = {
         "aux_loss_alpha": "a loss: training only",
         "ep_size": "how another library spreads experts",

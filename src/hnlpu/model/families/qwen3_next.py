@@ -39,6 +39,7 @@ KEY_EPS = 1e-6
 class Qwen3Next(DecoderConfig):
     """config.json of Qwen3-Next."""
 
+    defaults: ClassVar[dict[str, Any]] = {"head_dim": 256, "num_key_value_heads": 2}
     head_dim: int = Field(256, ge=2, le=4096)
     partial_rotary_factor: float = Field(0.25, gt=0, le=1)
     layer_types: tuple[LayerType, ...]
