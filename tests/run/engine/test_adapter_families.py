@@ -21,7 +21,8 @@ from hnlpu.run.engine._interpreted import BatchedInterpreter
 from hnlpu.run.engine._taped import BatchedTape
 from readers import Sample, sample, write_sample
 
-TIED = {"gru": "embedding.weight", "mamba2": "backbone.embeddings.weight"}
+TIED = {"gru": "embedding.weight", "rwkv7": "model.embeddings.weight"}
+TIED |= dict.fromkeys(("mamba", "mamba2"), "backbone.embeddings.weight")
 TIED |= dict.fromkeys(set(FAMILIES) - set(TIED), "model.embed_tokens.weight")
 """The table that is the head's as well where they are tied: a part of the head leaves it as it is."""
 every_family = pytest.mark.parametrize("family", FAMILIES)

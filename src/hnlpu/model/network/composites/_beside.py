@@ -143,7 +143,7 @@ def _joined(
         stops[number] = len(steps)
         for part in behind.get(number, ()):
             start = len(steps)
-            steps += part.steps
+            steps += [_renamed(step, now) for step in part.steps]  # x may be such a sum itself
             spans.append(replace(part.span, start=start, stop=len(steps)))
         for part in behind.get(number, ()):
             now[part.old] = part.new
