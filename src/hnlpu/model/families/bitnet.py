@@ -190,5 +190,6 @@ FAMILY = Family(
     gaps=(
         "`quantization_mode` `online`: weights that are made ternary as they are loaded",
         "`use_rms_norm`, and `modules_to_not_convert` other than `lm_head`",
+        "LoRA adapters of ternary matrices",
     ),
 )  # fmt: skip
