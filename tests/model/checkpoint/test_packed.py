@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import hnlpu
-from hnlpu.errors import NotFinite, UnsupportedArchitecture
+from hnlpu.errors import NotFinite, TensorMismatch, UnsupportedArchitecture
 from hnlpu.model.checkpoint import read_model
 from packed_samples import (
     MATRICES,
@@ -99,6 +99,26 @@ def test_fp8_blocks_that_the_matrix_ends_within(tmp_path: Path) -> None:
 
     quantization = {"quant_method": "fp8", "weight_block_size": [100, 100]}
     expect(tmp_path / "c", write(tmp_path / "c", pack, quantization))
+
+
+def test_blocks_of_compressed_tensors_that_rows_end_within(tmp_path: Path) -> None:
+    """384 rows in blocks of 100: four scales, the last one for 84 rows, not four for 96 each."""
+
+    def pack(random: torch.Generator, rows: int, columns: int) -> tuple[Tensors, torch.Tensor]:
+        weight = float8(random, rows, columns, torch.float8_e4m3fn)
+        scale = scales_of(random, -(-rows // 100), columns // 128)
+        wide = scale.repeat_interleave(100, 0)[:rows].repeat_interleave(128, 1)
+        return {"weight": weight, "weight_scale": scale}, weight.float() * wide
+
+    def told(*blocks: list[int]) -> dict[str, Any]:
+        weights = [{"strategy": "block", "block_structure": block} for block in blocks]
+        groups = {f"group_{n}": {"weights": each} for n, each in enumerate(weights)}
+        return {"quant_method": "compressed-tensors", "config_groups": groups}
+
+    expect(tmp_path / "c", write(tmp_path / "c", pack, told([100, 128])))
+    write(tmp_path / "d", pack, told([100, 128], [128, 128]))
+    with pytest.raises(TensorMismatch, match="blocks of several sizes"):
+        read_model(tmp_path / "d")
 
 
 def test_mxfp8(tmp_path: Path) -> None:

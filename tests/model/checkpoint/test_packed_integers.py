@@ -250,6 +250,11 @@ def test_bitnet_computes_what_its_layer_does() -> None:
         ({"quant_method": "gptq", "checkpoint_format": "marlin"}, "checkpoint_format 'marlin'"),
         ({"quant_method": "awq", "version": "gemv"}, "version 'gemv' is not read"),
         (
+            {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "online"},
+            "quantization_mode 'online' is not read",
+        ),
+        ({"quant_method": "bitnet", "use_rms_norm": True}, "use_rms_norm True is not read"),
+        (
             {"quant_method": "compressed-tensors", "sparsity_config": {"format": "sparse-bitmask"}},
             "sparse as 'sparse-bitmask'",
         ),
@@ -271,6 +276,7 @@ def test_other_packings_are_refused_by_name(
         (lambda t: t.update(scales=t["scales"][:, :8]), "scales has shape"),
         (lambda t: t.update(qzeros=t["qzeros"][:1]), "qzeros has shape"),
         (lambda t: t.update(g_idx=t["g_idx"] + 4), "names groups beyond"),
+        (lambda t: t.update(qweight=t["qweight"].reshape(-1)), "have rows and columns"),
     ],
 )
 def test_parts_that_do_not_fit(

@@ -25,7 +25,7 @@ DECODER = {
 CONFIGS: dict[str, dict[str, Any]] = {
     "gpt_oss": make_config(),
     "gpt_oss, newer": make_config(new_config=True),
-    "llama": DECODER | {"model_type": "llama", "mlp_bias": True, "sliding_window": 4},
+    "llama": DECODER | {"model_type": "llama", "mlp_bias": True, "sliding_window": None},
     "qwen3": DECODER | {
         "model_type": "qwen3", "use_sliding_window": True, "sliding_window": 4,
         "max_window_layers": 1, "layer_types": ["full_attention", "sliding_attention"],

@@ -6,10 +6,11 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from transformers import CONFIG_MAPPING
+import torch
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM
 
 from dense_readers import DENSE
-from hnlpu.errors import HnlpuError, InvalidConfig
+from hnlpu.errors import HnlpuError, InvalidConfig, UnsupportedArchitecture
 from hnlpu.model.families import find_family, network_of
 from hnlpu.model.families._parts import GATES
 from readers import CONFIGS
@@ -64,3 +65,18 @@ def test_every_activation_and_kind_of_rope_is_run() -> None:
     ropes = [c["rope_parameters"] for c in configs]
     kinds = {r.get("full_attention", r)["rope_type"] for r in ropes}
     assert kinds == {"default", "linear", "dynamic", "llama3", "yarn", "longrope"}
+
+
+def test_a_window_of_llama_is_refused() -> None:
+    """transformers' Llama attends to all positions, whatever its config says of a window."""
+    config = config_of("llama", 0) | {"sliding_window": 3}
+    theirs = AutoConfig.for_model(**config)
+    theirs._attn_implementation = "eager"
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(theirs).eval()
+    tokens = torch.arange(12)[None]
+    logits = model(tokens).logits
+    model.config.sliding_window = None
+    assert (model(tokens).logits == logits).all()
+    with pytest.raises(UnsupportedArchitecture, match="or say model_type mistral"):
+        find_family("llama").read(config)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from family_adapters import ALPHA, RANK, modules, write_adapter
 from family_builds import FAMILIES, made
@@ -126,3 +126,17 @@ def test_modules_that_are_not_there_are_named(family: str, tmp_path: Path) -> No
     tensors.write_bytes(raw)
     with pytest.raises(DamagedAdapter, match=f"says {RANK + 1} for it"):
         read_adapter(folder, read_model(of.checkpoint).network)
+
+
+def test_adapters_of_ternary_matrices_are_refused(tmp_path: Path) -> None:
+    """PEFT adds B A x to what the layer gives; beside the wires it would be times the scale."""
+    of = made("bitnet")
+    network, name = read_model(of.checkpoint).network, "model.layers.0.self_attn.q_proj"
+    assert list(modules(of.checkpoint)) == ["lm_head"]
+    folder = write_adapter(tmp_path / "adapter", of.checkpoint)
+    width = of.sample.config["hidden_size"]
+    part = {"A": np.ones((RANK, width), np.float32), "B": np.ones((width, RANK), np.float32)}
+    tensors = {f"base_model.model.{name}.lora_{end}.weight": part[end] for end in "AB"}
+    save_file(tensors, folder / "adapter_model.safetensors")
+    with pytest.raises(DamagedAdapter, match=f"rounds and scales what {name} multiplies"):
+        read_adapter(folder, network)

@@ -268,13 +268,13 @@ def test_more_chips_leave_each_of_them_less(family, seed):
 # -- counts by hand -------------------------------------------------------------------------------
 
 
-def llama(**changes):
+def llama(family="llama", **changes):
     sizes = {
         "vocab_size": 64, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "rope_parameters":
         {"rope_type": "default", "rope_theta": 1e4}, "tie_word_embeddings": False,
     }  # fmt: skip
-    return make_network("llama", 0, **(sizes | changes))
+    return make_network(family, 0, **(sizes | changes))
 
 
 def axis(steps, name):
@@ -307,7 +307,7 @@ def test_elements_of_llama_by_hand():
 
 @pytest.mark.parametrize("window", [None, 8])
 def test_keys_and_values_of_llama_by_hand(window):
-    model = llama(sliding_window=window)
+    model = llama("llama" if window is None else "mistral", sliding_window=window)
     for grid in ((1, 1), (2, 2), (1, 2)):
         spec = make_machine(rows=grid[0], columns=grid[1])
         work = token_work(model, *grid)

@@ -5,6 +5,7 @@ files ─► `Weights`: tensors by the names that families know ─► constants
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,14 @@ from hnlpu.model.checkpoint._part import Stored, Tensors, whole
 from hnlpu.model.checkpoint._shapes import kept_parameters, shape_of
 from hnlpu.model.checkpoint._sourced import SourcedMatrix, SourcedTensor, claim
 from hnlpu.model.checkpoint.packed import Decoded, unpacked
-from hnlpu.model.network import Network, Source, Tensor, chosen_leaves, leaf_tensors
+from hnlpu.model.network import (
+    Network,
+    Source,
+    Tensor,
+    all_leaves,
+    chosen_leaves,
+    leaf_tensors,
+)
 
 
 @dataclass(frozen=True)
@@ -44,14 +52,16 @@ class Weights:
     packed: bool = False
 
 
-def open_folder(directory: Path, config: dict[str, Any]) -> Weights:
+def open_folder(directory: Path, config: dict[str, Any], wanted: Container[str]) -> Weights:
     """The tensors of a folder of safetensors, decoded as its config says.
+
+    `wanted` are the names of the tensors that the network keeps in memory (`kept_tensors`).
 
     Raises DamagedCheckpoint, TensorMismatch or UnsupportedArchitecture.
     """
     stored = read_folder(directory)
     files = tuple(sorted({tensor.file for tensor in stored.values()}))
-    tensors, notes = unpacked(stored, config, directory)
+    tensors, notes = unpacked(stored, config, directory, wanted)
     if is_original(config):
         known = original_tensors(tensors, original_config(config, str(directory)))
         layout = "OpenAI's original layout"
@@ -59,6 +69,12 @@ def open_folder(directory: Path, config: dict[str, Any]) -> Weights:
         known, layout = known_layout(tensors, config)
     packed = any(isinstance(tensor, Decoded) for tensor in tensors.values())
     return Weights(known, files, directory, notes, layout, packed)
+
+
+def kept_tensors(network: Network) -> frozenset[str]:
+    """Names of the tensors, of every alternative, that a network keeps in memory."""
+    leaves = (leaf for p in kept_parameters(network) for leaf in all_leaves(p.source))
+    return frozenset(name for leaf in leaves for name in leaf_tensors(leaf))
 
 
 def claimed(

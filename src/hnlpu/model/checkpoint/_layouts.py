@@ -98,10 +98,13 @@ def _parted(tensors: Tensors) -> Tensors:
     for name in [n for n in tensors if _FUSED.fullmatch(n) and len(tensors[n].shape) == 3]:
         match = _FUSED.fullmatch(name)
         assert match
-        of = tensors.pop(name)
+        of = tensors[name]
         count, rows, _ = of.shape
         parts = ("gate_proj", "up_proj") if match[2] == "gate_up_proj" else ("down_proj",)
-        size = rows // len(parts)
+        size, rest = divmod(rows, len(parts))
+        if rest:
+            continue  # no two halves: refused under its own name
+        del tensors[name]
         for expert in range(count):
             for n, part in enumerate(parts):
                 new = f"{match[1]}.{expert}.{part}.weight"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from hnlpu.errors import (
     MalformedNetwork,
     UnsupportedArchitecture,
 )
-from hnlpu.model.checkpoint._claim import Weights, claimed, open_folder
+from hnlpu.model.checkpoint._claim import Weights, claimed, kept_tensors, open_folder
 from hnlpu.model.checkpoint._config import SUPPORTED, architecture_of, read_settings
 from hnlpu.model.checkpoint._facts import NO_LIMIT, ModelFacts
 from hnlpu.model.checkpoint._folder import INDEX, SINGLE, other_format
@@ -37,12 +37,12 @@ from hnlpu.model.network import Network, check
 class _Opened:
     """What a path holds: its config's values, the folder of its settings, and how its tensors open.
 
-    `file` is a GGUF file, else None; `settings` has config.json in any case.
+    `weights` takes the names that the network keeps in memory; `file` is a GGUF file, else None; `settings` has config.json in any case.
     """
 
     values: dict[str, Any]
     settings: Path
-    weights: Callable[[], Weights]
+    weights: Callable[[Container[str]], Weights]
     file: Path | None = None
 
 
@@ -57,9 +57,9 @@ def read_model(path: Path, family: Family[Any] | None = None) -> Model:
     with _blaming(opened):
         if family is None and opened.values.get("model_type") in SUPPORTED:
             architecture = architecture_of(opened.settings / "config.json", opened.values)
-            return gpt_oss_model(path, architecture, opened.weights())
+            return gpt_oss_model(path, architecture, opened.weights(()))
         facts, network = describe_model(opened.settings, opened.values, family)
-    return claimed(path, facts, network, opened.weights())
+    return claimed(path, facts, network, opened.weights(kept_tensors(network)))
 
 
 def read_network(path: Path) -> Network:
@@ -77,7 +77,7 @@ def read_network(path: Path) -> Network:
 
 def read_network_model(path: Path, facts: ModelFacts, network: Network) -> Model:
     """The model of a network in a checkpoint; raises as `read_model`, but for families."""
-    return claimed(path, facts, network, _open(path).weights())
+    return claimed(path, facts, network, _open(path).weights(kept_tensors(network)))
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -118,13 +118,13 @@ def _open(path: Path) -> _Opened:
     described = (
         original_config(values, str(path / "config.json")) if is_original(values) else values
     )
-    return _Opened(described, path, lambda: open_folder(path, values))
+    return _Opened(described, path, lambda wanted: open_folder(path, values, wanted))
 
 
 def _open_gguf(file: Path) -> _Opened:
     found = open_gguf(file)
     weights = Weights(found.tensors, found.files, found.settings, found.notes)
-    return _Opened(found.config, found.settings, lambda: weights, file)
+    return _Opened(found.config, found.settings, lambda _: weights, file)
 
 
 @contextmanager

@@ -28,8 +28,9 @@ from hnlpu.model.families._parts import (
     weights,
 )
 from hnlpu.model.families._rope import KINDS, AnyRope, rope_values
-from hnlpu.model.network import Builder, Cut, Given, Matrix, Network, Tensor, Value
-from hnlpu.model.network.composites import attend, dense, dense_all, norm, rope, turns
+from hnlpu.model.families._turning import turns_of
+from hnlpu.model.network import Builder, Cut, Matrix, Network, Tensor, Value
+from hnlpu.model.network.composites import attend, dense, dense_all, norm, rope
 
 Turns = tuple[Value, Value]
 FeedForward = Callable[[Value, str, int], Value]
@@ -190,13 +191,8 @@ def _turns(b: Builder, c: DecoderConfig) -> list[Turns | None]:
     made: dict[AnyRope, Turns] = {}
     ropes = [c.rope_of(layer) for layer in range(c.num_hidden_layers)]
     for by in dict.fromkeys(r for r in ropes if r is not None):
-        frequencies, factor = by.frequencies(c.turning)
-        values, name = (
-            tuple(float(f) for f in frequencies),
-            f"rope_{len(made) + 1}" if made else "rope",
-        )
-        table = b.parameter(f"{name}.frequencies", (len(values),), Given(values, (len(values),)))
-        made[by] = turns(b.position(), table, factor)
+        name = f"rope_{len(made) + 1}" if made else "rope"
+        made[by] = turns_of(b, by, c.turning, name)
     return [None if by is None else made[by] for by in ropes]
 
 

@@ -15,6 +15,8 @@ GATES: Mapping[Activation, Gate] = {
     "silu": "silu", "gelu": "gelu", "gelu_pytorch_tanh": "gelu_tanh",
 }  # fmt: skip
 """Activations as configs name them, and the gates that they make."""
+GUESSES = "layers that guess the token after the next: no logits of the next one depend on them"
+"""Why multi-token prediction is left out."""
 
 
 def weights(b: Builder, name: str, size: int) -> Value:

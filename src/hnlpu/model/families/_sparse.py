@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,8 +12,11 @@ from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.model.families._config import SIZE_LIMIT
 from hnlpu.model.families._decoder import StandardConfig
 from hnlpu.model.families._parts import GATES, Activation, linear
-from hnlpu.model.network import Cut, Matrix, Slice, Source, Stack, Tensor, Value
+from hnlpu.model.network import Builder, Cut, Matrix, Slice, Source, Stack, Tensor, Value
 from hnlpu.model.network.composites import glu, moe
+
+PROJECTIONS = ("gate_proj", "up_proj", "down_proj")
+"""What most families call the matrices of an expert."""
 
 
 def check_chosen(chosen: int, count: int, names: tuple[str, str]) -> None:
@@ -84,15 +87,23 @@ class Routing:
     normalise: bool = True
 
 
+def gated_experts(
+    b: Builder, banks: Sequence[Matrix], act: Activation = "silu"
+) -> Callable[[Value, Value], Value]:
+    """The gated experts of banks of gate, up and down: of x [n] and the chosen, outputs [k, n]."""
+    gate, up, down = (b.matrix(matrix) for matrix in banks)
+
+    def experts(x: Value, chosen: Value) -> Value:
+        return glu(x, gate, up, down, by=GATES[act], chosen=chosen)
+
+    return experts
+
+
 def mixture(
     h: Value, router: str, banks: Sequence[Matrix], by: Routing, act: Activation = "silu"
 ) -> Value:
     """The mixture of gated experts for h [n]; `router` names the router's tensor."""
     b, (width,) = h.builder, h.sizes
     chooser = b.matrix(linear(router, banks[0].count, width, "router", Cut("copy")))
-    gate, up, down = (b.matrix(matrix) for matrix in banks)
-
-    def experts(x: Value, chosen: Value) -> Value:
-        return glu(x, gate, up, down, by=GATES[act], chosen=chosen)
-
+    experts = gated_experts(b, banks, act)
     return moe(h, chooser, by.chosen, experts, share_first=by.share_first, normalise=by.normalise)

@@ -9,11 +9,14 @@ from hnlpu.model.network import Builder, Given, Value
 from hnlpu.model.network.composites import turns
 
 
-def turns_of(b: Builder, rope: AnyRope, size: int) -> tuple[Value, Value]:
-    """Cosines and sines [size / 2] of the position, for the first `size` numbers of a head."""
+def turns_of(b: Builder, rope: AnyRope, size: int, name: str = "rope") -> tuple[Value, Value]:
+    """Cosines and sines [size / 2] of the position, for the first `size` numbers of a head.
+
+    The frequencies are a parameter under `name`.
+    """
     frequencies, factor = rope.frequencies(size)
     values = tuple(float(value) for value in frequencies)
-    table = b.parameter("rope.frequencies", (len(values),), Given(values, (len(values),)))
+    table = b.parameter(f"{name}.frequencies", (len(values),), Given(values, (len(values),)))
     return turns(b.position(), table, factor)
 
 

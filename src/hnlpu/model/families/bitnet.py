@@ -189,8 +189,8 @@ def _scaled(whole: Value, step: Value, matrix: Matrix, how: Scaled) -> Value:
 FAMILY = Family(
     ("bitnet",), BitNet, network, models="BitNet b1.58", reader="transformers",
     gaps=(
-        "weights packed four to a byte: give them as -1, 0 and 1 in a float format, `weight_scale` beside them",
         "`quantization_mode` `online`: weights that are made ternary as they are loaded",
         "`use_rms_norm`, and `modules_to_not_convert` other than `lm_head`",
+        "LoRA adapters of ternary matrices",
     ),
 )  # fmt: skip

@@ -13,11 +13,11 @@ from hnlpu.model.families._config import SIZE_LIMIT, brief
 from hnlpu.model.families._decoder import DecoderConfig
 from hnlpu.model.families._family import Family
 from hnlpu.model.families._latent import Latent, latent_attention
-from hnlpu.model.families._parts import embed, gated, linear, unembed, weights
-from hnlpu.model.families._routing import GUESSES, Experts, group_numbers
+from hnlpu.model.families._parts import GUESSES, embed, gated, linear, unembed, weights
+from hnlpu.model.families._sparse import PROJECTIONS, gated_experts, stacked
 from hnlpu.model.families._state_space import vector
 from hnlpu.model.families._turning import turns_of
-from hnlpu.model.network import Builder, Cut, Network, Value
+from hnlpu.model.network import Builder, Cut, Given, Network, Value
 from hnlpu.model.network.composites import moe, norm, route_groups
 
 
@@ -143,7 +143,7 @@ def network(c: DeepseekV3) -> Network:
         b.leave_out(f"model.layers.{c.num_hidden_layers + n}.", GUESSES)
     by, latent = turns_of(b, c.rope, c.qk_rope_head_dim), c.latent()
     sparse = c.first_k_dense_replace < c.num_hidden_layers
-    groups = group_numbers(b, c.n_group) if sparse and c.topk_group < c.n_group else None
+    groups = _group_numbers(b, c.n_group) if sparse and c.topk_group < c.n_group else None
     for layer in range(c.num_hidden_layers):
         prefix = f"model.layers.{layer}."
         with b.block(layer):
@@ -164,11 +164,18 @@ def network(c: DeepseekV3) -> Network:
     return b.finish(unembed(x, c.vocab_size, tied=tied))
 
 
+def _group_numbers(b: Builder, groups: int) -> Value:
+    """0, 1, 2 ... as a parameter, for `route_groups`."""
+    numbers = tuple(map(float, range(groups)))
+    return b.parameter("route.groups", (groups,), Given(numbers, (groups,)))
+
+
 def _experts(h: Value, prefix: str, groups: Value | None, c: DeepseekV3) -> Value:
     b, (width,) = h.builder, h.sizes
     router = b.matrix(linear(prefix + "gate", c.n_routed_experts, width, "router", Cut("copy")))
     correction = vector(b, prefix + "gate.e_score_correction_bias", c.n_routed_experts)
-    experts = Experts(b, prefix, c.n_routed_experts, width, c.moe_intermediate_size)
+    sizes = (c.n_routed_experts, width, c.moe_intermediate_size)
+    experts = gated_experts(b, stacked(prefix, PROJECTIONS, *sizes))
 
     def by(logits: Value) -> tuple[Value, Value]:
         return route_groups(

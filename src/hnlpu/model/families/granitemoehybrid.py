@@ -10,15 +10,15 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.model.families._config import SIZE_LIMIT
 from hnlpu.model.families._decoder import DecoderConfig
 from hnlpu.model.families._family import Family
-from hnlpu.model.families._parts import embed, linear, unembed, weights
+from hnlpu.model.families._parts import embed, linear, pieces, times, unembed, weights
+from hnlpu.model.families._sparse import Routing, mixture, packed
 from hnlpu.model.families._state_space import StateSpace, mamba2_mixer, time_step_limit
 from hnlpu.model.families._turning import turns_of
-from hnlpu.model.network import Builder, Cut, Matrix, Network, Role, Slice, Tensor, Value
-from hnlpu.model.network.composites import attend, dense, dense_all, glu, moe, norm, rope
+from hnlpu.model.network import Builder, Cut, Matrix, Network, Value
+from hnlpu.model.network.composites import attend, dense, dense_all, glu, norm, rope
 
 LayerType = Literal["linear_attention", "full_attention"]
 OLDER = {"mamba": "linear_attention", "attention": "full_attention"}
@@ -111,7 +111,7 @@ class GraniteMoeHybrid(DecoderConfig):
 def network(c: GraniteMoeHybrid) -> Network:
     """The network of a config."""
     b = Builder("granitemoehybrid", context=c.max_position_embeddings)
-    x = _times(embed(b, "model.embed_tokens", c.vocab_size, c.hidden_size), c.embedding_multiplier)
+    x = times(embed(b, "model.embed_tokens", c.vocab_size, c.hidden_size), c.embedding_multiplier)
     turning = c.position_embedding_type == "rope" and "full_attention" in c.layer_types
     by = turns_of(b, c.rope, c.head_dim) if turning else None
     for layer, kind in enumerate(c.layer_types):
@@ -126,18 +126,14 @@ def network(c: GraniteMoeHybrid) -> Network:
                 mixed = _attention(h, prefix + "self_attn.", by, c)
             else:
                 mixed = mamba2_mixer(h, prefix + "mamba.", c.mixer())
-            x = x + _times(mixed, c.residual_multiplier)
+            x = x + times(mixed, c.residual_multiplier)
             h = norm(x, second, c.rms_norm_eps)
-            x = x + _times(_feed_forward(h, prefix, c), c.residual_multiplier)
+            x = x + times(_feed_forward(h, prefix, c), c.residual_multiplier)
     x = norm(x, weights(b, "model.norm", c.hidden_size), c.rms_norm_eps)
     tied = "model.embed_tokens" if c.tie_word_embeddings else None
     # before the matrix, which is the same, so that logits are what the last matrix gives
     x = x if c.logits_scaling == 1 else x / c.logits_scaling
     return b.finish(unembed(x, c.vocab_size, tied=tied))
-
-
-def _times(x: Value, factor: float) -> Value:
-    return x if factor == 1 else x * factor
 
 
 def _attention(h: Value, prefix: str, by: Turns | None, c: GraniteMoeHybrid) -> Value:
@@ -162,41 +158,27 @@ def _attention(h: Value, prefix: str, by: Turns | None, c: GraniteMoeHybrid) -> 
 
 
 def _feed_forward(h: Value, prefix: str, c: GraniteMoeHybrid) -> Value:
-    b, width = h.builder, c.hidden_size
-    shared = glu(h, *_halves(b, prefix + "shared_mlp.", c.shared_intermediate_size, width))
+    shared = glu(h, *_halves(h, prefix + "shared_mlp.", c.shared_intermediate_size))
     if not c.num_local_experts:
         return shared
-    prefix, count = prefix + "block_sparse_moe.", c.num_local_experts
-    router = b.matrix(linear(prefix + "router.layer", count, width, "router", Cut("copy")))
-    banks = _halves(b, prefix, c.intermediate_size, width, count)
-
-    def experts(x: Value, chosen: Value) -> Value:
-        return glu(x, *banks, chosen=chosen)
-
-    return moe(h, router, c.num_experts_per_tok, experts) + shared
+    prefix, sizes = prefix + "block_sparse_moe.", (c.hidden_size, c.intermediate_size)
+    banks = packed(prefix, ("input_linear", "output_linear"), c.num_local_experts, *sizes)
+    by = Routing(c.num_experts_per_tok)
+    return mixture(h, prefix + "router.layer", banks, by) + shared
 
 
-def _halves(
-    b: Builder, prefix: str, inner: int, width: int, members: int | None = None
-) -> tuple[Matrix, Matrix, Matrix]:
-    """Gate, what it lets through, and down; the first two lie in one tensor."""
-    lead = () if members is None else (members,)
-    both = Tensor(prefix + "input_linear.weight", (*lead, 2 * inner, width))
-    down = Tensor(prefix + "output_linear.weight", (*lead, width, inner))
-    role: Role = "feed_forward" if members is None else "experts"
-    cut = Cut("rows" if members is None else "members")
-    gate, up, out = (
-        b.matrix(
-            Matrix(prefix + name, rows, columns, role, cut, source, members=members,
-                   padding=-columns % BLOCK)
-        )
-        for name, rows, columns, source in (
-            ("input_linear.gate", inner, width, Slice(both, len(lead), 0, inner)),
-            ("input_linear.up", inner, width, Slice(both, len(lead), inner, 2 * inner)),
-            ("output_linear", width, inner, down),
+def _halves(h: Value, prefix: str, inner: int) -> tuple[Matrix, Matrix, Matrix]:
+    """Gate, what it lets through, and down, for h [n]; the first two lie in one tensor."""
+    b, (width,), cut = h.builder, h.sizes, Cut("rows")
+    gate, up, down = (
+        linear(prefix + name, rows, columns, "feed_forward", cut)
+        for name, rows, columns in (
+            ("input_linear.gate", inner, width), ("input_linear.up", inner, width),
+            ("output_linear", width, inner),
         )
     )  # fmt: skip
-    return gate, up, out
+    gate, up = pieces(prefix + "input_linear", (gate, up))
+    return b.matrix(gate), b.matrix(up), b.matrix(down)
 
 
 FAMILY = Family(

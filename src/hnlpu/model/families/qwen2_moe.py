@@ -11,7 +11,7 @@ from hnlpu.model.families._decoder import Form, decoder
 from hnlpu.model.families._family import Family
 from hnlpu.model.families._layer_types import SwitchedWindowConfig
 from hnlpu.model.families._parts import gated, linear
-from hnlpu.model.families._sparse import Routing, SparseLayersConfig, mixture, stacked
+from hnlpu.model.families._sparse import PROJECTIONS, Routing, SparseLayersConfig, mixture, stacked
 from hnlpu.model.network import Cut, Network, Value
 from hnlpu.model.network.composites import dense
 
@@ -44,8 +44,7 @@ def network(c: Qwen2Moe) -> Network:
     def feed_forward(h: Value, prefix: str, layer: int) -> Value:
         if not c.is_sparse(layer):
             return gated(h, prefix, c.intermediate_size, act=c.hidden_act)
-        names = ("gate_proj", "up_proj", "down_proj")
-        banks = stacked(prefix, names, c.num_experts, c.hidden_size, c.moe_intermediate_size)
+        banks = stacked(prefix, PROJECTIONS, c.num_experts, c.hidden_size, c.moe_intermediate_size)
         mixed = mixture(h, prefix + "gate", banks, by, c.hidden_act)
         gate = linear(prefix + "shared_expert_gate", 1, c.hidden_size, "router", Cut("copy"))
         opened = dense(h, h.builder.matrix(gate)).table("sigmoid")

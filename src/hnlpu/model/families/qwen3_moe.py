@@ -9,7 +9,7 @@ from pydantic import Field
 from hnlpu.model.families._decoder import Form, decoder
 from hnlpu.model.families._family import Family
 from hnlpu.model.families._parts import gated
-from hnlpu.model.families._sparse import Routing, SparseLayersConfig, mixture, stacked
+from hnlpu.model.families._sparse import PROJECTIONS, Routing, SparseLayersConfig, mixture, stacked
 from hnlpu.model.network import Network, Value
 
 
@@ -43,8 +43,7 @@ def network(c: Qwen3Moe) -> Network:
     def feed_forward(h: Value, prefix: str, layer: int) -> Value:
         if not c.is_sparse(layer):
             return gated(h, prefix, c.intermediate_size, act=c.hidden_act)
-        names = ("gate_proj", "up_proj", "down_proj")
-        banks = stacked(prefix, names, c.num_experts, c.hidden_size, c.moe_intermediate_size)
+        banks = stacked(prefix, PROJECTIONS, c.num_experts, c.hidden_size, c.moe_intermediate_size)
         return mixture(h, prefix + "gate", banks, by, c.hidden_act)
 
     form = Form(qk_norm="head", output_bias=c.attention_bias)

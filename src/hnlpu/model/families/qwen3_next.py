@@ -14,8 +14,8 @@ from pydantic import Field, model_validator
 from hnlpu.model.families._config import SIZE_LIMIT
 from hnlpu.model.families._decoder import DecoderConfig
 from hnlpu.model.families._family import Family
-from hnlpu.model.families._parts import embed, gated, linear, unembed, weights
-from hnlpu.model.families._routing import GUESSES, Experts
+from hnlpu.model.families._parts import GUESSES, embed, gated, linear, unembed, weights
+from hnlpu.model.families._sparse import PROJECTIONS, Routing, mixture, stacked
 from hnlpu.model.families._state_space import convolved, vector
 from hnlpu.model.families._turning import take_partial, turns_of
 from hnlpu.model.network import Builder, Cut, Network, Value, ops
@@ -24,7 +24,6 @@ from hnlpu.model.network.composites import (
     delta_rule,
     dense,
     dense_all,
-    moe,
     norm,
     rope,
     silu,
@@ -203,12 +202,10 @@ def _repeated(x: Value, times: int) -> Value:
 
 def _experts(h: Value, prefix: str, c: Qwen3Next) -> Value:
     b, width = h.builder, c.hidden_size
-    router = b.matrix(linear(prefix + "gate", c.num_experts, width, "router", Cut("copy")))
+    by = Routing(c.num_experts_per_tok, share_first=True, normalise=c.norm_topk_prob)
+    banks = stacked(prefix, PROJECTIONS, c.num_experts, width, c.moe_intermediate_size)
+    mixed = mixture(h, prefix + "gate", banks, by)
     beside = b.matrix(linear(prefix + "shared_expert_gate", 1, width, "router", Cut("copy")))
-    experts = Experts(b, prefix, c.num_experts, width, c.moe_intermediate_size)
-    mixed = moe(
-        h, router, c.num_experts_per_tok, experts, share_first=True, normalise=c.norm_topk_prob
-    )
     shared = gated(h, prefix + "shared_expert.", c.shared_expert_intermediate_size)
     return mixed + shared * dense(h, beside).table("sigmoid")
 

@@ -99,6 +99,11 @@ def read_adapter(directory: str | Path, network: Network) -> Adapter:
     if not pairs:
         raise DamagedAdapter(f"{folder / WEIGHTS}: holds no tensors")
     for module in pairs:
+        if module in targets.rounded:
+            raise DamagedAdapter(
+                f"{folder}: the model rounds and scales what {module} multiplies (BitNet), and no "
+                f"adapter runs beside that; they may change {', '.join(targets.kinds)}"
+            )
         if targets.stack(module, config) is None and not targets.places(module):
             raise DamagedAdapter(
                 f"{folder}: the model has no {module} that adapters may change; they may change "

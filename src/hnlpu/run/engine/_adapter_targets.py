@@ -25,6 +25,7 @@ from hnlpu.model.network import (
     Tensor,
     Transpose,
     all_leaves,
+    ops,
     read_source,
 )
 from hnlpu.run.engine._adapter_config import AdapterConfig
@@ -60,7 +61,10 @@ class Targets:
             if isinstance(leaf, Tensor)
         }
         self._of: dict[str, list[tuple[Matrix, int, Source, Tensor]]] = {}
+        self.rounded = _rounded(network)
         for matrix in network.matrices:
+            if matrix.name in self.rounded:
+                continue
             for member, part in _members(matrix):
                 for leaf in all_leaves(part):
                     if not isinstance(leaf, Tensor):
@@ -112,6 +116,21 @@ def linear_modules(network: Network) -> dict[str, tuple[int, int]]:
     """Modules of a network that adapters may change, by name: rows and columns of their weights."""
     targets = Targets(network)
     return {name: targets.places(name)[0].shape for name in targets.modules}
+
+
+def _rounded(network: Network) -> set[str]:
+    """Matrices whose inputs the network rounds itself: A must see them unrounded, and B's result
+    must not be scaled with the matrix's.
+    """
+    makers = {name: step for step in network.steps for name in step.outs}
+    found = set()
+    for step in network.steps:
+        if isinstance(step.op, ops.Project):
+            source = makers.get(str(makers[str(step.args[0])].args[0]))
+            op = None if source is None else source.op
+            if isinstance(op, ops.Table) and op.function == "round":
+                found.add(step.op.matrix)
+    return found
 
 
 def _members(matrix: Matrix) -> Iterator[tuple[int, Source]]:

@@ -9,7 +9,7 @@ is packed in a way that is not read is refused by its name.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,12 @@ _REMEDY = "give the model that was quantised, or one in a format that is read (d
 
 
 def unpacked(
-    stored: Mapping[str, StoredTensor], config: Mapping[str, Any], directory: Path
-) -> tuple[dict[str, Stored], tuple[str, ...]]:
+    stored: Mapping[str, StoredTensor], config: Mapping[str, Any], directory: Path,
+    wanted: Container[str] = (),
+) -> tuple[dict[str, Stored], tuple[str, ...]]:  # fmt: skip
     """The tensors of a checkpoint with every packed one decoded, and notes on what was left out.
+
+    `wanted` are the names that the network keeps in memory: what it scales itself, it gets unscaled.
 
     Raises UnsupportedArchitecture for a packing that is not read, TensorMismatch for parts that do
     not fit together.
@@ -61,7 +64,7 @@ def unpacked(
     elif method == "awq" or packing.endswith("auto_awq"):
         found |= awq(left, told)
     elif method == "bitnet":
-        found |= bitnet(left, told)
+        found |= bitnet(left, told, wanted)
     elif method == "auto-round":
         raise UnsupportedArchitecture(
             f"{directory}: packed by AutoRound as {packing!r}, which is not read; {_REMEDY}"

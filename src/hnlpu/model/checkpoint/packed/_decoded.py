@@ -105,6 +105,15 @@ def expect(tensor: Stored, shape: tuple[int, ...], of: str) -> None:
         )
 
 
+def expect_matrix(tensor: Stored) -> None:
+    """Raise TensorMismatch for a packed tensor that is no matrix."""
+    if len(tensor.shape) != 2:
+        raise TensorMismatch(
+            f"{tensor.file}: {tensor.name} has shape {list(tensor.shape)}; packed weights have "
+            "rows and columns"
+        )
+
+
 def setting(config: Mapping[str, Any], key: str, default: Any, allowed: tuple[Any, ...]) -> Any:
     """A setting of quantization_config; raises TensorMismatch for one that is not read."""
     value = config.get(key, default)

@@ -23,6 +23,7 @@ from hnlpu.model.checkpoint.packed._decoded import (
     Files,
     Float32,
     expect,
+    expect_matrix,
     matrix,
     setting,
     unsigned,
@@ -42,6 +43,7 @@ def gptq(stored: Files, config: Mapping[str, Any]) -> dict[str, Stored]:
     for name in [n for n in sorted(stored) if n.endswith(".qweight")]:
         base = name.removesuffix(".qweight")
         words = stored.pop(name)
+        expect_matrix(words)
         zeros, scales = (_take(stored, f"{base}.{end}", words) for end in ("qzeros", "scales"))
         index = stored.pop(f"{base}.g_idx", None)
         found[f"{base}.weight"] = _gptq(f"{base}.weight", words, zeros, scales, index, bits, less)
@@ -110,6 +112,7 @@ def awq(stored: Files, config: Mapping[str, Any]) -> dict[str, Stored]:
     for name in [n for n in sorted(stored) if n.endswith(".qweight")]:
         base = name.removesuffix(".qweight")
         words = stored.pop(name)
+        expect_matrix(words)
         zeros = stored.pop(f"{base}.qzeros", None)
         scales = _take(stored, f"{base}.scales", words)
         found[f"{base}.weight"] = _awq(f"{base}.weight", words, zeros, scales)
@@ -163,6 +166,7 @@ def _compressed(
     name: str, words: StoredTensor, shape: StoredTensor, scales: StoredTensor,
     zeros: StoredTensor | None, index: StoredTensor | None,
 ) -> Decoded:  # fmt: skip
+    expect_matrix(words)
     expect(shape, (2,), words.name)
     rows, columns = (int(n) for n in shape.map())
     bits = next((b for b in (4, 8) if words.shape == (rows, -(-columns * b // 32))), None)

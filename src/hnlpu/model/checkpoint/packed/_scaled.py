@@ -39,7 +39,7 @@ def scaled(stored: Files, config: dict[str, Any]) -> dict[str, Stored]:
 
     Raises TensorMismatch for scales that do not lie on the matrix.
     """
-    block = config.get("weight_block_size")
+    block = _block_size(config)
     found: dict[str, Stored] = {}
     for name in sorted(stored):
         tensor = stored.get(name)
@@ -56,6 +56,21 @@ def scaled(stored: Files, config: dict[str, Any]) -> dict[str, Stored]:
             continue
         del stored[name]
     return found
+
+
+def _block_size(config: dict[str, Any]) -> Any:
+    """Rows and columns that a scale covers, as a config says: blocks at the end may be cut."""
+    if config.get("weight_block_size"):
+        return config["weight_block_size"]
+    groups = config.get("config_groups")
+    of = [group.get("weights") for group in (groups or {}).values() if isinstance(group, dict)]
+    told = [w["block_structure"] for w in of if isinstance(w, dict) and w.get("block_structure")]
+    if any(block != told[0] for block in told):
+        raise TensorMismatch(
+            "quantization_config: config_groups have blocks of several sizes, which is not read; "
+            "give the model that was quantised"
+        )
+    return told[0] if told else None
 
 
 def _is_power(scale: StoredTensor | None) -> bool:
