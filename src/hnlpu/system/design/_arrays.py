@@ -80,6 +80,8 @@ def grids(
                 grid = near_square(chips, model.most_columns)
         except (DoesNotFit, InvalidInput):
             continue
+        if grid[0] * grid[1] > most:
+            continue  # no grid of exactly so many
         if max(grid) <= 4 * min(grid) and grid not in seen:
             seen.add(grid)
             yield grid
