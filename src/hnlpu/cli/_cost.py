@@ -36,7 +36,10 @@ SystemOption = Annotated[
 ]
 ContextOption = Annotated[
     int | None,
-    typer.Option(help="Positions cached for each sequence (default: 2048, or all of the model's)."),
+    typer.Option(
+        help="Positions cached for each sequence (default: what the chips are designed for; else 2048, or "
+        "all of the model's)."
+    ),
 ]
 SlidingOption = Annotated[
     bool | None, typer.Option("--sliding/--no-sliding", help="Use the model's windows.")
@@ -62,7 +65,10 @@ def cost(
     ] = None,
     context: ContextOption = None,
     users: Annotated[
-        int | None, typer.Option(help="Sequences at once (default: one for each slot).")
+        int | None,
+        typer.Option(
+            help="Sequences at once (default: the design's users; else one for each slot)."
+        ),
     ] = None,
     sliding: SlidingOption = None,
     grid: GridOption = None,

@@ -148,6 +148,7 @@ REFUSED = [
     ((SMALL, "--technology", "n99"), "n99"),
     ((SMALL, "--system", "h100"), "system h100 is not hardwired"),
     ((SMALL, "--system", "nope"), "system 'nope' is unknown"),
+    (("hnlpu-asplos26",), "hnlpu-asplos26: is a system, and a model is wanted here"),
     (("gpt-oss-20b", "--chips", "7"), "`chips` 7: they make no grid for gpt-oss-20b"),
     ((SMALL, "--chips", "3"), "near a square; take 4"),
 ]

@@ -140,3 +140,5 @@ def test_a_chip_without_links_is_not_joined_with_others(tmp_path: Path) -> None:
     for command in ("simulate", "cost", "audit"):
         done = CliRunner().invoke(app, [command, str(tmp_path / "own.toml"), "--grid", "1x2"])
         assert "is one chip without links" in str(done.exception), command
+    done = CliRunner().invoke(app, ["design", str(tmp_path / "own.toml")])
+    assert "own.toml: is a system, and a model is wanted here" in str(done.exception)
