@@ -11,7 +11,7 @@ from rich.table import Table
 from hnlpu._paths import absolute
 from hnlpu.cli._app import Json, app
 from hnlpu.cli._output import out, print_json, waiting
-from hnlpu.errors import InvalidInput, OutputFailed
+from hnlpu.errors import InvalidInput, OutputExists, OutputFailed
 
 if TYPE_CHECKING:
     from hnlpu.system.catalog import System
@@ -105,6 +105,9 @@ def cost(
         from hnlpu.insight.report import check_page
 
         check_page(report)
+    for chart in (svg, buyers_map):
+        if chart is not None:
+            check_chart(chart)
     cells = None if grid is None else parse_grid(grid)
     found = open_machine(subject, model=model, system=system, weights=weights, grid=cells)
     machine, what = found.system, found.subject
@@ -190,6 +193,20 @@ def _buyers(
             for life, a, b, d in ends
         ],
     }
+
+
+def check_chart(path: Path) -> None:
+    """Raise OutputExists for a file that is no drawing, before the work."""
+    place = absolute(path)
+    if not place.is_file():
+        return
+    try:
+        with place.open("rb") as stream:
+            head = stream.read(1024)
+    except OSError:
+        return  # writing says why
+    if head and b"<svg" not in head:
+        raise OutputExists(f"{path}: is there already and no SVG; remove it or name another")
 
 
 def write_text(path: Path, text: str) -> None:
