@@ -79,11 +79,12 @@ def test_a_policy_file_changes_what_it_names(tmp_path):
     [
         (None, InvalidInput, "cannot be read"),
         ("experts", InvalidData, "no TOML"),
-        ("expert = 'auto'", InvalidData, "expert"),
+        ("expert = 'auto'", InvalidData, "expert: no such setting; there are attention, router"),
         ("experts = 'int4'", InvalidData, "int4"),
         ("activation_bits = '8'", InvalidData, "activation bits"),
         ("matrices = 'all'", InvalidData, "matrices"),
         ("[matrices]\n'a' = 'fp8'", InvalidData, "fp8"),
+        ("[matrices]\n'a' = 'auto'\n'b.*' = 3", InvalidData, "b.*: "),
     ],
 )
 def test_a_bad_policy_file_is_refused_in_a_line(tmp_path, text, error, says):

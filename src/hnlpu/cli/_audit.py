@@ -47,19 +47,25 @@ def audit(
     from hnlpu.system.audit import audit as do_audit
     from hnlpu.system.catalog import regridded, resized
     from hnlpu.system.design import open_machine
-    from hnlpu.system.machine import parse_grid
+    from hnlpu.system.machine import machine_target, parse_grid
 
     cells = None if grid is None else parse_grid(grid)
     found = open_machine(subject, model=model, system=system, grid=cells)
     machine, what = found.system, found.subject
-    if cells is not None and machine.target is None:
+    specification = None
+    if fit and cells is not None:
         machine = regridded(machine, *cells)
+    elif cells is not None:
+        target = machine_target(machine, what.shape, what.bits, grid=cells)
+        machine, specification = target.system, target.specification
+        sliding = target.windows if sliding is None else sliding
     elif machine.array and (fit or machine.model != what.shape.name):
         machine = resized(machine, machine.chips_for(what.bits), what.shape.most_columns)
     with waiting("auditing"):
         result = do_audit(
-            machine, what.shape, context, tokens_per_second, sliding, what.bits, what.digits
-        )
+            machine, what.shape, context, tokens_per_second, sliding, what.bits, what.digits,
+            specification=specification,
+        )  # fmt: skip
     if json:
         print_json(_facts(result))
     else:

@@ -11,7 +11,7 @@ from rich.table import Table
 from hnlpu._paths import absolute
 from hnlpu.cli._app import Json, app
 from hnlpu.cli._output import out, print_json, waiting
-from hnlpu.errors import InvalidInput, OutputFailed
+from hnlpu.errors import InvalidInput, OutputExists, OutputFailed
 
 if TYPE_CHECKING:
     from hnlpu.system.catalog import System
@@ -36,7 +36,10 @@ SystemOption = Annotated[
 ]
 ContextOption = Annotated[
     int | None,
-    typer.Option(help="Positions cached for each sequence (default: 2048, or all of the model's)."),
+    typer.Option(
+        help="Positions cached for each sequence (default: what the chips are designed for; else 2048, or "
+        "all of the model's)."
+    ),
 ]
 SlidingOption = Annotated[
     bool | None, typer.Option("--sliding/--no-sliding", help="Use the model's windows.")
@@ -62,7 +65,10 @@ def cost(
     ] = None,
     context: ContextOption = None,
     users: Annotated[
-        int | None, typer.Option(help="Sequences at once (default: one for each slot).")
+        int | None,
+        typer.Option(
+            help="Sequences at once (default: the design's users; else one for each slot)."
+        ),
     ] = None,
     sliding: SlidingOption = None,
     grid: GridOption = None,
@@ -99,6 +105,9 @@ def cost(
         from hnlpu.insight.report import check_page
 
         check_page(report)
+    for chart in (svg, buyers_map):
+        if chart is not None:
+            check_chart(chart)
     cells = None if grid is None else parse_grid(grid)
     found = open_machine(subject, model=model, system=system, weights=weights, grid=cells)
     machine, what = found.system, found.subject
@@ -184,6 +193,20 @@ def _buyers(
             for life, a, b, d in ends
         ],
     }
+
+
+def check_chart(path: Path) -> None:
+    """Raise OutputExists for a file that is no drawing, before the work."""
+    place = absolute(path)
+    if not place.is_file():
+        return
+    try:
+        with place.open("rb") as stream:
+            head = stream.read(1024)
+    except OSError:
+        return  # writing says why
+    if head and b"<svg" not in head:
+        raise OutputExists(f"{path}: is there already and no SVG; remove it or name another")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from hnlpu.cli._app import Json, app
+from hnlpu.cli._cost import SlidingOption
 from hnlpu.cli._output import out, print_json, progress_bar, waiting
 from hnlpu.errors import InvalidInput
 
@@ -35,9 +36,7 @@ def explore(
     system: Annotated[str, typer.Option(help="System to start from and beat.")] = "hnlpu-asplos26",
     contention: Annotated[str, typer.Option(help="full or none, as in simulate.")] = "full",
     kv_bits: Annotated[str, typer.Option(help="Bits of cached values to try.")] = "16,8,4",
-    sliding: Annotated[
-        bool, typer.Option("--sliding/--no-sliding", help="Use the model's windows.")
-    ] = False,
+    sliding: SlidingOption = None,
     systems: Annotated[int, typer.Option(help="Machines built of a design.")] = 1,
     respins: Annotated[int, typer.Option(help="Models cast anew into the same silicon.")] = 0,
     options: Annotated[
@@ -58,7 +57,7 @@ def explore(
     from hnlpu.system.design import open_named
     from hnlpu.system.explore import load_options, make_problem, parse_objectives
     from hnlpu.system.explore import search as do_search
-    from hnlpu.system.machine import default_context
+    from hnlpu.system.machine import default_context, uses_windows
 
     if contention not in ("none", "full"):
         raise InvalidInput(f"--contention {contention!r}: choose from none, full")
@@ -69,8 +68,10 @@ def explore(
         check_page(report)
     shape = open_named(model).subject.shape
     contexts = (default_context(shape),) if context is None else _numbers("--context", context)
+    start = load_system(system)
     problem = make_problem(
-        load_system(system), shape, load_options(options), contexts, sliding=sliding,
+        start, shape, load_options(options), contexts,
+        sliding=uses_windows(start, shape) if sliding is None else sliding,
         contention="none" if contention == "none" else "full", systems=systems, respins=respins,
     )  # fmt: skip
     bits = _numbers("--kv-bits", kv_bits)

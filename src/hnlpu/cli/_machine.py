@@ -30,7 +30,10 @@ def simulate(
     system: SystemOption = None,
     context: ContextOption = None,
     batch: Annotated[
-        int | None, typer.Option(help="Sequences at once (default: one for each slot).")
+        int | None,
+        typer.Option(
+            help="Sequences at once (default: the design's users; else one for each slot)."
+        ),
     ] = None,
     prefill: Annotated[int | None, typer.Option(help="Tokens of each prompt.")] = None,
     decode: Annotated[int | None, typer.Option(help="Tokens of each answer.")] = None,

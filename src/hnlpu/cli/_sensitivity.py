@@ -94,7 +94,8 @@ def _print(found: Sensitivity) -> None:
         for o in sorted(found.options, key=lambda o: (o.kind == "matrix", -o.loss)):
             table.add_row(
                 o.name, o.role, f"{100 * o.relative_error:.3g} %", f"{100 * o.loss:+.3g} %",
-                f"{o.saved_mm2:.4g}", "" if o.usd is None else f"{o.usd:,.0f}",
+                f"{o.saved_mm2:.4g}", "" if o.masks is None else f"{o.masks:.4g}",
+                "" if o.usd is None else f"{o.usd:,.0f}",
             )  # fmt: skip
         out.print(table, markup=False)
     if found.chosen is None:

@@ -119,6 +119,8 @@ def _problem(error: ValidationError) -> str:
             open_codebook(problem["input"]).codes  # noqa: B018  raises
         except InvalidInput as why:
             return str(why)
+    if problem["type"] == "extra_forbidden":
+        return f"{problem['loc'][0]}: no such setting; there are {', '.join(Policy.model_fields)}"
     name = " ".join(str(part) for part in problem["loc"]).replace("_", " ")
     return f"{name} {problem['input']!r}: {problem['msg']}"
 
@@ -146,7 +148,9 @@ def read_policy(path: str | Path) -> dict[str, object]:
     try:
         found = Policy.model_validate({**values, "matrices": tuple(matrices.items())}, strict=True)
     except ValidationError as error:
-        raise InvalidData(f"{path}: {_problem(error)}") from None
+        where = error.errors()[0]["loc"]
+        at = f"{list(matrices)[int(where[1])]}: " if where[0] == "matrices" and matrices else ""
+        raise InvalidData(f"{path}: {at}{_problem(error)}") from None
     return {name: getattr(found, name) for name in values}
 
 

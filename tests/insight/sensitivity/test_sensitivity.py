@@ -191,6 +191,27 @@ def test_it_goes_on_where_it_was(checkpoints, measured, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"s"}
 
 
+@pytest.mark.parametrize("changed", ["weights", "scheme"])
+def test_builds_of_something_else_are_made_anew(checkpoints, measured, tmp_path, changed):
+    """A stopped run of another checkpoint under the same name, or of another scheme, is not taken up."""
+    other, out = shutil.copytree(checkpoints["oss"], tmp_path / "oss"), tmp_path / "s"
+    subject = _subject(checkpoints["oss"])
+    if changed == "weights":
+        shutil.rmtree(other)
+        write_tokenizer(write_checkpoint(other, layers=1, seed=5))
+        before = _subject(other)
+    else:
+        before = _subject(other, target=make_target("n5", "regions"))
+
+    def stop(_: str, done: int, __: int) -> None:
+        raise _Stopped
+
+    with pytest.raises(_Stopped):
+        sensitivity(before, out, 0.02, workers=1, progress=stop)
+    found = sensitivity(subject, out, 0.02, workers=1)
+    assert found.model_dump() == measured["oss"][1].model_dump()
+
+
 def test_what_stands_there_is_left_alone(checkpoints, tmp_path):
     (tmp_path / "s").mkdir()
     (tmp_path / "s/mine").write_text("x")
@@ -255,6 +276,13 @@ def test_on_the_command_line(checkpoints, tmp_path, cli):
     code, printed, _ = cli(*arguments, "-o", tmp_path / "b")
     assert code == 0
     assert "policy: " in printed
+    whole = next(o for o in facts["options"] if o["kind"] == "model")
+    row = next(line for line in printed.splitlines() if line.startswith("│ all "))
+    cells = [cell.strip() for cell in row.strip("│").split("│")]
+    assert cells[4:] == [
+        f"{whole['finest_area_mm2'] - whole['area_mm2']:.4g}", f"{whole['masks']:.4g}",
+        f"{whole['usd']:,.0f}",
+    ]  # fmt: skip
     code, printed, line = cli(*arguments, "-o", tmp_path / "b")
     assert (code, printed) == (2, "")
     assert "choose another with --output" in line

@@ -129,6 +129,13 @@ def test_text_and_picture(tmp_path: Path) -> None:
     assert "16 chips of 827.08 mm2" in done.output
     assert "1,157 for each of 216 users" in done.output
     assert ElementTree.fromstring(chart.read_text()).tag.endswith("svg")
+    again = CliRunner().invoke(app, ["cost", PAPER, "--svg", str(chart), "--trials", "50"])
+    assert again.exit_code == 0
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine")
+    for option in ("--svg", "--map"):
+        assert "no SVG" in refusal("cost", PAPER, option, str(notes))
+    assert notes.read_text() == "mine"
 
 
 def test_a_map_that_is_refused_leaves_no_chart(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import tomllib
@@ -11,9 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 import hnlpu
+from helpers import write_checkpoint
 from hnlpu.cli._app import app
 from hnlpu.errors import DoesNotFit, HnlpuError, InvalidInput, OutputExists
+from hnlpu.model.policy import make_policy
 from hnlpu.quantities import read_data
+from hnlpu.silicon.place import make_target
 from hnlpu.system.catalog import System, load_system, system_names
 from hnlpu.system.design import design, open_machine, open_named, write_design
 from hnlpu.system.design._parts import load_parts
@@ -148,6 +152,9 @@ REFUSED = [
     ((SMALL, "--technology", "n99"), "n99"),
     ((SMALL, "--system", "h100"), "system h100 is not hardwired"),
     ((SMALL, "--system", "nope"), "system 'nope' is unknown"),
+    (("hnlpu-asplos26",), "hnlpu-asplos26: is a system, and a model is wanted here"),
+    (("gpt-oss-20b", "--chips", "7"), "`chips` 7: they make no grid for gpt-oss-20b"),
+    ((SMALL, "--chips", "3"), "near a square; take 4"),
 ]
 
 
@@ -185,3 +192,24 @@ def test_the_catalog_prints_files_that_are_taken_back(tmp_path: Path) -> None:
     assert all(f'"{name}"' in listed for name in (*system_names(), "n5", "llama-3.1-8b"))
     done = CliRunner().invoke(app, ["catalog", "show", "nope"])
     assert isinstance(done.exception, InvalidInput)
+
+
+@pytest.mark.parametrize(
+    ("bank", "policy", "masks"), [(8, {}, 4), (1, {}, 3), (8, {"experts": "int3"}, 3)]
+)
+def test_a_build_is_priced_with_the_masks_that_it_is_placed_with(
+    bank: int, policy: dict[str, str], masks: int, tmp_path: Path
+) -> None:
+    """Experts in banks take a mask more at 5 nm, if their digits are E2M1's."""
+    write_checkpoint(tmp_path / "oss", layers=1, packed=False, num_local_experts=8)
+    built = hnlpu.build(
+        tmp_path / "oss", tmp_path / "b", make_policy(**policy), make_target("n5", bank=bank)
+    )
+    made = hnlpu.design(str(built))
+    assert made.system.prices
+    placed = json.loads(
+        CliRunner().invoke(app, ["place", str(built), "--json"], catch_exceptions=False).output
+    )
+    programmable = [x.masks for x in made.system.prices.masks.layer if x.programmable]
+    assert programmable == [masks]
+    assert len(placed["masks"]["programmable_masks"]) == masks

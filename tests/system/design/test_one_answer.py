@@ -107,3 +107,38 @@ def test_an_edited_design_moves_all(builds: Callable[[str], Path], tmp_path: Pat
     assert fast > before["bound_tokens_per_second"]  # until the buffer's ports, as they were, limit
     priced = answer("cost", path, "--output-share", "1", "--trials", "20")
     assert priced["tokens_per_second"] == fast
+
+
+PAPER = "hnlpu-asplos26"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (PAPER, "--grid", "4x4"),
+        (PAPER, "--grid", "4x8"),
+        (PAPER, "--model", "gpt-oss-20b", "--grid", "4x4"),
+        (CHECKPOINTS / "stdlib-140k", "--grid", "1x2"),
+    ],
+)
+def test_a_grid_means_the_same_machine_everywhere(arguments: tuple[str | Path, ...]) -> None:
+    run = answer("simulate", *arguments, "--tokens", "300")
+    priced = answer("cost", *arguments, "--output-share", "1", "--trials", "20")
+    audited = answer("audit", *arguments)
+    assert run["grid"] == priced["rate"]["grid"] == [int(n) for n in arguments[-1].split("x")]
+    assert run["sliding"] == audited["sliding"]
+    bound = next(b for b in audited["bounds"] if b["context"] == run["context"])
+    assert run["bound_tokens_per_second"] == priced["tokens_per_second"]
+    assert run["bound_tokens_per_second"] == bound["tokens_per_second"]
+    long = answer("cost", *arguments, "--output-share", "1", "--trials", "20", "--context", "8192")
+    if (bound := next((b for b in audited["bounds"] if b["context"] == 8192), None)) is not None:
+        assert long["tokens_per_second"] == bound["tokens_per_second"]
+
+
+def test_a_chip_without_links_is_not_joined_with_others(tmp_path: Path) -> None:
+    answer("design", CHECKPOINTS / "stdlib-140k", "-o", tmp_path / "own.toml")
+    for command in ("simulate", "cost", "audit"):
+        done = CliRunner().invoke(app, [command, str(tmp_path / "own.toml"), "--grid", "1x2"])
+        assert "is one chip without links" in str(done.exception), command
+    done = CliRunner().invoke(app, ["design", str(tmp_path / "own.toml")])
+    assert "own.toml: is a system, and a model is wanted here" in str(done.exception)

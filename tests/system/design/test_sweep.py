@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,8 @@ def test_what_makes_no_machine_says_why_in_its_row() -> None:
     assert [bool(row["problem"]) for row in rows] == [True, True, True, False]
     assert "less than 16 chips" in rows[0]["problem"]
     assert "whole number" in rows[2]["problem"]
+    rows = hnlpu.sweep(PAPER, {"users": [math.inf, math.nan]})
+    assert all("whole number" in row["problem"] for row in rows)
     with pytest.raises(InvalidInput, match=r"'machine\.warp' is no value of hnlpu-asplos26"):
         hnlpu.sweep(PAPER, {"machine.warp": [1.0]})
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hnlpu.system.catalog import load_system
-from hnlpu.system.design import open_named
+from hnlpu.system.design import open_named, open_target
 from hnlpu.system.explore import evaluate, load_options, make_problem, published_design
 
 CHECKPOINTS = Path(__file__).parents[3] / "checkpoints"
@@ -37,3 +37,14 @@ def test_a_grid_that_cannot_share_a_network_is_left_out_and_not_an_error() -> No
     )
     own = published_design(problem.system, shape, problem.options, problem.base)
     assert not evaluate(problem, replace(own, rows=1, columns=64)).feasible
+
+
+@pytest.mark.parametrize("name", ["gpt-oss-20b", "llama-3.1-8b", "deepseek-v3"])
+def test_the_machine_to_beat_has_the_chips_and_grid_of_every_command(name: str) -> None:
+    shape = open_named(name).subject.shape
+    problem = make_problem(
+        load_system("hnlpu-asplos26"), shape, load_options(), (128,), sliding=True
+    )
+    own = published_design(problem.system, shape, problem.options, problem.base)
+    spec = open_target("hnlpu-asplos26", name).specification
+    assert (own.rows, own.columns) == (spec.rows, spec.columns)

@@ -9,19 +9,32 @@ Losses are measured on the integers of the builds, never summed up from others.
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from hnlpu._version import __version__
 from hnlpu.errors import HnlpuError, InvalidInput
 from hnlpu.insight.sensitivity._found import Option, Sensitivity, Step
 from hnlpu.insight.sensitivity._gate import readable
 from hnlpu.insight.sensitivity._mixtures import Scores, areas_mm2, digest_of
 from hnlpu.insight.sensitivity._prices import Prices, masks_per_chip, prices
+from hnlpu.model.checkpoint import locate, read_model
 from hnlpu.model.families import Family
+from hnlpu.model.network import dump
 from hnlpu.model.policy import Format, Policy
-from hnlpu.silicon.hardwire import Build, build, open_build, role_errors
+from hnlpu.silicon.hardwire import (
+    Build,
+    build,
+    canonical_json,
+    file_sha256,
+    open_build,
+    role_errors,
+    source_digest,
+)
 from hnlpu.silicon.place import Target
 
 Progress = Callable[[str, int, int], None]
@@ -32,6 +45,8 @@ POINTS = 9
 """Mixtures that are measured from all coarse to all fine, before the budget's own."""
 LARGEST_BUDGET = 10.0
 LEAST_MM2 = 1e-12
+ABOUT = "about.json"
+"""What the builds of an unfinished run are of."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +118,15 @@ def measure(
 
 
 def _builds(subject: Subject, work: Path, workers: int | None) -> tuple[Build, Build]:
-    """The checkpoint with every matrix in its finest format, and in its coarsest, on equal chips."""
+    """The checkpoint with every matrix in its finest format, and in its coarsest, on equal chips.
+
+    Builds that an earlier run left are taken where they are of the same checkpoint and target.
+    """
+    about, wanted = work / ABOUT, canonical_json(_about(subject))
+    if not about.exists() or about.read_bytes() != wanted:
+        for name in ("finest", "coarser"):
+            shutil.rmtree(work / name, ignore_errors=True)
+        about.write_bytes(wanted)
 
     def made(name: str, policy: Policy, target: Target) -> Build:
         folder = work / name
@@ -129,6 +152,19 @@ def _builds(subject: Subject, work: Path, workers: int | None) -> tuple[Build, B
     coarse = subject.policy.model_copy(update=dict.fromkeys(roles, subject.coarser) | shared)
     target = replace(subject.target, chips=finest.manifest.placement.chips)
     return finest, made("coarser", coarse, target)
+
+
+def _about(subject: Subject) -> dict[str, Any]:
+    """What builds depend on beside their policies."""
+    model = read_model(locate(subject.checkpoint, subject.revision), subject.family)
+    files = {name: file_sha256(path) for name, path in model.source_files().items()}
+    target = {f.name: getattr(subject.target, f.name) for f in fields(subject.target)}
+    return {
+        "generator": __version__,
+        "source": source_digest(files),
+        "network": hashlib.sha256(dump(model.network).encode()).hexdigest(),
+        "target": target | {"technology": subject.target.technology.model_dump(mode="json")},
+    }
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 DIR.partial/lock               held by the one process that measures
 DIR.partial/finest, coarser    two builds
+DIR.partial/about.json         what these are of; builds of anything else are made anew
 DIR.partial/scores.jsonl       a line for every perplexity that was measured
 DIR                            appears when all is measured; then the other goes
 """
@@ -20,7 +21,7 @@ from hnlpu._version import __version__
 from hnlpu._whole import new_folder
 from hnlpu.errors import BuildInProgress, OutputExists, OutputFailed
 from hnlpu.insight.sensitivity._found import Sensitivity
-from hnlpu.insight.sensitivity._measure import Progress, Subject, measure
+from hnlpu.insight.sensitivity._measure import ABOUT, Progress, Subject, measure
 from hnlpu.model.policy import write_policy
 
 TABLE, POLICY = "sensitivity.json", "policy.toml"
@@ -85,5 +86,5 @@ def _work(out: Path) -> Iterator[Path]:
     finally:
         os.close(lock)
         with contextlib.suppress(OSError):  # nothing was measured: no folder is left
-            if {p.name for p in work.iterdir()} == {_LOCK}:
+            if {p.name for p in work.iterdir()} <= {_LOCK, ABOUT}:
                 shutil.rmtree(work)

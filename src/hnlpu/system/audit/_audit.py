@@ -17,7 +17,7 @@ from hnlpu.system.audit._power import power_claims
 from hnlpu.system.audit._silicon import silicon_claims
 from hnlpu.system.audit._throughput import throughput_claims
 from hnlpu.system.catalog import Model, System
-from hnlpu.system.machine import closed_form, kv_state, token_demand
+from hnlpu.system.machine import Specification, closed_form, kv_state, token_demand
 
 NOTHING_FITS = "memory: not one sequence fits"
 
@@ -67,15 +67,19 @@ class Audit:
 
 def audit(
     system: System, model: Model, context: int | None = None, rate: float | None = None,
-    sliding: bool | None = None, bits: float | None = None, digits: float = 1.0,
+    sliding: bool | None = None, bits: float | None = None, digits: float = 1.0, *,
+    specification: Specification | None = None,
 ) -> Audit:  # fmt: skip
     """Audit a hardwired `system` with `model` on it at `context` cached positions (`default_context`).
 
     `rate` stands for the published one; `sliding` lets layers use their windows (default: as `simulate`;
     the HNLPU paper counts all as full).  `bits` are those of all weights (default: as the model stores them),
-    `digits` MXFP4 digits of each weight that is no expert's.  Raises InvalidInput for a system that is not hardwired and numbers that make no sense.
+    `digits` MXFP4 digits of each weight that is no expert's.  `specification` is the machine as simulated
+    (default: what the system's file says), for a grid of one's own.  Raises InvalidInput for a system that is
+    not hardwired and numbers that make no sense.
     """
-    case = replace(make_case(system, model, context, rate, sliding, bits), digits=digits)
+    case = make_case(system, model, context, rate, sliding, bits, specification)
+    case = replace(case, digits=digits)
     claims = (
         *silicon_claims(case),
         *mask_claims(case),

@@ -87,9 +87,9 @@ class Case:
 
 def make_case(
     system: System, model: Model, context: int | None, rate: float | None = None,
-    sliding: bool | None = None, bits: float | None = None,
+    sliding: bool | None = None, bits: float | None = None, spec: Specification | None = None,
 ) -> Case:  # fmt: skip
-    """A case; `rate` stands for the published one.
+    """A case; `rate` stands for the published one, `spec` for the machine that the file describes.
 
     Raises InvalidInput for a system that is not hardwired, or a context that makes no sense.
     """
@@ -107,7 +107,7 @@ def make_case(
     if rate is None and (found := system.published(model.name)):
         rate = found.tokens.value
     assert system.technology
-    spec = specification(system, model)
+    spec = specification(system, model) if spec is None else spec
     return Case(
         system, model, load_technology(system.technology), system.machine, system.prices,
         system.published_claims or Published(), load_limits(), spec,

@@ -80,12 +80,20 @@ def resized(system: System, chips: int, most_columns: int = 256) -> System:
 
 
 def regridded(system: System, rows: int, columns: int) -> System:
-    """The same chips in a grid of `rows` x `columns`; otherwise as `resized`."""
+    """The same chips in a grid of `rows` x `columns`; otherwise as `resized`.
+
+    Raises InvalidInput for more than one chip where the system has no links to join them.
+    """
     if system.machine is None:
         raise InvalidInput(
             f"system {system.name} has no [machine] in its file, so no grid of chips"
         )
     chips = rows * columns
+    if chips > 1 and system.machine.link is None:
+        raise InvalidInput(
+            f"system {system.name} is one chip without links (no [machine.link] in its file), so {chips} of "
+            "them cannot be joined; take a system with links, or 'hnlpu design' with more `chips`"
+        )
     share = chips / system.chips
     watts = system.power.system
     power = replace(

@@ -32,7 +32,13 @@ from hnlpu.system.cost._estimate import (
     own,
     spare_systems,
 )
-from hnlpu.system.cost._mask_plans import MaskPlan, layer_way, mask_plans, plan_estimate
+from hnlpu.system.cost._mask_plans import (
+    MaskPlan,
+    layer_way,
+    mask_plans,
+    plan_estimate,
+    scheme_plan,
+)
 from hnlpu.system.cost._masks import MaskPrice, mask_bill, mask_count, mask_shares
 from hnlpu.system.cost._rate import PricedRate, computed_rate, given_rate, published_words
 from hnlpu.system.cost._reproduction import Row, TableCell, reported_rows, reproduce
@@ -112,6 +118,7 @@ __all__ = [
     "rates_of",
     "reported_rows",
     "reproduce",
+    "scheme_plan",
     "spare_systems",
     "subject_of_directory",
     "subject_of_model",

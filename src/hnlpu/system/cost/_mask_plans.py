@@ -91,7 +91,9 @@ def mask_plans(system: System, model: Model, chips: int) -> list[MaskPlan]:
     if all(layer.feature for layer in masks.layer if layer.programmable):
         plans.append(_exposed(masks, technology.lithography))
     bank = max(1, -(-model.expert_count // chips))
-    plans += [_scheme(masks, technology, name, bank) for name in technology.schemes]
+    plans += [
+        scheme_plan(masks, technology, name, _kinds(name, bank)) for name in technology.schemes
+    ]
     return plans
 
 
@@ -154,11 +156,21 @@ def layer_way(layer: MaskLayer, lithography: Lithography, limit: Limit = "value"
     return cheapest_first(ways)[0]
 
 
-def _scheme(masks: Masks, technology: Technology, name: str, bank: int) -> MaskPlan:
-    kinds = [
+def _kinds(name: str, bank: int) -> list[ArrayKind]:
+    """Kinds that a scheme is taken to have where no build says which."""
+    return [
         ArrayKind(name, 1, b, SCALE_RANGE, *((GROUP, TRACKS) if name == "regions" else ()))
         for b in sorted({1, bank})
     ]
+
+
+def scheme_plan(
+    masks: Masks, technology: Technology, name: str, kinds: Sequence[ArrayKind]
+) -> MaskPlan:
+    """The masks of one of our schemes with arrays of these kinds, in place of a set's programmable ones.
+
+    The technology names scanners.  Raises DoesNotFit where none prints a layer.
+    """
     schemes: list[tuple[Scheme, TileShape | None]] = [
         (open_scheme(technology, kind), None) for kind in kinds
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hnlpu.errors import DoesNotFit, InvalidInput
 from hnlpu.model.checkpoint import shapes_of
-from hnlpu.silicon.embed import array_kind, open_scheme
+from hnlpu.silicon.embed import ArrayKind, array_kind, open_scheme
 from hnlpu.silicon.hardwire import Manifest
 from hnlpu.silicon.place import Embedding, Target, array_area_mm2, chip_grid, make_target, place
 from hnlpu.silicon.technology import Technology, load_technology
@@ -24,7 +24,8 @@ MOST_CHIPS = 4096
 class Arrays:
     """Arrays of all weights: mm2 on the fullest chip, the grid, and how they are made.
 
-    `bank` experts share a popcount; `why` says where the area is from.
+    `bank` experts share a popcount; `why` says where the area is from; `kinds` are those of a build's arrays,
+    none where nothing is built.
     """
 
     area_mm2: float
@@ -32,6 +33,7 @@ class Arrays:
     scheme: str
     bank: int
     why: str
+    kinds: tuple[ArrayKind, ...] = ()
 
     @property
     def chips(self) -> int:
@@ -44,7 +46,8 @@ def built_arrays(manifest: Manifest) -> Arrays:
     placement = manifest.placement
     area = max(array_area_mm2(placement, manifest.technology))
     why = f"tiles of scheme {placement.scheme} on the fullest chip, as the build places them"
-    return Arrays(area, placement.grid, placement.scheme, placement.bank, why)
+    kinds = tuple(sorted(placement.kinds()))
+    return Arrays(area, placement.grid, placement.scheme, placement.bank, why, kinds)
 
 
 def arrays_of(
@@ -80,6 +83,8 @@ def grids(
                 grid = near_square(chips, model.most_columns)
         except (DoesNotFit, InvalidInput):
             continue
+        if grid[0] * grid[1] > most:
+            continue  # no grid of exactly so many
         if max(grid) <= 4 * min(grid) and grid not in seen:
             seen.add(grid)
             yield grid

@@ -18,7 +18,7 @@ from hnlpu._whole import new_file
 from hnlpu.errors import DoesNotFit, InvalidInput, OutputExists
 from hnlpu.silicon.hardwire import read_manifest
 from hnlpu.silicon.technology import Technology, load_technology
-from hnlpu.system.catalog import System, load_system, system_names
+from hnlpu.system.catalog import Model, System, load_system, system_names
 from hnlpu.system.cost import Subject
 from hnlpu.system.design._arrays import Arrays, arrays_of, built_arrays, grids, scaled
 from hnlpu.system.design._parts import load_parts
@@ -107,7 +107,18 @@ def design(
             return Design(
                 plain(values), named.subject, library.name, made.users, plan.context, values
             )
-    raise last or DoesNotFit(f"{shape.name}: no grid of chips can be cut out of it")
+    raise last or _no_grid(shape, chips)
+
+
+def _no_grid(shape: Model, chips: int | None) -> DoesNotFit:
+    """The error of a model that makes no grid, or none of as many chips as were asked for."""
+    if chips is None:
+        return DoesNotFit(f"{shape.name}: no grid of chips can be cut out of it")
+    larger = next(grids(shape, chips, 2 * chips + 8), None)
+    instead = "another number" if larger is None else f"{larger[0] * larger[1]} or another number"
+    return DoesNotFit(
+        f"`chips` {chips}: they make no grid for {shape.name} that is near a square; take {instead}"
+    )
 
 
 def _process(

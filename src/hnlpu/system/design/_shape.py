@@ -5,6 +5,7 @@ The one reader of all commands: `design`, `simulate`, `cost`, `audit` and `explo
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,6 +43,11 @@ def open_named(what: str, weights: str | None = None) -> Named:
     digits of a build, `two-digits` for a checkpoint).  Raises InvalidInput, CheckpointNotFound, and the errors
     of reading each.
     """
+    if what in system_names() or _describes_a_system(what):
+        raise InvalidInput(
+            f"{what}: is a system, and a model is wanted here; give a name of the catalog ({_models()}), a "
+            "build, a checkpoint or a Hub id"
+        )
     if what in model_names() or what.lower().endswith(".toml"):
         return Named(subject_of_model(load_model(what), weights or "stored"))
     path = absolute(what)
@@ -70,6 +76,16 @@ def open_named(what: str, weights: str | None = None) -> Named:
         f"{what}: no such system, model, folder or file; systems are {', '.join(system_names())}; models are "
         f"{_models()}; or give a build, a checkpoint or a Hub id"
     )
+
+
+def _describes_a_system(what: str) -> bool:
+    """Whether it is a .toml file of a system: one with a die."""
+    if not what.lower().endswith(".toml"):
+        return False
+    try:
+        return "die" in tomllib.loads(absolute(what).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False  # reading it as a model says what is wrong
 
 
 def renamed(named: Named, name: str) -> Named:

@@ -7,6 +7,7 @@ machine.link.bandwidth = 64  of the system's file, by its dotted key, in the uni
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -85,7 +86,7 @@ def _row(found: Machine, plan: Plan, values: dict[str, float]) -> Row:
 
 
 def _whole(key: str, value: float) -> int:
-    if value != int(value):
+    if not math.isfinite(value) or value != int(value):
         raise InvalidInput(f"`{key}` {value:g}: give a whole number")
     return int(value)
 

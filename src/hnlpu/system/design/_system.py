@@ -7,8 +7,9 @@ import re
 from typing import Any
 
 from hnlpu.quantities import Quantity
+from hnlpu.silicon.technology import load_technology
 from hnlpu.system.catalog import Masks, System
-from hnlpu.system.cost import MaskPlan, Subject, mask_plans
+from hnlpu.system.cost import MaskPlan, Subject, mask_plans, scheme_plan
 from hnlpu.system.design._blocks import blocks
 from hnlpu.system.design._plan import Plan
 from hnlpu.system.design._size import Sized
@@ -133,11 +134,7 @@ def _masks(plan: Plan) -> dict[str, Any]:
     assert lib.prices
     masks = lib.prices.masks
     given: dict[str, Any] = lib.model_dump()["prices"]["masks"]
-    own = lib.model_copy(update={"technology": plan.technology})
-    ours = next(
-        (p for p in mask_plans(own, plan.model, plan.arrays.chips) if p.name == plan.arrays.scheme),
-        None,
-    )
+    ours = _own_masks(plan, masks)
     layers = None if ours is None else _layers(masks, ours, plan.technology)
     if layers is None or ours is None:
         return given
@@ -145,6 +142,21 @@ def _masks(plan: Plan) -> dict[str, Any]:
     share = units / masks.units()
     why = f"{units:g} masks in units of one DUV mask at the price that each has in {lib.name}'s set"
     return {**given, "set_price": _times(masks.set_price, share, why), "layer": layers}
+
+
+def _own_masks(plan: Plan, masks: Masks) -> MaskPlan | None:
+    """Masks of our scheme: of a build's own kinds of arrays, as `hnlpu place` counts them; else of usual ones.
+
+    None where they cannot be told from a set: of a process without scanners, and of a library that is a design.
+    """
+    lib, arrays, technology = plan.library, plan.arrays, load_technology(plan.technology)
+    if technology.lithography is None or (lib.array and lib.array.scheme):
+        return None
+    if arrays.kinds:
+        return scheme_plan(masks, technology, arrays.scheme, arrays.kinds)
+    own = lib.model_copy(update={"technology": plan.technology})
+    plans = mask_plans(own, plan.model, arrays.chips)
+    return next((p for p in plans if p.name == arrays.scheme), None)
 
 
 def _layers(masks: Masks, ours: MaskPlan, technology: str) -> list[dict[str, Any]] | None:

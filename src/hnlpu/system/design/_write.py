@@ -10,7 +10,7 @@ HEAD = """\
 # {title}, as `hnlpu design` sized it for {users:,} users with {context:,} positions each.
 #
 # A system's file like those of the catalog: edit a number and give the file's name in place of the
-# system's to simulate, cost, audit and explore. Each value's source says why it is what it is.
+# system's to simulate, cost, audit and sweep. Each value's source says why it is what it is.
 """
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hnlpu.errors import InvalidInput
-from hnlpu.system.catalog import Model, Purpose, System
+from hnlpu.system.catalog import Model, Purpose, System, near_square
 from hnlpu.system.explore._chip import shared_heads
 from hnlpu.system.explore._design import Design
 from hnlpu.system.explore._options import Memory, Options, Package
@@ -79,8 +79,12 @@ def published_design(system: System, model: Model, options: Options, base: Speci
     rows, columns = base.rows, base.columns
     if model.name != system.model:
         needed = system.chips_for(model.hardwired_bits())
-        columns = min(columns, shared_heads(model), needed)
-        rows = -(-needed // columns)
+        heads = shared_heads(model)
+        try:  # as `hnlpu simulate` and `cost` have it
+            rows, columns = near_square(needed, min(heads, model.most_columns))
+        except InvalidInput:
+            columns = min(columns, heads, needed)
+            rows = -(-needed // columns)
     shared = max(1, -(-model.expert_count // (rows * columns)))
     return Design(
         rows=rows, columns=columns, package=package.name, modules=1, collective="direct",
