@@ -135,7 +135,7 @@ def test_unknown_fields_are_told(server):
         ("completions", {"stop": [1]}, "stop: entry 0 must be a text, not a number"),
         ("completions", {"suffix": "x"}, "suffix: is not supported here"),
         ("completions", {"logit_bias": [1]}, "logit_bias: must be an object, not a list"),
-        ("completions", {"response_format": {"type": "yaml"}}, "response_format.type: must be text, json_object or json_schema"),
+        ("completions", {"response_format": {"type": "yaml"}}, "response_format.type: must be text, json_object, json_schema or structural_tag"),
         ("chat/completions", {"messages": []}, "messages: must have at least 1"),
         ("chat/completions", {"messages": "hi"}, "messages: must be a list, not a text"),
         ("chat/completions", {"messages": [{"content": "a"}]}, "messages.0.role: is missing"),

@@ -61,7 +61,7 @@ def requests_of(model: LanguageModel, count: int, seed: int) -> list[Request]:
     return made_
 
 
-@pytest.mark.parametrize("name", ["stdlib-140k", "mistral", "gru"])
+@pytest.mark.parametrize("name", ["stdlib-140k", "llama", "gru"])
 def test_what_is_tried_changes_steps_and_no_bit(name: str) -> None:
     model = model_of(name)
     requests = requests_of(model, 10, 3)
@@ -162,7 +162,7 @@ def test_a_second_model_proposes_and_changes_no_bit(second: str) -> None:
 
 def test_a_second_model_needs_the_same_vocabulary() -> None:
     with pytest.raises(InvalidInput, match=r"`draft`.*vocabulary of"):
-        Engine(model_of("stdlib-140k"), draft=model_of("mistral"))
+        Engine(model_of("stdlib-140k"), draft=model_of("llama"))
 
 
 @settings(max_examples=200)

@@ -39,13 +39,13 @@ class BatchedBeside:
         self, plain: Batched, network: Network, facts: Architecture | ModelFacts,
         constants: Callable[[], HardwiredConstants], make: Make, logits: str | None,
     ):  # fmt: skip
-        self._plain, self._network, self._facts = plain, network, facts
+        self.plain, self._network, self._facts = plain, network, facts
         self._constants, self._make, self._logits = constants, make, logits
         self._adapted: WeakKeyDictionary[Adapter, Batched] = WeakKeyDictionary()
 
     def forward(self, rows: Rows, memory: Memory, wanted: Int64) -> tuple[Float32, Int64]:
         """As the `Batched` that has the adapter of these rows, or none."""
-        run = self._plain if rows.adapter is None else self._with(rows.adapter)
+        run = self.plain if rows.adapter is None else self._with(rows.adapter)
         return run.forward(rows, memory, wanted)
 
     def logits_in_pieces(
@@ -53,7 +53,7 @@ class BatchedBeside:
     ) -> Iterator[tuple[int, Float32]]:
         """Logits of many rows as (first row, logits) pieces.  Raises NotFinite."""
         part = None if adapter is None else adapter.parts.get(self._logits or "")
-        for first, logits in self._plain.logits_in_pieces(hidden, None):
+        for first, logits in self.plain.logits_in_pieces(hidden, None):
             if part is not None:
                 with np.errstate(over="ignore", invalid="ignore"):
                     add_low_rank(logits, hidden[first : first + len(logits)], part)
