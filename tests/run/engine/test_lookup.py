@@ -139,6 +139,18 @@ def test_what_is_tried_cannot_make_a_request_fail(monkeypatch: pytest.MonkeyPatc
     assert refused
 
 
+@pytest.mark.parametrize("pooling", ["mean", "last"])
+def test_embeddings_have_nothing_to_try(pooling: str) -> None:
+    model = model_of("stdlib-140k")
+    plain = Request((5, 6, 7, 8) * 4 + (5,), pooling=pooling)  # type: ignore[arg-type]
+    limits = Limits(rows=16)  # the last token runs alone
+    (expected,) = Engine(model, limits).run([plain])
+    (tried,) = Engine(model, limits).run([replace(plain, speculation=True)])
+    assert expected.embedding is not None
+    assert tried.embedding is not None
+    assert tried.embedding.tobytes() == expected.embedding.tobytes()
+
+
 @pytest.mark.parametrize("second", ["stdlib-140k", "gru-106k"])
 def test_a_second_model_proposes_and_changes_no_bit(second: str) -> None:
     model = model_of("stdlib-140k")
