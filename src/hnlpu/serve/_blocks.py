@@ -37,7 +37,7 @@ def _texts(value: Any) -> list[Block]:
 class _Result(Wire):
     takes_any_field = True
     tool_use_id: str
-    content: Annotated[list[_Text], BeforeValidator(_texts)] = []
+    content: Annotated[list[_Text], BeforeValidator(_texts)] = Field(default_factory=list)
     is_error: Flag = False
 
 
