@@ -139,6 +139,19 @@ def test_what_is_tried_cannot_make_a_request_fail(monkeypatch: pytest.MonkeyPatc
     assert refused
 
 
+def test_more_is_tried_than_a_window_holds() -> None:
+    """In the interpreter, whose runs keep what a window holds: what was refused must not push it out."""
+    model = model_of("gemma2")
+    requests = [requests_of(model, 6, 5)[i] for i in (3, 5)]
+    engine = Engine(model)
+    window = engine.memory.layout.narrowest
+    assert window is not None
+    assert window < sequence_module.MOST
+    expected = found(Engine(model).run([replace(r, speculation=False) for r in requests]))
+    assert found(engine.run(requests)) == expected
+    assert engine.counters.accepted_tokens < engine.counters.drafted_tokens
+
+
 @pytest.mark.parametrize("pooling", ["mean", "last"])
 def test_embeddings_have_nothing_to_try(pooling: str) -> None:
     model = model_of("stdlib-140k")
