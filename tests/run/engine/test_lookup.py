@@ -185,6 +185,25 @@ def test_a_second_model_proposes_and_changes_no_bit(second: str) -> None:
         assert engine.counters.steps - before.steps < 20
 
 
+def test_a_second_model_that_overflows_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would have to read the whole text again for every token."""
+    model = model_of("stdlib-140k")
+    requests = [replace(r, ignore_end=True, max_tokens=20) for r in requests_of(model, 2, 3)]
+    expected = found(Engine(model).run([replace(r, speculation=False) for r in requests]))
+    engine = Engine(model, draft=model)
+    asked = []
+
+    def overflowing(tokens: np.ndarray, cache: object) -> int:
+        asked.append(len(tokens))
+        raise NotFinite("overflow")
+
+    monkeypatch.setattr(engine._draft, "_best", overflowing)
+    assert found(engine.run(requests)) == expected
+    assert 0 < len(asked) <= len(requests)
+    assert engine._draft is not None
+    assert not engine._draft._overflowed
+
+
 def test_a_second_model_needs_the_same_vocabulary() -> None:
     with pytest.raises(InvalidInput, match=r"`draft`.*vocabulary of"):
         Engine(model_of("stdlib-140k"), draft=model_of("mistral"))
