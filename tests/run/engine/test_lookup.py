@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hnlpu
-from family_builds import FAMILIES, made
+from family_builds import EVERY, made
 from hnlpu.errors import InvalidInput, NotFinite
 from hnlpu.run.emulate import LanguageModel, open_language_model
 from hnlpu.run.engine import Engine, Limits, Request, Result, Sampling
@@ -30,7 +30,7 @@ def folder() -> TemporaryDirectory[str]:
 
 @cache
 def model_of(name: str) -> LanguageModel:
-    if name in FAMILIES:
+    if name in EVERY:
         return open_language_model(made(name).one)
     return open_language_model(hnlpu.build(CHECKPOINTS / name, Path(folder().name) / name))
 
