@@ -81,6 +81,12 @@ def test_what_is_wrong_is_told_and_the_conversation_goes_on(build):
     assert failed.returncode == 2
 
 
+def test_instructions_with_a_special_token_are_told_and_the_conversation_goes_on(build):
+    _, err = chat(build, ["/system a<|endoftext|>", "import os"], "--max-tokens", "4")
+    assert "'<|endoftext|>' is a special token" in err
+    assert "[4 tokens" in err
+
+
 def test_an_interrupt_ends_the_answer_alone(build):
     process = begun(build, "--max-tokens", "900", "--past-limit", "--temperature", "1")
     process.stdin.write("import os\n")

@@ -115,6 +115,12 @@ def test_structured_answers(client):
 IMAGE = {"type": "image", "source": {"type": "url", "url": "x"}}
 
 
+def result(content):
+    """A message with what a tool answered."""
+    block = {"type": "tool_result", "tool_use_id": "x", "content": content}
+    return {"role": "user", "content": [block]}
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -124,6 +130,10 @@ IMAGE = {"type": "image", "source": {"type": "url", "url": "x"}}
         ({"messages": []}, "messages: must have at least 1"),
         ({"messages": [{"role": "tool", "content": "a"}]}, "messages.0.role: must be user, assistant"),
         ({"messages": [{"role": "user", "content": 5}]}, "messages.0.content: must be a text or a list of blocks"),
+        ({"messages": [result([IMAGE])]}, "messages.0.content.0.content: block 0 is of type 'image'"),
+        ({"messages": [result([{"type": "text", "text": 5}])]}, "messages.0.content.0.content.0.text: "),
+        ({"messages": [result(5)]}, "messages.0.content.0.content: must be a text or a list of blocks"),
+        ({"system": [IMAGE]}, "system: block 0 is of type 'image'"),
         ({"messages": [{"role": "user", "content": [IMAGE]}]}, "messages.0.content: block 0 is of type 'image'"),
         ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages.0.content.0.text: is missing"),
         ({"messages": [{"role": "user", "content": "<|endoftext|>"}]}, "is a special token"),

@@ -10,7 +10,8 @@ from test_chat import ALL_MARKS, TEMPLATE, checkpoint
 
 import hnlpu
 from hnlpu.run.engine import Disturbed, Engine
-from hnlpu.serve import open_sound_build, self_test
+from hnlpu.serve import _self_test, open_sound_build, self_test
+from hnlpu.serve._ask import ask
 
 CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 
@@ -45,6 +46,19 @@ def test_it_fails_where_company_counts(monkeypatch, build):
     found = self_test(open_sound_build(build), 0.15, 12)
     assert not found["passed"]
     assert found["differing"]
+
+
+def test_what_is_refused_alone_is_no_proof(monkeypatch, build):
+    """The same refusal alone and in company would be equal."""
+
+    async def refused(port, path, body, patience=None):
+        return (400, "no") if b'"n": 3' in body else await ask(port, path, body, patience)
+
+    monkeypatch.setattr(_self_test, "ask", refused)
+    found = self_test(open_sound_build(build), 0.01, 4)
+    assert found["not_covered"] == {"choices": 'refused with 400: "no"'}
+    assert "choices" not in found["kinds"]
+    assert {"tools", "schema", "adapter"} < set(found["kinds"])
 
 
 def test_a_recurrent_network(tmp_path):

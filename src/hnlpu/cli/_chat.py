@@ -82,13 +82,13 @@ def chat(
     _note("/help says what there is; /quit or Ctrl-D ends")
     ask = _asker(model, past_limit)
     for number, line in enumerate(_lines()):
-        if line.startswith("/"):
-            _command(talk, line)
-            continue
         if not line.strip():
             continue
         before = list(talk.messages)
         try:
+            if line.startswith("/"):
+                _command(talk, line)
+                continue
             talk.say(line)
             prompt = talk.prompt()
             room = _room(model, len(prompt), max_tokens, past_limit)

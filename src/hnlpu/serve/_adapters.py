@@ -58,7 +58,7 @@ def routes(context: Context) -> APIRouter:
                     "load_inplace for an adapter",
                     param="lora_name",
                 )  # fmt: skip
-            if len(context.names) > NAMES_LIMIT:
+            if name not in context.names and len(context.names) > NAMES_LIMIT:
                 raise ApiError(400, f"{NAMES_LIMIT} adapters are loaded already; unload one")
             try:
                 await asyncio.to_thread(service.load_adapter, name, folder)

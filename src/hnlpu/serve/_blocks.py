@@ -29,10 +29,15 @@ class _Use(Wire):
     input: dict[str, Any]
 
 
+def _texts(value: Any) -> list[Block]:
+    """A content that is text alone, as blocks."""
+    return [] if value is None else _blocks(value, ("text",))
+
+
 class _Result(Wire):
     takes_any_field = True
     tool_use_id: str
-    content: str | list[dict[str, Any]] | None = None
+    content: Annotated[list[_Text], BeforeValidator(_texts)] = Field(default_factory=list)
     is_error: Flag = False
 
 
@@ -51,7 +56,7 @@ _BLOCKS: dict[str, type[Wire]] = {
 }  # fmt: skip
 
 
-def _blocks(value: Any) -> list[Block]:
+def _blocks(value: Any, kinds: Sequence[str] = tuple(_BLOCKS)) -> list[Block]:
     """A content as blocks, each of a known type."""
     if isinstance(value, str):
         return [{"type": "text", "text": value}]
@@ -59,11 +64,11 @@ def _blocks(value: Any) -> list[Block]:
         raise ValueError(f"must be a text or a list of blocks, not {kind_of(value)}")
     for i, block in enumerate(value):
         kind = block.get("type") if isinstance(block, dict) else None
-        if not isinstance(kind, str) or kind not in _BLOCKS:
+        if not isinstance(kind, str) or kind not in kinds:
             what = f"of type {kind[:32]!r}" if isinstance(kind, str) else kind_of(block)
             raise ValueError(
                 f"block {i} is {what}: this model reads text alone, no image and no document; "
-                f"give blocks of type {', '.join(_BLOCKS)}"
+                f"give blocks of type {', '.join(kinds)}"
             )
     return value
 
@@ -125,7 +130,7 @@ class MessagesRequest(Wire):
     model: str | None = None
     max_tokens: Whole = Field(ge=1, le=2**31 - 1)
     messages: Annotated[list[MessageParam], Field(min_length=1, max_length=MESSAGES_LIMIT)]
-    system: Annotated[Any, BeforeValidator(_blocks), _CONTENT] = None
+    system: Annotated[Any, BeforeValidator(_texts), _CONTENT] = None
     stop_sequences: Stop | None = None
     stream: Flag | None = None
     temperature: Number | None = Field(None, ge=0, le=100)

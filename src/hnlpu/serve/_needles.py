@@ -72,7 +72,7 @@ class Maker:
         if self._adapters:
             kinds.append("adapter")
         else:
-            self.not_covered["adapter"] = "adapters are for gpt-oss"
+            self.not_covered["adapter"] = "the network has no matrix that adapters may change"
         if self._context.model.tokenizer.usable:
             kinds += ["schema", "regex", "chat"]
             try:

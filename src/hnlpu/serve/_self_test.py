@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import socket
 import tempfile
@@ -25,7 +26,7 @@ import numpy as np
 import uvicorn
 from safetensors.numpy import save_file
 
-from hnlpu.errors import InvalidInput
+from hnlpu.errors import EngineFault, InvalidInput
 from hnlpu.run.engine import PAGE, Disturbed, Limits, linear_modules
 from hnlpu.serve._app import create_app
 from hnlpu.serve._ask import ask
@@ -60,7 +61,8 @@ def self_test(build: Build, minutes: float, streams: int, seed: int = 0) -> dict
     """Ask needles in changing company for `minutes` over `streams` connections; what came out.
 
     `passed` is whether no answer differed, the control's did, and memory was as scarce as meant.
-    Raises InvalidInput.
+    A needle that is refused alone is told in `not_covered`.  Raises InvalidInput, and EngineFault where
+    adapters do not come and go.
     """
     if not 0 < minutes <= MOST_MINUTES:
         raise InvalidInput(f"`minutes`: must be above 0 and at most {MOST_MINUTES:g}")
@@ -85,9 +87,18 @@ async def _run(
     known: dict[bytes, Any] = {}
     async with _served(alone) as port:
         for needle in needles:
-            known[needle.encoded] = await ask(port, needle.path, needle.encoded)
+            status, answer = await ask(port, needle.path, needle.encoded)
+            if status == 200:
+                known[needle.encoded] = status, answer
+            else:  # the same refusal twice would prove nothing
+                maker.not_covered[needle.kind] = (
+                    f"refused with {status}: {json.dumps(answer)[:200]}"
+                )
             alone.engine.memory.pool.forget()
             alone.engine.memory.slots.forget()
+    needles = [needle for needle in needles if needle.encoded in known]
+    if not needles:
+        raise InvalidInput(f"{build.directory}: refuses every needle: {maker.not_covered}")
     layout = alone.engine.memory.layout
     pages = max(PAGES * min(streams, MEMORY_FOR), -(-alone.engine.context // PAGE))
     size = pages * (layout.page_bytes + layout.slot_bytes) + 4 * layout.slot_bytes
@@ -105,10 +116,9 @@ def _report(
 ) -> dict[str, Any]:
     counters = test.engine.counters
     scarce = not test.engine.memory.has_pages or counters.preemptions > 0
-    sure = min(told.compared.values(), default=0) > 0
     differing, seen = sum(told.differing.values()), sum(spoilt.differing.values())
     return {
-        "passed": bool(sure and scarce and not differing and seen),
+        "passed": bool(scarce and not differing and seen),
         "streams": streams,
         "minutes": round(seconds / 60, 3),
         "answers": told.answers,
@@ -138,15 +148,15 @@ async def _phase(
     seconds: float,
     seed: int,
 ) -> Seen:
-    """Needles and company on `streams` connections for `seconds`."""
-    seen = Seen()
+    """Needles and company on `streams` connections for `seconds`, and until every kind was asked."""
+    seen, kinds = Seen(), len({needle.kind for needle in needles})
     end = time.monotonic() + max(seconds, LEAST_SECONDS)
     order = random.Random(seed)
     waiting: list[Needle] = []
 
     async def client(number: int, port: int) -> None:
         dice = random.Random(seed + number)
-        while time.monotonic() < end:
+        while time.monotonic() < end or len(seen.compared) < kinds:
             if dice.random() < 0.4:  # company, which often leaves before its answer has come
                 patience = dice.choice((None, 0.02, 0.3))
                 other = maker.company()
@@ -176,12 +186,15 @@ async def _swap(port: int, seen: Seen, end: float) -> None:
     names = ("first", "second")
     while time.monotonic() < end:
         body = f'{{"lora_name": "{COMING}", "lora_path": "{names[seen.swaps % 2]}"}}'
-        await ask(port, "/v1/load_lora_adapter", body.encode())
+        loaded, _ = await ask(port, "/v1/load_lora_adapter", body.encode())
         prompt = f'{{"model": "{COMING}", "prompt": [1, 2, 3], "max_tokens": 20}}'
         under_way = asyncio.ensure_future(ask(port, "/v1/completions", prompt.encode()))
         await asyncio.sleep(0.05)
-        await ask(port, "/v1/unload_lora_adapter", f'{{"lora_name": "{COMING}"}}'.encode())
+        body = f'{{"lora_name": "{COMING}"}}'
+        unloaded, _ = await ask(port, "/v1/unload_lora_adapter", body.encode())
         await under_way
+        if (loaded, unloaded) != (200, 200):
+            raise EngineFault(f"an adapter could not be loaded and unloaded: {loaded}, {unloaded}")
         seen.swaps += 1
 
 
@@ -218,11 +231,14 @@ class _Quiet(uvicorn.Server):
 
 
 def _made_adapters(build: Build, folder: Path) -> dict[str, Path]:
-    """Two adapters of random numbers, of which one is loaded."""
+    """Two adapters of random numbers, of which one is loaded; none where nothing may be adapted."""
+    modules = linear_modules(build.network)
+    if not modules:
+        return {}
     for seed, name in enumerate(("first", "second")):
         dice = np.random.default_rng(seed)
         tensors = {}
-        for module, (rows, columns) in linear_modules(build.network).items():
+        for module, (rows, columns) in modules.items():
             for key, shape in (("A", (2, columns)), ("B", (rows, 2))):
                 values = 0.3 * dice.standard_normal(shape) / shape[1] ** 0.5
                 tensors[f"base_model.model.{module}.lora_{key}.weight"] = values.astype(np.float32)

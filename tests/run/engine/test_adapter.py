@@ -1,6 +1,7 @@
 """LoRA beside the wires: read as PEFT writes it, computed as stated, per request."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hnlpu.run.emulate import HardwiredConstants, Interpreter
 from hnlpu.run.engine import Engine, Limits, Request, Sampling, network_of, read_adapter
 from hnlpu.run.engine._adapter import LowRank
 from hnlpu.run.engine._beside import add_low_rank, beside
+from hnlpu.run.engine._loaded import LoadedAdapters
 
 SHAPES = {"q_proj": (128, 64), "k_proj": (64, 64), "v_proj": (64, 64), "o_proj": (64, 128)}
 RANK = 4
@@ -229,6 +231,26 @@ def test_missing_and_cut_files_are_refused(network, tmp_path):
 def test_an_adapter_that_is_not_loaded_is_refused(model):
     with pytest.raises(InvalidInput, match="not loaded"):
         Engine(model).submit(Request((1,), adapter="zebra"))
+
+
+def test_an_adapter_is_not_forgotten_while_it_is_added(adapters):
+    """The engine's thread forgets between any two steps of another thread that adds."""
+    adapter = next(iter(adapters.values()))
+    loaded = LoadedAdapters({"gone": adapter})
+    loaded.remove("gone")
+
+    class Names(dict):
+        def __setitem__(self, name, key):
+            engine = threading.Thread(target=loaded.forget, args=({None},))
+            engine.start()
+            engine.join(0.2)
+            super().__setitem__(name, key)
+
+    loaded._key_of = Names()
+    loaded.add("new", adapter)
+    loaded.forget({None})
+    assert loaded.by_key == {loaded.key("new"): adapter}
+    assert set(loaded._roots) == set(loaded.by_key)
 
 
 def test_generate_and_score_with_an_adapter(cli, model, adapters, tmp_path):

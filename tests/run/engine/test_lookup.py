@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hnlpu
-from family_builds import FAMILIES, made
+from family_builds import EVERY, made
 from hnlpu.errors import InvalidInput, NotFinite
 from hnlpu.run.emulate import LanguageModel, open_language_model
 from hnlpu.run.engine import Engine, Limits, Request, Result, Sampling
@@ -30,7 +30,7 @@ def folder() -> TemporaryDirectory[str]:
 
 @cache
 def model_of(name: str) -> LanguageModel:
-    if name in FAMILIES:
+    if name in EVERY:
         return open_language_model(made(name).one)
     return open_language_model(hnlpu.build(CHECKPOINTS / name, Path(folder().name) / name))
 
@@ -139,6 +139,31 @@ def test_what_is_tried_cannot_make_a_request_fail(monkeypatch: pytest.MonkeyPatc
     assert refused
 
 
+def test_more_is_tried_than_a_window_holds() -> None:
+    """In the interpreter, whose runs keep what a window holds: what was refused must not push it out."""
+    model = model_of("gemma2")
+    requests = [requests_of(model, 6, 5)[i] for i in (3, 5)]
+    engine = Engine(model)
+    window = engine.memory.layout.narrowest
+    assert window is not None
+    assert window < sequence_module.MOST
+    expected = found(Engine(model).run([replace(r, speculation=False) for r in requests]))
+    assert found(engine.run(requests)) == expected
+    assert engine.counters.accepted_tokens < engine.counters.drafted_tokens
+
+
+@pytest.mark.parametrize("pooling", ["mean", "last"])
+def test_embeddings_have_nothing_to_try(pooling: str) -> None:
+    model = model_of("stdlib-140k")
+    plain = Request((5, 6, 7, 8) * 4 + (5,), pooling=pooling)  # type: ignore[arg-type]
+    limits = Limits(rows=16)  # the last token runs alone
+    (expected,) = Engine(model, limits).run([plain])
+    (tried,) = Engine(model, limits).run([replace(plain, speculation=True)])
+    assert expected.embedding is not None
+    assert tried.embedding is not None
+    assert tried.embedding.tobytes() == expected.embedding.tobytes()
+
+
 @pytest.mark.parametrize("second", ["stdlib-140k", "gru-106k"])
 def test_a_second_model_proposes_and_changes_no_bit(second: str) -> None:
     model = model_of("stdlib-140k")
@@ -158,6 +183,25 @@ def test_a_second_model_proposes_and_changes_no_bit(second: str) -> None:
         drafted = engine.counters.drafted_tokens - before.drafted_tokens
         assert engine.counters.accepted_tokens - before.accepted_tokens > 0.5 * drafted
         assert engine.counters.steps - before.steps < 20
+
+
+def test_a_second_model_that_overflows_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would have to read the whole text again for every token."""
+    model = model_of("stdlib-140k")
+    requests = [replace(r, ignore_end=True, max_tokens=20) for r in requests_of(model, 2, 3)]
+    expected = found(Engine(model).run([replace(r, speculation=False) for r in requests]))
+    engine = Engine(model, draft=model)
+    asked = []
+
+    def overflowing(tokens: np.ndarray, cache: object) -> int:
+        asked.append(len(tokens))
+        raise NotFinite("overflow")
+
+    monkeypatch.setattr(engine._draft, "_best", overflowing)
+    assert found(engine.run(requests)) == expected
+    assert 0 < len(asked) <= len(requests)
+    assert engine._draft is not None
+    assert not engine._draft._overflowed
 
 
 def test_a_second_model_needs_the_same_vocabulary() -> None:

@@ -38,14 +38,15 @@ class DraftModel:
         self._run = model.transformer
         self._longest = self._run.architecture.max_position_embeddings
         self._states: dict[int, tuple[Any, int]] = {}
+        self._overflowed: set[int] = set()  # sequences that it would read from the beginning again
 
     def propose(self, ident: int, tokens: Int64, most: int) -> Int64:
         """Up to `most` tokens that may follow `tokens` [n] of a sequence, which only grow.
 
-        None where the model has no positions left, or its numbers overflow.
+        None where the model has no positions left, and none any more once its numbers overflow.
         """
         most = min(most, DRAFTED)
-        if most < 1 or len(tokens) + most > self._longest:
+        if most < 1 or len(tokens) + most > self._longest or ident in self._overflowed:
             return NO_DRAFT
         if ident not in self._states:
             self._states[ident] = self._run.new_cache(), 0
@@ -59,6 +60,7 @@ class DraftModel:
                     found.append(self._best(np.array(found[-1:], np.int64), cache))
                 cache.restore(kept)
         except NotFinite:
+            self._overflowed.add(ident)
             return NO_DRAFT
         self._states[ident] = cache, len(tokens)
         return np.array(found, np.int64)
@@ -66,6 +68,7 @@ class DraftModel:
     def forget(self, ident: int) -> None:
         """Drop the states of a sequence that has ended."""
         self._states.pop(ident, None)
+        self._overflowed.discard(ident)
 
     def _best(self, tokens: Int64, cache: Any) -> int:
         hidden = self._run.forward(tokens, cache, last=True)

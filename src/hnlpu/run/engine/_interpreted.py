@@ -90,14 +90,16 @@ class BatchedInterpreter:
 def _pieces(position: int, count: int, memory: Memory) -> Iterator[tuple[int, int]]:
     """Runs of rows that keep all that anybody may go on from, as (first, the one behind the last).
 
-    They end with pages where a snapshot may lie, or where a run would drop entries out of a window
-    that a page must hold.
+    They end with pages where a snapshot may lie, and are no longer than the narrowest window: a longer
+    one would drop entries that a page must hold, or that the next step reads where the last rows were
+    only tried.
     """
     narrowest = memory.layout.narrowest
-    whole = not memory.layout.whole and (narrowest is None or count <= narrowest)
     first = 0
     while first < count:
-        last = count if whole else min(count, first + PAGE - (position + first) % PAGE)
+        last = count if narrowest is None else min(count, first + narrowest)
+        if memory.layout.whole:
+            last = min(last, first + PAGE - (position + first) % PAGE)
         yield first, last
         first = last
 

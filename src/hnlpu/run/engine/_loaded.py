@@ -6,6 +6,7 @@ and requests under way keep the one that they came with.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Mapping
 
 from hnlpu.errors import InvalidInput
@@ -19,6 +20,7 @@ class LoadedAdapters:
     """
 
     def __init__(self, adapters: Mapping[str, Adapter]):
+        self._lock = threading.Lock()
         self._serial = 0
         self._key_of: dict[str, str] = {}
         self._roots: dict[str, int] = {}
@@ -33,12 +35,13 @@ class LoadedAdapters:
 
     def add(self, name: str, adapter: Adapter) -> None:
         """Let requests name an adapter; requests of an earlier one of that name keep theirs."""
-        self._serial += 1
-        key = f"{self._serial} {name}"
-        # pages that other adapters computed are never found under this serial
-        self._roots[key] = -self._serial
-        self.by_key[key] = adapter
-        self._key_of[name] = key
+        with self._lock:
+            self._serial += 1
+            key = f"{self._serial} {name}"
+            # pages that other adapters computed are never found under this serial
+            self._roots[key] = -self._serial
+            self.by_key[key] = adapter
+            self._key_of[name] = key
 
     def remove(self, name: str) -> None:
         """Let no new request name an adapter.  Raises InvalidInput where there is none."""
@@ -58,8 +61,9 @@ class LoadedAdapters:
 
     def forget(self, used: Collection[str | None]) -> None:
         """Drop adapters that have no name any more, but for the keys that are `used`."""
-        named = list(self._key_of.values())
-        if len(self.by_key) == len(named):
+        if len(self.by_key) == len(self._key_of):
             return
-        for key in [key for key in self.by_key if key not in named and key not in used]:
-            del self.by_key[key]
+        with self._lock:  # one that is being added has its name, too
+            kept = {*self._key_of.values(), *used}
+            for key in [key for key in self.by_key if key not in kept]:
+                del self.by_key[key], self._roots[key]

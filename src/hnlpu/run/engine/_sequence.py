@@ -97,9 +97,12 @@ class Sequence:
 
         Only where every state is kept by position: what a rejected token leaves is written over.
         """
-        if not self.request.speculation or self.pending != 1 or memory.has_slots:
+        request = self.request
+        if not request.speculation or request.pooling is not None:
             return 0
-        most = min(most, self.request.max_tokens - self._new - 1, self._trust)
+        if self.pending != 1 or memory.has_slots:
+            return 0
+        most = min(most, request.max_tokens - self._new - 1, self._trust)
         draft = looked_up(self.tokens, most)
         if not len(draft) and second is not None:
             draft = second.propose(self.ident, self.tokens, most)
