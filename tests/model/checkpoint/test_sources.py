@@ -68,6 +68,8 @@ DAMAGES: dict[str, tuple[Callable[[Tensors], object], str]] = {
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_tensor_that_does_not_fit(family: str, damage: str, tmp_path: Path) -> None:
     change, words = DAMAGES[damage]
+    if (family, damage) == ("bitnet", "integers"):  # bytes are four ternary weights each
+        words = "config.json implies"
     with pytest.raises(HnlpuError, match=words):
         read_model(copied(family, tmp_path / "c", change))
 
