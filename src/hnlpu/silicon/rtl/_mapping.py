@@ -107,7 +107,7 @@ def map_modules(
             (folder / file).write_text(text, encoding="utf-8")
         script = _script(list(texts), parts, len(library.texts))
         (folder / "map.ys").write_text(script, encoding="utf-8")
-        ran = call_yosys(["-q", "map.ys"], folder, timeout_s)
+        ran = call_yosys(["-q", "map.ys"], folder, timeout_s, f"{len(parts) - 1}.json")
         if ran is None:
             raise ToolFailed(f"Yosys took more than {timeout_s:.0f} s")
         # Yosys in WebAssembly may end early with exit code 0

@@ -59,7 +59,7 @@ def prove(
         for file, text in texts.items():
             (Path(folder) / file).write_text(text, encoding="utf-8")
         (Path(folder) / "prove.ys").write_text(_script(shape, list(texts)), encoding="utf-8")
-        ran = call_yosys(["-q", "prove.ys"], Path(folder), timeout_s)
+        ran = call_yosys(["-q", "prove.ys"], Path(folder), timeout_s, "sat.log")
         log = Path(folder) / "sat.log"
         said = log.read_text(encoding="utf-8") if log.exists() else ""
     if ran is None:

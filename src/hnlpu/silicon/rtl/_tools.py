@@ -267,11 +267,23 @@ def run_verilator(
 
 
 def call_yosys(
-    arguments: Sequence[str], folder: Path, timeout_s: float
+    arguments: Sequence[str], folder: Path, timeout_s: float, last: str
 ) -> subprocess.CompletedProcess[str] | None:
-    """Run Yosys in a folder; None where it took longer than allowed.  Raises ToolMissing."""
+    """Run Yosys in a folder; None where it took longer than allowed.  Raises ToolMissing.
+
+    A run that is complete leaves the file `last`.  On busy machines Yosys in WebAssembly has been
+    seen to end without that, without a word and with exit code 0: then it is asked once more.
+    """
     tool = yosys()
-    return run_tool([*tool.command, *arguments], folder, timeout_s, tool.environment)
+    ran = None
+    for _ in range(2):
+        ran = run_tool([*tool.command, *arguments], folder, timeout_s, tool.environment)
+        silent = ran is not None and not (
+            ran.returncode or ran.stderr.strip() or ran.stdout.strip()
+        )
+        if not silent or (folder / last).exists():
+            break
+    return ran
 
 
 def run_yosys(script: str, folder: Path, last: str, of: str, timeout_s: float) -> None:
@@ -280,7 +292,7 @@ def run_yosys(script: str, folder: Path, last: str, of: str, timeout_s: float) -
     Raises ToolMissing without Yosys, ToolFailed where it does not end well.
     """
     (folder / "script.ys").write_text(script, encoding="utf-8")
-    ran = call_yosys(["-q", "script.ys"], folder, timeout_s)
+    ran = call_yosys(["-q", "script.ys"], folder, timeout_s, last)
     if ran is None:
         raise ToolFailed(f"Yosys took more than {timeout_s:.0f} s for {of}")
     if ran.returncode:
