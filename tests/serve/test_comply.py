@@ -32,9 +32,14 @@ def test_llm_comply(harmony, options, failing, passing):  # noqa: F811
         sys.executable, "-m", "llm_comply.cli", "-u", harmony.address + "/v1", "-k", "unused",
         "-m", "build", *options,
     ]  # fmt: skip
-    result = subprocess.run(command, capture_output=True, text=True, timeout=200)
-    told = result.stdout + result.stderr
-    found = set(re.findall(r"✗ (.+?) \(", told))
+    for _ in range(
+        3
+    ):  # random weights may draw an end at once, where a text or a call is asked for
+        result = subprocess.run(command, capture_output=True, text=True, timeout=200)
+        told = result.stdout + result.stderr
+        found = set(re.findall(r"✗ (.+?) \(", told))
+        if found == failing:
+            break
     drawn = {name for name in found if "Tool" in name}  # whether random weights call a tool
     assert found - drawn == failing, told
     assert told.count("✓ ") + len(drawn) >= passing, told
