@@ -52,7 +52,7 @@ def main() -> None:
     print(json.dumps(found, indent=1))
 
 
-def compared(model, draft, prompts, count) -> dict[str, float]:  # type: ignore[no-untyped-def]
+def compared(model, draft, prompts, count) -> dict[str, float]:
     """Requests one after the other, with and without."""
     told: dict[str, float] = {}
     tokens = {}
