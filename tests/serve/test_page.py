@@ -99,6 +99,14 @@ def test_rates_stand_side_by_side(browser, server):
     assert "20 tokens" in text(browser, "emulator-note")
 
 
+def marked_experts(browser):
+    """The experts that the map marks as those of the token shown, layer by layer."""
+    return browser.execute_script(
+        "return [...document.querySelectorAll('#map tr')].map(r => [...r.querySelectorAll('td')]"
+        ".flatMap((c, i) => c.classList.contains('now') ? [i] : []))"
+    )
+
+
 def test_a_token_shows_its_experts_and_what_else_it_could_be(browser, server):
     visit(browser, server)
     generate(browser, "import os\n", max_tokens="12", temperature="0")
@@ -110,11 +118,8 @@ def test_a_token_shows_its_experts_and_what_else_it_could_be(browser, server):
     browser.find_elements("css selector", ".token")[4].click()
     rows = browser.find_elements("css selector", "#choices tr")
     assert len(rows) == 5
-    fired = browser.execute_script(
-        "return [...document.querySelectorAll('#map tr')].map(r => [...r.querySelectorAll('td')]"
-        ".flatMap((c, i) => c.classList.contains('now') ? [i] : []))"
-    )
-    assert fired == [sorted(layer) for layer in choice["experts"][4]]
+    experts = [sorted(layer) for layer in choice["experts"][4]]
+    wait(browser, lambda b: marked_experts(b) == experts)  # the map is drawn with the next frame
     heats = browser.execute_script(
         "return [...document.querySelectorAll('#map td')]"
         ".filter(c => Number(c.style.getPropertyValue('--heat')) > 0).length"
