@@ -2,10 +2,12 @@
 
     python benchmarks/chip_netlist.py checkpoints/stdlib-140k            # every process, scheme, 1 and 4 chips
     python benchmarks/chip_netlist.py checkpoints/stdlib-8m --technology n5 --scheme taps --chips 1
+    python benchmarks/chip_netlist.py checkpoints/stdlib-8m --scheme regions --borders
 
 Every chip is written as OASIS with its fixed metal and read by KLayout alone.  Its LayoutToNetlist
 joins all metals and cuts of the chip, tile by tile and then across, so a net that is in two tiles is
-told.  Then each metal and cut of the merged chip is held against width and space.  Nothing of hnlpu
+told.  With --borders the nets of a tile are those of shapes within reach of another tile: all that can be in
+two tiles, many times sooner.  Then each metal and cut of the merged chip is held against width and space.  Nothing of hnlpu
 takes part but the writer and the numbers of the rules.  It exits with 1 where anything is wrong.
 """
 
@@ -35,6 +37,7 @@ def main() -> int:
     parser.add_argument("--technology", choices=technology_names(), action="append")
     parser.add_argument("--scheme", choices=SCHEMES, action="append")
     parser.add_argument("--chips", type=int, action="append")
+    parser.add_argument("--borders", action="store_true", help="nets at the borders of tiles only")
     chosen = parser.parse_args()
     print(
         "| process | scheme | chips | digits | tiles | nets | in two tiles | width, space | s | GB |"
@@ -45,11 +48,11 @@ def main() -> int:
         chosen.technology or technology_names(), chosen.scheme or SCHEMES, chosen.chips or (1, 4)
     ):
         if scheme in load_technology(name).schemes:
-            wrong += one(chosen.checkpoint, name, scheme, chips)
+            wrong += one(chosen.checkpoint, name, scheme, chips, chosen.borders)
     return min(wrong, 1)
 
 
-def one(checkpoint: str, technology: str, scheme: str, chips: int) -> int:
+def one(checkpoint: str, technology: str, scheme: str, chips: int, borders: bool) -> int:
     """A row of the table; returns how much is wrong."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +62,7 @@ def one(checkpoint: str, technology: str, scheme: str, chips: int) -> int:
         out = Path(folder) / "masks"
         write_masks(build, out, tiles, ["oasis"], open_workers(1), with_base=True, layers="mask")
         layers = LayerMap(build.manifest.technology, "mask")
-        found = [judge_file(layers, file) for file in sorted(out.glob("*.oas"))]
+        found = [judge_file(layers, file, borders) for file in sorted(out.glob("*.oas"))]
     nets, joined, broken = (
         sum(getattr(chip, name) for chip in found) for name in ("nets", "joined", "violations")
     )

@@ -38,6 +38,9 @@ def test_no_net_of_a_chip_is_in_two_tiles(name: str, builds: Builds, tmp_path: P
     sound = judge_file(layers, tmp_path / "m" / "chip-00.oas")
     assert sound.nets > 1000
     assert (sound.joined, sound.violations) == (0, 0)
+    at_borders = judge_file(layers, tmp_path / "m" / "chip-00.oas", borders_only=True)
+    assert 0 < at_borders.nets < sound.nets
+    assert (at_borders.joined, at_borders.violations) == (0, 0)
     # a bar of the lower metal from the first tile's trunks to those of the tile above or beside
     plan = chip_plan(placement, technology, 0)
     places = [at for at in plan.tiles if at.tile in tiles]
@@ -58,4 +61,7 @@ def test_no_net_of_a_chip_is_in_two_tiles(name: str, builds: Builds, tmp_path: P
     records += layout_payload(Layout(rectangles={on_lower: bar}))
     replace_cells(tmp_path / "m", {"chip-00": cell_record("chip-00", records)})
     assert db.Layout().read(str(tmp_path / "m" / "chip-00.oas"))
-    assert judge_file(layers, tmp_path / "m" / "chip-00.oas").joined > 0
+    shorted = judge_file(layers, tmp_path / "m" / "chip-00.oas")
+    assert shorted.joined > 0
+    at_borders = judge_file(layers, tmp_path / "m" / "chip-00.oas", borders_only=True)
+    assert (at_borders.joined, at_borders.violations) == (shorted.joined, shorted.violations)

@@ -2,7 +2,9 @@
 
 Every tile and the fixed metal below it become a cell of their own, for KLayout to extract once: a
 net that goes on from one tile to another, whatever joins them, shows in the chip's own circuit.
-Thousands of times slower than what judges a build every day (`masks._chip_check`), which it
+Where only borders are extracted, the verdict on joined nets is the same and comes many times sooner: a net
+in two tiles has a shape of one that touches a shape of the other, both lie in the boxes of both tiles, and
+shapes there are taken whole.  Thousands of times slower than what judges a build every day (`masks._chip_check`), which it
 is there to confirm: `benchmarks/chip_netlist.py`.
 """
 
@@ -38,39 +40,50 @@ class WholeChip:
     violations: int
 
 
-def judge_file(layers: LayerMap, oasis: Path) -> WholeChip:
+def judge_file(layers: LayerMap, oasis: Path, borders_only: bool = False) -> WholeChip:
     """KLayout's verdict on a chip's OASIS file, written on `layers` with its fixed metal.
 
-    Raises ToolMissing without KLayout.
+    With `borders_only` nets are those of shapes within reach of another tile; widths and spaces are
+    held everywhere all the same.  Raises ToolMissing without KLayout.
     """
     layout = klayout().Layout()
     layout.read(str(oasis))
-    return judge_layout(layers, layout)
+    return judge_layout(layers, layout, borders_only)
 
 
-def judge_layout(layers: LayerMap, layout: db.Layout) -> WholeChip:
+def judge_layout(layers: LayerMap, layout: db.Layout, borders_only: bool = False) -> WholeChip:
     """The same of a layout whose top cell places tiles and fixed metal; it is changed.
 
     Some tiles at a time, each once.  Around them stands what any other tile has within reach of them:
     every shape that touches their surroundings, whole.
     """
-    kdb, top = klayout(), layout.top_cell()
+    top = layout.top_cell()
     tiles = _join_tiles(layout)
     nets: dict[str, int] = {}
     joined = violations = 0
     for run in _runs(tiles):
         beside = _neighbours(layers, layout, run, tiles)
         top.clear_insts()
-        for tile in (*run, *beside):
-            top.insert(kdb.CellInstArray(tile.cell.cell_index(), kdb.Trans(tile.x, tile.y)))
+        _place(top, (*run, *beside))
+        violations += sum(_violations(layers, layout, top))
+        edges: list[_Tile] = []
+        if borders_only:
+            edges = [_edge(layers, layout, tile, tiles) for tile in run]
+            top.clear_insts()
+            _place(top, (*edges, *beside))
         counted, both = _count_nets(layers, layout, top)
         nets |= {name: n for name, n in counted.items() if not name.startswith(BESIDE)}
         joined += both
-        violations += sum(_violations(layers, layout, top))
         top.clear_insts()
-        for tile in beside:
+        for tile in (*edges, *beside):
             tile.cell.delete()
     return WholeChip(sum(nets.values()), joined, violations)
+
+
+def _place(top: db.Cell, tiles: Sequence[_Tile]) -> None:
+    kdb = klayout()
+    for tile in tiles:
+        top.insert(kdb.CellInstArray(tile.cell.cell_index(), kdb.Trans(tile.x, tile.y)))
 
 
 def _runs(tiles: Sequence[_Tile]) -> Iterator[list[_Tile]]:
@@ -91,25 +104,48 @@ def _neighbours(
     layers: LayerMap, layout: db.Layout, run: Sequence[_Tile], tiles: Sequence[_Tile]
 ) -> list[_Tile]:
     """What other tiles have within reach of a run, each as a cell where its tile stands."""
-    kdb, t = klayout(), layers.technology
-    reach = 2 * max(round(layer.space.value) for layer in t.layers)
-    around = kdb.Box()
+    around = klayout().Box()
     for tile in run:
-        around += tile.box.enlarged(reach, reach)
-    found = []
-    for tile in tiles:
-        if tile in run or not tile.box.touches(around):
-            continue
-        cell = layout.create_cell(f"{BESIDE}{tile.cell.name}")
-        within = around.moved(-tile.x, -tile.y)
-        for layer in t.layers:
-            for key in _keys(layers, layer):
-                index = layout.layer(*key)
-                cell.shapes(index).insert(
-                    kdb.Region(tile.cell.begin_shapes_rec_touching(index, within))
-                )
-        found.append(_Tile(cell, tile.x, tile.y))
-    return found
+        around += tile.box.enlarged(_reach(layers))
+    return [
+        _part(layers, layout, tile, f"{BESIDE}{tile.cell.name}", [around])
+        for tile in tiles
+        if tile not in run and tile.box.touches(around)
+    ]
+
+
+def _edge(layers: LayerMap, layout: db.Layout, tile: _Tile, tiles: Sequence[_Tile]) -> _Tile:
+    """What a tile has in its frame and within reach of any other, as a cell where the tile stands."""
+    kdb, reach, box = klayout(), _reach(layers), tile.box
+    boxes = [
+        kdb.Box(box.left, box.bottom, box.left + reach, box.top),
+        kdb.Box(box.right - reach, box.bottom, box.right, box.top),
+        kdb.Box(box.left, box.bottom, box.right, box.bottom + reach),
+        kdb.Box(box.left, box.top - reach, box.right, box.top),
+    ]
+    others = (other.box.enlarged(reach) for other in tiles if other is not tile)
+    boxes += [other for other in others if other.touches(box)]
+    return _part(layers, layout, tile, f"edge of {tile.cell.name}", boxes)
+
+
+def _reach(layers: LayerMap) -> int:
+    return 2 * max(round(layer.space.value) for layer in layers.technology.layers)
+
+
+def _part(
+    layers: LayerMap, layout: db.Layout, tile: _Tile, name: str, boxes: Sequence[db.Box]
+) -> _Tile:
+    """A cell of every shape of a tile that touches one of these boxes of the chip, whole."""
+    kdb = klayout()
+    cell = layout.create_cell(name)
+    for layer in layers.technology.layers:
+        for key in _keys(layers, layer):
+            index = layout.layer(*key)
+            for box in boxes:
+                within = box.moved(-tile.x, -tile.y)
+                shapes = kdb.Region(tile.cell.begin_shapes_rec_touching(index, within))
+                cell.shapes(index).insert(shapes)
+    return _Tile(cell, tile.x, tile.y)
 
 
 def _keys(layers: LayerMap, layer: Metal | Cut) -> list[LayerKey]:
