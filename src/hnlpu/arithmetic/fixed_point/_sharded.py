@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from hnlpu._njit import njit
 from hnlpu.arithmetic.fixed_point._attention import (
-    _MIXED_SHIFT,
-    _QUOTIENT_FRACTION,
     KEY_FRACTION,
+    MIXED_SHIFT,
     NO_CAP,
+    QUOTIENT_FRACTION,
 )
 from hnlpu.arithmetic.fixed_point._curves import tanh
 from hnlpu.arithmetic.fixed_point._fixed import FRACTION, VALUE_BITS, rounded, saturated
@@ -106,7 +106,7 @@ def _sums(scores: Int64, values: Int32, largest: Int64) -> tuple[Int64, Int64]:
             share: Any = exponential(largest[head] - scores[head, j])
             total[head] += share
             for i in range(size):
-                sums[head, i] += rounded(share * np.int64(values[head, j, i]), _MIXED_SHIFT)
+                sums[head, i] += rounded(share * np.int64(values[head, j, i]), MIXED_SHIFT)
     return total, sums
 
 
@@ -117,5 +117,5 @@ def _quotients(sums: Int64, total: Int64, largest: Int64, sinks: Int64) -> Int64
     for head in range(heads):
         whole: Any = total[head] + exponential(largest[head] - sinks[head])
         for i in range(size):
-            out[head * size + i] = saturated(divided(sums[head, i], whole, _QUOTIENT_FRACTION))
+            out[head * size + i] = saturated(divided(sums[head, i], whole, QUOTIENT_FRACTION))
     return out
