@@ -6,7 +6,7 @@
 narrower; what they lose is stated where they are used.
 """
 
-from hnlpu.arithmetic.exchange._attention import Attended, attended_part, merged
+from hnlpu.arithmetic.exchange._attention import Attended, attended_part, merged, merged_over
 from hnlpu.arithmetic.exchange._choice import choose
 from hnlpu.arithmetic.exchange._codes import fp16_codes, fp16_values, int8_codes, int8_values
 from hnlpu.arithmetic.exchange._formats import (
@@ -20,7 +20,8 @@ from hnlpu.arithmetic.exchange._formats import (
     sent,
 )
 from hnlpu.arithmetic.exchange._packed import packed, unpacked
-from hnlpu.arithmetic.exchange._sums import WAYS, Way, owned, summed
+from hnlpu.arithmetic.exchange._settings import KINDS, Exchange, ExchangeFormats, Kind
+from hnlpu.arithmetic.exchange._sums import WAYS, Way, owned, summed, summed_over_grid
 from hnlpu.arithmetic.exchange._widths import (
     LARGEST_BITS,
     SCALE_BITS,
@@ -35,13 +36,17 @@ from hnlpu.arithmetic.exchange._widths import (
 __all__ = [
     "FORMATS",
     "INT8_BLOCK",
+    "KINDS",
     "LARGEST_BITS",
     "SCALE_BITS",
     "TOTAL_BITS",
     "VALUE_BITS_SENT",
     "WAYS",
     "Attended",
+    "Exchange",
+    "ExchangeFormats",
     "Format",
+    "Kind",
     "Way",
     "as_fp16",
     "as_int8",
@@ -57,10 +62,12 @@ __all__ = [
     "int8_codes",
     "int8_values",
     "merged",
+    "merged_over",
     "owned",
     "packed",
     "sent",
     "signed_bits",
     "summed",
+    "summed_over_grid",
     "unpacked",
 ]

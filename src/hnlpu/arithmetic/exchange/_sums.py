@@ -47,6 +47,22 @@ def summed(parts: Int64, form: Format, way: Way) -> Int64:
             assert_never(way)
 
 
+def summed_over_grid(parts: Int64, form: Format, ways: tuple[Way, Way]) -> Int64:
+    """The sum [..., n] of values [rows, columns, ..., n] of all chips: over rows, then over columns.
+
+    `ways` are those of a row and of a column.  Where rows scatter, columns add only what each chip of a row
+    owns, before it goes around the row.
+    """
+    by_row, by_column = ways
+    if by_row != "scatter" or parts.shape[1] == 1:
+        return summed(np.stack([summed(row, form, by_row) for row in parts]), form, by_column)
+    out = np.empty(parts.shape[2:], np.int64)
+    for first, behind in owned(parts.shape[-1], parts.shape[1]):
+        rows = clipped(sent(parts[..., first:behind], form).sum(1))
+        out[..., first:behind] = sent(summed(rows, form, by_column), form)
+    return out
+
+
 def owned(numbers: int, chips: int) -> list[tuple[int, int]]:
     """First number and the one behind the last of those that each chip adds up."""
     return list(itertools.pairwise(numbers * place // chips for place in range(chips + 1)))
