@@ -36,7 +36,11 @@ def sample(family: str, seed: int, folder: Path) -> Sample:
     """A random model of a family; seeds vary shapes and switches of the config."""
     random = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    config = CONFIGS[family](random)
+    return sample_of(family, CONFIGS[family](random), random, folder)
+
+
+def sample_of(family: str, config: dict[str, Any], random: Random, folder: Path) -> Sample:
+    """A random model with a config."""
     if family in OWN:
         return OWN[family](config, random)
     return _of_transformers(family, config, folder)

@@ -50,6 +50,7 @@ from hnlpu.arithmetic.fixed_point._operations import (
     brought,
     clipped,
     inner,
+    inner_sums,
     means,
     quotient,
     shifted,
@@ -60,8 +61,10 @@ from hnlpu.arithmetic.fixed_point._sampling import Random, chip_sample, inverse_
 from hnlpu.arithmetic.fixed_point._sharded import (
     AttendedPart,
     attend_part,
+    largest_by_row,
     largest_scores,
     merge_parts,
+    sums_by_row,
 )
 from hnlpu.arithmetic.fixed_point._tables import (
     EXP_TABLE,
@@ -125,8 +128,10 @@ __all__ = [
     "gelu",
     "gelu_tanh",
     "inner",
+    "inner_sums",
     "inverse_root",
     "inverse_temperature",
+    "largest_by_row",
     "largest_scores",
     "means",
     "merge_parts",
@@ -154,6 +159,7 @@ __all__ = [
     "soft_cap",
     "softmax",
     "softplus",
+    "sums_by_row",
     "swiglu",
     "tanh",
     "times",

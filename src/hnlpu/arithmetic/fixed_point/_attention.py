@@ -28,9 +28,9 @@ KEY_FRACTION = 12
 
 _LARGEST_KEY: int = 2 ** (KEY_BITS - 1) - 1
 _SMALLEST_KEY: int = -(2 ** (KEY_BITS - 1))
-_MIXED_SHIFT = 8
+MIXED_SHIFT = 8
 """A product of an exponential and a value is rounded to units of 2^-28."""
-_QUOTIENT_FRACTION = 12
+QUOTIENT_FRACTION = 12
 NO_SINK: int = -(2**40)
 """Instead of a sink where there is none: below every score, so that nothing is left of it."""
 NO_CAP = (0, 0)
@@ -101,8 +101,8 @@ def attend(
                 share: Any = exponential(largest - scores[j])
                 total += share
                 for i in range(width):
-                    sums[i] += rounded(share * np.int64(values[g, j, i]), _MIXED_SHIFT)
+                    sums[i] += rounded(share * np.int64(values[g, j, i]), MIXED_SHIFT)
             for i in range(width):
-                quotient = divided(sums[i], total, _QUOTIENT_FRACTION)
+                quotient = divided(sums[i], total, QUOTIENT_FRACTION)
                 out[token, head * width + i] = saturated(quotient)
     return out

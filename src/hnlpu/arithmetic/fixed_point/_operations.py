@@ -54,13 +54,17 @@ def times(a: Int64, b: Int64 | int, bits: int) -> Int64:
 
 def inner(a: Int64, b: Int64, kept: int, bits: int) -> Int64:
     """Sums of products over the axes from `kept` on, exact, then by 2^bits, rounded, saturated."""
+    return clipped((inner_sums(a, b, kept) + (1 << (bits - 1))) >> bits)
+
+
+def inner_sums(a: Int64, b: Int64, kept: int) -> npt.NDArray[Any]:
+    """The sums alone: of 64 bits where these hold them, else whole numbers of any size."""
     rest = tuple(range(kept, max(a.ndim, b.ndim)))
     terms = math.prod(np.broadcast_shapes(a.shape, b.shape)[kept:])
     bound = terms * _largest(a) * _largest(b)
     if bound >> _EXACT_BITS:  # whole numbers of any size
         a, b = a.astype(object), b.astype(object)
-    products = np.sum(np.multiply(a, b), rest)
-    return clipped((products + (1 << (bits - 1))) >> bits)
+    return np.asarray(np.sum(np.multiply(a, b), rest))
 
 
 def _largest(x: Int64) -> int:

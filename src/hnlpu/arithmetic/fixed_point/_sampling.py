@@ -65,13 +65,13 @@ def chip_sample(logits: Int64, inverse: int, random: Random) -> int:
     """
     if inverse == 0:
         return int(np.argmax(logits))
-    cumulative = _cumulative(logits, logits.max(), inverse)
-    threshold = random.next() * int(cumulative[-1]) >> 32
-    return int(np.searchsorted(cumulative, threshold, side="right"))
+    sums = cumulative(logits, logits.max(), inverse)
+    threshold = random.next() * int(sums[-1]) >> 32
+    return int(np.searchsorted(sums, threshold, side="right"))
 
 
 @njit(cache=True, nogil=True)
-def _cumulative(logits: Int64, largest: int, inverse: int) -> Int64:
+def cumulative(logits: Int64, largest: int, inverse: int) -> Int64:
     """Sums of the exponentials of the first 1, 2, ... logits: [vocabulary]."""
     out = np.empty_like(logits)
     total = 0

@@ -18,13 +18,13 @@ import numpy.typing as npt
 
 from hnlpu._njit import njit
 from hnlpu.arithmetic.fixed_point._attention import (
-    _MIXED_SHIFT,
-    _QUOTIENT_FRACTION,
     KEY_FRACTION,
+    MIXED_SHIFT,
     NO_CAP,
+    QUOTIENT_FRACTION,
 )
 from hnlpu.arithmetic.fixed_point._curves import tanh
-from hnlpu.arithmetic.fixed_point._fixed import FRACTION, VALUE_BITS, rounded, saturated
+from hnlpu.arithmetic.fixed_point._fixed import FRACTION, SMALLEST, VALUE_BITS, rounded, saturated
 from hnlpu.arithmetic.fixed_point._functions import divided, exponential
 from hnlpu.arithmetic.fixed_point._tables import UNIT_FRACTION
 
@@ -78,20 +78,77 @@ def merge_parts(parts: Sequence[AttendedPart], largest: Int64, sinks: Int64) -> 
 
 
 @njit(cache=True, nogil=True)
+def largest_by_row(
+    queries: Int32, keys: Int32, start: int, window: int, rows: int, first: int, cap: Cap = NO_CAP
+) -> Int64:
+    """`largest_scores` [rows, tokens, heads] where position p lies on row p mod rows.
+
+    As `attend` takes them; entry 0 of the keys is position `first`.
+    """
+    tokens, heads, _ = queries.shape
+    group = heads // keys.shape[0]
+    out = np.full((rows, tokens, heads), SMALLEST, np.int64)
+    for token in range(tokens):
+        end = start + token
+        low = max(0, end - window + 1) if window > 0 else 0
+        for head in range(heads):
+            for j in range(low, end + 1):
+                row = (j + first) % rows
+                score = _score(queries[token, head], keys[head // group, j], cap)
+                out[row, token, head] = max(out[row, token, head], score)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def sums_by_row(
+    queries: Int32, keys: Int32, values: Int32, start: int, window: int, rows: int, first: int,
+    largest: Int64, cap: Cap = NO_CAP,
+) -> tuple[Int64, Int64]:  # fmt: skip
+    """`attend_part`'s total [rows, tokens, heads] and sums [rows, tokens, heads, width].
+
+    `largest` [rows, tokens, heads] are the scores that each row's exponentials start from.
+    """
+    tokens, heads, _ = queries.shape
+    group, width = heads // keys.shape[0], values.shape[2]
+    total = np.zeros((rows, tokens, heads), np.int64)
+    sums = np.zeros((rows, tokens, heads, width), np.int64)
+    for token in range(tokens):
+        end = start + token
+        low = max(0, end - window + 1) if window > 0 else 0
+        for head in range(heads):
+            g = head // group
+            for j in range(low, end + 1):
+                row = (j + first) % rows
+                score = _score(queries[token, head], keys[g, j], cap)
+                share: Any = exponential(largest[row, token, head] - score)
+                total[row, token, head] += share
+                for i in range(width):
+                    mixed = rounded(share * np.int64(values[g, j, i]), MIXED_SHIFT)
+                    sums[row, token, head, i] += mixed
+    return total, sums
+
+
+@njit(cache=True, nogil=True)
+def _score(query: Int32, key: Int32, cap: Cap) -> int:
+    """The score (a value) of a query [d] and a key [d]."""
+    score: Any = 0
+    for i in range(len(query)):
+        score += np.int64(query[i]) * np.int64(key[i])
+    value: int = saturated(rounded(score, 2 * KEY_FRACTION - FRACTION))
+    if cap[1]:
+        bent = tanh(saturated(rounded(value * cap[0], UNIT_FRACTION)))
+        value = saturated(rounded(bent * cap[1], UNIT_FRACTION))
+    return value
+
+
+@njit(cache=True, nogil=True)
 def _scores(queries: Int32, keys: Int32, cap: Cap) -> Int64:
     """Scores [heads, n] (values) of queries [heads, d] and keys [heads, n, d]."""
-    heads, n, size = keys.shape
+    heads, n, _ = keys.shape
     out = np.empty((heads, n), np.int64)
     for head in range(heads):
         for j in range(n):
-            score: Any = 0
-            for i in range(size):
-                score += np.int64(queries[head, i]) * np.int64(keys[head, j, i])
-            value = saturated(rounded(score, 2 * KEY_FRACTION - FRACTION))
-            if cap[1]:
-                bent = tanh(saturated(rounded(value * cap[0], UNIT_FRACTION)))
-                value = saturated(rounded(bent * cap[1], UNIT_FRACTION))
-            out[head, j] = value
+            out[head, j] = _score(queries[head], keys[head, j], cap)
     return out
 
 
@@ -106,7 +163,7 @@ def _sums(scores: Int64, values: Int32, largest: Int64) -> tuple[Int64, Int64]:
             share: Any = exponential(largest[head] - scores[head, j])
             total[head] += share
             for i in range(size):
-                sums[head, i] += rounded(share * np.int64(values[head, j, i]), _MIXED_SHIFT)
+                sums[head, i] += rounded(share * np.int64(values[head, j, i]), MIXED_SHIFT)
     return total, sums
 
 
@@ -117,5 +174,5 @@ def _quotients(sums: Int64, total: Int64, largest: Int64, sinks: Int64) -> Int64
     for head in range(heads):
         whole: Any = total[head] + exponential(largest[head] - sinks[head])
         for i in range(size):
-            out[head * size + i] = saturated(divided(sums[head, i], whole, _QUOTIENT_FRACTION))
+            out[head * size + i] = saturated(divided(sums[head, i], whole, QUOTIENT_FRACTION))
     return out

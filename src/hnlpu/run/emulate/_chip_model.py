@@ -7,13 +7,17 @@ token than those before it (docs/vector-unit.md).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hnlpu.arithmetic.fixed_point import FRACTION, Random, chip_sample, inverse_temperature
+from hnlpu.model.network import Network as Form
 from hnlpu.run.emulate._chip_constants import ChipConstants
 from hnlpu.run.emulate._chip_network import chip_interpreter
+from hnlpu.run.emulate._chip_numerics import ChipNumerics
 from hnlpu.run.emulate._interpreted import expect_language_model, split_off_logits
 from hnlpu.run.emulate._network import Network, Sampler, Tokens
 from hnlpu.run.emulate._sampling import log_softmax
@@ -58,12 +62,22 @@ class ChipModel(Network[ChipStates, np.int64]):
     def __init__(self, build: Build):
         expect_language_model(build.network, build.facts, build.directory)
         self.architecture = build.facts
-        self.constants = ChipConstants(build)
+        self.constants = self._make_constants(build)
         parts = split_off_logits(build.network)
         self._matrix = parts.matrix
-        self.interpreter = chip_interpreter(parts.body, self.constants, build.directory)
+        self.interpreter = chip_interpreter(
+            parts.body, self.constants, build.directory, self._make_numerics
+        )
         largest = max((math.prod(state.shape) for state in build.network.states), default=1)
         self._positions = max(1, NUMBERS_AT_ONCE // largest)
+
+    def _make_constants(self, build: Build) -> ChipConstants:
+        return ChipConstants(build)
+
+    def _make_numerics(
+        self, network: Form, constants: ChipConstants, made: Mapping[str, npt.NDArray[Any]]
+    ) -> ChipNumerics:
+        return ChipNumerics(network, constants, made)
 
     def new_cache(self) -> ChipStates:
         """The states of an empty sequence."""

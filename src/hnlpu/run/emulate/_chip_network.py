@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
 
 from hnlpu.errors import UnsupportedArchitecture
 from hnlpu.model.network import Network, all_steps, constant_steps, done_at_once, op_name, ops
@@ -12,16 +16,24 @@ from hnlpu.run.emulate._chip_spans import chip_spans
 from hnlpu.run.emulate._fold import folded
 from hnlpu.run.emulate._interpreter import Interpreter
 
+Array = npt.NDArray[Any]
 
-def chip_interpreter(network: Network, constants: ChipConstants, where: Path) -> Interpreter:
-    """Runs a checked network, bit by bit as docs/vector-unit.md has it.
+
+Numbers = Callable[[Network, ChipConstants, Mapping[str, Array]], ChipNumerics]
+"""What makes numerics of a network without its constant steps, and of what these made."""
+
+
+def chip_interpreter(
+    network: Network, constants: ChipConstants, where: Path, numbers: Numbers = ChipNumerics
+) -> Interpreter:
+    """Runs a checked network, bit by bit as docs/vector-unit.md has it, in `numbers`.
 
     Raises UnsupportedArchitecture for a step that chip numerics do not define, InvalidInput for
     a factor on RoPE beyond the unit, and NotFinite for a parameter that is NaN or infinite.
     """
     _refuse_undefined(network, constants.bits, where)
     network, made = folded(network, constants)
-    numerics = ChipNumerics(network, constants, made)
+    numerics = numbers(network, constants, made)
     found = Interpreter(network, constants, chip_spans(numerics), numerics)
     done = {part.spans[0].name for part in found.at_once}
     for span in done_at_once(network).values():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, assert_never
 
 import numpy as np
@@ -32,6 +33,23 @@ _AHEAD = {"sin": 0, "cos": 1 << 30}
 _RELATIONS: dict[str, Callable[..., Any]] = {
     "less": np.less, "less_equal": np.less_equal, "equal": np.equal,
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Attention:
+    """What attention takes: scaled queries [n, heads, d] behind `kept` entries, keys and values.
+
+    Keys [kv heads, kept + n, d], values [kv heads, kept + n, width], `sinks` [heads], `cap` as
+    `fixed_point.soft_cap` makes it.
+    """
+
+    queries: npt.NDArray[np.int32]
+    keys: npt.NDArray[np.int32]
+    values: npt.NDArray[np.int32]
+    kept: int
+    window: int
+    sinks: npt.NDArray[np.int64]
+    cap: tuple[int, int]
 
 
 class ChipNumerics:
@@ -78,6 +96,22 @@ class ChipNumerics:
         if has == WHOLE or isinstance(x, Digits):
             return x
         return brought(_whole(np.asarray(x)), has, wanted)
+
+    def taken(self, unit: str, name: str, x: Any) -> Any:
+        """The value x called `name` [n, ...] as a span takes it that is done at once."""
+        return x
+
+    def attend(self, unit: str, given: Attention, start: int) -> Array:
+        """Attention's output [n, heads * width]; `start` is the position of the oldest entry."""
+        return fixed_point.attend(
+            given.queries,
+            given.keys,
+            given.values,
+            given.kept,
+            given.window,
+            given.sinks,
+            given.cap,
+        )
 
     def _of(self, scope: Scope) -> Formats:
         found = self._formats
@@ -185,16 +219,7 @@ def _product(
     op: ops.Mul | ops.Outer | ops.Dot, args: list[Any], has: list[int | None], bits: int, lead: int
 ) -> Array:
     """Products, or sums of them, rounded once."""
-    factors: list[tuple[Any, int]] = [
-        _factor(x)
-        if of is None
-        else (x, of)
-        if of != WHOLE
-        else (brought(x, of, FRACTION), FRACTION)
-        for x, of in zip(args, has, strict=True)
-    ]
-    (a, has_a), (b, has_b) = factors
-    places = has_a + has_b - bits
+    (a, b), places = factors(args, has, bits)
     match op:
         case ops.Mul():
             return fixed_point.times(*_ranked(a, b, lead), places)
@@ -203,6 +228,20 @@ def _product(
         case ops.Dot(axes):
             (a, b), kept = sides(axes, a, b, lead)
             return fixed_point.inner(a, b, kept, places)
+
+
+def factors(args: list[Any], has: list[int | None], bits: int) -> tuple[tuple[Any, Any], int]:
+    """Two factors as whole numbers, and the places by which their product is shifted right."""
+    both: list[tuple[Any, int]] = [
+        _factor(x)
+        if of is None
+        else (x, of)
+        if of != WHOLE
+        else (brought(x, of, FRACTION), FRACTION)
+        for x, of in zip(args, has, strict=True)
+    ]
+    (a, has_a), (b, has_b) = both
+    return (a, b), has_a + has_b - bits
 
 
 def _ranked(a: Any, b: Any, lead: int) -> tuple[Any, Any]:

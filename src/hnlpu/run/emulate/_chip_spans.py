@@ -22,7 +22,7 @@ from hnlpu.arithmetic.fixed_point import (
 )
 from hnlpu.errors import InvalidInput, UnsupportedArchitecture
 from hnlpu.model.network import AT_ONCE, Network, Span, check, ops
-from hnlpu.run.emulate._chip_numerics import ChipNumerics
+from hnlpu.run.emulate._chip_numerics import Attention, ChipNumerics
 from hnlpu.run.emulate._float_steps import Constants
 from hnlpu.run.emulate._plan import Make
 from hnlpu.run.emulate._states import Run, States, still_kept
@@ -44,7 +44,12 @@ def chip_spans(numerics: ChipNumerics) -> Mapping[str, Make]:
 
     def over(make: Callable[[Network, Span, ChipNumerics], Run]) -> Make:
         def made(part: Network, span: Span, constants: Constants) -> Run:
-            return make(part, span, numerics)
+            run = make(part, span, numerics)
+
+            def taking(inputs: Inputs, states: States) -> tuple[tuple[Array, ...], States]:
+                return run({n: numerics.taken(span.name, n, x) for n, x in inputs.items()}, states)
+
+            return taking
 
         return made
 
@@ -260,13 +265,15 @@ def _attend(part: Network, span: Span, numerics: ChipNumerics) -> Run:
             for name, x in written.items()
         }
         queries = fixed_point.to_keys(of.values(inputs, q), factor)
-        mixed = fixed_point.attend(
+        before = len(states.entries[keys.name])
+        given = Attention(
             queries,
             np.ascontiguousarray(entries[keys.name].transpose(1, 0, 2)),
             np.ascontiguousarray(entries[values.name].transpose(1, 0, 2)),
-            len(states.entries[keys.name]), window,
+            before, window,
             np.full(queries.shape[1], NO_SINK) if sinks is None else sinks, bent,
         )  # fmt: skip
+        mixed = numerics.attend(span.name, given, states.position - before)
         kept = {s.name: still_kept(entries[s.name], s.keeps) for s in (keys, values)}
         return (mixed,), States(states.position + len(mixed), kept)
 
