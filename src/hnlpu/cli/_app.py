@@ -463,6 +463,7 @@ from hnlpu.cli import (  # noqa: E402
     _adapter,  # noqa: F401
     _audit,  # noqa: F401
     _catalog,  # noqa: F401
+    _chart,  # noqa: F401
     _chat,  # noqa: F401
     _chip,  # noqa: F401
     _cost,  # noqa: F401
