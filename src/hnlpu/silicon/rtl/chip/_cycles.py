@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hnlpu.errors import InvalidInput
+from hnlpu.silicon.hardwire import Build
+from hnlpu.silicon.rtl._design import find_units
 from hnlpu.silicon.rtl.chip._instructions import Instruction, Op
 from hnlpu.silicon.rtl.chip._lower import make_program
 from hnlpu.silicon.rtl.chip._program import UNITS, Program
@@ -59,6 +61,32 @@ def predict_cycles(shape: ChipShape, steps: Mapping[str, int], requests: Sequenc
                 "positions; give fewer, or a larger `context`"
             )
     return _Chip(shape, make_program(shape), steps, requests).run()
+
+
+def array_steps(build: Build) -> dict[str, int]:
+    """Steps of the array of each matrix of a build."""
+    return {unit.array.matrix: unit.shape.steps for unit in find_units(build)}
+
+
+def token_cycles(
+    build: Build, shape: ChipShape, users: int, positions: int, tokens: int = 8
+) -> float:
+    """Cycles between two tokens of a user, of `users` with `positions` cached positions each, likeliest tokens.
+
+    Each has a prompt of so many tokens; `tokens` more are made of each, and what the prompts took is left out.
+    Raises InvalidInput for numbers that the chip does not take.
+    """
+    if not 1 <= users <= shape.sequences or positions < 1 or tokens < 1:
+        raise InvalidInput(
+            f"{users} users with {positions} positions and {tokens} tokens: give 1 to {shape.sequences} users, "
+            "as many as there are sequences in flight, and at least 1 of the others"
+        )
+    steps = array_steps(build)
+    long, short = (
+        predict_cycles(shape, steps, [Work(positions, answer)] * users)
+        for answer in (tokens + 1, 1)
+    )
+    return (long - short) / tokens
 
 
 class _Sequence:
