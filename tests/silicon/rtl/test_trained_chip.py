@@ -51,7 +51,7 @@ def test_the_trained_chip_talks_as_the_emulator_does(tmp_path: Path) -> None:
     assert drawn.fault == ""
     assert drawn.answers[0].expected != greedy.answers[0].expected[:40]
     steps = array_steps(build)
-    for users, prompt, answer in ((1, 1, 8), (1, 150, 4), (3, 40, 8), (4, 1, 16), (9, 12, 6)):
+    for users, prompt, answer in ((1, 1, 8), (1, 30, 2), (3, 12, 4), (6, 5, 4)):
         asked = [tuple((7 * n + 11 * k) % 256 for k in range(prompt)) for n in range(users)]
         counted = simulate_chip(tmp_path / "chip", [Request(ids, answer) for ids in asked])
         works = [Work(prompt, len(made)) for made in counted.tokens]
@@ -65,6 +65,22 @@ def test_the_trained_chip_talks_as_the_emulator_does(tmp_path: Path) -> None:
 
 VERILATOR = {"stdlib-140k": 141_573, "llama-90k": 114_696, "qwen3-90k": 153_103, "gru-106k": 32_678}
 """Cycles that Verilator counts for PROMPTS and 64 tokens each (docs/chip.md, benchmarks/chip_tokens.py)."""
+
+
+LOADS = {
+    (1, 40, 8): 35_009, (1, 200, 8): 188_929, (4, 1, 8): 10_522, (4, 100, 8): 137_735, (5, 12, 16): 53_507,
+}  # fmt: skip
+"""The same of stdlib-140k for (users, tokens of each prompt, tokens of each answer)."""
+
+
+def test_cycles_of_several_contexts_and_users_are_verilators(tmp_path: Path) -> None:
+    policy = make_policy("default", activation_bits=8)
+    build = open_build(hnlpu.build(CHECKPOINT, tmp_path / "build", policy))
+    shape, steps = chip_shape(build), array_steps(build)
+    found = {
+        load: predict_cycles(shape, steps, [Work(load[1], load[2])] * load[0]) for load in LOADS
+    }
+    assert found == LOADS
 
 
 @pytest.mark.parametrize("name", VERILATOR)
