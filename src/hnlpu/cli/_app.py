@@ -120,7 +120,10 @@ def build(
         typer.Option(metavar="FILE", help="UTF-8 file to score, in float and hardwired."),
     ] = None,
     technology: Annotated[
-        str, typer.Option(help="Process: n5, sky130, asap7, or a .toml file.")
+        str,
+        typer.Option(
+            help="Process: n5, n7, n3, asap7, sky130, ihp-sg13g2, gf180, or a .toml file."
+        ),
     ] = "n5",
     scheme: Annotated[str, typer.Option(help="Embedding: taps or regions.")] = "taps",
     chips: Annotated[
@@ -463,6 +466,7 @@ from hnlpu.cli import (  # noqa: E402
     _adapter,  # noqa: F401
     _audit,  # noqa: F401
     _catalog,  # noqa: F401
+    _chart,  # noqa: F401
     _chat,  # noqa: F401
     _chip,  # noqa: F401
     _cost,  # noqa: F401

@@ -61,6 +61,13 @@ def chip(
             help="Count transistors and memory around the arrays with Yosys, unit by unit.",
         ),
     ] = False,
+    predict: Annotated[
+        bool,
+        typer.Option(
+            "--predict",
+            help="Say the cycles of a token for several contexts and users, and write nothing.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Write a build as one chip in SystemVerilog: token ids in, token ids out."""
@@ -84,6 +91,12 @@ def chip(
     if synth:
         require_yosys()
     build = open_build(directory)
+    if predict:
+        if simulate or synth or output:
+            raise InvalidInput("--predict writes nothing; leave --simulate, --synth and -o out")
+        shape = chip_shape(build, sequences=sequences, context=context, lanes=lanes)
+        _predict(build, shape, json=json)
+        return
     target = absolute(output or Path(f"{build.directory}.chip"))
     shape = chip_shape(build, sequences=sequences, context=context, lanes=lanes)
     with waiting("writing"):
@@ -126,6 +139,46 @@ def chip(
         _tell(found, build)
     if found.fault:
         raise typer.Exit(1)
+
+
+def _predict(build: Any, shape: Any, *, json: bool) -> None:
+    """Cycles of a token by users and cached positions, computed from the program."""
+    from rich.table import Table
+
+    from hnlpu.silicon.rtl.chip import token_cycles
+
+    made = 4
+    room = shape.context - made
+    contexts = sorted({n for n in (1, room // 4, room // 2, room) if n >= 1})
+    counts = sorted({1, shape.sequences // 2 or 1, shape.sequences})
+    with waiting("counting cycles"):
+        rows = []
+        for users in counts:
+            for positions in contexts:
+                cycles = token_cycles(build, shape, users, positions, made)
+                rows.append(
+                    {
+                        "users": users,
+                        "positions": positions,
+                        "cycles_per_token": cycles / users,
+                        "cycles_between_tokens_of_a_user": cycles,
+                    }
+                )
+    if json:
+        print_json({"kind": "computed", "sequences": shape.sequences, "rows": rows})
+        return
+    table = Table(
+        "users", *(f"{n:,} positions" for n in contexts), title="cycles a token, of all users"
+    )
+    for users in counts:
+        table.add_row(
+            f"{users}",
+            *(f"{row['cycles_per_token']:,.0f}" for row in rows if row["users"] == users),
+        )
+    out.print(table)
+    out.print(
+        f"computed from the program, {shape.sequences} sequences in flight; the likeliest token each time"
+    )
 
 
 def _synthesize(target: Path, technology: Any, *, json: bool) -> list[dict[str, Any]]:

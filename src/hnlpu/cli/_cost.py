@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from hnlpu._paths import absolute
 from hnlpu.cli._app import Json, app
 from hnlpu.cli._output import out, print_json, waiting
-from hnlpu.errors import InvalidInput, OutputExists, OutputFailed
+from hnlpu.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from hnlpu.system.catalog import System
-    from hnlpu.system.cost import Costing
+    from hnlpu.system.cost import Costing, Rival
 
 SubjectArgument = Annotated[
     str,
@@ -80,14 +78,30 @@ def cost(
     against: Annotated[str, typer.Option(help="Bought system to compare with.")] = "h100",
     trials: Annotated[int, typer.Option(help="Monte Carlo trials.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the trials.")] = 0,
-    svg: Annotated[Path | None, typer.Option(help="Write the tornado chart here.")] = None,
-    buyers_map: Annotated[
-        Path | None,
-        typer.Option("--map", help="Write the map of volumes and lives where hardwiring pays."),
+    against_rate: Annotated[
+        float | None,
+        typer.Option(help="Output tokens/s of one --against system (default: published ones)."),
     ] = None,
     rent: Annotated[
         float | None,
-        typer.Option(help="Rent of the compared system, $ an hour (default: its file's)."),
+        typer.Option(help="Rent of an --against system, $ an hour (default: its file's)."),
+    ] = None,
+    against_usd_per_mtoken: Annotated[
+        float | None,
+        typer.Option(help="Price of a million output tokens, $, from whoever sells them."),
+    ] = None,
+    chart: Annotated[
+        Path | None,
+        typer.Option(
+            "--chart", "--svg", help="Write what moves the cost: .svg, .pdf, .png or .csv."
+        ),
+    ] = None,
+    buyers_map: Annotated[
+        Path | None,
+        typer.Option(
+            "--map",
+            help="Write the map of volumes and lives where hardwiring pays: .svg, .pdf, .png or .csv.",
+        ),
     ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Also write a page about it, in plain words.")
@@ -95,8 +109,9 @@ def cost(
     json: Json = False,
 ) -> None:
     """Silicon, masks, design, ownership and carbon of a hardwired system."""
+    from hnlpu._charts import check_chart, write_chart
     from hnlpu.system.catalog import load_system
-    from hnlpu.system.cost import Plan, bought_facts, cost_facts, tornado_svg
+    from hnlpu.system.cost import Plan, Rival, bought_facts, cost_facts, tornado_svg
     from hnlpu.system.cost import cost as do_cost
     from hnlpu.system.design import open_machine
     from hnlpu.system.machine import parse_grid
@@ -105,9 +120,9 @@ def cost(
         from hnlpu.insight.report import check_page
 
         check_page(report)
-    for chart in (svg, buyers_map):
-        if chart is not None:
-            check_chart(chart)
+    for file in (chart, buyers_map):
+        if file is not None:
+            check_chart(file)
     cells = None if grid is None else parse_grid(grid)
     found = open_machine(subject, model=model, system=system, weights=weights, grid=cells)
     machine, what = found.system, found.subject
@@ -121,100 +136,59 @@ def cost(
             raise InvalidInput(
                 f"--report {report}: {machine.name} is bought; a page is about chips"
             )
+        asked = (chart, buyers_map, against_rate, rent, against_usd_per_mtoken)
+        if asked != (None,) * len(asked):
+            raise InvalidInput(
+                f"{machine.name} is bought: --chart, --map, --rent, --against-rate and "
+                "--against-usd-per-mtoken are about chips; leave them out"
+            )
         facts = bought_facts(machine, what.shape.name, plan)
         if json:
             print_json(facts)
         else:
             _print_bought(facts)
         return
-    rival = load_system(against)
-    if rival.price is None:
+    gpu = load_system(against)
+    if gpu.price is None:
         raise InvalidInput(f"--against {against}: its file has no price; take h100 or hgx-h100")
+    rival = Rival(gpu, against_rate, rent, against_usd_per_mtoken)
+    rival.check()
     with waiting("pricing"):
         costing = do_cost(machine, what, plan, trials, seed)
     facts = cost_facts(costing, rival)
-    facts["buyers"] = _buyers(costing, rival, rent, buyers_map)
+    pays_map = None if buyers_map is None else _buyers_chart(costing, rival, buyers_map)
     if report is not None:
         from hnlpu.insight.report import cost_report
 
         facts["report"] = str(cost_report(costing, facts, report))
-    if svg is not None:
+    if chart is not None:
         title = f"Cost of owning {machine.title} for {what.shape.title}"
-        picture = tornado_svg(costing.tornado[:12], float(costing.value.tco_musd), title, "M$")
-        write_text(svg, picture)
+        write_chart(
+            chart, tornado_svg(costing.tornado[:12], float(costing.value.tco_musd), title, "M$")
+        )
+    if buyers_map is not None and pays_map is not None:
+        write_chart(buyers_map, pays_map)
     if json:
         print_json(facts)
     else:
         _print_cost(costing, facts)
 
 
-def _buyers(
-    c: Costing, rival: System, rent: float | None, output: Path | None
-) -> dict[str, Any] | None:
-    """From which volume hardwiring pays at the rival's best rate; None without rate or rent."""
-    import numpy as np
+def _buyers_chart(costing: Costing, rival: Rival, output: Path) -> str:
+    """The map of where hardwiring pays; raises InvalidInput where nobody says what the other side costs."""
+    from hnlpu.system.cost import buyers_svg, pays
 
-    from hnlpu.system.cost import Demand, buyers_map, buyers_svg
-
-    rates = [rate for rate in rival.rate if rate.model == c.subject.shape.name]
-    dollars = rent if rent is not None else rival.rent.value if rival.rent else None
-    if not rates or dollars is None:
-        if output is not None:
-            raise InvalidInput(
-                f"--map needs a rate of {rival.name} for {c.subject.shape.name} and a rent; its file has "
-                "none: give --against a system that has them"
-            )
-        return None
-    best = max(rates, key=lambda rate: rate.tokens.value)
-    demand = Demand(
-        c.rate.tokens_per_second * c.plan.output_share, best.tokens.value, dollars,
-        hardwired_busy=c.plan.utilisation, gpu_busy=c.plan.utilisation,
-    )  # fmt: skip
-    volumes, lives = np.geomspace(1e9, 1e14, 101), np.arange(3.0, 37.0)
-    chips = int(c.value.chips)
-    low, value, high = (
-        buyers_map(c.system, chips, demand, volumes, lives, e) for e in ("low", "value", "high")
-    )
-    if output is not None:
-        caption = (
-            f"three years; {rival.title} at {best.tokens.value:,.0f} output tokens/s, "
-            f"${dollars:g} an hour; both at work {c.plan.utilisation:.0%} of the time"
+    found = pays(costing, rival)
+    if found is None:
+        raise InvalidInput(
+            f"--map {output}: nobody says what {rival.system.name} makes of {costing.subject.shape.name} or "
+            "costs an hour; give --against-rate and --rent, or --against-usd-per-mtoken"
         )
-        title = f"Where hardwiring {c.subject.shape.title} pays against renting"
-        write_text(output, buyers_svg(value, title, caption))
-    ends = zip(lives, low.break_even(), value.break_even(), high.break_even(), strict=True)
-    return {
-        "against": rival.name,
-        "output_tokens_per_second": best.tokens.value,
-        "usd_per_hour": dollars,
-        "life_months": lives.tolist(),
-        "break_even_output_tokens_per_day": [
-            {"life_months": float(life), "low": float(a), "value": float(b), "high": float(d)}
-            for life, a, b, d in ends
-        ],
-    }
-
-
-def check_chart(path: Path) -> None:
-    """Raise OutputExists for a file that is no drawing, before the work."""
-    place = absolute(path)
-    if not place.is_file():
-        return
-    try:
-        with place.open("rb") as stream:
-            head = stream.read(1024)
-    except OSError:
-        return  # writing says why
-    if head and b"<svg" not in head:
-        raise OutputExists(f"{path}: is there already and no SVG; remove it or name another")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file; raises OutputFailed."""
-    try:
-        absolute(path).write_text(text, "utf-8")
-    except OSError as error:
-        raise OutputFailed(f"{path}: cannot be written ({error.strerror})") from None
+    caption = (
+        f"three years, against {found.words}; at work {costing.plan.utilisation:.0%} of the time"
+    )
+    title = f"Where hardwiring {costing.subject.shape.title} pays against renting"
+    return buyers_svg(found.maps["value"], title, caption)
 
 
 def _print_cost(c: Costing, facts: dict[str, Any]) -> None:
@@ -251,20 +225,27 @@ def _print_cost(c: Costing, facts: dict[str, Any]) -> None:
     _print_rates(c, facts)
     for row in facts["against"]:
         out.print(
-            f"against {row['system']} at {row['output_tokens_per_second']:,.0f} output tokens/s "
-            f"({row['rate']}): {row['gpus_for_same_output']:,.0f} GPUs, {row['tco_ratio']:.3g} x the "
-            f"cost, {row['energy_ratio']:.3g} x the energy, {row['carbon_ratio']:.3g} x the carbon"
+            f"against {row['gpus_for_same_output']:,.0f} {row['system']} at "
+            f"{row['output_tokens_per_second']:,.0f} output tokens/s ({row['rate']}): the chips take "
+            f"{1 / row['tco_ratio']:.3g} times the cost, {1 / row['energy_ratio']:.3g} times the energy, "
+            f"{1 / row['carbon_ratio']:.3g} times the carbon"
         )
-    if facts["buyers"]:
+    if price := facts["against_price"]:
+        times = price["times_the_price"]
+        out.print(
+            f"against output tokens at $ {price['usd_per_moutput_token']:g} a million: those of the chips "
+            f"cost {times['value']:.3g} times that ({times['low']:.3g} to {times['high']:.3g})"
+        )
+    if buyers := facts["buyers"]:
         yearly = next(
-            x for x in facts["buyers"]["break_even_output_tokens_per_day"] if x["life_months"] == 12
+            x for x in buyers["break_even_output_tokens_per_day"] if x["life_months"] == 12
         )
         words = (
-            f"{yearly['value']:.3g} output tokens a day" if yearly["value"] < 1e14 else "no volume"
+            f"from {yearly['value']:.3g} output tokens a day on"
+            if yearly["value"] < 1e14
+            else "at no volume"
         )
-        out.print(
-            f"a model that lives a year pays against renting {facts['buyers']['against']} from {words} on"
-        )
+        out.print(f"a model that lives a year pays {words}, against {buyers['what']}")
     if c.tornado:
         top = ", ".join(s.doubt.key for s in c.tornado[:3])
         out.print(f"what matters most: {top}")

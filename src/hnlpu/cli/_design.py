@@ -24,7 +24,10 @@ def design(
         str | None, typer.Option(help="System that parts and prices are taken from.")
     ] = None,
     technology: Annotated[
-        str | None, typer.Option(help="Process: n5, sky130, asap7, or a .toml file.")
+        str | None,
+        typer.Option(
+            help="Process: n5, n7, n3, asap7, sky130, ihp-sg13g2, gf180, or a .toml file."
+        ),
     ] = None,
     users: Annotated[
         int | None, typer.Option(help="Sequences at once (default: one for each slot).")

@@ -15,6 +15,9 @@ from hnlpu.cli._app import app
 from hnlpu.cli._output import out
 from hnlpu.errors import OutputExists, OutputFailed
 
+OTHER_KINDS = (".pdf", ".png", ".csv")
+"""Endings that are no SVG; of the last, a diagram has no numbers for."""
+
 
 @app.command()
 def draw(
@@ -27,24 +30,32 @@ def draw(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="File to make (default: SUBJECT.svg in this folder)."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="File to make: .svg, .pdf or .png (default: SUBJECT.svg in this folder).",
+        ),
     ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="The network's text form instead: printed, or to -o.")
     ] = False,
 ) -> None:
     """Draw the network of a model: what is metal, what is memory, where state lives."""
+    from hnlpu._charts import chart_bytes, check_chart
     from hnlpu.insight.diagram import draw as do_draw
     from hnlpu.insight.diagram import open_subject
     from hnlpu.model.network import dump
 
     place = None if json and output is None else _new_file(output or _default(subject))
+    if place is not None and not json and place.suffix.lower() in OTHER_KINDS:
+        check_chart(place)
     found = open_subject(subject)
     text = dump(found.network) if json else do_draw(found.network, found.title, found.notes)
     if place is None:
         sys.stdout.write(text)
         return
-    _write(place, text)
+    as_it_is = json or place.suffix.lower() not in OTHER_KINDS
+    _write(place, text.encode() if as_it_is else chart_bytes(place, text))
     kind = "the text form" if json else "a diagram"
     out.print(f"{place}: {kind} of {len(found.network.steps):,} steps, {len(text) / 1e3:.0f} kB")
 
@@ -72,14 +83,14 @@ def _new_file(path: Path) -> Path:
     return place
 
 
-def _write(place: Path, text: str) -> None:
+def _write(place: Path, data: bytes) -> None:
     """Write a file whole or not at all, never over another; raises OutputExists, OutputFailed."""
     aside = place.with_name(f".{place.name}.{os.getpid()}.part")
     ours: list[Path] = []
     try:
         with place.open("xb"):  # the name is ours from here on
             ours = [place, aside]
-        aside.write_bytes(text.encode())
+        aside.write_bytes(data)
         aside.replace(place)
         ours = []
     except FileExistsError:

@@ -12,11 +12,22 @@ from instruction_set import run
 from rtl_arrays import needs
 
 import hnlpu
+from hnlpu.errors import InvalidInput
 from hnlpu.insight.verify import check_chip
 from hnlpu.model.policy import make_policy
 from hnlpu.run.emulate import hardwired
 from hnlpu.silicon.hardwire import open_build
-from hnlpu.silicon.rtl.chip import build_chip, chip_shape, write_chip
+from hnlpu.silicon.rtl.chip import (
+    Request,
+    Work,
+    array_steps,
+    build_chip,
+    chip_shape,
+    predict_cycles,
+    simulate_chip,
+    token_cycles,
+    write_chip,
+)
 
 CHECKPOINTS = Path(__file__).resolve().parents[3] / "checkpoints"
 CHECKPOINT = CHECKPOINTS / "stdlib-140k"
@@ -39,6 +50,64 @@ def test_the_trained_chip_talks_as_the_emulator_does(tmp_path: Path) -> None:
     )
     assert drawn.fault == ""
     assert drawn.answers[0].expected != greedy.answers[0].expected[:40]
+    steps = array_steps(build)
+    for users, prompt, answer in ((1, 1, 8), (1, 30, 2), (3, 12, 4), (6, 5, 4)):
+        asked = [tuple((7 * n + 11 * k) % 256 for k in range(prompt)) for n in range(users)]
+        counted = simulate_chip(tmp_path / "chip", [Request(ids, answer) for ids in asked])
+        works = [Work(prompt, len(made)) for made in counted.tokens]
+        assert predict_cycles(shape, steps, works) == counted.cycles, (users, prompt, answer)
+    for stall, ran in drawn.runs:
+        assert stall == 0
+        ids = [len(answer.prompt) for answer in drawn.answers]
+        drew = [Work(n, len(t), True, t) for n, t in zip(ids, ran.tokens, strict=True)]
+        assert predict_cycles(shape, steps, drew) == ran.cycles
+
+
+VERILATOR = {"stdlib-140k": 141_573, "llama-90k": 114_696, "qwen3-90k": 153_103, "gru-106k": 32_678}
+"""Cycles that Verilator counts for PROMPTS and 64 tokens each (docs/chip.md, benchmarks/chip_tokens.py)."""
+
+
+LOADS = {
+    (1, 40, 8): 35_009, (1, 200, 8): 188_929, (4, 1, 8): 10_522, (4, 100, 8): 137_735, (5, 12, 16): 53_507,
+}  # fmt: skip
+"""The same of stdlib-140k for (users, tokens of each prompt, tokens of each answer)."""
+
+
+def test_cycles_of_several_contexts_and_users_are_verilators(tmp_path: Path) -> None:
+    policy = make_policy("default", activation_bits=8)
+    build = open_build(hnlpu.build(CHECKPOINT, tmp_path / "build", policy))
+    shape, steps = chip_shape(build), array_steps(build)
+    found = {
+        load: predict_cycles(shape, steps, [Work(load[1], load[2])] * load[0]) for load in LOADS
+    }
+    assert found == LOADS
+
+
+@pytest.mark.parametrize("name", VERILATOR)
+def test_cycles_of_other_families_are_verilators(name: str, tmp_path: Path) -> None:
+    policy = make_policy("default", activation_bits=8)
+    build = open_build(hnlpu.build(CHECKPOINTS / name, tmp_path / "build", policy))
+    encode = hardwired(build, numerics="chip").encode
+    works = [Work(len(encode(prompt)), 64) for prompt in PROMPTS]
+    assert predict_cycles(chip_shape(build), array_steps(build), works) == VERILATOR[name]
+
+
+def test_what_no_chip_is_asked_has_no_cycles(tmp_path: Path) -> None:
+    build = open_build(hnlpu.build(CHECKPOINTS / "gru-106k", tmp_path / "build"))
+    shape = chip_shape(build, context=16)
+    steps = array_steps(build)
+    for works, says in (
+        ([], "no requests"),
+        ([Work(0, 1)], "at least one token"),
+        ([Work(10, 8)], "pass the chip's 16 positions"),
+    ):
+        with pytest.raises(InvalidInput, match=says):
+            predict_cycles(shape, steps, works)
+    # alone, a token of a GRU takes the same time wherever it stands
+    assert token_cycles(build, shape, 1, 1) == token_cycles(build, shape, 1, 8)
+    assert token_cycles(build, shape, 4, 1) > token_cycles(build, shape, 1, 1)
+    with pytest.raises(InvalidInput, match="5 users .* give 1 to 4 users"):
+        token_cycles(build, shape, 5, 1)
 
 
 @pytest.mark.parametrize("name", ["llama-90k", "qwen3-90k", "gru-106k"])

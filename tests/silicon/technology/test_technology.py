@@ -9,9 +9,12 @@ import pytest
 
 from hnlpu.errors import InvalidData, InvalidInput
 from hnlpu.silicon.embed import ArrayKind, Taps, open_scheme
+from hnlpu.silicon.masks import choose_layers
 from hnlpu.silicon.technology import load_technology, technology_names
 
-NAMES = ("asap7", "n5", "sky130")
+NAMES = ("asap7", "gf180", "ihp_sg13g2", "n3", "n5", "n7", "sky130")
+WITH_MASKS = ("asap7", "n5", "sky130")
+"""Processes in which masks are drawn; the others have areas and prices."""
 
 
 def text_of(name: str) -> str:
@@ -33,8 +36,40 @@ def test_these_come_with_hnlpu() -> None:
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:
-    with pytest.raises(InvalidInput, match="'n3' is unknown; there are asap7, n5, sky130, or give"):
-        load_technology("n3")
+    with pytest.raises(
+        InvalidInput, match="'n4' is unknown; there are asap7, gf180, ihp_sg13g2, n3"
+    ):
+        load_technology("n4")
+    assert load_technology("ihp-sg13g2").name == "ihp_sg13g2"  # as its foundry writes it
+
+
+@pytest.mark.parametrize("factor", [1000, 0.001])
+def test_a_price_a_thousand_times_off_is_refused(tmp_path: Path, factor: float) -> None:
+    for name in ("gf180", "n3"):
+        economy = load_technology(name).economy
+        assert economy
+        for key, price in (("wafer", economy.wafer), ("mask_set", economy.mask_set)):
+            text = text_of(name)
+            head, tail = text.split("[economy]")
+            old = f"{key} = {{ value = {price.value:g},"
+            assert old in tail
+            path = tmp_path / "mine.toml"
+            new = tail.replace(old, f"{key} = {{ value = {price.value * factor:g},")
+            path.write_text(f"{head}[economy]{new}")
+            with pytest.raises(InvalidData, match=rf"economy\.{key}"):
+                load_technology(str(path))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_masks_are_refused_by_name_where_none_are_drawn(name: str) -> None:
+    technology = load_technology(name)
+    if name in WITH_MASKS:
+        technology.require_drawn()
+        choose_layers(technology, None)
+        return
+    for refused in (technology.require_drawn, lambda: choose_layers(technology, "mask")):
+        with pytest.raises(InvalidInput, match=f"technology {name}: no masks are drawn in it"):
+            refused()
 
 
 def test_a_file_of_ones_own_works_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,9 +131,9 @@ def test_text_and_picture(tmp_path: Path) -> None:
     assert ElementTree.fromstring(chart.read_text()).tag.endswith("svg")
     again = CliRunner().invoke(app, ["cost", PAPER, "--svg", str(chart), "--trials", "50"])
     assert again.exit_code == 0
-    notes = tmp_path / "notes.txt"
+    notes = tmp_path / "notes.svg"
     notes.write_text("mine")
-    for option in ("--svg", "--map"):
+    for option in ("--chart", "--map"):
         assert "no SVG" in refusal("cost", PAPER, option, str(notes))
     assert notes.read_text() == "mine"
 
@@ -155,6 +155,34 @@ def test_the_buyers_map_of_a_command(tmp_path: Path) -> None:
     assert by_life[36]["low"] < by_life[36]["value"] < by_life[36]["high"]
     assert by_life[36]["value"] < by_life[12]["value"]
     assert by_life[3]["value"] is None  # its chips take longer
+
+
+def test_against_what_a_user_states() -> None:
+    """A rate or a price of one's own: compared with, in one direction, and paid against, by hand."""
+    stated = ("--against-rate", "2500", "--rent", "4", "--utilisation", "0.5")
+    facts = answer("cost", "llama-3.1-8b", *stated, "--trials", "20")
+    row, *others = facts["against"]
+    assert (row["kind"], row["output_tokens_per_second"], others) == ("given", 2500, [])
+    made = facts["tokens_per_second"] / 2  # half of the tokens are output
+    assert row["gpus_for_same_output"] == pytest.approx(made / 2500)
+    buyers = facts["buyers"]
+    assert (buyers["kind"], buyers["usd_per_hour"]) == ("given", 4)
+    assert buyers["usd_per_moutput_token"] == pytest.approx(1e6 * 4 / 3600 / (2500 * 0.5))
+    price = str(buyers["usd_per_moutput_token"])
+    bought = answer(
+        "cost", "llama-3.1-8b", "--against-usd-per-mtoken", price, "--utilisation", "0.5",
+        "--trials", "20",
+    )  # fmt: skip
+    # a rented GPU and a seller of tokens at the same price of a token are one and the same
+    assert bought["buyers"]["break_even_output_tokens_per_day"] == [
+        pytest.approx(x) for x in buyers["break_even_output_tokens_per_day"]
+    ]
+    times = bought["against_price"]["times_the_price"]
+    assert times["value"] == pytest.approx(facts["usd_per_moutput_token"] / float(price))
+    assert times["low"] < times["value"] < times["high"]
+    both = answer("cost", PAPER, "--against-rate", "2500", "--trials", "20")
+    assert [r["kind"] for r in both["against"]] == ["given"] + ["published"] * 4
+    assert both["buyers"]["output_tokens_per_second"] == 2500  # the published 4,715 give way
 
 
 def test_the_bundled_model_in_an_open_process() -> None:
@@ -214,10 +242,15 @@ def test_an_audit_on_as_many_chips_as_the_model_needs() -> None:
         (("cost", PAPER, "--svg", "/nowhere/chart.svg"), "cannot be written"),
         (
             ("cost", PAPER, "--model", "kimi-k2", "--map", "x.svg"),
-            "--map needs a rate of h100 for kimi",
+            "--map x.svg: nobody says what h100 makes of kimi-k2 or costs an hour; give --against-rate",
         ),
         (("cost", "sky130-one"), "give --model NAME"),
-        (("cost", PAPER, "--rent", "-1"), "gpu_usd_per_hour -1"),
+        (("cost", PAPER, "--rent", "-1"), "--rent -1: give a number above 0"),
+        (("cost", PAPER, "--against-rate", "0"), "--against-rate 0: give a number above 0"),
+        (("cost", PAPER, "--against-usd-per-mtoken", "nan"), "--against-usd-per-mtoken nan: give"),
+        (("cost", PAPER, "--against-usd-per-mtoken", "2", "--rent", "3"), "leave one out"),
+        (("cost", "h100", "--model", "gpt-oss-120b", "--against-rate", "9"), "h100 is bought"),
+        (("cost", PAPER, "--chart", "x.txt"), "x.txt: .txt is no kind of chart; choose from .svg"),
         (("audit", "h100"), "is not hardwired"),
         (("audit", PAPER, "--context", "0"), "--context 0"),
         (("audit", PAPER, "--tokens-per-second", "0"), "--tokens-per-second 0"),

@@ -49,7 +49,7 @@ def value_histogram(role: RoleFacts, limit: float) -> Markup:
         "Share of each of the fifteen E2M1 values, plus and minus zero merged.",
         # all of them would touch; pointing at a bar names it
         [label if twice in _LABELLED else "" for twice, label in zip(TWICE_VALUES, labels, strict=True)],
-        series, hints, limit, f"fill-{role.role}",
+        series, hints, limit, f"fill-{role.role}", "value of a digit", labels,
     )  # fmt: skip
 
 
@@ -66,6 +66,7 @@ def exponent_histogram(role: RoleFacts, powers: Sequence[int], limit: float) -> 
         f"Block scales of {role.role}",
         "Share of the non-zero blocks of 32 weights at each power of two.",
         _thinned([str(p).replace("-", "−") for p in powers], 9), series, hints, limit, f"fill-{role.role}",
+        "power of two", [str(p) for p in powers],
     )  # fmt: skip
 
 
@@ -100,9 +101,15 @@ def error_bars(matrices: Sequence[MatrixFacts], limit: float) -> Markup:
     labels = [str(m.layer) if m.layer is not None else "" for m in matrices]
     for i, label in enumerate(_thinned(labels, 12 if len(matrices) > 12 else len(matrices))):
         parts.append(text(LEFT + pitch * (i + 0.5), base + 16, label, "middle", "tick"))
+    if matrices[0].layer is not None:
+        parts.append(text(WIDTH - RIGHT, base + 29, "layer", "end", "tick"))
     return drawing(
-        WIDTH, height, f"Error of {matrices[0].kind} by layer",
+        WIDTH, height + 14, f"Error of {matrices[0].kind} by layer",
         f"From {percent(min(errors))} to {percent(max(errors))}.", *parts,
+        table=(
+            ("matrix", "relative error"),
+            [(m.name, e) for m, e in zip(matrices, errors, strict=True)],
+        ),
     )  # fmt: skip
 
 
@@ -139,6 +146,10 @@ def change_ladder(quality: Quality) -> Markup | None:
     return drawing(
         WIDE, height, "Change of perplexity against the float model",
         "; ".join(f"{name} {label}" for name, _, _, _, label in steps), *parts,
+        table=(
+            ("step", "from, share of the float model's perplexity", "to"),
+            [(name, start, end) for name, start, end, _, _ in steps],
+        ),
     )  # fmt: skip
 
 
@@ -167,6 +178,14 @@ def shift_histogram(shifts: Shifts) -> Markup:
     return drawing(
         WIDE, height, "Shift of each token's log-probability",
         f"Mean magnitude {shifts.mean_magnitude:.3g} nats.", *parts,
+        table=(
+            ("from, nats", "to, nats", "tokens"),
+            [
+                (shifts.limit * (2 * i / len(shifts.counts) - 1),
+                 shifts.limit * (2 * (i + 1) / len(shifts.counts) - 1), count)
+                for i, count in enumerate(shifts.counts)
+            ],
+        ),
     )  # fmt: skip
 
 
@@ -193,9 +212,11 @@ def _histogram(
     hints: Sequence[Sequence[str]],
     limit: float,
     class_: str,
+    unit: str,
+    names: Sequence[str],
 ) -> Markup:
     """Bars of one or two series over the same labels; the second is drawn hollow."""
-    height, base, top = 168, 144, 10
+    height, base, top = 182, 144, 10
     pitch = (WIDTH - LEFT - RIGHT) / len(labels)
     width = min(pitch * 0.84, 40) / len(series)
     parts = [_grid(limit, base, top)]
@@ -208,7 +229,12 @@ def _histogram(
             if tall:
                 parts.append(bar(x, base - tall, width * 0.92, tall, kind, hints[d][i]))
         parts.append(text(middle, base + 16, label, "middle", "tick"))
-    return drawing(WIDTH, height, title, description, *parts)
+    parts.append(text(WIDTH - RIGHT, base + 31, unit, "end", "tick"))
+    columns = [unit, *(f"share, digit {d + 1}" for d in range(len(series)))]
+    rows: list[list[str | int | float]] = [
+        [name, *(shares[i] for shares in series)] for i, name in enumerate(names)
+    ]
+    return drawing(WIDTH, height, title, description, *parts, table=(columns, rows))
 
 
 def _grid(limit: float, base: float, top: float) -> Markup:

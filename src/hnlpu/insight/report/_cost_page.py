@@ -80,22 +80,30 @@ def _when(found: Costing, facts: dict[str, Any]) -> Section:
         ratio = 1 / row["tco_ratio"]
         rows.append([
             f"{row['system']} at {row['output_tokens_per_second']:,.0f} output tokens/s",
-            f"{row['gpus_for_same_output']:,.0f}", f"{ratio:,.3g} times", row["source"],
+            f"{row['gpus_for_same_output']:,.0f}", f"{ratio:,.3g} times", f"{row['kind']}: {row['source']}",
         ])  # fmt: skip
-    if buyers := facts.get("buyers"):
+    if price := facts["against_price"]:
+        own, times = price["own_usd_per_moutput_token"], price["times_the_price"]
+        text.append(
+            f"A million output tokens cost ${own['value']:,.3g} from the chips and "
+            f"${price['usd_per_moutput_token']:,.3g} where they are bought: the chips cost "
+            f"{times['value']:,.3g} times that ({times['low']:,.3g} to {times['high']:,.3g}), if they are at "
+            f"work {found.plan.utilisation:.0%} of the time."
+        )
+    if buyers := facts["buyers"]:
+        text.append(f"The other side is {buyers['what']} ({buyers['kind']}).")
         for months in (12, 24, 36):
             found_at = next(
                 x for x in buyers["break_even_output_tokens_per_day"] if x["life_months"] == months
             )
             text.append(
                 f"A model that lives {months} months: hardwiring pays {_from(found_at['value'])} "
-                f"(at the lowest prices {_from(found_at['low'])}, at the highest {_from(found_at['high'])}), "
-                f"against {buyers['against']} rented at ${buyers['usd_per_hour']:g} an hour."
+                f"(at the lowest prices {_from(found_at['low'])}, at the highest {_from(found_at['high'])})."
             )
-    if not rows:
+    if not rows and not text:
         text.append(
             f"No rate of {found.subject.shape.title} is known for the GPUs compared with, so nothing is said of "
-            "when it pays."
+            "when it pays; --against-rate or --against-usd-per-mtoken would say what they make or take."
         )
     columns = ["the same output from", "GPUs", "the chips cost", "source of the rate"]
     return Section("When it pays", text, columns=columns if rows else (), rows=rows)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from hnlpu.insight.report._plot import bottom_axis, left_axis, log_axis, short
+from hnlpu.insight.report._plot import bottom_axis, key, left_axis, log_axis, short
 from hnlpu.insight.report._svg import bar, drawing, element, line, text
 
 WIDTH, LEFT, RIGHT = 460, 44, 8
@@ -44,9 +44,19 @@ def pareto(dots: Sequence[Dot], across: str, up: str) -> Markup:
                 r=4.2 if dot.front else 2.2, class_=class_,
             )
         )  # fmt: skip
+    bits = sorted({dot.bits for dot in dots}, reverse=True)
+    names, tall = key(
+        [(f"part-{BITS.get(b, 5)}", f"{b}-bit keys and values") for b in bits],
+        LEFT, base + 38, WIDTH - RIGHT,
+    )  # fmt: skip
     return drawing(
-        WIDTH, base + 34, f"{up} over {across}", "Designs as gains over the published one.", *parts
-    )
+        WIDTH, base + 42 + tall, f"{up} over {across}", "Designs as gains over the published one.",
+        *parts, names,
+        table=(
+            (across, up, "bits of keys and values", "on the front", "design"),
+            [(d.x, d.y, d.bits, "yes" if d.front else "no", d.hint) for d in dots],
+        ),
+    )  # fmt: skip
 
 
 def ladder(title: str, steps: Sequence[tuple[str, float]], unit: str) -> Markup:
@@ -63,5 +73,6 @@ def ladder(title: str, steps: Sequence[tuple[str, float]], unit: str) -> Markup:
         parts.append(bar(left, y, max(1.0, x.at(value) - left), 16, class_, f"{value:,.4g}"))
         parts.append(text(x.at(value) + 5, y + 12, short(value), "start", "tick"))
     return drawing(
-        WIDTH, height, title, "From the published machine, one change after another.", *parts
-    )
+        WIDTH, height, title, "From the published machine, one change after another.", *parts,
+        table=(("machine", unit), list(steps)),
+    )  # fmt: skip

@@ -85,8 +85,7 @@ def _front(found: Search) -> Section:
                 "contexts the least counts.",
             )
         )
-    legend = [(f"part-{k}", f"{bits}-bit keys and values") for bits, k in charts.BITS.items()]
-    return Section("The front", legend=legend, figures=figures)
+    return Section("The front", figures=figures)
 
 
 def _why(found: Search, winner: Candidate) -> Section:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from hnlpu.insight.report._plot import Axis, binary, bottom_axis, left_axis, log_axis, short
+from hnlpu.insight.report._plot import Axis, binary, bottom_axis, key, left_axis, log_axis, short
 from hnlpu.insight.report._svg import bar, drawing, element, line, percent, text
 
 PARTS = ("communication", "projection", "nonlinear", "attention", "stall")
@@ -34,7 +34,14 @@ def breakdown_bars(title: str, points: Sequence[tuple[int, Mapping[str, float]]]
                 parts.append(bar(x, y, pitch * 0.72, tall, f"part-{k}", hint))
         parts.append(text(x + pitch * 0.36, base + 15, binary(context), "middle", "tick"))
     parts.append(text(WIDTH - RIGHT, base + 29, "positions of context", "end", "tick"))
-    return drawing(WIDTH, base + 36, title, "Stacked shares by context length.", *parts)
+    names, tall_key = key(
+        [(f"part-{k}", part) for k, part in enumerate(PARTS)], LEFT, base + 38, WIDTH - RIGHT
+    )
+    rows = [(context, *(shares.get(part, 0.0) for part in PARTS)) for context, shares in points]
+    return drawing(
+        WIDTH, base + 42 + tall_key, title, "Stacked shares by context length.", *parts, names,
+        table=(("positions", *(f"{part}, share of the time" for part in PARTS)), rows),
+    )  # fmt: skip
 
 
 def roofline(
@@ -53,8 +60,11 @@ def roofline(
     x = Axis(contexts[0], contexts[-1], LEFT + 8, WIDTH - RIGHT - 8, log=True)
     parts = [left_axis(y, LEFT, WIDTH - RIGHT, "tokens/s")]
     parts.append(bottom_axis(x, base, [(c, binary(c)) for c in contexts], "positions of context"))
-    for k, name in enumerate(ROOFS):
-        if name in roofs and min(roofs[name]) <= y.high:
+    shown = [
+        (k, name) for k, name in enumerate(ROOFS) if name in roofs and min(roofs[name]) <= y.high
+    ]
+    for k, name in shown:
+        if name in roofs:
             parts.append(_line(x, y, contexts, roofs[name], f"roof stroke-{k}", f"{name}: roof"))
     for name, class_, rates in lines:
         parts.append(_line(x, y, contexts, rates, f"rate {class_}", name))
@@ -65,10 +75,17 @@ def roofline(
             )
             for c, r in zip(contexts, rates, strict=True)
         )  # fmt: skip
+    entries = [(f"rate {class_}", name) for name, class_, _ in lines]
+    entries += [(f"roof stroke-{k}", f"roof: {name}") for k, name in shown]
+    names, tall = key(entries, LEFT, base + 38, WIDTH - RIGHT, lines=True)
+    series = [(name, rates) for name, _, rates in lines]
+    series += [(f"roof: {name}", rates) for name, rates in roofs.items()]
+    rows = [(c, *(rates[i] for _, rates in series)) for i, c in enumerate(contexts)]
     return drawing(
-        WIDTH, base + 34, "Roofs over the rate",
+        WIDTH, base + 42 + tall, "Roofs over the rate",
         "Thin lines: the rate that each resource alone would allow. Thick lines: simulated.",
-        *parts,
+        *parts, names,
+        table=(("positions", *(f"{name}, tokens/s" for name, _ in series)), rows),
     )  # fmt: skip
 
 
@@ -85,16 +102,27 @@ def _line(
 def use_bars(use: Mapping[str, float]) -> Markup:
     """How much of its time each resource is busy."""
     row, left = 22, 118
-    height = row * len(use) + 10
+    foot = row * len(use) + 6
     axis = Axis(0, max(1.0, *use.values()), left, WIDTH - 48)
-    parts = [line(axis.at(1), 2, axis.at(1), height - 6, "axis")]
+    parts = [
+        line(axis.at(1), 2, axis.at(1), foot, "axis"),
+        line(left, foot, WIDTH - 48, foot, "axis"),
+    ]
+    parts += [
+        text(axis.at(share), foot + 13, percent(share), "middle", "tick")
+        for share in (0.0, 0.5, 1.0)
+    ]
+    parts.append(text(WIDTH - 8, foot + 26, "share of the time", "end", "tick"))
     for i, (name, share) in enumerate(use.items()):
         y = 4 + row * i
         class_ = "part-4" if share > 0.9 else "part-0"
         parts.append(text(left - 6, y + 12, name, "end", "tick"))
         parts.append(bar(left, y, max(0.5, axis.at(share) - left), 15, class_, name))
         parts.append(text(axis.at(share) + 5, y + 12, percent(share), "start", "tick"))
-    return drawing(WIDTH, height, "Use of each resource", "The line is all of the time.", *parts)
+    return drawing(
+        WIDTH, foot + 32, "Use of each resource", "The line is all of the time.", *parts,
+        table=(("resource", "share of the time"), list(use.items())),
+    )  # fmt: skip
 
 
 def floorplan(blocks: Mapping[str, float], reticle_mm: tuple[float, float]) -> Markup:
@@ -149,10 +177,23 @@ def floorplan(blocks: Mapping[str, float], reticle_mm: tuple[float, float]) -> M
                      "middle", "label")
             )  # fmt: skip
     parts.append(bar(x0, y0, field_w * scale, field_h * scale, "field", "reticle"))
+    under, right = y0 + field_h * scale + 8, x0 + field_w * scale
+    parts.append(line(x0, under + 8, x0 + 5 * scale, under + 8, "whisker"))
+    parts.append(text(x0 + 5 * scale + 6, under + 12, "5 mm", "start", "tick"))
+    parts.append(
+        text(right, under + 12, f"dashed: a field of {field_w:g} x {field_h:g} mm", "end", "tick")
+    )
+    sizes = [(name, size) for name, size in blocks.items() if size > 0]
+    names, tall_key = key(
+        [(f"part-{colours.get(n, 5)}", f"{n} {a:,.3g} mm2") for n, a in sizes],
+        x0,
+        under + 24,
+        right,
+    )
     return drawing(
-        round(2 * x0 + field_w * scale), round(y0 + field_h * scale + 10), "Die to scale",
+        round(2 * x0 + field_w * scale), round(under + 28 + tall_key), "Die to scale",
         f"Blocks of {area:.0f} mm2; the outline is a field of {field_w:g} x {field_h:g} mm.",
-        *parts,
+        *parts, names, table=(("block", "area, mm2"), sizes),
     )  # fmt: skip
 
 
@@ -183,7 +224,13 @@ def band_bars(
     if abs(axis.at(high) - axis.at(low)) > 60:
         parts.append(text(axis.at(high), y + 18, short_money(high), "middle", "tick"))
     parts.append(text(8, 12, f"{title}: {total:,.4g} {unit}", class_="label"))
-    return drawing(WIDTH, 84, title, f"{low:.4g} to {high:.4g} {unit}.", *parts)
+    entries = [(f"part-{k % 6}", f"{n} {size:,.3g} {unit}") for k, (n, size) in enumerate(pieces)]
+    names, tall = key(entries, 8, 84, WIDTH - 8)
+    rows = [*pieces, ("in all, at 5 %", low), ("in all", total), ("in all, at 95 %", high)]
+    return drawing(
+        WIDTH, 88 + tall, title, f"{low:.4g} to {high:.4g} {unit}.", *parts, names,
+        table=(("part", unit), rows),
+    )  # fmt: skip
 
 
 def short_money(value: float) -> str:

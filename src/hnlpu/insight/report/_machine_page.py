@@ -120,7 +120,6 @@ def _time(sweep: Sweep, result: Simulation) -> Section:
         return [(c, dict(r.breakdown)) for c, r in zip(sweep.contexts, runs, strict=True)]
 
     charged = [(c, _charged(r)) for c, r in zip(sweep.contexts, sweep.shared, strict=True)]
-    legend = [(f"part-{i}", name) for i, name in enumerate(PARTS)]
     waits = sorted(result.waiting.items(), key=lambda item: -item[1])
     text = ["Shares of the time between two tokens of a sequence."]
     if waits and waits[0][1] > 0.01:
@@ -132,8 +131,7 @@ def _time(sweep: Sweep, result: Simulation) -> Section:
     return Section(
         "Where the time goes",
         text,
-        legend,
-        [
+        figures=[
             ("Nothing shared", charts.breakdown_bars("Nothing shared", over(sweep.alone)),
              "The paper's view (its figure 14): one token's latencies added up, all layers see all "
              "positions."),
@@ -154,16 +152,17 @@ def _charged(run: Simulation) -> dict[str, float]:
 
 def _roofs(sweep: Sweep) -> Section:
     lines = [
-        ("paper's view", "paper", [r.tokens_per_second for r in sweep.alone]),
-        ("with windows", "windows", [r.tokens_per_second for r in sweep.windows]),
-        ("tokens compete", "now", [r.tokens_per_second for r in sweep.shared]),
-    ]
-    legend = [(f"fill-stroke-{k}", f"roof: {name}") for k, name in enumerate(charts.ROOFS)
-              if name in sweep.roofs]  # fmt: skip
-    legend += [
-        ("fill-router", "nothing shared"),
-        ("fill-total", "tokens compete, all layers see all positions"),
-        ("fill-experts", "tokens compete, sliding windows"),
+        ("nothing shared", "paper", [r.tokens_per_second for r in sweep.alone]),
+        (
+            "tokens compete, sliding windows",
+            "windows",
+            [r.tokens_per_second for r in sweep.windows],
+        ),
+        (
+            "tokens compete, all layers see all positions",
+            "now",
+            [r.tokens_per_second for r in sweep.shared],
+        ),
     ]
     return Section(
         "Roofs",
@@ -171,8 +170,7 @@ def _roofs(sweep: Sweep) -> Section:
             "A token holds each resource for some time; one over that time is the rate above which "
             "the resource cannot go. No schedule passes the lowest roof."
         ],
-        legend,
-        [("Rate over context", charts.roofline(sweep.roofs, sweep.contexts, lines),
+        figures=[("Rate over context", charts.roofline(sweep.roofs, sweep.contexts, lines),
           "Roofs are for layers that see all positions; windows raise those of vector unit, "
           "buffer and HBM.")],
     )  # fmt: skip
@@ -254,13 +252,12 @@ def money_section(found: Costing) -> Section:
             f"One system of {chips} chip{'s' * (chips != 1)} over {float(v.years):g} years at {found.rate.tokens_per_second:,.0f} tokens/s ({found.rate.source}), always busy: "
             f"${per_token.low:.3g} to ${per_token.high:.3g} for a million processed tokens.",
         ],
-        [(f"part-{i}", name) for i, (name, _) in enumerate(money)],
-        [
+        figures=[
             ("Total cost of ownership",
              charts.band_bars("TCO", "M$", money, tco.low, tco.high),
              "Bar: the middle of the source's prices. Whisker: 5 to 95 % of a Monte Carlo over "
              "every doubt."),
             ("Carbon", charts.band_bars("Carbon", "t CO2e", carbon, co2.low, co2.high),
-             "Operation (blue), modules, masks."),
+             "Operation, modules, masks."),
         ],
     )  # fmt: skip

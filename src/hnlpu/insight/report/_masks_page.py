@@ -52,7 +52,7 @@ def masks_section(build: Build, tile: Tile | None = None) -> MasksSection:
         "<h3>Floorplan{plural}</h3>\n<p>{floorplans}</p>\n"
         '<div class="pair floorplans">{figures}</div>\n</section>\n'
     ).format(
-        placed=_placed(build), plural="s" * (len(dies) > 1),
+        placed=_placed(build) + _undrawn(build), plural="s" * (len(dies) > 1),
         viewer=Markup(viewer.markup),  # noqa: S704  escapes what it is given
         floorplans=_said(dies, chips), figures=_figures(dies[:MOST_DIES]),
     )  # fmt: skip
@@ -69,6 +69,14 @@ def write_picture(build: Build, tile: Tile, path: Path) -> None:
 def _first_tile(build: Build) -> Tile:
     manifest = build.manifest
     return next(chip_tiles(manifest.placement, manifest.technology.array, 0))
+
+
+def _undrawn(build: Build) -> str:
+    """What the pictures are not, of a process in which no masks are drawn."""
+    technology = build.manifest.technology
+    if technology.undrawn is None:
+        return ""
+    return f" No masks are drawn in technology {technology.name}: {technology.undrawn}."
 
 
 def _placed(build: Build) -> str:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from hnlpu.insight.report._svg import join, line, text
+from hnlpu.insight.report._svg import element, join, line, text
+
+LETTER, SWATCH, KEY_ROW = 5.2, 18, 15
+"""Of a key: mean width of a letter at its size, of a sample with its gap, and a row's height."""
 
 
 @dataclass(frozen=True)
@@ -75,3 +78,25 @@ def bottom_axis(axis: Axis, bottom: float, ticks: Sequence[tuple[float, str]], u
         parts.append(text(axis.at(value), bottom + 14, label, "middle", "tick"))
     parts.append(text(axis.stop, bottom + 28, unit, "end", "tick"))
     return join(*parts)
+
+
+def key(
+    entries: Sequence[tuple[str, str]], left: float, top: float, right: float, lines: bool = False
+) -> tuple[Markup, int]:
+    """(class, name) entries in rows from `left` to `right`, each with a sample; and their height.
+
+    Samples are boxes, or short lines with the dashes of their class.
+    """
+    parts, x, y = [], left, top
+    for class_, name in entries:
+        width = SWATCH + LETTER * len(name) + 12
+        if x > left and x + width > right:
+            x, y = left, y + KEY_ROW
+        if lines:
+            parts.append(line(x, y + 5, x + 14, y + 5, class_))
+        else:
+            box = f"M{x:.1f} {y:.1f}h10v10h-10Z"
+            parts.append(element("path", d=box, class_=class_))
+        parts.append(text(x + SWATCH - 2, y + 9, name, "start", "tick"))
+        x += width
+    return join(*parts), round(y + KEY_ROW - top)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from hnlpu._version import __version__
-from hnlpu.insight.report._plot import Axis, bottom_axis, left_axis, log_axis, short
+from hnlpu.insight.report._plot import Axis, bottom_axis, key, left_axis, log_axis, short
 from hnlpu.insight.report._sheet import Section, Sheet, render_sheet
 from hnlpu.insight.report._svg import bar, drawing, element, join, line, signed_percent, text
 from hnlpu.insight.sensitivity import Option, Sensitivity, Step
@@ -100,7 +100,13 @@ def _curve(steps: Sequence[Step]) -> Markup:
         )
         for s in steps
     ]  # fmt: skip
-    return drawing(WIDTH, BASE + 34, "Perplexity over area", "Measured mixtures.", *parts)
+    return drawing(
+        WIDTH, BASE + 34, "Perplexity over area", "Measured mixtures.", *parts,
+        table=(
+            ("matrices in the finest format", "arrays, mm2", "perplexity", "% over float"),
+            [(s.finer, s.area_mm2, s.perplexity, 100 * s.loss) for s in steps],
+        ),
+    )  # fmt: skip
 
 
 def _matrices(found: Sensitivity) -> list[Section]:
@@ -142,9 +148,16 @@ def _bars(options: Sequence[Option]) -> Markup:
         parts.append(bar(left, y, width, 12, class_, f"{o.name}: {signed_percent(o.loss)}"))
         parts.append(text(left + width + 4, y + 10, signed_percent(o.loss), "start", "tick"))
     height = row * len(options) + 14
-    return drawing(
-        WIDTH, height, "Loss by matrix", "Perplexity lost in the coarser format.", join(*parts)
+    roles = list(dict.fromkeys(o.role for o in options))
+    names, tall = key(
+        [(f"part-{FILLS.get(role, 4)}", role) for role in roles], 8, height + 16, WIDTH - 8
     )
+    parts.append(text(WIDTH - 8, height + 6, "perplexity lost, % of all finest", "end", "tick"))
+    return drawing(
+        WIDTH, height + 20 + tall, "Loss by matrix", "Perplexity lost in the coarser format.",
+        join(*parts), names,
+        table=(("matrix", "role", "% lost"), [(o.name, o.role, 100 * o.loss) for o in options]),
+    )  # fmt: skip
 
 
 def _exact(found: Sensitivity) -> Section:

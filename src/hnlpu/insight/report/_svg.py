@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from markupsafe import Markup, escape
+
+from hnlpu._charts import Rows, table_element
 
 Attribute = str | int | float
 
@@ -39,12 +42,20 @@ def bar(x: float, y: float, width: float, height: float, class_: str, hint: str 
     return element("rect", *children, x=x, y=y, width=width, height=height, class_=class_)
 
 
-def drawing(width: int, height: int, title: str, description: str, *parts: Markup) -> Markup:
-    """A whole inline SVG that scales with its column and speaks to screen readers."""
+def drawing(
+    width: int, height: int, title: str, description: str, *parts: Markup,
+    table: tuple[Sequence[str], Rows] | None = None,
+) -> Markup:  # fmt: skip
+    """A whole inline SVG that scales with its column and speaks to screen readers.
+
+    `table`, columns and rows, are the numbers that it shows: `hnlpu chart` writes them as CSV.
+    """
+    numbers = "" if table is None else Markup(table_element(*table))  # noqa: S704  escaped there
     return element(
         "svg",
         element("title", title),
         element("desc", description),
+        numbers,
         *parts,
         viewBox=f"0 0 {width} {height}",
         role="img",

@@ -104,7 +104,7 @@ def measure(
         chips=finest.manifest.placement.chips,
         masks_per_chip=masks_per_chip(finest),
         system=None if priced is None else priced.system,
-        usd_per_mm2=None if priced is None else priced.usd_per_mm2,
+        usd_per_mm2=of.usd_per_mm2,
         float_perplexity=scored.perplexity,
         finest_perplexity=scores.perplexity(()),
         exact=tuple(name for name in finest.shapes() if name not in set(order)),
@@ -181,6 +181,7 @@ class _Measurement:
     def __post_init__(self) -> None:
         self._fine, self._coarse = areas_mm2(self.finest), areas_mm2(self.coarser)
         self._masks = masks_per_chip(self.coarser)
+        self.usd_per_mm2 = self.prices.usd_per_mm2(self.coarser) if self.prices else None
 
     def options(self) -> list[Option]:
         """Every choice there is: single matrices, then roles, then all of the model."""
@@ -213,7 +214,7 @@ class _Measurement:
             loss=perplexity / self._perplexity((), name) - 1,
             area_mm2=coarse, finest_area_mm2=fine,
             masks=saved / self.prices.array_mm2 * self._masks if self.prices else None,
-            usd=saved * self.prices.usd_per_mm2 if self.prices else None,
+            usd=saved * self.usd_per_mm2 if self.usd_per_mm2 is not None else None,
         )  # fmt: skip
 
     def order(self, options: Sequence[Option]) -> list[str]:
@@ -233,7 +234,7 @@ class _Measurement:
         area = sum((self._coarse if n in coarse else self._fine)[n] for n in self._fine)
         return Step(
             finer=finer, perplexity=perplexity, loss=perplexity / self.float_perplexity - 1,
-            area_mm2=area, usd=area * self.prices.usd_per_mm2 if self.prices else None,
+            area_mm2=area, usd=area * self.usd_per_mm2 if self.usd_per_mm2 is not None else None,
         )  # fmt: skip
 
     def choose(self, order: Sequence[str], steps: list[Step], budget: float) -> Step | None:

@@ -108,6 +108,8 @@ def verify(
             raise InvalidInput(f"{name} {value}: must be at least {least}")
     try:
         manifest = read_manifest(folder)
+        if masks or masks_from is not None:
+            manifest.technology.require_drawn()
     except DamagedBuild as error:
         return Verification(folder, None, (Check("files", 0, "files", (str(error),)),))
     with one_blas_thread(), ThreadPoolExecutor(workers) as pool:

@@ -41,8 +41,10 @@ class NamedLayer(NamedTuple):
 def choose_layers(technology: Technology, asked: str | None) -> Layers:
     """The layers of files of a technology: `asked`, else its drawing layers if it names any.
 
-    Raises InvalidInput for a word that is none, and for drawing layers that nobody knows.
+    Raises InvalidInput for a word that is none, for drawing layers that nobody knows, and for a technology in
+    which no masks are drawn.
     """
+    technology.require_drawn()
     if asked is None:
         return "drawing" if technology.has_drawing_layers else "mask"
     if asked not in ("mask", "drawing"):

@@ -54,7 +54,7 @@ def write_masks(
     """Write `tiles`, each once, into the new folder `out`; returns what masks.json says.
 
     OASIS and GDSII are on the `layers` "mask" or "drawing" (default: as `choose_layers` says).
-    Raises InvalidInput, OutputExists, OutputFailed, DoesNotFit (a regions row that needs more tracks
+    Raises InvalidInput (of a process too in which nothing is drawn), OutputExists, OutputFailed, DoesNotFit (a regions row that needs more tracks
     than there are); then nothing is left.
     """
     if not tiles:

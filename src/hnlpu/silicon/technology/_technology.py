@@ -202,15 +202,30 @@ class Tiling(DataTable):
         return max(1, self.rows // rows_per_neuron)
 
 
+class Economy(DataTable):
+    """What the process costs: a processed wafer and a full set of masks, of which `euv_masks` are EUV.
+
+    They stand for those of the system that a design takes parts from, whose process is another.
+    """
+
+    euv_masks: Annotated[int, Field(ge=0, le=60)]
+    wafer: Annotated[Quantity, Unit("USD", 300, 90_000)]
+    mask_set: Annotated[
+        Quantity, Unit("MUSD", 0.03, 90, wide="180 nm on small wafers to 3 nm with EUV")
+    ]
+
+
 class Technology(DataTable):
     """A process; lengths in nm are whole multiples of `grid`.
 
     `schemes` are those whose geometry the rules of the file are enough for.  Without `lithography`
-    a layer is taken to have the masks that it names.
+    a layer is taken to have the masks that it names.  `undrawn` says why the metals are good for areas alone:
+    no mask is drawn in them.  `economy` has the process's prices, where they are known apart from a system's.
     """
 
     name: Identifier
     title: Title
+    undrawn: Title | None = None
     schemes: Annotated[list[SchemeName], Field(min_length=1)] = Field(
         default=list(get_args(SchemeName))
     )
@@ -227,6 +242,16 @@ class Technology(DataTable):
     die: Die
     mask_set: Annotated[Quantity, Unit("mask", 5, 300, whole=True)]
     lithography: Lithography | None = None
+    economy: Economy | None = None
+
+    def require_drawn(self) -> None:
+        """Raise InvalidInput for a process in which no masks are drawn, with the reason."""
+        if self.undrawn is not None:
+            drawn = ", ".join(n for n in technology_names() if not load_technology(n).undrawn)
+            raise InvalidInput(
+                f"technology {self.name}: no masks are drawn in it ({self.undrawn}); build with `technology` "
+                f"{drawn}, or a file of your own without 'undrawn'"
+            )
 
     @property
     def layers(self) -> tuple[Metal | Cut, ...]:
@@ -262,6 +287,11 @@ class Technology(DataTable):
             raise Contradiction(
                 ("die", "area"),
                 f"{self.die.area.value:g} mm2 is beyond the reticle's {self.die_outline_mm2:g} mm2",
+            )
+        if self.economy and self.economy.euv_masks >= self.mask_set.value:
+            raise Contradiction(
+                ("economy", "euv_masks"),
+                f"{self.economy.euv_masks} of {self.mask_set.value:g} masks leave none for DUV",
             )
         if self.die.other_area_mm2 >= self.die.area.value:
             raise Contradiction(("die", "block", 0), "the blocks leave no area for arrays")
@@ -395,15 +425,16 @@ def technology_names() -> list[str]:
 
 
 def load_technology(name: str) -> Technology:
-    """A process by its name, or from the path of a TOML file.
+    """A process by its name (ihp-sg13g2 is ihp_sg13g2 too), or from the path of a TOML file.
 
     Raises InvalidInput for an unknown name, InvalidData for a malformed file (with the line).
     """
     if name.lower().endswith(".toml"):
         return read_data(absolute(name), Technology)
+    given, name = name, name.replace("-", "_")
     if name not in technology_names():
         raise InvalidInput(
-            f"technology {name!r} is unknown; there are {', '.join(technology_names())}, "
+            f"technology {given!r} is unknown; there are {', '.join(technology_names())}, "
             "or give the path of a .toml file"
         )
     with resources.as_file(resources.files("hnlpu.silicon.technology") / f"{name}.toml") as path:

@@ -32,6 +32,8 @@ from hnlpu.system.cost._estimate import (
     own,
     spare_systems,
 )
+from hnlpu.system.cost._facts import bought_facts
+from hnlpu.system.cost._facts import facts as cost_facts
 from hnlpu.system.cost._mask_plans import (
     MaskPlan,
     layer_way,
@@ -40,6 +42,7 @@ from hnlpu.system.cost._mask_plans import (
     scheme_plan,
 )
 from hnlpu.system.cost._masks import MaskPrice, mask_bill, mask_count, mask_shares
+from hnlpu.system.cost._pays import Pays, Rival, pays
 from hnlpu.system.cost._rate import PricedRate, computed_rate, given_rate, published_words
 from hnlpu.system.cost._reproduction import Row, TableCell, reported_rows, reproduce
 from hnlpu.system.cost._sizing import (
@@ -50,8 +53,7 @@ from hnlpu.system.cost._sizing import (
     subject_of_model,
     weight_bits,
 )
-from hnlpu.system.cost._summary import Costing, Plan, bought_facts, cost
-from hnlpu.system.cost._summary import facts as cost_facts
+from hnlpu.system.cost._summary import Costing, Plan, cost
 from hnlpu.system.cost._wafer import Value, die_yield, good_dies, gross_dies
 
 __all__ = [
@@ -74,9 +76,11 @@ __all__ = [
     "MaskPrice",
     "Owned",
     "Owning",
+    "Pays",
     "Plan",
     "PricedRate",
     "Rates",
+    "Rival",
     "Row",
     "Subject",
     "Swing",
@@ -113,6 +117,7 @@ __all__ = [
     "own",
     "own_bought",
     "owning_of",
+    "pays",
     "plan_estimate",
     "published_words",
     "rates_of",

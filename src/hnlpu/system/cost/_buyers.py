@@ -39,6 +39,17 @@ class Demand:
     gpu_busy: float = 0.5
     horizon: float = 3.0
 
+    @property
+    def usd_per_token(self) -> float:
+        """Dollars of an output token on rented GPUs."""
+        return self.gpu_usd_per_hour / 3600 / (self.gpu_rate * self.gpu_busy)
+
+    @classmethod
+    def at_price(cls, hardwired_rate: float, usd_per_mtoken: float, busy: float = 0.5) -> Demand:
+        """Against output tokens that are bought at a price, whoever makes them: $ a million."""
+        # what makes a million tokens an hour and costs the price for each hour
+        return cls(hardwired_rate, 1e6 / 3600, usd_per_mtoken, busy, gpu_busy=1.0)
+
 
 @dataclass(frozen=True)
 class BuyersMap:
@@ -102,8 +113,7 @@ def buyers_map(
     made = np.where(life > respin_months, releases - 1, 0) + (last > respin_months)
     systems = np.ceil(per_day / rate - 1e-9)
     built = estimate(prices, chips, systems, np.maximum(made - 1, 0))
-    usd_per_token = demand.gpu_usd_per_hour / 3600 / (demand.gpu_rate * demand.gpu_busy)
-    rent = per_day * 365 * demand.horizon * usd_per_token / 1e6 * np.ones_like(life)
+    rent = per_day * 365 * demand.horizon * demand.usd_per_token / 1e6 * np.ones_like(life)
     years = demand.horizon / built.years
     first = built.owned.capex_musd + built.owned.maintenance_musd * years
     running = built.owned.electricity_musd * years * served

@@ -12,6 +12,7 @@ from html import escape
 
 import numpy as np
 
+from hnlpu._charts import Rows, table_element
 from hnlpu.system.cost._buyers import BuyersMap
 from hnlpu.system.cost._doubts import Swing
 
@@ -29,13 +30,18 @@ def _text(
     )
 
 
-def _frame(width: int, height: int, title: str, description: str, parts: Sequence[str]) -> str:
+def _frame(
+    width: int, height: int, title: str, description: str, parts: Sequence[str],
+    columns: Sequence[str], rows: Rows,
+) -> str:  # fmt: skip
+    """A whole picture, with its numbers inside."""
     return "\n".join(
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
             'font-family="system-ui, sans-serif" role="img">',
             f"<title>{escape(title)}</title>",
             f"<desc>{escape(description)}</desc>",
+            table_element(columns, rows),
             f'<rect width="{width}" height="{height}" rx="8" fill="{PAPER}"/>',
             *parts,
             "</svg>\n",
@@ -82,7 +88,20 @@ def tornado_svg(swings: Sequence[Swing], centre: float, title: str, unit: str) -
         parts.append(_text(x(value), bottom + 18, f"{value:.4g}", 12, SOFT, anchor))
     parts.append(_text(right, bottom + 36, unit, 12, SOFT, "end"))
     widest = f"{swings[0].doubt.key} matters most." if swings else "Nothing is uncertain."
-    return _frame(right + 30, height, title, widest, parts)
+    columns = (
+        "doubt",
+        "unit",
+        "low",
+        "high",
+        f"{unit} at low",
+        f"{unit} at high",
+        f"{unit} in the middle",
+    )
+    rows = [
+        (s.doubt.key, s.doubt.unit, s.doubt.low, s.doubt.high, s.at_low, s.at_high, centre)
+        for s in swings
+    ]
+    return _frame(right + 30, height, title, widest, parts, columns, rows)
 
 
 @dataclass(frozen=True)
@@ -128,7 +147,9 @@ def bars_svg(bars: Sequence[Bar], title: str, unit: str) -> str:
         parts.append(_text(x(bar.high) + 8, y + 20, _short(bar.value), 12, SOFT))
     parts.append(_text(right, height - 8, unit, 12, SOFT, "end"))
     words = "; ".join(f"{bar.name} {bar.value:.3g}" for bar in bars)
-    return _frame(right + 70, height, title, f"{words} ({unit}).", parts)
+    columns = ("name", f"low, {unit}", f"value, {unit}", f"high, {unit}")
+    rows = [(bar.name, bar.low, bar.value, bar.high) for bar in bars]
+    return _frame(right + 70, height, title, f"{words} ({unit}).", parts, columns, rows)
 
 
 def _colour(ratio: float) -> str:
@@ -183,6 +204,11 @@ def buyers_svg(found: BuyersMap, title: str, caption: str) -> str:
     return _frame(
         left + width + 150, top + height + 58, title,
         "Green where hardwiring costs less than renting GPUs, orange where it costs more.", parts,
+        ("life of a model, months", "output tokens a day", "rent / hardwiring"),
+        [
+            (float(life), _six(volume), _six(ratio[i, j]))
+            for j, life in enumerate(lives) for i, volume in enumerate(volumes)
+        ],
     )  # fmt: skip
 
 
@@ -197,6 +223,11 @@ def _legend(x: float, y: float) -> list[str]:
         parts.append(_text(x + 30, top + 15, words, 11, SOFT))
     parts.append(_text(x, y + 190, "line: pays above", 11, SOFT))
     return parts
+
+
+def _six(value: float) -> float:
+    """Six figures: more would only make the file longer."""
+    return float(f"{value:.6g}")
 
 
 def _short(value: float) -> str:

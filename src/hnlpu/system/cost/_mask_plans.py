@@ -11,6 +11,7 @@ not counted.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -171,15 +172,25 @@ def scheme_plan(
 
     The technology names scanners.  Raises DoesNotFit where none prints a layer.
     """
-    schemes: list[tuple[Scheme, TileShape | None]] = [
-        (open_scheme(technology, kind), None) for kind in kinds
-    ]
-    needed: Sequence[MasksNeeded] = [masks_needed(schemes, limit) for limit in LIMITS]
+    needed, names = _needed(technology.model_dump_json(), tuple(kinds))
     low, value, high = (found.programmable for found in needed)
     middle = needed[1]
     # the published set has masks for these layers: those that the technology states
     count = sum(layer.masks for layer in masks.layer) - middle.stated + middle.shared
     shared = masks.units() - middle.stated + middle.shared_units
-    names = ", ".join(mask for layer in layer_exposures(schemes) for mask in layer.masks)
     units = middle.programmable_units
     return MaskPlan(name, (low, value, high), count, shared, units, names)
+
+
+@functools.lru_cache(maxsize=64)
+def _needed(technology: str, kinds: tuple[ArrayKind, ...]) -> tuple[tuple[MasksNeeded, ...], str]:
+    """Masks at each of LIMITS, and their names at the middle; of a technology as JSON.
+
+    No system changes them, and they take most of the time of a price: each process is worked out once.
+    """
+    process = Technology.model_validate_json(technology)
+    schemes: list[tuple[Scheme, TileShape | None]] = [
+        (open_scheme(process, kind), None) for kind in kinds
+    ]
+    names = ", ".join(mask for layer in layer_exposures(schemes) for mask in layer.masks)
+    return tuple(masks_needed(schemes, limit) for limit in LIMITS), names

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from hnlpu.quantities import Quantity
-from hnlpu.silicon.technology import load_technology
+from hnlpu.silicon.technology import Economy, Technology, load_technology
 from hnlpu.system.catalog import Masks, System
 from hnlpu.system.cost import MaskPlan, Subject, mask_plans, scheme_plan
 from hnlpu.system.design._blocks import blocks
@@ -28,6 +28,10 @@ def system_values(plan: Plan, sized: Sized, subject: Subject, place: str | None)
     name = re.sub(r"[^a-z0-9._-]+", "-", subject.shape.name.lower()).strip("._-")[:48] or "model"
     prices = lib.model_dump()["prices"]
     prices["masks"] = _masks(plan)
+    dropped = {"power.system"}
+    if (economy := load_technology(plan.technology).economy) is not None:
+        dropped |= {"prices.wafer.price", "prices.masks.set_price"}
+        prices["wafer"]["price"] = _own_price(economy.wafer, plan)
     values: dict[str, Any] = {
         "name": f"{name}-own",
         "title": f"A chip of its own for {subject.shape.title}"[:200],
@@ -75,7 +79,7 @@ def system_values(plan: Plan, sized: Sized, subject: Subject, place: str | None)
         "prices": prices,
         "ownership": lib.model_dump()["ownership"],
         "range": [
-            entry for entry in lib.model_dump().get("range", []) if entry["key"] != "power.system"
+            entry for entry in lib.model_dump().get("range", []) if entry["key"] not in dropped
         ],
     }  # fmt: skip
     return {key: value for key, value in values.items() if value is not None}
@@ -84,6 +88,16 @@ def system_values(plan: Plan, sized: Sized, subject: Subject, place: str | None)
 def number(value: float, unit: str, source: str) -> dict[str, Any]:
     """A value with unit and source, as in a file."""
     return {"value": float(f"{value:.{FIGURES}g}"), "unit": unit, "source": source}
+
+
+def _own_price(quantity: Quantity, plan: Plan) -> dict[str, Any]:
+    """A price of the process's own file, with its doubts."""
+    found = number(
+        quantity.value, quantity.unit, f"technology {plan.technology}: {quantity.source}"
+    )
+    if quantity.uncertain:
+        found |= {"low": quantity.low, "high": quantity.high}
+    return found
 
 
 def _times(quantity: Quantity, share: float, source: str) -> dict[str, Any]:
@@ -132,16 +146,39 @@ def _masks(plan: Plan) -> dict[str, Any]:
     """The library's set with the masks of our scheme in place of its programmable ones."""
     lib = plan.library
     assert lib.prices
-    masks = lib.prices.masks
     given: dict[str, Any] = lib.model_dump()["prices"]["masks"]
+    technology = load_technology(plan.technology)
+    if (economy := technology.economy) is not None:
+        given = _process_set(given, technology, economy, plan)
+    masks = Masks.model_validate(given)
     ours = _own_masks(plan, masks)
     layers = None if ours is None else _layers(masks, ours, plan.technology)
     if layers is None or ours is None:
         return given
     units = ours.shared_units + ours.chip_units
     share = units / masks.units()
-    why = f"{units:g} masks in units of one DUV mask at the price that each has in {lib.name}'s set"
+    whose = f"{lib.name}'s set" if economy is None else f"the set of technology {plan.technology}"
+    why = f"{units:g} masks in units of one DUV mask at the price that each has in {whose}"
     return {**given, "set_price": _times(masks.set_price, share, why), "layer": layers}
+
+
+def _process_set(
+    given: dict[str, Any], technology: Technology, economy: Economy, plan: Plan
+) -> dict[str, Any]:
+    """A full set of masks of the process at its price; those that carry weights are its file's for now."""
+    dear, source = economy.euv_masks, technology.mask_set.source
+    ours = sum(len(layer.masks) for layer in technology.layers)
+    others = round(technology.mask_set.value) - dear - ours
+    kinds = [
+        ("EUV layers", "EUV", dear, False),
+        ("all other layers", "DUV", others, False),
+        ("layers of the embedding", "DUV", ours, True),
+    ]
+    layers = [
+        {"name": name, "exposure": exposure, "masks": masks, "programmable": own, "source": source}
+        for name, exposure, masks, own in kinds if masks > 0
+    ]  # fmt: skip
+    return {**given, "set_price": _own_price(economy.mask_set, plan), "layer": layers}
 
 
 def _own_masks(plan: Plan, masks: Masks) -> MaskPlan | None:
@@ -154,7 +191,9 @@ def _own_masks(plan: Plan, masks: Masks) -> MaskPlan | None:
         return None
     if arrays.kinds:
         return scheme_plan(masks, technology, arrays.scheme, arrays.kinds)
-    own = lib.model_copy(update={"technology": plan.technology})
+    assert lib.prices
+    prices = lib.prices.model_copy(update={"masks": masks})
+    own = lib.model_copy(update={"technology": plan.technology, "prices": prices})
     plans = mask_plans(own, plan.model, arrays.chips)
     return next((p for p in plans if p.name == arrays.scheme), None)
 

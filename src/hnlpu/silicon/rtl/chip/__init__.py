@@ -4,6 +4,7 @@ Build ──► ChipShape ──► program of its network, tables, core: silico
                  └────► stored words, tiles' metal: wiring ──► chip ──► Verilator ──► tokens
 """
 
+from hnlpu.silicon.rtl.chip._cycles import Work, array_steps, predict_cycles, token_cycles
 from hnlpu.silicon.rtl.chip._instructions import Instruction, Op, Operand, instruction_package
 from hnlpu.silicon.rtl.chip._lower import make_program
 from hnlpu.silicon.rtl.chip._plan import chip_shape
@@ -22,12 +23,16 @@ __all__ = [
     "Operand",
     "Program",
     "Request",
+    "Work",
     "WrittenChip",
+    "array_steps",
     "build_chip",
     "chip_shape",
     "instruction_package",
     "make_program",
+    "predict_cycles",
     "simulate_chip",
     "synthesize_chip",
+    "token_cycles",
     "write_chip",
 ]
