@@ -19,13 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu._njit import njit
+from hnlpu.arithmetic._take_digit import LARGEST_EXPONENT, largest_used, take_digit
 from hnlpu.arithmetic.codebooks import Codebook
 
 BLOCK = 32  # consecutive inputs of a row that share one scale (OCP Microscaling v1.0, 5.2)
 BYTES_PER_BLOCK = 16
-LARGEST_EXPONENT = 252  # that quantising gives: 6 * 2^(253 - 127) is beyond float32
 SCALE_BIAS = 127
-LANES = 16  # blocks quantised side by side: two AVX-512 registers of float64
 
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
@@ -66,103 +65,14 @@ def zero_blocks(codes: UInt8) -> npt.NDArray[np.bool_]:
     return ~used
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _nearest(magnitude: float) -> float:
-    """The E2M1 magnitude nearest to `magnitude`, ties to even, saturating at 6."""
-    unit = 0.5 if magnitude < 2.0 else (1.0 if magnitude < 4.0 else 2.0)
-    per_unit = 2.0 if magnitude < 2.0 else (1.0 if magnitude < 4.0 else 0.5)
-    return float(min(np.rint(magnitude * per_unit) * unit, 6.0))
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _sum_squared_errors(lanes: Float64, per_scale: Float64, errors: Float64) -> None:
-    """Set `errors` [LANES] to the squared error of every block, in units of its squared scale."""
-    errors[:] = 0.0
-    for i in range(32):
-        for lane in range(LANES):
-            magnitude = abs(lanes[i, lane]) * per_scale[lane]
-            error = magnitude - _nearest(magnitude)
-            errors[lane] += error * error
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _choose_exponents(lanes: Float64, lowest: Int64, chosen: Int64) -> None:
-    """Exponents with the least squared error for the blocks in `lanes` [32, LANES]."""
-    largest, errors, per_scale = np.zeros(LANES), np.empty(LANES), np.empty(LANES)
-    least, standard = np.full(LANES, np.inf), lowest.copy()
-    for i in range(32):
-        for lane in range(LANES):
-            largest[lane] = max(largest[lane], abs(lanes[i, lane]))
-    for lane in range(LANES):
-        if largest[lane] > 0.0:
-            standard[lane] = math.frexp(largest[lane])[1] - 3 + 127
-    # the standard's exponent saturates the largest value at worst by 8 : 6;
-    # one higher keeps it, one lower may suit the small ones better
-    for step in (0, 1, -1):
-        for lane in range(LANES):
-            per_scale[lane] = 2.0 ** (127 - _bounded(standard[lane] + step, lowest[lane]))
-        _sum_squared_errors(lanes, per_scale, errors)
-        for lane in range(LANES):
-            error = errors[lane] / (per_scale[lane] * per_scale[lane])
-            if error < least[lane]:
-                least[lane] = error
-                chosen[lane] = _bounded(standard[lane] + step, lowest[lane])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _bounded(exponent: int, lowest: int) -> int:
-    return min(max(exponent, lowest), LARGEST_EXPONENT)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _encode_block(block: Float64, exponent: int, codes: UInt8) -> None:
-    """Write the codes [16] of 32 values at one exponent; leave the errors in `block`."""
-    scale, per_scale = 2.0 ** (exponent - 127), 2.0 ** (127 - exponent)
-    for j in range(16):
-        byte = 0
-        for half in range(2):
-            value = block[2 * j + half]
-            nearest = _nearest(abs(value) * per_scale)
-            # the concave inverse of 0, .5, 1, 1.5, 2, 3, 4, 6 for codes 0 to 7
-            code = int(min(2 * nearest, nearest + 2, 0.5 * nearest + 4))
-            minus = value < 0 and code > 0
-            byte |= (code + 8 if minus else code) << (4 * half)
-            block[2 * j + half] = value + nearest * scale if minus else value - nearest * scale
-        codes[j] = byte
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _quantize(blocks: Float64, lowest: Int64, codes: UInt8, exponents: UInt8) -> None:
-    """Quantise `blocks` [n, 32], the rows of a matrix in order, and leave the errors there.
-
-    `LANES` blocks go side by side, value by value, so that one instruction
-    serves several and every block's errors are still summed in order.
-    """
-    per_row = len(blocks) // len(lowest)
-    lanes = np.zeros((32, LANES))
-    bounds, chosen = np.zeros(LANES, np.int64), np.zeros(LANES, np.int64)
-    for first in range(0, len(blocks), LANES):
-        count = min(LANES, len(blocks) - first)
-        for lane in range(count):
-            bounds[lane] = max(lowest[(first + lane) // per_row], 0)
-            for i in range(32):
-                lanes[i, lane] = blocks[first + lane, i]
-        _choose_exponents(lanes, bounds, chosen)
-        for lane in range(count):
-            exponents[first + lane] = chosen[lane]
-            _encode_block(blocks[first + lane], chosen[lane], codes[first + lane])
-
-
-def _take_digit(rest: Float64, lowest: Int64) -> tuple[UInt8, UInt8]:
+def _take_digit(rest: Float32, lowest: Int64) -> tuple[UInt8, UInt8]:
     """One digit of `rest` [rows, columns] (C order); what it leaves over stays in `rest`."""
     rows, columns = rest.shape
     if columns % BLOCK:
         raise ValueError(f"{columns} columns are not divisible by {BLOCK}")
     codes = np.empty((rows, columns // BLOCK, BYTES_PER_BLOCK), np.uint8)
     exponents = np.empty((rows, columns // BLOCK), np.uint8)
-    _quantize(
-        rest.reshape(-1, BLOCK), lowest, codes.reshape(-1, BYTES_PER_BLOCK), exponents.reshape(-1)
-    )
+    take_digit(rest.reshape(-1), lowest, codes.reshape(-1), exponents.reshape(-1))
     return codes, exponents
 
 
@@ -176,10 +86,13 @@ def quantize_mxfp4(weights: npt.NDArray[Any], lowest: Int64 | None = None) -> tu
     each row from below.  A block of zeros gets the lowest exponent.
 
     Returns codes [rows, columns/32, 16] and exponents [rows, columns/32].
-    Raises ValueError for columns that are no multiple of 32.
+    Raises ValueError for columns that are no multiple of 32, and for weights beyond float32.
     """
     floor = np.zeros(len(weights), np.int64) if lowest is None else lowest
-    return _take_digit(np.array(weights, np.float64, order="C"), floor)
+    numbers = np.array(weights, np.float32, order="C")
+    if numbers.dtype != weights.dtype and not np.array_equal(numbers, weights):
+        raise ValueError("the weights are no float32 numbers; round them to float32 first")
+    return _take_digit(numbers, floor)
 
 
 def quantize_digits(
@@ -192,21 +105,22 @@ def quantize_digits(
     are rounded at that bound instead.  Returns the digits and the remaining
     error, float32 [rows, columns].
     """
-    rest = np.array(weights, np.float64, order="C")
+    rest = np.array(weights, np.float32, order="C")
     lowest = np.zeros(len(weights), np.int64)
     found: list[tuple[UInt8, UInt8]] = []
     for _ in range(digits):
         codes, exponents = _take_digit(rest, lowest)
         if not found:
-            used = np.where(zero_blocks(codes), 0, exponents).max(axis=1).astype(np.int64)
+            used = np.empty(len(weights), np.int64)
+            largest_used(codes.reshape(-1), exponents.reshape(-1), used)
             lowest = np.maximum(used - spread, 0)
             low = (exponents < lowest[:, None]).any(axis=1)
             if low.any():
-                again = weights[low].astype(np.float64)
+                again = np.ascontiguousarray(weights[low], np.float32)
                 codes[low], exponents[low] = _take_digit(again, lowest[low])
                 rest[low] = again
         found.append((codes, exponents))
-    return found, rest.astype(np.float32)
+    return found, rest
 
 
 BELOW_STANDARD, ABOVE_STANDARD = 2, 1

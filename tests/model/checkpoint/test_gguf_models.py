@@ -18,8 +18,11 @@ import hnlpu
 from gguf_bytes import TYPES
 from gguf_samples import CONFIGS, GgufSample, make
 from helpers import run_cli
-from hnlpu.errors import DamagedCheckpoint, HnlpuError, UnsupportedArchitecture
+from hnlpu.errors import DamagedCheckpoint, HnlpuError, InvalidConfig, UnsupportedArchitecture
 from hnlpu.model.checkpoint import Model, read_model
+from hnlpu.model.checkpoint.gguf._blocks import BLOCKS
+from hnlpu.model.checkpoint.gguf._config import config_of
+from hnlpu.model.checkpoint.gguf._file import Gguf, GgufTensor
 from hnlpu.model.families import families
 from hnlpu.run.emulate import open_language_model
 
@@ -196,6 +199,33 @@ def test_what_is_not_understood_is_refused_by_name(tmp_path: Path) -> None:
     assert code == 2
     assert line.count("\n") == 1
     assert "falcon" in line
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("embedding_length", "256", "'256', no whole number"),
+        ("embedding_length", 256.0, "no whole number"),
+        ("block_count", 0, "block_count is '0', no whole number"),
+        ("attention.key_length", [32, 32], "key_length is '.32, 32.', no whole number"),
+        ("feed_forward_length", True, "feed_forward_length is 'True'"),
+        ("attention.sliding_window", "long", "sliding_window is 'long'"),
+        ("expert_count", 2.5, "expert_count is '2.5'"),
+        ("expert_used_count", 2, "expert_used_count is 2; read is 0"),
+        ("attention.layer_norm_rms_epsilon", "1e-5", "is '1e-5', no number"),
+        ("attention.head_count", [8, 8], "one number for all layers"),
+    ],
+)
+def test_keys_of_another_type_are_refused_by_name(key: str, value: Any, words: str) -> None:
+    """As they would stand in a file; no type of GGUF's is another's."""
+    sizes = {
+        "attention.head_count": 8, "embedding_length": 256, "block_count": 1, "context_length": 64,
+        "feed_forward_length": 64, "attention.layer_norm_rms_epsilon": 1e-5, key: value,
+    }  # fmt: skip
+    metadata = {"general.architecture": "llama"} | {f"llama.{k}": v for k, v in sizes.items()}
+    table = GgufTensor("token_embd.weight", BLOCKS[0], (8, 256), Path("m.gguf"), 0)
+    with pytest.raises((InvalidConfig, UnsupportedArchitecture), match=words):
+        config_of(Gguf(Path("m.gguf"), metadata, {"token_embd.weight": table}, ()))
 
 
 def test_damaged_files(tmp_path: Path) -> None:

@@ -150,9 +150,15 @@ def gptq(bits: int, group: int, *, act_order: bool, less: int, index: bool = Tru
 GPTQ = {
     "version 1": (gptq(4, 64, act_order=False, less=1), {}),
     "in the order of activations": (gptq(4, 64, act_order=True, less=1), {"desc_act": True}),
-    "version 2": (gptq(4, 128, act_order=True, less=0), {"checkpoint_format": "gptq_v2"}),
-    "8 bits": (gptq(8, 128, act_order=False, less=1), {"bits": 8}),
-    "2 bits, no index": (gptq(2, 32, act_order=False, less=1, index=False), {"bits": 2}),
+    "version 2": (
+        gptq(4, 128, act_order=True, less=0),
+        {"checkpoint_format": "gptq_v2", "group_size": 128},
+    ),
+    "8 bits": (gptq(8, 128, act_order=False, less=1), {"bits": 8, "group_size": 128}),
+    "2 bits, no index": (
+        gptq(2, 32, act_order=False, less=1, index=False),
+        {"bits": 2, "group_size": 32},
+    ),
 }
 
 

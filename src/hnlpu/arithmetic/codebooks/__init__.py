@@ -65,6 +65,7 @@ class Codebook:
         return tuple(ODD_AND_SHIFT[code] for code in self.codes if 0 < code < 8)
 
 
+@functools.cache
 def codebook_names() -> tuple[str, ...]:
     """Every codebook that comes with hnlpu."""
     files = resources.files(__package__ or "").iterdir()

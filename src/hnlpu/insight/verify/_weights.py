@@ -18,6 +18,13 @@ from hnlpu._njit import njit
 from hnlpu.arithmetic import golden
 from hnlpu.arithmetic.codebooks import E2M1, Codebook
 from hnlpu.arithmetic.mx import BELOW_STANDARD, dequantize, unpack
+from hnlpu.insight.verify._nearest import (
+    TRIED,
+    VALUES,
+    first_bad_exponent,
+    first_not_nearest,
+    lowest_exponents,
+)
 from hnlpu.model.checkpoint import Kept, MatrixShape, Model, StoredMatrix, StoredTensor, pieces
 from hnlpu.model.policy import codebook_of
 from hnlpu.silicon.hardwire import (
@@ -26,22 +33,17 @@ from hnlpu.silicon.hardwire import (
     HardwiredMatrix,
     MatrixRecord,
     Tally,
+    keep_memory,
     member_word,
     row_facts,
     tiles,
 )
 
 PACKED_TILE = 2**24
-DENSE_TILE = 2**21
+DENSE_TILE = 2**18
 Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
+Float32 = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
-
-VALUES: Float64 = np.array(
-    [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0]
-)
-"""The standard's table (OCP Microscaling v1.0, table 5)."""
-
 
 METAL: Float64 = np.array(
     [sign * odd * 2**shift for sign in (1, -1) for odd, shift in golden.ODD_AND_SHIFT], float
@@ -84,62 +86,6 @@ def _first_difference(
     return -1
 
 
-@njit(cache=True, nogil=True)
-def _first_not_nearest(
-    values: Float64, codes: UInt8, exponents: UInt8, allowed: UInt8, table: Float64, power: Float64
-) -> int:
-    """Subtract the digit from `values` [rows, columns]; flat position of the first not nearest.
-
-    Nearest among `allowed`, codes without a sign.
-    """
-    rows, blocks = exponents.shape
-    digit, least = np.empty(32), np.empty(32)
-    found = -1
-    for row in range(rows):
-        for block in range(blocks):
-            scale = power[np.int64(exponents[row, block]) - 127 + 512]
-            value = values[row, 32 * block : 32 * block + 32]
-            for j in range(16):
-                byte = codes[row, block, j]
-                digit[2 * j] = table[byte & 15] * scale
-                digit[2 * j + 1] = table[byte >> 4] * scale
-            least[:] = np.inf
-            for code in allowed:  # the nearest of all has the value's own sign
-                magnitude = table[code] * scale
-                for i in range(32):
-                    least[i] = min(least[i], abs(abs(value[i]) - magnitude))
-            worse = False
-            for i in range(32):
-                value[i] -= digit[i]
-                worse |= abs(value[i]) > least[i]
-            if worse and found < 0:
-                found = int((row * blocks + block) * 32 + np.argmax(np.abs(value) > least))
-    return found
-
-
-@njit(cache=True, nogil=True)
-def _first_bad_exponent(
-    values: Float64, exponents: UInt8, lowest: Int64, power: int, below: int
-) -> int:
-    """Number of the first block of `values` whose exponent the quantiser may not choose, or -1.
-
-    It may choose the standard's, floor(log2(max)) - 2 for E2M1 (OCP Microscaling v1.0, 6.3), the
-    one above it and `below` under it; or its row's lowest, where those lie below.  `power` is
-    floor(log2) of the largest value in half units, 3 for E2M1.
-    """
-    rows, blocks = exponents.shape
-    for row in range(rows):
-        for block in range(blocks):
-            largest = np.max(np.abs(values[row, 32 * block : 32 * block + 32]))
-            if largest > 0.0:
-                standard = int(np.floor(np.log2(largest))) - power + 128
-                exponent = np.int64(exponents[row, block])
-                least = max(standard - below, lowest[row])
-                if not least <= exponent <= max(standard + 1, lowest[row]):
-                    return int(row * blocks + block)
-    return -1
-
-
 def check_matrix(
     build: Build, matrix: StoredMatrix | None, shape: MatrixShape
 ) -> Iterator[tuple[int, str | None]]:
@@ -151,6 +97,7 @@ def check_matrix(
     policy, record = build.manifest.policy, build.manifest.matrices[shape.name]
     native = record.format == "native"
     tally = Tally(len(record.digits))
+    keep_memory()
     sound = True
     for index, rows in tiles(shape, PACKED_TILE if native else DENSE_TILE):
         metal = build.matrix(shape, index).part(rows)
@@ -167,7 +114,7 @@ def check_matrix(
                 if matrix.is_mxfp4
                 else matrix.dense(index, rows)
             )
-            error = weights.astype(np.float64)
+            error = weights.copy()
             problem = _compare_rounded(
                 error, metal.digits, None if native else policy.max_spread,
                 codebook_of(record.format),
@@ -213,28 +160,33 @@ def _compare_native(metal: HardwiredMatrix, codes: UInt8, scales: UInt8) -> str 
 
 
 def _compare_rounded(
-    values: Float64, digits: tuple[Digit, ...], spread: int | None, book: Codebook
+    values: Float32, digits: tuple[Digit, ...], spread: int | None, book: Codebook
 ) -> str | None:
     """Take the digits off `values`; the first thing that a quantiser would not have done.
 
     With `spread` the exponents are judged too, given the range that a row may
     span; without it they are the checkpoint's own.
     """
-    lowest = np.zeros(len(values), np.int64)
+    rows, blocks = digits[0].exponents.shape
+    lowest = np.zeros(rows, np.int64)
     allowed = np.array([code for code in book.codes if code < 8], np.uint8)
+    tried = np.resize(np.abs(VALUES[allowed]), TRIED).astype(np.float32)
     power, below = book.magnitudes[-1].bit_length() - 1, 1 if book.name == E2M1 else BELOW_STANDARD
+    weights = values.reshape(-1)
     for number, digit in enumerate(digits):
+        exponents, codes = (
+            np.ascontiguousarray(x).reshape(-1) for x in (digit.exponents, digit.codes)
+        )
         if book.name != E2M1 and not np.isin(unpack(digit.codes) & 7, allowed).all():
             return f"digit {number} has a value that {book.name} has not"
         if spread is not None:
             if number == 0:
-                used = np.where((digit.codes & 0x77).any(axis=-1), digit.exponents, 0)
-                lowest = np.maximum(used.max(axis=1).astype(np.int64) - spread, 0)
-            bad = _first_bad_exponent(values, digit.exponents, lowest, power, below)
+                lowest = lowest_exponents(codes, exponents, rows, spread)
+            bad = first_bad_exponent(weights, exponents, lowest, blocks, power, below)
             if bad >= 0:
-                row, block = divmod(bad, digit.exponents.shape[1])
+                row, block = divmod(bad, blocks)
                 return f"row {row} block {block}: digit {number} has an exponent that does not fit"
-        position = _first_not_nearest(values, digit.codes, digit.exponents, allowed, VALUES, POWER)
+        position = first_not_nearest(weights, codes, exponents, tried)
         if position >= 0:
             row, column = divmod(position, values.shape[1])
             return f"row {row} column {column}: digit {number} is not the nearest"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import os
 import weakref
 from collections.abc import Iterator
@@ -34,6 +35,17 @@ FLOATS = ("BF16", "F16", "F32")
 """Formats of numbers that are read; each of them is exact in float32."""
 
 
+def mapped(
+    file: Path, dtype: np.dtype[Any], offset: int, shape: tuple[int, ...]
+) -> npt.NDArray[Any]:
+    """Read-only array on a part of a file, as `np.memmap` makes it in ten times the time."""
+    before = offset % mmap.ALLOCATIONGRANULARITY
+    size = before + math.prod(shape) * dtype.itemsize
+    with file.open("rb") as stream:
+        part = mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ, offset=offset - before)
+    return np.ndarray(shape, dtype, part, before)
+
+
 @dataclass(frozen=True)
 class StoredTensor:
     """A tensor in a file: `dtype` as safetensors names it, `offset` in bytes from the start."""
@@ -48,9 +60,7 @@ class StoredTensor:
         """Read-only array on the file itself; bfloat16, which NumPy lacks, as its bits in uint16."""
         if 0 in self.shape:
             return np.empty(self.shape, _DTYPES[self.dtype])
-        mapped = np.memmap(self.file, _DTYPES[self.dtype], "r", self.offset, self.shape)
-        plain: npt.NDArray[Any] = mapped.view(np.ndarray)  # the subclass makes every slice slow
-        return plain
+        return mapped(self.file, _DTYPES[self.dtype], self.offset, self.shape)
 
     @property
     def size_bytes(self) -> int:
@@ -132,7 +142,7 @@ class StoredRows:
 
 def bfloat16_to_float32(raw: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
     """Exact widening of bfloat16 bit patterns, any shape."""
-    return (raw.astype(np.uint32) << 16).view(np.float32)
+    return np.left_shift(raw, 16, dtype=np.uint32).view(np.float32)
 
 
 def to_float32(raw: npt.NDArray[Any]) -> npt.NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """From a `Model` to a build directory of hardwired digits, and back to matrices."""
 
 from hnlpu.silicon.hardwire._build import Progress, build, weight_files
-from hnlpu.silicon.hardwire._convert import bias_name, member_word, tiles
+from hnlpu.silicon.hardwire._convert import bias_name, keep_memory, member_word, tiles
 from hnlpu.silicon.hardwire._errors_by_role import RoleError, role_errors
 from hnlpu.silicon.hardwire._gate import Judge
 from hnlpu.silicon.hardwire._log import BuildLog, machine, peak_memory_mb, read_log
@@ -47,6 +47,7 @@ __all__ = [
     "build",
     "canonical_json",
     "file_sha256",
+    "keep_memory",
     "machine",
     "member_word",
     "network_of_build",

@@ -64,6 +64,24 @@ def _count_zero_pairs(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8
     return zeros
 
 
+@njit(cache=True, nogil=True, fastmath={"reassoc"})
+def _squares(values: npt.NDArray[np.float32]) -> float:
+    """Sum of squares in float64."""
+    total = 0.0
+    for i in range(len(values)):
+        total += np.float64(values[i]) * np.float64(values[i])
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _largest(bits: npt.NDArray[np.int32]) -> Any:
+    """Bits of the largest magnitude of float32 numbers, 0 of none: without the sign they are in order."""
+    found = np.int32(0)
+    for i in range(len(bits)):
+        found = max(found, bits[i] & np.int32(0x7FFFFFFF))
+    return found
+
+
 @dataclass
 class Tally:
     """Statistics of a matrix of `digits` digits, gathered a few rows at a time."""
@@ -89,8 +107,8 @@ class Tally:
         self,
         digits: tuple[Digit, ...],
         facts: RowFacts,
-        weights: npt.NDArray[np.floating[Any]] | None,
-        error: npt.NDArray[np.floating[Any]] | None,
+        weights: npt.NDArray[np.float32] | None,
+        error: npt.NDArray[np.float32] | None,
     ) -> None:
         """Take in some rows; `weights` and their `error` where they were rounded."""
         for d, digit in enumerate(digits):
@@ -103,9 +121,10 @@ class Tally:
         self.magnitude = max(self.magnitude, int(facts.magnitudes.max(initial=0)))
         if weights is not None and error is not None:
             self.compared += weights.size
-            self.squares += float(np.square(weights, dtype=np.float64).sum())
-            self.error_squares += float(np.square(error, dtype=np.float64).sum())
-            self.largest_error = max(self.largest_error, float(np.abs(error).max(initial=0)))
+            self.squares += _squares(weights.reshape(-1))
+            self.error_squares += _squares(error.reshape(-1))
+            largest = np.array(_largest(error.reshape(-1).view(np.int32)), np.int32)
+            self.largest_error = max(self.largest_error, float(largest.view(np.float32)))
 
     def record(self, shape: MatrixShape, fmt: str, file: str, policy: Policy) -> MatrixRecord:
         """The record of a matrix whose rows were all taken in."""

@@ -61,6 +61,19 @@ class Keys:
             raise InvalidConfig(f"{self.path}: {self.architecture}.{key} is {value!r}, no number")
         return float(str(np.float32(value)))
 
+    def whole(self, key: str, default: int | None = None) -> int:
+        """A whole number from 1 on; raises InvalidConfig."""
+        value = self.need(key) if default is None else self.get(key, default)
+        if type(value) is not int or value < 1:
+            raise InvalidConfig(
+                f"{self.path}: {self.architecture}.{key} is {str(value)[:40]!r}, no whole number from 1 on"
+            )
+        return value
+
+    def optional(self, key: str) -> int | None:
+        """A whole number from 1 on; None where there is none, or 0."""
+        return None if self.get(key) in (None, 0) else self.whole(key)
+
     def expect(self, key: str, allowed: tuple[Any, ...]) -> None:
         """Raise UnsupportedArchitecture where a value is another than the one that is understood."""
         value = self.get(key, allowed[0])
@@ -100,7 +113,7 @@ def config_of(gguf: Gguf) -> dict[str, Any]:
 
 def _shared(gguf: Gguf, keys: Keys) -> dict[str, Any]:
     """What every decoder says."""
-    heads, width = keys.need("attention.head_count"), keys.need("embedding_length")
+    heads, width = keys.need("attention.head_count"), keys.whole("embedding_length")
     kv_heads = keys.get("attention.head_count_kv", heads)
     for name, value in (("head_count", heads), ("head_count_kv", kv_heads)):
         if type(value) is not int or value < 1:
@@ -108,7 +121,7 @@ def _shared(gguf: Gguf, keys: Keys) -> dict[str, Any]:
                 f"{gguf.path}: {keys.architecture}.attention.{name} is {str(value)[:40]}; one number "
                 "for all layers is read"
             )
-    head_dim = keys.get("attention.key_length", width // heads)
+    head_dim = keys.whole("attention.key_length", width // heads)
     keys.expect("attention.value_length", (head_dim,))
     if keys.architecture != "phi3":  # of which a part of a head may turn
         keys.expect("rope.dimension_count", (head_dim,))
@@ -119,13 +132,13 @@ def _shared(gguf: Gguf, keys: Keys) -> dict[str, Any]:
         "model_type": MODEL_TYPES[keys.architecture],
         "vocab_size": table.shape[0],
         "hidden_size": width,
-        "intermediate_size": keys.get("feed_forward_length"),
-        "num_hidden_layers": keys.need("block_count"),
+        "intermediate_size": keys.optional("feed_forward_length"),
+        "num_hidden_layers": keys.whole("block_count"),
         "num_attention_heads": heads,
         "num_key_value_heads": kv_heads,
         "head_dim": head_dim,
         "rms_norm_eps": keys.number("attention.layer_norm_rms_epsilon"),
-        "max_position_embeddings": keys.need("context_length"),
+        "max_position_embeddings": keys.whole("context_length"),
         "tie_word_embeddings": "output.weight" not in gguf.tensors,
         "eos_token_id": gguf.metadata.get("tokenizer.ggml.eos_token_id"),
         "bos_token_id": gguf.metadata.get("tokenizer.ggml.bos_token_id"),
@@ -139,11 +152,15 @@ def _nothing(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
 
 def _llama(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
     """Llama; with a window Mistral, with experts Mixtral."""
-    experts, used = keys.get("expert_count", 0), keys.get("expert_used_count", 0)
-    window = keys.get("attention.sliding_window")
+    experts = keys.optional("expert_count")
+    window = keys.optional("attention.sliding_window")
     if experts:
-        sizes = {"num_local_experts": experts, "num_experts_per_tok": used}
+        sizes = {
+            "num_local_experts": experts,
+            "num_experts_per_tok": keys.whole("expert_used_count"),
+        }
         return {"model_type": "mixtral", "sliding_window": window, **sizes}
+    keys.expect("expert_used_count", (0,))
     return {"model_type": "mistral", "sliding_window": window} if window else {}
 
 
@@ -152,9 +169,9 @@ def _qwen3_moe(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
     keys.expect("expert_shared_count", (0,))
     keys.expect("expert_gating_func", (1,))  # softmax
     experts = {
-        "num_experts": keys.need("expert_count"),
-        "num_experts_per_tok": keys.need("expert_used_count"),
-        "moe_intermediate_size": keys.need("expert_feed_forward_length"),
+        "num_experts": keys.whole("expert_count"),
+        "num_experts_per_tok": keys.whole("expert_used_count"),
+        "moe_intermediate_size": keys.whole("expert_feed_forward_length"),
         "norm_topk_prob": True,
         "decoder_sparse_step": 1,
         "mlp_only_layers": [],
@@ -166,12 +183,12 @@ def _qwen3_moe(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
 def _qwen2_moe(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
     keys.expect("expert_weights_norm", (False,))
     keys.expect("expert_gating_func", (1,))  # softmax
-    inner = keys.need("expert_feed_forward_length")
+    inner = keys.whole("expert_feed_forward_length")
     return {
-        "num_experts": keys.need("expert_count"),
-        "num_experts_per_tok": keys.need("expert_used_count"),
+        "num_experts": keys.whole("expert_count"),
+        "num_experts_per_tok": keys.whole("expert_used_count"),
         "moe_intermediate_size": inner,
-        "shared_expert_intermediate_size": keys.need("expert_shared_feed_forward_length"),
+        "shared_expert_intermediate_size": keys.whole("expert_shared_feed_forward_length"),
         "intermediate_size": config["intermediate_size"] or inner,
         "norm_topk_prob": False,
         "decoder_sparse_step": 1,
@@ -180,12 +197,12 @@ def _qwen2_moe(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _phi3(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
-    original = keys.get("rope.scaling.original_context_length", config["max_position_embeddings"])
+    original = keys.whole("rope.scaling.original_context_length", config["max_position_embeddings"])
     return {
-        "partial_rotary_factor": keys.get("rope.dimension_count", config["head_dim"])
+        "partial_rotary_factor": keys.whole("rope.dimension_count", config["head_dim"])
         / config["head_dim"],
         "original_max_position_embeddings": original,
-        "sliding_window": keys.get("attention.sliding_window") or None,
+        "sliding_window": keys.optional("attention.sliding_window"),
         "rope_parameters": long_rope(keys.gguf, keys, config, original),
     }
 
@@ -200,7 +217,7 @@ def _granite(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _gpt_oss(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
-    inner = keys.need("expert_feed_forward_length")
+    inner = keys.whole("expert_feed_forward_length")
     keys.expect("expert_gating_func", (4, 1))  # softmax of the chosen ones
     keys.expect("swiglu_clamp_exp", (7.0,))
     layers = config["num_hidden_layers"]
@@ -208,9 +225,9 @@ def _gpt_oss(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
     keys.get("attention.sliding_window_pattern")
     return {
         "intermediate_size": inner,
-        "num_local_experts": keys.need("expert_count"),
-        "num_experts_per_tok": keys.need("expert_used_count"),
-        "sliding_window": keys.need("attention.sliding_window"),
+        "num_local_experts": keys.whole("expert_count"),
+        "num_experts_per_tok": keys.whole("expert_used_count"),
+        "sliding_window": keys.whole("attention.sliding_window"),
         "layer_types": [kinds[n % 2] for n in range(min(int(layers), 1024))],
         "attention_bias": True,
         "swiglu_limit": 7.0,
@@ -236,7 +253,7 @@ def _gemma(keys: Keys, config: dict[str, Any]) -> dict[str, Any]:
     """Gemma 2 and 3; where the file is silent the model's own standard values hold."""
     third = keys.architecture == "gemma3"
     found: dict[str, Any] = {
-        "sliding_window": keys.need("attention.sliding_window"),
+        "sliding_window": keys.whole("attention.sliding_window"),
         "hidden_activation": "gelu_pytorch_tanh",
     }
     found["layer_types"] = _layer_types(keys, int(config["num_hidden_layers"]), 6 if third else 2)

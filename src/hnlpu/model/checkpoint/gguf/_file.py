@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.errors import DamagedCheckpoint, UnsupportedArchitecture
+from hnlpu.model.checkpoint._tensors import mapped
 from hnlpu.model.checkpoint.gguf._blocks import BLOCKS, NAMES, Blocks
 
 MAGIC = b"GGUF"
@@ -44,9 +45,7 @@ class GgufTensor:
         """Bytes [rows, bytes of a row], mapped; all axes but the last are rows."""
         count = math.prod(self.shape[:-1])
         width = self.shape[-1] // self.blocks.size * self.blocks.bytes
-        mapped = np.memmap(self.file, np.uint8, "r", self.offset, (count, width))
-        plain: npt.NDArray[np.uint8] = mapped.view(np.ndarray)
-        return plain
+        return mapped(self.file, np.dtype(np.uint8), self.offset, (count, width))
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ class Keys(Protocol):
         """A value."""
         ...
 
-    def need(self, key: str) -> Any:
-        """A value that must be there."""
+    def whole(self, key: str, default: int | None = None) -> int:
+        """A whole number."""
         ...
 
     def number(self, key: str, default: float | None = None) -> float:
@@ -44,7 +44,7 @@ def rope_parameters(gguf: Gguf, keys: Keys, head_dim: int) -> dict[str, Any]:
     if kind == "linear" or (kind == "none" and factor not in (0.0, 1.0)):
         rope |= {"rope_type": "linear", "factor": factor}
     elif kind == "yarn":
-        original = keys.need("rope.scaling.original_context_length")
+        original = keys.whole("rope.scaling.original_context_length")
         rope |= {"rope_type": "yarn", "factor": factor}
         rope["original_max_position_embeddings"] = original
         for end in ("fast", "slow"):

@@ -20,6 +20,7 @@ from hnlpu.model.checkpoint.packed._decoded import Decoded, Files, matrix
 from hnlpu.model.checkpoint.packed._integers import awq, compressed, gptq
 from hnlpu.model.checkpoint.packed._scaled import scaled
 from hnlpu.model.checkpoint.packed._ternary import bitnet
+from hnlpu.model.checkpoint.packed._told import check_told
 
 __all__ = ["METHODS", "Decoded", "matrix", "unpacked"]
 
@@ -70,7 +71,7 @@ def unpacked(
             f"{directory}: packed by AutoRound as {packing!r}, which is not read; {_REMEDY}"
         )
     else:
-        found |= compressed(left)
+        found |= compressed(left, told)
         found |= scaled(left, told)
     return {**left, **found}, notes
 
@@ -96,11 +97,7 @@ def _method(
 
 
 def _refuse_unread(told: Mapping[str, Any], left: Files, directory: Path) -> None:
-    sparse = (told.get("sparsity_config") or {}).get("format", "dense")
-    if sparse not in ("dense", None):
-        raise UnsupportedArchitecture(
-            f"{directory}: weights are sparse as {sparse!r}, which is not read; {_REMEDY}"
-        )
+    check_told(told, directory)
     for name in sorted(left):
         if name.endswith(_CHANGES_WEIGHTS):
             raise UnsupportedArchitecture(

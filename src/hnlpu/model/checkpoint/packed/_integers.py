@@ -39,6 +39,7 @@ def gptq(stored: Files, config: Mapping[str, Any]) -> dict[str, Stored]:
     bits = setting(config, "bits", 4, (2, 4, 8))
     # version 1 keeps every zero point less one
     less = setting(config, "checkpoint_format", "gptq", ("gptq", "gptq_v2")) == "gptq"
+    size = _group_size(config.get("group_size"))
     found: dict[str, Stored] = {}
     for name in [n for n in sorted(stored) if n.endswith(".qweight")]:
         base = name.removesuffix(".qweight")
@@ -46,8 +47,26 @@ def gptq(stored: Files, config: Mapping[str, Any]) -> dict[str, Stored]:
         expect_matrix(words)
         zeros, scales = (_take(stored, f"{base}.{end}", words) for end in ("qzeros", "scales"))
         index = stored.pop(f"{base}.g_idx", None)
-        found[f"{base}.weight"] = _gptq(f"{base}.weight", words, zeros, scales, index, bits, less)
+        if index is None and config.get("desc_act"):
+            raise TensorMismatch(
+                f"{words.file}: {base}.g_idx is missing, and desc_act of quantization_config says that "
+                "inputs are not in order; give the whole checkpoint"
+            )
+        found[f"{base}.weight"] = _gptq(
+            f"{base}.weight", words, zeros, scales, index, bits, less, size
+        )
     return found
+
+
+def _group_size(told: Any) -> int | None:
+    """Inputs that share a scale, as a config says: 0 for all of a row, None where it says nothing."""
+    if told is None or told == -1:
+        return None if told is None else 0
+    if type(told) is not int or told < 1:
+        raise TensorMismatch(
+            f"quantization_config: group_size {str(told)[:40]!r} is no number of inputs, nor -1 for all"
+        )
+    return told
 
 
 def _take(stored: Files, name: str, of: StoredTensor) -> StoredTensor:
@@ -57,9 +76,17 @@ def _take(stored: Files, name: str, of: StoredTensor) -> StoredTensor:
 
 
 def _groups(
-    index: StoredTensor | None, columns: int, count: int, what: StoredTensor
+    index: StoredTensor | None, columns: int, count: int, what: StoredTensor, size: int | None
 ) -> npt.NDArray[np.int64]:
-    """The group of every input; raises TensorMismatch."""
+    """The group of every input, of `size` inputs where a config says so; raises TensorMismatch."""
+    wanted = None if size is None else -(-columns // size) if size else 1
+    if wanted not in (None, count):
+        raise TensorMismatch(
+            f"{what.file}: {what.name} has scales for {count} groups of its {columns} inputs; group_size "
+            f"{size or -1} of quantization_config makes {wanted}: one of them is of another model"
+        )
+    if index is None and size:
+        return np.arange(columns) // size
     if index is None:
         if columns % count:
             raise TensorMismatch(f"{what.file}: {what.name} has {columns} inputs in {count} groups")
@@ -73,14 +100,14 @@ def _groups(
 
 def _gptq(
     name: str, words: StoredTensor, zeros: StoredTensor, scales: StoredTensor,
-    index: StoredTensor | None, bits: int, less: bool,
+    index: StoredTensor | None, bits: int, less: bool, size: int | None,
 ) -> Decoded:  # fmt: skip
     fields = 32 // bits
     columns, rows = words.shape[0] * fields, words.shape[1]
     count = scales.shape[0]
     expect(scales, (count, rows), words.name)
     expect(zeros, (count, -(-rows // fields)), words.name)
-    groups = _groups(index, columns, count, words)
+    groups = _groups(index, columns, count, words, size)
 
     def decode(asked: slice) -> Float32:
         points = unsigned(zeros.map(), bits)[:, asked].astype(np.int32)
@@ -108,26 +135,36 @@ def awq(stored: Files, config: Mapping[str, Any]) -> dict[str, Stored]:
     """Take AWQ's layers out of `stored`; raises TensorMismatch."""
     setting(config, "bits", 4, (4,))
     setting(config, "version", "gemm", ("gemm", "GEMM"))
+    size = _group_size(config.get("group_size"))
     found: dict[str, Stored] = {}
     for name in [n for n in sorted(stored) if n.endswith(".qweight")]:
         base = name.removesuffix(".qweight")
         words = stored.pop(name)
         expect_matrix(words)
         zeros = stored.pop(f"{base}.qzeros", None)
+        if zeros is None and config.get("zero_point"):
+            raise TensorMismatch(
+                f"{words.file}: {base}.qzeros is missing, and zero_point of quantization_config says "
+                "that there are zero points; give the whole checkpoint"
+            )
         scales = _take(stored, f"{base}.scales", words)
-        found[f"{base}.weight"] = _awq(f"{base}.weight", words, zeros, scales)
+        found[f"{base}.weight"] = _awq(f"{base}.weight", words, zeros, scales, size)
     return found
 
 
 def _awq(
-    name: str, words: StoredTensor, zeros: StoredTensor | None, scales: StoredTensor
+    name: str,
+    words: StoredTensor,
+    zeros: StoredTensor | None,
+    scales: StoredTensor,
+    size: int | None,
 ) -> Decoded:
     columns, rows = words.shape[0], 8 * words.shape[1]
     count = scales.shape[0]
     expect(scales, (count, rows), words.name)
     if zeros is not None:
         expect(zeros, (count, words.shape[1]), words.name)
-    groups = _groups(None, columns, count, words)
+    groups = _groups(None, columns, count, words, size)
 
     def outputs(raw: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         nibbles = unsigned(raw, 4).reshape(len(raw), -1, 8)
@@ -147,8 +184,9 @@ def _awq(
     return matrix(name, (rows, columns), words.file, decode)
 
 
-def compressed(stored: Files) -> dict[str, Stored]:
+def compressed(stored: Files, config: Mapping[str, Any]) -> dict[str, Stored]:
     """Take compressed-tensors' packed integers out of `stored`; raises TensorMismatch."""
+    told = _schemes(config)
     found: dict[str, Stored] = {}
     for name in [n for n in sorted(stored) if n.endswith("weight_packed")]:
         words = stored[name]
@@ -159,7 +197,43 @@ def compressed(stored: Files) -> dict[str, Stored]:
         shape, scales = (_take(stored, f"{base}_{end}", words) for end in ("shape", "scale"))
         zeros, index = (stored.pop(f"{base}_{end}", None) for end in ("zero_point", "g_idx"))
         found[base] = _compressed(base, words, shape, scales, zeros, index)
+        _expect_scheme(told, words, shape, scales, zeros, index)
     return found
+
+
+def _schemes(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What each group of modules is said to be packed as."""
+    groups = (config.get("config_groups") or {}).values()
+    told = [group.get("weights") for group in groups if isinstance(group, Mapping)]
+    return [scheme for scheme in told if isinstance(scheme, Mapping)]
+
+
+def _expect_scheme(
+    told: list[Mapping[str, Any]], words: StoredTensor, shape: StoredTensor, scales: StoredTensor,
+    zeros: StoredTensor | None, index: StoredTensor | None,
+) -> None:  # fmt: skip
+    """Raise TensorMismatch where no group of modules is said to be as these tensors are."""
+    columns = int(shape.map()[1])
+    bits = 4 if words.shape[1] == -(-columns * 4 // 32) else 8
+    count = scales.shape[1] if len(scales.shape) > 1 else 1
+
+    def differs(scheme: Mapping[str, Any]) -> str | None:
+        size = scheme.get("group_size")
+        if scheme.get("num_bits", bits) != bits:
+            return f"num_bits {scheme['num_bits']}, and its words are of {bits}"
+        if type(size) is int and size > 0 and -(-columns // size) != count:
+            return f"group_size {size}, and there are scales for {count} groups of {columns} inputs"
+        if scheme.get("symmetric") is False and zeros is None:
+            return "zero points (symmetric false), and there are none"
+        if scheme.get("actorder") in ("group", True) and index is None:
+            return "inputs out of order (actorder), and weight_g_idx is missing"
+        return None
+
+    problems = [differs(scheme) for scheme in told]
+    if problems and all(problems):
+        raise TensorMismatch(
+            f"{words.file}: {words.name} is said to have {problems[0]}; one of them is of another model"
+        )
 
 
 def _compressed(
@@ -182,7 +256,7 @@ def _compressed(
         count = scales.shape[1]
         expect(scales, (rows, count), words.name)
         steps = whole(scales)
-    groups, half = _groups(index, columns, count, words), 1 << (bits - 1)
+    groups, half = _groups(index, columns, count, words, None), 1 << (bits - 1)
     points = np.full((rows, count), half, np.uint8)
     if zeros is not None and zeros.dtype == "I32":
         expect(zeros, (-(-rows * bits // 32), count), words.name)

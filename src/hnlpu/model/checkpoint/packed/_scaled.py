@@ -51,6 +51,11 @@ def scaled(stored: Files, config: dict[str, Any]) -> dict[str, Stored]:
         if four_bits and scale is not None and _four_bit_block(tensor, scale) is not None:
             found[base] = _four_bits(stored, base, tensor, scale)
         elif tensor.dtype in FLOAT8 or (tensor.dtype == "I8" and scale is not None):
+            if scale is None and config.get("quant_method"):
+                raise TensorMismatch(
+                    f"{tensor.file}: {name} is {tensor.dtype} and has no {base}_scale, though config.json "
+                    f"says that it is quantised ({config['quant_method']}); give the whole checkpoint"
+                )
             found[base] = _eight_bits(stored, base, tensor, scale, block)
         else:
             continue
@@ -150,6 +155,10 @@ def _step(length: int, count: int, given: int | None) -> int:
         return length
     if given and -(-length // given) == count:
         return int(given)
+    if given:
+        raise ValueError(
+            f"{count} scales for {length}; blocks of {given} are said to have one each"
+        )
     if length % count:
         raise ValueError(f"{count} scales for {length}")
     return length // count
@@ -170,6 +179,11 @@ def _four_bits(stored: Files, name: str, tensor: StoredTensor, scale: StoredTens
     shape = (*tensor.shape[:-1], 2 * tensor.shape[-1])
     times = stored.pop(f"{name}_scale_2", None)
     divided = stored.pop(f"{name}_global_scale", None)
+    if times is None and divided is None and not _is_power(scale):
+        raise TensorMismatch(
+            f"{tensor.file}: {tensor.name} is NVFP4, and neither {name}_scale_2 nor {name}_global_scale "
+            "is there, by which all of its scales are multiplied; give the whole checkpoint"
+        )
     scales = whole(scale)
     if times is not None:
         scales = scales * _per_matrix(whole(times), shape)
