@@ -23,7 +23,7 @@ def flows(count: int, seed: int) -> tuple[Float32, npt.NDArray[np.int64]]:
     """Features [count, 16, 24], each of mean near 0 and spread near 1, and labels [count]: 1 is an attack."""
     random = np.random.default_rng([64, seed])
     labels = random.integers(0, 2, count)
-    causes = np.cumsum(random.normal(size=(count, FLOWS, 6)), 1) * 0.35
+    causes = np.cumsum(random.normal(size=(count, FLOWS, 6)), 1) * 0.25
     length = random.integers(6, FLOWS + 1, count)
     start = random.integers(0, FLOWS - length + 1)
     at = np.arange(FLOWS)[None] - start[:, None]
@@ -32,7 +32,7 @@ def flows(count: int, seed: int) -> tuple[Float32, npt.NDArray[np.int64]]:
     causes[:, :, 3] += 1.6 * climb * strength
     causes[:, :, 4] += 0.8 * climb * strength
     causes[:, :, 5] -= 0.8 * climb * strength
-    quiet = (1 - labels[:, None]) * random.uniform(0, 1.6, count)[:, None]
+    quiet = (1 - labels[:, None]) * random.uniform(0, 1.0, count)[:, None]
     causes[:, :, 3] += quiet * np.linspace(0, 1, FLOWS)[None]  # a climb of the port alone is none
-    features = causes @ _LOADINGS / np.sqrt(6) + 0.9 * random.normal(size=(count, FLOWS, FEATURES))
+    features = causes @ _LOADINGS / np.sqrt(6) + 0.7 * random.normal(size=(count, FLOWS, FEATURES))
     return np.clip(features / 1.3, -6, 6).astype(np.float32), labels
