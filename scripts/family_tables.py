@@ -17,7 +17,7 @@ from transformers import CONFIG_MAPPING, PreTrainedConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from hnlpu.errors import HnlpuError
-from hnlpu.model.families import Config, DecoderConfig, Family, families
+from hnlpu.model.families import Config, DecoderConfig, Family, SignalConfig, families
 from hnlpu.model.families._config import HARMLESS
 
 ROOT = Path(__file__).parents[1]
@@ -69,13 +69,28 @@ def head(*names: str) -> list[str]:
 
 
 def known() -> list[tuple[str, Family[Any]]]:
-    """Our families by model type, those of other packages left out."""
+    """Our families of text by model type, those of other packages left out."""
+    return [pair for pair in _ours() if pair[1].of_text]
+
+
+def _ours() -> list[tuple[str, Family[Any]]]:
     ours = [
         (name, family)
         for name, family in families().items()
         if family.network.__module__.startswith("hnlpu.")
     ]
     return sorted(ours, key=lambda pair: pair[0])
+
+
+def of_signals() -> list[str]:
+    """A row per model type of those that take numbers."""
+    rows = head("`model_type`", "networks", "reader", "keys read beside the common ones")
+    for name, family in _ours():
+        if not family.of_text:
+            own = keys_read(family) - set(SignalConfig.model_fields)
+            keys = ", ".join(f"`{key}`" for key in sorted(own)) or "none"
+            rows.append(row(f"`{name}`", models(family), reader(name, family), keys))
+    return rows
 
 
 def models(family: Family[Any]) -> str:
@@ -213,6 +228,7 @@ def harmless() -> list[str]:
 
 TABLES: dict[str, Callable[[], list[str]]] = {
     "families": all_families,
+    "of signals": of_signals,
     "promises": promises,
     "alike": alike,
     "refused": refused,

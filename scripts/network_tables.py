@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, assert_never, get_args
 
-from hnlpu.model.families import BY_OPERATION, EVERY_FAMILY, families, network_of
+from hnlpu.model.families import BY_OPERATION, EVERY_FAMILY, OF_SIGNALS, families, network_of
 from hnlpu.model.network import (
     Append,
     Network,
@@ -204,15 +204,25 @@ IN_CHIP: dict[str, tuple[type, ...]] = {
 
 
 def what_works() -> list[str]:
-    """Commands by family: those that know none, and those that know gpt-oss alone."""
-    others = ", ".join(f"`{name}`" for name in sorted(families()) if name != "gpt_oss")
-    rows = head("command", "`gpt_oss`", f"{others}, a family of your own")
-    rows += [row(f"`{command}`", "yes", "yes") for command in EVERY_FAMILY]
+    """Commands by family: those that know none, those that know gpt-oss alone, those of signals."""
+    text = [name for name, family in families().items() if family.of_text and name != "gpt_oss"]
+    signals = [name for name, family in families().items() if not family.of_text]
+    others, numbers = (", ".join(f"`{name}`" for name in sorted(x)) for x in (text, signals))
+    rows = head("command", "`gpt_oss`", f"{others}, a family of your own", f"of signals: {numbers}")
+    for command in EVERY_FAMILY:
+        rows.append(row(f"`{command}`", "yes", "yes", _of_signals(command)))
+    for command in OF_SIGNALS:
+        if command not in EVERY_FAMILY:
+            rows.append(row(f"`{command}`", "refuse", "refuse", "yes"))
     some = "the operations that it has; refuses others by their names"
-    rows += [row(f"`{command}`", "yes", some) for command in BY_OPERATION]
-    rows.append(row("`--numerics chip` of `generate` and `score`", "yes", "yes"))
-    rows.append(row("`--adapter` of `generate`, `score` and `serve`", "yes", "yes"))
-    return [*rows, row("`--device` of `generate`, `score` and `serve`", "yes", "refuse")]
+    rows += [row(f"`{command}`", "yes", some, some) for command in BY_OPERATION]
+    rows.append(row("`--numerics chip` of `generate`, `score` and `run`", "yes", "yes", "yes"))
+    rows.append(row("`--adapter` of `generate`, `score` and `serve`", "yes", "yes", "refuse"))
+    return [*rows, row("`--device` of `generate`, `score` and `serve`", "yes", "refuse", "refuse")]
+
+
+def _of_signals(command: str) -> str:
+    return "yes" if command in OF_SIGNALS else "refuse"
 
 
 TABLES: dict[str, Callable[[], list[str]]] = {

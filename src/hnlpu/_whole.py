@@ -12,7 +12,7 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hnlpu.errors import OutputExists, OutputFailed
@@ -117,6 +117,27 @@ def new_file(path: Path) -> Iterator[Callable[[bytes], None]]:
     finally:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def new_files(paths: Sequence[Path]) -> Iterator[Callable[[Mapping[Path, bytes]], None]]:
+    """What writes several new files: room beside each is taken first, and nothing is overwritten.
+
+    Raises OutputExists for a path that is taken, OutputFailed as `new_file` does.
+    """
+    for path in paths:
+        if path.exists() or path.is_symlink():
+            raise OutputExists(f"{path}: is there already; remove it or choose another name")
+    if len({path.absolute() for path in paths}) != len(paths):
+        raise OutputExists(f"{paths[0]}: two files of one name are to be written")
+    with contextlib.ExitStack() as stack:
+        writers = {path: stack.enter_context(new_file(path)) for path in paths}
+
+        def write(contents: Mapping[Path, bytes]) -> None:
+            for path, content in contents.items():
+                writers[path](content)
+
+        yield write
 
 
 def _unwritten(path: Path, error: OSError, remedy: str) -> OutputFailed:

@@ -148,7 +148,7 @@ def build(
     limits = (max_error, max_perplexity_loss, text)
     do_build(
         checkpoint, output, preset, policy, formats, limits, target, revision=revision,
-        family=_family(family), workers=workers, json=json,
+        family=chosen_family(family), workers=workers, json=json,
     )  # fmt: skip
 
 
@@ -259,8 +259,8 @@ def generate(
     if (prompt is None) == (tokens is None):
         raise InvalidInput("give either --prompt TEXT or --tokens 1,2,3")
     model = open_language_model(
-        directory, float_activations=float_activations, numerics=_numerics(numerics),
-        family=_family(family),
+        directory, float_activations=float_activations, numerics=chosen_numerics(numerics),
+        family=chosen_family(family),
     )  # fmt: skip
     given: Any = parse_tokens(tokens) if tokens is not None else prompt or ""
     given = model.encode(given).tolist()
@@ -312,10 +312,41 @@ def score(
     adapter: AdapterOption = None,
     device: DeviceOption = "cpu",
     family: FamilyOption = None,
+    given_signals: Annotated[
+        Path | None, typer.Option("--input", metavar="FILE", help="Signals, as of `hnlpu run`.")
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="What to answer to them: .npy or .csv, a sequence a row."
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="classify|regress|stream", help="What to answer (default: the model's)."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Log-probabilities and perplexity of a text under the model."""
+    """Perplexity of a text; of signals with labels, accuracy and F1, or mean errors."""
     from hnlpu.run.emulate import open_language_model
+
+    if given_signals is not None or labels is not None:
+        from hnlpu.cli._run import score_signals
+
+        _expect_signals_alone((text, tokens, file, context, adapter), top, device)
+        if given_signals is None or labels is None:
+            raise InvalidInput(
+                "signals are scored beside labels; give --input FILE and --labels FILE"
+            )
+        score_signals(
+            directory, given_signals, labels, task=task, float_activations=float_activations,
+            numerics=numerics, family=family, json=json,
+        )  # fmt: skip
+        return
+    if task is not None:
+        raise InvalidInput("--task is for signals; give --input FILE and --labels FILE")
 
     if sum(x is not None for x in (text, tokens, file)) != 1:
         raise InvalidInput("give one of --text TEXT, --tokens 1,2,3 or --file PATH")
@@ -323,8 +354,8 @@ def score(
     if file is not None:
         given = read_text(file)
     model = open_language_model(
-        directory, float_activations=float_activations, numerics=_numerics(numerics),
-        family=_family(family),
+        directory, float_activations=float_activations, numerics=chosen_numerics(numerics),
+        family=chosen_family(family),
     )  # fmt: skip
     began = time.monotonic()
     with waiting("scoring"):
@@ -355,6 +386,15 @@ def score(
         _print_top(model, result.tokens, result.logprobs, result.top)
 
 
+def _expect_signals_alone(of_text: tuple[object, ...], top: int, device: str) -> None:
+    """Raise InvalidInput for options that networks of signals do not have."""
+    if any(option is not None for option in of_text) or top or device != "cpu":
+        raise InvalidInput(
+            "--text, --tokens, --file, --context, --top, --adapter and --device are for models of "
+            "text; signals take --input, --labels and --task"
+        )
+
+
 def _room(model: Any, prompt: int, wanted: int | None, past_limit: bool) -> int:
     """How many new tokens to make.  Raises ContextExceeded where that passes the position limit."""
     limit = model.transformer.architecture.max_position_embeddings
@@ -367,14 +407,14 @@ def _room(model: Any, prompt: int, wanted: int | None, past_limit: bool) -> int:
     return new
 
 
-def _family(path: Path | None) -> Any:
+def chosen_family(path: Path | None) -> Any:
     """The family of a user's file; raises InvalidInput."""
     from hnlpu.model.families import open_family
 
     return None if path is None else open_family(path)
 
 
-def _numerics(name: str) -> Any:
+def chosen_numerics(name: str) -> Any:
     """The name of numerics; raises InvalidInput."""
     if name not in ("float", "chip"):
         raise InvalidInput(f"--numerics {name}: give float or chip")
@@ -476,6 +516,7 @@ from hnlpu.cli import (  # noqa: E402
     _machine,  # noqa: F401
     _masks,  # noqa: F401
     _rtl,  # noqa: F401
+    _run,  # noqa: F401
     _sensitivity,  # noqa: F401
     _serve,  # noqa: F401
     _sweep,  # noqa: F401

@@ -34,6 +34,10 @@ def chip(
     prompt: Annotated[
         list[str] | None, typer.Option("--prompt", help="Text to go on with; may be repeated.")
     ] = None,
+    signals: Annotated[
+        Path | None,
+        typer.Option("--input", metavar="FILE", help="Signals to answer, as of `hnlpu run`."),
+    ] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="New tokens a prompt.")] = 64,
     temperature: Annotated[
         float, typer.Option(min=0.0, help="0: the likeliest token; higher: more varied.")
@@ -70,18 +74,22 @@ def chip(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Write a build as one chip in SystemVerilog: token ids in, token ids out."""
+    """Write a build as one chip in SystemVerilog: tokens in, tokens out, or signals in, answers out."""
     from hnlpu._paths import absolute
     from hnlpu.errors import InvalidInput, OutputExists
-    from hnlpu.insight.verify import check_chip
+    from hnlpu.insight.verify import check_chip, check_signal_chip
     from hnlpu.silicon.hardwire import open_build
     from hnlpu.silicon.rtl import require_simulator, require_yosys
     from hnlpu.silicon.rtl.chip import build_chip, chip_shape, write_chip
 
-    if simulate and not prompt:
-        raise InvalidInput("--simulate needs something to go on with; give --prompt TEXT")
-    if prompt and not simulate:
-        raise InvalidInput("--prompt is for --simulate; give both")
+    if simulate and not prompt and signals is None:
+        raise InvalidInput(
+            "--simulate needs something to go on with; give --prompt TEXT, or --input FILE of signals"
+        )
+    if (prompt or signals is not None) and not simulate:
+        raise InvalidInput("--prompt and --input are for --simulate; give both")
+    if prompt and signals is not None:
+        raise InvalidInput("--prompt is for models of text, --input for signals; give one")
     if trace and not simulate:
         raise InvalidInput("--trace writes what --simulate runs; give both")
     if trace and trace.exists():
@@ -99,6 +107,7 @@ def chip(
         return
     target = absolute(output or Path(f"{build.directory}.chip"))
     shape = chip_shape(build, sequences=sequences, context=context, lanes=lanes)
+    given = _sequences(build, shape, signals) if simulate else []
     with waiting("writing"):
         written = write_chip(build, target, shape, trace=trace is not None)
     facts: dict[str, Any] = {
@@ -119,6 +128,15 @@ def chip(
     with waiting("compiling the chip with Verilator"):
         facts["build_seconds"] = round(build_chip(target), 1)
     began = time.monotonic()
+    if given:
+        with waiting("simulating"):
+            answered = check_signal_chip(
+                build, target, shape, given, stalls=stalls or [0],
+                trace=absolute(trace) if trace else None,
+            )  # fmt: skip
+        facts["seconds"] = round(time.monotonic() - began, 1)
+        _tell_signals(answered, shape, facts, json=json)
+        return
     with waiting("simulating"):
         found = check_chip(
             build, target, shape, prompt or [], max_tokens=max_tokens, temperature=temperature,
@@ -220,3 +238,45 @@ def _tell(found: Any, build: Any) -> None:
         out.print(f"failed  {found.fault}", markup=False)
     else:
         out.print("ok      every token is the emulator's")
+
+
+def _sequences(build: Any, shape: Any, signals: Path | None) -> list[Any]:
+    """Signals of a file for a chip of signals, none for one of text; raises InvalidInput."""
+    from hnlpu.cli._signals import read_signals
+    from hnlpu.errors import InvalidInput
+    from hnlpu.run.emulate import hardwired_signals
+
+    if (shape.task is None) != (signals is None):
+        takes = "tokens; give --prompt" if shape.task is None else "signals; give --input"
+        raise InvalidInput(f"{build.directory}: its chip takes {takes}")
+    if signals is None:
+        return []
+    model = hardwired_signals(build, numerics="chip")
+    return [x for one in read_signals(signals, model).sequences for x in one.values()]
+
+
+def _tell_signals(found: Any, shape: Any, facts: dict[str, Any], *, json: bool) -> None:
+    """What a simulated chip of signals answered; raises Exit where it is not the emulator's."""
+    facts |= {
+        "task": shape.task, "fault": found.fault,
+        "runs": [
+            {"stalls": stall, "cycles": run.cycles, "seconds": run.seconds,
+             "numbers": sum(map(len, run.tokens))}
+            for stall, run in found.runs
+        ],
+        "answers": [list(answer) for answer in found.found[0]],
+    }  # fmt: skip
+    if json:
+        print_json(facts)
+    else:
+        for stall, run in found.runs:
+            out.print(
+                f"with {stall} % stalls: {len(run.tokens):,} answers in {run.cycles:,} cycles, "
+                f"{run.cycles / max(1, run.seconds):,.0f} cycles/s"
+            )
+        if found.fault:
+            out.print(f"failed  {found.fault}", markup=False)
+        else:
+            out.print("ok      every answer is the emulator's, number for number")
+    if found.fault:
+        raise typer.Exit(1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from rich.table import Column, Table
 
-from hnlpu.cli._app import FamilyOption, Json, Tokens, Workers, _family, app, read_text
+from hnlpu.cli._app import FamilyOption, Json, Tokens, Workers, app, chosen_family, read_text
 from hnlpu.cli._output import out, parse_tokens, print_json, progress_bar
 from hnlpu.errors import InvalidInput
 
@@ -60,7 +60,7 @@ def sensitivity(
     folder = output or Path(f"{Path(checkpoint).name}.sensitivity")
     subject = Subject(
         checkpoint, passage, make_target(technology, scheme, chips),
-        make_policy("default", activation_bits=activation_bits), system, revision, _family(family),
+        make_policy("default", activation_bits=activation_bits), system, revision, chosen_family(family),
         cast("Any", coarser),
     )  # fmt: skip
     with progress_bar("measuring") as progress:

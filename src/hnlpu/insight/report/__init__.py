@@ -18,6 +18,7 @@ from hnlpu.insight.report._facts import examine
 from hnlpu.insight.report._masks_page import masks_section, write_picture
 from hnlpu.insight.report._measure import Stopwatch, measure_quality, measure_speech
 from hnlpu.insight.report._page import render
+from hnlpu.insight.report._signal_chart import signal_chart
 from hnlpu.insight.report._system_page import made_of, system_section
 from hnlpu.silicon.hardwire import open_build
 
@@ -160,5 +161,6 @@ __all__ = [
     "machine_report",
     "report",
     "sensitivity_report",
+    "signal_chart",
     "write_picture",
 ]

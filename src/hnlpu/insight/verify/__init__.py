@@ -1,7 +1,22 @@
 """Proof that a build is whole, is the checkpoint, and computes exactly."""
 
 from hnlpu.insight.verify._check import Check
-from hnlpu.insight.verify._chip import Answer, ChipCheck, check_chip
+from hnlpu.insight.verify._chip import (
+    Answer,
+    ChipCheck,
+    SignalCheck,
+    check_chip,
+    check_signal_chip,
+)
 from hnlpu.insight.verify._verify import Verification, verify
 
-__all__ = ["Answer", "Check", "ChipCheck", "Verification", "check_chip", "verify"]
+__all__ = [
+    "Answer",
+    "Check",
+    "ChipCheck",
+    "SignalCheck",
+    "Verification",
+    "check_chip",
+    "check_signal_chip",
+    "verify",
+]

@@ -1,4 +1,4 @@
-"""A chip in simulation against the emulator in chip numerics: the same tokens, or not."""
+"""A chip in simulation against the emulator in chip numerics: the same tokens or answers, or not."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hnlpu.arithmetic.fixed_point import inverse_temperature
+import numpy as np
+import numpy.typing as npt
+
+from hnlpu.arithmetic.fixed_point import FRACTION, inverse_temperature, to_fixed
 from hnlpu.errors import InvalidInput
-from hnlpu.run.emulate import LanguageModel, hardwired
+from hnlpu.run.emulate import LanguageModel, hardwired, hardwired_signals
 from hnlpu.silicon.hardwire import Build
 from hnlpu.silicon.rtl.chip import ChipRun, ChipShape, Request, simulate_chip
 
@@ -120,3 +123,72 @@ def _expected(
         if token.id in ends:
             break
     return tuple(tokens)
+
+
+@dataclass(frozen=True)
+class SignalCheck:
+    """Answers of all sequences as whole numbers (classes, or values in units of 2^-16), and the runs.
+
+    `expected` are the emulator's [sequences][numbers]; `found` those of each run.
+    """
+
+    expected: tuple[tuple[int, ...], ...]
+    found: tuple[tuple[tuple[int, ...], ...], ...]
+    runs: tuple[tuple[int, ChipRun], ...]
+
+    @property
+    def fault(self) -> str:
+        """The first difference; empty where there is none."""
+        for (stall, _), answers in zip(self.runs, self.found, strict=True):
+            for n, (one, want) in enumerate(zip(answers, self.expected, strict=True)):
+                if one != want:
+                    return (
+                        f"sequence {n}, with {stall} % stalls: the chip answers {list(one[:8])}, the "
+                        f"emulator {list(want[:8])}"
+                    )
+        return ""
+
+
+def check_signal_chip(
+    build: Build,
+    folder: str | Path,
+    shape: ChipShape,
+    sequences: Sequence[npt.NDArray[np.floating]],
+    *,
+    stalls: Sequence[int] = (0,),
+    trace: Path | None = None,
+) -> SignalCheck:
+    """Run signals [positions, n] through the compiled chip of `folder`, all at once, and the emulator.
+
+    Raises InvalidInput for sequences that are longer than the chip's room, ToolFailed where it does not end.
+    """
+    model = hardwired_signals(build, numerics="chip")
+    (name,) = model.inputs
+    requests, expected = [], []
+    for n, signals in enumerate(sequences):
+        if not 0 < len(signals) <= shape.context:
+            raise InvalidInput(
+                f"sequence {n} has {len(signals)} positions: a chip of `context` {shape.context} takes 1 "
+                f"to {shape.context}"
+            )
+        given = np.asarray(signals, np.float32)
+        words = (np.asarray(to_fixed(given), np.int64) & 0xFFFFFFFF).tolist()
+        requests.append(Request(tuple(tuple(row) for row in words)))
+        outputs, _ = model.run({name: given}, model.start())
+        answer = model.answer(outputs)
+        whole = answer if shape.task == "classify" else np.rint(answer * 2.0**FRACTION)
+        expected.append(tuple(int(x) for x in np.asarray(whole).ravel()))
+    runs = tuple(
+        (stall, simulate_chip(folder, requests, stall=stall, trace=trace)) for stall in stalls
+    )
+    found = tuple(
+        tuple(_signed(answer, shape) for answer in run.tokens) for _, run in runs
+    )
+    return SignalCheck(tuple(expected), found, runs)
+
+
+def _signed(words: Sequence[int], shape: ChipShape) -> tuple[int, ...]:
+    """Words of a chip as whole numbers: classes as they are, values in two's complement."""
+    if shape.task == "classify":
+        return tuple(words)
+    return tuple(word - (1 << 32) if word >> 31 else word for word in words)

@@ -29,7 +29,7 @@ from hnlpu.model.checkpoint._gpt_oss import gpt_oss_model, gpt_oss_network
 from hnlpu.model.checkpoint._layouts import is_original, original_config
 from hnlpu.model.checkpoint._model import Model
 from hnlpu.model.checkpoint.gguf import open_gguf
-from hnlpu.model.families import Family, find_family
+from hnlpu.model.families import Config, Family, SignalConfig, find_family
 from hnlpu.model.network import Network, check
 
 
@@ -203,9 +203,10 @@ def describe_model(
     facts = ModelFacts(
         family=str(kind),
         config=json.loads(json.dumps(_plain(values))),
-        vocab_size=config.vocab_size,
+        vocab_size=config.vocab_size if isinstance(config, Config) else 0,
         max_position_embeddings=network.context or NO_LIMIT,
         eos_token_ids=tuple(ends),
+        task=config.task if isinstance(config, SignalConfig) else None,
     )
     return facts, network
 

@@ -1,6 +1,7 @@
 """Reading a config: every key is a field, or harmless for a reason, or refused by name.
 
-A family's config is a subclass of `Config` whose fields have the names of the file's keys.
+A family's config is a subclass of `Config` (tokens in, logits out) or of `SignalConfig` (numbers in,
+numbers out), whose fields have the names of the file's keys.
 """
 
 from __future__ import annotations
@@ -53,20 +54,22 @@ HARMLESS: dict[str, str] = {
 """Keys that change no output, with the reason; a family may name more."""
 
 
-class Config(BaseModel):
-    """Base of all configs: frozen, with no other keys than its fields."""
+Task = Literal["classify", "regress", "stream"]
+"""What a network of signals answers.
+
+classify  the number of the largest output at a sequence's last position
+regress   the outputs at its last position
+stream    the outputs at every position
+"""
+
+
+class Settings(BaseModel):
+    """What all configs share: frozen, with no other keys than their fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     harmless: ClassVar[Mapping[str, str]] = {}
     defaults: ClassVar[Mapping[str, Any]] = {}
     """What holds where the file is silent, for keys that `normalise` reads; null is not silent."""
-
-    vocab_size: int = Field(ge=1, le=SIZE_LIMIT)
-    hidden_size: int = Field(ge=1, le=SIZE_LIMIT)
-    num_hidden_layers: int = Field(ge=1, le=1024)
-    tie_word_embeddings: bool = False
-    is_encoder_decoder: Literal[False] = False
-    max_position_embeddings: int | None = Field(None, ge=1, le=2**31)
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Self:
@@ -85,6 +88,27 @@ class Config(BaseModel):
     def normalise(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Bring older forms of the file to the fields; raises InvalidConfig."""
         return values
+
+
+class Config(Settings):
+    """Base of the configs of language models."""
+
+    vocab_size: int = Field(ge=1, le=SIZE_LIMIT)
+    hidden_size: int = Field(ge=1, le=SIZE_LIMIT)
+    num_hidden_layers: int = Field(ge=1, le=1024)
+    tie_word_embeddings: bool = False
+    is_encoder_decoder: Literal[False] = False
+    max_position_embeddings: int | None = Field(None, ge=1, le=2**31)
+
+
+class SignalConfig(Settings):
+    """Base of the configs of networks of signals: `input_size` numbers in, `output_size` out."""
+
+    input_size: int = Field(ge=1, le=SIZE_LIMIT)
+    hidden_size: int = Field(ge=1, le=SIZE_LIMIT)
+    output_size: int = Field(ge=1, le=SIZE_LIMIT)
+    num_hidden_layers: int = Field(1, ge=1, le=1024)
+    task: Task
 
 
 def _null_says_something(field: FieldInfo) -> bool:

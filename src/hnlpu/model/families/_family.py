@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from hnlpu.errors import InvalidInput, UnsupportedArchitecture
-from hnlpu.model.families._config import Config, brief
+from hnlpu.model.families._config import Config, Settings, brief
 from hnlpu.model.network import Network
 from hnlpu.model.network.composites import check_composites
 
 GROUP = "hnlpu.families"
-Of = TypeVar("Of", bound=Config)
+Of = TypeVar("Of", bound=Settings)
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ class Family(Generic[Of]):
     models: str = ""
     reader: str = ""
     gaps: tuple[str, ...] = ()
+
+    @property
+    def of_text(self) -> bool:
+        """Whether its networks make logits of tokens; others make numbers of signals."""
+        return issubclass(self.config, Config)
 
     def read(self, values: Mapping[str, Any]) -> Network:
         """The network of a config.

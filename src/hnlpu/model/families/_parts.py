@@ -7,7 +7,18 @@ from dataclasses import replace
 from typing import Literal
 
 from hnlpu.arithmetic.mx import BLOCK
-from hnlpu.model.network import Builder, Cut, Either, Given, Matrix, Role, Slice, Tensor, Value
+from hnlpu.model.network import (
+    Builder,
+    Cut,
+    Either,
+    Given,
+    Input,
+    Matrix,
+    Role,
+    Slice,
+    Tensor,
+    Value,
+)
 from hnlpu.model.network.composites import Gate, dense, glu
 
 Activation = Literal["silu", "gelu", "gelu_pytorch_tanh"]
@@ -31,6 +42,33 @@ def linear(
     biases = Tensor(f"{name}.bias", (rows,)) if bias else None
     source = Tensor(f"{name}.weight", (rows, columns))
     return Matrix(name, rows, columns, role, cut, source, biases, padding=-columns % BLOCK)
+
+
+def recurrence(
+    b: Builder, name: str, gates: int, x: Value, hidden: int, *, bias: bool
+) -> tuple[Matrix, Matrix]:
+    """The two matrices of a recurrent layer as torch.nn names them: of x, and of its own output.
+
+    `name` has places for "weight" or "bias" and for "ih" or "hh": gru.{}_{}_l0.
+    """
+
+    def one(of: str, columns: int) -> Matrix:
+        rows = gates * hidden
+        source = Tensor(name.format("weight", of), (rows, columns))
+        biases = Tensor(name.format("bias", of), (rows,)) if bias else None
+        return b.matrix(
+            Matrix(
+                source.name, rows, columns, "recurrence", Cut("rows"), source, biases,
+                padding=-columns % BLOCK,
+            )
+        )  # fmt: skip
+
+    return one("ih", x.sizes[0]), one("hh", hidden)
+
+
+def signals(b: Builder, size: int) -> Value:
+    """The input of a network of signals: `size` numbers at every position."""
+    return b.input(Input("signals", "data", (size,), "real"))
 
 
 def pieces(name: str, matrices: Sequence[Matrix]) -> list[Matrix]:

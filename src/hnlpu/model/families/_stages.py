@@ -9,6 +9,8 @@ EVERY_FAMILY = (
     "simulate", "cost", "audit", "adapter", "sensitivity",
 )  # fmt: skip
 """Commands that read a network as it is: what works for one family works for all."""
+OF_SIGNALS = ("build", "verify", "place", "masks", "rtl", "run", "score", "draw", "simulate", "cost", "audit")  # fmt: skip
+"""Commands that networks of signals work with; those of text refuse them in one line."""
 BY_OPERATION = ("chip",)
 """Commands that read a network as it is, and refuse an operation that they do not have by its name."""
 

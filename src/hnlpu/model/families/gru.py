@@ -17,11 +17,10 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.model.families._config import SIZE_LIMIT, Config
 from hnlpu.model.families._family import Family
-from hnlpu.model.families._parts import embed, unembed
-from hnlpu.model.network import Builder, Cut, Matrix, Network, Tensor
+from hnlpu.model.families._parts import embed, recurrence, unembed
+from hnlpu.model.network import Builder, Network
 from hnlpu.model.network.composites import gru
 
 
@@ -57,22 +56,9 @@ def network(c: Gru) -> Network:
     x = embed(b, "embedding", c.vocab_size, c.embedding_size)
     for layer in range(c.num_hidden_layers):
         with b.block(layer):
-            inputs, hidden = (
-                b.matrix(_gates(f"gru.{{}}_{of}_l{layer}", 3 * c.hidden_size, columns, c.bias))
-                for of, columns in (("ih", x.sizes[0]), ("hh", c.hidden_size))
-            )
-            x = gru(x, inputs, hidden)
+            x = gru(x, *recurrence(b, f"gru.{{}}_{{}}_l{layer}", 3, x, c.hidden_size, bias=c.bias))
     tied = "embedding" if c.tie_word_embeddings else None
     return b.finish(unembed(x, c.vocab_size, tied=tied, bias=c.head_bias))
-
-
-def _gates(name: str, rows: int, columns: int, bias: bool) -> Matrix:
-    source = Tensor(name.format("weight"), (rows, columns))
-    biases = Tensor(name.format("bias"), (rows,)) if bias else None
-    return Matrix(
-        source.name, rows, columns, "recurrence", Cut("rows"), source, biases,
-        padding=-columns % BLOCK,
-    )  # fmt: skip
 
 
 FAMILY = Family(("gru",), Gru, network, "a language model around torch.nn.GRU", "torch")

@@ -32,6 +32,7 @@ from hnlpu.run.emulate._language_model import (
     score_windows,
 )
 from hnlpu.run.emulate._layers import CompiledLayers, PlainLayers, compiled_layers
+from hnlpu.run.emulate._measures import ClassScore, ErrorScore, score_classes, score_numbers
 from hnlpu.run.emulate._network import Network
 from hnlpu.run.emulate._network_constants import HardwiredConstants, ModelConstants
 from hnlpu.run.emulate._projection import (
@@ -48,6 +49,12 @@ from hnlpu.run.emulate._sampling import (
     ranked,
     sample,
     softmax_weights,
+)
+from hnlpu.run.emulate._signal_model import (
+    SignalModel,
+    expect_signals,
+    hardwired_signals,
+    open_signal_model,
 )
 from hnlpu.run.emulate._spelling import Step
 from hnlpu.run.emulate._states import States
@@ -67,8 +74,10 @@ __all__ = [
     "ChipModel",
     "ChipTransformer",
     "ChipWeights",
+    "ClassScore",
     "CompiledLayers",
     "Defaults",
+    "ErrorScore",
     "FloatConstants",
     "FloatWeights",
     "HardwiredConstants",
@@ -82,6 +91,7 @@ __all__ = [
     "Numerics",
     "PlainLayers",
     "Score",
+    "SignalModel",
     "States",
     "StatesCache",
     "Step",
@@ -95,20 +105,25 @@ __all__ = [
     "chip_tokens",
     "compiled_layers",
     "draw",
+    "expect_signals",
     "float_model",
     "hardwired",
+    "hardwired_signals",
     "integer_sums",
     "kept_weights",
     "log_softmax",
     "mixture_of_experts",
     "one_blas_thread",
     "open_language_model",
+    "open_signal_model",
     "project",
     "quantize_activations",
     "ranked",
     "read_defaults",
     "read_json",
     "sample",
+    "score_classes",
+    "score_numbers",
     "score_windows",
     "softmax_weights",
     "token_name",

@@ -154,6 +154,11 @@ def split_off_logits(network: Form) -> Parts:
 
 def expect_language_model(network: Form, facts: Architecture | ModelFacts, where: Path) -> None:
     """Raise InvalidInput for a network that does not make logits of tokens."""
+    if isinstance(facts, ModelFacts) and facts.task is not None:
+        raise InvalidInput(
+            f"{where}: a network of signals takes no tokens; give it numbers with 'hnlpu run' or "
+            "'hnlpu score', `input` and `labels`"
+        )
     types = check(network)
     others = [x.name for x in network.inputs if x.carries not in ("token", "position")]
     logits = types.get(network.outputs[0]) if len(network.outputs) == 1 else None

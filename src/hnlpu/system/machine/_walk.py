@@ -63,9 +63,9 @@ class _Walk(Values):
         self.bank: Bank | None = None
         self.window: int | None = None
         for given in self.network.inputs:
-            if given.carries == "data":
-                raise self.refusal(f"input {given.name} is data; machines are simulated for tokens")
-            self.places[given.name] = Place(1, 1, Group("free"))
+            size, data = size_of(given.shape), given.carries == "data"
+            self.entry += size if data else 0  # they come in as the entry of a token's table does
+            self.places[given.name] = Place(size, size, Group("whole" if data else "free"))
 
     def refusal(self, text: str) -> UnsupportedArchitecture:
         return UnsupportedArchitecture(f"{self.model.name}: {text}")

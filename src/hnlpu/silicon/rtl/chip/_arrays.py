@@ -42,7 +42,7 @@ def quantize(a: Assembler, n: int, step: Step, op: ops.Quantize) -> None:
         [m] = a.uses.consumers[sums]
         [y] = a.network.steps[m].outs
         a.places[sums] = Beside("sums")
-        if y in a.network.outputs:
+        if y in a.network.outputs and not (a.of_signals and _is_taken_on(a, y, projects)):
             _sample(a, m, matrix, group)
             return
         _take(a, y, matrix)
@@ -109,6 +109,11 @@ def _read(a: Assembler, matrix: Matrix, first: int, step: int, to: Place) -> Non
     else:
         assert a.rank is not None
         a.code.take_banked(matrix.name, first, step, to.beats, to.size, a.rank, matrix.members)
+
+
+def _is_taken_on(a: Assembler, y: str, projects: list[Step]) -> bool:
+    """Whether registers must hold an output: other steps take it, or it is no last one."""
+    return bool(a.uses.consumers[y]) or len(projects) != 1 or not a.skipped
 
 
 def _sample(a: Assembler, n: int, matrix: Matrix, group: int) -> None:

@@ -59,7 +59,7 @@ class Assembler:
         self.most_terms = 1
         self.walk: Callable[[int, int], None] | None = None
         self.formats = formats(network)
-        self.skipped = self.sampled = False
+        self.skipped = self.sampled = self.of_signals = False
         self.stop = 0
         self.rank: int | None = None
         self.result: str | None = None

@@ -32,7 +32,7 @@ class Op(Coded):
     ADD = 1, "a + operand, saturated, to dst"
     CLAMP = 2, "a, at most immediate, with `both` at least its negative, to dst"
     SIGMOID = 3, "sigmoid(a) to dst"
-    EMBED = 4, "beat `index` of the token's embedding to dst"
+    EMBED = 4, "beat `index` of the token's embedding, or of the position's numbers, to dst"
     READ = 5, "values of beat `index` of the arrays' sums to dst"
     SQUARES = 6, "sum of squares (or epsilon `index`) + squares of a"
     PEAK = 7, "largest and smallest value so far (or 0) and of a"

@@ -16,6 +16,7 @@ from hnlpu.silicon.rtl.chip._constants import is_made
 from hnlpu.silicon.rtl.chip._memories import reserve
 from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ChipShape
+from hnlpu.silicon.rtl.chip._signals import give, take_in
 from hnlpu.silicon.rtl.chip._steps import lower_step
 from hnlpu.silicon.rtl.chip._units import AT_ONCE
 from hnlpu.silicon.rtl.chip._values import Beside
@@ -33,13 +34,19 @@ def make_program(shape: ChipShape) -> Program:
     """
     a = Assembler(shape.network, shape.width, shape.context)
     a.walk = partial(_walk, a, a.uses.tail())
+    a.of_signals = shape.task is not None
     for given in shape.network.inputs:
         a.places[given.name] = Beside(given.carries)
-        a.uses.last[given.name] = len(shape.network.steps)
+        if given.carries != "data":
+            a.uses.last[given.name] = len(shape.network.steps)
     reserve(a)
-    a.walk(0, len(shape.network.steps))
-    if not a.sampled or a.embedding is None:
-        last = len(shape.network.steps) - 1
+    if a.of_signals:
+        take_in(a, shape)
+    last = len(shape.network.steps) - 1
+    a.walk(0, last + 1)
+    if a.of_signals:
+        give(a)
+    elif not a.sampled or a.embedding is None:
         a.refuse("", last, "a chip takes tokens, and gives the tokens of one matrix's logits")
     instructions = a.code.instructions()
     code = a.code

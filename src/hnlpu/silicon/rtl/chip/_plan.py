@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hnlpu.errors import DoesNotFit, InvalidInput
-from hnlpu.model.checkpoint import NO_LIMIT
-from hnlpu.model.network import Append
+from hnlpu.model.checkpoint import NO_LIMIT, ModelFacts
+from hnlpu.model.network import Append, Network, check
 from hnlpu.silicon.hardwire import Build
 from hnlpu.silicon.rtl._design import ArrayUnit, find_units
 from hnlpu.silicon.rtl.chip._lower import make_program
@@ -15,6 +15,8 @@ WIDEST = 64
 LARGEST_CONTEXT = 65536
 USUAL_CONTEXT = 1024
 """Positions where a network sets no limit."""
+USUAL_SIGNALS = 64
+"""Positions of a sequence of signals: the chip holds all of a request's."""
 SEQUENCES = 4
 
 
@@ -35,6 +37,7 @@ def chip_shape(
     cannot take.
     """
     manifest, facts = build.manifest, build.facts
+    task = facts.task if isinstance(facts, ModelFacts) else None
     if manifest.placement.chips != 1:
         raise InvalidInput(
             f"{build.directory}: is placed on {manifest.placement.chips} chips, and RTL of a whole "
@@ -49,7 +52,8 @@ def chip_shape(
     known = facts.max_position_embeddings
     room = context
     if room is None:
-        room = USUAL_CONTEXT if known >= NO_LIMIT else known
+        usual = USUAL_CONTEXT if task is None else USUAL_SIGNALS
+        room = usual if known >= NO_LIMIT else known
     if not 2 <= room <= LARGEST_CONTEXT:
         grows = any(isinstance(state.keeps, Append) for state in build.network.states)
         counts = "the attention unit counts" if grows else "a chip counts"
@@ -69,11 +73,19 @@ def chip_shape(
         )
     sum_bits = max(unit.shape.total_bits for unit in units)
     shape = ChipShape(
-        build.network, facts.vocab_size, facts.eos_token_ids, manifest.policy.activation_bits, width,
-        room, sequences, sum_bits,
+        build.network, facts.vocab_size if task is None else _outputs(build.network),
+        facts.eos_token_ids, manifest.policy.activation_bits, width, room, sequences, sum_bits, task,
     )  # fmt: skip
     make_program(shape)  # says what the units cannot take
     return shape
+
+
+def _outputs(network: Network) -> int:
+    """Numbers that a network of signals gives at a position; raises DoesNotFit for what is no row."""
+    shapes = [check(network)[name].shape for name in network.outputs]
+    if len(shapes) != 1 or len(shapes[0]) != 1 or not isinstance(shapes[0][0], int):
+        raise DoesNotFit(f"outputs {shapes}: a chip of signals gives one row of numbers")
+    return shapes[0][0]
 
 
 def units_by_matrix(build: Build) -> dict[str, ArrayUnit]:

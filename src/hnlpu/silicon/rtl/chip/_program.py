@@ -100,7 +100,7 @@ class Program:
     moves: tuple[tuple[int, ...], ...]
     lane_sum_bits: int
     registers: int
-    embedding: str
+    embedding: str | None
     head_dim: int | None
     attention: Attention | None
     norms: Norms

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hnlpu.errors import DoesNotFit
+from hnlpu.model.families import Task
 from hnlpu.model.network import Network
 
 LARGEST_SUM_BITS = 62
@@ -14,8 +15,8 @@ LARGEST_SUM_BITS = 62
 class ChipShape:
     """Sizes of one chip: lanes, sequences in flight, positions of each, and the network.
 
-    `vocabulary` and `ends` are the tokens that there are, and those that end a text.  Raises DoesNotFit
-    for sums that the units cannot take.
+    `vocabulary` and `ends` are the tokens that there are, and those that end a text.  Of a network of signals
+    `vocabulary` is the numbers that it gives, and `task` what it answers.  Raises DoesNotFit for sums that the units cannot take.
     """
 
     network: Network
@@ -26,6 +27,7 @@ class ChipShape:
     context: int
     sequences: int
     sum_bits: int
+    task: Task | None = None
 
     def __post_init__(self) -> None:
         if self.sum_bits > LARGEST_SUM_BITS:
@@ -42,6 +44,23 @@ class ChipShape:
     def activation_beats(self) -> int:
         """Beats of the widest vector that meets an array."""
         return self.beats(widest(self.network))
+
+    @property
+    def inputs(self) -> int:
+        """Numbers of a position; 0 where it is a token."""
+        shapes = [x.shape for x in self.network.inputs if x.carries == "data"]
+        return sum(dim for shape in shapes for dim in shape if isinstance(dim, int))
+
+    @property
+    def in_bits(self) -> int:
+        """Bits of what comes in at a position."""
+        return 32 * self.inputs or ceil_log2(self.vocabulary)
+
+    @property
+    def out_bits(self) -> int:
+        """Bits of an answer: a token, a class, or numbers."""
+        numbers = self.task in ("regress", "stream")
+        return 32 * self.vocabulary if numbers else ceil_log2(self.vocabulary)
 
     @property
     def layers(self) -> int:

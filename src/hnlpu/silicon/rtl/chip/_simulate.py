@@ -19,9 +19,12 @@ MOST_REQUESTS = 256
 
 @dataclass(frozen=True)
 class Request:
-    """A prompt as token ids, most tokens to make (0: no bound), 1 / temperature, seed."""
+    """A prompt as token ids, most tokens to make (0: no bound), 1 / temperature, seed.
 
-    prompt: tuple[int, ...]
+    Of signals the prompt has the numbers of each position, as words of 32 bits.
+    """
+
+    prompt: tuple[int, ...] | tuple[tuple[int, ...], ...]
     most: int = 0
     inverse: int = 0
     seed: int = 0
@@ -38,6 +41,10 @@ class ChipRun:
     refused: tuple[bool, ...]
     cycles: int
     seconds: float
+
+
+def _words(position: int | tuple[int, ...]) -> str:
+    return str(position) if isinstance(position, int) else " ".join(map(str, position))
 
 
 def build_chip(folder: str | Path, timeout_s: float = 1200) -> float:
@@ -79,7 +86,7 @@ def simulate_chip(
     path = folder / "bench" / "requests.txt"
     lines = [
         f"{tag} {one.seed} {one.inverse} {one.most} {len(one.prompt)} "
-        + " ".join(map(str, one.prompt))
+        + " ".join(_words(position) for position in one.prompt)
         for tag, one in enumerate(requests)
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -101,6 +101,8 @@ def _vector(build: Build, name: str) -> npt.NDArray[np.float32]:
 
 
 def _embedding(build: Build, shape: ChipShape, program: Program) -> Iterator[int]:
+    if program.embedding is None:
+        return
     for row in to_fixed(_vector(build, program.embedding)):
         for beat in _beats(row, shape):
             yield _packed(beat, VALUE_BITS)

@@ -16,7 +16,7 @@ TAG_BITS = 8
 
 def chip_top(shape: ChipShape, program: Program, units: Mapping[str, ArrayUnit]) -> str:
     """Text of module `chip`; `units` has the array of every matrix."""
-    token, place = ceil_log2(shape.vocabulary), ceil_log2(shape.context)
+    token, place = shape.in_bits, ceil_log2(shape.context)
     groups, bits, width = len(program.groups), word_bits(shape, program), shape.width
     member, layers = _member_bits(program), program.attention.layers if program.attention else 1
     hidden_beats = _embedding_beats(shape, program)
@@ -27,19 +27,22 @@ def chip_top(shape: ChipShape, program: Program, units: Mapping[str, ArrayUnit])
     parameters = _parameters(shape, program, beat_bits)
     given = ",\n".join(f"      .{name}({value})" for name, value in parameters.items())
     sinks = len(program.attention.sinks) if program.attention else 0
+    words = shape.vocabulary * hidden_beats if program.embedding is not None else 0
     stores = "".join(
         _store(name, words, bits[name], at) if words else _nothing(name, bits[name], at)
         for name, words, at in (
-            ("embedding", shape.vocabulary * hidden_beats, _embedding_place(shape, hidden_beats)),
+            ("embedding", words, _embedding_place(shape, hidden_beats)),
             ("parameters", len(program.parameters), "parameter_beat"),
             ("rows", len(program.row_places), "row_beat"),
             ("sinks", sinks, "layer"),
         )
+        if name != "embedding" or words
     )
+    stores = stores if words else _numbers(shape, hidden_beats) + stores
     layer = ceil_log2(layers)
     text = f"{shape.layers} layers, {sum(u.shape.weights for u in units.values()):,} weights"
     return f"""\
-// Chip: token ids in, token ids out.  {text} in metal.
+// Chip: {_what(shape)}.  {text} in metal.
 //
 // Latency  see hnlpu_core.sv
 // Numbers  see hnlpu_requests.sv
@@ -56,7 +59,7 @@ module chip (
     input  logic [{place}:0] in_most,
     output logic out_valid,
     input  logic out_ready,
-    output logic [{token - 1}:0] out_token,
+    output logic [{shape.out_bits - 1}:0] out_token,
     output logic [{TAG_BITS - 1}:0] out_tag,
     output logic out_last,
     output logic out_refused
@@ -150,9 +153,11 @@ def _parameters(
         "LAYERS": attention.layers if attention else 1,
         "ROUTER": int(experts is not None), "EXPERTS": experts.experts if experts else 1,
         "RANKS": experts.ranks if experts else 1,
-        "SHARING": experts.sharing if experts else 1, "VOCABULARY": shape.vocabulary,
+        "SHARING": experts.sharing if experts else 1, "VOCABULARY": max(2, shape.vocabulary),
         "CONTEXT": shape.context, "SEQUENCES": shape.sequences, "TAG_BITS": TAG_BITS,
-        "ENDS": len(ends), "END_TOKENS": f"{{{end_words}}}",
+        "SIGNALS": int(shape.task is not None), "STREAM": int(shape.task == "stream"),
+        "CLASSES": int(shape.task in (None, "classify")), "IN_BITS": shape.in_bits,
+        "OUT_BITS": shape.out_bits, "ENDS": len(ends), "END_TOKENS": f"{{{end_words}}}",
         "ACTIVATION_BITS": shape.activation_bits, "ACTIVATION_BEATS": shape.activation_beats,
         "SUM_BITS": shape.sum_bits, "GROUPS": len(program.groups),
         "PLACE_BITS": place_bits(program), "EMBEDDING_BITS": beat_bits["embedding"],
@@ -166,9 +171,36 @@ def _member_bits(program: Program) -> int:
 
 
 def _embedding_beats(shape: ChipShape, program: Program) -> int:
-    """Beats of a token's embedding."""
+    """Beats of a token's embedding, or of a position's numbers."""
+    if program.embedding is None:
+        return shape.beats(shape.inputs)
     [table] = [p for p in shape.network.parameters if p.name == program.embedding]
     return shape.beats(table.shape[1])
+
+
+def _what(shape: ChipShape) -> str:
+    match shape.task:
+        case None:
+            return "token ids in, token ids out"
+        case "classify":
+            return f"{shape.inputs} numbers a position in, a class out"
+        case "regress" | "stream":
+            return f"{shape.inputs} numbers a position in, {shape.vocabulary} out"
+
+
+def _numbers(shape: ChipShape, beats: int) -> str:
+    """A position's numbers where a token's embedding would be, zeros behind the last."""
+    lanes = beats * shape.width
+    pad = 32 * (lanes - shape.inputs)
+    zeros = f"{{{pad}'d0, token}}" if pad else "token"
+    return f"""
+  logic [{beats - 1}:0][{32 * shape.width - 1}:0] numbers;
+  logic [{32 * shape.width - 1}:0] embedding_word;
+  assign numbers = {zeros};
+  assign embedding_word = numbers[{'embedding_beat' if beats > 1 else "0"}];
+""" + ("" if beats > 1 else """  logic unused_embedding;
+  assign unused_embedding = &embedding_beat;
+""")
 
 
 def _embedding_place(shape: ChipShape, beats: int) -> str:

@@ -2,7 +2,8 @@
 //
 //     chip FILE [STALL PERCENT] [CYCLE LIMIT] [SEED] [TRACE]
 //
-// The file has a line a request: tag seed inverse most n token*n.  With stalls, in_valid and
+// The file has a line a request: tag seed inverse most n token*n.  Where a position is several 32-bit
+// numbers, or an answer is, they stand for a token, the lowest first.  With stalls, in_valid and
 // out_ready are withheld at random; a request's prompt starts when the one before it has been sent.
 // Prints one line of JSON.  Ends with 0: every request ended; 2: a bad file or argument; 3: the
 // cycle limit was passed, with the state of the handshakes.
@@ -16,6 +17,7 @@
 #include <memory>
 #include <sstream>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "Vchip.h"
@@ -34,7 +36,7 @@ struct Request {
   std::uint64_t seed;
   unsigned inverse;
   unsigned most;
-  std::vector<unsigned> tokens;
+  std::vector<unsigned> tokens;  // of signals: 32-bit words, a position's one behind the other
 };
 
 struct Answer {
@@ -44,6 +46,31 @@ struct Answer {
   std::uint64_t last = 0;
 };
 
+template <typename Port>
+constexpr std::size_t words = sizeof(Port) < 4 ? 1 : sizeof(Port) / 4;
+constexpr std::size_t kIn = words<decltype(Vchip::in_token)>;
+
+template <typename Port>
+void put(Port& port, const unsigned* from) {
+  if constexpr (std::is_integral_v<std::remove_reference_t<Port>>) {
+    std::uint64_t value = from[0];
+    if constexpr (sizeof(Port) == 8) value |= static_cast<std::uint64_t>(from[1]) << 32;
+    port = static_cast<Port>(value);
+  } else {
+    for (std::size_t n = 0; n < words<Port>; ++n) port[n] = from[n];
+  }
+}
+
+template <typename Port>
+void get(const Port& port, std::vector<unsigned>& to) {
+  if constexpr (std::is_integral_v<std::remove_reference_t<Port>>) {
+    to.push_back(static_cast<unsigned>(port));
+    if constexpr (sizeof(Port) == 8) to.push_back(static_cast<unsigned>(port >> 32));
+  } else {
+    for (std::size_t n = 0; n < words<Port>; ++n) to.push_back(port[n]);
+  }
+}
+
 std::vector<Request> read_requests(const char* path) {
   std::vector<Request> requests;
   std::ifstream file(path);
@@ -52,7 +79,7 @@ std::vector<Request> read_requests(const char* path) {
     Request one{};
     std::size_t n = 0;
     if (!(words >> one.tag >> one.seed >> one.inverse >> one.most >> n) || n == 0) return {};
-    one.tokens.resize(n);
+    one.tokens.resize(n * kIn);
     for (auto& token : one.tokens) {
       if (!(words >> token)) return {};
     }
@@ -140,8 +167,8 @@ int main(int argc, char** argv) {
       const Request& one = requests[request];
       offered = true;
       top->in_valid = 1;
-      top->in_token = one.tokens[place];
-      top->in_last = place + 1 == one.tokens.size();
+      put(top->in_token, one.tokens.data() + place * kIn);
+      top->in_last = (place + 1) * kIn == one.tokens.size();
       top->in_tag = one.tag;
       top->in_seed = one.seed;
       top->in_inverse = one.inverse;
@@ -156,7 +183,7 @@ int main(int argc, char** argv) {
     if (top->out_valid && top->out_ready) {
       Answer& answer = answers[top->out_tag];
       if (answer.tokens.empty()) answer.first = cycle;
-      answer.tokens.push_back(top->out_token);
+      get(top->out_token, answer.tokens);
       answer.refused = top->out_refused;
       answer.last = cycle;
       ++tokens;
@@ -173,7 +200,7 @@ int main(int argc, char** argv) {
     ++cycle;
     if (taken) {
       offered = false;
-      if (++place == requests[request].tokens.size()) {
+      if (++place * kIn == requests[request].tokens.size()) {
         place = 0;
         ++request;
       }

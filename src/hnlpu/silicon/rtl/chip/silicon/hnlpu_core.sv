@@ -48,6 +48,11 @@ module hnlpu_core
     parameter int TAG_BITS = 8,
     parameter int ENDS = 1,
     parameter logic [ENDS-1:0][31:0] END_TOKENS = '0,
+    parameter bit SIGNALS = 1'b0,  // numbers in, a class or numbers out
+    parameter bit STREAM = 1'b0,
+    parameter bit CLASSES = 1'b1,
+    parameter int IN_BITS = $clog2(VOCABULARY),
+    parameter int OUT_BITS = $clog2(VOCABULARY),
     parameter int ACTIVATION_BITS = 8,
     parameter int ACTIVATION_BEATS = 1,
     parameter int SUM_BITS = 24,
@@ -73,7 +78,7 @@ module hnlpu_core
 
     input  logic                 in_valid,
     output logic                 in_ready,
-    input  logic [TokenBits-1:0] in_token,
+    input  logic [  IN_BITS-1:0] in_token,
     input  logic                 in_last,
     input  logic [ TAG_BITS-1:0] in_tag,
     input  logic [         63:0] in_seed,
@@ -81,14 +86,14 @@ module hnlpu_core
     input  logic [ContextBits:0] in_most,
     output logic                 out_valid,
     input  logic                 out_ready,
-    output logic [TokenBits-1:0] out_token,
+    output logic [ OUT_BITS-1:0] out_token,
     output logic [ TAG_BITS-1:0] out_tag,
     output logic                 out_last,
     output logic                 out_refused,
 
     output logic [PLACE_BITS-1:0]    place,
     input  instruction_t             instruction,
-    output logic [TokenBits-1:0]     token,
+    output logic [IN_BITS-1:0]       token,
     output logic [EMBEDDING_BITS-1:0] embedding_beat,
     input  logic [WIDTH-1:0][31:0]   embedding,
     output logic [PARAMETER_BITS-1:0] parameter_beat,
@@ -107,6 +112,7 @@ module hnlpu_core
     output logic [SUM_BEAT_BITS-1:0]           sum_beat,
     input  logic [WIDTH-1:0][SUM_BITS-1:0]     sums
 );
+  localparam int LogitLanes = (VOCABULARY + WIDTH - 1) / WIDTH * WIDTH;
   localparam int SequenceBits = SEQUENCES > 1 ? $clog2(SEQUENCES) : 1;
   localparam int Half = HEAD_DIM / 2;
   localparam int QueryBeats = (HEADS * HEAD_DIM + WIDTH - 1) / WIDTH;
@@ -125,6 +131,17 @@ module hnlpu_core
   logic [30:0] inverse_temperature;
   logic [31:0] number;
   logic [TokenBits-1:0] sampled;
+  logic [LogitLanes-1:0][31:0] given;
+  logic [OUT_BITS-1:0] answer;
+  if (CLASSES) begin : g_classes
+    logic unused;
+    assign answer = OUT_BITS'(sampled);
+    assign unused = &{1'b0, given};
+  end else begin : g_numbers
+    logic unused;
+    assign answer = OUT_BITS'(given);
+    assign unused = &{1'b0, sampled, given};
+  end
 
   hnlpu_requests #(
       .SEQUENCES(SEQUENCES),
@@ -132,7 +149,11 @@ module hnlpu_core
       .VOCABULARY(VOCABULARY),
       .TAG_BITS(TAG_BITS),
       .ENDS(ENDS),
-      .END_TOKENS(END_TOKENS)
+      .END_TOKENS(END_TOKENS),
+      .SIGNALS(SIGNALS),
+      .STREAM(STREAM),
+      .IN_BITS(IN_BITS),
+      .OUT_BITS(OUT_BITS)
   ) requests (
       .clk(clk),
       .rst(rst),
@@ -158,7 +179,7 @@ module hnlpu_core
       .inverse(inverse_temperature),
       .number(number),
       .take(execute && instruction.op == TAKE),
-      .sampled(sampled),
+      .sampled(answer),
       .finish(execute && instruction.op == FINISH)
   );
 
@@ -581,12 +602,13 @@ module hnlpu_core
       .rst(rst),
       .store(execute && instruction.op == LOGITS),
       .beat(instruction.dst),
-      .logits(read),
+      .logits(instruction.both ? a : read),
       .start(started[Sampler]),
       .inverse(inverse_temperature),
       .number(number),
       .done(finished[Sampler]),
-      .token(sampled)
+      .token(sampled),
+      .values(given)
   );
 
   // arrays

@@ -10,6 +10,9 @@
 // with the token that is marked `out_last`: an end of text, the last one asked for, or the last one
 // that there is room for.  A prompt that is longer than the room is read, and answered by one token 0
 // with `out_refused`.
+//
+// Of SIGNALS, a position's numbers stand where a token does, and no answer is taken in again: a request ends
+// with the answer to its last position, or of a STREAM gives one to every position.
 module hnlpu_requests #(
     parameter int SEQUENCES = 4,
     parameter int CONTEXT = 256,
@@ -17,16 +20,19 @@ module hnlpu_requests #(
     parameter int TAG_BITS = 8,
     parameter int ENDS = 1,
     parameter logic [ENDS-1:0][31:0] END_TOKENS = '0,
+    parameter bit SIGNALS = 1'b0,
+    parameter bit STREAM = 1'b0,
+    parameter int IN_BITS = $clog2(VOCABULARY),   // of a token, or of a position's numbers
+    parameter int OUT_BITS = $clog2(VOCABULARY),  // of a token, a class, or an answer's numbers
     localparam int SequenceBits = SEQUENCES > 1 ? $clog2(SEQUENCES) : 1,
-    localparam int PlaceBits = $clog2(CONTEXT),
-    localparam int TokenBits = $clog2(VOCABULARY)
+    localparam int PlaceBits = $clog2(CONTEXT)
 ) (
     input logic clk,
     input logic rst,
 
     input  logic                 in_valid,
     output logic                 in_ready,
-    input  logic [TokenBits-1:0] in_token,
+    input  logic [  IN_BITS-1:0] in_token,
     input  logic                 in_last,
     input  logic [ TAG_BITS-1:0] in_tag,
     input  logic [         63:0] in_seed,
@@ -35,20 +41,20 @@ module hnlpu_requests #(
 
     output logic                 out_valid,
     input  logic                 out_ready,
-    output logic [TokenBits-1:0] out_token,
+    output logic [ OUT_BITS-1:0] out_token,
     output logic [ TAG_BITS-1:0] out_tag,
     output logic                 out_last,
     output logic                 out_refused,
 
     output logic [SEQUENCES-1:0]    active,
     input  logic [SequenceBits-1:0] sequence_id,
-    output logic [TokenBits-1:0]    token,
+    output logic [IN_BITS-1:0]      token,
     output logic [PlaceBits-1:0]    position,
     output logic                    prompt,
     output logic [30:0]             inverse,
     output logic [31:0]             number,
     input  logic                    take,      // `sampled` is the next token of sequence_id
-    input  logic [TokenBits-1:0]    sampled,
+    input  logic [OUT_BITS-1:0]     sampled,
     input  logic                    finish     // sequence_id is done with its token
 );
   localparam logic [63:0] Stir = 64'h9e37_79b9_7f4a_7c15;
@@ -69,12 +75,12 @@ module hnlpu_requests #(
     return b ^ (b << 17);
   endfunction
 
-  logic [TokenBits-1:0] prompts[SEQUENCES*CONTEXT];
+  logic [IN_BITS-1:0] prompts[SEQUENCES*CONTEXT];
   state_t state[SEQUENCES];
   logic [SEQUENCES-1:0][PlaceBits:0] length;  // tokens of the prompt
   logic [SEQUENCES-1:0][PlaceBits-1:0] positions;
   logic [SEQUENCES-1:0][PlaceBits:0] left;  // tokens to make, 0: no bound
-  logic [SEQUENCES-1:0][TokenBits-1:0] tokens;
+  logic [SEQUENCES-1:0][IN_BITS-1:0] tokens;
   logic [SEQUENCES-1:0][TAG_BITS-1:0] tags;
   logic [SEQUENCES-1:0][30:0] inverses;
   logic [SEQUENCES-1:0][63:0] states;
@@ -127,10 +133,21 @@ module hnlpu_requests #(
     end
   end
 
+  logic more;  // positions of a stream to come
+  logic [OUT_BITS-1:0] answer;
+  assign more = STREAM && {1'b0, positions[offering]} + 1'b1 < length[offering];
+  if (SIGNALS) begin : g_signals
+    logic [SEQUENCES-1:0][OUT_BITS-1:0] answers;
+    always_ff @(posedge clk) if (take) answers[sequence_id] <= sampled;
+    assign answer = refused[offering] ? '0 : answers[offering];
+  end else begin : g_tokens
+    assign answer = OUT_BITS'(tokens[offering]);
+  end
+
   logic passed;
   logic ended;
   assign passed = offered && (!out_valid || out_ready);
-  assign ended = end_of_text || left[offering] == (PlaceBits + 1)'(1) || refused[offering] ||
+  assign ended = SIGNALS ? !more || refused[offering] : end_of_text || left[offering] == (PlaceBits + 1)'(1) || refused[offering] ||
       int'(positions[offering]) == CONTEXT - 1;
 
   always_comb begin
@@ -138,7 +155,7 @@ module hnlpu_requests #(
   end
   assign token = tokens[sequence_id];
   assign position = positions[sequence_id];
-  assign prompt = {1'b0, position} + 1'b1 < length[sequence_id];
+  assign prompt = !STREAM && {1'b0, position} + 1'b1 < length[sequence_id];
   assign inverse = inverses[sequence_id];
   assign number = 32'(stirred(states[sequence_id]) >> 32);
 
@@ -187,7 +204,7 @@ module hnlpu_requests #(
       if (refused[loaded]) tokens[loaded] <= '0;
     end
     if (take) begin
-      tokens[sequence_id] <= sampled;
+      if (!SIGNALS) tokens[sequence_id] <= IN_BITS'(sampled);
       if (inverse != '0) states[sequence_id] <= stirred(states[sequence_id]);
     end
     if (finish && prompt) begin
@@ -195,11 +212,12 @@ module hnlpu_requests #(
       positions[sequence_id] <= position + 1'b1;
     end
     if (passed) begin
-      out_token <= tokens[offering];
+      out_token <= answer;
       out_tag <= tags[offering];
       out_last <= ended;
       out_refused <= refused[offering];
       if (!ended) positions[offering] <= positions[offering] + 1'b1;
+      if (more) tokens[offering] <= prompts[int'(offering)*CONTEXT+int'(positions[offering])+1];
       if (left[offering] != '0) left[offering] <= left[offering] - 1'b1;
     end
   end

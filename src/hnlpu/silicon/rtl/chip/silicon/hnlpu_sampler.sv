@@ -22,7 +22,8 @@ module hnlpu_sampler #(
     input  logic [30:0]            inverse,
     input  logic [31:0]            number,
     output logic                   done,
-    output logic [TokenBits-1:0]   token
+    output logic [TokenBits-1:0]   token,
+    output logic [Beats*WIDTH-1:0][31:0] values  // all that was stored
 );
   localparam int TotalBits = 26 + TokenBits;
   localparam int LaneBits = $clog2(WIDTH);
@@ -34,6 +35,9 @@ module hnlpu_sampler #(
   } state_t;
 
   logic [WIDTH-1:0][31:0] memory[Beats];
+  for (genvar n = 0; n < Beats; n++) begin : g_values
+    assign values[n*WIDTH+:WIDTH] = memory[n];
+  end
   state_t state;
   logic [31:0] best;
   logic [TokenBits-1:0] best_token;
@@ -63,7 +67,7 @@ module hnlpu_sampler #(
       for (int n = 0; n < Beats; n++) if (beat == 10'(n)) memory[n] <= logits;
       if (better) begin
         best <= beat_best;
-        best_token <= TokenBits'(int'(beat) * WIDTH) + TokenBits'(beat_lane);
+        best_token <= TokenBits'(int'(beat) * WIDTH + int'(beat_lane));
       end
     end
   end
