@@ -25,7 +25,13 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 FALL = 0.10  # of a median, beyond which it is told
-NOT_HERE = {"__main__", "decode_llama", "harmony_reference", "synthetic"}  # parts of others
+NOT_HERE = {
+    "__main__",
+    "decode_llama",
+    "decode_workers",
+    "harmony_reference",
+    "synthetic",
+}  # parts of others
 PLACES = ("--work",)  # options that say where, not what
 
 

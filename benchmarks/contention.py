@@ -2,7 +2,7 @@
 
     no rival ─► one ─► two busy processes ─► again ...      decode with one thread per core
 
-Uses the models that decode.py made.
+Uses the models that decode.py makes.
 
     python benchmarks/contention.py --work /tmp/decode
 """
@@ -16,22 +16,27 @@ import subprocess
 import sys
 from pathlib import Path
 
-from decode import HERE, LLAMA, WIDTHS, Worker, make_llama
+from decode_models import WIDTHS, make_gguf, make_models
+from decode_workers import XLLAMACPP, Worker, our_command, rival_command
 
+MODEL = "gpt-oss"
 RIVALS = (0, 1, 2)
-TOKENS = {"hnlpu": 24, LLAMA: 3}  # llama.cpp may need seconds a token
+TOKENS = {"hnlpu": 24, XLLAMACPP: 3}  # llama.cpp may need seconds a token
 
 
 def measure(work: Path, repeat: int) -> dict[str, dict[int, list[float]]]:
     """Tokens per second of each engine by number of rivals, once per turn."""
-    cores, build = str(os.cpu_count() or 1), work / f"build-{WIDTHS[0]}"
-    commands = {"hnlpu": [sys.executable, str(HERE / "decode.py"), "--worker", str(build), ""]}
-    llama, reason = make_llama(work, build)
+    work.mkdir(parents=True, exist_ok=True)
+    build = make_models(work, MODEL)[WIDTHS[0]]
+    commands = {"hnlpu": our_command(build, None)}
+    model = make_gguf(build, work / f"{MODEL}-checkpoint")
+    llama, reason = rival_command(work, XLLAMACPP, model)
     if llama is None:
         print(reason, file=sys.stderr)
     else:
-        commands[LLAMA] = llama
-    workers = {name: Worker([*command, cores]) for name, command in commands.items()}
+        commands[XLLAMACPP] = llama
+    cores = os.cpu_count() or 1
+    workers = {name: Worker(command, cores) for name, command in commands.items()}
     rates: dict[str, dict[int, list[float]]] = {
         name: {count: [] for count in RIVALS} for name in workers
     }

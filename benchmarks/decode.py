@@ -1,17 +1,18 @@
 """Decode and prefill beside llama.cpp, on the same weights, in turns, on the same machine.
 
-    synthetic checkpoint ─► build ─┬─► hnlpu, 12-bit and 8-bit activations ─┐
-                                   └─► GGUF ─► llama.cpp                    ├─► in turns ─► ratios
-                                                the machine's limits ───────┘
+    random checkpoint ─► build ─┬─► hnlpu, 12-bit and 8-bit activations ─┐
+                                └─► GGUF ─► xllamacpp, llama.cpp         ├─► in turns ─► ratios
+                                             the machine's limits ───────┘
 
-A gpt-oss-shaped model with every matrix in MXFP4.  Each engine is a process of
-its own that waits for its turn, so what else the machine does meets all of
-them; medians and ratios are reported, by the clock and by processor time of
-one thread, which other jobs disturb less.  llama.cpp (`llama-cpp-python`) is
-installed into an environment of its own under --work; where that fails the
-table says so.
+Models in the shapes of gpt-oss, Llama and Qwen3 with experts, every matrix in MXFP4.  Each engine is a
+process of its own that waits for its turn, so what else the machine does meets all of them; medians
+and ratios are reported, by the clock and by processor time, which other jobs disturb less.
+`xllamacpp` is a wheel with llama.cpp for AVX2, `llama.cpp` is `llama-cpp-python`, compiled for this
+processor; where one cannot be installed the table says so.  First, logits are compared: on a trained
+model of the same kind and on the random one.
 
     python benchmarks/decode.py --work /tmp/decode
+    python benchmarks/decode.py --work /tmp/decode --model llama --beside xllamacpp llama.cpp
 """
 
 from __future__ import annotations
@@ -19,145 +20,33 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
 import sys
-import time
-import venv
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hnlpu.run.emulate import open_language_model
+from decode_models import (
+    CHECKPOINTS,
+    SHAPES,
+    WIDTHS,
+    active_weights,
+    make_gguf,
+    make_models,
+    make_trained,
+    packed_bytes,
+)
+from decode_workers import HERE, LLAMA, XLLAMACPP, Worker, our_command, rival_command
 from hnlpu.run.kernels import load
 from hnlpu.run.kernels._compile import system_compiler, zig_compiler
-from hnlpu.silicon.hardwire import machine, open_build
-from synthetic import GPT_OSS_20B, write_checkpoint
+from hnlpu.silicon.hardwire import machine
 
-HERE = Path(__file__).parent
-BUNDLED = HERE.parent / "checkpoints" / "stdlib-8m"
-SHAPE = {
-    "hidden_size": 1024, "intermediate_size": 1024, "num_hidden_layers": 12,
-    "num_attention_heads": 16, "num_key_value_heads": 4, "head_dim": 64, "vocab_size": 8192,
-    "eos_token_id": 8191,
-}  # fmt: skip
-FORMATS = [f"--{role}=mxfp4" for role in ("attention", "router", "experts", "unembedding")]
-WIDTHS = (12, 8)  # activation bits: the default, and what llama.cpp rounds activations to
-LLAMA = "llama.cpp"
 BITS_PER_WEIGHT = 4.25
 CHECKED_TOKENS = 16
-
-
-class Ours:
-    """hnlpu as a worker: the same commands as decode_llama.py's."""
-
-    def __init__(self, build: str, threads: int, instructions: str):
-        library, _ = load()
-        if library is not None:
-            library.set_threads(threads)
-            if instructions:
-                library.choose(instructions)
-        self.transformer = open_language_model(build).transformer
-        self.vocabulary = self.transformer.architecture.vocab_size
-        self.cache = self.transformer.new_cache()
-        self.random = np.random.default_rng(0)
-
-    def feed(self, tokens: Any) -> Any:
-        """Run tokens through the model; logits of the last one."""
-        hidden = self.transformer.forward(np.asarray(tokens), self.cache, last=True)
-        return self.transformer.logits(hidden)[0]
-
-    def do(self, command: str, count: int) -> dict[str, Any]:
-        """One command."""
-        if command == "logits":
-            self.cache = self.transformer.new_cache()
-            tokens = np.random.default_rng(1).integers(3, self.vocabulary, count)
-            return {"logits": self.feed(tokens).tolist()}
-        tokens = self.random.integers(3, self.vocabulary, count)
-        if command == "prefill":
-            self.cache = self.transformer.new_cache()
-        began, cpu = time.perf_counter(), time.process_time()
-        if command == "prefill":
-            self.feed(tokens)
-        else:
-            for token in tokens:
-                self.feed([token])
-        a, cache = self.transformer.architecture, self.cache
-        numbers = 2 * a.num_hidden_layers * a.key_value_width * cache.length
-        status = Path("/proc/self/status")
-        parts = status.read_text().split() if status.exists() else []
-        return {
-            "seconds": time.perf_counter() - began,
-            "cpu_seconds": time.process_time() - cpu,
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            "cache_mb": numbers * cache.kind.itemsize / 2**20,
-            "private_mb": int(parts[parts.index("RssAnon:") + 1]) / 1024 if parts else None,
-        }
-
-
-class Worker:
-    """A process that measures on command."""
-
-    def __init__(self, command: list[str]):
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def ask(self, command: str, count: int) -> dict[str, Any]:
-        """Give a command and wait for its line."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"{command} {count}\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            sys.exit(f"{' '.join(map(str, self.process.args))} ended early")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def close(self) -> None:
-        """End the process."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
-
-
-def make_models(work: Path) -> dict[int, Path]:
-    """The synthetic checkpoint and its builds, by activation bits, where they are missing."""
-    checkpoint = work / "checkpoint"
-    if not checkpoint.exists():
-        write_checkpoint(checkpoint, GPT_OSS_20B | SHAPE, 0)
-    builds = {}
-    for bits in WIDTHS:
-        builds[bits] = work / f"build-{bits}"
-        if not builds[bits].exists():
-            words = ["build", str(checkpoint), "-o", str(builds[bits]), *FORMATS]
-            words.append(f"--activation-bits={bits}")
-            subprocess.run([sys.executable, "-m", "hnlpu", *words], stdout=sys.stderr, check=True)
-    return builds
-
-
-def make_llama(work: Path, build: Path) -> tuple[list[str] | None, str]:
-    """The command of a llama.cpp worker without its threads, or None and why not."""
-    from gguf_writer import write_gguf
-
-    python, model = work / "llama" / "bin" / "python", work / "model.gguf"
-    try:
-        if not python.exists():
-            venv.create(work / "llama", with_pip=True)
-        found = subprocess.run([python, "-c", "import llama_cpp"], capture_output=True)
-        if found.returncode:
-            print("installing llama-cpp-python (compiled here: minutes) ...", file=sys.stderr)
-            install = [python, "-m", "pip", "install", "--quiet", "llama-cpp-python", "numpy"]
-            subprocess.run(install, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        return None, f"llama-cpp-python could not be installed ({error})"
-    if not model.exists():
-        write_gguf(open_build(build), model)
-    return [str(python), str(HERE / "decode_llama.py"), str(model)], ""
+LEAST_CORRELATION = 0.999  # of logits, on the trained model
 
 
 def make_limits(work: Path) -> Path | None:
@@ -167,212 +56,257 @@ def make_limits(work: Path) -> Path | None:
     if compiler is None:
         return None
     source = str(HERE / "limits.c")
-    subprocess.run([*compiler, "-O3", source, "-o", str(program), "-lpthread"], check=True)
+    subprocess.run(
+        [*compiler, "-O3", "-Wno-psabi", source, "-o", str(program), "-lpthread"], check=True
+    )
     return program
 
 
-def limit(program: Path | None, what: str, threads: int) -> float | None:
-    """GB/s read or G products/s by so many threads; None where it cannot be measured."""
+def limit(program: Path | None, what: str, threads: int) -> tuple[float, float] | None:
+    """GB/s read or G products/s: of so many threads by the clock, of one by its processor time.
+
+    None where it cannot be measured.
+    """
     if program is None:
         return None
     done = subprocess.run([program, what, str(threads)], capture_output=True, text=True)
-    return float(done.stdout) if done.returncode == 0 else None
+    if done.returncode:
+        return None
+    by_clock, by_cpu = done.stdout.split()
+    return float(by_clock), float(by_cpu)
 
 
-def active_weights(build: Path) -> int:
-    """Weights that one token meets."""
-    opened = open_build(build)
-    a = opened.architecture
-    share = {"experts": a.num_experts_per_tok}
-    return sum(s.rows * s.columns * share.get(s.role, s.count) for s in opened.shapes().values())
+def logits_of(command: list[str]) -> tuple[np.ndarray, str]:
+    """The logits after CHECKED_TOKENS tokens, and what the engine says of itself."""
+    worker = Worker(command, 1)
+    answer = worker.ask("logits", CHECKED_TOKENS)
+    worker.close()
+    return np.array(answer["logits"]), str(answer.get("built", ""))
 
 
-def packed_bytes(build: Path) -> int:
-    """Bytes of the build's tensors."""
-    return sum(path.stat().st_size for path in (build / "weights").glob("*.safetensors"))
+def agreement(
+    work: Path, rivals: list[str], builds: dict[str, tuple[Path, Path]]
+) -> dict[str, dict[str, Any]]:
+    """How close each rival's logits are to ours, by the kind of weights (build, checkpoint).
 
-
-def agreement(work: Path, llama: list[str]) -> dict[str, Any]:
-    """How close llama.cpp's logits are to ours on the bundled model, which is trained.
-
-    In the synthetic one the smallest rounding changes which experts fire.
+    Raises SystemExit where the trained model's are not the same model's.
     """
-    from gguf_writer import write_gguf
-
-    build, model = work / "bundled", work / "bundled.gguf"
-    if not build.exists():
-        words = ["build", str(BUNDLED), "-o", str(build), *FORMATS]
-        subprocess.run([sys.executable, "-m", "hnlpu", *words], stdout=sys.stderr, check=True)
-    write_gguf(open_build(build), model)
-    commands = ([sys.executable, __file__, "--worker", str(build), ""], [*llama[:-1], str(model)])
-    logits = []
-    for command in commands:
-        worker = Worker([*command, "1"])
-        logits.append(np.array(worker.ask("logits", CHECKED_TOKENS)["logits"]))
-        worker.close()
-    ours, theirs = logits
-    return {
-        "correlation": float(np.corrcoef(ours, theirs)[0, 1]),
-        "same_best": int(np.argmax(ours)) == int(np.argmax(theirs)),
-    }
+    found: dict[str, dict[str, Any]] = {}
+    for kind, (build, checkpoint) in builds.items():
+        ours, _ = logits_of(our_command(build, None))
+        for rival in rivals:
+            command, why = rival_command(work, rival, make_gguf(build, checkpoint))
+            assert command is not None, why
+            theirs, built = logits_of(command)
+            correlation = float(np.corrcoef(ours, theirs)[0, 1])
+            if kind == "trained" and not correlation > LEAST_CORRELATION:
+                sys.exit(
+                    f"{rival}: logits of {build.name} correlate by {correlation:.5f}: another model"
+                )
+            of_rival = found.setdefault(rival, {"built": built})
+            of_rival[kind] = {
+                "correlation": correlation,
+                "same_best": int(np.argmax(ours)) == int(np.argmax(theirs)),
+            }
+    return found
 
 
 def take_turns(
     commands: dict[str, list[str]], threads: int, options: argparse.Namespace, limits: Path | None
 ) -> dict[str, Any]:
     """Every engine in turn, `repeat` times: medians by the clock and by processor time."""
-    workers = {name: Worker([*command, str(threads)]) for name, command in commands.items()}
-    runs: dict[str, dict[str, list[dict[str, Any]]]] = {
-        name: {"prefill": [], "decode": []} for name in workers
+    workers = {name: Worker(command, threads) for name, command in commands.items()}
+    asked = {
+        f"prefill {count}": ("prefill", count) for count in sorted(options.prompt, reverse=True)
     }
-    bounds: dict[str, list[float]] = {"read": [], "int8": []}
+    asked |= {"decode": ("decode", options.tokens)}  # behind the shortest prompt
+    runs: dict[str, dict[str, list[dict[str, Any]]]] = {
+        name: {what: [] for what in asked} for name in workers
+    }
+    bounds: dict[str, list[tuple[float, float]]] = {"read": [], "int8": []}
     for turn in range(options.repeat + 1):
         for name, worker in workers.items():
-            for what, count in (("prefill", options.prompt), ("decode", options.tokens)):
-                answer = worker.ask(what, count)
+            for what, (command, count) in asked.items():
+                answer = worker.ask(command, count)
                 if turn:  # the first one maps and warms
                     runs[name][what].append(answer)
         for what, found in bounds.items():
             narrow = what == "int8" and options.instructions not in (None, "avx512")
-            rate = limit(limits, f"{what}-avx2" if narrow else what, threads)
-            if rate is not None:
-                found.append(rate)
+            rates = limit(limits, f"{what}-avx2" if narrow else what, threads)
+            if rates is not None:
+                found.append(rates)
     for worker in workers.values():
         worker.close()
-    count = {"prefill": options.prompt, "decode": options.tokens}
     engines = {
         name: {
             what: {
-                "tokens_per_second": statistics.median(count[what] / a["seconds"] for a in answers),
-                "tokens_per_cpu_second": statistics.median(
-                    count[what] / a["cpu_seconds"] for a in answers
+                "tokens_per_second": statistics.median(
+                    asked[what][1] / a["seconds"] for a in answers
                 ),
+                "tokens_per_cpu_second": statistics.median(
+                    asked[what][1] / a["cpu_seconds"] for a in answers
+                ),
+                "spread": [round(asked[what][1] / a["seconds"], 2) for a in answers],
             }
             for what, answers in by_command.items()
         }
         | {
             "peak_mb": max(a["peak_mb"] for a in by_command["decode"]),
             "private_mb": by_command["decode"][-1].get("private_mb"),
-            "cache_mb": by_command["decode"][-1].get("cache_mb"),
         }
         for name, by_command in runs.items()
     }
-    limits_found = {what: statistics.median(found) for what, found in bounds.items() if found}
-    return {"threads": threads, "engines": engines, "limits": limits_found}
+    limits_found = {
+        what: [statistics.median(rates) for rates in zip(*found, strict=True)]
+        for what, found in bounds.items()
+        if found
+    }
+    return {
+        "threads": threads,
+        "what": list(asked)[::-1],
+        "engines": engines,
+        "limits": limits_found,
+    }
+
+
+def find_rivals(
+    work: Path, names: list[str], model: Path
+) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """The commands of those that are there, and why the others are not."""
+    commands, missing = {}, {}
+    for name in names:
+        command, why = rival_command(work, name, model)
+        if command is None:
+            missing[name] = why
+        else:
+            commands[name] = command
+    return commands, missing
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Everything."""
-    options.work.mkdir(parents=True, exist_ok=True)
-    builds = make_models(options.work)
-    limits = make_limits(options.work)
+    work, shape = options.work, SHAPES[options.model]
+    work.mkdir(parents=True, exist_ok=True)
+    builds = make_models(work, options.model)
+    first, checkpoint = builds[WIDTHS[0]], work / f"{options.model}-checkpoint"
+    limits = make_limits(work)
     commands = {
-        f"hnlpu, {bits} bits": [
-            sys.executable,
-            __file__,
-            "--worker",
-            str(build),
-            options.instructions or "",
-        ]
+        f"hnlpu, {bits} bits": our_command(build, options.instructions)
         for bits, build in builds.items()
     }
-    llama, reason = None, "left out"
-    if not options.alone:
-        llama, reason = make_llama(options.work, builds[WIDTHS[0]])
-    same = None
-    if llama is not None:
-        commands[LLAMA] = llama
-        same = agreement(options.work, llama)
+    asked = [] if options.alone else options.beside
+    rivals, missing = find_rivals(work, asked, make_gguf(first, checkpoint) if asked else first)
+    trained = make_trained(work, options.model) if rivals else first
+    same = agreement(
+        work, list(rivals),
+        {"trained": (trained, CHECKPOINTS / shape.trained), "random": (first, checkpoint)},
+    ) if rivals else {}  # fmt: skip
     library, why = load()
+    c = shape.config
+    numbers = 2 * c["num_hidden_layers"] * c["num_key_value_heads"] * c["head_dim"]
     facts = {
+        "model": options.model,
         "machine": f"{machine()}, {os.cpu_count()} cores",
         "kernels": (options.instructions or library.instructions[0]) if library
         else f"Numba ({why})",
-        "llama": reason or "present", "agreement": same,
-        "active_weights": active_weights(builds[WIDTHS[0]]),
-        "packed_mb": packed_bytes(builds[WIDTHS[0]]) / 2**20,
+        "missing": missing, "agreement": same, "trained": shape.trained,
+        "active_weights": active_weights(first, c),
+        "packed_mb": packed_bytes(first) / 2**20,
+        "cache_mb": numbers * 4 * max(*options.prompt, min(options.prompt) + options.tokens) / 2**20,
         "rivals": options.rivals, "prompt": options.prompt, "tokens": options.tokens, "repeat": options.repeat,
-        "runs": [take_turns(commands, t, options, limits) for t in options.threads],
+        "runs": [take_turns(commands | rivals, t, options, limits) for t in options.threads],
     }  # fmt: skip
     facts["load_average"] = round(os.getloadavg()[0], 2)
     facts["medians"] = {
-        f"{name}, {what}, {run['threads']} thread(s)": engine[what]["tokens_per_cpu_second"]
+        f"{options.model}, {name}, {what}, {run['threads']} thread(s)": engine[what][
+            "tokens_per_cpu_second"
+        ]
         for run in facts["runs"]
         for name, engine in run["engines"].items()
-        for what in ("decode", "prefill")
-        if name != LLAMA
+        for what in run["what"]
+        if name in commands
     }
     return facts
 
 
+def print_run(run: dict[str, Any], weights: float, rivals: list[str]) -> None:
+    """One table: every engine and what it did; `weights` in billions a token."""
+    limits = run["limits"]
+    words = {"read": "memory {0:.1f} GB/s", "int8": "int8 peak {0:.0f} G products/s"}
+    print(f"\n{run['threads']} thread(s)" + "".join(
+        f"; {words[what].format(clock)} ({cpu:.{0 if what == 'int8' else 1}f} of one by processor time)"
+        for what, (clock, cpu) in limits.items()
+    ))  # fmt: skip
+    print("| what | engine | tokens/s | of the limit | tokens per CPU second | of the limit | "
+          "G weights per CPU second |"
+          + "".join(f" times {rival}: clock | CPU |" for rival in rivals))  # fmt: skip
+    print("|---|---|---|---|---|---|---|" + "---|---|" * len(rivals))
+    for what in run["what"]:
+        bounds = limits.get("read" if what == "decode" else "int8")
+        of_bound = weights * (BITS_PER_WEIGHT / 8 if what == "decode" else 1)
+        for name, engine in run["engines"].items():
+            speeds = [engine[what][f"tokens_per_{by}second"] for by in ("", "cpu_")]
+            shares = [
+                f"{speed * of_bound / bound:.0%}"
+                for speed, bound in zip(speeds, bounds or (), strict=bool(bounds))
+            ] or ["-", "-"]
+            times = [
+                f"{speeds[0] / peer['tokens_per_second']:.2f} | "
+                f"{speeds[1] / peer['tokens_per_cpu_second']:.2f}"
+                for peer in (run["engines"][rival][what] for rival in rivals)
+            ]
+            cells = [what, name]
+            for speed, share in zip(speeds, shares, strict=True):
+                cells += [f"{speed:.1f}", share]
+            print(f"| {' | '.join([*cells, f'{speeds[1] * weights:.1f}', *times])} |")
+
+
 def print_text(facts: dict[str, Any]) -> None:
     """The same as tables for people."""
-    weights = facts["active_weights"] / 1e9
+    weights, same = facts["active_weights"] / 1e9, facts["agreement"]
     print(
-        f"{facts['machine']}, load average {facts['load_average']}, {facts['rivals']} rivals; kernels {facts['kernels']}; "
-        f"{LLAMA} {facts['llama']}\n{weights * 1e3:.0f} M active weights, {facts['packed_mb']:.0f} MB "
-        f"packed; prefill of {facts['prompt']}, decode of {facts['tokens']}, medians of "
-        f"{facts['repeat']} turns"
+        f"{facts['model']}: {facts['machine']}, load average {facts['load_average']}, {facts['rivals']} "
+        f"rivals; kernels {facts['kernels']}\n{weights * 1e3:.0f} M active weights, "
+        f"{facts['packed_mb']:.0f} MB packed; prefill of {facts['prompt']}, decode of {facts['tokens']}, "
+        f"medians of {facts['repeat']} turns"
     )
+    for rival, why in facts["missing"].items():
+        print(f"{rival} left out: {why}")
     for run in facts["runs"]:
-        limits = run["limits"]
-        memory = limits["read"] * 8 / BITS_PER_WEIGHT if "read" in limits else None
-        peak = limits.get("int8")
-        print(f"\n{run['threads']} thread(s)" + (
-            f"; memory {limits['read']:.1f} GB/s = {memory:.1f} G weights/s" if memory else ""
-        ) + (f"; int8 peak {peak:.0f} G products/s" if peak else ""))  # fmt: skip
-        print("| engine | what | tokens/s | G weights/s | of the limit | tokens per CPU second "
-              "| times llama.cpp: clock | CPU |")  # fmt: skip
-        print("|---|---|---|---|---|---|---|---|")
-        peer = run["engines"].get(LLAMA)
-        for name, engine in run["engines"].items():
-            for what, bound in (("decode", memory), ("prefill", peak)):
-                rates = engine[what]
-                speed, cpu = rates["tokens_per_second"], rates["tokens_per_cpu_second"]
-                times = (
-                    f"{speed / peer[what]['tokens_per_second']:.2f} | "
-                    f"{cpu / peer[what]['tokens_per_cpu_second']:.2f}" if peer else "- | -"
-                )  # fmt: skip
-                share = f"{speed * weights / bound:.0%}" if bound else "-"
-                print(f"| {name} | {what} | {speed:.1f} | {speed * weights:.1f} | {share} | "
-                      f"{cpu:.1f} | {times} |")  # fmt: skip
-    last = facts["runs"][-1]
+        print_run(run, weights, list(same))
     print("\nmemory, MB: " + "; ".join(
-        f"{name} peak {e['peak_mb']:.0f}" + (f", private {e['private_mb']:.0f}" if e["private_mb"] else "")
-        + (f", {e['peak_mb'] / (facts['packed_mb'] + e['cache_mb']):.2f} times the packed weights with "
-           f"{e['cache_mb']:.1f} of keys and values" if e["cache_mb"] else "")
-        for name, e in last["engines"].items()
-    ))  # fmt: skip
-    same = facts["agreement"]
-    if same:
-        print(
-            f"bundled model, logits after {CHECKED_TOKENS} tokens beside {LLAMA}'s: correlation "
-            f"{same['correlation']:.5f}, best token {'the same' if same['same_best'] else 'another'}"
+        f"{name} peak {e['peak_mb']:.0f}" + (
+            f", private {e['private_mb']:.0f}, "
+            f"{e['peak_mb'] / (facts['packed_mb'] + facts['cache_mb']):.2f} times the packed weights "
+            f"with {facts['cache_mb']:.1f} of keys and values" if e["private_mb"] else ""
         )
-
-
-def serve(build: str, instructions: str, threads: int) -> None:
-    """Be a worker: commands in, times out."""
-    ours = Ours(build, threads, instructions)
-    for line in sys.stdin:
-        command, count = line.split()
-        print(json.dumps(ours.do(command, int(count))), flush=True)
+        for name, e in facts["runs"][-1]["engines"].items()
+    ))  # fmt: skip
+    for rival, of in same.items():
+        print(f"{rival}: {of['built'].strip(' |')}")
+        for kind, name in (("trained", facts["trained"]), ("random", facts["model"])):
+            best = "the same" if of[kind]["same_best"] else "another"
+            print(
+                f"  {kind} ({name}), logits after {CHECKED_TOKENS} tokens: correlation "
+                f"{of[kind]['correlation']:.5f}, best token {best}"
+            )
 
 
 def main() -> None:
     """Make what is missing, measure, print."""
-    if sys.argv[1:2] == ["--worker"]:
-        serve(sys.argv[2], sys.argv[3], int(sys.argv[4]))
-        return
     parser = argparse.ArgumentParser(description="Measure decode and prefill beside llama.cpp.")
-    parser.add_argument("--work", type=Path, required=True, help="folder for models (3 GB)")
+    parser.add_argument("--work", type=Path, required=True, help="folder for models (4 GB)")
+    parser.add_argument("--model", choices=SHAPES, default="gpt-oss", help="(default gpt-oss)")
+    parser.add_argument("--beside", nargs="+", choices=(XLLAMACPP, LLAMA), default=[XLLAMACPP],
+                        help="rivals; llama.cpp is compiled here (default xllamacpp)")  # fmt: skip
+    parser.add_argument("--alone", action="store_true", help="without rivals")
     parser.add_argument("--threads", type=int, nargs="+", default=[os.cpu_count() or 1, 1])
-    parser.add_argument("--prompt", type=int, default=256, help="tokens of prefill (default 256)")
+    parser.add_argument("--prompt", type=int, nargs="+", default=[256],
+                        help="tokens of prefill (default 256)")  # fmt: skip
     parser.add_argument("--tokens", type=int, default=32, help="tokens of decode (default 32)")
     parser.add_argument("--repeat", type=int, default=7, help="turns of each (default 7)")
     parser.add_argument("--rivals", type=int, default=0, help="busy processes beside (default 0)")
-    parser.add_argument("--instructions", help="instruction set of the kernels (default: the best)")
-    parser.add_argument("--alone", action="store_true", help="without llama.cpp")
+    parser.add_argument("--instructions", help="instruction set of our kernels (default: the best)")
     parser.add_argument("--discard", action="store_true", help="remove the models afterwards")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()

@@ -20,14 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
 import hnlpu
-from hnlpu.model.families import network_of
-from hnlpu.model.network import chosen_leaves, leaf_tensors
 from hnlpu.run.emulate import InterpretedModel, open_language_model
 from hnlpu.run.kernels import load
 from hnlpu.silicon.hardwire import machine
+from synthetic import write_random
 
 Seconds = dict[tuple[str, str], float]
 """By what was done and by which clock."""
@@ -57,23 +55,8 @@ def make_build(work: Path, family: str) -> Path:
     build, checkpoint = work / family, work / f"{family}-checkpoint"
     if build.exists():
         return build
-    config = {"model_type": family, **CONFIGS[family]}
-    network, random = network_of(config), np.random.default_rng(0)
-    sources = [of.source for of in (*network.parameters, *network.matrices)]
-    sources += [m.bias for m in network.matrices if m.bias is not None]
-    shapes = {
-        name: shape
-        for source in sources
-        for leaf in chosen_leaves(source, lambda name: "lm_head" in name)
-        for name, shape in leaf_tensors(leaf).items()
-    }
-    tensors = {
-        name: random.normal(1.0 if "norm" in name else 0.0, 0.05, shape).astype(np.float16)
-        for name, shape in shapes.items()
-    }
-    checkpoint.mkdir(parents=True, exist_ok=True)
-    (checkpoint / "config.json").write_text(json.dumps(config))
-    save_file(tensors, checkpoint / "model.safetensors")
+    if not checkpoint.exists():
+        write_random(checkpoint, {"model_type": family, **CONFIGS[family]}, 0)
     hnlpu.build(checkpoint, build)
     return build
 

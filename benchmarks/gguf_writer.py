@@ -5,12 +5,14 @@
 Format: the GGUF specification, version 3, of ggml (github.com/ggml-org/ggml,
 docs/gguf.md) and its `block_mxfp4`: the low nibbles hold a block's first 16
 codes, the high nibbles its last 16.  Only one-digit matrices have such a form.
+
+gpt-oss is here, Llama and Qwen3 are in gguf_decoders.py.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -22,8 +24,10 @@ from hnlpu.model.checkpoint import EMBEDDING, FINAL_NORM, UNEMBEDDING, layer_pre
 from hnlpu.silicon.hardwire import Build, HardwiredMatrix
 
 ALIGNMENT = 32
-F32, BF16, MXFP4 = 0, 30, 39  # ggml_type
+F32, F16, BF16, MXFP4 = 0, 1, 30, 39  # ggml_type
+PLAIN = {"F32": F32, "F16": F16, "BF16": BF16}  # by what safetensors calls them
 UINT32, FLOAT32, STRING = 4, 6, 8  # gguf_metadata_value_type
+Metadata = Mapping[str, int | float | str]
 
 
 class Tensor(NamedTuple):
@@ -43,16 +47,27 @@ def blocks_of(matrix: HardwiredMatrix) -> npt.NDArray[np.uint8]:
     return np.concatenate([digit.exponents[..., None], packed], axis=-1).astype(np.uint8)
 
 
+def embedding_of(build: Build) -> Tensor:
+    """The embedding table as it is stored."""
+    stored = build.tensors[EMBEDDING]
+    return Tensor("token_embd.weight", PLAIN[stored.dtype], stored.shape, np.asarray(stored.map()))
+
+
+def vector_of(build: Build, to: str, name: str) -> Tensor:
+    """What stays in memory, as float32, under another name."""
+    values = build.vector(name)
+    return Tensor(to, F32, values.shape, values)
+
+
 def tensors_of(build: Build) -> Iterator[Tensor]:
-    """Every tensor of the model under llama.cpp's names, one at a time."""
+    """Every tensor of gpt-oss under llama.cpp's names, one at a time."""
     a, shapes = build.architecture, build.shapes()
 
     def matrix(name: str) -> HardwiredMatrix:
         return build.matrix(shapes[name])
 
     def vector(to: str, name: str) -> Tensor:
-        values = build.vector(name)
-        return Tensor(to, F32, values.shape, values)
+        return vector_of(build, to, name)
 
     def digits(to: str, name: str) -> Iterator[Tensor]:
         metal = matrix(name)
@@ -60,8 +75,7 @@ def tensors_of(build: Build) -> Iterator[Tensor]:
         if metal.bias is not None:
             yield Tensor(to + ".bias", F32, (metal.rows,), metal.bias)
 
-    embedding = np.asarray(build.tensors[EMBEDDING].map())
-    yield Tensor("token_embd.weight", BF16, embedding.shape, embedding)
+    yield embedding_of(build)
     yield from digits("output", UNEMBEDDING)
     yield vector("output_norm.weight", FINAL_NORM)
     for layer in range(a.num_hidden_layers):
@@ -97,7 +111,7 @@ def experts_of(build: Build, to: str, mlp: str) -> Iterator[Tensor]:
             yield Tensor(f"{to}ffn_{part}_exps.bias", F32, biases.shape, biases)
 
 
-def metadata_of(build: Build) -> dict[str, int | float | str]:
+def metadata_of(build: Build) -> Metadata:
     """What llama.cpp must know of a gpt-oss model."""
     a = build.architecture
     rope = a.rope
@@ -146,11 +160,26 @@ def _pad(file: BinaryIO) -> None:
     file.write(bytes(-file.tell() % ALIGNMENT))
 
 
-def write_gguf(build: Build, path: Path) -> None:
-    """Write the build's weights to `path`; matrices are made twice, so that memory stays small."""
-    entries = [_entry(key, value) for key, value in metadata_of(build).items()]
+def write_gguf(build: Build, config: Mapping[str, Any], path: Path) -> None:
+    """Write a build's weights to `path`; `config` is its checkpoint's config.json.
+
+    Raises KeyError for a family that has no such form here.
+    """
+    from gguf_decoders import DECODERS, decoder_metadata, decoder_tensors
+
+    if build.manifest.family == "gpt_oss":
+        write_file(metadata_of(build), lambda: tensors_of(build), path)
+    else:
+        architecture = DECODERS[build.manifest.family]
+        metadata = decoder_metadata(architecture, config)
+        write_file(metadata, lambda: decoder_tensors(build, architecture, config), path)
+
+
+def write_file(metadata: Metadata, tensors: Callable[[], Iterator[Tensor]], path: Path) -> None:
+    """A GGUF file; tensors are made twice, so that memory stays small."""
+    entries = [_entry(key, value) for key, value in metadata.items()]
     infos, offset = [], 0
-    for name, kind, shape, data in tensors_of(build):
+    for name, kind, shape, data in tensors():
         dims = shape[::-1]
         infos.append(_text(name) + struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, kind, offset))
         offset += data.nbytes + -data.nbytes % ALIGNMENT
@@ -158,6 +187,6 @@ def write_gguf(build: Build, path: Path) -> None:
         file.write(b"GGUF" + struct.pack("<IQQ", 3, len(infos), len(entries)))
         file.write(b"".join(entries) + b"".join(infos))
         _pad(file)
-        for tensor in tensors_of(build):
+        for tensor in tensors():
             np.ascontiguousarray(tensor.data).tofile(file)
             _pad(file)

@@ -28,9 +28,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from safetensors.numpy import save_file
 
 from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.model.checkpoint import Architecture, matrix_shapes, read_architecture, vector_shapes
+from hnlpu.model.families import network_of
+from hnlpu.model.network import chosen_leaves, leaf_tensors
 from hnlpu.silicon.hardwire._writer import SafetensorsWriter
 
 Tensors = dict[str, tuple[str, tuple[int, ...]]]
@@ -159,6 +162,26 @@ def write_checkpoint(directory: Path, config: dict[str, Any], seed: int) -> int:
         for job in jobs:
             job.result()
     return total
+
+
+def write_random(directory: Path, config: dict[str, Any], seed: int) -> None:
+    """Write a checkpoint of any family, float16 and normal, into the new folder `directory`."""
+    network, random = network_of(config), np.random.default_rng(seed)
+    sources = [of.source for of in (*network.parameters, *network.matrices)]
+    sources += [m.bias for m in network.matrices if m.bias is not None]
+    shapes = {
+        name: shape
+        for source in sources
+        for leaf in chosen_leaves(source, lambda name: "lm_head" in name)
+        for name, shape in leaf_tensors(leaf).items()
+    }
+    tensors = {
+        name: random.normal(1.0 if "norm" in name else 0.0, 0.05, shape).astype(np.float16)
+        for name, shape in shapes.items()
+    }
+    directory.mkdir(parents=True)
+    (directory / "config.json").write_text(json.dumps(config))
+    save_file(tensors, directory / "model.safetensors")
 
 
 def add_size_options(parser: argparse.ArgumentParser) -> None:
