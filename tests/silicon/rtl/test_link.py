@@ -14,10 +14,10 @@ from rtl_arrays import needs
 
 from hnlpu.errors import InvalidInput
 from hnlpu.silicon.rtl._compiler import verilate
-from hnlpu.silicon.rtl.machine import LINK_FILES, LinkShape, link_for
+from hnlpu.silicon.rtl.links import LINK_FILES, LinkShape, link_for
 
 BENCH = Path(__file__).with_name("link_pair.cpp")
-SILICON = files("hnlpu.silicon.rtl") / "machine" / "silicon"
+SILICON = files("hnlpu.silicon.rtl") / "links" / "silicon"
 SHAPE = LinkShape(bits=96, lanes=4, window=8, depth=8, replay=420, pulse=64, limit=8192)
 NONE, GONE, ZEROS, ONES = range(4)
 

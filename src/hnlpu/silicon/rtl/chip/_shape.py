@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from hnlpu.errors import DoesNotFit
 from hnlpu.model.network import Network
+from hnlpu.silicon.place import Slice
 
 LARGEST_SUM_BITS = 62
 
@@ -14,8 +16,9 @@ LARGEST_SUM_BITS = 62
 class ChipShape:
     """Sizes of one chip: lanes, sequences in flight, positions of each, and the network.
 
-    `vocabulary` and `ends` are the tokens that there are, and those that end a text.  Raises DoesNotFit
-    for sums that the units cannot take.
+    `vocabulary` and `ends` are the tokens that there are, and those that end a text.  `slices` has, by
+    matrix, the slice of each of several chips, in the order of their places; none for one chip.  Raises
+    DoesNotFit for sums that the units cannot take.
     """
 
     network: Network
@@ -26,6 +29,7 @@ class ChipShape:
     context: int
     sequences: int
     sum_bits: int
+    slices: Mapping[str, tuple[Slice, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.sum_bits > LARGEST_SUM_BITS:
@@ -42,6 +46,29 @@ class ChipShape:
     def activation_beats(self) -> int:
         """Beats of the widest vector that meets an array."""
         return self.beats(widest(self.network))
+
+    @property
+    def chips(self) -> int:
+        """Chips that say one thing together."""
+        return max((len(slices) for slices in self.slices.values()), default=1)
+
+    @property
+    def exchanged(self) -> frozenset[str]:
+        """Matrices of which a chip has a part only."""
+        return frozenset(
+            name
+            for name, slices in self.slices.items()
+            if len({(one.members, one.neurons, one.blocks) for one in slices}) > 1
+        )
+
+    def holders(self, matrix: str, rows: range, member: int) -> int:
+        """Places that have a part of some rows of a member of a matrix, as bits; all where none is cut."""
+        return sum(
+            1 << place
+            for place, one in enumerate(self.slices.get(matrix, ()))
+            if one.members[0] <= member < one.members[1]
+            and any(one.neurons[0] <= row < one.neurons[1] for row in rows)
+        )
 
     @property
     def layers(self) -> int:
