@@ -106,6 +106,10 @@ class ToolFailed(HnlpuError):
     """A third-party tool ended with an error, or ran out of the time that it was given."""
 
 
+class LinkFailed(HnlpuError):
+    """A simulated machine of several chips says that a link between two of them failed, and which."""
+
+
 class QueueFull(HnlpuError):
     """The engine has as many requests waiting as it may hold; try again later."""
 

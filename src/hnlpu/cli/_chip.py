@@ -27,6 +27,31 @@ def chip(
     lanes: Annotated[
         int | None, typer.Option(help="Lanes of the vector unit (default: up to 64).")
     ] = None,
+    chips: Annotated[
+        int | None,
+        typer.Option(min=1, help="Chips that the build must be placed on (default: as it is)."),
+    ] = None,
+    link_lanes: Annotated[
+        int | None,
+        typer.Option(help="Of several chips: lanes of a link in each direction (default: 16)."),
+    ] = None,
+    link_latency: Annotated[
+        int | None,
+        typer.Option(help="Of several chips: cycles that a link's wire takes (default: 4)."),
+    ] = None,
+    link_stalls: Annotated[
+        int | None,
+        typer.Option(
+            help="Of several chips: percent of cycles in which a link's wire refuses a symbol (default: 0)."
+        ),
+    ] = None,
+    bit_errors: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Of several chips: bits in 10^9 that links invert in simulation (default: 0).",
+        ),
+    ] = None,
     simulate: Annotated[
         bool,
         typer.Option("--simulate", help="Run the prompts, and hold every token to the emulator's."),
@@ -74,13 +99,13 @@ def chip(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Write a build as one chip in SystemVerilog: tokens in, tokens out, or signals in, answers out."""
+    """Write a build as one chip in SystemVerilog, or as several with links: tokens or signals in and out."""
     from hnlpu._paths import absolute
     from hnlpu.errors import InvalidInput, OutputExists
     from hnlpu.insight.verify import check_chip, check_signal_chip
     from hnlpu.silicon.hardwire import open_build
     from hnlpu.silicon.rtl import require_simulator, require_yosys
-    from hnlpu.silicon.rtl.chip import build_chip, chip_shape, write_chip
+    from hnlpu.silicon.rtl.chip import Wires, build_chip, chip_shape, link_of, write_chip
 
     if simulate and not prompt and signals is None:
         raise InvalidInput(
@@ -103,22 +128,42 @@ def chip(
         if simulate or synth or output:
             raise InvalidInput("--predict writes nothing; leave --simulate, --synth and -o out")
         shape = chip_shape(build, sequences=sequences, context=context, lanes=lanes)
+        if shape.chips > 1:
+            raise InvalidInput("--predict counts the cycles of one chip; build with `chips` 1")
         _predict(build, shape, json=json)
         return
     target = absolute(output or Path(f"{build.directory}.chip"))
-    shape = chip_shape(build, sequences=sequences, context=context, lanes=lanes)
+    shape = chip_shape(build, sequences=sequences, context=context, lanes=lanes, chips=chips)
+    link = wires = None
+    if shape.chips > 1:
+        if trace or synth:
+            raise InvalidInput("--trace and --synth are for one chip; build with `chips` 1")
+        wires = Wires(
+            4 if link_latency is None else link_latency, link_stalls or 0, bit_errors or 0
+        )
+        link = link_of(shape, link_lanes or 16, wires.latency, wires.stall)
+    elif any(one is not None for one in (link_lanes, link_latency, link_stalls, bit_errors)):
+        raise InvalidInput(f"{build.directory}: is one chip, and has no links; build with `chips`")
     given = _sequences(build, shape, signals) if simulate else []
     with waiting("writing"):
-        written = write_chip(build, target, shape, trace=trace is not None)
+        written = write_chip(build, target, shape, trace=trace is not None, link=link)
     facts: dict[str, Any] = {
         "directory": str(target), **written.__dict__, "lanes": shape.width,
-        "sequences": shape.sequences, "context": shape.context,
+        "sequences": shape.sequences, "context": shape.context, "chips": shape.chips,
     }  # fmt: skip
+    if link is not None:
+        facts["link"] = link.__dict__
     if not json:
+        of_chips = "" if shape.chips == 1 else f" of {shape.chips} chips"
         out.print(
-            f"{target}: {written.weights:,} weights in {written.arrays} arrays, "
+            f"{target}: {written.weights:,} weights in {written.arrays} arrays{of_chips}, "
             f"{written.instructions} instructions, {written.stored_bits:,} stored bits"
         )
+        if link is not None:
+            out.print(
+                f"links of {link.lanes} lanes each way, {link.bits} bits a word, {link.data_symbols} "
+                f"cycles a frame, given up after {link.given_up_after:,} cycles"
+            )
     if synth:
         facts["units"] = _synthesize(target, build.manifest.technology.silicon, json=json)
     if not simulate:
@@ -140,13 +185,13 @@ def chip(
     with waiting("simulating"):
         found = check_chip(
             build, target, shape, prompt or [], max_tokens=max_tokens, temperature=temperature,
-            seed=seed, stalls=stalls or [0], trace=absolute(trace) if trace else None,
+            seed=seed, stalls=stalls or [0], trace=absolute(trace) if trace else None, wires=wires,
         )  # fmt: skip
     facts |= {
         "seconds": round(time.monotonic() - began, 1), "fault": found.fault,
         "runs": [
             {"stalls": stall, "cycles": run.cycles, "seconds": run.seconds,
-             "tokens": sum(map(len, run.tokens))}
+             "tokens": sum(map(len, run.tokens)), "flipped": run.flipped, "again": run.again}
             for stall, run in found.runs
         ],
         "answers": [{"prompt": a.prompt, "tokens": a.found[0], "equal": a.equal} for a in found.answers],
@@ -233,6 +278,10 @@ def _tell(found: Any, build: Any) -> None:
         out.print(
             f"with {stall} % stalls: {tokens} tokens in {run.cycles:,} cycles, "
             f"{run.cycles / max(1, run.seconds):,.0f} cycles/s"
+            + (
+                f"; {run.flipped} bits inverted, frames sent anew {run.again} times"
+                * bool(run.flipped)
+            )
         )
     if found.fault:
         out.print(f"failed  {found.fault}", markup=False)

@@ -225,16 +225,19 @@ class Chip:
             self.results[name] = weights.astype(np.int64) @ x
 
     def _of_sums(self, one: Instruction) -> Int64:
-        read, place = self.program.reads[one.index], one.immediate & 0xFFFF
+        place = one.immediate & 0xFFFF
         if one.banked:
             place += self.chosen[one.rank] * (one.immediate >> 16)
         width, word = self.shape.width, self.words["rows"][place]
         shifts = lanes(word & (1 << width * SHIFT_BITS) - 1, SHIFT_BITS, width)
         bias = lanes(word >> width * SHIFT_BITS, VALUE_BITS, width)
-        sums = np.zeros(width, np.int64)
-        sums[: read.count] = self.results[read.matrix][list(read.rows())]
         scale = np.array([self.scale], np.int32)
-        return fp.from_sums(sums[None], scale, shifts, bias)[0]
+        return fp.from_sums(self._sums_of(one)[None], scale, shifts, bias)[0]
+
+    def _sums_of(self, one: Instruction) -> Int64:
+        read, sums = self.program.reads[one.index], np.zeros(self.shape.width, np.int64)
+        sums[: read.count] = self.results[read.matrix][list(read.rows())]
+        return sums
 
     def _read(self, one: Instruction) -> None:
         self.registers[one.dst] = self._of_sums(one)

@@ -121,14 +121,15 @@ def random_config(name: str, random: np.random.Generator) -> tuple[dict[str, Any
 
 def build_random(
     of: str | dict[str, Any], folder: Path, seed: int = 0, family: Family[Any] | None = None,
-    **changes: object,
+    chips: int = 1, **changes: object,
 ) -> Build:  # fmt: skip
-    """A build on one chip of a random model, of a name in `CONFIGS` or of a config."""
+    """A build of a random model, of a name in `CONFIGS` or of a config."""
     config = {**(CONFIGS[of] if isinstance(of, str) else of), **changes}
     checkpoint = write_random(config, folder / f"checkpoint-{seed}", seed, family)
     policy = make_policy("default", activation_bits=8, max_spread=2, requantize=True)
     out = folder / f"build-{seed}"
-    return open_build(hnlpu.build(checkpoint, out, policy, make_target(), family=family, workers=1))
+    target = make_target(chips=chips)
+    return open_build(hnlpu.build(checkpoint, out, policy, target, family=family, workers=1))
 
 
 def small_shape(build: Build) -> ChipShape:

@@ -32,7 +32,12 @@ from hnlpu.silicon.rtl.chip._tables import program
 
 
 def digest(shape: ChipShape) -> str:
-    return hashlib.sha256(program(make_program(shape)).encode()).hexdigest()
+    # words had a bit less before there were instructions for several chips; nothing else has changed
+    text = program(make_program(shape))
+    for now, then in (("103'h", "102'h"), ("103 bits", "102 bits"), ("[102:0]", "[101:0]")):
+        assert now in text
+        text = text.replace(now, then)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_the_shipped_models_program_is_what_it_was(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hnlpu.arithmetic.fixed_point import FRACTION, inverse_temperature, to_fixed
 from hnlpu.errors import InvalidInput
 from hnlpu.run.emulate import LanguageModel, hardwired, hardwired_signals
 from hnlpu.silicon.hardwire import Build
-from hnlpu.silicon.rtl.chip import ChipRun, ChipShape, Request, simulate_chip
+from hnlpu.silicon.rtl.chip import ChipRun, ChipShape, Request, Wires, simulate_chip
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,16 @@ def check_chip(
     seed: int = 0,
     stalls: Sequence[int] = (0,),
     trace: Path | None = None,
+    wires: Wires | None = None,
 ) -> ChipCheck:
     """Run prompts through the compiled chip of `folder`, all at once, and through the emulator.
 
-    Prompt n has seed `seed` + n; the last run writes waveforms to `trace`.  Raises InvalidInput for what the chip cannot be asked, ToolFailed
-    where it does not end.
+    Prompt n has seed `seed` + n; the last run writes waveforms to `trace`.  `wires` are those between several
+    chips.  Raises InvalidInput for what the chip cannot be asked, ToolFailed where it does not end, LinkFailed
+    where a link between chips fails.
     """
+    if shape.chips > 1 and wires is None:
+        wires = Wires()
     if max_tokens < 1:
         raise InvalidInput(f"max tokens {max_tokens}: a chip makes at least one")
     model = hardwired(build, numerics="chip")
@@ -91,7 +95,8 @@ def check_chip(
         for n, ids in enumerate(encoded)
     ]
     runs = tuple(
-        (stall, simulate_chip(folder, requests, stall=stall, trace=trace)) for stall in stalls
+        (stall, simulate_chip(folder, requests, stall=stall, trace=trace, wires=wires))
+        for stall in stalls
     )
     expected = [
         _expected(model, shape, ids, max_tokens, temperature, seed + n)
@@ -181,9 +186,7 @@ def check_signal_chip(
     runs = tuple(
         (stall, simulate_chip(folder, requests, stall=stall, trace=trace)) for stall in stalls
     )
-    found = tuple(
-        tuple(_signed(answer, shape) for answer in run.tokens) for _, run in runs
-    )
+    found = tuple(tuple(_signed(answer, shape) for answer in run.tokens) for _, run in runs)
     return SignalCheck(tuple(expected), found, runs)
 
 

@@ -10,9 +10,9 @@ from hnlpu.silicon.rtl.chip._lower import make_program
 from hnlpu.silicon.rtl.chip._plan import chip_shape
 from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ChipShape
-from hnlpu.silicon.rtl.chip._simulate import ChipRun, Request, build_chip, simulate_chip
+from hnlpu.silicon.rtl.chip._simulate import ChipRun, Request, Wires, build_chip, simulate_chip
 from hnlpu.silicon.rtl.chip._synthesize import ChipUnit, synthesize_chip
-from hnlpu.silicon.rtl.chip._write import WrittenChip, write_chip
+from hnlpu.silicon.rtl.chip._write import WrittenChip, link_of, write_chip
 
 __all__ = [
     "ChipRun",
@@ -23,12 +23,14 @@ __all__ = [
     "Operand",
     "Program",
     "Request",
+    "Wires",
     "Work",
     "WrittenChip",
     "array_steps",
     "build_chip",
     "chip_shape",
     "instruction_package",
+    "link_of",
     "make_program",
     "predict_cycles",
     "simulate_chip",

@@ -1,8 +1,9 @@
 """Matrices in instructions: digits to the arrays that share them, and their sums into registers.
 
     ACQUIRE ─► PEAK, SETTLE, QUANTIZE ─► ISSUE, AWAIT ─► READ ... ─► RELEASE
+    ... AWAIT ─► SEND ... ─► RELEASE ─► MEET ─► READ ... ─► PART       where chips have parts of sums
 
-All sums of a group are read before it is freed, whichever steps stand between.
+All sums of a group are read or sent before it is freed, whichever steps stand between.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def quantize(a: Assembler, n: int, step: Step, op: ops.Quantize) -> None:
             _sample(a, m, matrix, group)
             return
         _take(a, y, matrix)
-    a.code.emit(Op.RELEASE, index=group)
+    a.code.free(group)
+    a.code.read_exchanged()
+    a.code.end_exchange()
 
 
 def _matrix(a: Assembler, n: int, project: Step) -> Matrix:
@@ -120,11 +123,18 @@ def _sample(a: Assembler, n: int, matrix: Matrix, group: int) -> None:
     """Logits to the sampler, and the token that they give."""
     if not a.skipped or len(a.network.outputs) != 1 or matrix.members is not None:
         a.refuse("from_sums", n, "logits that are not all that a network's last steps give")
-    a.code.emit(Op.ACQUIRE, index="sampler")
     beats = range(a.code.beats(matrix.rows))
-    a.code.take(matrix.name, 0, 1, beats, matrix.rows, Op.LOGITS)
-    a.code.emit(Op.RELEASE, index=group)
+    if a.code.is_exchanged(matrix.name):
+        a.code.take(matrix.name, 0, 1, beats, matrix.rows, Op.LOGITS)
+        a.code.free(group)
+        a.code.emit(Op.ACQUIRE, index="sampler")
+        a.code.read_exchanged()
+    else:
+        a.code.emit(Op.ACQUIRE, index="sampler")
+        a.code.take(matrix.name, 0, 1, beats, matrix.rows, Op.LOGITS)
+        a.code.free(group)
     a.code.run("sampler")
     a.code.emit(Op.TAKE)
     a.code.emit(Op.RELEASE, index="sampler")
+    a.code.end_exchange()
     a.sampled = True

@@ -48,10 +48,12 @@ class Assembler:
     dead.  `rank` is that of the expert whose steps are being lowered.
     """
 
-    def __init__(self, network: Network, width: int, context: int):
+    def __init__(
+        self, network: Network, width: int, context: int, exchanged: frozenset[str] = frozenset()
+    ):
         self.network = network
         self.uses = Uses(network)
-        self.code = Code(width)
+        self.code = Code(width, exchanged)
         self.context = context
         self.places: dict[str, Place] = {}
         self.states: dict[str, Beats] = {}

@@ -19,8 +19,11 @@ WORD = (1 << 32) - 1
 class Code:
     """A program under construction; `instructions` finishes it."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, exchanged: frozenset[str] = frozenset()):
         self.width = width
+        self.exchange_beats = 0
+        self._exchanged = exchanged
+        self._to_read: list[tuple[Op, dict[str, Field]]] = []
         self.registers = Registers()
         self.groups: list[tuple[str, ...]] = []
         self.reads: list[Read] = []
@@ -31,6 +34,7 @@ class Code:
         self._written: list[tuple[Op, Operand, dict[str, Field]]] = []
         self._banked: dict[tuple[str, int, int, int], tuple[list[int], int]] = {}
         self._skip: int | None = None
+        self._leave: int | None = None
 
     def beats(self, n: int) -> int:
         """Beats of a vector of n numbers."""
@@ -94,7 +98,7 @@ class Code:
         """Sums of rows first, first + step, ... of a matrix, `count` of them, to dst."""
         for read, register in zip(self._read(matrix, first, step, count), dst, strict=True):
             self.rows.append((read, 0))
-            self.emit(op, dst=register, index=read, immediate=len(self.rows) - 1)
+            self._sums(matrix, op, dst=register, index=read, immediate=len(self.rows) - 1)
 
     def take_banked(
         self, matrix: str, first: int, step: int, dst: Beats, count: int, rank: int, members: int
@@ -108,10 +112,46 @@ class Code:
                 self.rows += [(read, member) for read in reads]
         reads, place = self._banked[key]
         for offset, (read, register) in enumerate(zip(reads, dst, strict=True)):
-            self.emit(
-                Op.READ, dst=register, index=read, rank=rank, banked=True,
+            self._sums(
+                matrix, Op.READ, dst=register, index=read, rank=rank, banked=True,
                 immediate=len(reads) << 16 | (place + offset),
             )  # fmt: skip
+
+    def _sums(self, matrix: str, op: Op, **fields: Field) -> None:
+        """A beat of an array's sums; where chips have parts of it, it is sent, and read when all have come."""
+        if matrix not in self._exchanged:
+            self.emit(op, Operand.IMMEDIATE, **fields)
+            return
+        beat = len(self._to_read)
+        sent = {name: field for name, field in fields.items() if name != "dst"}
+        self.emit(Op.SEND, Operand.IMMEDIATE, **sent, b=beat, first=op == Op.LOGITS)
+        self._to_read.append((op, {**fields, "b": beat, "both": True}))
+
+    def _change(self, place: int, **fields: Field) -> None:
+        """Further fields of an instruction that is written."""
+        op, operand, known = self._written[place]
+        self._written[place] = op, operand, {**known, **fields}
+
+    def is_exchanged(self, matrix: str) -> bool:
+        """Whether chips have parts of a matrix."""
+        return matrix in self._exchanged
+
+    def free(self, group: int) -> None:
+        """Free a group of arrays whose sums have been taken, and exchange what chips have parts of.
+
+        Nothing is held while other chips are waited for.
+        """
+        if self._to_read:
+            last = max(n for n, (op, _, _) in enumerate(self._written) if op == Op.SEND)
+            self._change(last, both=True)
+        self.emit(Op.RELEASE, index=group)
+        self.exchange_beats = max(self.exchange_beats, len(self._to_read))
+        if not self._to_read:
+            return
+        if self._to_read[0][0] == Op.LOGITS:
+            self._leave = len(self._written)
+            self.emit(Op.LEAVE)
+        self.emit(Op.MEET)
 
     def _read(self, matrix: str, first: int, step: int, rows: int) -> Iterator[int]:
         """Numbers of the beats of sums of rows first, first + step, ... of a matrix."""
@@ -119,6 +159,19 @@ class Code:
             count = min(self.width, rows - start)
             self.reads.append(Read(matrix, first + start * step, step, count))
             yield len(self.reads) - 1
+
+    def read_exchanged(self) -> None:
+        """Sums of all chips to where they are wanted."""
+        for op, fields in self._to_read:
+            self.emit(op, Operand.IMMEDIATE, **fields)
+
+    def end_exchange(self) -> None:
+        """The next exchange may come; who left goes on here."""
+        if self._to_read:
+            if self._leave is not None:
+                self._change(self._leave, immediate=len(self._written))
+            self.emit(Op.PART)
+            self._to_read = []
 
     def instructions(self) -> tuple[Instruction, ...]:
         """All of them, with their numbers."""

@@ -60,6 +60,10 @@ class Op(Coded):
     COMPARE = 29, "by `rank`: 0 larger, 1 smaller, whether a 2 <, 3 <=, 4 = operand, to dst"
     SUM = 30, "the mean's sum (or 0) + lanes of a"
     QUOTIENT = 31, "the dividers' quotients to dst"
+    SEND = 32, "this chip's part of beat `index` of sums to the others, as beat b of the exchange"
+    MEET = 33, "waits until the others' parts of the exchange have come"
+    PART = 34, "the exchange is over"
+    LEAVE = 35, "goes to instruction `immediate` on all chips but the first"
 
 
 POWER, SOFTPLUS, NORMAL = range(3)
@@ -91,17 +95,25 @@ class Part(NamedTuple):
 
 
 FIELDS = (
-    Part("op", 5, type="opcode_t"),
+    Part("op", 6, type="opcode_t"),
     Part("operand", 3, type="operand_t"),
-    Part("first", 1, "MULTIPLY, SQUARES, SUM, PEAK, TOP, MOVE: begins anew"),
+    Part(
+        "first",
+        1,
+        "MULTIPLY, SQUARES, SUM, PEAK, TOP, MOVE: begins anew; SEND: to the first chip alone",
+    ),
     Part("write", 1, "MULTIPLY: to dst"),
     Part("swap", 1, "MULTIPLY: a with the halves of every head swapped"),
     Part("root", 1, "MULTIPLY: rounds by what the root says"),
-    Part("both", 1, "CLAMP, SUBTRACT; ISSUE of the root: the mean of `immediate` numbers"),
+    Part(
+        "both",
+        1,
+        "CLAMP, SUBTRACT; ISSUE of the root: a mean; SEND: the last; READ, LOGITS: of all chips",
+    ),
     Part(
         "banked",
         1,
-        "READ, LOGITS, ISSUE: of the member of rank `rank`; SQUARES, root: head by head",
+        "READ, LOGITS, ISSUE, SEND: of the member of rank `rank`; SQUARES, root: head by head",
     ),
     Part("shift", 6),
     Part("rank", 4),

@@ -13,6 +13,7 @@ from hnlpu.model.network import AT_ONCE as DONE_AT_ONCE
 from hnlpu.model.network import ops
 from hnlpu.silicon.rtl.chip._assembler import Assembler
 from hnlpu.silicon.rtl.chip._constants import is_made
+from hnlpu.silicon.rtl.chip._instructions import Op
 from hnlpu.silicon.rtl.chip._memories import reserve
 from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ChipShape
@@ -32,7 +33,7 @@ def make_program(shape: ChipShape) -> Program:
     Raises UnsupportedArchitecture for a step that it has no instructions for, DoesNotFit for sizes that the
     units cannot take.
     """
-    a = Assembler(shape.network, shape.width, shape.context)
+    a = Assembler(shape.network, shape.width, shape.context, shape.exchanged)
     a.walk = partial(_walk, a, a.uses.tail())
     a.of_signals = shape.task is not None
     for given in shape.network.inputs:
@@ -49,6 +50,9 @@ def make_program(shape: ChipShape) -> Program:
     elif not a.sampled or a.embedding is None:
         a.refuse("", last, "a chip takes tokens, and gives the tokens of one matrix's logits")
     instructions = a.code.instructions()
+    before_skip = instructions[: [one.op for one in instructions].index(Op.SKIP)]
+    if shape.chips > 1 and all(one.op != Op.PART for one in before_skip):
+        a.refuse("", 0, "chips that exchange nothing while a prompt lasts; build with `chips` 1")
     code = a.code
     for name, size, most in (
         ("registers", code.registers.count, MOST_REGISTERS),
@@ -56,6 +60,7 @@ def make_program(shape: ChipShape) -> Program:
         ("row beats", len(code.rows), MOST_PLACES),
         ("stored beats", len(code.parameters), MOST_PLACES),
         ("patterns of moves", len(code.moves), MOST_PLACES),
+        ("beats of an exchange", code.exchange_beats, MOST_REGISTERS),
     ):
         if size > most:
             raise DoesNotFit(f"{size} {name}: instructions number {most} at most")
@@ -63,7 +68,7 @@ def make_program(shape: ChipShape) -> Program:
         instructions, tuple(code.groups), tuple(code.reads), tuple(code.parameters),
         tuple(code.rows), tuple(code.moves), max(64, 63 + a.most_terms.bit_length()),
         code.registers.count, a.embedding, a.head_dim, a.attention, a.norms,
-        a.rope, a.experts,
+        a.rope, a.experts, code.exchange_beats,
     )  # fmt: skip
 
 

@@ -89,7 +89,8 @@ class Program:
 
     `moves` has, by pattern, the lane that each lane takes, -1 for none; `lane_sum_bits` are those of a
     lane's sum of products.  `parameters` has the stored beats of parameters; `row_places` has the read of every stored beat
-    of shifts and biases and the expert that it is of.  Units that the program does not use are None.
+    of shifts and biases and the expert that it is of.  `exchange_beats` are those of the longest exchange with
+    other chips, 0 where there is one chip.  Units that the program does not use are None.
     """
 
     instructions: tuple[Instruction, ...]
@@ -106,6 +107,7 @@ class Program:
     norms: Norms
     rope: Rope | None
     experts: Experts | None
+    exchange_beats: int = 0
 
     def uses(self, op: Op, *, banked: bool | None = None) -> bool:
         """Whether there is such an instruction."""

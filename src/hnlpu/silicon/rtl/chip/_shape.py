@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from hnlpu.errors import DoesNotFit
 from hnlpu.model.families import Task
 from hnlpu.model.network import Network
+from hnlpu.silicon.place import Slice
 
 LARGEST_SUM_BITS = 62
 
@@ -16,7 +18,9 @@ class ChipShape:
     """Sizes of one chip: lanes, sequences in flight, positions of each, and the network.
 
     `vocabulary` and `ends` are the tokens that there are, and those that end a text.  Of a network of signals
-    `vocabulary` is the numbers that it gives, and `task` what it answers.  Raises DoesNotFit for sums that the units cannot take.
+    `vocabulary` is the numbers that it gives, and `task` what it answers.  `slices` has, by matrix, the slice
+    of each of several chips, in the order of their places; none for one chip.  Raises DoesNotFit for sums
+    that the units cannot take.
     """
 
     network: Network
@@ -28,6 +32,7 @@ class ChipShape:
     sequences: int
     sum_bits: int
     task: Task | None = None
+    slices: Mapping[str, tuple[Slice, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.sum_bits > LARGEST_SUM_BITS:
@@ -61,6 +66,29 @@ class ChipShape:
         """Bits of an answer: a token, a class, or numbers."""
         numbers = self.task in ("regress", "stream")
         return 32 * self.vocabulary if numbers else ceil_log2(self.vocabulary)
+
+    @property
+    def chips(self) -> int:
+        """Chips that say one thing together."""
+        return max((len(slices) for slices in self.slices.values()), default=1)
+
+    @property
+    def exchanged(self) -> frozenset[str]:
+        """Matrices of which a chip has a part only."""
+        return frozenset(
+            name
+            for name, slices in self.slices.items()
+            if len({(one.members, one.neurons, one.blocks) for one in slices}) > 1
+        )
+
+    def holders(self, matrix: str, rows: range, member: int) -> int:
+        """Places that have a part of some rows of a member of a matrix, as bits; all where none is cut."""
+        return sum(
+            1 << place
+            for place, one in enumerate(self.slices.get(matrix, ()))
+            if one.members[0] <= member < one.members[1]
+            and any(one.neurons[0] <= row < one.neurons[1] for row in rows)
+        )
 
     @property
     def layers(self) -> int:

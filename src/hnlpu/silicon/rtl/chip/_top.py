@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.silicon.rtl._design import ArrayUnit
 from hnlpu.silicon.rtl.chip._instructions import NORMAL, POWER, SOFTPLUS, Op
+from hnlpu.silicon.rtl.chip._joined import Joined, alone, core_pins
+from hnlpu.silicon.rtl.chip._places import activations_of, member_of, rows_among_all
 from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ChipShape, ceil_log2
 from hnlpu.silicon.rtl.chip._stored import SHIFT_BITS, VALUE_BITS, word_bits
@@ -14,8 +17,15 @@ from hnlpu.silicon.rtl.chip._tables import place_bits
 TAG_BITS = 8
 
 
-def chip_top(shape: ChipShape, program: Program, units: Mapping[str, ArrayUnit]) -> str:
-    """Text of module `chip`; `units` has the array of every matrix."""
+def chip_top(
+    shape: ChipShape,
+    program: Program,
+    units: Mapping[str, ArrayUnit],
+    name: str = "chip",
+    others: Joined | None = None,
+) -> str:
+    """Text of a chip's module; `units` has its array of every matrix, `others` what joins it to other chips."""
+    around = others or alone(shape)
     token, place = shape.in_bits, ceil_log2(shape.context)
     groups, bits, width = len(program.groups), word_bits(shape, program), shape.width
     member, layers = _member_bits(program), program.attention.layers if program.attention else 1
@@ -46,7 +56,7 @@ def chip_top(shape: ChipShape, program: Program, units: Mapping[str, ArrayUnit])
 //
 // Latency  see hnlpu_core.sv
 // Numbers  see hnlpu_requests.sv
-module chip (
+module {name} (
     input  logic clk,
     input  logic rst,
     input  logic in_valid,
@@ -62,7 +72,7 @@ module chip (
     output logic [{shape.out_bits - 1}:0] out_token,
     output logic [{TAG_BITS - 1}:0] out_tag,
     output logic out_last,
-    output logic out_refused
+    output logic out_refused{around.ports}
 );
   logic [{place_bits(program) - 1}:0] place;
   hnlpu_chip_pkg::instruction_t instruction;
@@ -78,7 +88,7 @@ module chip (
   logic [{groups - 1}:0] free;
   logic [{member - 1}:0] member;
   logic [{width - 1}:0][{shape.sum_bits - 1}:0] sums;
-{stores}
+{stores}{around.body}
   hnlpu_program stored_program (
       .place(place),
       .instruction(instruction)
@@ -121,7 +131,8 @@ module chip (
       .done(done),
       .free(free),
       .sum_beat(sum_beat),
-      .sums(sums)
+      .sums(sums),
+{core_pins()}
   );
 {_arrays(shape, program, units)}{_sums(shape, program, units)}endmodule
 """
@@ -160,6 +171,7 @@ def _parameters(
         "OUT_BITS": shape.out_bits, "ENDS": len(ends), "END_TOKENS": f"{{{end_words}}}",
         "ACTIVATION_BITS": shape.activation_bits, "ACTIVATION_BEATS": shape.activation_beats,
         "SUM_BITS": shape.sum_bits, "GROUPS": len(program.groups),
+        "EXCHANGES": int(shape.chips > 1),
         "PLACE_BITS": place_bits(program), "EMBEDDING_BITS": beat_bits["embedding"],
         "PARAMETER_BITS": beat_bits["parameter"], "ROW_BITS": beat_bits["row"],
         "SUM_BEAT_BITS": beat_bits["sum"],
@@ -197,10 +209,14 @@ def _numbers(shape: ChipShape, beats: int) -> str:
   logic [{beats - 1}:0][{32 * shape.width - 1}:0] numbers;
   logic [{32 * shape.width - 1}:0] embedding_word;
   assign numbers = {zeros};
-  assign embedding_word = numbers[{'embedding_beat' if beats > 1 else "0"}];
-""" + ("" if beats > 1 else """  logic unused_embedding;
+  assign embedding_word = numbers[{"embedding_beat" if beats > 1 else "0"}];
+""" + (
+        ""
+        if beats > 1
+        else """  logic unused_embedding;
   assign unused_embedding = &embedding_beat;
-""")
+"""
+    )
 
 
 def _embedding_place(shape: ChipShape, beats: int) -> str:
@@ -238,7 +254,8 @@ def _arrays(shape: ChipShape, program: Program, units: Mapping[str, ArrayUnit]) 
     """Every array: its activations by bit, then input, and its sums."""
     bits, inputs = shape.activation_bits, shape.activation_beats * shape.width
     member_bits = _member_bits(program)
-    longest = max(inputs, *(unit.shape.inputs for unit in units.values()))
+    ends = [one.blocks[1] * BLOCK for slices in shape.slices.values() for one in slices]
+    longest = max(inputs, *ends, *(unit.shape.inputs for unit in units.values()))
     text = f"""
   // activations by bit, then input
   logic [{bits - 1}:0][{longest - 1}:0] planes;
@@ -253,12 +270,12 @@ def _arrays(shape: ChipShape, program: Program, units: Mapping[str, ArrayUnit]) 
     if all(unit.shape.kind.bank <= 1 for unit in units.values()):
         text += "  logic unused_member;\n  assign unused_member = &member;\n"
     for group, matrices in enumerate(program.groups):
-        ends = []
+        valid = []
         for matrix in matrices:
             unit = units[matrix]
             one, name = unit.shape, unit.name
             x, y = f"x_{name}", f"y_{name}"
-            chosen = _cast("member", member_bits, one.member_bits)
+            chosen = member_of(shape, matrix, member_bits, one.member_bits)
             member = f"\n      .member({chosen})," if one.kind.bank > 1 else ""
             text += f"""
   logic [{one.activation_bits - 1}:0][{one.inputs - 1}:0] {x};
@@ -266,7 +283,7 @@ def _arrays(shape: ChipShape, program: Program, units: Mapping[str, ArrayUnit]) 
   logic ready_{name};
   logic valid_{name};
   for (genvar n = 0; n < {one.activation_bits}; n++) begin : g_{x}
-    assign {x}[n] = planes[n][{one.inputs - 1}:0];
+    assign {x}[n] = {activations_of(shape, matrix, one.inputs)};
   end
   top_{name} array_{name} (
       .clk(clk),
@@ -284,17 +301,25 @@ def _arrays(shape: ChipShape, program: Program, units: Mapping[str, ArrayUnit]) 
   end
 `endif
 """
-            ends.append(f"valid_{name}")
-        text += f"  assign done[{group}] = {' && '.join(ends)};\n"
+            valid.append(f"valid_{name}")
+        text += f"  assign done[{group}] = {' && '.join(valid)};\n"
     return text
 
 
 def _sums(shape: ChipShape, program: Program, units: Mapping[str, ArrayUnit]) -> str:
     """Beats of sums: lanes without a row are zero."""
     text = f"\n  logic [{len(program.reads) - 1}:0][{shape.width - 1}:0][{shape.sum_bits - 1}:0] beats;\n"
+    rows = {matrix.name: matrix.rows for matrix in shape.network.matrices}
+    for matrix in sorted(shape.exchanged):
+        unit = units[matrix]
+        bits, name = unit.shape.total_bits, unit.name
+        among = rows_among_all(shape, matrix, rows[matrix], bits, f"y_{name}")
+        text += f"  logic [{rows[matrix] - 1}:0][{bits - 1}:0] all_{name};\n"
+        text += f"  assign all_{name} = {among};\n"
     for place, read in enumerate(program.reads):
         unit = units[read.matrix]
-        row = f"y_{unit.name}[{read.first}+{read.step}*n]"
+        among = "all" if read.matrix in shape.exchanged else "y"
+        row = f"{among}_{unit.name}[{read.first}+{read.step}*n]"
         wide = _cast(f"$signed({row})", unit.shape.total_bits, shape.sum_bits)
         text += f"""\
   for (genvar n = 0; n < {shape.width}; n++) begin : g_beat_{place}

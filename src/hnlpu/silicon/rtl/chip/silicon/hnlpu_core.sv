@@ -57,6 +57,7 @@ module hnlpu_core
     parameter int ACTIVATION_BEATS = 1,
     parameter int SUM_BITS = 24,
     parameter int GROUPS = 11,
+    parameter bit EXCHANGES = 1'b0,  // with other chips
     parameter int PLACE_BITS = 9,
     parameter int EMBEDDING_BITS = 1,  // of a beat's number: embedding, parameters, rows, sums
     parameter int PARAMETER_BITS = 3,
@@ -71,7 +72,8 @@ module hnlpu_core
     localparam int ContextBits = $clog2(CONTEXT),
     localparam int TokenBits = $clog2(VOCABULARY),
     localparam int ExpertBits = EXPERTS > 1 ? $clog2(EXPERTS) : 1,
-    localparam int LayerBits = LAYERS > 1 ? $clog2(LAYERS) : 1
+    localparam int LayerBits = LAYERS > 1 ? $clog2(LAYERS) : 1,
+    localparam int SequenceBits = SEQUENCES > 1 ? $clog2(SEQUENCES) : 1
 ) (
     input logic clk,
     input logic rst,
@@ -110,10 +112,25 @@ module hnlpu_core
     input  logic [GROUPS-1:0]                  done,
     output logic [GROUPS-1:0]                  free,
     output logic [SUM_BEAT_BITS-1:0]           sum_beat,
-    input  logic [WIDTH-1:0][SUM_BITS-1:0]     sums
+    input  logic [WIDTH-1:0][SUM_BITS-1:0]     sums,
+
+    // other chips; see hnlpu_exchange.sv
+    input  logic                               follows,    // this chip is not the first
+    output logic [SequenceBits-1:0]            sequence_id,
+    output logic                               begins,     // the sequence's token
+    output logic                               finishes,
+    output logic [ContextBits-1:0]             position,
+    output logic                               prompt,     // more of the prompt is to come
+    output logic                               sends,
+    output logic                               parts,
+    input  logic [SEQUENCES-1:0]               arrived,
+    input  logic [WIDTH-1:0][SUM_BITS-1:0]     total,
+    input  logic [SEQUENCES-1:0]               has_token,  // on a chip that follows
+    input  logic [IN_BITS-1:0]                 start_token,
+    input  logic [ContextBits-1:0]             start_position,
+    input  logic                               start_prompt
 );
   localparam int LogitLanes = (VOCABULARY + WIDTH - 1) / WIDTH * WIDTH;
-  localparam int SequenceBits = SEQUENCES > 1 ? $clog2(SEQUENCES) : 1;
   localparam int Half = HEAD_DIM / 2;
   localparam int QueryBeats = (HEADS * HEAD_DIM + WIDTH - 1) / WIDTH;
   localparam int RowBits = $clog2(SEQUENCES * LAYERS * CONTEXT);
@@ -126,8 +143,11 @@ module hnlpu_core
   logic [SEQUENCES-1:0] active;
   logic [Resources-1:0] finished;
   logic [Resources-1:0] unused_busy;
-  logic [ContextBits-1:0] position;
-  logic prompt;
+  logic second;
+  logic [SEQUENCES-1:0] requested;
+  logic [IN_BITS-1:0] own_token;
+  logic [ContextBits-1:0] own_position;
+  logic own_prompt;
   logic [30:0] inverse_temperature;
   logic [31:0] number;
   logic [TokenBits-1:0] sampled;
@@ -171,17 +191,29 @@ module hnlpu_core
       .out_tag(out_tag),
       .out_last(out_last),
       .out_refused(out_refused),
-      .active(active),
+      .active(requested),
       .sequence_id(id),
-      .token(token),
-      .position(position),
-      .prompt(prompt),
+      .token(own_token),
+      .position(own_position),
+      .prompt(own_prompt),
       .inverse(inverse_temperature),
       .number(number),
-      .take(execute && instruction.op == TAKE),
+      .take(execute && instruction.op == TAKE && !second),
       .sampled(answer),
-      .finish(execute && instruction.op == FINISH)
+      .finish(finishes && !second)
   );
+
+  // what the own requests say, or what the first chip says
+  assign second = EXCHANGES && follows;
+  assign active = second ? has_token : requested;
+  assign token = second ? start_token : own_token;
+  assign position = second ? start_position : own_position;
+  assign prompt = second ? start_prompt : own_prompt;
+  assign sequence_id = id;
+  assign begins = execute && place == '0;
+  assign finishes = execute && instruction.op == FINISH;
+  assign sends = execute && instruction.op == SEND;
+  assign parts = execute && instruction.op == PART;
 
   hnlpu_sequencer #(
       .SEQUENCES(SEQUENCES),
@@ -193,6 +225,8 @@ module hnlpu_core
       .active(active),
       .prompt(prompt),
       .done(finished),
+      .arrived(EXCHANGES ? arrived : '1),
+      .follows(second),
       .place(place),
       .op(instruction.op),
       .index(instruction.index[$clog2(Resources)-1:0]),
@@ -431,6 +465,10 @@ module hnlpu_core
     assign inverse_roots = {BeatHeads{inverse_root}};
     assign root_shifts = {BeatHeads{root_shift}};
   end
+  if (!EXCHANGES) begin : g_alone
+    logic unused;
+    assign unused = &{1'b0, follows, arrived, total, has_token, start_token, start_position, start_prompt};
+  end
   if (!NORM) begin : g_unrooted
     logic unused;
     assign unused = &{1'b0, products, epsilon, squaring, rooted};
@@ -445,7 +483,7 @@ module hnlpu_core
     hnlpu_from_sums #(
         .SUM_BITS(SUM_BITS)
     ) from_sums (
-        .sum(sums[n]),
+        .sum(EXCHANGES && instruction.both ? total[n] : sums[n]),
         .shift(row_shifts[n]),
         .exponent(scales[id]),
         .bias(row_biases[n]),

@@ -68,11 +68,11 @@ module hnlpu_requests #(
   } state_t;
 
   function automatic logic [63:0] stirred(input logic [63:0] x);
-    logic [63:0] a;
-    logic [63:0] b;
-    a = x ^ (x << 13);
-    b = a ^ (a >> 7);
-    return b ^ (b << 17);
+    logic [63:0] once;
+    logic [63:0] twice;
+    once  = x ^ (x << 13);
+    twice = once ^ (once >> 7);
+    return twice ^ (twice << 17);
   endfunction
 
   logic [IN_BITS-1:0] prompts[SEQUENCES*CONTEXT];

@@ -19,6 +19,8 @@ module hnlpu_sequencer
     input  logic [SEQUENCES-1:0]    active,     // has a token to work on
     input  logic                    prompt,     // the running sequence has more of its prompt to come
     input  logic [RESOURCES-1:0]    done,
+    input  logic [SEQUENCES-1:0]    arrived,    // all chips' parts of the sequence's exchange are here
+    input  logic                    follows,    // this chip is not the first
     output logic [PLACE_BITS-1:0]   place,      // of the instruction in the program
     input  opcode_t                 op,         // of the instruction there
     input  logic [ResourceBits-1:0] index,
@@ -30,7 +32,8 @@ module hnlpu_sequencer
   logic running;
   logic [SEQUENCES-1:0][PLACE_BITS-1:0] places;
   logic [SEQUENCES-1:0] waiting;
-  logic [SEQUENCES-1:0] for_done;  // else for a free resource
+  logic [SEQUENCES-1:0] for_done;   // else for a free resource
+  logic [SEQUENCES-1:0] for_peers;  // or for other chips
   logic [SEQUENCES-1:0][ResourceBits-1:0] awaited;
   logic [SEQUENCES-1:0] ready;
   logic [SequenceBits-1:0] next;
@@ -42,7 +45,7 @@ module hnlpu_sequencer
   always_comb begin
     for (int n = 0; n < SEQUENCES; n++) begin
       ready[n] = active[n] &&
-          (!waiting[n] || (for_done[n] ? done[awaited[n]] : !busy[awaited[n]]));
+          (!waiting[n] || (for_peers[n] ? arrived[n] : for_done[n] ? done[awaited[n]] : !busy[awaited[n]]));
     end
   end
 
@@ -63,6 +66,7 @@ module hnlpu_sequencer
     case (op)
       ACQUIRE: blocked = busy[index];
       AWAIT: blocked = !done[index];
+      MEET: blocked = !arrived[sequence_id];
       default: ;
     endcase
   end
@@ -88,6 +92,7 @@ module hnlpu_sequencer
         ACQUIRE: busy[index] <= 1'b1;
         RELEASE: busy[index] <= 1'b0;
         SKIP: if (prompt) places[sequence_id] <= target;
+        LEAVE: if (follows) places[sequence_id] <= target;
         FINISH: begin
           places[sequence_id] <= '0;
           running <= 1'b0;
@@ -100,6 +105,7 @@ module hnlpu_sequencer
   always_ff @(posedge clk) begin
     if (running && blocked) begin
       for_done[sequence_id] <= op == AWAIT;
+      for_peers[sequence_id] <= op == MEET;
       awaited[sequence_id]  <= index;
     end
   end
