@@ -212,7 +212,7 @@ def what_works() -> list[str]:
     rows += [row(f"`{command}`", "yes", some) for command in BY_OPERATION]
     rows.append(row("`--numerics chip` of `generate` and `score`", "yes", "yes"))
     rows.append(row("`--adapter` of `generate`, `score` and `serve`", "yes", "yes"))
-    return [*rows, row("`--device` of `generate`, `score` and `serve`", "yes", "refuse")]
+    return [*rows, row("`--device` of `generate`, `score` and `serve`", "yes", some)]
 
 
 TABLES: dict[str, Callable[[], list[str]]] = {
