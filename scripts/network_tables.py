@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, assert_never, get_args
 
+from marked import remade
+
 from hnlpu.model.families import BY_OPERATION, EVERY_FAMILY, families, network_of
 from hnlpu.model.network import (
     Append,
@@ -224,13 +226,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
 
 
 def page(text: str) -> str:
-    """`text` with what stands between its markers made anew."""
-    for name, table in TABLES.items():
-        start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        assert text.count(start) == text.count(end) == 1, name
-        before, behind = text.split(start)[0], text.split(end)[1]
-        text = f"{before}{start}\n" + "\n".join(table()) + f"\n{end}{behind}"
-    return text
+    """`text` with its tables made anew."""
+    return remade(text, TABLES)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ A family's config is a subclass of `Config` whose fields have the names of the f
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Any, ClassVar, Literal, Self, get_args
 
@@ -85,6 +85,12 @@ class Config(BaseModel):
     def normalise(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Bring older forms of the file to the fields; raises InvalidConfig."""
         return values
+
+
+def expect_a_type_per_layer(types: Sequence[str], layers: int) -> None:
+    """Raise ValueError where `layer_types` names another number of layers than there are."""
+    if len(types) != layers:
+        raise ValueError(f"layer_types names {len(types)} layers, num_hidden_layers is {layers}")
 
 
 def _null_says_something(field: FieldInfo) -> bool:

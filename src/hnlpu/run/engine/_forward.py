@@ -8,14 +8,11 @@ they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 
 from hnlpu.run.emulate import Transformer
-from hnlpu.run.engine._adapter import Adapter
-from hnlpu.run.engine._batch import Rows
+from hnlpu.run.engine._batch import LogitsOfModel, Rows
 from hnlpu.run.engine._memory import Memory
 from hnlpu.run.kernels import Pages
 
@@ -23,10 +20,11 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
 
-class BatchedTransformer:
+class BatchedTransformer(LogitsOfModel):
     """`Transformer` with its layers in C, for rows of many sequences: a `Batched`."""
 
     def __init__(self, transformer: Transformer):
+        super().__init__(transformer)
         self._transformer = transformer
 
     def forward(self, rows: Rows, memory: Memory, wanted: Int64) -> tuple[Float32, Int64]:
@@ -44,13 +42,3 @@ class BatchedTransformer:
             fired = run.compiled.forward(x, cos, sin, pages, rows.sequences, rows.positions)
             hidden = run.norm(x[wanted])
         return hidden, fired
-
-    def logits_in_pieces(
-        self, hidden: Float32, adapter: Adapter | None
-    ) -> Iterator[tuple[int, Float32]]:
-        """Logits of many rows as (first row, logits) pieces.  Raises NotFinite.
-
-        No `adapter` changes them here: see `BatchedBeside`.
-        """
-        assert adapter is None
-        yield from self._transformer.logits_in_pieces(hidden)
