@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hnlpu.errors import HnlpuError
-from hnlpu.run.emulate import HardwiredWeights
-from hnlpu.run.engine._device import INTERPRETER, load_gpu_model, open_device
-from hnlpu.run.engine._forward import Turns
-from hnlpu.run.engine._layout import PAGE
+from hnlpu.run.emulate import HardwiredConstants, split_off_logits
+from hnlpu.run.engine._device import INTERPRETER, open_device
+from hnlpu.run.engine._device_load import load_network
+from hnlpu.run.engine._layout import PAGE, layout_of
 from hnlpu.silicon.hardwire import Build, build, open_build
 from synthetic import add_size_options, config_of, write_checkpoint
 
@@ -89,32 +89,33 @@ def ours(opened: Build, device: torch.device, options: argparse.Namespace) -> li
     """Seconds of one decode step, from token ids to logits, by batch."""
     import torch
 
-    from hnlpu.run.kernels.gpu import Cache, Inputs, Places, Steps, unembed
+    from hnlpu.run.kernels.gpu import Inputs, Places, Steps
 
-    a = opened.architecture
-    model = load_gpu_model(HardwiredWeights(opened), device)
+    a, parts = opened.architecture, split_off_logits(opened.network)
+    assert parts.matrix is not None
+    loaded = load_network(parts.body, parts.matrix, HardwiredConstants(opened), device)
+    network, matrix = loaded.network, parts.matrix
     pages = -(-(options.context + 1) // PAGE)
-    rate, turns, found = memory_rate(device), Turns(a), []
+    rate, found = memory_rate(device), []
     for batch in options.batch:
-        shape = (a.num_hidden_layers, batch * pages + 1, a.num_key_value_heads)
-        cache = Cache(
-            torch.zeros((*shape, a.head_dim, PAGE), device=device),
-            torch.zeros((*shape, PAGE, a.head_dim), device=device),
-        )
-        steps = Steps(model, cache, batch * pages)
+        states = {
+            state.name: torch.zeros((batch * pages + 1, *state.shape), device=device)
+            for state in layout_of(parts.body).paged
+        }
+        steps = Steps(network, states, batch * pages)
         positions = np.full(batch, options.context, np.int64)
-        random = np.random.default_rng(0)
+        tokens = np.random.default_rng(0).integers(0, a.vocab_size, batch)
+        values = loaded.values(tokens, positions)
         inputs = Inputs(
-            torch.tensor(random.integers(0, a.vocab_size, batch), device=device),
+            {name: torch.tensor(x, device=device) for name, x in values.items()},
             Places(
                 torch.arange(batch * pages, device=device).reshape(batch, pages),
                 torch.arange(batch, device=device), torch.tensor(positions, device=device),
             ),
-            *(torch.tensor(x, device=device) for x in turns.at(positions)),
         )  # fmt: skip
 
         def step(steps: Steps = steps, inputs: Inputs = inputs) -> None:
-            unembed(model, steps.run(inputs).hidden)
+            network.project(matrix, steps.run(inputs).hidden)
 
         seconds = seconds_of(step, options.tokens, device)
         least = bytes_of_step(opened, batch, options.context) / rate

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+from marked import remade
 from transformers import CONFIG_MAPPING, PreTrainedConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
@@ -237,13 +238,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
 
 
 def page(text: str) -> str:
-    """`text` with what stands between its markers made anew."""
-    for name, table in TABLES.items():
-        start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        assert text.count(start) == text.count(end) == 1, name
-        before, behind = text.split(start)[0], text.split(end)[1]
-        text = f"{before}{start}\n" + "\n".join(table()) + f"\n{end}{behind}"
-    return text
+    """`text` with its tables made anew."""
+    return remade(text, TABLES)
 
 
 if __name__ == "__main__":

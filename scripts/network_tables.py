@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, assert_never, get_args
 
+from marked import remade
+
 from hnlpu.model.families import BY_OPERATION, EVERY_FAMILY, OF_SIGNALS, families, network_of
 from hnlpu.model.network import (
     Append,
@@ -218,7 +220,7 @@ def what_works() -> list[str]:
     rows += [row(f"`{command}`", "yes", some, some) for command in BY_OPERATION]
     rows.append(row("`--numerics chip` of `generate`, `score` and `run`", "yes", "yes", "yes"))
     rows.append(row("`--adapter` of `generate`, `score` and `serve`", "yes", "yes", "refuse"))
-    return [*rows, row("`--device` of `generate`, `score` and `serve`", "yes", "refuse", "refuse")]
+    return [*rows, row("`--device` of `generate`, `score` and `serve`", "yes", some, "refuse")]
 
 
 def _of_signals(command: str) -> str:
@@ -234,13 +236,8 @@ TABLES: dict[str, Callable[[], list[str]]] = {
 
 
 def page(text: str) -> str:
-    """`text` with what stands between its markers made anew."""
-    for name, table in TABLES.items():
-        start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        assert text.count(start) == text.count(end) == 1, name
-        before, behind = text.split(start)[0], text.split(end)[1]
-        text = f"{before}{start}\n" + "\n".join(table()) + f"\n{end}{behind}"
-    return text
+    """`text` with its tables made anew."""
+    return remade(text, TABLES)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,19 @@ FAMILIES = [name for name in EVERY if name not in ALIKE]
 """Those that tests of consumers run on: who does not know a family sees no more in all of them."""
 STEP_BY_STEP = {"gemma2"}
 """Those of FAMILIES that have no tape in C: scores with a soft cap are not on one."""
+ON_A_GPU = {
+    "granite",
+    "granitemoe",
+    "llama",
+    "mistral",
+    "olmo2",
+    "olmo3",
+    "qwen2",
+    "qwen3",
+    "qwen3_moe",
+    "smollm3",
+}
+"""Those of EVERY whose operations all have kernels for a GPU."""
 SEED = 1
 """Its shapes go on two chips, and their widths are no multiples of 32 for most families."""
 

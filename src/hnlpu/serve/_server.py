@@ -6,7 +6,7 @@ import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
@@ -24,11 +24,10 @@ from hnlpu.silicon.hardwire import MANIFEST, Build, file_sha256, open_build
 BACKLOG = 512
 
 
-def open_sound_build(directory: str | Path, only_gpt_oss: Sequence[str] = ()) -> Build:
+def open_sound_build(directory: str | Path) -> Build:
     """The build in `directory`, every byte of it as its manifest says.
 
-    `only_gpt_oss` names what is asked for that other families do not have.  Raises NotABuild,
-    DamagedBuild, which names the file, or UnsupportedArchitecture.
+    Raises NotABuild, or DamagedBuild, which names the file.
     """
     folder = absolute(directory)
     if not (folder / MANIFEST).exists() and is_checkpoint(folder):
@@ -36,8 +35,6 @@ def open_sound_build(directory: str | Path, only_gpt_oss: Sequence[str] = ()) ->
             f"{folder}: is a checkpoint; hardwire it first: hnlpu build {folder} -o DIR"
         )
     build = open_build(folder)
-    for what in only_gpt_oss:
-        build.gpt_oss(what)  # said before every byte is read
     files = build.manifest.files
     with ThreadPoolExecutor() as pool:
         digests = pool.map(lambda name: file_sha256(folder / name), files)
@@ -60,7 +57,7 @@ def serve(
     served.
     """
     settings.check()
-    service = Service(open_sound_build(directory, settings.only_gpt_oss()), settings)
+    service = Service(open_sound_build(directory), settings)
     app = create_app(service)
     listener = _listen(settings)
     config = uvicorn.Config(

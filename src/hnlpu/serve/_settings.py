@@ -49,10 +49,6 @@ class Settings:
     speculation: bool = False
     draft: Path | None = None
 
-    def only_gpt_oss(self) -> list[str]:
-        """What these settings ask for that models of other families do not have."""
-        return [] if self.device == CPU else [f"`device` {self.device}"]
-
     def check(self) -> None:
         """Raises InvalidInput."""
         self.limits.check()

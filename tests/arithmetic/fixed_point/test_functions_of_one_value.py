@@ -224,5 +224,5 @@ def test_turns_are_nearest_for_gpt_oss():
 
 def test_query_factors_are_nearest():
     for size in (2, 16, 32, 64, 96, 128, 4096):
-        scaled = Fraction(2 * fixed_point.query_factor(size) - 1, 2**17)
+        scaled = Fraction(2 * fixed_point.score_factor(1 / math.sqrt(size)) - 1, 2**17)
         assert scaled**2 <= Fraction(1, size) < (scaled + Fraction(1, 2**16)) ** 2

@@ -12,13 +12,7 @@ import hnlpu
 from helpers import bfloat16, write_checkpoint
 from hnlpu.errors import InvalidInput, NotFinite
 from hnlpu.model.policy import make_policy
-from hnlpu.run.emulate import (
-    ChipModel,
-    ChipTransformer,
-    _projection,
-    chip_tokens,
-    open_language_model,
-)
+from hnlpu.run.emulate import _projection, chip_tokens, open_language_model
 from hnlpu.run.engine import Engine
 from hnlpu.silicon.hardwire import open_build
 
@@ -48,16 +42,6 @@ def test_how_tokens_arrive_changes_no_bit(chip, chunks):
     whole = run.logits(run.forward(np.array(TOKENS), run.new_cache()))
     assert whole.dtype == np.int64
     assert np.array_equal(logits_of(chip, chunks), whole)
-
-
-def test_the_interpreter_gives_the_bits_of_the_transformer(chip, tiny_build):
-    """gpt-oss has code of its own for speed; its network says the same."""
-    assert isinstance(chip.transformer, ChipTransformer)
-    whole = logits_of(chip, [150])
-    model = open_language_model(tiny_build, numerics="chip")
-    model.transformer = ChipModel(open_build(tiny_build))
-    for chunks in ([150], [7, 1, 100, 42]):
-        assert np.array_equal(logits_of(model, chunks), whole)
 
 
 def test_sums_of_numba_give_the_same_bits(chip, tiny_build, monkeypatch):
@@ -162,7 +146,6 @@ def test_values_saturate_and_do_not_wrap(tmp_path):
     logits = logits_of(model, [150])
     assert -(2**31) <= logits.min() < logits.max() < 2**31
     assert np.array_equal(logits, logits_of(model, [1] * 150))
-    model.transformer = ChipModel(open_build(model.directory))  # step by step
     assert np.array_equal(logits, logits_of(model, [70, 1, 79]))
 
 
@@ -272,9 +255,6 @@ def test_the_command_line_takes_numerics(cli, chip, tiny_build, tiny_checkpoint)
 
 
 @pytest.mark.parametrize("kept", [{"top_k": 1}, {"top_p": 0.5}, {"min_p": 0.5}])
-@pytest.mark.parametrize("chip", [ChipTransformer, ChipModel])
-def test_a_chip_drops_no_tokens_and_says_so(tiny_build, chip, kept):
-    model = open_language_model(tiny_build, numerics="chip")
-    model.transformer = chip(open_build(tiny_build))
+def test_a_chip_drops_no_tokens_and_says_so(chip, kept):
     with pytest.raises(InvalidInput, match="samples by temperature alone"):
-        model.generate([15], temperature=1.0, **kept)
+        chip.generate([15], temperature=1.0, **kept)

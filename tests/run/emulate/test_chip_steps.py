@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from hnlpu.model.network.composites import (
     wkv,
     wkv7,
 )
-from hnlpu.run.emulate import Activations, FloatConstants, Interpreter, chip_interpreter
+from hnlpu.run.emulate import Activations, FloatConstants, Interpreter, Meeting, chip_interpreter
 from network_by_hand import NetworkByHand
 from network_samples import networks
 
@@ -276,6 +276,9 @@ class Hardwired:
         sums = x.integers.astype(np.int64) @ weights.T
         shifts = fixed_point.row_shifts(exponents)
         return fixed_point.from_sums(sums, x.scales, shifts, fixed_point.to_fixed(bias))
+
+    def project_all(self, meetings: Sequence[Meeting]) -> list[Array]:
+        return [self.project(*meeting) for meeting in meetings]
 
     def by_hand(self, name: str, member: int) -> tuple[list[list[int]], list[int], list[float]]:
         weights, exponents, bias = self.matrices[name, member]

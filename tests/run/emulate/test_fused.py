@@ -9,9 +9,16 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hnlpu.model.network import Builder, Given, Input, Value
-from hnlpu.model.network.composites import attend, clamped_swiglu, norm, rope, route
-from hnlpu.run.emulate import FloatConstants, Interpreter, vector_unit
+from hnlpu.model.network import Builder, Cut, Given, Input, Matrix, Tensor, Value
+from hnlpu.model.network.composites import (
+    attend,
+    clamped_swiglu,
+    dense_all,
+    norm,
+    rope,
+    route,
+)
+from hnlpu.run.emulate import FUSED, FloatConstants, Interpreter, vector_unit
 
 Array = np.ndarray
 SEEDS = st.integers(0, 2**32 - 1)
@@ -94,3 +101,38 @@ def test_route(seed: int, tokens: int, experts: int, data: st.DataObject) -> Non
     expected_chosen, expected_shares = vector_unit.route(logits, k)
     assert chosen.tolist() == expected_chosen.tolist()
     assert shares.tobytes() == expected_shares.tobytes()
+
+
+@few
+@given(SEEDS, TOKENS, SIZES, st.sampled_from([None, 1, 3]))
+def test_dense(seed: int, tokens: int, rows: int, among: int | None) -> None:
+    """Matrices that share their activations, each of one member or of several that are chosen."""
+    random = np.random.default_rng(seed)
+    b, count = Builder("composite"), 5 if among else None
+    x = b.input(Input("x", "data", (64,), "real"))
+    chosen = b.input(Input("chosen", "data", (among,), "index")) if among else None
+    shape = (count, rows, 64) if count else (rows, 64)
+    matrices = [
+        b.matrix(
+            Matrix(
+                name, rows, 64, "experts" if count else "attention", Cut("copy"),
+                Tensor(name, shape), Tensor(name + "_bias", shape[:-1]), members=count,
+            )
+        )
+        for name in ("first", "second")
+    ]  # fmt: skip
+    network = b.finish(*dense_all(x, *matrices, chosen=chosen))
+    tensors = {
+        n: normal(random, *s)
+        for name in ("first", "second")
+        for n, s in ((name, shape), (name + "_bias", shape[:-1]))
+    }
+    data: dict[str, Array] = {"x": normal(random, tokens, 64)}
+    if among:
+        data["chosen"] = random.integers(0, 5, (tokens, among))
+    constants = FloatConstants(network, tensors)
+    steps, spans = (Interpreter(network, constants, fused) for fused in ({}, FUSED))
+    assert [part.spans[0].composite for part in spans.at_once] == ["dense"]
+    expected, _ = steps.run(data, steps.start())
+    found, _ = spans.run(data, spans.start())
+    assert [y.tobytes() for y in found] == [y.tobytes() for y in expected]

@@ -1,8 +1,7 @@
-"""A network as it is written: against the layers spelt out, and against its own types."""
+"""A network as it is written: against its own types, and every faster form of it against the steps."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,19 @@ from hypothesis import strategies as st
 
 from helpers import make_config, random_tensors, write_checkpoint
 from hnlpu.errors import InvalidInput
-from hnlpu.model.checkpoint import bfloat16_to_float32, read_model
+from hnlpu.model.checkpoint import bfloat16_to_float32
 from hnlpu.model.families import network_of
-from hnlpu.model.network import Given, Network, Positions, Step, check, chosen_leaves, leaf_tensors
+from hnlpu.model.network import Network, Positions, Step, check, chosen_leaves, leaf_tensors
 from hnlpu.run.emulate import (
-    Activations,
+    FUSED,
     FloatConstants,
-    FloatWeights,
-    HardwiredWeights,
+    HardwiredConstants,
+    InterpretedModel,
     Interpreter,
-    Transformer,
+    float_model,
+    hardwired,
 )
-from hnlpu.run.emulate._layers import PlainLayers
+from hnlpu.run.emulate._constants import project_in_order
 from hnlpu.silicon.hardwire import build, open_build
 from network_samples import every_operation, networks
 
@@ -115,29 +115,6 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
         runs.run(inputs | {"token": np.arange(2)}, runs.start())
 
 
-class AsConstants:
-    """`Weights` of a build or a checkpoint as the constants of its network."""
-
-    def __init__(self, network: Network, weights: Any):
-        self._network, self._weights = network.declared(), weights
-
-    def prepare(self, x: np.ndarray) -> Activations:
-        return self._weights.prepare(x)
-
-    def project(self, name: str, x: Activations, index: int = 0) -> np.ndarray:
-        return self._weights.project(name, x, index)
-
-    def parameter(self, name: str) -> np.ndarray:
-        source = self._network.parameters[name].source
-        if isinstance(source, Given):
-            return np.array(source.values, np.float32)
-        return self._weights.vector(name)
-
-    def rows(self, name: str, numbers: np.ndarray) -> np.ndarray:
-        assert name == "model.embed_tokens.weight"
-        return self._weights.embed(numbers.ravel()).reshape(*numbers.shape, -1)
-
-
 SHAPES: list[dict[str, Any]] = [
     {},
     {"layers": 3, "experts": 1, "active": 1, "attention_bias": False},
@@ -146,40 +123,41 @@ SHAPES: list[dict[str, Any]] = [
 ]
 
 
+def logits_of(run: Any, tokens: np.ndarray) -> bytes:
+    return bytes(run.logits(run.forward(tokens, run.new_cache())).tobytes())
+
+
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_build_gives_the_bits_of_the_layers_spelt_out(
+def test_steps_spans_and_the_layers_in_c_have_the_same_bits(
     shape: dict[str, Any], tmp_path: Path
 ) -> None:
+    """gpt-oss step by step, with spans at once, and as the tape that serves it."""
     write_checkpoint(tmp_path / "model", seed=3, **shape)
     build(tmp_path / "model", tmp_path / "build")
-    network = network_of(make_config(**shape))
-    weights = HardwiredWeights(open_build(tmp_path / "build"))
-    spelt = Transformer(weights)
-    spelt.compiled = None
-    assert isinstance(spelt.plain, PlainLayers)
-    tokens = np.random.default_rng(1).integers(0, 97, 25)
-    expected = spelt.logits(spelt.forward(tokens, spelt.new_cache()))
-    runs = Interpreter(network, AsConstants(network, weights))
-    (logits,), _ = runs.run(tokens, runs.start())
-    assert logits.tobytes() == expected.tobytes()
+    opened = open_build(tmp_path / "build")
+    constants, tokens = HardwiredConstants(opened), np.random.default_rng(1).integers(0, 97, 25)
+    steps = Interpreter(opened.network, constants)
+    (expected,), _ = steps.run(tokens, steps.start())
+    spans = InterpretedModel(opened.network, opened.facts, constants, opened.directory)
+    spans.taped = None
+    assert logits_of(spans, tokens) == expected.tobytes()
+    assert logits_of(hardwired(opened).transformer, tokens) == expected.tobytes()
 
 
-def test_a_trained_model_gives_the_bits_of_the_layers_spelt_out(tmp_path: Path) -> None:
-    folder = Path(__file__).parents[3] / "checkpoints" / "stdlib-140k"
-    build(folder, tmp_path / "build")
-    network = network_of(json.loads((folder / "config.json").read_text()))
-    weights = HardwiredWeights(open_build(tmp_path / "build"))
-    spelt = Transformer(weights)  # in C, where it could be compiled
-    tokens = np.random.default_rng(1).integers(0, weights.architecture.vocab_size, 50)
-    expected = spelt.logits(spelt.forward(tokens, spelt.new_cache()))
-    runs = Interpreter(network, AsConstants(network, weights))
+def test_a_trained_model_has_the_bits_of_its_layers_in_c(tmp_path: Path) -> None:
+    build(Path(__file__).parents[3] / "checkpoints" / "stdlib-140k", tmp_path / "build")
+    opened = open_build(tmp_path / "build")
+    tokens = np.random.default_rng(1).integers(0, opened.facts.vocab_size, 50)
+    runs = Interpreter(opened.network, HardwiredConstants(opened), FUSED)
     (first,), states = runs.run(tokens[:33], runs.start())
     (second,), _ = runs.run(tokens[33:], states)
-    assert np.concatenate([first, second]).tobytes() == expected.tobytes()
+    found = np.concatenate([first, second]).tobytes()
+    assert found == logits_of(hardwired(opened).transformer, tokens)
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_a_checkpoint_is_close_to_the_float_model(packed: bool, tmp_path: Path) -> None:
+def test_a_checkpoint_has_the_bits_of_its_tensors(packed: bool, tmp_path: Path) -> None:
+    """Read lazily from files, with spans at once, and from arrays, step by step."""
     write_checkpoint(tmp_path, packed=packed)
     config = make_config()
     tensors = {
@@ -190,6 +168,18 @@ def test_a_checkpoint_is_close_to_the_float_model(packed: bool, tmp_path: Path) 
     runs = Interpreter(network, FloatConstants(network, tensors))
     tokens = np.random.default_rng(2).integers(0, 97, 30)
     (logits,), _ = runs.run(tokens, runs.start())
-    spelt = Transformer(FloatWeights(read_model(tmp_path)))
-    expected = spelt.logits(spelt.forward(tokens, spelt.new_cache()))
-    np.testing.assert_allclose(logits, expected, atol=1e-5)
+    assert logits_of(float_model(tmp_path).transformer, tokens) == logits.tobytes()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 150), st.integers(1, 9), st.integers(1, 70))
+def test_sums_in_order_are_those_of_each_row_alone(
+    seed: int, tokens: int, rows: int, columns: int
+) -> None:
+    """However many rows are taken side by side: float64 sums in the order of the columns."""
+    random = np.random.default_rng(seed)
+    weights = (random.normal(size=(rows, columns)) * 10.0 ** random.integers(-9, 9)).astype("f4")
+    x = (random.normal(size=(tokens, columns)) * 10.0 ** random.integers(-9, 9)).astype("f4")
+    products = weights.astype(np.float64) * x[:, None].astype(np.float64)
+    expected = np.cumsum(products, -1)[..., -1].astype(np.float32)
+    assert project_in_order(weights, x).tobytes() == expected.tobytes()

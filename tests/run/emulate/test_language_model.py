@@ -10,7 +10,7 @@ import threadpoolctl
 import hnlpu
 from helpers import write_checkpoint
 from hnlpu.errors import InvalidInput, TokenizerMissing
-from hnlpu.run.emulate import ChipCache, KeyValueCache, one_blas_thread, open_language_model
+from hnlpu.run.emulate import KeyValueCache, one_blas_thread, open_language_model
 from hnlpu.run.emulate._language_model import score_windows
 
 TOKENS = np.random.default_rng(1).integers(0, 97, 150).tolist()
@@ -34,14 +34,13 @@ def test_how_tokens_arrive_changes_no_bit(hardwired, chunks):
     assert np.concatenate(pieces).tobytes() == whole.tobytes()
 
 
-@pytest.mark.parametrize("kind", [KeyValueCache, ChipCache])
-def test_a_cache_keeps_what_it_holds_and_grows_by_a_quarter(kind):
-    cache = kind(2, 3, 4)
+def test_a_cache_keeps_what_it_holds_and_grows_by_a_quarter():
+    cache = KeyValueCache(2, 3, 4)
     capacities = []
     for position in range(700):
         cache.reserve(position + 1)
         capacities.append(cache.values.shape[2])
-        keys = cache.keys if kind is ChipCache else cache.keys.swapaxes(2, 3)
+        keys = cache.keys.swapaxes(2, 3)
         keys[:, :, position] = cache.values[:, :, position] = position + 1
     assert list(dict.fromkeys(capacities)) == [64, 128, 192, 256, 320, 448, 576, 768]
     expected = np.arange(1, 769) * (np.arange(768) < 700)

@@ -72,12 +72,3 @@ def test_route_takes_the_largest_and_prefers_the_first_of_equals():
     assert chosen.tolist() == [[1, 2, 3], [0, 1, 2]]
     np.testing.assert_allclose(shares.sum(1), 1, rtol=1e-6)
     np.testing.assert_allclose(shares[0, 2] / shares[0, 0], np.exp(-1), rtol=1e-6)
-
-
-def test_mix_adds_the_shares(random):
-    x = random.normal(size=(2, 5)).astype(np.float32)
-    outputs = random.normal(size=(2, 3, 5)).astype(np.float32)
-    shares = random.random((2, 3)).astype(np.float32)
-    expected = x + (outputs * shares[..., None]).sum(1)
-    vector_unit.mix(x, outputs, shares)
-    np.testing.assert_allclose(x, expected, rtol=1e-5, atol=1e-6)

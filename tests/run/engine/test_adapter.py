@@ -90,7 +90,7 @@ def test_pages_of_one_adapter_are_not_reused_for_another(model, adapters):
 
 def test_the_parts_are_what_is_stated(model, network, adapters):
     """Against a float64 sum of scaling * B (A x), within float32's rounding."""
-    metal = HardwiredConstants(model.transformer.weights.build)
+    metal = HardwiredConstants(model.transformer.build)
     changed, arrays = beside(network, adapters["one"])
     values = {}
 

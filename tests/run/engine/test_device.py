@@ -10,11 +10,13 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("triton")
 
+from family_builds import ON_A_GPU, made
 from helpers import run_cli, write_checkpoint
 from hnlpu.errors import InvalidInput, NotFinite
-from hnlpu.run.emulate import open_language_model
+from hnlpu.run.emulate import HardwiredConstants, open_language_model, split_off_logits
 from hnlpu.run.engine import Adapter, Engine, Limits, Request
-from hnlpu.silicon.hardwire import build
+from hnlpu.run.engine._device_load import load_network
+from hnlpu.silicon.hardwire import build, open_build
 
 SHAPE = {
     "hidden": 32, "intermediate": 32, "heads": 2, "kv_heads": 1, "head_dim": 16, "experts": 3,
@@ -54,6 +56,35 @@ def test_prompts_in_chunks_and_answers_are_the_same_bits(small):
     assert np.array_equal(found[2].embedding.view(np.int32), expected[2].embedding.view(np.int32))
 
 
+@pytest.mark.parametrize("family", ["llama", "qwen3_moe"])
+def test_other_families_have_the_same_bits(family):
+    """Widths that are no whole blocks, norms of heads, gates of SiLU, a router over all experts."""
+    model, random = open_language_model(made(family).one), np.random.default_rng(1)
+    requests = [
+        Request(
+            tuple(random.integers(0, 32, n).tolist()), max_tokens=new, top_logprobs=2,
+            trace_experts=True, ignore_end=True,
+        )
+        for n, new in ((3, 2), (2, 1))
+    ]  # fmt: skip
+    limits = Limits(rows=8, context=32)
+    found = Engine(model, limits, device="interpreter").run(requests)
+    for ours, theirs in zip(found, Engine(model, limits).run(requests), strict=True):
+        assert ours.error is None
+        assert ours.tokens == theirs.tokens
+        assert ours.scores == theirs.scores
+        assert np.array_equal(ours.experts, theirs.experts)
+
+
+@pytest.mark.parametrize("family", sorted(ON_A_GPU))
+def test_families_have_all_their_operations_on_a_gpu(family):
+    import torch
+
+    opened = open_build(made(family).one)
+    parts = split_off_logits(opened.network)
+    load_network(parts.body, parts.matrix, HardwiredConstants(opened), torch.device("cpu"))
+
+
 def test_who_overflows_is_told_and_nobody_else(tmp_path):
     huge = {"model.layers.1.post_attention_layernorm.weight": np.full(32, 0x7F7F, np.uint16)}
     write_checkpoint(tmp_path / "checkpoint", tensors=huge, **SHAPE)
@@ -90,33 +121,34 @@ def test_recordings_are_played_over_what_their_inputs_hold(small):
     """A stand-in for CUDA graphs: it runs once when recorded, and again over the same tensors."""
     import torch
 
-    from hnlpu.run.engine._device import load_gpu_model
-    from hnlpu.run.engine._forward import Turns
-    from hnlpu.run.kernels.gpu import Cache, Inputs, Places, Recording, Steps
+    from hnlpu.run.kernels.gpu import Inputs, Places, Recording, Steps
 
     made = []
 
     def record(run, inputs):
         run()
-        made.append(len(inputs.tokens))
+        made.append(inputs.rows)
         return Recording(inputs, run)
 
     a = small.transformer.architecture
-    model = load_gpu_model(small.transformer.weights, torch.device("cpu"))
-    turns = Turns(a)
+    parts = split_off_logits(small.transformer.build.network)
+    loaded = load_network(
+        parts.body, parts.matrix, small.transformer.constants, torch.device("cpu")
+    )
 
     def steps(recorder):
-        shape = (a.num_hidden_layers, 5, a.num_key_value_heads)
-        cache = Cache(torch.zeros((*shape, a.head_dim, 16)), torch.zeros((*shape, 16, a.head_dim)))
-        return Steps(model, cache, 4, recorder)
+        kv, size = a.num_key_value_heads, a.head_dim
+        shapes = {"keys": (5, kv, size, 16), "values": (5, kv, 16, size)}
+        states = {s.name: torch.zeros(shapes[s.name.split(".")[-1]]) for s in parts.body.states}
+        return Steps(loaded.network, states, 4, recorder)
 
     def inputs(tokens, sequences, positions):
         places = Places(
             torch.tensor([[2], [0], [3], [1]])[: max(sequences) + 1], torch.tensor(sequences),
             torch.tensor(positions),
         )  # fmt: skip
-        angles = (torch.tensor(x) for x in turns.at(np.array(positions)))
-        return Inputs(torch.tensor(tokens), places, *angles)
+        values = loaded.values(np.array(tokens), np.array(positions))
+        return Inputs({name: torch.tensor(x) for name, x in values.items()}, places)
 
     plain, recorded = steps(None), steps(record)
     for rows in (

@@ -268,25 +268,25 @@ def test_the_experts_that_fired_are_told(model):
 
 
 class Overflowing:
-    """The transformer's weights, but for one token whose embedding is infinite."""
+    """The transformer's constants, but for one token whose embedding is infinite."""
 
-    def __init__(self, weights, token):
-        self._weights, self._token = weights, token
+    def __init__(self, constants, token):
+        self._constants, self._token = constants, token
 
     def __getattr__(self, name):
-        return getattr(self._weights, name)
+        return getattr(self._constants, name)
 
-    def embed(self, tokens):
-        rows = self._weights.embed(tokens).copy()
+    def rows(self, name, tokens):
+        rows = self._constants.rows(name, tokens).copy()
         rows[tokens == self._token] = np.inf
         return rows
 
 
 def test_a_model_that_overflows_fails_only_who_made_it(spoken_build):
     model = open_language_model(spoken_build)
-    model.transformer.weights = Overflowing(model.transformer.weights, 50)
-    good = Request((5, 6, 7), max_tokens=5)
     engine = Engine(model)
+    model.transformer.constants = Overflowing(model.transformer.constants, 50)
+    good = Request((5, 6, 7), max_tokens=5)
     first, bad, second = engine.run([good, Request((5, 50), max_tokens=5), good])
     assert bad.reason == "error"
     assert "NaN or infinite" in str(bad.error)

@@ -15,7 +15,14 @@ pytest.importorskip("triton")
 import triton.language as tl  # noqa: E402
 from triton import jit  # noqa: E402
 
-from hnlpu.run.emulate import project, quantize_activations  # noqa: E402
+from hnlpu.model.network import Builder, Input  # noqa: E402
+from hnlpu.model.network.composites import route  # noqa: E402
+from hnlpu.run.emulate import (  # noqa: E402
+    FloatConstants,
+    Interpreter,
+    project,
+    quantize_activations,
+)
 from hnlpu.run.emulate import vector_unit as definition  # noqa: E402
 from hnlpu.run.kernels import gpu  # noqa: E402
 from hnlpu.run.kernels.gpu import _attention  # noqa: E402
@@ -161,7 +168,8 @@ def test_activations_become_the_same_integers(width):
     x[4] = -np.abs(x[4])
     integers = unit.quantize(torch.tensor(x), width, flags(len(x)))
     whole, scales = quantize_activations(x, width)
-    assert np.array_equal(integers.values.numpy(), whole)
+    assert np.array_equal(integers.values.numpy()[:, :50], whole)
+    assert not integers.values.numpy()[:, 50:].any()  # up to whole blocks
     assert np.array_equal(integers.scales.numpy(), scales)
 
 
@@ -194,15 +202,47 @@ def test_the_router_prefers_lower_numbers_among_equals():
     assert np.array_equal(bits(shares), bits(expected_shares))
 
 
+@pytest.mark.parametrize("normalise", [True, False])
+def test_shares_of_all_experts_are_those_of_the_steps(normalise):
+    random = np.random.default_rng(9)
+    logits = random.integers(-2, 3, (12, 10)).astype(np.float32)  # full of ties
+    logits[6:] = 3 * random.standard_normal((6, 10))
+    b = Builder("routes")
+    x = b.input(Input("x", "data", (10,), "real"))
+    network = b.finish(*route(x, 3, share_first=True, normalise=normalise))
+    runs = Interpreter(network, FloatConstants(network, {}))
+    (expected_shares, expected), _ = runs.run({"x": logits}, runs.start())
+    chosen, shares = unit.route(torch.tensor(logits), 3, of_all=True, normalise=normalise)
+    assert np.array_equal(chosen.numpy(), expected)
+    assert np.array_equal(bits(shares), bits(expected_shares))
+
+
+def test_gates_of_silu():
+    """Rows that lie beside each other, of a width that is no multiple of 32."""
+    random = np.random.default_rng(10)
+    both = (random.standard_normal((5, 2 * 40)) * np.array([[0.1, 1, 5, 30, 100]]).T).astype("f4")
+    gates, ups = torch.tensor(both)[:, :40], torch.tensor(both)[:, 40:]
+    found = unit.gated(gates, ups, 12, flags(5))
+    x = both[:, :40]
+    sigmoid = (1.0 / (1.0 + np.exp(-x.astype(np.float64)))).astype(np.float32)
+    padded = np.pad((x * sigmoid) * both[:, 40:], ((0, 0), (0, 24)))
+    whole, scales = quantize_activations(padded, 12)
+    assert np.array_equal(found.values.numpy(), whole)
+    assert np.array_equal(found.scales.numpy(), scales)
+
+
 def test_experts_are_mixed_in_order():
     random = np.random.default_rng(6)
     x, outputs, shares = (
         random.standard_normal(shape).astype(np.float32) for shape in ((3, 70), (3, 4, 70), (3, 4))
     )
+    parts = outputs * shares[..., None]
+    mixed = ((parts[:, 0] + parts[:, 1]) + parts[:, 2]) + parts[:, 3]
+    given = torch.tensor(outputs.reshape(12, 70)), torch.tensor(shares)
+    assert np.array_equal(bits(unit.mix(None, *given)), bits(mixed))
     into = torch.tensor(x)
-    unit.mix(into, torch.tensor(outputs.reshape(12, 70)), torch.tensor(shares))
-    definition.mix(x, outputs, shares)
-    assert np.array_equal(bits(into), bits(x))
+    assert unit.mix(into, *given) is into
+    assert np.array_equal(bits(into), bits(x + mixed))
 
 
 def test_a_softmax_near_a_tie_adds_in_order():
@@ -233,9 +273,12 @@ def test_a_softmax_near_a_tie_adds_in_order():
             assert np.array_equal(bits(shares[0, head]), bits(expected / np.float32(total)))
 
 
-@pytest.mark.parametrize("spread", [1.0, 1000.0])
-@pytest.mark.parametrize("window", [0, 1, 37])
-def test_paged_attention(window, spread):
+@pytest.mark.parametrize(
+    ("window", "spread", "turns"),
+    [(0, 1.0, True), (1, 1.0, True), (37, 1000.0, True), (37, 1.0, False)],
+)
+def test_paged_attention(window, spread, turns):
+    """With RoPE and sinks as gpt-oss has them, and with neither."""
     random = np.random.default_rng(7)
     heads, kv, size, start, tokens, page = 6, 2, 24, 90, 2, 16
     total = start + tokens
@@ -258,15 +301,21 @@ def test_paged_attention(window, spread):
         torch.tensor(table[None]), torch.zeros(tokens, dtype=torch.int64),
         torch.arange(start, total),
     )  # fmt: skip
+    by = (torch.tensor(cos), torch.tensor(sin)) if turns else None
+    q, k, v = np.split(qkv.reshape(tokens, -1, size), [heads, heads + kv], axis=1)
+    beside = torch.tensor(qkv).reshape(tokens, -1, size)  # rows that lie beside each other
     found = gpu.attend(
-        torch.tensor(qkv), torch.tensor(cos), torch.tensor(sin), torch.tensor(paged_keys),
-        torch.tensor(paged_values), places, window, torch.tensor(sinks),
+        *torch.split(beside, [heads, kv, kv], 1), by, torch.tensor(paged_keys),
+        torch.tensor(paged_values), places, window, torch.tensor(sinks) if turns else None,
+        1 / math.sqrt(size),
     )  # fmt: skip
 
-    q, k, v = np.split(qkv.reshape(tokens, -1, size), [heads, heads + kv], axis=1)
     q, k = np.ascontiguousarray(q), np.ascontiguousarray(k)
-    definition.rotate(q, cos, sin)
-    definition.rotate(k, cos, sin)
+    if turns:
+        definition.rotate(q, cos, sin)
+        definition.rotate(k, cos, sin)
+    else:
+        sinks[:] = -np.inf
     keys[:, :, start:], values[:, start:] = k.transpose(1, 2, 0), v.transpose(1, 0, 2)
     expected = definition.attend(q, keys, values, start, window, sinks)
     assert np.array_equal(bits(found), bits(expected))
@@ -281,14 +330,14 @@ def test_they_compile_for_an_h100_without_one():
     )
     assert done.returncode == 0, done.stderr
     divides = {
-        "_norm": " div.rn.f64 sqrt.rn.f64", "_swiglu": " div.rn.f64", "_route": " div.rn.f32",
-        "_shares": " div.rn.f32",
+        "_norm": " div.rn.f64 sqrt.rn.f64", "_swiglu": " div.rn.f64", "_gated": " div.rn.f64",
+        "_route": " div.rn.f32", "_route_all": " div.rn.f32", "_shares": " div.rn.f32",
     }  # fmt: skip
     expected = [
         f"{name} | {'tensor cores' if name == '_many' else '-'} | keeps |{divides.get(name, '')}"
         for name in (
-            "_few", "_many", "_norm", "_quantize", "_swiglu", "_route", "_mix", "_rotate",
-            "_scores", "_shares", "_mixed",
+            "_few", "_many", "_norm", "_quantize", "_swiglu", "_gated", "_route", "_route_all",
+            "_mix", "_rotate", "_scores", "_shares", "_mixed",
         )
     ]  # fmt: skip
     assert done.stdout.splitlines() == expected

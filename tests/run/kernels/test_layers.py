@@ -1,4 +1,4 @@
-"""All layers in C against NumPy and Numba: the same bits, in every instruction set."""
+"""All layers in C against the interpreter of their network: the same bits, in every instruction set."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from helpers import bfloat16, write_checkpoint
 from hnlpu.errors import NotFinite
 from hnlpu.model.policy import make_policy
-from hnlpu.run.emulate import open_language_model, vector_unit
+from hnlpu.run.emulate import InterpretedModel, open_language_model, vector_unit
 from hnlpu.run.emulate._projection import _quantize_activations
 from hnlpu.run.kernels import Pages, attend_paged, load
 from hnlpu.silicon.hardwire import build
@@ -48,11 +48,14 @@ def transformer(request, tmp_path_factory):
 
 def run(transformer, pieces, monkeypatch, instructions=None):
     """Hidden states of a text that arrives in pieces, in C (`instructions`) or as defined."""
+    if instructions is None:
+        build = transformer.build
+        parts = (build.network, build.facts, transformer.constants, build.directory)
+        transformer = InterpretedModel(*parts)
+        transformer.taped = None
     cache = transformer.new_cache()
     with monkeypatch.context() as patch:
-        if instructions is None:
-            patch.setattr(transformer, "compiled", None)
-        else:
+        if instructions is not None:
             forward = transformer.compiled.forward_normed
             patch.setattr(
                 transformer.compiled,
@@ -81,16 +84,6 @@ def test_experts_in_groups_are_experts_at_once(transformer, monkeypatch):
     assert np.array_equal(bits(together), bits(apart))
 
 
-def turns(transformer, positions):
-    frequencies, factor = transformer.architecture.rope.frequencies(
-        transformer.architecture.head_dim
-    )
-    angles = (positions.astype(np.float32)[:, None] * frequencies).astype(np.float64)
-    return (np.cos(angles) * factor).astype(np.float32), (np.sin(angles) * factor).astype(
-        np.float32
-    )
-
-
 def test_a_row_does_not_know_its_neighbours(transformer, monkeypatch):
     """Rows of several sequences on scattered pages: each the bits that it has alone."""
     a, random = transformer.architecture, np.random.default_rng(2)
@@ -109,9 +102,9 @@ def test_a_row_does_not_know_its_neighbours(transformer, monkeypatch):
     )
     sequences = np.repeat(np.arange(len(lengths)), lengths)
     positions = np.concatenate([np.arange(n) for n in lengths])
-    x = transformer.weights.embed(np.concatenate(texts))
+    x = transformer.embed(np.concatenate(texts))
     fired = transformer.compiled.forward(
-        x, *turns(transformer, positions), pages, sequences, positions
+        x, *transformer.turns(positions), pages, sequences, positions
     )
     assert fired.shape == (layers, sum(lengths), a.num_experts_per_tok)
     for s, text in enumerate(texts):

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from hnlpu.run import kernels
-from hnlpu.run.emulate import _layers, _projection, open_language_model, ways_to_sum
+from hnlpu.run.emulate import (
+    InterpretedModel,
+    _layers,
+    _projection,
+    _taped,
+    open_language_model,
+    ways_to_sum,
+)
 from hnlpu.run.kernels import _compile, _library, address_of
 
 
@@ -69,13 +76,14 @@ def test_without_the_library_numba_gives_the_same_bits(tiny_build, monkeypatch):
     tokens = np.array([1, 2, 3, 4, 5, 6, 7])
     model = open_language_model(tiny_build).transformer
     quick = model.forward(tokens, model.new_cache())
-    for module in (_projection, _layers):
+    for module in (_projection, _layers, _taped):
         monkeypatch.setattr(module, "load", lambda: (None, "not here"))
     monkeypatch.setattr(kernels, "load", lambda: (None, "not here"))
     assert list(ways_to_sum()) == ["packed digits", "matrix product"]
     assert kernels.instruction_sets() == ()
     model = open_language_model(tiny_build).transformer
-    assert model.compiled is None
+    assert isinstance(model, InterpretedModel)
+    assert model.taped is None
     plain = model.forward(tokens, model.new_cache())
     assert np.array_equal(quick.view(np.int32), plain.view(np.int32))
 

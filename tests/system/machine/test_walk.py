@@ -1,4 +1,4 @@
-"""Work items of networks: gpt-oss as before, others by hand, the closed form beside the events."""
+"""Work items of networks: gpt-oss as its catalogue has it, the closed form beside the events."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from networks import FAMILIES, make_network, random_network
 from reference import Reference
 
 from helpers import make_config
-from hnlpu.errors import DoesNotFit, UnsupportedArchitecture
+from hnlpu.errors import DoesNotFit
 from hnlpu.model.families import network_of
-from hnlpu.model.network import Append, Builder, Cut, Input, Step, Tensor, ops
-from hnlpu.model.network.composites import attend, dense, gru
 from hnlpu.system.catalog import (
     Attention,
     Experts,
@@ -28,24 +26,18 @@ from hnlpu.system.catalog import (
 )
 from hnlpu.system.machine import (
     Links,
-    Load,
     kv_state,
-    serial_time,
-    simulate,
     specification,
     token_demand,
     token_latency,
-    token_steps,
     token_work,
-    uniform_requests,
 )
 from hnlpu.system.machine._analytic import PARTS
 from hnlpu.system.machine._items import layer_items
 from hnlpu.system.machine._program import token_program
 from hnlpu.system.machine._requests import Requests
 from hnlpu.system.machine._run import draw_routes, run_decode, run_requests
-from hnlpu.system.machine._tasks import Enter, Held, Leave, Memory, memories
-from network_samples import every_operation, tensor_matrix
+from hnlpu.system.machine._tasks import memories
 
 NS = 1000  # picoseconds
 GRIDS = ((1, 1), (2, 1), (1, 2), (2, 2), (3, 1))
@@ -265,240 +257,6 @@ def test_more_chips_leave_each_of_them_less(family, seed):
         assert logits[1] == math.ceil(logits[0] / grid[0])
 
 
-# -- counts by hand -------------------------------------------------------------------------------
-
-
-def llama(family="llama", **changes):
-    sizes = {
-        "vocab_size": 64, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "rope_parameters":
-        {"rope_type": "default", "rope_theta": 1e4}, "tie_word_embeddings": False,
-    }  # fmt: skip
-    return make_network(family, 0, **(sizes | changes))
-
-
-def axis(steps, name):
-    return sum(step.bytes for step in steps if step.axis == name)
-
-
-def test_bytes_of_llama_on_the_links_by_hand():
-    work = token_work(llama(), 2, 2)
-    spec = make_machine(rows=2, columns=2)
-    (kind,) = work.kinds
-    steps = token_steps(spec, kind)
-    # two query heads of 32 values of two bytes, half of 2 x 32 new keys and values; outputs and 2 x 8
-    # bytes of statistics; a slice of 32 x 2; 24 gated values of each chip over the row, twice as many
-    # over the column; 16 values of the sum in the same way
-    assert axis(steps, "column") == 128 + 64 + 128 + 16 + 64 + 96 + 64
-    assert axis(steps, "row") == 64 + 48 + 32
-    assert axis(token_steps(spec, work.head), "row") == 32
-    assert axis(token_steps(spec, work.head), "column") == 64
-    assert work.entry_values == 64
-
-
-def test_elements_of_llama_by_hand():
-    (kind,) = token_work(llama(), 1, 1).kinds
-    found = [
-        item.elements for item in layer_items(make_machine(), kind) if hasattr(item, "elements")
-    ]
-    # rotation of 128 + 64; nothing; residual and norm; sigmoid and two products of 96; residual and norm
-    assert found == [3 * 192, 0, 3 * 64, 3 * 96, 3 * 64]
-
-
-@pytest.mark.parametrize("window", [None, 8])
-def test_keys_and_values_of_llama_by_hand(window):
-    model = llama("llama" if window is None else "mistral", sliding_window=window)
-    for grid in ((1, 1), (2, 2), (1, 2)):
-        spec = make_machine(rows=grid[0], columns=grid[1])
-        work = token_work(model, *grid)
-        for context in (5, 50):
-            kept = context if window is None else min(window, context)
-            # 2 layers, 2 heads of 32, keys and values, two bytes
-            assert kv_state(spec, work, 0, 3, context).bytes == 3 * kept * 2 * 2 * 32 * 2 * 2
-        every = token_work(model, *grid, sliding=False)
-        assert kv_state(spec, every, 0, 1, 50).bytes == 50 * 512
-    assert model.kv_values_per_position == 256
-    assert model.held_values == 0
-
-
-MAMBA = {
-    "vocab_size": 40, "hidden_size": 32, "expand": 2, "num_heads": 8, "head_dim": 8, "n_groups": 2,
-    "state_size": 4, "conv_kernel": 3, "num_hidden_layers": 3, "tie_word_embeddings": True,
-    "use_bias": False, "use_conv_bias": False,
-}  # fmt: skip
-
-
-def test_states_of_mamba2_by_hand():
-    model = make_network("mamba2", 0, **MAMBA)
-    conv, memory = 3 * (64 + 2 * 2 * 4), 8 * 8 * 4
-    assert model.held_values == 3 * (conv + memory)
-    assert model.kv_values_per_position == 0
-    one, two, three = (token_work(model, *grid) for grid in ((1, 1), (1, 2), (3, 1)))
-    assert one.kept_values == 3 * (conv + memory)
-    # heads of the memory are dealt out, the convolution's inputs are on every chip
-    assert two.kept_values == 3 * (conv + memory // 2)
-    assert three.kept_values == 3 * (conv + memory * 3 // 8)
-    spec = make_machine(rows=1, columns=2)
-    kv = kv_state(spec, two, 0, 5, 10**6)
-    assert kv.bytes == kv.held_bytes == 5 * 2 * two.kept_values * 4
-    assert kv.spilled_full == kv.spilled_window == 0
-    (kind,) = two.kinds
-    (held,) = (task for task in kind if isinstance(task, Held))
-    # the ring is read whole and one entry written, the memory read and written
-    assert held.values == conv + (64 + 16) + 2 * memory // 2
-    # 2 x 64 + 2 x 8 + 8 rows of the first matrix, 64 values of the scan, 32 of the second matrix,
-    # of each chip a half
-    gathers = [step.bytes for step in token_steps(spec, kind)]
-    assert gathers == [2 * (2 * 64 + 2 * 8 + 8) // 2, 2 * 32, 2 * 16]
-
-
-def test_states_of_a_gru_by_hand():
-    model = make_network(
-        "gru", 0, hidden_size=48, embedding_size=40, num_hidden_layers=2, vocab_size=30,
-        tie_word_embeddings=False,
-    )  # fmt: skip
-    work = token_work(model, 1, 2)
-    spec = make_machine(rows=1, columns=2)
-    assert work.kept_values == model.held_values == 96
-    assert work.entry_values == 40
-    assert sum(work.count(i) for i in range(len(work.kinds))) == 2
-    for kind in work.kinds:
-        # three gates of both matrices at once: half of 6 x 48 values
-        assert [step.bytes for step in token_steps(spec, kind)] == [2 * 3 * 48]
-        assert not any(isinstance(task, Memory) for task in kind)
-        assert isinstance(kind[0], Enter)
-        assert isinstance(kind[-1], Leave)
-    demand = token_demand(spec, work, 10**6, kv_state(spec, work, 0, 1, 10**6))
-    # nothing of HBM but the row of the embedding table
-    assert demand["HBM"] == 2 * 40 / spec.hbm_bandwidth
-
-
-# -- serial regions ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("family", ["gru", "mamba2"])
-def test_a_prompt_passes_a_serial_region_token_by_token(family):
-    model = make_network(family, 3)
-    work = token_work(model, 1, 1)
-    spec = make_machine(slots=64, vector_latency_cycles=200, pass_cycles=40, heads_per_cycle=64)
-    serial = serial_time(spec, work, 1, kv_state(spec, work, 0, 1, 1))
-    prompt = 400
-    counts = run_requests(spec, work, uniform_requests(1, prompt, 1), 1, np.inf, 0, record=prompt)
-    gaps = np.diff(counts.record[:, 2])
-    steady = gaps[prompt // 2 : -1] / 1e12
-    assert steady.min() >= serial * 0.999
-    assert steady.mean() == pytest.approx(serial, rel=0.02)
-    result = simulate(spec, model, Load(1, 1, uniform_requests(1, prompt, 1)))
-    assert result.serial == pytest.approx(serial)
-    alone = simulate(spec, model, Load(prompt, 1), tokens=50)
-    assert alone.ttft == pytest.approx(result.ttft, rel=0.03)
-    assert result.breakdown["waiting"] > 0.3
-    assert result.waiting["serial regions"] > 0.3
-    # several sequences do not wait for each other
-    many = simulate(spec, model, Load(1, 16, uniform_requests(16, 2, 40)))
-    assert many.tokens_per_second > 4 * simulate(spec, model, Load(10, 1)).tokens_per_second
-
-
-def test_attention_has_no_serial_region():
-    model = llama()
-    work = token_work(model, 1, 1)
-    spec = make_machine(slots=64)
-    assert serial_time(spec, work, 9, kv_state(spec, work, 0, 1, 9)) == 0
-    result = simulate(spec, model, Load(1, 1, uniform_requests(1, 50, 1)))
-    assert "serial regions" not in result.waiting
-
-
-def test_states_that_the_buffers_cannot_hold_limit_the_sequences():
-    model = make_network("mamba2", 0, **MAMBA)
-    work = token_work(model, 1, 1)
-    of_one = work.kept_values * 4
-    spec = make_machine(slots=8, buffer_bytes=3.5 * of_one)
-    result = simulate(spec, model, Load(10, 8), tokens=400)
-    assert (result.admitted, result.in_flight, result.kv.fits) == (3, 3, False)
-    asked = simulate(spec, model, Load(1, 8, uniform_requests(8, 5, 5)))
-    assert asked.tokens_simulated == 8 * 9
-    counts = run_requests(spec, work, uniform_requests(8, 5, 5), 8, np.inf, 0)
-    assert counts.peak_kv_bytes == 3 * of_one
-    with pytest.raises(Exception, match=r"one sequence needs .* MB for states of fixed size"):
-        simulate(replace(spec, buffer_bytes=0.5 * of_one), model, Load(10, 8))
-
-
-# -- refusals ----------------------------------------------------------------------------------------
-
-
-def refused(network):
-    with pytest.raises(UnsupportedArchitecture) as caught:
-        token_work(shape_of_network(network, "mine"), 1, 1)
-    return str(caught.value)
-
-
-def plain(b):
-    """A token's row of a table."""
-    return b.lookup(b.parameter("table", (11, 32), Tensor("table", (11, 32))), b.token())
-
-
-def test_what_a_machine_has_no_time_for_is_named():
-    assert "(repeat repeat) repeats its steps" in refused(every_operation())
-    b = Builder("mine")
-    body = (Step(ops.Mul(), ("y", 0.5), ("z",)),)
-    x = b.step(
-        ops.Repeat(3, ("y",), body, ("z",)), dense(plain(b), b.matrix(tensor_matrix("m", 32, 32)))
-    )
-    assert "step 4 (repeat repeat) repeats its steps" in refused(b.finish(x))
-    b = Builder("mine")
-    x = dense(plain(b), b.matrix(tensor_matrix("m", 32, 32)))
-    text = refused(b.finish(b.keep("all", x, Append()).sum(0)))
-    assert text.startswith("mine: step 5 (read read) goes along all positions outside attend")
-    b = Builder("mine")
-    x = dense(plain(b), b.matrix(tensor_matrix("m", 32, 32)))
-    again = b.parameter("again", (32, 32), Tensor("again", (32, 32)))
-    text = refused(b.finish(b.lookup(again, b.step(ops.ArgMax(), x))))
-    assert "(lookup lookup_2) looks up by a number that is computed on the way" in text
-
-
-def test_members_that_are_chosen_in_two_ways_are_refused():
-    b = Builder("mine")
-    x = plain(b)
-    for name, members in (("one", 3), ("two", 5)):
-        source = Tensor(name, (members, 32, 32))
-        bank = replace(
-            tensor_matrix(name, 32, 32), role="experts", cut=Cut("members"), members=members,
-            source=source,
-        )  # fmt: skip
-        router = b.matrix(replace(tensor_matrix(f"{name}.r", members, 32), cut=Cut("copy")))
-        _, chosen = b.steps(ops.TopK(2), dense(x, router), outs=2)
-        x = dense(x, b.matrix(bank), chosen=chosen).sum(0)
-    assert "chooses 2 of 5 members, others choose otherwise" in refused(b.finish(x))
-
-
-def test_windows_of_two_lengths_are_refused():
-    b = Builder("mine")
-    x = plain(b)
-    for window in (4, 6):
-        heads = x.reshape(2, 16)
-        x = x + attend(heads, heads, heads, scale=0.25, window=window)
-    x = dense(x, b.matrix(tensor_matrix("m", 32, 32)))
-    assert "has a window of 6 positions, others one of 4" in refused(b.finish(x))
-
-
-def test_grids_that_no_network_can_be_cut_over():
-    with pytest.raises(DoesNotFit, match=r"at most 2 columns \(runs of heads\) of 2 chips"):
-        token_work(llama(), 1, 4)
-    with pytest.raises(DoesNotFit, match="use a smaller grid"):
-        token_work(llama(), 3, 1)
-
-
-def test_a_network_without_blocks_has_logits_for_its_last_pass():
-    b = Builder("mine")
-    of = [b.matrix(tensor_matrix(name, 96, 32)) for name in ("x", "h")]
-    x = gru(plain(b), *of)
-    logits = dense(x, b.matrix(tensor_matrix("head", 11, 32)))
-    work = token_work(shape_of_network(b.finish(logits), "mine"), 1, 1)
-    assert len(work.layers) == 1
-    assert len(work.head) == 2
-    assert run_decode(make_machine(), work, 5, 2, 0, tokens=50).outputs > 0
-
-
 def test_every_family_has_rings_or_memories_or_keys():
     found = {
         family: {type(state.keeps).__name__ for state in make_network(family, 0).network.states}
@@ -510,25 +268,3 @@ def test_every_family_has_rings_or_memories_or_keys():
         assert found.pop(family) == {"Append", "Ring", "Replace"}
     assert found.pop("gru") == {"Replace"}
     assert set(map(tuple, found.values())) == {("Append",)}
-
-
-def test_numbers_of_the_hosts_come_in_as_a_tables_row_does():
-    """A network of signals has the work of one whose signals a table holds."""
-    works = []
-    for of_data in (True, False):
-        b = Builder("mine")
-        x = b.input(Input("x", "data", (32,), "real")) if of_data else plain(b)
-        work = dense(x, b.matrix(tensor_matrix("m", 32, 32)))
-        works.append(token_work(shape_of_network(b.finish(work), "mine"), 1, 1))
-    assert works[0] == works[1]
-    assert works[0].entry_values == 32
-
-
-def test_what_is_done_to_signals_takes_time():
-    """Unlike to a table's row, which could be stored so."""
-    b = Builder("mine")
-    x = b.input(Input("x", "data", (32,), "real")).table("tanh")
-    work = token_work(
-        shape_of_network(b.finish(dense(x, b.matrix(tensor_matrix("m", 32, 32)))), "mine"), 1, 1
-    )
-    assert any(getattr(task, "elements", 0) == 32 for task in (*work.head, *sum(work.kinds, ())))

@@ -36,11 +36,6 @@ NO_SINK: int = -(2**40)
 NO_CAP = (0, 0)
 
 
-def query_factor(head_dim: int) -> int:
-    """1 / sqrt(d) in units of 2^-16."""
-    return score_factor(1 / math.sqrt(head_dim))
-
-
 def score_factor(scale: float) -> int:
     """A scale of scores in units of 2^-16."""
     return math.floor(scale * (1 << FRACTION) + 0.5)

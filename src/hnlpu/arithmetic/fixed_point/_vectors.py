@@ -82,14 +82,6 @@ def unit_norm(x: Int64, epsilon: int) -> Int64:
 
 
 @njit(cache=True, nogil=True)
-def add(x: Int64, y: Int64) -> None:
-    """x + y, saturated, into x [tokens, n]."""
-    for token in range(x.shape[0]):
-        for i in range(x.shape[1]):
-            x[token, i] = saturated(x[token, i] + y[token, i])
-
-
-@njit(cache=True, nogil=True)
 def rotations(positions: Int64, per_position: Int64, table: Int64) -> Int64:
     """Cosines and sines [2, tokens, d / 2] in units of 2^-24; `per_position` are `turns`."""
     out = np.empty((2, len(positions), len(per_position)), np.int64)
@@ -163,16 +155,3 @@ def route(logits: Int64, k: int, of_all: bool = False) -> tuple[Int64, Int64]:
         for rank in range(k):
             shares[token, rank] = divided(shares[token, rank], total, UNIT_FRACTION)
     return chosen, shares
-
-
-@njit(cache=True, nogil=True)
-def mix(x: Int64, outputs: Int64, shares: Int64) -> None:
-    """Add the experts' outputs [tokens, k, n], each times its share, to x [tokens, n]."""
-    tokens, k, n = outputs.shape
-    for token in range(tokens):
-        for i in range(n):
-            total = 0
-            for rank in range(k):
-                total += shares[token, rank] * outputs[token, rank, i]
-            mixed = saturated(rounded(total, UNIT_FRACTION))
-            x[token, i] = saturated(x[token, i] + mixed)

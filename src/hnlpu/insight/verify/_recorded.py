@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.model.checkpoint import Architecture
 from hnlpu.run.emulate import (
     Activations,
     HardwiredConstants,
-    HardwiredWeights,
     InterpretedModel,
-    Transformer,
+    Meeting,
     hardwired,
 )
 from hnlpu.silicon.hardwire import Build
@@ -40,12 +38,8 @@ def record_activations(build: Build, tokens: int, seed: int) -> Recorded:
     )
     ids = np.array(text + [token.id for token in written], np.int64)
     seen: Seen = defaultdict(list)
-    reader: Any
-    if isinstance(build.facts, Architecture):
-        reader = Transformer(_Recorder(HardwiredWeights(build), seen))
-    else:
-        constants = _NetworkRecorder(HardwiredConstants(build), seen)
-        reader = InterpretedModel(build.network, build.facts, constants, build.directory)
+    constants = _Recorder(HardwiredConstants(build), seen)
+    reader = InterpretedModel(build.network, build.facts, constants, build.directory)
     reader.logits(reader.forward(ids, reader.new_cache()))
     recorded: Recorded = {}
     for name, shape in build.shapes().items():
@@ -56,7 +50,7 @@ def record_activations(build: Build, tokens: int, seed: int) -> Recorded:
     return recorded
 
 
-class _NetworkRecorder:
+class _Recorder:
     """Constants of a network that keep what their matrices are multiplied with."""
 
     def __init__(self, constants: HardwiredConstants, seen: Seen):
@@ -70,49 +64,11 @@ class _NetworkRecorder:
         self._seen[name, index].append(x.integers)
         return self._constants.project(name, x, index)
 
+    def project_all(self, meetings: Sequence[Meeting]) -> list[Float32]:
+        return [self.project(*meeting) for meeting in meetings]
+
     def parameter(self, name: str) -> Float32:
         return self._constants.parameter(name)
 
     def rows(self, name: str, numbers: npt.NDArray[Any]) -> Float32:
         return self._constants.rows(name, numbers)
-
-
-class _Recorder:
-    """Hardwired weights that keep what they are multiplied with, by matrix and expert."""
-
-    def __init__(self, weights: HardwiredWeights, seen: Seen):
-        self._weights = weights
-        self.seen = seen
-
-    @property
-    def architecture(self) -> Architecture:
-        return self._weights.architecture
-
-    def embed(self, tokens: npt.NDArray[np.int64]) -> Float32:
-        return self._weights.embed(tokens)
-
-    def vector(self, name: str) -> Float32:
-        return self._weights.vector(name)
-
-    def prepare(self, x: Float32) -> Activations:
-        return self._weights.prepare(x)
-
-    def project(self, name: str, x: Activations, index: int = 0) -> Float32:
-        assert x.integers is not None
-        self.seen[name, index].append(x.integers)
-        return self._weights.project(name, x, index)
-
-    def project_all(self, names: Sequence[str], x: Activations) -> list[Float32]:
-        return [self.project(name, x) for name in names]
-
-    def project_experts(
-        self, name: str, x: Activations, pieces: Sequence[tuple[int, int]]
-    ) -> Float32:
-        assert x.integers is not None
-        ends = [first for _, first in pieces[1:]] + [len(x.integers)]
-        return np.concatenate(
-            [
-                self.project(name, x.part(slice(first, end)), expert)
-                for (expert, first), end in zip(pieces, ends, strict=True)
-            ]
-        )

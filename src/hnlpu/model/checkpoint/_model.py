@@ -13,6 +13,7 @@ import numpy.typing as npt
 from hnlpu.errors import NotFinite
 from hnlpu.model.checkpoint._config import Architecture
 from hnlpu.model.checkpoint._facts import ModelFacts
+from hnlpu.model.checkpoint._part import Named
 from hnlpu.model.checkpoint._shapes import MatrixShape, shapes_of
 from hnlpu.model.checkpoint._tensors import to_float32
 from hnlpu.model.network import Network
@@ -24,28 +25,8 @@ CARRIED_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.
                  "chat_template.jinja", "generation_config.json")  # fmt: skip
 
 
-class Kept(Protocol):
+class Kept(Named, Protocol):
     """A tensor that stays in memory: `StoredTensor`, or what a source makes of some."""
-
-    @property
-    def name(self) -> str:
-        """Its name in a build."""
-        ...
-
-    @property
-    def dtype(self) -> str:
-        """Its format, as safetensors names it."""
-        ...
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of its axes."""
-        ...
-
-    @property
-    def file(self) -> Path:
-        """The file that holds it, or the first of several."""
-        ...
 
     def map(self) -> npt.NDArray[Any]:
         """Its numbers; bfloat16 as bits."""

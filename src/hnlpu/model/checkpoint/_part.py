@@ -38,17 +38,17 @@ Box = tuple[slice, ...]
 """One slice for each axis, with start, stop and a step of at least 1."""
 
 
-class Stored(Protocol):
-    """A named tensor of a checkpoint, as it lies in a file or decoded when it is read."""
+class Named(Protocol):
+    """A named tensor of a checkpoint, as it lies in a file, or is decoded or put together."""
 
     @property
     def name(self) -> str:
-        """The name that a network's sources know."""
+        """The name that a network's sources know, or a build."""
         ...
 
     @property
     def dtype(self) -> str:
-        """Format of what `read` gives, as safetensors names it."""
+        """Its format when it is read, as safetensors names it."""
         ...
 
     @property
@@ -60,6 +60,10 @@ class Stored(Protocol):
     def file(self) -> Path:
         """The file that holds it, or the first of several."""
         ...
+
+
+class Stored(Named, Protocol):
+    """A tensor of which any part can be read."""
 
     def read(self, box: Box) -> Array:
         """The numbers of a part; bfloat16 as bits."""

@@ -7,7 +7,7 @@ numbers out), whose fields have the names of the file's keys.
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Any, ClassVar, Literal, Self, get_args
 
@@ -109,6 +109,12 @@ class SignalConfig(Settings):
     output_size: int = Field(ge=1, le=SIZE_LIMIT)
     num_hidden_layers: int = Field(1, ge=1, le=1024)
     task: Task
+
+
+def expect_a_type_per_layer(types: Sequence[str], layers: int) -> None:
+    """Raise ValueError where `layer_types` names another number of layers than there are."""
+    if len(types) != layers:
+        raise ValueError(f"layer_types names {len(types)} layers, num_hidden_layers is {layers}")
 
 
 def _null_says_something(field: FieldInfo) -> bool:

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from hnlpu.model.families._config import expect_a_type_per_layer
 from hnlpu.model.families._decoder import StandardConfig
 
 LayerType = Literal["sliding_attention", "full_attention"]
@@ -19,11 +20,8 @@ class LayerTypesConfig(StandardConfig):
 
     @model_validator(mode="after")
     def _layers_have_types(self) -> Self:
-        if self.layer_types is not None and len(self.layer_types) != self.num_hidden_layers:
-            raise ValueError(
-                f"layer_types names {len(self.layer_types)} layers, num_hidden_layers is "
-                f"{self.num_hidden_layers}"
-            )
+        if self.layer_types is not None:
+            expect_a_type_per_layer(self.layer_types, self.num_hidden_layers)
         if not self.sliding_window and any(map(self.slides, range(self.num_hidden_layers))):
             raise ValueError("sliding_window is missing, and layers attend within one")
         return self

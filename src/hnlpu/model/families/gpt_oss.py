@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from hnlpu.arithmetic.mx import BLOCK
-from hnlpu.model.families._config import SIZE_LIMIT
+from hnlpu.model.families._config import SIZE_LIMIT, expect_a_type_per_layer
 from hnlpu.model.families._decoder import DecoderConfig, Form, decoder
 from hnlpu.model.families._family import Family
 from hnlpu.model.families._parts import linear
@@ -60,11 +60,7 @@ class GptOss(DecoderConfig):
                 f"num_experts_per_tok {self.num_experts_per_tok} exceeds num_local_experts "
                 f"{self.num_local_experts}"
             )
-        if len(self.layer_types) != self.num_hidden_layers:
-            raise ValueError(
-                f"layer_types names {len(self.layer_types)} layers, num_hidden_layers is "
-                f"{self.num_hidden_layers}"
-            )
+        expect_a_type_per_layer(self.layer_types, self.num_hidden_layers)
         return self
 
     def window(self, layer: int) -> int | None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hnlpu.model.families._config import SIZE_LIMIT
+from hnlpu.model.families._config import SIZE_LIMIT, expect_a_type_per_layer
 from hnlpu.model.families._decoder import DecoderConfig
 from hnlpu.model.families._family import Family
 from hnlpu.model.families._parts import embed, linear, pieces, times, unembed, weights
@@ -77,11 +77,7 @@ class GraniteMoeHybrid(DecoderConfig):
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Self:
-        if len(self.layer_types) != self.num_hidden_layers:
-            raise ValueError(
-                f"layer_types names {len(self.layer_types)} layers, num_hidden_layers is "
-                f"{self.num_hidden_layers}"
-            )
+        expect_a_type_per_layer(self.layer_types, self.num_hidden_layers)
         if self.mamba_d_head * self.mamba_n_heads != self.mamba_expand * self.hidden_size:
             raise ValueError(
                 f"mamba_n_heads * mamba_d_head is {self.mamba_d_head * self.mamba_n_heads}, "

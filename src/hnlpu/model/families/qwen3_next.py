@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hnlpu.model.families._config import SIZE_LIMIT
+from hnlpu.model.families._config import SIZE_LIMIT, expect_a_type_per_layer
 from hnlpu.model.families._decoder import DecoderConfig
 from hnlpu.model.families._family import Family
 from hnlpu.model.families._parts import GUESSES, embed, gated, linear, unembed, weights
@@ -72,11 +72,7 @@ class Qwen3Next(DecoderConfig):
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Self:
-        if len(self.layer_types) != self.num_hidden_layers:
-            raise ValueError(
-                f"layer_types names {len(self.layer_types)} layers, num_hidden_layers is "
-                f"{self.num_hidden_layers}"
-            )
+        expect_a_type_per_layer(self.layer_types, self.num_hidden_layers)
         if self.linear_num_value_heads % self.linear_num_key_heads:
             raise ValueError(
                 f"linear_num_value_heads {self.linear_num_value_heads} is not a multiple of "

@@ -1,14 +1,13 @@
 """The emulator: a build (or a checkpoint, in float32) that generates and scores."""
 
 from hnlpu.run.emulate import _vector_unit as vector_unit
-from hnlpu.run.emulate._cache import ChipCache, KeyValueCache
+from hnlpu.run.emulate._activations import Activations, Meeting
+from hnlpu.run.emulate._cache import KeyValueCache
 from hnlpu.run.emulate._chip_constants import ChipConstants
 from hnlpu.run.emulate._chip_model import ChipModel
 from hnlpu.run.emulate._chip_network import chip_interpreter
-from hnlpu.run.emulate._chip_transformer import ChipTransformer
-from hnlpu.run.emulate._chip_weights import ChipWeights
 from hnlpu.run.emulate._constants import FloatConstants
-from hnlpu.run.emulate._experts import mixture_of_experts
+from hnlpu.run.emulate._early import EarlySteps, early_steps
 from hnlpu.run.emulate._fused import FUSED
 from hnlpu.run.emulate._generation import (
     GENERATION,
@@ -18,7 +17,7 @@ from hnlpu.run.emulate._generation import (
     read_json,
     token_name,
 )
-from hnlpu.run.emulate._interpreted import InterpretedModel, StatesCache
+from hnlpu.run.emulate._interpreted import InterpretedModel, StatesCache, split_off_logits
 from hnlpu.run.emulate._interpreter import Interpreter
 from hnlpu.run.emulate._language_model import (
     LanguageModel,
@@ -31,7 +30,7 @@ from hnlpu.run.emulate._language_model import (
     open_language_model,
     score_windows,
 )
-from hnlpu.run.emulate._layers import CompiledLayers, PlainLayers, compiled_layers
+from hnlpu.run.emulate._layers import CompiledLayers
 from hnlpu.run.emulate._measures import ClassScore, ErrorScore, score_classes, score_numbers
 from hnlpu.run.emulate._network import Network
 from hnlpu.run.emulate._network_constants import HardwiredConstants, ModelConstants
@@ -62,34 +61,29 @@ from hnlpu.run.emulate._taped import TapedNetwork
 from hnlpu.run.emulate._threads import one_blas_thread
 from hnlpu.run.emulate._tokenizer import Tokenizer
 from hnlpu.run.emulate._transformer import Transformer
-from hnlpu.run.emulate._weights import Activations, FloatWeights, HardwiredWeights, Weights
 
 __all__ = [
     "FUSED",
     "GENERATION",
     "TOKENIZER",
     "Activations",
-    "ChipCache",
     "ChipConstants",
     "ChipModel",
-    "ChipTransformer",
-    "ChipWeights",
     "ClassScore",
     "CompiledLayers",
     "Defaults",
+    "EarlySteps",
     "ErrorScore",
     "FloatConstants",
-    "FloatWeights",
     "HardwiredConstants",
-    "HardwiredWeights",
     "InterpretedModel",
     "Interpreter",
     "KeyValueCache",
     "LanguageModel",
+    "Meeting",
     "ModelConstants",
     "Network",
     "Numerics",
-    "PlainLayers",
     "Score",
     "SignalModel",
     "States",
@@ -99,12 +93,11 @@ __all__ = [
     "Token",
     "Tokenizer",
     "Transformer",
-    "Weights",
     "best_tokens",
     "chip_interpreter",
     "chip_tokens",
-    "compiled_layers",
     "draw",
+    "early_steps",
     "expect_signals",
     "float_model",
     "hardwired",
@@ -112,7 +105,6 @@ __all__ = [
     "integer_sums",
     "kept_weights",
     "log_softmax",
-    "mixture_of_experts",
     "one_blas_thread",
     "open_language_model",
     "open_signal_model",
@@ -126,6 +118,7 @@ __all__ = [
     "score_numbers",
     "score_windows",
     "softmax_weights",
+    "split_off_logits",
     "token_name",
     "vector_unit",
     "ways_to_sum",

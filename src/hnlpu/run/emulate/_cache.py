@@ -1,4 +1,4 @@
-"""Keys and values of one sequence, all layers, in either kind of numerics; both grow as needed."""
+"""Keys and values of one sequence, all layers; both grow as needed."""
 
 from __future__ import annotations
 
@@ -42,15 +42,10 @@ class KeysAndValues(NamedTuple):
 class KeyValueCache:
     """Float32 keys [layers, kv heads, d, capacity] and values [layers, kv heads, capacity, d]."""
 
-    key_axis = 3
-    kind: np.dtype[Any] = np.dtype(np.float32)
-
     def __init__(self, layers: int, heads: int, size: int):
         self.length = 0
-        keys = [layers, heads, size]
-        keys.insert(self.key_axis, 0)
-        self.keys: npt.NDArray[Any] = np.zeros(keys, self.kind)
-        self.values: npt.NDArray[Any] = np.zeros((layers, heads, 0, size), self.kind)
+        self.keys: npt.NDArray[Any] = np.zeros((layers, heads, size, 0), np.float32)
+        self.values: npt.NDArray[Any] = np.zeros((layers, heads, 0, size), np.float32)
 
     def reserve(self, positions: int) -> None:
         """Make room for `positions` in all, and by a quarter at least where there is too little."""
@@ -58,30 +53,22 @@ class KeyValueCache:
         if positions > capacity:
             larger = max(positions, capacity + capacity // 4)
             larger += -larger % POSITIONS_AT_ONCE
-            self.keys = grown(self.keys, self.key_axis, larger)
+            self.keys = grown(self.keys, 3, larger)
             self.values = grown(self.values, 2, larger)
 
     def save(self) -> KeysAndValues:
         """What `restore` goes back to: a copy of what is held."""
-        axis = (slice(None),) * self.key_axis
         held = slice(self.length)
-        return KeysAndValues(self.keys[(*axis, held)].copy(), self.values[:, :, held].copy())
+        return KeysAndValues(self.keys[..., held].copy(), self.values[:, :, held].copy())
 
     def restore(self, kept: KeysAndValues) -> None:
         """Go on from what was saved, of this sequence or of another."""
         self.length = kept.values.shape[2]
         self.reserve(self.length)
-        self.keys[(slice(None),) * self.key_axis + (slice(self.length),)] = kept.keys
+        self.keys[..., : self.length] = kept.keys
         self.values[:, :, : self.length] = kept.values
 
     def pages(self) -> Pages:
         """The cache as one long page."""
         one = np.zeros((1, 1), np.int64)
         return Pages(self.keys[:, None], self.values[:, None], one)
-
-
-class ChipCache(KeyValueCache):
-    """Int32 keys and values [layers, kv heads, capacity, d] of 24 bits (`fixed_point`)."""
-
-    key_axis = 2
-    kind = np.dtype(np.int32)

@@ -6,6 +6,7 @@ floats in memory ──► values                                embedding, norm
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,9 @@ from hnlpu.arithmetic.fixed_point import from_sums, quantize_values, row_shifts,
 from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.errors import NotFinite
 from hnlpu.model.network import all_steps
-from hnlpu.run.emulate._network_constants import KeptParameters, lazily
+from hnlpu.run.emulate._activations import Activations, Meeting
+from hnlpu.run.emulate._network_constants import KeptParameters
 from hnlpu.run.emulate._projection import Projection, all_integer_sums
-from hnlpu.run.emulate._weights import Activations
 from hnlpu.run.kernels import Descriptor, describe
 from hnlpu.silicon.hardwire import Build, HardwiredMatrix, Stack
 
@@ -49,7 +50,7 @@ class ChipConstants:
         self._stacks = {
             shape.name: self._read(shape.name, build.stack(shape)) for shape in build.matrices()
         }
-        self._kept = KeptParameters(build.network, lazily(build.tensors))
+        self._kept = KeptParameters.of_build(build)
         self._known: dict[tuple[str, int], _Hardwired] = {}
         used = {arg for step in all_steps(build.network.steps) for arg in step.args}
         self._parameters = {
@@ -85,6 +86,19 @@ class ChipConstants:
 
     def project(self, name: str, x: Activations, index: int = 0) -> Int64:
         """Matrix `name` (member `index`) times x, plus bias: values [rows of x, rows]."""
+        return self.project_all([(name, x, index)])[0]
+
+    def project_all(self, meetings: Sequence[Meeting]) -> list[Int64]:
+        """`project` of each: one piece of work for all cores."""
+        found = [self._meet(*meeting) for meeting in meetings]
+        return [
+            from_sums(sums, projection.scales, known.shifts, known.bias)
+            for sums, (projection, known) in zip(
+                all_integer_sums([projection for projection, _ in found]), found, strict=True
+            )
+        ]
+
+    def _meet(self, name: str, x: Activations, index: int) -> tuple[Projection, _Hardwired]:
         assert x.integers is not None
         assert x.scales is not None
         known = self._known.get((name, index))
@@ -93,8 +107,7 @@ class ChipConstants:
             matrix = stack[index]
             known = _Hardwired(matrix, describe(matrix), shifts[index], biases[index])
             self._known[name, index] = known
-        [sums] = all_integer_sums([Projection(known.matrix, x.integers, x.scales, known.described)])
-        return from_sums(sums, x.scales, known.shifts, known.bias)
+        return Projection(known.matrix, x.integers, x.scales, known.described), known
 
     def parameter(self, name: str) -> Array:
         """A parameter in its shape, in float32."""

@@ -55,17 +55,20 @@ class Attention:
 class ChipNumerics:
     """Fixed point: a network's steps over the constants of a build.
 
-    `made` are parameters beside those of the build, in float32.
+    `made` are parameters beside those of the build, in float32.  `together` says that matrices which
+    take one vector may be multiplied in one call.
     """
 
+    together = True
+
     def __init__(self, network: Network, constants: ChipConstants, made: Mapping[str, Array]):
-        self._constants, self._made = constants, made
+        self.constants, self._made = constants, made
         self._formats = formats(network)
         self._sines = fixed_point.sine_table(1.0)
 
     def real(self, name: str) -> Array:
         """A parameter in its shape, in float32."""
-        return self._made[name] if name in self._made else self._constants.parameter(name)
+        return self._made[name] if name in self._made else self.constants.parameter(name)
 
     def parameter(self, name: str) -> Array:
         """A parameter in its shape, as values."""
@@ -131,10 +134,10 @@ class ChipNumerics:
             case ops.Quantize(scope=of):
                 return (self._quantize(brought(args[0], has[0] or FRACTION, FRACTION), of, lead),)
             case ops.Lookup(table):
-                return (self._constants.rows(table, args[0]),)
+                return (self.constants.rows(table, args[0]),)
             case ops.Concat():
                 x = [_brought(arg, of, bits) for arg, of in zip(args, has, strict=True)]
-                return run_step(step.op, x, self._constants, lead)
+                return run_step(step.op, x, self.constants, lead)
             case ops.Table() | ops.InverseRoot():
                 return (self._curve(step.op, args[0], has[0]),)
             case ops.Mul() | ops.Outer() | ops.Dot():
@@ -160,14 +163,14 @@ class ChipNumerics:
                 | ops.Reshape() | ops.Permute() | ops.Split() | ops.Gather() | ops.Window()
                 | ops.Read() | ops.Write() | ops.Repeat()
             ):  # fmt: skip
-                return run_step(step.op, args, self._constants, lead)  # moves whole numbers too
+                return run_step(step.op, args, self.constants, lead)  # moves whole numbers too
             case _:
                 assert_never(step.op)
 
     def _quantize(self, x: Array, scope: str, lead: int) -> Digits:
         flat = np.ascontiguousarray(x.reshape(-1, x.shape[-1]))
         together = math.prod(x.shape[lead:-1]) if scope == "value" else 1
-        return Digits(self._constants.prepare(flat, together), 0, x.shape[:-1])
+        return Digits(self.constants.prepare(flat, together), 0, x.shape[:-1])
 
     def _curve(self, op: ops.Table | ops.InverseRoot, x: Array, has: int | None) -> Array:
         """A function of each number."""

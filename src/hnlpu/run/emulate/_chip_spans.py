@@ -23,28 +23,34 @@ from hnlpu.arithmetic.fixed_point import (
 from hnlpu.errors import InvalidInput, UnsupportedArchitecture
 from hnlpu.model.network import AT_ONCE, Network, Span, check, ops
 from hnlpu.run.emulate._chip_numerics import Attention, ChipNumerics
-from hnlpu.run.emulate._float_steps import Constants
+from hnlpu.run.emulate._float_steps import Constants, project_together, quantize
+from hnlpu.run.emulate._fused import dense_steps
 from hnlpu.run.emulate._plan import Make
 from hnlpu.run.emulate._states import Run, States, still_kept
 
 Array = npt.NDArray[Any]
 Inputs = Mapping[str, Array]
 
+ChipMake = Callable[[Network, Span, ChipNumerics], Run | None]
 _ONE = 1 << FRACTION
 
 
 def chip_spans(numerics: ChipNumerics) -> Mapping[str, Make]:
     """What makes each composite of AT_ONCE, over these numerics."""
-    makes: dict[str, Callable[[Network, Span, ChipNumerics], Run]] = {
+    makes: dict[str, ChipMake] = {
         "attend": _attend, "clamped_swiglu": _clamped_swiglu, "layer_norm": _layer_norm,
         "norm": _norm, "rope": _rope, "route": _route, "softmax": _softmax, "turns": _turns,
         "unit_norm": _unit_norm,
     }  # fmt: skip
     assert set(makes) == set(AT_ONCE)
 
-    def over(make: Callable[[Network, Span, ChipNumerics], Run]) -> Make:
-        def made(part: Network, span: Span, constants: Constants) -> Run:
+    makes["dense"] = _dense  # of no formula but its steps
+
+    def over(make: ChipMake) -> Make:
+        def made(part: Network, span: Span, constants: Constants) -> Run | None:
             run = make(part, span, numerics)
+            if run is None:
+                return None
 
             def taking(inputs: Inputs, states: States) -> tuple[tuple[Array, ...], States]:
                 return run({n: numerics.taken(span.name, n, x) for n, x in inputs.items()}, states)
@@ -171,6 +177,21 @@ def _turns(part: Network, span: Span, numerics: ChipNumerics) -> Run:
         return {cos: both[0], sin: both[1]}
 
     return of.run(compute)
+
+
+def _dense(part: Network, span: Span, numerics: ChipNumerics) -> Run | None:
+    x, projections = dense_steps(part)
+    if x is None or not numerics.together:
+        return None
+    constants = numerics.constants
+
+    def run(inputs: Inputs, states: States) -> tuple[tuple[Array, ...], States]:
+        values = np.asarray(numerics.values(x, inputs[x]))
+        digits = quantize(values, constants)
+        meetings = [(op, [inputs[name] for name in numbers]) for op, numbers in projections]
+        return project_together(meetings, digits, constants, 1), states
+
+    return run
 
 
 def _rope(part: Network, span: Span, numerics: ChipNumerics) -> Run:

@@ -7,7 +7,7 @@ tokens     ─► lookups ────────► rows of an embedding
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.model.network import Network, Step, all_steps, ops
+from hnlpu.run.emulate._activations import Activations, Meeting
 from hnlpu.run.emulate._float_steps import Constants, run_step
-from hnlpu.run.emulate._weights import Activations
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
@@ -32,6 +32,9 @@ class _NoMetal:
         raise AssertionError("no digits")
 
     def project(self, name: str, x: Activations, index: int = 0) -> Float32:
+        raise AssertionError("no matrices")
+
+    def project_all(self, meetings: Sequence[Meeting]) -> list[Float32]:
         raise AssertionError("no matrices")
 
     def parameter(self, name: str) -> Float32:

@@ -12,7 +12,7 @@ Stated order of operations:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, assert_never
 
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.model.network import Dim, ops
-from hnlpu.run.emulate._weights import Activations
+from hnlpu.run.emulate._activations import Activations, Meeting
 
 Array = npt.NDArray[Any]
 
@@ -34,6 +34,10 @@ class Constants(Protocol):
 
     def project(self, name: str, x: Activations, index: int = 0) -> Array:
         """Matrix `name` (member `index`) times x, plus bias: [rows of x, rows]."""
+        ...
+
+    def project_all(self, meetings: Sequence[Meeting]) -> list[Array]:
+        """`project` of each, which may be done side by side."""
         ...
 
     def parameter(self, name: str) -> Array:
@@ -72,11 +76,11 @@ def run_step(op: ops.Op, args: list[Any], constants: Constants, lead: int = 0) -
     """
     match op:
         case ops.Project():
-            return (_project(op, args, constants, lead),)
+            return project_together([(op, args[1:])], args[0], constants, lead)
         case ops.Lookup(table):
             return (constants.rows(table, np.asarray(args[0])),)
         case ops.Quantize():
-            return (_quantize(args[0], constants),)
+            return (quantize(args[0], constants),)
         case ops.FromSums():
             return (args[0],)  # `project` has scaled them and added the bias
         case ops.Add():
@@ -135,6 +139,9 @@ def run_step(op: ops.Op, args: list[Any], constants: Constants, lead: int = 0) -
         case _:
             assert_never(op)
 
+
+MOST_AT_ONCE = 16
+"""Products up to which those of one place are added to the sums of all; more, sum after sum."""
 
 _RELATIONS: dict[str, Callable[..., Any]] = {
     "less": np.less, "less_equal": np.less_equal, "equal": np.equal,
@@ -233,7 +240,12 @@ def _dot(axes: str, a: Array, b: Array, kind: type[np.floating[Any]], lead: int)
     (a, b), kept = sides(axes, a, b, lead)
     products = np.multiply(a.astype(kind, copy=False), b.astype(kind, copy=False))
     flat = products.reshape(*products.shape[:kept], -1)
-    return np.asarray(np.cumsum(flat, -1)[..., -1])
+    if flat.shape[-1] > MOST_AT_ONCE:
+        return np.asarray(np.cumsum(flat, -1)[..., -1])
+    total = flat[..., 0].copy()
+    for n in range(1, flat.shape[-1]):
+        total += flat[..., n]
+    return total
 
 
 def _split(x: Array, sizes: tuple[Dim, ...], axis: int) -> tuple[Array, ...]:
@@ -267,29 +279,66 @@ def _window(op: ops.Window, x: Array, lead: int) -> Array:
     return x.reshape(*x.shape[: lead + count], -1)
 
 
-def _quantize(x: Array, constants: Constants) -> Digits:
+def quantize(x: Array, constants: Constants) -> Digits:
+    """x [..., n] as matrices take it."""
     flat = np.ascontiguousarray(x.reshape(-1, x.shape[-1]))
     return Digits(constants.prepare(flat), 0, x.shape[:-1])
 
 
-def _project(op: ops.Project, args: list[Any], constants: Constants, lead: int) -> Array:
-    """All rows of digits, those of one member together."""
-    digits: Digits = args[0]
-    rows = digits.numbers()
+def project_together(
+    projections: Sequence[tuple[ops.Project, Sequence[Array]]], digits: Digits,
+    constants: Constants, lead: int,
+) -> tuple[Array, ...]:  # fmt: skip
+    """Sums of the same digits by several matrices, each with the numbers of its members if it takes any.
+
+    All rows that one member meets are one piece of work.
+    """
+    layouts = [_layout(op, numbers, digits, lead) for op, numbers in projections]
+    made = constants.project_all([m for layout in layouts for m in layout.meetings])
+    results, start = [], 0
+    for layout in layouts:
+        end = start + len(layout.meetings)
+        results.append(layout.joined(made[start:end]))
+        start = end
+    return tuple(results)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What a matrix's members meet, and where each row of the results goes: None, as they come."""
+
+    meetings: list[Meeting]
+    rows: tuple[int, ...]
+    order: Array | None
+
+    def joined(self, made: Sequence[Array]) -> Array:
+        y = made[0]
+        if self.order is not None:
+            sorted_by_member = np.concatenate(made)
+            y = np.empty_like(sorted_by_member)
+            y[self.order] = sorted_by_member
+        return y.reshape(*self.rows, -1)
+
+
+def _layout(op: ops.Project, numbers: Sequence[Array], digits: Digits, lead: int) -> _Layout:
     if op.members == "one":
-        y = constants.project(op.matrix, digits.prepared.take(rows.ravel()))
-        return y.reshape(*digits.rows, -1)
-    numbers = np.asarray(args[1]) if op.members == "chosen" else np.arange(digits.rows[-1])
+        stop = digits.first + math.prod(digits.rows)
+        return _Layout(
+            [(op.matrix, digits.prepared.part(slice(digits.first, stop)), 0)], digits.rows, None
+        )
+    rows = digits.numbers()
     if op.members == "chosen":
-        rows, numbers = aligned_ranks([rows, numbers], lead)
-    rows, numbers = np.broadcast_arrays(rows, numbers)
-    flat = numbers.ravel()
+        rows, members = aligned_ranks([rows, np.asarray(numbers[0])], lead)
+    else:
+        members = np.arange(digits.rows[-1])
+    shape = np.broadcast_shapes(rows.shape, members.shape)
+    flat = np.broadcast_to(members, shape).ravel()
     order = np.argsort(flat, kind="stable")
-    members, starts = np.unique(flat[order], return_index=True)
-    made = [
-        constants.project(op.matrix, digits.prepared.take(rows.ravel()[places]), int(member))
-        for member, places in zip(members, np.split(order, starts[1:]), strict=True)
+    met = digits.prepared.take(np.broadcast_to(rows, shape).ravel()[order])
+    among = flat[order]
+    starts = [0, *(np.flatnonzero(among[1:] != among[:-1]) + 1).tolist()]
+    meetings = [
+        (op.matrix, met.part(slice(start, stop)), int(among[start]))
+        for start, stop in zip(starts, [*starts[1:], len(among)], strict=True)
     ]
-    y = np.empty((len(flat), made[0].shape[1]), made[0].dtype)
-    y[order] = np.concatenate(made)
-    return y.reshape(*rows.shape, -1)
+    return _Layout(meetings, shape, order)

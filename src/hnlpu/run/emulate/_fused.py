@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from hnlpu.model.network import Network, Span, check, ops
 from hnlpu.run.emulate import _vector_unit as vector_unit
-from hnlpu.run.emulate._float_steps import Constants
+from hnlpu.run.emulate._float_steps import Constants, project_together, quantize
 from hnlpu.run.emulate._plan import Make
 from hnlpu.run.emulate._states import Run, States, still_kept
 
@@ -43,6 +43,39 @@ def _norm(part: Network, span: Span, constants: Constants) -> Run | None:
         return (vector_unit.rms_norm(rows, weight, eps).reshape(x.shape),)
 
     return _pointwise(part, compute)
+
+
+def _dense(part: Network, span: Span, constants: Constants) -> Run | None:
+    x, projections = dense_steps(part)
+    if x is None:
+        return None
+
+    def run(inputs: Inputs, states: States) -> tuple[tuple[Array, ...], States]:
+        meetings = [(op, [inputs[name] for name in numbers]) for op, numbers in projections]
+        return project_together(meetings, quantize(inputs[x], constants), constants, 1), states
+
+    return run
+
+
+def dense_steps(part: Network) -> tuple[str | None, list[tuple[ops.Project, tuple[str, ...]]]]:
+    """What a dense span multiplies, and by what: each matrix with the names of its members' numbers.
+
+    None where its outputs are not one for each matrix, in their order, of what comes from outside.
+    """
+    given = {each.name for each in part.inputs}
+    first, found = part.steps[0], []
+    x = str(first.args[0])
+    for meets, back in zip(part.steps[1::2], part.steps[2::2], strict=False):
+        if isinstance(meets.op, ops.Project) and isinstance(back.op, ops.FromSums):
+            found.append((meets.op, tuple(str(arg) for arg in meets.args[1:])))
+    taken = {x, *(name for _, names in found for name in names)}
+    whole = (
+        first.op == ops.Quantize()
+        and len(part.steps) == 1 + 2 * len(found)
+        and part.outputs == tuple(step.outs[0] for step in part.steps[2::2])
+        and taken <= given
+    )
+    return (x if whole else None), found
 
 
 def _rope(part: Network, span: Span, constants: Constants) -> Run | None:
@@ -120,6 +153,7 @@ def _attend(part: Network, span: Span, constants: Constants) -> Run | None:
 FUSED: Mapping[str, Make] = {
     "attend": _attend,
     "clamped_swiglu": _clamped_swiglu,
+    "dense": _dense,
     "norm": _norm,
     "rope": _rope,
     "route": _route,

@@ -22,6 +22,7 @@ from hnlpu.model.checkpoint import Architecture, ModelFacts
 from hnlpu.model.network import Network as Form
 from hnlpu.model.network import check, ops
 from hnlpu.run.emulate._float_steps import Constants
+from hnlpu.run.emulate._fused import FUSED
 from hnlpu.run.emulate._interpreter import Interpreter, Watch
 from hnlpu.run.emulate._network import Network, Sampler, Tokens
 from hnlpu.run.emulate._network_constants import HardwiredConstants
@@ -203,7 +204,7 @@ class InterpretedModel(Network[StatesCache, np.float32]):
         self.network = network
         self.logits_matrix = parts.matrix
         self.body = parts.body
-        self._interpreter = Interpreter(parts.body, constants)
+        self._interpreter = Interpreter(parts.body, constants, FUSED)
         self.taped, self.not_taped = _taped(parts.body, constants)
 
     @property

@@ -57,9 +57,15 @@ class Interpreter:
         self._numerics = FloatNumerics(constants) if numerics is None else numerics
         self._plan = tuple(plan(network, types, constants, fused or {}))
         read = {arg for step in all_steps(network.steps) for arg in step.args}
-        self._parameters = {
-            p.name: self._numerics.parameter(p.name) for p in network.parameters if p.name in read
+        self.parameters = {
+            p.name: np.asarray(self._numerics.parameter(p.name))[None]
+            for p in network.parameters
+            if p.name in read
         }
+        """Columns of parameters [1, ...] by name."""
+        inside = {state.name for part in self.at_once for state in part.states}
+        self.stepwise = {s.name: s for s in network.states if s.name not in inside}
+        """States that no span has to itself."""
 
     @property
     def at_once(self) -> tuple[Network, ...]:
@@ -100,7 +106,8 @@ class Interpreter:
                 case ops.Step():
                     piece.run_together(item)
         outputs = tuple(
-            self._numerics.handed(name, piece.output(name)) for name in self.network.outputs
+            np.array(self._numerics.handed(name, piece.output(name)))
+            for name in self.network.outputs
         )
         return outputs, piece.states()
 
@@ -136,19 +143,21 @@ class _Piece:
     ):  # fmt: skip
         self._numerics, self._before, self._count = of._numerics, states, count
         self._watch = watch
-        self._columns: Values = {name: np.asarray(x)[None] for name, x in of._parameters.items()}
-        self._columns |= given
-        self._states = of.network.declared().states
+        self._columns: Values = {**of.parameters, **given}
+        self._states = of.stepwise
         self._after: dict[str, Array] = {}
-        self._entries = {
-            name: np.concatenate([kept, np.empty((count, *kept.shape[1:]), kept.dtype)])
-            for name, kept in states.entries.items()
-        }
+        self._entries = {name: self._room(states.entries[name]) for name in of.stepwise}
+
+    def _room(self, kept: Array) -> Array:
+        """Entries of a state, and room for those of this piece."""
+        return np.concatenate([kept, np.empty((self._count, *kept.shape[1:]), kept.dtype)])
 
     def output(self, name: str) -> Array:
-        """A value [n, ...] at all positions."""
+        """A value [n, ...] at all positions, for whoever leaves it as it is."""
         column = np.asarray(self._columns[name])
-        return np.array(np.broadcast_to(column, (self._count, *column.shape[1:])))
+        if len(column) == self._count:
+            return column
+        return np.broadcast_to(column, (self._count, *column.shape[1:]))
 
     def run_at_once(self, span: AtOnce) -> None:
         """A span's steps by what does them at once, at all positions."""
@@ -227,7 +236,6 @@ class _Piece:
         kept = {
             name: still_kept(entries, self._states[name].keeps)
             for name, entries in self._entries.items()
-            if name not in self._after
         }
         kept |= self._after
         return States(self._before.position + self._count, MappingProxyType(kept))

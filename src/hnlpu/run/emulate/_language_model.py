@@ -16,16 +16,15 @@ from hnlpu.errors import InvalidInput
 from hnlpu.model.checkpoint import Architecture, is_checkpoint, read_model
 from hnlpu.model.families import Family
 from hnlpu.run.emulate._chip_model import ChipModel
-from hnlpu.run.emulate._chip_transformer import ChipTransformer
 from hnlpu.run.emulate._generation import end_tokens
 from hnlpu.run.emulate._interpreted import InterpretedModel
+from hnlpu.run.emulate._layers import compiled_layers
 from hnlpu.run.emulate._network import Network, Sampler
 from hnlpu.run.emulate._network_constants import HardwiredConstants, ModelConstants
 from hnlpu.run.emulate._sampling import best_tokens, draw, kept_weights, sample
 from hnlpu.run.emulate._threads import in_parallel, one_blas_thread
 from hnlpu.run.emulate._tokenizer import Tokenizer
 from hnlpu.run.emulate._transformer import Transformer
-from hnlpu.run.emulate._weights import FloatWeights, HardwiredWeights
 from hnlpu.silicon.hardwire import MANIFEST, Build, open_build
 
 Numerics = Literal["float", "chip"]
@@ -165,7 +164,7 @@ class LanguageModel:
         self, temperature: float, seed: int, top_k: int, top_p: float, min_p: float
     ) -> Sampler:
         """A sampler that drops unlikely tokens.  Raises InvalidInput."""
-        if isinstance(self.transformer, ChipTransformer | ChipModel):
+        if isinstance(self.transformer, ChipModel):
             raise InvalidInput(
                 "the chip samples by temperature alone; leave out top p, top k, min p"
             )
@@ -311,13 +310,14 @@ def hardwired(
         raise InvalidInput("chip numerics have integer activations; leave out float activations")
     transformer: Network[Any, Any]
     if numerics == "chip":
-        gpt_oss = isinstance(build.facts, Architecture)
-        transformer = ChipTransformer(build) if gpt_oss else ChipModel(build)
-    elif isinstance(build.facts, Architecture):
-        transformer = Transformer(HardwiredWeights(build, float_activations))
+        transformer = ChipModel(build)
     else:
-        constants = HardwiredConstants(build, float_activations)
-        transformer = InterpretedModel(build.network, build.facts, constants, build.directory)
+        constants, facts = HardwiredConstants(build, float_activations), build.facts
+        compiled = compiled_layers(build, constants) if isinstance(facts, Architecture) else None
+        if compiled is not None:
+            transformer = Transformer(build, constants, compiled)
+        else:
+            transformer = InterpretedModel(build.network, facts, constants, build.directory)
     tokenizer = Tokenizer(build.directory)
     ends = transformer.architecture.eos_token_ids if numerics == "chip" else None
     return LanguageModel(transformer, tokenizer, build.directory, ends=ends)
@@ -339,11 +339,7 @@ def chip_tokens(
 def float_model(checkpoint: Path, family: Family[Any] | None = None) -> LanguageModel:
     """The unquantised model of a checkpoint folder in float32; raises what `read_model` does."""
     model = read_model(checkpoint, family)
-    transformer: Network[Any, Any]
-    if isinstance(model.architecture, Architecture):
-        transformer = Transformer(FloatWeights(model))
-    else:
-        constants = ModelConstants(model)
-        transformer = InterpretedModel(model.network, model.architecture, constants, checkpoint)
+    constants = ModelConstants(model)
+    transformer = InterpretedModel(model.network, model.architecture, constants, checkpoint)
     settings, sources = model.settings, model.source_files()
     return LanguageModel(transformer, Tokenizer(settings), settings, sources=sources)

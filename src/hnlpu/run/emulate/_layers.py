@@ -1,80 +1,44 @@
-"""The layers of a transformer: in C, or in NumPy and Numba.
+"""The layers of gpt-oss as a tape in C: rows of any sequences in, hidden states and experts out.
 
-    x ─► [ norm ─► q k v ─► rope ─► attend ─► o ─► +
-           norm ─► router ─► experts ─► mix ─► + ] x layers
+    network ─► steps between the embedding and the last norm ─► tape ─► one call for all layers
 
-Both forms give the same bits.  The C form takes all layers in one call, so that
-the cores work and Python does not; it serves hardwired weights with integer
-activations where `hnlpu.run.kernels` could be compiled.
+It has the bits of the network's interpreter.  All layers are one call, so that the cores work and
+Python does not; it takes hardwired weights with integer activations where `hnlpu.run.kernels`
+could be compiled.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import count
-from typing import Any, Generic
 
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.arithmetic.mx import dequantize
 from hnlpu.errors import DamagedBuild
-from hnlpu.model.checkpoint import layer_prefix
-from hnlpu.model.network import Given, Network, ops, read_source, span_ends
-from hnlpu.run.emulate._cache import KeyValueCache
+from hnlpu.model.network import Network, ops, span_ends
 from hnlpu.run.emulate._early import early_steps
-from hnlpu.run.emulate._experts import mixture_of_experts
-from hnlpu.run.emulate._unit import Number, VectorUnit
-from hnlpu.run.emulate._weights import HardwiredWeights, Weights
+from hnlpu.run.emulate._network_constants import HardwiredConstants
 from hnlpu.run.kernels import Library, NotForKernels, Pages, address_of, load
 from hnlpu.run.kernels.tape import Known, Tape, lower
+from hnlpu.silicon.hardwire import Build
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
 
-class PlainLayers(Generic[Number]):
-    """All layers in NumPy and Numba, over any weights and their vector unit: the definition."""
-
-    def __init__(self, weights: Weights[Number], unit: VectorUnit[Number]):
-        self.weights: Weights[Number] = weights
-        self.unit: VectorUnit[Number] = unit
-
-    def forward(self, x: npt.NDArray[Number], turns: Any, cache: KeyValueCache) -> None:
-        """Run x [tokens, hidden] through all layers, in place.
-
-        The tokens stand after the positions that `cache` holds; it takes in their keys and
-        values.  `turns` are RoPE's angles as the unit takes them.
-        """
-        weights, unit, n = self.weights, self.unit, len(x)
-        for layer in range(weights.architecture.num_hidden_layers):
-            prefix = layer_prefix(layer)
-            attention = prefix + ".self_attn."
-            h = weights.prepare(unit.norm(x, prefix + ".input_layernorm.weight"))
-            names = [attention + name for name in ("q_proj", "k_proj", "v_proj")]
-            q, k, v = (
-                y.reshape(n, -1, weights.architecture.head_dim)
-                for y in weights.project_all(names, h)
-            )
-            mixed = unit.attend(layer, q, k, v, turns, cache)
-            unit.add(x, weights.project(attention + "o_proj", weights.prepare(mixed)))
-            h = weights.prepare(unit.norm(x, prefix + ".post_attention_layernorm.weight"))
-            mixture_of_experts(weights, unit, prefix + ".mlp.", x, h)
-
-
 class CompiledLayers:
     """All layers in C, over hardwired weights and integer activations: a tape of the network."""
 
-    def __init__(self, weights: HardwiredWeights, library: Library):
-        assert weights.activation_bits is not None
-        network = weights.network
+    def __init__(self, build: Build, hardwired: HardwiredConstants, library: Library):
+        assert hardwired.activation_bits is not None
+        network, architecture = build.network, build.architecture
         early = early_steps(network)
-        constants = early.constants(partial(_parameter, weights))
+        constants = early.constants(hardwired.parameter)
         turned = {s.outs[0]: s.op.function for s in early.of_inputs if isinstance(s.op, ops.Table)}
         places = {"x": 0, "cos": 1, "sin": 2}
         self._order = [places[turned.get(name, "x")] for name in early.outside]
         known = Known(
-            constants, early.outside, early.made, weights.described, weights.activation_bits,
+            constants, early.outside, early.made, hardwired.described, hardwired.activation_bits,
         )  # fmt: skip
         plain, normed, chosen = _ends(network)
         self._tape = lower(library, network, known, (plain, *chosen))
@@ -82,9 +46,9 @@ class CompiledLayers:
         keys = [held.how == "keys" for held in self._tape.states]
         layers = {how: count() for how in (True, False)}
         self._states = [(is_keys, next(layers[is_keys])) for is_keys in keys]
-        self._active = weights.architecture.num_experts_per_tok
-        self._directory = weights.directory
-        self._library, self._eps = library, weights.architecture.rms_norm_eps
+        self._active = architecture.num_experts_per_tok
+        self._directory = build.directory
+        self._library, self._eps = library, architecture.rms_norm_eps
 
     def forward(
         self, x: Float32, cos: Float32, sin: Float32, pages: Pages, sequences: Int64,
@@ -139,19 +103,12 @@ class CompiledLayers:
         return self._library.norm(x, weight, self._eps)
 
 
-def compiled_layers(weights: Weights[np.float32]) -> CompiledLayers | None:
-    """All layers in C, where there is a library and it can compute with these weights."""
+def compiled_layers(build: Build, constants: HardwiredConstants) -> CompiledLayers | None:
+    """The layers of a build of gpt-oss in C, where there is a library and activations are integers."""
     library, _ = load()
-    if library is None or not isinstance(weights, HardwiredWeights):
+    if library is None or constants.activation_bits is None:
         return None
-    return CompiledLayers(weights, library) if weights.activation_bits else None
-
-
-def _parameter(weights: HardwiredWeights, name: str) -> Float32:
-    source = weights.network.declared().parameters[name].source
-    if isinstance(source, Given):
-        return np.asarray(read_source(source, {}, dequantize), np.float32)
-    return weights.vector(name)
+    return CompiledLayers(build, constants, library)
 
 
 def _ends(network: Network) -> tuple[str, str, list[str]]:

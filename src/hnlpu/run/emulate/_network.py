@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from hnlpu.errors import InvalidInput
 from hnlpu.model.checkpoint import Architecture, ModelFacts
-from hnlpu.run.emulate._unit import Number
 
 
 class Memory(Protocol):
@@ -31,6 +30,8 @@ class Memory(Protocol):
 
 
 Cache = TypeVar("Cache", bound=Memory)
+Number = TypeVar("Number", np.float32, np.int64)
+"""float32 in `float` numerics, int64 (values, see `fixed_point`) in `chip`."""
 Tokens = npt.NDArray[np.int64]
 Sampler = Callable[[npt.NDArray[Any]], int]
 """Logits [vocabulary] into the next token; holds the state of its generator."""

@@ -6,7 +6,7 @@ order of the columns and rounded once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Any
 
@@ -14,15 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.arithmetic.mx import BLOCK, dequantize
-from hnlpu.model.checkpoint import Model, StoredTensor, to_float32
-from hnlpu.model.network import Given, Network, read_source
+from hnlpu.model.checkpoint import Model, StoredRows, to_float32
+from hnlpu.model.network import Given, Network, all_steps, ops, read_source
+from hnlpu.run.emulate._activations import Activations, Meeting
 from hnlpu.run.emulate._constants import project_in_order
 from hnlpu.run.emulate._projection import Float32, Projection, project_all, quantize_activations
-from hnlpu.run.emulate._weights import FLOAT_CACHE_BYTES, Activations
 from hnlpu.run.kernels import Descriptor, describe
-from hnlpu.silicon.hardwire import Build, HardwiredMatrix
+from hnlpu.silicon.hardwire import Build, HardwiredMatrix, Stack
 
 Read = Callable[[], Float32]
+
+FLOAT_CACHE_BYTES = 4 * 2**30
+"""Float matrices up to this size in all stay unpacked in memory; larger ones are unpacked as used."""
 
 
 class KeptParameters:
@@ -36,6 +39,22 @@ class KeptParameters:
         }
         self._stored = stored
         self._rows: dict[str, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {}
+
+    @classmethod
+    def of_build(cls, build: Build) -> KeptParameters:
+        """Those of a build; tables that are looked up row by row are opened now."""
+        tensors = build.tensors
+        kept = cls(build.network, {name: tensor.map for name, tensor in tensors.items()})
+        for step in all_steps(build.network.steps):
+            if isinstance(step.op, ops.Lookup):
+                table = tensors.get(step.op.table)
+                if table is not None and len(table.shape) == 2:
+                    kept._rows[table.name] = StoredRows(table).read
+        return kept
+
+    def table(self, name: str) -> npt.NDArray[Any]:
+        """A parameter as it is stored, bfloat16 as its bits; one that a family computes in float32."""
+        return self.parameter(name) if name in self._given else self._stored[name]()
 
     def beside(self, more: Mapping[str, Float32]) -> KeptParameters:
         """These and `more`, by name."""
@@ -95,10 +114,18 @@ class HardwiredConstants:
         self._bits = build.manifest.policy.activation_bits
         # mapped now, not when first used: the folder may be replaced by another build meanwhile
         self._stacks = {shape.name: build.stack(shape) for shape in build.matrices()}
-        self._kept = KeptParameters(build.network, lazily(build.tensors))
+        self._kept = KeptParameters.of_build(build)
         self._unpacked = _Unpacked(build.network)
         self._described: dict[tuple[str, int], tuple[HardwiredMatrix, Descriptor]] = {}
         self.directory = build.directory
+
+    def stack(self, name: str) -> Stack:
+        """The digits of matrix `name`, of all members."""
+        return self._stacks[name]
+
+    def table(self, name: str) -> npt.NDArray[Any]:
+        """A parameter as it is stored, bfloat16 as its bits; one that a family computes in float32."""
+        return self._kept.table(name)
 
     def beside(self, parameters: Mapping[str, Float32]) -> HardwiredConstants:
         """The same metal, and more parameters by name."""
@@ -132,13 +159,23 @@ class HardwiredConstants:
     def project(self, name: str, x: Activations, index: int = 0) -> Float32:
         """Matrix `name` (member `index`) times x, plus bias: [rows of x, rows]."""
         if x.values is not None:
-            matrix = self._stacks[name][index]
-            y = project_in_order(self._unpacked.get(name, index, matrix.values), x.values)
-            return y if matrix.bias is None else y + matrix.bias
+            stack = self._stacks[name]
+            values = self._unpacked.get(name, index, lambda: stack[index].values())
+            y = project_in_order(values, x.values)
+            return y if stack.biases is None else y + stack.biases[index]
+        return project_all([self._projection(name, x, index)])[0]
+
+    def project_all(self, meetings: Sequence[Meeting]) -> list[Float32]:
+        """`project` of each: one piece of work for all cores."""
+        if self._float:
+            return [self.project(*meeting) for meeting in meetings]
+        return project_all([self._projection(*meeting) for meeting in meetings])
+
+    def _projection(self, name: str, x: Activations, index: int) -> Projection:
         assert x.integers is not None
         assert x.scales is not None
         matrix, described = self._meets(name, index)
-        return project_all([Projection(matrix, x.integers, x.scales, described)])[0]
+        return Projection(matrix, x.integers, x.scales, described)
 
     def parameter(self, name: str) -> Float32:
         """A parameter in its shape."""
@@ -184,6 +221,10 @@ class ModelConstants:
         bias = self._biases[name]
         return y if bias is None else y + bias[index]
 
+    def project_all(self, meetings: Sequence[Meeting]) -> list[Float32]:
+        """`project` of each."""
+        return [self.project(*meeting) for meeting in meetings]
+
     def parameter(self, name: str) -> Float32:
         """A parameter in its shape."""
         return self._kept.parameter(name)
@@ -191,8 +232,3 @@ class ModelConstants:
     def rows(self, name: str, numbers: npt.NDArray[Any]) -> Float32:
         """Entries of a parameter by their numbers [...]: [..., rest of its shape]."""
         return self._kept.rows(name, numbers)
-
-
-def lazily(tensors: Mapping[str, StoredTensor]) -> dict[str, Callable[[], npt.NDArray[Any]]]:
-    """Tensors by name, mapped when they are first asked for."""
-    return {name: tensor.map for name, tensor in tensors.items()}

@@ -1,7 +1,8 @@
-"""The gpt-oss transformer in `float` numerics over any `Weights`: token ids in, logits out.
+"""gpt-oss over the metal of a build, its layers in C: token ids in, logits out.
 
-tokens ─► embed ─► [ norm ─► q k v ─► rope ─► attend ─► o ─► +
-                     norm ─► router ─► experts ─► mix ─► + ] x layers ─► norm ─► unembed
+tokens ─► embed ─► layers as a tape (`CompiledLayers`) ─► norm ─► unembed
+
+What else runs a network, gpt-oss too where there is no tape, is `InterpretedModel`.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.errors import NotFinite
-from hnlpu.model.checkpoint import FINAL_NORM, UNEMBEDDING, Architecture
-from hnlpu.run.emulate import _vector_unit as vector_unit
+from hnlpu.model.checkpoint import EMBEDDING, FINAL_NORM, UNEMBEDDING, Architecture
 from hnlpu.run.emulate._cache import KeyValueCache
-from hnlpu.run.emulate._float_unit import FloatUnit
-from hnlpu.run.emulate._layers import PlainLayers, compiled_layers
+from hnlpu.run.emulate._layers import CompiledLayers
 from hnlpu.run.emulate._network import Network, Sampler, Tokens
+from hnlpu.run.emulate._network_constants import HardwiredConstants
 from hnlpu.run.emulate._sampling import log_softmax, sample
-from hnlpu.run.emulate._weights import Weights
+from hnlpu.silicon.hardwire import Build
 
 Float32 = npt.NDArray[np.float32]
 
@@ -31,27 +31,29 @@ def _overflow_is_no_news() -> AbstractContextManager[None]:
 
 
 class Transformer(Network[KeyValueCache, np.float32]):
-    """The model over `weights`; holds no state of any sequence."""
+    """The model of a build; holds no state of any sequence."""
 
     architecture: Architecture
 
-    def __init__(self, weights: Weights[np.float32]):
-        self.weights = weights
-        self.architecture = a = weights.architecture
+    def __init__(self, build: Build, constants: HardwiredConstants, compiled: CompiledLayers):
+        self.build, self.constants, self.compiled = build, constants, compiled
+        self.architecture = a = build.architecture
         self._frequencies, self._rope_factor = a.rope.frequencies(a.head_dim)
-        self.compiled = compiled_layers(weights)
-        self.plain = PlainLayers(weights, FloatUnit(weights))
-        self._final_norm = weights.vector(FINAL_NORM)
+        self._final_norm = constants.parameter(FINAL_NORM)
 
     def new_cache(self) -> KeyValueCache:
         """An empty cache for one sequence."""
         a = self.architecture
         return KeyValueCache(a.num_hidden_layers, a.num_key_value_heads, a.head_dim)
 
+    def embed(self, tokens: Tokens) -> Float32:
+        """Rows of the embedding table: [tokens, hidden]."""
+        return self.constants.rows(EMBEDDING, tokens)
+
     def logits(self, hidden: Float32) -> Float32:
         """Logits [n, vocabulary] of hidden states [n, hidden]; raises NotFinite."""
         with _overflow_is_no_news():
-            logits = self.weights.project(UNEMBEDDING, self.weights.prepare(hidden))
+            logits = self.constants.project(UNEMBEDDING, self.constants.prepare(hidden))
         if not np.isfinite(logits).all():
             raise NotFinite(
                 "a logit is NaN or infinite; the checkpoint's values leave float32's range"
@@ -67,25 +69,24 @@ class Transformer(Network[KeyValueCache, np.float32]):
         random = np.random.Generator(np.random.Philox(seed))
         return partial(sample, temperature=temperature, random=random)
 
-    def _chunk(self, tokens: Tokens, cache: KeyValueCache) -> Float32:
-        start, n = cache.length, len(tokens)
-        positions = np.arange(start, start + n, dtype=np.float32)
-        angles = (positions[:, None] * self._frequencies).astype(np.float64)
+    def turns(self, positions: Tokens) -> tuple[Float32, Float32]:
+        """Cosines and sines of RoPE at positions [rows]: [rows, head_dim / 2] each."""
+        angles = (positions.astype(np.float32)[:, None] * self._frequencies).astype(np.float64)
         cos = (np.cos(angles) * self._rope_factor).astype(np.float32)
         sin = (np.sin(angles) * self._rope_factor).astype(np.float32)
-        x = self.weights.embed(tokens)
-        with _overflow_is_no_news():
-            if self.compiled is None:
-                self.plain.forward(x, (cos, sin), cache)
-                x = self.norm(x)
-            else:
-                rows = np.zeros(n, np.int64), np.arange(start, start + n)
-                self.compiled.forward_normed(x, cos, sin, cache.pages(), *rows)
-            cache.length += n
-            return x
+        return cos, sin
 
     def norm(self, x: Float32) -> Float32:
         """The last RMSNorm, of x [rows, hidden]."""
-        if self.compiled is not None:
-            return self.compiled.norm(x, self._final_norm)
-        return vector_unit.rms_norm(x, self._final_norm, self.architecture.rms_norm_eps)
+        return self.compiled.norm(x, self._final_norm)
+
+    def _chunk(self, tokens: Tokens, cache: KeyValueCache) -> Float32:
+        n = len(tokens)
+        positions = np.arange(cache.length, cache.length + n)
+        x = self.embed(tokens)
+        with _overflow_is_no_news():
+            self.compiled.forward_normed(
+                x, *self.turns(positions), cache.pages(), np.zeros(n, np.int64), positions
+            )
+        cache.length += n
+        return x

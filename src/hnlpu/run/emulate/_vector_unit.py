@@ -143,15 +143,3 @@ def route(logits: Float32, k: int) -> tuple[Int64, Float32]:
         for rank in range(k):
             shares[t, rank] = shares[t, rank] / np.float32(total)
     return chosen, shares
-
-
-@njit(cache=True, nogil=True)
-def mix(x: Float32, outputs: Float32, shares: Float32) -> None:
-    """Add the experts' outputs [tokens, k, n], each times its share, to x [tokens, n]."""
-    tokens, k, n = outputs.shape
-    for t in range(tokens):
-        for i in range(n):
-            total = shares[t, 0] * outputs[t, 0, i]
-            for rank in range(1, k):
-                total += shares[t, rank] * outputs[t, rank, i]
-            x[t, i] += total

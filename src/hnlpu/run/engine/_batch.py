@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from hnlpu.run.emulate import Network
 from hnlpu.run.engine._adapter import Adapter
 from hnlpu.run.engine._memory import Memory
 
@@ -62,3 +63,20 @@ class Batched(Protocol):
         `adapter`: the one that all rows have.
         """
         ...
+
+
+class LogitsOfModel:
+    """The half of a `Batched` that makes logits as the emulator's model does."""
+
+    def __init__(self, model: Network[Any, np.float32]):
+        self._makes_logits = model
+
+    def logits_in_pieces(
+        self, hidden: Float32, adapter: Adapter | None
+    ) -> Iterator[tuple[int, Float32]]:
+        """Logits of many rows as (first row, logits) pieces.  Raises NotFinite.
+
+        No `adapter` changes them here: see `BatchedBeside`.
+        """
+        assert adapter is None
+        yield from self._makes_logits.logits_in_pieces(hidden)

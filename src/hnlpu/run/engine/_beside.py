@@ -37,7 +37,7 @@ class BatchedBeside:
 
     def __init__(
         self, plain: Batched, network: Network, facts: Architecture | ModelFacts,
-        constants: Callable[[], HardwiredConstants], make: Make, logits: str | None,
+        constants: HardwiredConstants, make: Make, logits: str | None,
     ):  # fmt: skip
         self.plain, self._network, self._facts = plain, network, facts
         self._constants, self._make, self._logits = constants, make, logits
@@ -67,7 +67,7 @@ class BatchedBeside:
         """What runs the network with an adapter; made when it is first met."""
         found = self._adapted.get(adapter)
         if found is None:
-            constants = self._constants()
+            constants = self._constants
             network, arrays = beside(self._network, adapter, self._logits)
             model = InterpretedModel(
                 network, self._facts, constants.beside(arrays), constants.directory

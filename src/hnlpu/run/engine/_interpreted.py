@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from hnlpu.model.network import Step
 from hnlpu.run.emulate import InterpretedModel, States
-from hnlpu.run.engine._adapter import Adapter
-from hnlpu.run.engine._batch import Rows
+from hnlpu.run.engine._batch import LogitsOfModel, Rows
 from hnlpu.run.engine._experts import Experts, experts_of
 from hnlpu.run.engine._layout import PAGE
 from hnlpu.run.engine._memory import Memory
@@ -25,10 +24,11 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
 
-class BatchedInterpreter:
+class BatchedInterpreter(LogitsOfModel):
     """`InterpretedModel` for rows of many sequences: a `Batched`."""
 
     def __init__(self, model: InterpretedModel):
+        super().__init__(model)
         self._model = model
         self._experts = experts_of(model.body)
 
@@ -49,16 +49,6 @@ class BatchedInterpreter:
             fired.append(chosen)
             start = end
         return np.concatenate(hidden)[wanted], np.concatenate(fired, axis=1)
-
-    def logits_in_pieces(
-        self, hidden: Float32, adapter: Adapter | None
-    ) -> Iterator[tuple[int, Float32]]:
-        """Logits of many rows as (first row, logits) pieces.  Raises NotFinite.
-
-        No `adapter` changes them here: see `BatchedBeside`.
-        """
-        assert adapter is None
-        yield from self._model.logits_in_pieces(hidden)
 
     def _sequence(
         self, rows: Rows, start: int, end: int, memory: Memory, snapshots: dict[int, int]

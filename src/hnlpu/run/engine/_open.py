@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 
 from hnlpu.errors import InvalidInput
-from hnlpu.model.checkpoint import UNEMBEDDING, ModelFacts, gpt_oss_network
-from hnlpu.model.families import refusal
+from hnlpu.model.checkpoint import UNEMBEDDING
 from hnlpu.model.network import Network
 from hnlpu.run.emulate import (
     HardwiredConstants,
     InterpretedModel,
     LanguageModel,
     Transformer,
+    split_off_logits,
 )
 from hnlpu.run.engine._batch import Batched
 from hnlpu.run.engine._beside import BatchedBeside
-from hnlpu.run.engine._device import CPU, DeviceTransformer
+from hnlpu.run.engine._device import CPU, DeviceNetwork
 from hnlpu.run.engine._forward import BatchedTransformer
 from hnlpu.run.engine._interpreted import BatchedInterpreter
 from hnlpu.run.engine._layout import PAGE, Layout, layout_of, room_of
 from hnlpu.run.engine._memory import Memory
 from hnlpu.run.engine._taped import BatchedTape, lies_alike
-from hnlpu.silicon.hardwire import Build
 
 
 def layout_of_model(model: LanguageModel) -> Layout:
@@ -34,22 +31,16 @@ def layout_of_model(model: LanguageModel) -> Layout:
     numerics.
     """
     run = model.transformer
-    if isinstance(run, Transformer):
-        prepared = run.weights.prepare(np.zeros((1, 1), np.float32))
-        network = gpt_oss_network(run.architecture)
-    elif isinstance(run, InterpretedModel):
-        prepared = run.constants.prepare(np.zeros((1, 1), np.float32))
-        network = run.body
-    else:
+    if not isinstance(run, Transformer | InterpretedModel):
         raise InvalidInput(
             f"{model.directory}: the engine computes in float numerics; leave out chip numerics"
         )
-    if prepared.values is not None:
+    if run.constants.prepare(np.zeros((1, 1), np.float32)).values is not None:
         raise InvalidInput(
             f"{model.directory}: float sums depend on the batch; give a build "
             "(hnlpu build makes one) with integer activations"
         )
-    return layout_of(network)
+    return layout_of(run.build.network if isinstance(run, Transformer) else run.body)
 
 
 def network_of(model: LanguageModel) -> Network:
@@ -58,7 +49,7 @@ def network_of(model: LanguageModel) -> Network:
     if isinstance(run, InterpretedModel):
         return run.network
     if isinstance(run, Transformer):
-        return gpt_oss_network(run.architecture)
+        return run.build.network
     raise InvalidInput(f"{model.directory}: has chip numerics; adapters run in float numerics")
 
 
@@ -91,28 +82,15 @@ def batched_of(model: LanguageModel, device: str, pages: int) -> Batched:
     family has what is asked for, and ToolMissing.
     """
     run = model.transformer
-    if isinstance(run, InterpretedModel):
-        assert isinstance(run.architecture, ModelFacts)
-        if device != CPU:
-            raise refusal(model.directory, run.architecture.family, f"`device` {device}")
-        constants = run.constants
-        assert isinstance(constants, HardwiredConstants)
-        return BatchedBeside(
-            _by_network(run), run.network, run.architecture, lambda: constants, _by_network,
-            run.logits_matrix,
-        )  # fmt: skip
-    assert isinstance(run, Transformer)
+    assert isinstance(run, Transformer | InterpretedModel)
+    constants, facts = run.constants, run.architecture
+    assert isinstance(constants, HardwiredConstants)
     if device != CPU:
-        return DeviceTransformer(run, device, pages)
-    build: Build = run.weights.build  # type: ignore[attr-defined]  # integer activations: of metal
-    metal = cache(lambda: HardwiredConstants(build))
-    if run.compiled is not None:
-        plain: Batched = BatchedTransformer(run, run.compiled)
-    else:
-        plain = _by_network(
-            InterpretedModel(build.network, run.architecture, metal(), build.directory)
-        )
-    return BatchedBeside(plain, build.network, run.architecture, metal, _by_network, UNEMBEDDING)
+        parts = split_off_logits(network_of(model))
+        return DeviceNetwork(parts.body, parts.matrix, constants, device, pages)
+    plain = BatchedTransformer(run) if isinstance(run, Transformer) else _by_network(run)
+    logits = UNEMBEDDING if isinstance(run, Transformer) else run.logits_matrix
+    return BatchedBeside(plain, network_of(model), facts, constants, _by_network, logits)
 
 
 def _by_network(model: InterpretedModel) -> Batched:

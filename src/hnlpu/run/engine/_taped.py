@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.run.emulate import HardwiredConstants, InterpretedModel, TapedNetwork
-from hnlpu.run.engine._adapter import Adapter
-from hnlpu.run.engine._batch import Rows
+from hnlpu.run.engine._batch import LogitsOfModel, Rows
 from hnlpu.run.engine._experts import experts_of
 from hnlpu.run.engine._layout import PAGE, Layout
 from hnlpu.run.engine._memory import Memory
@@ -26,10 +25,11 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
 
-class BatchedTape:
+class BatchedTape(LogitsOfModel):
     """An `InterpretedModel` that has a tape, for rows of many sequences: a `Batched`."""
 
     def __init__(self, model: InterpretedModel, taped: TapedNetwork):
+        super().__init__(model)
         self._model, self._taped = model, taped
         self._experts = experts_of(model.body)
         self._traced: TapedNetwork | None = None
@@ -67,16 +67,6 @@ class BatchedTape:
             _copy(rows, part, memory)
         assert hidden is not None
         return hidden[wanted], fired
-
-    def logits_in_pieces(
-        self, hidden: Float32, adapter: Adapter | None
-    ) -> Iterator[tuple[int, Float32]]:
-        """Logits of many rows as (first row, logits) pieces.  Raises NotFinite.
-
-        No `adapter` changes them here: see `BatchedBeside`.
-        """
-        assert adapter is None
-        yield from self._model.logits_in_pieces(hidden)
 
     def _with_choices(self) -> TapedNetwork:
         """A tape that also gives the experts; made when somebody first asks for them."""

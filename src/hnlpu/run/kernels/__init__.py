@@ -11,7 +11,6 @@ from hnlpu.run.kernels._library import (
     describe,
     load,
 )
-from hnlpu.run.kernels._numbers import Numbers
 
 
 def instruction_sets() -> tuple[str, ...]:
@@ -25,7 +24,6 @@ __all__ = [
     "Descriptor",
     "Library",
     "NotForKernels",
-    "Numbers",
     "Pages",
     "Product",
     "address_of",

@@ -67,10 +67,6 @@ class Build:
         """Hyper-parameters of gpt-oss; raises UnsupportedArchitecture for other families."""
         return self.manifest.gpt_oss(self.directory, "this")
 
-    def gpt_oss(self, what: str) -> Architecture:
-        """`architecture` for a command that reads no other; `what` is its name."""
-        return self.manifest.gpt_oss(self.directory, what)
-
     @property
     def facts(self) -> Architecture | ModelFacts:
         """What readers of text ask for, of any family."""

@@ -7,7 +7,9 @@ rows, members, copy   values of the chips that have them, side by side
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +17,9 @@ import numpy.typing as npt
 from hnlpu.arithmetic.exchange import Exchange, Way, sent, summed
 from hnlpu.arithmetic.fixed_point import clipped, from_sums
 from hnlpu.arithmetic.mx import BLOCK
+from hnlpu.run.emulate._activations import Activations, Meeting
 from hnlpu.run.emulate._chip_constants import ChipConstants
 from hnlpu.run.emulate._projection import Projection, all_integer_sums
-from hnlpu.run.emulate._weights import Activations
 from hnlpu.run.kernels import Descriptor, describe
 from hnlpu.silicon.exchange import Grid
 from hnlpu.silicon.hardwire import Build, Digit, HardwiredMatrix
@@ -44,14 +46,19 @@ class ApartActivations(Activations):
 
     by_column: Int32 | None = None
 
-    def take(self, tokens: npt.NDArray[np.int64]) -> ApartActivations:
+    def part(self, rows: slice) -> ApartActivations:
+        """The activations of consecutive tokens, not copied."""
+        return self._of(rows)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> ApartActivations:
         """The activations of some tokens."""
+        return self._of(rows)
+
+    def _of(self, rows: slice | npt.NDArray[np.int64]) -> ApartActivations:
         assert self.integers is not None
         assert self.scales is not None
         assert self.by_column is not None
-        return ApartActivations(
-            None, self.integers[tokens], self.scales[tokens], self.by_column[tokens]
-        )
+        return ApartActivations(None, self.integers[rows], self.scales[rows], self.by_column[rows])
 
 
 class MachineConstants(ChipConstants):
@@ -116,6 +123,13 @@ class MachineConstants(ChipConstants):
         if not columns and chips.rows > 1:
             made = [sent(values, form) for values in made]
         return np.concatenate(made, 1)
+
+    def project_all(self, meetings: Sequence[Meeting]) -> list[Int64]:
+        """`project` of each, one after the other."""
+        return [self.project(*meeting) for meeting in meetings]
+
+    def _meet(self, name: str, x: Activations, index: int) -> NoReturn:
+        raise AssertionError(f"no chip of a machine has all of {name}")
 
     def _sums(self, parts: list[_Part], x: Activations) -> list[Int64]:
         """Integer sums [rows of x, neurons] of each slice, over its own inputs."""

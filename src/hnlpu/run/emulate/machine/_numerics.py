@@ -48,6 +48,8 @@ class _Rows:
 class MachineNumerics(ChipNumerics):
     """Fixed point over the matrices of many chips; `plan` is that of `network`."""
 
+    together = False  # something may cross links before each step
+
     def __init__(
         self, network: Network, constants: MachineConstants, made: Mapping[str, Array],
         plan: ExchangePlan,

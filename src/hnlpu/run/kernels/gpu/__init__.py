@@ -5,15 +5,8 @@ those who ask for a device.
 """
 
 from hnlpu.run.kernels.gpu._attention import Places, attend
-from hnlpu.run.kernels.gpu._layers import (
-    Cache,
-    GpuLayer,
-    GpuModel,
-    Inputs,
-    Outputs,
-    run_layers,
-    unembed,
-)
+from hnlpu.run.kernels.gpu._lower import Known, Lowered, NotOnDevice, lower
+from hnlpu.run.kernels.gpu._network import GpuNetwork, Inputs, Outputs
 from hnlpu.run.kernels.gpu._project import (
     GpuStack,
     Integers,
@@ -26,13 +19,14 @@ from hnlpu.run.kernels.gpu._project import (
 from hnlpu.run.kernels.gpu._steps import Recording, Steps
 
 __all__ = [
-    "Cache",
-    "GpuLayer",
-    "GpuModel",
+    "GpuNetwork",
     "GpuStack",
     "Inputs",
     "Integers",
+    "Known",
+    "Lowered",
     "Meeting",
+    "NotOnDevice",
     "Outputs",
     "Places",
     "Recording",
@@ -40,8 +34,7 @@ __all__ = [
     "Steps",
     "attend",
     "gpu_project",
+    "lower",
     "meet_experts",
     "meet_one",
-    "run_layers",
-    "unembed",
 ]

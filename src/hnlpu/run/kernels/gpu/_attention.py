@@ -1,6 +1,6 @@
 """Paged attention in Triton, in the order of `emulate`'s `attend`: the same bits.
 
-    q k v ─► rotate ─► pages ─► scores ─► shares ─► mixed values
+    q k v ─► turn ─► pages ─► scores ─► shares ─► mixed values
 
 A score sums over the head dimension in index order, many positions at once; a
 head's output adds positions in order, all its dimensions at once.  Neither
@@ -9,7 +9,6 @@ needs another order to be parallel.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,32 +23,40 @@ SCRATCH = 2**26  # scores held at a time: 256 MB, and their shares as much again
 
 
 @triton.jit
-def _turned(start, cos, sin, at, i, inside, half: tl.constexpr):
-    """Both halves of some heads, turned by the angles of a row."""
+def _turned(start, cos, sin, at, i, inside, half: tl.constexpr, turns: tl.constexpr):
+    """Both halves of some heads, turned by the angles of a row where it `turns`."""
     a = tl.load(start + at, mask=inside, other=0.0)
     b = tl.load(start + at + half, mask=inside, other=0.0)
-    c = tl.load(cos + i, mask=i < half, other=0.0)[None, :]
-    s = tl.load(sin + i, mask=i < half, other=0.0)[None, :]
-    return a * c - b * s, b * c + a * s
+    if turns:
+        c = tl.load(cos + i, mask=i < half, other=0.0)[None, :]
+        s = tl.load(sin + i, mask=i < half, other=0.0)[None, :]
+        first, second = a * c - b * s, b * c + a * s
+    else:
+        first, second = a, b
+    return first, second
 
 
 @triton.jit
 def _rotate(
-    qkv, cos, sin, queries, keys, values, tables, sequences, positions, pages, head_pages,
-    heads: tl.constexpr, kv_heads: tl.constexpr, half: tl.constexpr, page: tl.constexpr,
-    most: tl.constexpr, kv_most: tl.constexpr, width: tl.constexpr,
+    q, k, v, cos, sin, queries, keys, values, tables, sequences, positions, pages, head_pages,
+    q_row, k_row, v_row, heads: tl.constexpr, kv_heads: tl.constexpr, half: tl.constexpr,
+    page: tl.constexpr, turns: tl.constexpr, most: tl.constexpr, kv_most: tl.constexpr,
+    width: tl.constexpr,
 ):  # fmt: skip
-    """One row: its turned queries into `queries`, its turned keys and its values into its page."""
+    """One row: its queries into `queries`, its keys and values into its page.
+
+    Where it `turns`, queries and keys are turned first.  Rows of q, k and v lie as far apart as
+    `q_row`, `k_row` and `v_row` say.
+    """
     row = tl.program_id(0).to(tl.int64)
     size: tl.constexpr = 2 * half
     cos += row * half
     sin += row * half
-    start = qkv + row * ((heads + 2 * kv_heads) * size)
     i = tl.arange(0, width)
     h = tl.arange(0, most)[:, None]
     inside = (h < heads) & (i < half)[None, :]
     at = h * size + i[None, :]
-    first, second = _turned(start, cos, sin, at, i, inside, half)
+    first, second = _turned(q + row * q_row, cos, sin, at, i, inside, half, turns)
     tl.store(queries + row * (heads * size) + at, first, mask=inside)
     tl.store(queries + row * (heads * size) + at + half, second, mask=inside)
     position = tl.load(positions + row)
@@ -58,11 +65,10 @@ def _rotate(
     g = tl.arange(0, kv_most)[:, None]
     inside = (g < kv_heads) & (i < half)[None, :]
     at = g * size + i[None, :]
-    start += heads * size
-    first, second = _turned(start, cos, sin, at, i, inside, half)
+    first, second = _turned(k + row * k_row, cos, sin, at, i, inside, half, turns)
     tl.store(keys + where + at * page + slot, first, mask=inside)
     tl.store(keys + where + (at + half) * page + slot, second, mask=inside)
-    start += kv_heads * size
+    start = v + row * v_row
     to = values + where + (g * page + slot) * size + i[None, :]
     tl.store(to, tl.load(start + at, mask=inside, other=0.0), mask=inside)
     tl.store(to + half, tl.load(start + at + half, mask=inside, other=0.0), mask=inside)
@@ -202,24 +208,30 @@ class Places:
 
 
 def attend(
-    qkv: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, keys: torch.Tensor,
-    values: torch.Tensor, places: Places, window: int, sinks: torch.Tensor,
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor,
+    by: tuple[torch.Tensor, torch.Tensor] | None, keys: torch.Tensor, values: torch.Tensor,
+    places: Places, window: int, sinks: torch.Tensor | None, scale: float,
 ) -> torch.Tensor:  # fmt: skip
-    """Attention of rows that bring `qkv` [rows, (heads + 2 kv heads) * d]: [rows, heads * d].
+    """Attention of rows that bring q [rows, heads, d], k and v [rows, kv heads, d]: [rows, heads * d].
 
-    `keys` [pages, kv heads, d, slots] and `values` [pages, kv heads, slots, d]
-    are one layer's and take in the rows' own; `cos` and `sin` [rows, d / 2]
-    turn them.  A row sees the last `window` positions (0: all).
+    `by`: cosines and sines [rows, d / 2] that turn q and k first, if any.  `keys` [pages, kv heads,
+    d, slots] and `values` [pages, kv heads, slots, d] take in the rows' own.  A row sees the last
+    `window` positions (0: all); a head's sink, if there are any, joins its softmax.
     """
-    rows, device = len(qkv), qkv.device
+    (rows, heads, _), device = q.shape, q.device
     _, kv_heads, size, page = keys.shape
-    heads, pages = len(sinks), places.tables.shape[1]
+    pages = places.tables.shape[1]
     head_pages = kv_heads * size * page
+    q, k, v = (x if x[0].is_contiguous() else x.contiguous() for x in (q, k, v))
+    cos, sin = (x.contiguous() for x in by) if by is not None else (q, q)
+    if sinks is None:  # of no weight
+        sinks = torch.full((heads,), -torch.inf, dtype=torch.float32, device=device)
     queries = torch.empty((rows, heads * size), dtype=torch.float32, device=device)
     where = (places.tables, places.sequences, places.positions)
     _rotate[(rows,)](
-        qkv, cos, sin, queries, keys, values, *where, pages, head_pages, heads=heads,
-        kv_heads=kv_heads, half=size // 2, page=page, most=triton.next_power_of_2(heads),
+        q, k, v, cos, sin, queries, keys, values, *where, pages, head_pages,
+        q.stride(0), k.stride(0), v.stride(0), heads=heads, kv_heads=kv_heads, half=size // 2,
+        page=page, turns=by is not None, most=triton.next_power_of_2(heads),
         kv_most=triton.next_power_of_2(kv_heads), width=triton.next_power_of_2(size // 2), **EXACT,
     )  # fmt: skip
     out = torch.empty_like(queries)
@@ -229,14 +241,14 @@ def attend(
         _mix_values(
             queries[part], keys, values,
             Places(places.tables, places.sequences[part], places.positions[part]), window, sinks,
-            out[part],
+            scale, out[part],
         )  # fmt: skip
     return out
 
 
 def _mix_values(
     queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, places: Places, window: int,
-    sinks: torch.Tensor, out: torch.Tensor,
+    sinks: torch.Tensor, scale: float, out: torch.Tensor,
 ) -> None:  # fmt: skip
     rows, device = len(queries), queries.device
     _, kv_heads, size, page = keys.shape
@@ -249,7 +261,7 @@ def _mix_values(
     shape = {"heads": heads, "kv_heads": kv_heads, "size": size, "page": page, "window": window}
     _scores[(rows, kv_heads, triton.cdiv(pages * page, SPAN))](
         queries, keys, *where, scores, pages, head_pages,
-        scale=float(np.float32(1.0 / math.sqrt(size))), width=width, span=SPAN, **shape, **EXACT,
+        scale=float(np.float32(scale)), width=width, span=SPAN, **shape, **EXACT,
     )  # fmt: skip
     _shares[(rows, kv_heads)](
         scores, shares, sinks, places.positions, pages * page, heads=heads, kv_heads=kv_heads,

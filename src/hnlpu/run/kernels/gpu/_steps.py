@@ -1,4 +1,4 @@
-"""Passes through the layers, recorded once per size as a CUDA graph and played again.
+"""Passes through a network, recorded once per size as a CUDA graph and played again.
 
 A step of up to `MOST_ROWS` rows is filled up to a power of two, and so are the
 pages of a sequence; a row's bits do not depend on the rows beside it, so what
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from hnlpu.run.kernels.gpu._attention import Places
-from hnlpu.run.kernels.gpu._layers import Cache, GpuModel, Inputs, Outputs, run_layers
+from hnlpu.run.kernels.gpu._network import GpuNetwork, Inputs, Outputs, Tensors
 
 MOST_ROWS = 64
 
@@ -63,64 +63,67 @@ class Graphs:
 
 
 class Steps:
-    """Runs rows through a model; `spare` is a page of the cache that no sequence uses.
+    """Runs rows through a network; `spare` is a page of its `states` that no sequence uses.
 
     `record` makes recordings: CUDA graphs on a GPU, else none unless it is given.
     """
 
-    def __init__(self, model: GpuModel, cache: Cache, spare: int, record: Recorder | None = None):
-        self._model, self._cache, self._spare = model, cache, spare
-        if record is None and model.device.type == "cuda":
-            record = Graphs(model.device)
+    def __init__(
+        self, network: GpuNetwork, states: Tensors, spare: int, record: Recorder | None = None
+    ):
+        self._network, self._states, self._spare = network, states, spare
+        if record is None and network.device.type == "cuda":
+            record = Graphs(network.device)
         self._record = record
         self._recordings: dict[tuple[int, int], Recording] = {}
 
     def run(self, inputs: Inputs) -> Outputs:
-        """`run_layers` of `inputs`; what it gives is overwritten by the next run."""
-        n, pages = len(inputs.tokens), _next_power(inputs.places.tables.shape[1])
+        """The network over `inputs`; what it gives is overwritten by the next run."""
+        n, pages = inputs.rows, _next_power(inputs.places.tables.shape[1])
         if n > MOST_ROWS:
-            return run_layers(self._model, self._cache, inputs)
-        recording = self._recording(_next_power(n), pages, inputs)
+            return self._network.run(self._states, inputs)
+        recording = self._recording(_next_power(n), pages)
         self._fill(recording.inputs, inputs)
         return _cut(recording.play(), n)
 
-    def _recording(self, rows: int, pages: int, like: Inputs) -> Recording:
+    def _recording(self, rows: int, pages: int) -> Recording:
         """The pass of this size; where nothing is recorded, one to run."""
         found = self._recordings.get((rows, pages))
         if found is not None:
             return found
-        blank = self._blank(rows, pages, like)
+        blank = self._blank(rows, pages)
 
         def run() -> Outputs:
-            return run_layers(self._model, self._cache, blank)
+            return self._network.run(self._states, blank)
 
         if self._record is None:
             return Recording(blank, run)
         made = self._recordings[rows, pages] = self._record(run, blank)
         return made
 
-    def _blank(self, rows: int, pages: int, like: Inputs) -> Inputs:
+    def _blank(self, rows: int, pages: int) -> Inputs:
         """Rows that all write to the spare page; one sequence more than rows stays free."""
-        device, half = self._model.device, like.cos.shape[1]
+        device = self._network.device
         whole = torch.empty(0, dtype=torch.int64, device=device)
         return Inputs(
-            whole.new_zeros(rows),
+            {
+                name: torch.zeros((rows, *shape), dtype=dtype, device=device)
+                for name, (dtype, shape) in self._network.inputs.items()
+            },
             Places(
                 whole.new_full((rows + 1, pages), self._spare),
                 whole.new_full((rows,), rows),
                 whole.new_zeros(rows),
             ),
-            torch.ones((rows, half), device=device), torch.zeros((rows, half), device=device),
-        )  # fmt: skip
+        )
 
     def _fill(self, to: Inputs, inputs: Inputs) -> None:
         """Put `inputs` into larger tensors; what is left of them is as in `_blank`."""
-        n, rows = len(inputs.tokens), len(to.tokens)
+        n, rows = inputs.rows, to.rows
         places, where = inputs.places, to.places
         for target, values, blank in (
-            (to.tokens, inputs.tokens, 0), (where.sequences, places.sequences, rows),
-            (where.positions, places.positions, 0), (to.cos, inputs.cos, 1.0),
-            (to.sin, inputs.sin, 0.0),
+            (where.sequences, places.sequences, rows), (where.positions, places.positions, 0),
+            *((to.values[name], values, 0) for name, values in inputs.values.items()),
         ):  # fmt: skip
             target[:n].copy_(values)
             if n < rows:

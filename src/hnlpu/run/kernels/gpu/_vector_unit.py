@@ -25,9 +25,12 @@ def _root(total, n: tl.constexpr, eps: tl.constexpr):
 
 @triton.jit
 def _to_integers(
-    value, i, inside, row, n: tl.constexpr, bits: tl.constexpr, integers, scales, infinite
+    value, i, row, n: tl.constexpr, pitch: tl.constexpr, bits: tl.constexpr, integers, scales,
+    infinite,
 ):  # fmt: skip
-    """Store a row as integers of `bits` bits and the exponent of their scale; note what is not finite.
+    """Store a row as `pitch` integers of `bits` bits, zeros from n on, and the exponent of their scale.
+
+    What is not finite is noted.
 
     The scale is the smallest power of two that does not clip; from where the
     larger side clips for sure it takes at most two more steps.
@@ -45,7 +48,7 @@ def _to_integers(
         clips = (nearest(most * unit) > limit) | (nearest(least * unit) < -limit - 1)
         s = tl.where(clips, s + 1, s)
     whole = nearest(wide * power_of_two(-s)).to(tl.float32)
-    tl.store(integers + row * n + i, whole, mask=inside)
+    tl.store(integers + row * pitch + i, whole, mask=i < pitch)
     tl.store(scales + row, s.to(tl.int32))
     if finite == 0:
         tl.store(infinite + row, 1)
@@ -54,9 +57,10 @@ def _to_integers(
 @triton.jit
 def _norm(
     x, more, weight, out, integers, scales, infinite, eps: tl.constexpr, n: tl.constexpr,
-    bits: tl.constexpr, adds: tl.constexpr, width: tl.constexpr,
+    pitch: tl.constexpr, bits: tl.constexpr, adds: tl.constexpr, rounds: tl.constexpr,
+    width: tl.constexpr,
 ):  # fmt: skip
-    """x += more where `adds`; then RMSNorm of x into `out`, rounded to integers beside."""
+    """x += more where `adds`; then RMSNorm of x into `out`, where it `rounds` as integers beside."""
     row = tl.program_id(0).to(tl.int64)
     i = tl.arange(0, width)
     inside = i < n
@@ -79,24 +83,26 @@ def _norm(
     scaled = tl.load(weight + i, mask=inside, other=0.0) * (value * factor)
     scaled = tl.where(inside, scaled, 0.0)
     tl.store(out + row * n + i, scaled, mask=inside)
-    _to_integers(scaled, i, inside, row, n, bits, integers, scales, infinite)
+    if rounds:
+        _to_integers(scaled, i, row, n, pitch, bits, integers, scales, infinite)
 
 
 @triton.jit
 def _quantize(
-    x, integers, scales, infinite, n: tl.constexpr, bits: tl.constexpr, width: tl.constexpr
+    x, integers, scales, infinite, n: tl.constexpr, pitch: tl.constexpr, bits: tl.constexpr,
+    width: tl.constexpr,
 ):  # fmt: skip
     """A row as integers."""
     row = tl.program_id(0).to(tl.int64)
     i = tl.arange(0, width)
     value = tl.load(x + row * n + i, mask=i < n, other=0.0)
-    _to_integers(value, i, i < n, row, n, bits, integers, scales, infinite)
+    _to_integers(value, i, row, n, pitch, bits, integers, scales, infinite)
 
 
 @triton.jit
 def _swiglu(
     gate_up, integers, scales, infinite, gain: tl.constexpr, limit: tl.constexpr,
-    n: tl.constexpr, bits: tl.constexpr, width: tl.constexpr,
+    n: tl.constexpr, pitch: tl.constexpr, bits: tl.constexpr, width: tl.constexpr,
 ):  # fmt: skip
     """(up + 1) * gate * sigmoid(gain * gate), both clamped, as integers."""
     row = tl.program_id(0).to(tl.int64)
@@ -109,7 +115,23 @@ def _swiglu(
     e = exponential((-(gate * gain)).to(tl.float64))
     sigmoid = (1.0 / (1.0 + e)).to(tl.float32)
     value = tl.where(inside, (up + 1.0) * (gate * sigmoid), 0.0)
-    _to_integers(value, i, inside, row, n, bits, integers, scales, infinite)
+    _to_integers(value, i, row, n, pitch, bits, integers, scales, infinite)
+
+
+@triton.jit
+def _gated(
+    gates, ups, integers, scales, infinite, gate_row, up_row, n: tl.constexpr,
+    pitch: tl.constexpr, bits: tl.constexpr, width: tl.constexpr,
+):  # fmt: skip
+    """gate * sigmoid(gate) * up, as integers."""
+    row = tl.program_id(0).to(tl.int64)
+    i = tl.arange(0, width)
+    inside = i < n
+    gate = tl.load(gates + row * gate_row + i, mask=inside, other=0.0)
+    up = tl.load(ups + row * up_row + i, mask=inside, other=0.0)
+    sigmoid = (1.0 / (1.0 + exponential((-gate).to(tl.float64)))).to(tl.float32)
+    value = tl.where(inside, (gate * sigmoid) * up, 0.0)
+    _to_integers(value, i, row, n, pitch, bits, integers, scales, infinite)
 
 
 @triton.jit
@@ -142,8 +164,49 @@ def _route(
 
 
 @triton.jit
-def _mix(x, outputs, shares, n: tl.constexpr, active: tl.constexpr, width: tl.constexpr):
-    """Add the experts' outputs of a row, each times its share, in the order of their rank."""
+def _route_all(
+    logits, chosen, shares, experts: tl.constexpr, active: tl.constexpr, normalise: tl.constexpr,
+    width: tl.constexpr, ranks: tl.constexpr,
+):  # fmt: skip
+    """The `active` largest of the softmax of all logits of a row, divided by their sum if asked.
+
+    Of equals the lower number is first; sums are in float64 in the order of numbers, or of ranks.
+    """
+    row = tl.program_id(0).to(tl.int64)
+    e, r = tl.arange(0, width), tl.arange(0, ranks)
+    left = tl.load(logits + row * experts + e, mask=e < experts, other=float("-inf"))
+    first = tl.max(left, axis=0)
+    total = tl.zeros([], tl.float64)
+    for at in range(experts):
+        one = tl.load(logits + row * experts + at)
+        total += exponential((one - first).to(tl.float64)).to(tl.float32).to(tl.float64)
+    weight = exponential((left - first).to(tl.float64)).to(tl.float32)
+    parts = tl.div_rn(weight, tl.zeros([width], tl.float32) + total.to(tl.float32))
+    open_ = e < experts
+    taken = tl.zeros([], tl.float64)
+    found = tl.zeros([ranks], tl.int64)
+    of_ranks = tl.zeros([ranks], tl.float32)
+    for rank in tl.static_range(active):
+        best = tl.max(tl.where(open_, parts, -1.0), axis=0)
+        at = tl.min(tl.where(open_ & (parts == best), e, width), axis=0)
+        at = tl.minimum(at, experts - 1)  # NaN equals nothing; such a row is refused later
+        open_ = open_ & (e != at)
+        taken += best.to(tl.float64)
+        found = tl.where(r == rank, at.to(tl.int64), found)
+        of_ranks = tl.where(r == rank, best, of_ranks)
+    if normalise:
+        of_ranks = tl.div_rn(of_ranks, tl.zeros([ranks], tl.float32) + taken.to(tl.float32))
+    inside = r < active
+    tl.store(chosen + row * active + r, found, mask=inside)
+    tl.store(shares + row * active + r, of_ranks, mask=inside)
+
+
+@triton.jit
+def _mix(
+    x, outputs, shares, out, n: tl.constexpr, active: tl.constexpr, adds: tl.constexpr,
+    width: tl.constexpr,
+):  # fmt: skip
+    """The experts' outputs of a row, each times its share, in the order of their rank; x added."""
     row = tl.program_id(0).to(tl.int64)
     i = tl.program_id(1) * width + tl.arange(0, width)
     inside = i < n
@@ -155,42 +218,52 @@ def _mix(x, outputs, shares, n: tl.constexpr, active: tl.constexpr, width: tl.co
             total = part
         else:
             total += part
-    value = tl.load(x + row * n + i, mask=inside, other=0.0)
-    tl.store(x + row * n + i, value + total, mask=inside)
+    if adds:
+        total = tl.load(x + row * n + i, mask=inside, other=0.0) + total
+    tl.store(out + row * n + i, total, mask=inside)
 
 
-def _empty(rows: int, n: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+BLOCK = 32
+"""Inputs that a matrix takes together: rows of integers are as long as whole blocks."""
+
+
+def _empty(
+    rows: int, n: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, dict[str, int]]:
+    """Integers and scales of rows [rows, n], and the sizes that a kernel asks for."""
+    pitch = triton.cdiv(n, BLOCK) * BLOCK
     return (
-        torch.empty((rows, n), dtype=torch.float32, device=device),
+        torch.empty((rows, pitch), dtype=torch.float32, device=device),
         torch.empty(rows, dtype=torch.int32, device=device),
+        {"n": n, "pitch": pitch, "width": triton.next_power_of_2(pitch)},
     )
 
 
 def norm(
-    x: torch.Tensor, weight: torch.Tensor, eps: float, bits: int, infinite: torch.Tensor,
+    x: torch.Tensor, weight: torch.Tensor, eps: float, bits: int, infinite: torch.Tensor | None,
     more: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, Integers]:  # fmt: skip
+) -> tuple[torch.Tensor, Integers | None]:  # fmt: skip
     """RMSNorm of x [rows, n] as float32 and as integers; `more` is added to x first, in place.
 
-    `infinite` int32 [rows] becomes 1 where a value is not finite.
+    `infinite` int32 [rows] becomes 1 where a value is not finite; where it is left out, there are
+    no integers.
     """
     rows, n = x.shape
-    integers, scales = _empty(rows, n, x.device)
+    integers, scales, sizes = _empty(rows if infinite is not None else 0, n, x.device)
     out = torch.empty_like(x)
     _norm[(rows,)](
-        x, x if more is None else more, weight, out, integers, scales, infinite, eps=eps, n=n,
-        bits=bits, adds=more is not None, width=triton.next_power_of_2(n), **EXACT,
+        x, x if more is None else more, weight, out, integers, scales,
+        scales if infinite is None else infinite, eps=eps, bits=bits, adds=more is not None,
+        rounds=infinite is not None, **sizes, **EXACT,
     )  # fmt: skip
-    return out, Integers(integers, scales, bits)
+    return out, None if infinite is None else Integers(integers, scales, bits)
 
 
 def quantize(x: torch.Tensor, bits: int, infinite: torch.Tensor) -> Integers:
     """x [rows, n] as integers."""
     rows, n = x.shape
-    integers, scales = _empty(rows, n, x.device)
-    _quantize[(rows,)](
-        x, integers, scales, infinite, n=n, bits=bits, width=triton.next_power_of_2(n), **EXACT
-    )
+    integers, scales, sizes = _empty(rows, n, x.device)
+    _quantize[(rows,)](x, integers, scales, infinite, bits=bits, **sizes, **EXACT)
     return Integers(integers, scales, bits)
 
 
@@ -199,29 +272,58 @@ def swiglu(
 ) -> Integers:
     """SwiGLU of [entries, 2n], gates and ups alternating, as integers; `infinite` is [entries]."""
     rows, n = len(gate_up), gate_up.shape[1] // 2
-    integers, scales = _empty(rows, n, gate_up.device)
+    integers, scales, sizes = _empty(rows, n, gate_up.device)
     _swiglu[(rows,)](
-        gate_up, integers, scales, infinite, gain=gain, limit=limit, n=n, bits=bits,
-        width=triton.next_power_of_2(n), **EXACT,
+        gate_up, integers, scales, infinite, gain=gain, limit=limit, bits=bits, **sizes, **EXACT
+    )
+    return Integers(integers, scales, bits)
+
+
+def gated(gates: torch.Tensor, ups: torch.Tensor, bits: int, infinite: torch.Tensor) -> Integers:
+    """gate * sigmoid(gate) * up of [entries, n] each, as integers; `infinite` is [entries]."""
+    rows, n = gates.shape
+    integers, scales, sizes = _empty(rows, n, gates.device)
+    gates, ups = (x if x.stride(1) == 1 else x.contiguous() for x in (gates, ups))
+    _gated[(rows,)](
+        gates, ups, integers, scales, infinite, gates.stride(0), ups.stride(0), bits=bits, **sizes,
+        **EXACT,
     )  # fmt: skip
     return Integers(integers, scales, bits)
 
 
-def route(logits: torch.Tensor, active: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Experts int64 and shares float32 [rows, active] of logits [rows, experts]."""
+def route(
+    logits: torch.Tensor, active: int, *, of_all: bool = False, normalise: bool = True
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Experts int64 and shares float32 [rows, active] of logits [rows, experts].
+
+    Shares are the softmax of the chosen; with `of_all` of all, then divided by their sum if
+    `normalise`.
+    """
     rows, experts = logits.shape
     chosen = torch.empty((rows, active), dtype=torch.int64, device=logits.device)
     shares = torch.empty((rows, active), dtype=torch.float32, device=logits.device)
-    _route[(rows,)](
-        logits, chosen, shares, experts=experts, active=active,
-        width=triton.next_power_of_2(experts), ranks=triton.next_power_of_2(active), **EXACT,
-    )  # fmt: skip
+    sizes = {"width": triton.next_power_of_2(experts), "ranks": triton.next_power_of_2(active)}
+    arguments = (logits, chosen, shares)
+    if of_all:
+        _route_all[(rows,)](
+            *arguments, experts=experts, active=active, normalise=normalise, **sizes, **EXACT
+        )
+    else:
+        _route[(rows,)](*arguments, experts=experts, active=active, **sizes, **EXACT)
     return chosen, shares
 
 
-def mix(x: torch.Tensor, outputs: torch.Tensor, shares: torch.Tensor) -> None:
-    """Add outputs [rows * active, n], each times its share [rows, active], to x [rows, n]."""
-    rows, n = x.shape
+def mix(x: torch.Tensor | None, outputs: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """Outputs [rows * active, n], each times its share [rows, active]: [rows, n].
+
+    With x [rows, n] they are added to it, in place.
+    """
+    (rows, active), n = shares.shape, outputs.shape[1]
+    out = x
+    if out is None:
+        out = torch.empty((rows, n), dtype=torch.float32, device=outputs.device)
     width = min(1024, triton.next_power_of_2(n))
-    grid = (rows, triton.cdiv(n, width))
-    _mix[grid](x, outputs, shares, n=n, active=shares.shape[1], width=width, **EXACT)
+    _mix[rows, triton.cdiv(n, width)](
+        out, outputs, shares, out, n=n, active=active, adds=x is not None, width=width, **EXACT
+    )
+    return out
