@@ -22,6 +22,7 @@ from hnlpu.run.emulate._interpreted import InterpretedModel, StatesCache
 from hnlpu.run.emulate._interpreter import Interpreter
 from hnlpu.run.emulate._language_model import (
     LanguageModel,
+    MachineOf,
     Numerics,
     Score,
     Token,
@@ -56,6 +57,7 @@ from hnlpu.run.emulate._threads import one_blas_thread
 from hnlpu.run.emulate._tokenizer import Tokenizer
 from hnlpu.run.emulate._transformer import Transformer
 from hnlpu.run.emulate._weights import Activations, FloatWeights, HardwiredWeights, Weights
+from hnlpu.run.emulate.machine import MachineModel
 
 __all__ = [
     "FUSED",
@@ -77,6 +79,8 @@ __all__ = [
     "Interpreter",
     "KeyValueCache",
     "LanguageModel",
+    "MachineModel",
+    "MachineOf",
     "ModelConstants",
     "Network",
     "Numerics",

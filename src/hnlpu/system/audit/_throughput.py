@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from hnlpu.arithmetic.exchange import ExchangeFormats
 from hnlpu.system.audit._case import Case, ends
 from hnlpu.system.audit._claim import Claim, equal, need, reach
 from hnlpu.system.audit._memory import longest_context
@@ -51,7 +52,7 @@ def _links(case: Case, rate: float) -> Iterator[Claim]:
             "links", f"bandwidth of a {axis} link",
             (taken / payload.high, taken / payload.value, taken / payload.low), there, "GB/s",
             f"{layers / case.model.layers:,.0f} bytes a layer and {logits:,.0f} of logits a token, "
-            f"{case.spec.collective} exchange in {8 * case.spec.value_bytes:.0f} bits, flits of "
+            f"{case.spec.collective} exchange in {_in_words(case.spec.formats)}, flits of "
             f"{payload.value:.0%} payload",
         )  # fmt: skip
     yield need(
@@ -59,6 +60,12 @@ def _links(case: Case, rate: float) -> Iterator[Claim]:
         "ns", "one way between two chips, through both ports",
         f"{steps(case)} hops one after the other in each layer",
     )  # fmt: skip
+
+
+def _in_words(formats: ExchangeFormats) -> str:
+    """Formats of an exchange, as bits where all are alike."""
+    bits = {"fp16": "16 bits", "int8": "8 bits", "vector": "32 bits"}
+    return bits.get(str(formats), str(formats))
 
 
 def steps(case: Case) -> int:
