@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from hnlpu.arithmetic.exchange import ExchangeFormats
 from hnlpu.model.checkpoint import shapes_of
 from hnlpu.model.families import network_of
 from hnlpu.silicon.place import Embedding, make_target, place, placement_facts
@@ -27,14 +29,18 @@ from hnlpu.system.machine import (
     Load,
     Simulation,
     busy_machine,
+    closed_form,
     kv_state,
     open_network,
     simulate,
     specification,
     state_facts,
     token_demand,
+    token_link_bytes,
     token_work,
 )
+from hnlpu.system.machine._exchange import Axis, axis_bytes, swap_steps
+from hnlpu.system.machine._tasks import ColumnSums, Logits, SliceSums, Task, TotalSums
 
 PAGE = Path(__file__).parents[1] / "docs" / "machine.md"
 CONTEXTS = (2048, 8192, 32768, 65536, 131072, 262144)
@@ -68,7 +74,7 @@ def tables() -> dict[str, str]:
     """The page's tables by the name of their marker."""
     return {
         "published": published(), "memory": memory(), "demand": demand(),
-        "batch": batch(), "figure": figure(), "families": families(),
+        "batch": batch(), "figure": figure(), "exchange": exchange(), "families": families(),
     }  # fmt: skip
 
 
@@ -170,6 +176,50 @@ def figure() -> str:
     names, published = ("communication", "projection", "rest"), ("82.9%", "13.8%", "3.3%")
     rows = [list(row) for row in zip(names, published, *columns, strict=True)]
     return _table(["", "figure 14", "competing, with waits", "the same, windows"], rows)
+
+
+def exchange() -> str:
+    """Bytes that a generated token puts on a link of a column and of a row, by exchange, format and way."""
+    model, published = load_model(MODEL), specification(load_system(SYSTEM))
+    work = token_work(model, published.rows, published.columns, sliding=False)
+    specs = [
+        replace(published, formats=ExchangeFormats.all_of(form), collective=way, sampling=logits)
+        for way, logits, forms in (
+            ("direct", "gather", ("fp16", "exact", "vector", "int8")),
+            ("scatter", "candidates", ("fp16", "exact", "int8")),
+        )
+        for form in forms
+    ]
+    rows = []
+    for name, holds in _EXCHANGES.items():
+        row = [name]
+        for spec in specs:
+            steps = [
+                step
+                for kind in (*(work.kinds[n] for n in work.layers), work.head)
+                for task in kind
+                if holds(task)
+                for step in swap_steps(spec, task)
+            ]
+            row.append(" / ".join(f"{axis_bytes(tuple(steps), a):,.0f}" for a in _AXES))
+        rows.append(row)
+    sums = [token_link_bytes(spec, work)[::-1] for spec in specs]
+    rows.append(["all", *(f"**{column:,.0f} / {row:,.0f}**" for column, row in sums)])
+    runs = [closed_form(s, model, 2048, s.slots, sliding=False) for s in specs]
+    rows.append(["tokens/s, at most", *(f"{run.tokens_per_second:,.0f}" for run in runs)])
+    rows.append(["limit", *(run.resource for run in runs)])
+    head = [f"{s.formats}{', scattered' if s.collective == 'scatter' else ''}" for s in specs]
+    return _table(["exchange", *head], rows)
+
+
+_AXES: tuple[Axis, Axis] = ("column", "row")
+_EXCHANGES: dict[str, Callable[[Task], bool]] = {
+    "queries, keys, values": lambda t: isinstance(t, ColumnSums) and not t.statistics,
+    "attention": lambda t: isinstance(t, ColumnSums) and t.statistics > 0,
+    "what attention gives, times Wo": lambda t: isinstance(t, SliceSums),
+    "experts": lambda t: isinstance(t, TotalSums),
+    "logits, or candidates": lambda t: isinstance(t, Logits),
+}
 
 
 def families() -> str:

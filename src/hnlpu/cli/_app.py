@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from hnlpu._version import __version__
+from hnlpu.cli._exchange import machine_of
 from hnlpu.cli._output import out, parse_tokens, print_json, progress_bar, waiting
 from hnlpu.cli._words import in_options
 from hnlpu.errors import ContextExceeded, InvalidInput
@@ -40,8 +41,21 @@ FloatActivations = Annotated[
 NumericsOption = Annotated[
     str,
     typer.Option(
-        "--numerics", metavar="float|chip", help="All but the matrices in float32 or fixed point."
+        "--numerics",
+        metavar="float|chip|machine",
+        help="All but the matrices in float32, in fixed point, or in that of all its chips.",
     ),
+]
+ExchangeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--exchange",
+        metavar="FORMAT",
+        help="What crosses links (machine): exact, vector, fp16, int8, or KIND=FORMAT,...",
+    ),
+]
+GridOption = Annotated[
+    str | None, typer.Option("--grid", metavar="RxC", help="Chips (machine; default: as placed).")
 ]
 AdapterOption = Annotated[
     Path | None, typer.Option(metavar="PATH", help="LoRA adapter to run beside the wires.")
@@ -248,6 +262,8 @@ def generate(
     ignore_end: Annotated[bool, typer.Option(help="Go on after an end-of-text token.")] = False,
     float_activations: FloatActivations = False,
     numerics: NumericsOption = "float",
+    exchange: ExchangeOption = None,
+    grid: GridOption = None,
     adapter: AdapterOption = None,
     device: DeviceOption = "cpu",
     family: FamilyOption = None,
@@ -260,7 +276,7 @@ def generate(
         raise InvalidInput("give either --prompt TEXT or --tokens 1,2,3")
     model = open_language_model(
         directory, float_activations=float_activations, numerics=chosen_numerics(numerics),
-        family=chosen_family(family),
+        family=chosen_family(family), machine=machine_of(numerics, exchange, grid),
     )  # fmt: skip
     given: Any = parse_tokens(tokens) if tokens is not None else prompt or ""
     given = model.encode(given).tolist()
@@ -309,6 +325,8 @@ def score(
     top: Annotated[int, typer.Option(help="Also give the K best tokens at each position.")] = 0,
     float_activations: FloatActivations = False,
     numerics: NumericsOption = "float",
+    exchange: ExchangeOption = None,
+    grid: GridOption = None,
     adapter: AdapterOption = None,
     device: DeviceOption = "cpu",
     family: FamilyOption = None,
@@ -355,7 +373,7 @@ def score(
         given = read_text(file)
     model = open_language_model(
         directory, float_activations=float_activations, numerics=chosen_numerics(numerics),
-        family=chosen_family(family),
+        family=chosen_family(family), machine=machine_of(numerics, exchange, grid),
     )  # fmt: skip
     began = time.monotonic()
     with waiting("scoring"):
@@ -416,8 +434,8 @@ def chosen_family(path: Path | None) -> Any:
 
 def chosen_numerics(name: str) -> Any:
     """The name of numerics; raises InvalidInput."""
-    if name not in ("float", "chip"):
-        raise InvalidInput(f"--numerics {name}: give float or chip")
+    if name not in ("float", "chip", "machine"):
+        raise InvalidInput(f"--numerics {name}: give float, chip or machine")
     return name
 
 

@@ -43,6 +43,10 @@ def design(
     weights: Annotated[
         str | None, typer.Option(help="Bits of a weight: stored, two-digits or one-digit.")
     ] = None,
+    exchange: Annotated[
+        str | None,
+        typer.Option(help="What crosses links: exact, vector, fp16, int8, or KIND=FORMAT,..."),
+    ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write its file.")] = None,
     json: Json = False,
 ) -> None:
@@ -53,7 +57,7 @@ def design(
     with waiting("sizing"):
         made = do_design(
             model, system=system, technology=technology, users=users, context=context, chips=chips,
-            scheme=scheme, weights=weights,
+            scheme=scheme, weights=weights, exchange=exchange,
         )  # fmt: skip
     facts = _facts(made)
     if output is not None:
@@ -108,6 +112,8 @@ def _print(made: Any, facts: dict[str, Any]) -> None:
         )
     if machine.link is None:
         out.print("no links: one chip")
+    else:
+        out.print(f"between chips: {machine.link.formats} ({machine.link.name})")
     out.print(
         f"at most {facts['bound_tokens_per_second']:,.0f} tokens/s, every token generated "
         f"({facts['limit']}); parts and prices of {made.library}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hnlpu.arithmetic.exchange import ExchangeFormats, Widths
 from hnlpu.quantities import Quantity
 from hnlpu.system.catalog import Attention, Dense, Experts, ModelShape, WeightFormat
 from hnlpu.system.machine import Links, Specification
@@ -36,8 +37,8 @@ def make_model(
 def make_machine(**changes: Any) -> Specification:
     values: dict[str, Any] = {
         "rows": 1, "columns": 1, "slots": 4, "clock": 1e9,
-        "column_links": Links(1e9, 100e-9), "row_links": Links(1e9, 100e-9), "value_bytes": 2,
-        "collective": "direct",
+        "column_links": Links(1e9, 100e-9), "row_links": Links(1e9, 100e-9),
+        "formats": ExchangeFormats.all_of("fp16"), "widths": Widths(), "collective": "direct",
         "sampling": "gather", "heads_per_cycle": 1, "attention_latency": 1.0,
         "vector_latency_cycles": 100, "pass_cycles": 50, "experts_per_bank": 0,
         "buffer_bytes": 1e9, "buffer_bandwidth": 1e15, "hbm_bytes": 1e9, "hbm_bandwidth": 1e12,

@@ -20,12 +20,21 @@ from hnlpu.arithmetic.exchange._formats import (
     sent,
 )
 from hnlpu.arithmetic.exchange._packed import packed, unpacked
-from hnlpu.arithmetic.exchange._settings import KINDS, Exchange, ExchangeFormats, Kind
+from hnlpu.arithmetic.exchange._settings import (
+    KINDS,
+    USUAL,
+    Exchange,
+    ExchangeFormats,
+    Kind,
+    parse_formats,
+)
 from hnlpu.arithmetic.exchange._sums import WAYS, Way, owned, summed, summed_over_grid
 from hnlpu.arithmetic.exchange._widths import (
     LARGEST_BITS,
     SCALE_BITS,
     TOTAL_BITS,
+    Widths,
+    any_part_bits,
     attention_bits,
     candidate_bits,
     chance_bits,
@@ -40,6 +49,7 @@ __all__ = [
     "LARGEST_BITS",
     "SCALE_BITS",
     "TOTAL_BITS",
+    "USUAL",
     "VALUE_BITS_SENT",
     "WAYS",
     "Attended",
@@ -48,6 +58,8 @@ __all__ = [
     "Format",
     "Kind",
     "Way",
+    "Widths",
+    "any_part_bits",
     "as_fp16",
     "as_int8",
     "attended_part",
@@ -65,6 +77,7 @@ __all__ = [
     "merged_over",
     "owned",
     "packed",
+    "parse_formats",
     "sent",
     "signed_bits",
     "summed",

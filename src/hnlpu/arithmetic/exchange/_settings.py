@@ -58,6 +58,34 @@ class ExchangeFormats:
         return ", ".join(f"{kind} {self.of(kind)}" for kind in KINDS)
 
 
+USUAL = ExchangeFormats("fp16", "fp16", "fp16", "exact", "fp16", "fp16")
+"""What designs take where nobody says: the cheapest that loses nothing measurable (docs/machine.md)."""
+
+
+def parse_formats(text: str) -> ExchangeFormats:
+    """Formats of one word (`fp16`), or by kind (`sums=fp16,attention=vector`; others exact).
+
+    Raises InvalidInput.
+    """
+    if "=" not in text:
+        if text not in FORMATS:
+            raise InvalidInput(
+                f"exchange {text!r}: give one of {', '.join(FORMATS)}, or KIND=FORMAT,... with "
+                f"kinds {', '.join(KINDS)}"
+            )
+        return ExchangeFormats.all_of(text)
+    found: dict[str, str] = {}
+    for pair in text.split(","):
+        kind, _, form = (part.strip() for part in pair.partition("="))
+        if kind not in KINDS or kind in found:
+            raise InvalidInput(
+                f"exchange {text!r}: {kind!r} is no kind, or stands there twice; kinds are "
+                f"{', '.join(KINDS)}"
+            )
+        found[kind] = form
+    return ExchangeFormats(**found)  # type: ignore[arg-type]  # formats are checked there
+
+
 @dataclass(frozen=True)
 class Exchange:
     """Formats, the ways of sums in a row and in a column, and whether candidates stand for logits."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from hnlpu.arithmetic.fixed_point import KEY_BITS, UNIT_FRACTION, VALUE_BITS
 from hnlpu.arithmetic.fixed_point._attention import MIXED_SHIFT
 
 SCALE_BITS = 8
 """An exponent s of activations, 0 to 31, as a byte."""
+LARGEST_WEIGHT = 2 * 12
+"""Two digits of 12 at most, twice E2M1's largest magnitude, in units of a block's exponent."""
 LARGEST_BITS = VALUE_BITS
 """A largest score or logit is a value."""
 TOTAL_BITS = 32
@@ -46,3 +49,23 @@ def chance_bits(logits: int) -> int:
 def candidate_bits(vocabulary: int) -> int:
     """Bits of a logit with its number."""
     return LARGEST_BITS + max(1, math.ceil(math.log2(vocabulary)))
+
+
+def any_part_bits(inputs: int, activation_bits: int, spread: int) -> int:
+    """Bits of a partial sum over so many inputs, for any weights whose rows' exponents span `spread`."""
+    magnitude = inputs * LARGEST_WEIGHT << spread
+    return signed_bits(magnitude << (activation_bits - 1))
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Bits of the numbers of exact exchanges: activations, partial `sums`, `experts`, softmax.
+
+    `totals` have no sign, `mixed` are sums of shares times values.
+    """
+
+    activations: int = 8
+    sums: int = 32
+    experts: int = 56
+    totals: int = 42
+    mixed: int = 57

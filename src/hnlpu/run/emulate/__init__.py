@@ -21,6 +21,7 @@ from hnlpu.run.emulate._interpreted import InterpretedModel, StatesCache, split_
 from hnlpu.run.emulate._interpreter import Interpreter
 from hnlpu.run.emulate._language_model import (
     LanguageModel,
+    MachineOf,
     Numerics,
     Score,
     Token,
@@ -61,6 +62,7 @@ from hnlpu.run.emulate._taped import TapedNetwork
 from hnlpu.run.emulate._threads import one_blas_thread
 from hnlpu.run.emulate._tokenizer import Tokenizer
 from hnlpu.run.emulate._transformer import Transformer
+from hnlpu.run.emulate.machine import MachineModel
 
 __all__ = [
     "FUSED",
@@ -80,6 +82,8 @@ __all__ = [
     "Interpreter",
     "KeyValueCache",
     "LanguageModel",
+    "MachineModel",
+    "MachineOf",
     "Meeting",
     "ModelConstants",
     "Network",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu._paths import absolute
+from hnlpu.arithmetic.exchange import Exchange
 from hnlpu.errors import InvalidInput
 from hnlpu.model.checkpoint import Architecture, is_checkpoint, read_model
 from hnlpu.model.families import Family
@@ -25,10 +26,16 @@ from hnlpu.run.emulate._sampling import best_tokens, draw, kept_weights, sample
 from hnlpu.run.emulate._threads import in_parallel, one_blas_thread
 from hnlpu.run.emulate._tokenizer import Tokenizer
 from hnlpu.run.emulate._transformer import Transformer
+from hnlpu.run.emulate.machine import MachineModel
+from hnlpu.silicon.exchange import Grid
 from hnlpu.silicon.hardwire import MANIFEST, Build, open_build
 
-Numerics = Literal["float", "chip"]
-"""The vector unit in float32, or in the chip's fixed point (docs/vector-unit.md)."""
+Numerics = Literal["float", "chip", "machine"]
+"""The vector unit in float32, in the chip's fixed point (docs/vector-unit.md), or in that of all the
+chips that a build is placed on, with what crosses their links (docs/exchange.md)."""
+
+MachineOf = Callable[[Build], tuple[Exchange | None, Grid | None]]
+"""What makes the exchange and the grid of a build's machine; None: exact, and as placed."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +171,7 @@ class LanguageModel:
         self, temperature: float, seed: int, top_k: int, top_p: float, min_p: float
     ) -> Sampler:
         """A sampler that drops unlikely tokens.  Raises InvalidInput."""
-        if isinstance(self.transformer, ChipModel):
+        if isinstance(self.transformer, ChipModel):  # machines too
             raise InvalidInput(
                 "the chip samples by temperature alone; leave out top p, top k, min p"
             )
@@ -272,11 +279,13 @@ def open_language_model(
     float_activations: bool = False,
     numerics: Numerics = "float",
     family: Family[Any] | None = None,
+    machine: MachineOf | None = None,
 ) -> LanguageModel:
     """The hardwired model of a build directory, or the float model of a checkpoint's.
 
     `numerics` are those of everything but the matrices; a checkpoint has float alone, and `family`
-    stands in for the one that its config finds; a build says its own.  Raises
+    stands in for the one that its config finds; a build says its own.  `machine` makes the exchange and the
+    grid of machine numerics (default: exact, as placed).  Raises
     the errors of `open_build` or `read_model` and `hardwired`, and InvalidInput when
     `float_activations` or chip numerics are asked of a checkpoint.
     """
@@ -284,7 +293,10 @@ def open_language_model(
     if (folder / MANIFEST).exists() or not is_checkpoint(folder):
         if family is not None:
             raise InvalidInput(f"{folder}: a build says its own family; leave the family out")
-        return hardwired(open_build(folder), float_activations=float_activations, numerics=numerics)
+        return hardwired(
+            open_build(folder), float_activations=float_activations, numerics=numerics,
+            machine=machine,
+        )  # fmt: skip
     if float_activations:
         raise InvalidInput(f"{folder}: is a checkpoint, whose activations are float already")
     if numerics != "float":
@@ -296,20 +308,26 @@ def open_language_model(
 
 
 def hardwired(
-    build: Build, *, float_activations: bool = False, numerics: Numerics = "float"
-) -> LanguageModel:
-    """The language model that a build hardwires.
+    build: Build, *, float_activations: bool = False, numerics: Numerics = "float",
+    machine: MachineOf | None = None,
+) -> LanguageModel:  # fmt: skip
+    """The language model that a build hardwires; `machine` is for machine numerics.
 
     Both run on tapes in C where these can be had (docs/performance.md).  Raises InvalidInput for
     numerics that do not exist or do not go with float activations, UnsupportedArchitecture for a step
     that chip numerics do not define, and NotFinite for a parameter that they cannot express.
     """
     if numerics not in get_args(Numerics):
-        raise InvalidInput(f"numerics {numerics!r}: must be {' or '.join(get_args(Numerics))}")
-    if numerics == "chip" and float_activations:
-        raise InvalidInput("chip numerics have integer activations; leave out float activations")
+        raise InvalidInput(f"numerics {numerics!r}: must be {', '.join(get_args(Numerics))}")
+    if numerics != "float" and float_activations:
+        raise InvalidInput(
+            f"{numerics} numerics have integer activations; leave out float activations"
+        )
     transformer: Network[Any, Any]
-    if numerics == "chip":
+    if numerics == "machine":
+        exchange, grid = machine(build) if machine else (None, None)
+        transformer = MachineModel(build, exchange, grid)
+    elif numerics == "chip":
         transformer = ChipModel(build)
     else:
         constants, facts = HardwiredConstants(build, float_activations), build.facts
@@ -319,7 +337,7 @@ def hardwired(
         else:
             transformer = InterpretedModel(build.network, facts, constants, build.directory)
     tokenizer = Tokenizer(build.directory)
-    ends = transformer.architecture.eos_token_ids if numerics == "chip" else None
+    ends = None if numerics == "float" else transformer.architecture.eos_token_ids
     return LanguageModel(transformer, tokenizer, build.directory, ends=ends)
 
 

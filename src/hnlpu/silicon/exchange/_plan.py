@@ -259,11 +259,10 @@ class _Planner:
 
     def meeting(self, args: Sequence[str], out: str) -> Where:
         """How all operands lie that do not lie everywhere, if alike and as the result can."""
-        found = {self.places[name] for name in args if self.places.get(name) is not None}
-        if len(found) != 1:
-            return None
-        (where,) = found
         shared = [name for name in args if self.places.get(name) is not None]
+        if len({self.lies(self.places[name]) for name in shared}) != 1:
+            return None
+        where = self.places[shared[0]]
         if isinstance(where, Shared):
             fits = all(alike(where, self.lengths(name)) for name in (*shared, out))
         else:
@@ -273,6 +272,12 @@ class _Planner:
                 for name in shared
             )
         return where if fits else None
+
+    def lies(self, where: Where) -> object:
+        """What two values have in common that lie alike: members of different banks may."""
+        if isinstance(where, OfMembers):
+            return tuple(self.held(where.matrix)), where.chosen
+        return where
 
     def weighs(self, step: Step, args: Sequence[str]) -> bool:
         """Whether it is a sum over members, of which every chip has its own part."""

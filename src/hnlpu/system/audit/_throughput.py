@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from hnlpu.arithmetic.exchange import ExchangeFormats
 from hnlpu.system.audit._case import Case, ends
 from hnlpu.system.audit._claim import Claim, equal, need, reach
 from hnlpu.system.audit._memory import longest_context
@@ -17,6 +18,7 @@ from hnlpu.system.machine import (
     largest_demand,
     token_demand,
     token_latency,
+    token_link_bytes,
     token_steps,
 )
 
@@ -51,14 +53,39 @@ def _links(case: Case, rate: float) -> Iterator[Claim]:
             "links", f"bandwidth of a {axis} link",
             (taken / payload.high, taken / payload.value, taken / payload.low), there, "GB/s",
             f"{layers / case.model.layers:,.0f} bytes a layer and {logits:,.0f} of logits a token, "
-            f"{case.spec.collective} exchange in {8 * case.spec.value_bytes:.0f} bits, flits of "
+            f"{case.spec.collective} exchange in {_in_words(case.spec.formats)}, flits of "
             f"{payload.value:.0%} payload",
         )  # fmt: skip
+    yield from _exact_links(case, rate)
     yield need(
         "links", "latency of a hop", ends(case.limits.link.latency), link.latency.value,
         "ns", "one way between two chips, through both ports",
         f"{steps(case)} hops one after the other in each layer",
     )  # fmt: skip
+
+
+def _exact_links(case: Case, rate: float) -> Iterator[Claim]:
+    """What links would carry if all that crosses them were exact, as it is exchanged and scattered."""
+    link, payload = case.machine.link, case.limits.link.payload
+    assert link is not None
+    for way in dict.fromkeys((case.spec.collective, "scatter")):
+        logits = case.spec.sampling if way == case.spec.collective else "candidates"
+        spec = replace(case.spec, formats=ExchangeFormats(), collective=way, sampling=logits)
+        each = max(token_link_bytes(spec, case.work))
+        taken = rate * each / 1e9
+        yield need(
+            "links", f"bandwidth of the busiest link, exact sums, {way} exchange",
+            (taken / payload.high, taken / payload.value, taken / payload.low),
+            link.bandwidth.value, "GB/s",
+            f"{each:,.0f} bytes a token: whole numbers at their proven width, so that the tokens are those of "
+            f"one chip (docs/exchange.md); {'candidates' if logits == 'candidates' else 'all logits'}",
+        )  # fmt: skip
+
+
+def _in_words(formats: ExchangeFormats) -> str:
+    """Formats of an exchange, as bits where all are alike."""
+    bits = {"fp16": "16 bits", "int8": "8 bits", "vector": "32 bits"}
+    return bits.get(str(formats), str(formats))
 
 
 def steps(case: Case) -> int:

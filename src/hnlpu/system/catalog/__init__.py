@@ -4,7 +4,7 @@ One TOML file each, under `models/` and `systems/`, each value with unit and sou
 adding a file there, or give the path of one.
 """
 
-from hnlpu.system.catalog._capacity import DIGIT_BITS, chips_needed
+from hnlpu.system.catalog._capacity import DIGIT_BITS, ROW_RANGE, chips_needed
 from hnlpu.system.catalog._economy import (
     Assembly,
     Design,
@@ -51,6 +51,7 @@ Model = ModelShape | NetworkShape
 
 __all__ = [
     "DIGIT_BITS",
+    "ROW_RANGE",
     "Array",
     "Assembly",
     "Attention",

@@ -10,6 +10,9 @@ import numpy.typing as npt
 DIGIT_BITS = 4.25
 """An E2M1 element of four bits and its share of the scale of 32 (OCP Microscaling v1.0)."""
 
+ROW_RANGE = 2
+"""Block exponents of a row that arrays are made for where no weights are known (docs/arithmetic.md)."""
+
 ROUNDING = 1e-9
 """What a quotient of whole chips may be off by in floating point."""
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from hnlpu.arithmetic.exchange import KINDS, ExchangeFormats, Format
 from hnlpu.quantities import Contradiction, DataTable, Quantity, Title, Unit
 
 Count = Annotated[int, Field(ge=1, le=2**24)]
@@ -22,13 +23,40 @@ MEMORY_READS = 0.1, 990
 """Times a second that a memory can be read whole: HBM3 34, HyperRAM 6, DDR5 about 1."""
 
 
+class ExchangeTable(DataTable):
+    """A format for each kind of exchange; `sum_bits` of an exact partial sum, where weights are known."""
+
+    sums: Format
+    experts: Format
+    attention: Format
+    activations: Format
+    values: Format
+    logits: Format
+    sum_bits: Annotated[int, Field(ge=2, le=64)] | None = None
+
+
 class Link(DataTable):
-    """One link between two chips: bandwidth in each direction, latency, bits of what it carries."""
+    """One link between two chips: bandwidth in each direction, latency, formats of what it carries.
+
+    `exchange` is one format for all kinds of exchange, or a table of one for each (docs/exchange.md).
+    """
 
     name: Title
     bandwidth: Annotated[Quantity, Unit("GB/s", 0.005, 50_000, wide=_HELD)]
     latency: Annotated[Quantity, Unit("ns", 0.5, 50_000, wide="wires of a wafer, or a network")]
-    value_bits: Annotated[int, Field(ge=1, le=64)]
+    exchange: Format | ExchangeTable
+
+    @property
+    def formats(self) -> ExchangeFormats:
+        """The format of each kind."""
+        if isinstance(self.exchange, str):
+            return ExchangeFormats.all_of(self.exchange)
+        return ExchangeFormats(**{kind: getattr(self.exchange, kind) for kind in KINDS})
+
+    @property
+    def sum_bits(self) -> int | None:
+        """Bits of an exact partial sum, where weights are known."""
+        return None if isinstance(self.exchange, str) else self.exchange.sum_bits
 
 
 class VectorUnit(DataTable):

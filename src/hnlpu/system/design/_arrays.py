@@ -12,10 +12,8 @@ from hnlpu.silicon.embed import ArrayKind, array_kind, open_scheme
 from hnlpu.silicon.hardwire import Manifest
 from hnlpu.silicon.place import Embedding, Target, array_area_mm2, chip_grid, make_target, place
 from hnlpu.silicon.technology import Technology, load_technology
-from hnlpu.system.catalog import DIGIT_BITS, ModelShape, NetworkShape, near_square
+from hnlpu.system.catalog import DIGIT_BITS, ROW_RANGE, ModelShape, NetworkShape, near_square
 
-ROW_RANGE = 2
-"""Block exponents of a row that arrays are made for where no weights are known (docs/arithmetic.md)."""
 EXPERT_GROUPS = ("experts",)
 MOST_CHIPS = 4096
 
@@ -25,7 +23,7 @@ class Arrays:
     """Arrays of all weights: mm2 on the fullest chip, the grid, and how they are made.
 
     `bank` experts share a popcount; `why` says where the area is from; `kinds` are those of a build's arrays,
-    none where nothing is built.
+    none where nothing is built.  `sum_bits` hold every sum of a matrix that is cut by heads, of a build.
     """
 
     area_mm2: float
@@ -34,6 +32,7 @@ class Arrays:
     bank: int
     why: str
     kinds: tuple[ArrayKind, ...] = ()
+    sum_bits: int | None = None
 
     @property
     def chips(self) -> int:
@@ -47,7 +46,13 @@ def built_arrays(manifest: Manifest) -> Arrays:
     area = max(array_area_mm2(placement, manifest.technology))
     why = f"tiles of scheme {placement.scheme} on the fullest chip, as the build places them"
     kinds = tuple(sorted(placement.kinds()))
-    return Arrays(area, placement.grid, placement.scheme, placement.bank, why, kinds)
+    by_heads = [
+        record.accumulator_bits
+        for record in manifest.matrices.values()
+        if record.role == "attention"
+    ]
+    bits = max(by_heads, default=None)
+    return Arrays(area, placement.grid, placement.scheme, placement.bank, why, kinds, bits)
 
 
 def arrays_of(

@@ -15,6 +15,7 @@ from typing import Any
 
 from hnlpu._paths import absolute
 from hnlpu._whole import new_file
+from hnlpu.arithmetic.exchange import USUAL, ExchangeFormats, parse_formats
 from hnlpu.errors import DoesNotFit, InvalidInput, OutputExists
 from hnlpu.silicon.hardwire import read_manifest
 from hnlpu.silicon.technology import Technology, load_technology
@@ -76,13 +77,14 @@ class Design:
 def design(
     model: str, *, system: str | None = None, technology: str | None = None, users: int | None = None,
     context: int | None = None, chips: int | None = None, grid: tuple[int, int] | None = None,
-    scheme: str | None = None, weights: str | None = None,
+    scheme: str | None = None, weights: str | None = None, exchange: str | None = None,
 ) -> Design:  # fmt: skip
     """Design the chips of a model: a name of the catalog, a build, a checkpoint, a config.json or a Hub id.
 
     `system` is the library of parts and prices (default: the catalog's of this process, or of the nearest).
     A build has its own process, scheme and chips.  `users` (default: one in each slot) have `context`
-    positions each (default: 2,048, or all of the model's).  Raises InvalidInput for what makes no sense,
+    positions each (default: 2,048, or all of the model's).  `exchange` is what crosses links: a format, or
+    KIND=FORMAT,... (docs/exchange.md).  Raises InvalidInput for what makes no sense,
     DoesNotFit where no die under the reticle holds it, and the errors of reading a model.
     """
     named = open_named(model, weights)
@@ -94,10 +96,13 @@ def design(
     shape = named.subject.shape
     assert library.machine
     slots = library.machine.slots(shape.layers)
+    formats = USUAL if exchange is None else parse_formats(exchange)
     last: DoesNotFit | None = None
     for outline in _outlines(library, process):
         for arrays in _candidates(named, outline, name, made_with, chips, grid):
-            plan = _plan(named, arrays, library, process, name, outline, context, users or slots)
+            plan = _plan(
+                named, arrays, library, process, name, outline, context, users or slots, formats
+            )
             try:
                 made = size(plan, users_given=users is not None)
             except DoesNotFit as error:
@@ -231,7 +236,7 @@ def _candidates(
 
 def _plan(
     named: Named, arrays: Arrays, library: System, process: Technology, technology: str,
-    outline: Outline, context: int | None, users: int,
+    outline: Outline, context: int | None, users: int, formats: ExchangeFormats,
 ) -> Plan:  # fmt: skip
     shape = named.subject.shape
     theirs = load_technology(library.technology or DEFAULT_TECHNOLOGY)
@@ -246,6 +251,7 @@ def _plan(
         outline=outline,
         context=default_context(shape) if context is None else context,
         users=users,
+        formats=formats,
     )
 
 

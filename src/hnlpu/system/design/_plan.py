@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from hnlpu.arithmetic.exchange import ExchangeFormats
 from hnlpu.errors import HnlpuError
 from hnlpu.model.checkpoint import kept_parameters
 from hnlpu.system.catalog import Machine, Model, NetworkShape, System
@@ -20,6 +21,7 @@ from hnlpu.system.machine import (
     Specification,
     TokenWork,
     closed_form,
+    exact_widths,
     specification,
     token_work,
 )
@@ -55,6 +57,7 @@ class Plan:
     outline: Outline
     context: int
     users: int
+    formats: ExchangeFormats
 
     @cached_property
     def work(self) -> TokenWork:
@@ -71,6 +74,10 @@ class Plan:
             rows=self.arrays.grid[0],
             columns=self.arrays.grid[1],
             experts_per_bank=self.arrays.bank,
+            formats=self.formats,
+            widths=exact_widths(
+                self.model, *self.arrays.grid, machine.activation_bits, self.arrays.sum_bits
+            ),
         )
 
     @property

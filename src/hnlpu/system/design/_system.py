@@ -6,6 +6,7 @@ import math
 import re
 from typing import Any
 
+from hnlpu.arithmetic.exchange import KINDS
 from hnlpu.quantities import Quantity
 from hnlpu.silicon.technology import Economy, Technology, load_technology
 from hnlpu.system.catalog import Masks, System
@@ -136,10 +137,17 @@ def _machine(plan: Plan, sized: Sized) -> dict[str, Any]:
         },
     }
     if plan.arrays.chips > 1:
-        values["link"] = given["link"]
+        values["link"] = {**given["link"], "exchange": _exchange(plan)}
     if choice.stacks:
         values["hbm"] = {**given["hbm"], "stacks": choice.stacks}
     return values
+
+
+def _exchange(plan: Plan) -> dict[str, Any]:
+    """Formats of what crosses links, and the width of exact sums of a build."""
+    formats: dict[str, Any] = {kind: plan.formats.of(kind) for kind in KINDS}
+    bits = plan.arrays.sum_bits
+    return formats if bits is None else {**formats, "sum_bits": bits}
 
 
 def _masks(plan: Plan) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from hnlpu.system.machine._analytic import (
 )
 from hnlpu.system.machine._closed import ClosedForm, closed_form, default_context
 from hnlpu.system.machine._facts import StateFacts, busy_machine, state_facts
-from hnlpu.system.machine._items import token_steps
+from hnlpu.system.machine._items import token_link_bytes, token_steps
 from hnlpu.system.machine._kv import HELD_BYTES, KvState, held_bytes, held_sequences, kv_state
 from hnlpu.system.machine._open import (
     MachineTarget,
@@ -28,7 +28,13 @@ from hnlpu.system.machine._open import (
     uses_windows,
     usual_context,
 )
-from hnlpu.system.machine._published import Calibration, bit_serial_cycles, calibrate, specification
+from hnlpu.system.machine._published import (
+    Calibration,
+    bit_serial_cycles,
+    calibrate,
+    exact_widths,
+    specification,
+)
 from hnlpu.system.machine._requests import Requests, TraceFacts, poisson_requests, uniform_requests
 from hnlpu.system.machine._simulate import Contention, Load, Simulation, prefill_time, simulate
 from hnlpu.system.machine._specification import Collective, Links, Sampling, Specification
@@ -64,6 +70,7 @@ __all__ = [
     "calibrate",
     "closed_form",
     "default_context",
+    "exact_widths",
     "expected_rounds",
     "held_bytes",
     "held_sequences",
@@ -83,6 +90,7 @@ __all__ = [
     "token_costs",
     "token_demand",
     "token_latency",
+    "token_link_bytes",
     "token_steps",
     "token_work",
     "uniform_requests",

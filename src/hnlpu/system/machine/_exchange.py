@@ -14,11 +14,19 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, assert_never
 
+from hnlpu.arithmetic.exchange import (
+    INT8_BLOCK,
+    LARGEST_BITS,
+    SCALE_BITS,
+    VALUE_BITS_SENT,
+    Kind,
+    bits_of,
+)
 from hnlpu.system.machine._specification import Links, Specification
 from hnlpu.system.machine._tasks import ColumnSums, Gather, Logits, SliceSums, Swap, TotalSums
 
-STATISTIC_BYTES = 4  # maximum and sum of a softmax travel in float32
-CANDIDATE_BYTES = 8  # a logit in float32 and its index
+STATISTIC_BYTES = 4  # of a softmax's largest score and of its total, in formats that are not exact
+CANDIDATE_BYTES = 8  # a logit and its number, 32 bits each
 
 Axis = Literal["column", "row"]
 
@@ -31,35 +39,74 @@ class Step(NamedTuple):
     hops: int = 1
 
 
+class Sent(NamedTuple):
+    """Bytes of a number that is a part of a sum, and of one that is whole."""
+
+    part: float
+    whole: float
+
+
+def sent_bytes(spec: Specification, kind: Kind) -> Sent:
+    """Bytes of a number of an exchange, as docs/exchange.md has its format."""
+    form = spec.formats.of(kind)
+    if form != "exact":
+        size = bits_of(INT8_BLOCK, form) / INT8_BLOCK / 8
+        return Sent(size, size)
+    whole = VALUE_BITS_SENT / 8
+    parts = {"sums": spec.widths.sums, "experts": spec.widths.experts,
+             "attention": spec.widths.mixed, "activations": spec.widths.activations}  # fmt: skip
+    part = parts.get(kind, VALUE_BITS_SENT) / 8
+    return Sent(part, part if kind == "activations" else whole)
+
+
 def swap_steps(spec: Specification, swap: Swap) -> tuple[Step, ...]:
     """Steps of a task in which values go between chips; none where there is one chip."""
-    size, rows, columns = spec.value_bytes, spec.rows, spec.columns
+    rows, columns = spec.rows, spec.columns
     match swap:
         case ColumnSums(values, riders, statistics):
-            of_heads = 2 * STATISTIC_BYTES * statistics
-            steps = _reduce(spec, "column", rows, size * values + of_heads)
+            size = sent_bytes(spec, "attention" if statistics else "sums")
+            before, of_heads = _softmax_steps(spec, statistics)
+            steps = _reduce(spec, "column", rows, size, values, of_heads)
             if steps and riders:  # each to the one chip that keeps them
-                share = size * riders / (1 if spec.column_links.neighbours else rows)
+                share = size.part * riders / (1 if spec.column_links.neighbours else rows)
                 steps[0] = steps[0]._replace(bytes=steps[0].bytes + share)
-            return tuple(steps)
-        case SliceSums(values):
+            return (*before, *steps)
+        case SliceSums(values, scales):
+            size = sent_bytes(spec, "sums")
+            ahead = scales * SCALE_BITS / 8 if spec.formats.sums == "exact" else 0
             return (
-                *_reduce(spec, "row", columns, size * values),
-                *_gather(spec, "column", rows, size * values),
+                *(_gather(spec, "row", columns, ahead) if ahead else ()),
+                *_reduce(spec, "row", columns, size, values),
+                *_gather(spec, "column", rows, size.whole * values),
             )
         case TotalSums(values):
-            return tuple(_reduce_all(spec, size * values))
-        case Gather(values):
-            return _gather_all(spec, size * values)
+            return tuple(_reduce_all(spec, sent_bytes(spec, "experts"), values))
+        case Gather(values, activations):
+            ahead = SCALE_BITS / 8 if activations and spec.formats.activations == "exact" else 0
+            size_bytes = sent_bytes(spec, "values").whole * values
+            size_bytes += sent_bytes(spec, "activations").whole * activations
+            return (*(_gather_all(spec, ahead) if ahead else ()), *_gather_all(spec, size_bytes))
         case Logits(values):
             if spec.sampling == "candidates":
                 return (
                     *_gather(spec, "row", columns, CANDIDATE_BYTES),
                     *_gather(spec, "column", rows, CANDIDATE_BYTES),
                 )
-            return _gather_all(spec, size * values)
+            return _gather_all(spec, sent_bytes(spec, "logits").whole * values)
         case _:
             assert_never(swap)
+
+
+def _softmax_steps(spec: Specification, heads: int) -> tuple[list[Step], float]:
+    """What goes before the outputs of attention, and bytes beside them, of so many heads.
+
+    Narrow formats send a largest score and a total along; exact ones agree on the largest first.
+    """
+    if not heads or spec.formats.attention != "exact":
+        return [], 2 * STATISTIC_BYTES * heads
+    each = Sent(LARGEST_BITS / 8, LARGEST_BITS / 8)
+    ahead = _reduce(spec, "column", spec.rows, each, heads)
+    return ahead, spec.widths.totals / 8 * heads
 
 
 def swap_additions(spec: Specification, swap: Swap) -> float:
@@ -98,16 +145,19 @@ def _links(spec: Specification, axis: Axis) -> Links:
     return spec.column_links if axis == "column" else spec.row_links
 
 
-def _reduce(spec: Specification, axis: Axis, chips: int, size: float) -> list[Step]:
-    """All-reduce of `size` bytes among `chips`."""
+def _reduce(
+    spec: Specification, axis: Axis, chips: int, size: Sent, values: float, beside: float = 0
+) -> list[Step]:
+    """All-reduce of so many values among `chips`, and of bytes `beside` them."""
     if chips == 1:
         return []
-    if _links(spec, axis).neighbours:
-        return [Step(axis, size, 2 * (chips // 2))]
+    part, whole = size.part * values + beside, size.whole * values + beside
+    if _links(spec, axis).neighbours:  # parts one way, sums the other
+        return [Step(axis, max(part, whole), 2 * (chips // 2))]
     if spec.collective == "direct":
-        return [Step(axis, size)]
-    hops = 2 if spec.collective == "scatter" else 2 * (chips - 1)
-    return [Step(axis, size / chips)] * hops
+        return [Step(axis, part)]
+    hops = 1 if spec.collective == "scatter" else chips - 1
+    return [*[Step(axis, part / chips)] * hops, *[Step(axis, whole / chips)] * hops]
 
 
 def _gather(spec: Specification, axis: Axis, chips: int, size: float) -> list[Step]:
@@ -127,17 +177,20 @@ def _gather_all(spec: Specification, size: float) -> tuple[Step, ...]:
     )
 
 
-def _reduce_all(spec: Specification, size: float) -> list[Step]:
-    """All-reduce of `size` bytes among all chips, over rows and over columns."""
+def _reduce_all(spec: Specification, size: Sent, values: float) -> list[Step]:
+    """All-reduce of so many values among all chips, over rows and over columns."""
     rows, columns = spec.rows, spec.columns
     if not shares_rows(spec):
         return [
-            *_reduce(spec, "row", columns, size),
-            *_reduce(spec, "column", rows, size),
+            *_reduce(spec, "row", columns, size, values),
+            *_reduce(spec, "column", rows, size, values),
         ]
     # columns reduce only the share that each chip of a row has after its reduce-scatter
-    half = [Step("row", size / columns)]
-    return [*half, *_reduce(spec, "column", rows, size / columns), *half]
+    return [
+        Step("row", size.part * values / columns),
+        *_reduce(spec, "column", rows, size, values / columns),
+        Step("row", size.whole * values / columns),
+    ]
 
 
 def shares_rows(spec: Specification) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import assert_never
 
-from hnlpu.system.machine._exchange import Step, swap_additions, swap_steps
+from hnlpu.system.machine._exchange import Axis, Step, axis_bytes, swap_additions, swap_steps
 from hnlpu.system.machine._specification import Specification
 from hnlpu.system.machine._tasks import (
     ColumnSums,
@@ -33,6 +33,8 @@ from hnlpu.system.machine._tasks import (
     TotalSums,
     Vector,
 )
+
+_AXES: tuple[Axis, Axis] = ("row", "column")
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,14 @@ def token_steps(spec: Specification, tasks: tuple[Task, ...]) -> tuple[Step, ...
         if isinstance(item, Exchange)
         for step in item.steps
     )
+
+
+def token_link_bytes(spec: Specification, work: TokenWork) -> tuple[float, float]:
+    """Bytes that a generated token puts on each link of a row, and of a column."""
+    layers = [(work.count(n), token_steps(spec, kind)) for n, kind in enumerate(work.kinds)]
+    runs = [*layers, (1, token_steps(spec, work.head))]
+    row, column = (sum(count * axis_bytes(steps, axis) for count, steps in runs) for axis in _AXES)
+    return row, column
 
 
 def _items(spec: Specification, tasks: tuple[Task, ...]) -> Iterator[Item]:

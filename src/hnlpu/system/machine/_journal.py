@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from hnlpu.system.machine._places import SHARES, Place
 from hnlpu.system.machine._tasks import (
@@ -92,15 +93,15 @@ class Journal:
             case "column sums":
                 self._sum(ColumnSums(values, riders, heads))
             case "slice sums":
-                self._sum(SliceSums(values))
+                self._sum(SliceSums(values, group.scales))
             case "total sums":
                 self._sum(TotalSums(values))
             case _:
                 return
         group.how, group.made = group.then, self.behind
 
-    def gather(self, place: Place) -> None:
-        """Bring a value to all chips."""
+    def gather(self, place: Place, *, digits: bool = False) -> None:
+        """Bring a value to all chips, as `digits` where a matrix takes it."""
         self.settle(place)
         group = place.group
         if group.how not in SHARES:
@@ -109,10 +110,15 @@ class Journal:
         values = math.ceil(group.values / (self.rows if group.how == "heads" else 1))
         last = len(self._tasks) - 1
         before = self._tasks[last] if self._tasks and self._elements is None else None
-        if isinstance(before, Gather) and group.made <= last:
-            self._tasks[last] = Gather(before.values + values)
+        joins = isinstance(before, Gather) and group.made <= last
+        more = before if isinstance(before, Gather) and joins else Gather(0)
+        task = replace(more, values=more.values + values)
+        if digits:
+            task = replace(more, activations=more.activations + values)
+        if joins:
+            self._tasks[last] = task
         else:
-            self._add(Gather(values))
+            self._add(task)
         self._touch(len(self._tasks) - 1)
         group.how, group.made = "whole", len(self._tasks)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from hnlpu.arithmetic.exchange import Widths
 from hnlpu.errors import InvalidInput
-from hnlpu.system.catalog import Model, NetworkShape, System, load_system, sized
+from hnlpu.system.catalog import Machine, Model, NetworkShape, System, load_system, sized
 from hnlpu.system.machine._closed import default_context
-from hnlpu.system.machine._published import specification
+from hnlpu.system.machine._published import exact_widths, specification
 from hnlpu.system.machine._specification import Specification
 
 OWN_SYSTEM = "hnlpu-asplos26"
@@ -82,10 +83,16 @@ def machine_target(
         specification(system if own else machine, model, kv_bits=kv_bits),
         rows=machine.machine.rows,
         columns=machine.machine.columns,
+        widths=_widths(machine.machine, model),
     )
     return MachineTarget(
         name or machine.name, spec, model, machine, uses_windows(system, model), bits
     )
+
+
+def _widths(machine: Machine, model: Model) -> Widths:
+    known = machine.link.sum_bits if machine.link else None
+    return exact_widths(model, machine.rows, machine.columns, machine.activation_bits, known)
 
 
 def parse_grid(text: str) -> tuple[int, int]:
@@ -103,5 +110,6 @@ def open_network(shape: NetworkShape, grid: tuple[int, int] = (1, 1)) -> Machine
     assert system.machine
     # as the paper has them, with nothing fitted to its model
     plain = system.model_copy(update={"model": None})
-    spec = replace(specification(plain, shape), rows=grid[0], columns=grid[1])
+    widths = exact_widths(shape, *grid, system.machine.activation_bits)
+    spec = replace(specification(plain, shape), rows=grid[0], columns=grid[1], widths=widths)
     return MachineTarget(shape.name, spec, shape, system, True, shape.hardwired_bits())

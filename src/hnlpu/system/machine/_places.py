@@ -33,7 +33,7 @@ class Group:
     """Values that go between chips together: where they are now, and after which task.
 
     `values` are those of a chip, `riders` go along with them to one chip that keeps them,
-    `statistics` are heads whose softmax is summed.  `then` is how they lie once they are summed.
+    `statistics` are heads whose softmax is summed, `scales` those of activations that were shared.  `then` is how they lie once they are summed.
     """
 
     how: How
@@ -41,6 +41,7 @@ class Group:
     values: float = 0
     riders: float = 0
     statistics: float = 0
+    scales: int = 0
     then: How = "whole"
 
 

@@ -18,8 +18,23 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from hnlpu.arithmetic.exchange import (
+    ExchangeFormats,
+    Widths,
+    any_part_bits,
+    attention_bits,
+    expert_bits,
+)
 from hnlpu.errors import InvalidData, InvalidInput
-from hnlpu.system.catalog import Breakdown, Machine, Model, ModelShape, System, load_model
+from hnlpu.system.catalog import (
+    ROW_RANGE,
+    Breakdown,
+    Machine,
+    Model,
+    ModelShape,
+    System,
+    load_model,
+)
 from hnlpu.system.machine._analytic import communication_latency, operations, passes
 from hnlpu.system.machine._specification import Links, Specification
 from hnlpu.system.machine._tasks import TokenWork
@@ -32,6 +47,12 @@ digit (twice its value, up to 12) and a sign is four bits wider than the activat
 VECTOR_LATENCY_CYCLES = 94
 """Cycles of a dependent operation of the vector unit where nothing is published: what figure 14
 leaves for each of the seven of a layer of gpt-oss 120B on the paper's machine."""
+
+UNKNOWN_INPUTS = 4096
+"""Inputs of a matrix where there is no model."""
+
+MOST_POSITIONS = 131072
+"""Positions that exact sums of a softmax have room for where there is no model: those of gpt-oss."""
 
 HBM_LATENCY_S = 120e-9
 """Row miss and controller: measured on HBM2 at 106 to 122 ns (Wang et al., "Shuhai", FCCM 2020)."""
@@ -139,11 +160,11 @@ def _two_points(system: System, machine: Machine) -> tuple[Breakdown, Breakdown]
 def _plain(machine: Machine, model: Model | None, kv_bits: int, bank: int = 0) -> Specification:
     """What the numbers of a machine say by themselves."""
     layers = model.layers if model else 1
-    inputs = model.hidden if model else 4096
-    links, value_bits = Links(1.0, 0.0), 16  # of one chip none is used
+    inputs = model.hidden if model else UNKNOWN_INPUTS
+    links, formats, sum_bits = Links(1.0, 0.0), ExchangeFormats(), None  # of one chip none is used
     if link := machine.link:
         links = Links(link.bandwidth.value * 1e9, link.latency.value * 1e-9)
-        value_bits = link.value_bits
+        formats, sum_bits = link.formats, link.sum_bits
     hbm = machine.hbm
     return Specification(
         rows=machine.rows,
@@ -152,7 +173,6 @@ def _plain(machine: Machine, model: Model | None, kv_bits: int, bank: int = 0) -
         clock=machine.clock.value * 1e9,
         column_links=links,
         row_links=links,
-        value_bytes=value_bits / 8,
         collective="direct",
         sampling="gather",
         heads_per_cycle=machine.vector_unit.heads_per_cycle.value,
@@ -166,7 +186,26 @@ def _plain(machine: Machine, model: Model | None, kv_bits: int, bank: int = 0) -
         hbm_bandwidth=hbm.bandwidth_gb_s * 1e9 if hbm else 0.0,
         hbm_latency=HBM_LATENCY_S,
         kv_bits=kv_bits,
+        formats=formats,
+        widths=exact_widths(
+            model, machine.rows, machine.columns, machine.activation_bits, sum_bits
+        ),
     )
+
+
+def exact_widths(
+    model: Model | None, rows: int, columns: int, activation_bits: int, sum_bits: int | None = None
+) -> Widths:
+    """Bits of exact numbers between the chips of a grid.
+
+    Where weights are unknown (`sum_bits` None) sums are those of rows whose exponents span `ROW_RANGE`.
+    """
+    inputs = model.hidden if model else UNKNOWN_INPUTS
+    positions = model.positions if model else MOST_POSITIONS
+    totals, mixed = attention_bits(-(-positions // rows))
+    shared = -(-inputs // min(rows, columns))
+    sums = sum_bits or any_part_bits(shared, activation_bits, ROW_RANGE)
+    return Widths(activation_bits, sums, expert_bits(1), totals, mixed)
 
 
 def _passes(spec: Specification, work: TokenWork) -> float:

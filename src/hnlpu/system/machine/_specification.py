@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from hnlpu.arithmetic.exchange import ExchangeFormats, Widths
 from hnlpu.errors import InvalidInput
 
 Collective = Literal["direct", "scatter", "ring"]
@@ -46,6 +47,7 @@ class Specification:
     takes `attention_latency` times as long as that.  `link_sharing`, where a publication implies it,
     is how many times its own time on a link a token spends there when all slots are taken; only
     the analytic mode uses it.  `experts_per_bank` experts of a chip share their arrays (0: all of a chip).
+    `formats` are those of what crosses links, `widths` the bits of exact numbers there (docs/exchange.md).
     """
 
     rows: int
@@ -54,7 +56,6 @@ class Specification:
     clock: float
     column_links: Links
     row_links: Links
-    value_bytes: float
     collective: Collective
     sampling: Sampling
     heads_per_cycle: float
@@ -68,6 +69,8 @@ class Specification:
     hbm_bandwidth: float
     hbm_latency: float
     kv_bits: int
+    formats: ExchangeFormats
+    widths: Widths
     link_sharing: float = 1.0
 
     def __post_init__(self) -> None:
@@ -87,8 +90,7 @@ class Specification:
             if chips > 1 and not links.bandwidth > 0:
                 raise InvalidInput(f"machine {name}: {chips} chips need a bandwidth above 0")
         for name in ("rows", "columns", "slots", "clock", "heads_per_cycle", "pass_cycles",
-                     "vector_latency_cycles", "buffer_bandwidth", "kv_bits",
-                     "value_bytes"):  # fmt: skip
+                     "vector_latency_cycles", "buffer_bandwidth", "kv_bits"):  # fmt: skip
             if not getattr(self, name) > 0:
                 raise InvalidInput(f"machine {name} is {getattr(self, name):g}; it must be above 0")
         if self.rows > 256 or self.columns > 256:

@@ -91,9 +91,13 @@ class ColumnSums:
 
 @dataclass(frozen=True)
 class SliceSums:
-    """Sums over the chips of a row, of a slice each; then the slices to all chips of a column."""
+    """Sums over the chips of a row, of a slice each; then the slices to all chips of a column.
+
+    `scales` are those on which the chips of a row agree first where the sums are exact.
+    """
 
     values: int
+    scales: int = 0
 
 
 @dataclass(frozen=True)
@@ -105,9 +109,10 @@ class TotalSums:
 
 @dataclass(frozen=True)
 class Gather:
-    """The values of each chip to all chips."""
+    """The values of each chip to all chips, and the `activations` that matrices take."""
 
     values: int
+    activations: int = 0
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from typing import assert_never
 
 from hnlpu.errors import UnsupportedArchitecture
 from hnlpu.model.network import Append, Matrix, Ring, Span, Step, op_name, ops, regions
+from hnlpu.silicon.exchange import kept_sums
 from hnlpu.system.catalog import NetworkShape
 from hnlpu.system.machine._elements import (
     SELECT_OPERATIONS,
@@ -30,7 +31,7 @@ from hnlpu.system.machine._elements import (
 from hnlpu.system.machine._grid import fullest
 from hnlpu.system.machine._journal import Labelled
 from hnlpu.system.machine._places import COSTLESS, Group, How, Place, scaled
-from hnlpu.system.machine._spans import ends, kept_sums, last_uses, origin, units
+from hnlpu.system.machine._spans import ends, last_uses, origin, units
 from hnlpu.system.machine._tasks import Bank, Memory, Pass, Task, TokenWork
 from hnlpu.system.machine._values import Values
 
@@ -54,7 +55,7 @@ class _Walk(Values):
     def __init__(self, model: NetworkShape, rows: int, columns: int, sliding: bool):
         super().__init__(model, rows)
         self.model, self.network = model, model.network
-        self.chips, self.sliding = rows * columns, sliding
+        self.chips, self.columns, self.sliding = rows * columns, columns, sliding
         self.neurons = fullest(model, rows, columns)
         self.known, self.kept = self.network.declared(), kept_sums(self.network)
         self.last = last_uses(self.network)
@@ -218,7 +219,7 @@ class _Walk(Values):
         x, how = self.places[args[0]], matrix.cut.how
         self.journal.settle(x)
         if (how, x.how) not in (("heads_in", "heads"), ("members", "members")):
-            self.journal.gather(x)
+            self.journal.gather(x, digits=True)
         vectors, active, bank = self.size(out) // matrix.rows, 1, None
         assert isinstance(step.op, ops.Project)
         match step.op.members:
@@ -242,8 +243,11 @@ class _Walk(Values):
                 share = group.values
             case "heads_out" | "heads_in":
                 sums: How = "column sums" if how == "heads_out" else "slice sums"
-                then: How = "heads" if how == "heads_out" else "whole"
+                # the chips of a single column have all heads
+                apart = how == "heads_out" and self.columns > 1
+                then: How = "heads" if apart else "whole"
                 group = self.sums.setdefault((sums, behind), Group(sums, behind, then=then))
+                group.scales += how == "heads_in" and x.how == "heads"
                 if out in self.kept:
                     group.riders += share
                 else:

@@ -112,7 +112,7 @@ def _attention(
     yield ColumnSums(value, statistics=heads)
     yield Vector(0)
     yield Pass()
-    yield SliceSums(-(-model.hidden // rows))
+    yield SliceSums(-(-model.hidden // rows), scales=1)
     yield Vector(_norm(model))
 
 
