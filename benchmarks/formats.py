@@ -1,12 +1,14 @@
 """How fast, and in how much memory, is a build from each format of a checkpoint?
 
-    synthetic Llama-3.1-8B, some of its layers ──► hnlpu build ──► hnlpu verify     a process each
-                                              └──► decoding alone, one thread
+    synthetic checkpoint, some of its layers ──► hnlpu build ──► hnlpu verify     a process each
+                                            └──► one matrix decoded, and made digits, in one thread
 
-Shapes are Llama-3.1-8B's; layers lie in files of their own in a build, so memory does not grow with
-their number.  Numbers are random, blocks of GGUF random bytes under sane scales.
+Shapes are those of Llama-3.1-8B, or of Qwen3-30B-A3B; layers lie in files of their own in a build, so memory does not
+grow with their number.  Numbers are random, blocks of GGUF random bytes under sane scales.
 
     python benchmarks/formats.py --work /data/bench --layers 2
+    python benchmarks/formats.py --work /data/bench --layers 1 --model qwen3-30b-a3b --formats BF16
+    python benchmarks/formats.py --work /data/bench --layers 1 --alone    no builds: one matrix alone
 """
 
 from __future__ import annotations
@@ -26,8 +28,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from build_verify import Phase, phase, run
-from hnlpu.model.checkpoint import read_model
+from hnlpu.model.checkpoint import StoredMatrix, read_model
+from hnlpu.model.policy import Policy
 from hnlpu.silicon.hardwire import machine
+from hnlpu.silicon.hardwire._convert import convert
 from hnlpu.silicon.hardwire._writer import SafetensorsWriter
 
 LLAMA_8B: dict[str, Any] = {
@@ -35,6 +39,19 @@ LLAMA_8B: dict[str, Any] = {
     "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128, "rms_norm_eps": 1e-5,
     "max_position_embeddings": 8192, "rope_theta": 500000.0, "tie_word_embeddings": False,
 }  # fmt: skip
+QWEN3_30B: dict[str, Any] = {
+    "model_type": "qwen3_moe", "vocab_size": 151936, "hidden_size": 2048,
+    "intermediate_size": 6144, "moe_intermediate_size": 768, "num_experts": 128,
+    "num_experts_per_tok": 8, "norm_topk_prob": True, "decoder_sparse_step": 1,
+    "mlp_only_layers": [], "num_attention_heads": 32, "num_key_value_heads": 4, "head_dim": 128,
+    "rms_norm_eps": 1e-6, "max_position_embeddings": 40960, "rope_theta": 1000000.0,
+    "tie_word_embeddings": False,
+}  # fmt: skip
+MODELS = {
+    "llama-3.1-8b": (LLAMA_8B, "mlp.down_proj"),
+    "qwen3-30b-a3b": (QWEN3_30B, "mlp.experts.down_proj"),
+}
+"""Configs, and the matrix of a layer that is measured alone."""
 PIECE_ROWS = 1024
 BLOCKS = {"Q4_K": (12, 256, 144), "Q6_K": (14, 256, 210), "Q8_0": (8, 32, 34)}
 """ggml's number, numbers and bytes of a block."""
@@ -61,10 +78,17 @@ def shapes_of(config: dict[str, Any]) -> Shapes:
             ("input_layernorm", (width,)), ("post_attention_layernorm", (width,)),
             ("self_attn.q_proj", (heads, width)), ("self_attn.k_proj", (kv, width)),
             ("self_attn.v_proj", (kv, width)), ("self_attn.o_proj", (width, heads)),
-            ("mlp.gate_proj", (inner, width)), ("mlp.up_proj", (inner, width)),
-            ("mlp.down_proj", (width, inner)),
         ):  # fmt: skip
             found[f"{prefix}{name}.weight"] = shape
+        if "num_experts" in config:
+            inner = config["moe_intermediate_size"]
+            found |= {f"{prefix}self_attn.{n}_norm.weight": (size,) for n in "qk"}
+            found[f"{prefix}mlp.gate.weight"] = (config["num_experts"], width)
+        experts = range(config.get("num_experts", 0))
+        for part in [f"mlp.experts.{n}." for n in experts] or ["mlp."]:
+            for name in ("gate_proj", "up_proj"):
+                found[f"{prefix}{part}{name}.weight"] = (inner, width)
+            found[f"{prefix}{part}down_proj.weight"] = (width, inner)
     return found
 
 
@@ -161,18 +185,36 @@ def _write_text(stream: BinaryIO, text: str) -> None:
     stream.write(struct.pack("<Q", len(text)) + text.encode())
 
 
-def decoding(checkpoint: Path) -> float:
-    """Weights per processor second that the reader gives of one matrix, a thousand rows at a time."""
-    matrix = read_model(checkpoint).matrices["model.layers.0.mlp.down_proj"]
+def decoding(matrix: StoredMatrix) -> float:
+    """Weights per processor second that the reader gives of a matrix, a thousand rows at a time."""
     matrix.dense(0, slice(0, 8))  # compiled before
     began, rows = time.process_time(), matrix.shape.rows
-    for start in range(0, rows, PIECE_ROWS):
-        matrix.dense(0, slice(start, min(start + PIECE_ROWS, rows)))
+    for index in range(matrix.shape.count):
+        for start in range(0, rows, PIECE_ROWS):
+            matrix.dense(index, slice(start, min(start + PIECE_ROWS, rows)))
     return matrix.shape.weights / (time.process_time() - began)
 
 
+def converting(matrix: StoredMatrix) -> float:
+    """Weights of a matrix per processor second that become two digits and are counted; nothing is written."""
+    rates = []
+    for _ in range(4):  # the first compiles
+        began = time.process_time()
+        convert(matrix, "mxfp4x2", Policy(), None, "")
+        rates.append(matrix.shape.weights / (time.process_time() - began))
+    return max(rates[1:])
+
+
+def alone(checkpoint: Path, name: str) -> dict[str, Any]:
+    """One matrix in this process."""
+    matrix = read_model(checkpoint).matrices[f"model.layers.0.{name}"]
+    return {
+        "decoded_per_second": decoding(matrix), "converted_per_second": converting(matrix),
+    }  # fmt: skip
+
+
 def measure(checkpoint: Path, out: Path, repeat: int, workers: int) -> dict[str, Any]:
-    """Build and verify a checkpoint some times, and decode one of its matrices."""
+    """Build and verify a checkpoint some times."""
     builds, verifications = [], []
     for _ in range(repeat):
         shutil.rmtree(out, ignore_errors=True)
@@ -181,10 +223,7 @@ def measure(checkpoint: Path, out: Path, repeat: int, workers: int) -> dict[str,
         verifications.append(run("verify", str(out), *more))
     weights = builds[-1].output["weights"]
     phases = [phase("build", builds, weights), phase("verify", verifications, weights)]
-    return {
-        "weights": weights, "decoded_per_second": decoding(checkpoint),
-        "phases": {p.name: asdict(p) for p in phases},
-    }  # fmt: skip
+    return {"weights": weights, "phases": {p.name: asdict(p) for p in phases}}
 
 
 def print_text(facts: dict[str, Any]) -> None:
@@ -194,13 +233,16 @@ def print_text(facts: dict[str, Any]) -> None:
         f"{'':6}{'':8}{'seconds':>9}{'CPU s':>7}{'M weights/s':>13}{'per CPU s':>11}{'peak GB':>9}"
     )
     for name, found in facts["formats"].items():
-        for p in (Phase(**values) for values in found["phases"].values()):
+        for p in (Phase(**values) for values in found.get("phases", {}).values()):
             per_cpu = found["weights"] / p.processor_seconds / 1e6
             print(
                 f"{name:6}{p.name:8}{p.seconds:>9.1f}{p.processor_seconds:>7.1f}"
                 f"{p.weights_per_second / 1e6:>13.0f}{per_cpu:>11.0f}{p.peak_memory_gb:>9.2f}"
             )
-        print(f"{name:6}decoding alone: {found['decoded_per_second'] / 1e6:.0f} M weights/CPU s")
+        print(
+            f"{name:6}one matrix, M weights/CPU s: decoded {found['decoded_per_second'] / 1e6:.0f}, "
+            f"decoded and made two digits {found['converted_per_second'] / 1e6:.0f}"
+        )
     print(
         f"targets: {TARGET_RATE / 1e6:.0f} M weights/s on two cores, {TARGET_MEMORY_GB:.0f} GB of "
         "memory"
@@ -213,24 +255,32 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, required=True, help="folder for checkpoints and builds"
     )
-    parser.add_argument("--layers", type=int, default=2, help="of 32 (default 2)")
-    parser.add_argument("--vocab", type=int, default=LLAMA_8B["vocab_size"], help="tokens")
+    parser.add_argument("--model", choices=list(MODELS), default="llama-3.1-8b")
+    parser.add_argument("--layers", type=int, default=2, help="of 32 or 48 (default 2)")
+    parser.add_argument("--vocab", type=int, help="tokens (default: the model's)")
+    parser.add_argument("--alone", action="store_true", help="build nothing")
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
     parser.add_argument("--repeat", type=int, default=3, help="runs of each (default 3)")
     parser.add_argument("--workers", type=int, default=2, help="threads (default 2)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
-    config = LLAMA_8B | {"num_hidden_layers": options.layers, "vocab_size": options.vocab}
+    config, matrix = MODELS[options.model]
+    config = config | {"num_hidden_layers": options.layers}
+    config |= {"vocab_size": options.vocab or config["vocab_size"]}
+    if config["model_type"] != "llama" and options.formats != [SAFETENSORS]:
+        parser.error(f"{options.model} is made in {SAFETENSORS} alone: add --formats {SAFETENSORS}")
     facts: dict[str, Any] = {"machine": f"{machine()}, {os.cpu_count()} cores", "formats": {}}
     for kind in options.formats:
         if kind == SAFETENSORS:
             checkpoint = write_bfloat16(options.work / "checkpoint", config)
         else:
             checkpoint = write_gguf(options.work / "checkpoint" / "model.gguf", config, kind)
-        found = measure(checkpoint, options.work / "build", options.repeat, options.workers)
+        found = alone(checkpoint, matrix)
+        if not options.alone:
+            found |= measure(checkpoint, options.work / "build", options.repeat, options.workers)
         facts["formats"][kind] = found
         for part in ("checkpoint", "build"):
-            shutil.rmtree(options.work / part)
+            shutil.rmtree(options.work / part, ignore_errors=options.alone)
         (options.work / "build.log.json").unlink(missing_ok=True)
     facts["load_average"] = [round(value, 2) for value in os.getloadavg()]
     print(json.dumps(facts, indent=1)) if options.json else print_text(facts)

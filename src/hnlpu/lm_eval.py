@@ -87,8 +87,8 @@ class HardwiredLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, **_: Any
     ) -> list[int]:
-        """Token ids of a text; no special tokens are added."""
-        return self.model.tokenizer.encode(string)
+        """Token ids of a text; special tokens are put around it only where they are asked for."""
+        return self.model.tokenizer.encode(string, whole=bool(add_special_tokens))
 
     def _loglikelihood_tokens(self, requests: Any, **_: Any) -> list[tuple[float, bool]]:
         pairs = [(context, continuation) for _, context, continuation in requests]

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu._njit import njit
-from hnlpu.arithmetic._take_digit import LARGEST_EXPONENT, largest_used, take_digit
 from hnlpu.arithmetic.codebooks import Codebook
+from hnlpu.arithmetic.nearest import LARGEST_EXPONENT, largest_used, take_digit
 
 BLOCK = 32  # consecutive inputs of a row that share one scale (OCP Microscaling v1.0, 5.2)
 BYTES_PER_BLOCK = 16

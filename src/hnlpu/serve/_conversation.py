@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Iterator
@@ -10,7 +11,6 @@ from typing import Any
 from hnlpu.errors import InvalidInput
 from hnlpu.serve._context import Context
 from hnlpu.serve._dialect import Turn
-from hnlpu.serve._prompts import encode_prompts
 from hnlpu.serve._schema import ChatRequest, Message
 from hnlpu.serve._tools import calls_of
 
@@ -47,8 +47,9 @@ async def turn_of(context: Context, body: ChatRequest) -> Turn:
         continue_final_message=body.continue_final_message,
         values=_effort(context, body.reasoning_effort) | values,
     )
-    (prompt,) = await encode_prompts(context.model, text)
-    return Turn(prompt.tokens, calls)
+    # the template itself puts what a conversation begins with
+    ids = await asyncio.to_thread(context.model.tokenizer.encode, text)
+    return Turn(tuple(context.model.encode(ids).tolist()), calls)
 
 
 def warnings_of(context: Context, body: ChatRequest) -> list[str]:

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from pydantic import Field, model_validator
 from starlette.responses import JSONResponse, Response
 
+from hnlpu.run.emulate import TOKENIZER, read_json, token_name
 from hnlpu.serve._context import Context
 from hnlpu.serve._conversation import turn_of
 from hnlpu.serve._fields import Flag, Token
@@ -23,7 +24,9 @@ class TokenizeRequest(Wire):
     prompt: str | None = None
     messages: Annotated[list[Message], Field(min_length=1, max_length=MESSAGES_LIMIT)] | None = None
     model: str | None = None
-    add_special_tokens: Flag = Field(False, description="Ignored: none are ever added.")
+    add_special_tokens: Flag = Field(
+        True, description="Put around a prompt what the model's tokenizer puts around a text."
+    )
     return_token_strs: Flag = False
     add_generation_prompt: Flag = True
     continue_final_message: Flag = False
@@ -55,7 +58,8 @@ def routes(context: Context) -> APIRouter:
         """Token ids of a text or a conversation."""
         context.adapter(body.model)
         if body.prompt is not None:
-            tokens = await asyncio.to_thread(tokenizer.encode, body.prompt)
+            whole = body.add_special_tokens
+            tokens = await asyncio.to_thread(tokenizer.encode, body.prompt, whole=whole)
         else:
             names = set(ChatRequest.model_fields) & body.model_fields_set
             given = {name: getattr(body, name) for name in names}
@@ -84,10 +88,11 @@ def routes(context: Context) -> APIRouter:
     async def tokenizer_info() -> Response:
         """The special tokens and the chat template."""
         names = {ident: name for name, ident in context.dialect.special.items()}
+        settings = read_json(context.model.directory / TOKENIZER)
         info: dict[str, Any] = {
             "tokenizer_class": "hnlpu",
             "eos_token": next((names[end] for end in context.ends if end in names), None),
-            "bos_token": None,
+            "bos_token": token_name(settings.get("bos_token")) or None,
             "chat_template": context.template.source,
         }
         return JSONResponse(info)

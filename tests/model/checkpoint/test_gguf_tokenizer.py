@@ -148,6 +148,29 @@ def test_settings_beside_the_tokenizer(tmp_path: Path) -> None:
     assert tokenizer_files(whole)[0]["tokenizer.json"] == theirs.to_str()
 
 
+@pytest.mark.parametrize(
+    ("says", "begins", "ends"),
+    [
+        ({}, False, False),
+        ({"tokenizer.ggml.add_bos_token": True}, True, False),
+        ({"tokenizer.ggml.add_bos_token": True, "tokenizer.ggml.add_eos_token": True}, True, True),
+        ({"tokenizer.ggml.pre": "llama-bpe"}, True, False),  # llama.cpp's own rule for this cut
+        ({"tokenizer.ggml.pre": "llama-bpe", "tokenizer.ggml.add_bos_token": False}, False, False),
+        ({"tokenizer.ggml.add_bos_token": True, "tokenizer.ggml.bos_token_id": 9999}, False, False),
+    ],
+)
+def test_what_a_text_begins_and_ends_with(says: dict[str, Any], begins: bool, ends: bool) -> None:
+    theirs = Tokenizer(models.BPE())
+    theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=SPECIAL, show_progress=False,
+                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())  # fmt: skip
+    theirs.train_from_iterator(LINES[:100], trainer)
+    metadata = metadata_of(theirs, "default") | {"tokenizer.ggml.bos_token_id": 1} | says
+    ours = Tokenizer.from_str(tokenizer_files(metadata)[0]["tokenizer.json"])
+    inside = ours.encode("def f", add_special_tokens=False).ids
+    assert ours.encode("def f").ids == [1] * begins + inside + [0] * ends
+
+
 def test_a_file_talks(tmp_path: Path, cli: Any) -> None:
     """From a file with a tokenizer to text: float, built, and with its end tokens."""
     theirs = Tokenizer(models.BPE())

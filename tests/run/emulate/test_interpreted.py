@@ -13,6 +13,7 @@ import pytest
 from family_builds import FAMILIES, made
 from hnlpu.errors import InvalidInput, NotFinite
 from hnlpu.insight.verify._recorded import record_activations
+from hnlpu.model.families import network_of
 from hnlpu.model.network import Builder, Cut
 from hnlpu.model.network.composites import dense
 from hnlpu.run.emulate import (
@@ -22,8 +23,10 @@ from hnlpu.run.emulate import (
     _chip_model,
     open_language_model,
 )
+from hnlpu.run.emulate._interpreted import split_off_logits
 from hnlpu.silicon.hardwire import open_build
 from network_samples import tensor_matrix
+from published_decoders import PUBLISHED
 
 NEAR_IN_CHIP = 0.004
 """The same of what chip numerics change of a build; 0.0018 is the largest seen."""
@@ -207,3 +210,14 @@ def test_a_network_without_tokens_is_no_language_model() -> None:
     network = b.finish(dense(x, b.matrix(tensor_matrix("m", 8, 32, cut=Cut("rows")))))
     with pytest.raises(InvalidInput, match=r"here: the network makes no logits \[\d+\] of tokens"):
         InterpretedModel(network, of.facts, None, "here")  # type: ignore[arg-type]  # not met
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, (_, c) in PUBLISHED.items() if "granite" in c["model_type"]]
+)
+def test_logits_with_a_factor_leave_hidden_states(name: str) -> None:
+    """What `/v1/embeddings` asks for: the last step is a matrix, whatever scales its result."""
+    config = PUBLISHED[name][1]
+    assert config["logits_scaling"] != 1
+    parts = split_off_logits(network_of(config | {"num_hidden_layers": 1}))
+    assert parts.matrix in ("lm_head", "model.embed_tokens")

@@ -16,6 +16,7 @@ from hnlpu.model.checkpoint._hub import is_hub_id, locate, locate_config
 from hnlpu.model.checkpoint._model import Kept, Model, StoredMatrix, finite
 from hnlpu.model.checkpoint._read import (
     describe_model,
+    gguf_files,
     is_checkpoint,
     read_model,
     read_network,
@@ -55,6 +56,7 @@ __all__ = [
     "describe_model",
     "finite",
     "first_problem",
+    "gguf_files",
     "gpt_oss_network",
     "is_checkpoint",
     "is_hub_id",

@@ -23,7 +23,7 @@ HARMLESS: dict[str, str] = {
     "architectures": "the class of another library that reads it",
     "attention_dropout": "dropout: training only",
     "auto_map": "classes of another library that read it",
-    "bos_token_id": "the tokenizer puts it into the text",
+    "bos_token_id": "the tokenizer puts it before a text",
     "cache_implementation": "how another library keeps keys and values",
     "chunk_size_feed_forward": "how another library saves memory",
     "dtype": "the tensors say their own",

@@ -175,7 +175,8 @@ def decoder(
                 x = x + times(_normed(h, kept.get(behind), c, form), form.residual_factor)
     x = _normed(x, weights(b, "model.norm", c.hidden_size), c, form)
     tied = "model.embed_tokens" if c.tie_word_embeddings else None
-    logits = times(unembed(x, c.vocab_size, tied=tied), form.logit_factor)
+    # the factor before the matrix, so that hidden states are what the last matrix meets
+    logits = unembed(times(x, form.logit_factor), c.vocab_size, tied=tied)
     return b.finish(capped(logits, form.logit_cap, "logit_cap"))
 
 

@@ -26,5 +26,4 @@ def network(c: Granite) -> Network:
 
 FAMILY = Family(
     ("granite",), Granite, network, "Granite 3, dense",
-    gaps=("embeddings of `hnlpu serve` where logits have a factor",),
 )  # fmt: skip

@@ -40,5 +40,4 @@ def network(c: GraniteMoe) -> Network:
 
 FAMILY = Family(
     ("granitemoe",), GraniteMoe, network, "Granite 3 with experts",
-    gaps=("embeddings of `hnlpu serve` where logits have a factor",),
 )  # fmt: skip

@@ -121,11 +121,11 @@ class LanguageModel:
         return self.transformer.architecture.vocab_size
 
     def encode(self, prompt: str | Sequence[int]) -> npt.NDArray[np.int64]:
-        """Token ids of text, or the ids given, checked.
+        """Token ids of a whole text, with <bos> where the tokenizer puts it, or the ids given, checked.
 
         Raises TokenizerMissing or InvalidInput.
         """
-        ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
+        ids = self.tokenizer.encode(prompt, whole=True) if isinstance(prompt, str) else prompt
         return self.transformer.check_tokens(ids)
 
     def generate(

@@ -33,13 +33,18 @@ class Tokenizer:
             return False
         return True
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a text, without special tokens added; raises InvalidInput."""
+    def encode(self, text: str, *, whole: bool = False) -> list[int]:
+        """Token ids of a text, a `whole` one or a part (a rendered template, say); raises InvalidInput.
+
+        A whole one gets the special tokens that tokenizer.json puts around a text, such as <bos> of
+        Llama and Gemma.  `add_bos_token` of tokenizer_config.json is not looked at: transformers 5
+        does not either where there is a tokenizer.json.
+        """
         try:
             text.encode()
         except UnicodeEncodeError:
             raise InvalidInput("the text is not valid Unicode; give it in UTF-8") from None
-        ids: list[int] = self._loaded().encode(text, add_special_tokens=False).ids
+        ids: list[int] = self._loaded().encode(text, add_special_tokens=whole).ids
         return ids
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -56,9 +61,15 @@ class Tokenizer:
         return self._spelled().token(token)
 
     def starts(self, text: str) -> list[int]:
-        """For each token of `encode`, the number of characters of the text that stand before it."""
-        found = self._loaded().encode(text, add_special_tokens=False).offsets
-        return [start for start, _ in found]
+        """For each token of a whole text, the number of characters of the text that stand before it."""
+        found = self._loaded().encode(text, add_special_tokens=True)
+        starts = [start for start, _ in found.offsets]
+        for n in reversed(range(len(starts))):  # what is put behind a text stands behind all of it
+            if not found.special_tokens_mask[n] or starts[n]:
+                break
+            if any(not special for special in found.special_tokens_mask[:n]):
+                starts[n] = len(text)
+        return starts
 
     def token_id(self, name: str) -> int | None:
         """The id of the token that is called `name`, if there is one."""

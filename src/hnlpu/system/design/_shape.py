@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hnlpu._paths import absolute
 from hnlpu.errors import CheckpointNotFound, InvalidInput
-from hnlpu.model.checkpoint import is_hub_id, locate_config, read_network
+from hnlpu.model.checkpoint import gguf_files, is_hub_id, locate_config, read_network
 from hnlpu.silicon.hardwire import MANIFEST
 from hnlpu.system.catalog import (
     NetworkShape,
@@ -37,7 +37,7 @@ class Named:
 
 def open_named(what: str, weights: str | None = None) -> Named:
     """The model that `what` names: a name of the catalog, a .toml file, a build, a checkpoint folder, a
-    config.json, or a Hub id, of which config.json alone is read.
+    config.json, a GGUF file, of which the metadata alone is read, or a Hub id, of which config.json is.
 
     `weights` is the way in which its bits are counted (default: as stored for a model of the catalog, the
     digits of a build, `two-digits` for a checkpoint).  Raises InvalidInput, CheckpointNotFound, and the errors
@@ -51,19 +51,22 @@ def open_named(what: str, weights: str | None = None) -> Named:
     if what in model_names() or what.lower().endswith(".toml"):
         return Named(subject_of_model(load_model(what), weights or "stored"))
     path = absolute(what)
+    if not (path / "config.json").exists() and not (path / MANIFEST).exists() and gguf_files(path):
+        name = path.stem if path.is_file() else path.name
+        return Named(_of_config(path, name, weights), str(path))
     if path.is_dir():
         build = path if (path / MANIFEST).exists() else None
         if build is None and not (path / "config.json").exists():
             raise InvalidInput(
-                f"{what}: not a build and not a checkpoint, it holds neither {MANIFEST} nor config.json; make "
-                "a build with 'hnlpu build'"
+                f"{what}: not a build and not a checkpoint, it holds neither {MANIFEST} nor config.json nor "
+                "a model in GGUF; make a build with 'hnlpu build'"
             )
         return Named(subject_of_directory(path, weights), str(path), build)
     if path.is_file():
         if path.name != "config.json":
             raise InvalidInput(
                 f"{what}: not a model; give a name of the catalog, a .toml file, a build, a checkpoint "
-                "folder, its config.json, or a Hub id"
+                "folder, its config.json, a GGUF file, or a Hub id"
             )
         return Named(_of_config(path.parent, path.parent.name, weights), str(path))
     if is_hub_id(what):

@@ -58,9 +58,6 @@ def _settings(metadata: Metadata) -> dict[str, Any]:
     ):  # fmt: skip
         if _is_id(metadata, key):
             found[name] = tokens[metadata[f"tokenizer.ggml.{key}"]]
-    for key in ("add_bos_token", "add_eos_token"):
-        if isinstance(metadata.get(f"tokenizer.ggml.{key}"), bool):
-            found[key] = metadata[f"tokenizer.ggml.{key}"]
     return found
 
 
@@ -73,10 +70,14 @@ def _tokenizer(metadata: Metadata) -> tuple[str | None, tuple[str, ...]]:
     tokens = metadata.get("tokenizer.ggml.tokens")
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
         return None, ("the file has no tokens: text is not read, only token ids",)
+    found = None
     if kind == "gpt2" and split in SPLITS:
-        return json.dumps(_byte_level(metadata, tokens, str(split)), ensure_ascii=False), ()
-    if kind == "llama":
-        return json.dumps(_pieces(metadata, tokens), ensure_ascii=False), ()
+        found = _byte_level(metadata, tokens, str(split))
+    elif kind == "llama":
+        found = _pieces(metadata, tokens)
+    if found is not None:
+        found["post_processor"] = _around(metadata, tokens)
+        return json.dumps(found, ensure_ascii=False), ()
     what = f"tokenizer.ggml.model {kind!r} with tokenizer.ggml.pre {split!r}"
     return None, (
         f"{what} is not read: text is not, only token ids; put tokenizer.json of the model beside "
@@ -95,6 +96,34 @@ def _added(metadata: Metadata, tokens: list[str]) -> list[dict[str, Any]]:
         for number, (token, kind) in enumerate(zip(tokens, kinds, strict=False))
         if kind in (CONTROL, USER_DEFINED, UNKNOWN) and token
     ]  # fmt: skip
+
+
+def _around(metadata: Metadata, tokens: list[str]) -> dict[str, Any] | None:
+    """The special tokens that a text begins and ends with; where the file is silent, as llama.cpp has it."""
+    begins = metadata.get("tokenizer.ggml.model") == "llama" or (
+        metadata.get("tokenizer.ggml.pre") in ("llama3", "llama-v3", "llama-bpe")
+    )
+    names: list[str | None] = []
+    for end, silent in (("bos", begins), ("eos", False)):
+        told = metadata.get(f"tokenizer.ggml.add_{end}_token")
+        wanted = _is_id(metadata, f"{end}_token_id") and (
+            told if isinstance(told, bool) else silent
+        )
+        names.append(tokens[metadata[f"tokenizer.ggml.{end}_token_id"]] if wanted else None)
+    if names == [None, None]:
+        return None
+    text, second = ({"Sequence": {"id": of, "type_id": n}} for n, of in enumerate("AB"))
+    before, behind = (
+        [{"SpecialToken": {"id": name, "type_id": 0}}] if name else [] for name in names
+    )
+    special = {
+        name: {"id": name, "ids": [tokens.index(name)], "tokens": [name]} for name in names if name
+    }
+    single = [*before, text, *behind]
+    return {
+        "type": "TemplateProcessing", "single": single, "pair": [*single, second],
+        "special_tokens": special,
+    }  # fmt: skip
 
 
 def _file(
