@@ -8,7 +8,7 @@ import pytest
 
 from hnlpu.run.emulate import _projection as projection
 from hnlpu.run.emulate import integer_sums, project, ways_to_sum
-from hnlpu.run.kernels import NotForKernels, describe, load
+from hnlpu.run.kernels import NotForKernels, Product, describe, load
 from hnlpu.silicon.hardwire import Digit, HardwiredMatrix
 from kernel_samples import random_activations, random_matrix
 
@@ -108,6 +108,22 @@ def test_floats_are_those_of_the_numba_kernels(tokens, monkeypatch):
     found = project(matrix, x, scales)
     monkeypatch.setattr(projection, "load", lambda: (None, "not here"))
     assert np.array_equal(found.view(np.int32), project(matrix, x, scales).view(np.int32))
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_sums_of_any_size_become_floats_rounded_once(name, monkeypatch):
+    monkeypatch.setattr(LIBRARY, "_chosen", SETS.index(name))
+    random = np.random.default_rng(5)
+    matrix = random_matrix(random, 75, 40, 2, 20, bias=True)
+    x = random_activations(random, 3, matrix.columns, 16)
+    x[1], x[2] = np.sign(matrix.integers()[7]) * 32767, 0
+    scales = np.array([-31, 9, 0], np.int32)
+    exact = matrix.integers().astype(object) @ x.T.astype(object)
+    assert abs(exact).max() > 2**40, "both halves of 64 bits are met"
+    units = 2.0 ** (matrix.row_exponents[:, None].astype(float) - 128 + scales)
+    expected = (exact.astype(float) * units).astype(np.float32) + matrix.bias[:, None]
+    found = LIBRARY.project([Product(describe(matrix), x, scales)])[0]
+    assert np.array_equal(found.view(np.int32), expected.T.view(np.int32))
 
 
 def test_callers_on_many_threads_do_not_meet():

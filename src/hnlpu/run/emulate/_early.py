@@ -88,12 +88,14 @@ class EarlySteps:
             ]
             results = run_step(step.op, args, constants, lead=1)
             values.update(zip(step.outs, results, strict=True))
-        return {
-            name: np.ascontiguousarray(
-                np.broadcast_to(values[name], (count, *values[name].shape[1:]))
-            )
-            for name in self.outside
-        }
+        return {name: _of_rows(values[name], count) for name in self.outside}
+
+
+def _of_rows(value: Array, count: int) -> Array:
+    """A value [count, ...], in one piece, of one that may be the same for all rows: [1, ...]."""
+    if len(value) != count:
+        value = np.broadcast_to(value, (count, *value.shape[1:]))
+    return np.ascontiguousarray(value)
 
 
 def early_steps(network: Network) -> EarlySteps:

@@ -81,5 +81,5 @@ def draw(weights: Float64, random: np.random.Generator) -> int:
 def sample(logits: Float32, temperature: float, random: np.random.Generator) -> int:
     """One token of logits [vocabulary]: the best at temperature 0, else drawn."""
     if temperature == 0:
-        return int(np.argmax(logits))
+        return int(logits.argmax())
     return draw(softmax_weights(logits, temperature), random)

@@ -21,20 +21,33 @@ Out = TypeVar("Out")
 
 
 class _OneThread:
-    """Holds the process's matrix library to one thread while anybody is inside."""
+    """Holds the process's matrix libraries to one thread while anybody is inside.
+
+    Entered for every token, so that those that have one thread already are left alone.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._controller: Any = None
-        self._limit: Any = None
+        self._libraries: list[Any] | None = None
+        self._held: list[tuple[Any, int]] = []
+
+    def _hold(self) -> list[tuple[Any, int]]:
+        """Set all to one thread; those that had more, and how many."""
+        if self._libraries is None:
+            found = ThreadpoolController().lib_controllers
+            self._libraries = [library for library in found if library.user_api == "blas"]
+        had = [(library, library.get_num_threads()) for library in self._libraries]
+        held = [(library, count) for library, count in had if count != 1]
+        for library, _ in held:
+            library.set_num_threads(1)
+        return held
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[None]:
         with self._lock:
             if self._inside == 0:
-                self._controller = self._controller or ThreadpoolController()
-                self._limit = self._controller.limit(limits=1, user_api="blas")
+                self._held = self._hold()
             self._inside += 1
         try:
             yield
@@ -42,7 +55,8 @@ class _OneThread:
             with self._lock:
                 self._inside -= 1
                 if self._inside == 0:
-                    self._limit.restore_original_limits()
+                    for library, count in self._held:
+                        library.set_num_threads(count)
 
 
 one_blas_thread = _OneThread()

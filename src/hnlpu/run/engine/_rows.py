@@ -45,27 +45,26 @@ def _slots(plan: list[Planned]) -> tuple[Int64, Int64]:
 
 def lay_out(plan: list[Planned], adapter: Adapter | None) -> LaidOut:
     """A plan as rows, all with one adapter or none; each sequence has pages for its own, and a target if it keeps anything whole."""
-    tokens, positions, sequences = [], [], []
+    counts = np.array([part.tokens for part in plan], np.int64)
+    first_rows = np.cumsum(counts) - counts
+    sequences = np.repeat(np.arange(len(plan)), counts)
+    starts = np.array([part.sequence.computed for part in plan], np.int64) - first_rows
     wanted: list[int] = []
     spans: list[range] = []
     snapshots: list[tuple[int, int]] = []
     tables = np.zeros((len(plan), max(len(p.sequence.pages) for p in plan)), np.int64)
-    row = 0
-    for i, part in enumerate(plan):
+    for i, (part, row) in enumerate(zip(plan, first_rows.tolist(), strict=True)):
         sequence, count, slots = part
-        start = sequence.computed
-        tokens.append(sequence.next_tokens(count))
-        positions.append(np.arange(start, start + count))
-        sequences.append(np.full(count, i))
         tables[i, : len(sequence.pages)] = sequence.pages
         first = len(wanted)
         wanted += [row + j for j in sequence.wanted(count)]
         spans.append(range(first, len(wanted)))
         if slots:
+            start = sequence.computed
             snapshots += [(row + end - start - 1, slot) for end, slot in slots.items()]
-        row += count
     rows = Rows(
-        np.concatenate(tokens), np.concatenate(positions), np.concatenate(sequences), tables,
+        np.concatenate([part.sequence.next_tokens(part.tokens) for part in plan]),
+        np.arange(len(sequences)) + starts[sequences], sequences, tables,
         *_slots(plan),
         np.array(snapshots, np.int64).reshape(-1, 2) if snapshots else NO_SNAPSHOTS,
         adapter,

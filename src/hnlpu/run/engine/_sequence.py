@@ -41,7 +41,7 @@ class Sequence:
     def __init__(self, ident: int, request: Request, tokenizer: Tokenizer, ends: tuple[int, ...]):
         self.ident = ident
         self.request = request
-        self.tokens = np.array(request.prompt, np.int64)
+        self.tokens = self._room = np.array(request.prompt, np.int64)  # `tokens` is its beginning
         self.computed = 0
         self.pages: list[int] = []
         self.slot = self.target = INITIAL
@@ -297,7 +297,7 @@ class Sequence:
         score = None
         if request.top_logprobs is not None:
             score = _score(logits, token, request.top_logprobs)
-        self.tokens = np.append(self.tokens, token)
+        self._append(token)
         self._new += 1
         text, reason, stopped_by = self._meaning(token)
         return Update(
@@ -305,6 +305,14 @@ class Sequence:
             prompt_scores, reason=reason, stopped_by=stopped_by,
             reused=(self._reused or 0) if self._new == 1 else 0,
         )  # fmt: skip
+
+    def _append(self, token: int) -> None:
+        """Room grows by a half, so that a long answer is not copied for each of its tokens."""
+        count = len(self.tokens)
+        if count == len(self._room):
+            self._room = np.concatenate((self._room, np.empty(16 + count // 2, np.int64)))
+        self._room[count] = token
+        self.tokens = self._room[: count + 1]
 
     @property
     def _is_short(self) -> bool:

@@ -1,6 +1,6 @@
 /* The vector unit in `float` numerics: a template over one instruction set (NAME, TARGET, FLOATS,
-   float32 numbers of a vector, which is 8 or 16, and AT_ONCE, vectors that four heads keep in
-   registers).  Wider vectors than the processor's would go through memory.
+   float32 numbers of a vector, which is 8 or 16, AT_ONCE, vectors that four heads keep in registers,
+   and DOUBLES_OF where compilers turn int64 into float64 one by one).  Wider vectors than the processor's would go through memory.
 
    emulate/_vector_unit.py is the definition, bit for bit: every product and sum rounds once to
    float32, sums run in index order, exp and 1 / sqrt in float64.  Vectors lie across positions or
@@ -23,6 +23,7 @@
 #define HalfInts Int4
 #endif
 #define HALF (FLOATS / 2)
+#define LINE 16 /* float32 numbers of a line of the cache */
 
 /* e^x of HALF float64 from -87 to 88, within 2^-49: see NAME(exp_less) */
 INLINE Doubles NAME(exp_of)(Doubles x)
@@ -132,18 +133,31 @@ TARGET static void NAME(rotate)(float *x, int64_t heads, int64_t size, const flo
 TARGET static void NAME(to_float)(const int64_t *sums, const uint8_t *row_exponents,
                                   const float *bias, int64_t scale, int64_t n, float *out)
 {
-    for (int64_t i = 0; i < n; i++)
+    int64_t i = 0;
+#ifdef DOUBLES_OF
+    for (; i + HALF <= n; i += HALF) {
+        Longs sum, exponents;
+        memcpy(&sum, sums + i, sizeof sum);
+        for (int j = 0; j < HALF; j++)
+            exponents[j] = row_exponents[i + j];
+        const Doubles unit = (Doubles)((exponents + (scale - 128 + 1023)) << 52);
+        const Halves y = __builtin_convertvector(DOUBLES_OF(sum) * unit, Halves);
+        memcpy(out + i, &y, sizeof y);
+    }
+#endif
+    for (; i < n; i++)
         out[i] = (float)((double)sums[i] * power_of_two(row_exponents[i] + scale - 128));
     if (bias)
-        for (int64_t i = 0; i < n; i++)
+        for (i = 0; i < n; i++)
             out[i] = out[i] + bias[i];
 }
 
 #include "gates.h"
 
-/* scores of H heads at FLOATS * N neighbouring positions: sums over the dimensions in order */
+/* scores of H heads at FLOATS * N neighbouring positions: sums over the dimensions in order.  As much
+   as they read is asked of memory from `next` on: the page that follows. */
 INLINE void NAME(scores)(const float *queries, const float *keys, int64_t stride, int64_t size,
-                         const int H, const int N, float *scores, int64_t score_stride)
+                         const int H, const int N, float *scores, int64_t score_stride, const float *next)
 {
     Floats sums[4][4];
 #pragma GCC unroll 4
@@ -153,6 +167,8 @@ INLINE void NAME(scores)(const float *queries, const float *keys, int64_t stride
             sums[h][i] = (Floats){0};
     for (int64_t d = 0; d < size; d++) {
         Floats k[4];
+        for (int line = 0; line < FLOATS * N; line += LINE)
+            __builtin_prefetch(next + d * FLOATS * N + line);
 #pragma GCC unroll 4
         for (int i = 0; i < N; i++)
             memcpy(&k[i], keys + d * stride + FLOATS * i, sizeof k[i]);
@@ -169,7 +185,15 @@ INLINE void NAME(scores)(const float *queries, const float *keys, int64_t stride
             memcpy(scores + h * score_stride + FLOATS * i, &sums[h][i], sizeof sums[h][i]);
 }
 
-/* FLOATS * N dimensions of the mixture of H heads: sums over the positions in order */
+/* `page` of the keys or values of head g */
+INLINE const float *NAME(page)(const Attention *a, const float *all, const int64_t *table, int64_t page,
+                               int64_t g)
+{
+    return all + (table[page] * a->kv_heads + g) * a->page_size * a->size;
+}
+
+/* FLOATS * N dimensions of the mixture of H heads: sums over the positions in order.  The first ones
+   ask for what the next page holds of all dimensions. */
 INLINE void NAME(mixture)(const Attention *a, int64_t row, int64_t g, int64_t first, int64_t last,
                           int64_t d, const int H, const int N, const float *shares,
                           int64_t share_stride, float *out)
@@ -184,10 +208,15 @@ INLINE void NAME(mixture)(const Attention *a, int64_t row, int64_t g, int64_t fi
     for (int64_t j = first; j < last;) {
         const int64_t page = j / a->page_size, begin = page * a->page_size;
         const int64_t end = begin + a->page_size, stop = end < last ? end : last;
-        const float *values =
-            a->values + ((table[page] * a->kv_heads + g) * a->page_size - begin) * a->size + d;
+        const float *values = NAME(page)(a, a->values, table, page, g) - begin * a->size + d;
+        const float *next = values;
+        if (d == 0 && end < last)
+            next = NAME(page)(a, a->values, table, page + 1, g) - begin * a->size;
         for (; j < stop; j++) {
             Floats v[4];
+            if (d == 0)
+                for (int64_t line = 0; line < a->size; line += LINE)
+                    __builtin_prefetch(next + j * a->size + line);
 #pragma GCC unroll 4
             for (int i = 0; i < N; i++)
                 memcpy(&v[i], values + j * a->size + FLOATS * i, sizeof v[i]);
@@ -238,14 +267,29 @@ INLINE void NAME(attend_heads)(const Attention *a, int64_t row, int64_t g, int64
     const float *queries = a->queries + (row * a->heads + head) * size;
     float *out = a->out + (row * a->heads + head) * size;
     const float scale = a->scale;
+    const float *soon = NAME(page)(a, a->keys, table, first / a->page_size, g);
+    for (int64_t line = 0; line < size * a->page_size; line += LINE)
+        __builtin_prefetch(soon + line);
     for (int64_t j = first; j < last;) {
         const int64_t page = j / a->page_size, begin = page * a->page_size;
         const int64_t end = begin + a->page_size, stop = end < last ? end : last;
-        const float *keys = a->keys + (table[page] * a->kv_heads + g) * size * a->page_size - begin;
+        const float *keys = NAME(page)(a, a->keys, table, page, g) - begin;
+        const float *next = end < last ? NAME(page)(a, a->keys, table, page + 1, g)
+                                       : NAME(page)(a, a->values, table, first / a->page_size, g);
         for (; j + FLOATS * AT_ONCE <= stop; j += FLOATS * AT_ONCE)
-            NAME(scores)(queries, keys + j, a->page_size, size, H, AT_ONCE, scores + j - first, stride);
+            NAME(scores)(queries, keys + j, a->page_size, size, H, AT_ONCE, scores + j - first, stride,
+                         next + (j - begin) * size);
         for (; j + FLOATS <= stop; j += FLOATS)
-            NAME(scores)(queries, keys + j, a->page_size, size, H, 1, scores + j - first, stride);
+            NAME(scores)(queries, keys + j, a->page_size, size, H, 1, scores + j - first, stride,
+                         next + (j - begin) * size);
+        if (j < stop && j + FLOATS <= end) { /* positions behind the last have room, but no meaning */
+            float some[4 * FLOATS];
+            NAME(scores)(queries, keys + j, a->page_size, size, H, 1, some, FLOATS,
+                         next + (j - begin) * size);
+            for (int h = 0; h < H; h++)
+                memcpy(scores + h * stride + j - first, some + h * FLOATS, (size_t)(stop - j) * 4);
+            j = stop;
+        }
         for (; j < stop; j++)
             for (int h = 0; h < H; h++) {
                 float sum = 0.0f;
@@ -326,3 +370,4 @@ TARGET static void NAME(plane)(const int32_t *x, int64_t half, int plane, int64_
 #undef Halves
 #undef HalfInts
 #undef HALF
+#undef LINE

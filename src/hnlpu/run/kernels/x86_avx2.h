@@ -17,6 +17,8 @@ typedef struct { __m256i even, odd; } Avx2Codes;
 static const int8_t avx2_block_of[WORDS] = {0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15};
 
 #define INLINE static inline __attribute__((always_inline)) TARGET
+/* Compilers order these sums anew, and then the registers do not suffice. */
+#define KEEP_ORDER(sum) __asm__("" : "+x"(sum))
 
 INLINE Vector avx2_zero(void) { return _mm256_setzero_si256(); }
 INLINE Wide avx2_zero_wide(void) { return _mm256_setzero_si256(); }
@@ -47,9 +49,10 @@ INLINE Codes avx2_load_codes(const uint8_t *codes, int64_t left)
                                              0, 12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6,
                                              4, 0);
     const __m256i mask = _mm256_set1_epi8(15);
-    const __m256i both =
+    __m256i both =
         left > 1 ? _mm256_loadu_si256((const __m256i *)codes)
                  : _mm256_zextsi128_si256(_mm_loadu_si128((const __m128i *)codes));
+    KEEP_ORDER(both);
     return (Codes){_mm256_shuffle_epi8(weights, _mm256_and_si256(both, mask)),
                    _mm256_shuffle_epi8(weights, _mm256_and_si256(_mm256_srli_epi16(both, 4), mask))};
 }
@@ -61,9 +64,11 @@ INLINE void avx2_add_part(Vector sum[2], Codes w, const int8_t *x, const Units *
         _mm256_add_epi16(_mm256_maddubs_epi16(w.even, _mm256_load_si256((const __m256i *)x)),
                          _mm256_maddubs_epi16(w.odd, _mm256_load_si256((const __m256i *)(x + GROUP))));
     const __m256i own = _mm256_set1_epi16((int16_t)(0x0100 + 0x0202 * k));
-    for (int h = 0; h < halves; h++)
+    for (int h = 0; h < halves; h++) {
         sum[h] = _mm256_add_epi32(sum[h],
                                   _mm256_madd_epi16(pairs, _mm256_shuffle_epi8(units[h], own)));
+        KEEP_ORDER(sum[h]);
+    }
 }
 
 /* take off what + 12 added: 12 * unit * (sum of x) of each block */
@@ -99,13 +104,27 @@ INLINE int64_t avx2_total(Vector a)
     return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1)));
 }
 
+/* int64 as float64, rounded once: the halves with their sign as if 2^84 + 2^63 and 2^52 were there,
+   which one subtraction and one sum take off */
+INLINE Double4 avx2_doubles(Long4 a)
+{
+    const __m256i high = _mm256_xor_si256(_mm256_srli_epi64((__m256i)a, 32),
+                                          _mm256_set1_epi64x(0x4530000080000000));
+    const __m256i low = _mm256_blend_epi32((__m256i)a, _mm256_set1_epi64x(0x4330000000000000), 0xaa);
+    const __m256d both = _mm256_castsi256_pd(_mm256_set1_epi64x(0x4530000080100000));
+    return (Double4)_mm256_add_pd(_mm256_sub_pd(_mm256_castsi256_pd(high), both),
+                                  _mm256_castsi256_pd(low));
+}
+
 INLINE int avx2_any(Long4 lanes) { return _mm256_movemask_pd((__m256d)lanes) != 0; }
 
 #undef INLINE
 #include "few_tokens.h"
 #define FLOATS 8
 #define AT_ONCE 2
+#define DOUBLES_OF avx2_doubles
 #include "vector_unit.h"
+#undef DOUBLES_OF
 #undef FLOATS
 #undef AT_ONCE
 

@@ -123,7 +123,8 @@ class Tape:
             batch.sources = address_of(sources)
         if turns is not None:
             batch.turns, batch.turn_count = address_of(turns.starts), len(turns.starts) - 1
-            batch.most = int(np.diff(turns.starts).max())
+            if batch.rows > 1:
+                batch.most = int(np.diff(turns.starts).max())
             batch.order, batch.chains = (
                 address_of(turns.by_sequence),
                 len(turns.sequence_starts) - 1,
@@ -161,9 +162,14 @@ def _back(array: Array, order: Int64) -> Array:
     return found
 
 
+_ONE_ROW = Turns(None, np.array([0, 1]), np.zeros(1, np.int64), np.array([0, 1]))
+
+
 def _turns(rows: Rows) -> Turns:
     """The n-th row of every sequence is of the n-th turn."""
     count = len(rows.sequences)
+    if count == 1:
+        return _ONE_ROW
     by_sequence = np.argsort(rows.sequences, kind="stable")
     changes = np.flatnonzero(np.diff(rows.sequences[by_sequence])) + 1
     starts = np.concatenate([[0], changes, [count]])
