@@ -181,9 +181,7 @@ def check_signal_chip(
     runs = tuple(
         (stall, simulate_chip(folder, requests, stall=stall, trace=trace)) for stall in stalls
     )
-    found = tuple(
-        tuple(_signed(answer, shape) for answer in run.tokens) for _, run in runs
-    )
+    found = tuple(tuple(_signed(answer, shape) for answer in run.tokens) for _, run in runs)
     return SignalCheck(tuple(expected), found, runs)
 
 

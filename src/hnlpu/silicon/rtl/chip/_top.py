@@ -197,10 +197,14 @@ def _numbers(shape: ChipShape, beats: int) -> str:
   logic [{beats - 1}:0][{32 * shape.width - 1}:0] numbers;
   logic [{32 * shape.width - 1}:0] embedding_word;
   assign numbers = {zeros};
-  assign embedding_word = numbers[{'embedding_beat' if beats > 1 else "0"}];
-""" + ("" if beats > 1 else """  logic unused_embedding;
+  assign embedding_word = numbers[{"embedding_beat" if beats > 1 else "0"}];
+""" + (
+        ""
+        if beats > 1
+        else """  logic unused_embedding;
   assign unused_embedding = &embedding_beat;
-""")
+"""
+    )
 
 
 def _embedding_place(shape: ChipShape, beats: int) -> str:

@@ -5,7 +5,7 @@ package hnlpu_chip_pkg;
     ADD         = 5'd1,   // a + operand, saturated, to dst
     CLAMP       = 5'd2,   // a, at most immediate, with `both` at least its negative, to dst
     SIGMOID     = 5'd3,   // sigmoid(a) to dst
-    EMBED       = 5'd4,   // beat `index` of the token's embedding to dst
+    EMBED       = 5'd4,   // beat `index` of the token's embedding, or of the position's numbers, to dst
     READ        = 5'd5,   // values of beat `index` of the arrays' sums to dst
     SQUARES     = 5'd6,   // sum of squares (or epsilon `index`) + squares of a
     PEAK        = 5'd7,   // largest and smallest value so far (or 0) and of a

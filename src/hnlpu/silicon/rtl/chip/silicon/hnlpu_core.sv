@@ -135,11 +135,11 @@ module hnlpu_core
   logic [OUT_BITS-1:0] answer;
   if (CLASSES) begin : g_classes
     logic unused;
-    assign answer = OUT_BITS'(sampled);
+    assign answer = sampled;
     assign unused = &{1'b0, given};
   end else begin : g_numbers
     logic unused;
-    assign answer = OUT_BITS'(given);
+    assign answer = given[OUT_BITS/32-1:0];
     assign unused = &{1'b0, sampled, given};
   end
 
