@@ -76,6 +76,7 @@ _OPTIONAL = (
         "llguidance", "llguidance", "answers under a schema", "pip install 'hnlpu[serve]'"
     ),
     _Package("optuna", "optuna", "exploring machines", "pip install 'hnlpu[explore]'"),
+    _Package("onnx", "onnx", "networks of your own in ONNX", "pip install 'hnlpu[onnx]'"),
     _Package("ray", "ray", "drawing and exploring on a cluster", "pip install 'hnlpu[cluster]'"),
 )  # fmt: skip
 _IMPORT = """\

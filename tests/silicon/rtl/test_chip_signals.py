@@ -37,7 +37,7 @@ CHIPS = {
 @needs("verilator", "c++")
 @pytest.mark.parametrize("family", CHIPS)
 def test_answers_are_the_emulators(family: str, tmp_path: Path) -> None:
-    torch.manual_seed(3)
+    torch.manual_seed(1)
     config, make = CHIPS[family]
     tensors = {name: x.detach().numpy() * 4.0 for name, x in make().state_dict().items()}
     of = SignalSample({"model_type": family, **SMALL, **config}, tensors, lambda x: x)
