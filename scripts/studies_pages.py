@@ -95,6 +95,9 @@ def _criteria(study: Study, found: dict[str, Any]) -> list[str]:
 
 def _figures(value: dict[str, Any]) -> list[str]:
     first = next(iter(value.values()))
+    if isinstance(first, list):  # one for each seed
+        lines = head("", *(f"seed {n}" for n in range(len(first))))
+        return lines + [row(name, *map(text, each)) for name, each in value.items()]
     if not isinstance(first, dict):
         return [*head("", ""), *(row(name, text(number)) for name, number in value.items())]
     lines = head("", *(key.replace("_", " ") for key in first))

@@ -15,7 +15,9 @@ import torch
 from safetensors.numpy import save_file
 
 import hnlpu
-from studies.gru_svm.model import GruSvm
+from studies.cura.definition import Cura
+from studies.gru_svm.definition import GruSvm
+from studies.lif.definition import Lif
 
 Array = np.ndarray
 
@@ -31,7 +33,8 @@ class SignalSample:
     def signals(self, count: int, seed: int = 0) -> Array:
         """Signals [count, n] for it."""
         random = np.random.default_rng(seed)
-        return random.normal(size=(count, self.config["input_size"])).astype(np.float32)
+        found = random.normal(size=(count, self.config["input_size"])).astype(np.float32)
+        return (found > 0.5).astype(np.float32) if self.config["model_type"] in EVENTS else found
 
 
 def _gru_svm(seed: int) -> tuple[dict[str, Any], torch.nn.Module]:
@@ -45,7 +48,38 @@ def _gru_svm(seed: int) -> tuple[dict[str, Any], torch.nn.Module]:
     return c, GruSvm(*sizes)
 
 
-MAKERS = {"gru_svm": _gru_svm}
+def _lif(seed: int) -> tuple[dict[str, Any], torch.nn.Module]:
+    random = np.random.default_rng(seed)
+    c = {
+        "model_type": "lif", "input_size": int(random.integers(3, 40)),
+        "hidden_size": int(random.integers(5, 41)), "output_size": int(random.integers(2, 6)),
+        "num_hidden_layers": int(random.integers(1, 3)), "task": "classify",
+        "reset": ("subtract", "zero")[seed % 2], "threshold": (1.0, 0.75)[seed % 2],
+    }  # fmt: skip
+    sizes = (c["input_size"], c["hidden_size"], c["output_size"], c["num_hidden_layers"])
+    module = Lif(*sizes, threshold=c["threshold"], reset=c["reset"])
+    for beta in module.beta:
+        torch.nn.init.uniform_(beta, 0.5, 1.0)
+    for linear in module.linear:
+        torch.nn.init.normal_(linear.weight, std=1.0)
+    return c, module
+
+
+def _cura(seed: int) -> tuple[dict[str, Any], torch.nn.Module]:
+    random = np.random.default_rng(seed)
+    c = {
+        "model_type": "cura", "input_size": int(random.integers(1, 5)), "taps": int(random.integers(1, 9)),
+        "hidden_size": int(random.integers(5, 41)), "inner_size": int(random.integers(5, 41)),
+        "output_size": int(random.integers(1, 4)), "num_hidden_layers": int(random.integers(1, 3)),
+        "task": "stream",
+    }  # fmt: skip
+    names = ("input_size", "hidden_size", "inner_size", "output_size", "taps", "num_hidden_layers")
+    return c, Cura(*(c[name] for name in names))
+
+
+MAKERS = {"cura": _cura, "gru_svm": _gru_svm, "lif": _lif}
+EVENTS = {"lif"}
+"""Families whose signals are 0 and 1."""
 
 
 def signal_sample(family: str, seed: int) -> SignalSample:

@@ -77,6 +77,7 @@ _OPTIONAL = (
     ),
     _Package("optuna", "optuna", "exploring machines", "pip install 'hnlpu[explore]'"),
     _Package("typst", "typst", "charts as PDF and PNG", "pip install 'hnlpu[charts]'"),
+    _Package("onnx", "onnx", "networks of your own in ONNX", "pip install 'hnlpu[onnx]'"),
     _Package("ray", "ray", "drawing and exploring on a cluster", "pip install 'hnlpu[cluster]'"),
 )  # fmt: skip
 _IMPORT = """\

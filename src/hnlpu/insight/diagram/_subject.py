@@ -55,7 +55,7 @@ def open_subject(path: str | Path) -> Subject:
                 "directory, a config.json, or the text form or diagram of a network"
             )
         return Subject(_config_network(place / "config.json"), place.name)
-    if place.suffix.lower() == ".gguf":
+    if place.suffix.lower() in (".gguf", ".onnx"):
         return Subject(read_network(place), place.stem)
     if place.suffix.lower() == ".svg":
         with _of(place):

@@ -29,6 +29,7 @@ from hnlpu.model.checkpoint._gpt_oss import gpt_oss_model, gpt_oss_network
 from hnlpu.model.checkpoint._layouts import is_original, original_config
 from hnlpu.model.checkpoint._model import Model
 from hnlpu.model.checkpoint.gguf import open_gguf
+from hnlpu.model.checkpoint.onnx import OnnxModel, open_onnx
 from hnlpu.model.families import Config, Family, SignalConfig, find_family
 from hnlpu.model.network import Network, check
 
@@ -53,6 +54,11 @@ def read_model(path: Path, family: Family[Any] | None = None) -> Model:
     CheckpointNotFound, UnsupportedArchitecture, InvalidConfig, InvalidInput for a family of other
     models, MalformedNetwork for one that makes no sense, DamagedCheckpoint or TensorMismatch.
     """
+    if is_onnx(path):
+        if family is not None:
+            raise InvalidInput(f"{path}: an ONNX file is its own network; leave the family out")
+        found = open_onnx(path)
+        return claimed(path, found.facts, found.network, _of_onnx(found))
     opened = _open(path)
     with _blaming(opened):
         if family is None and opened.values.get("model_type") in SUPPORTED:
@@ -67,6 +73,8 @@ def read_network(path: Path) -> Network:
 
     Raises CheckpointNotFound, UnsupportedArchitecture, InvalidConfig, MalformedNetwork.
     """
+    if is_onnx(path):
+        return open_onnx(path).network
     opened = _open(path)
     with _blaming(opened):
         if opened.values.get("model_type") in SUPPORTED:
@@ -77,12 +85,23 @@ def read_network(path: Path) -> Network:
 
 def read_network_model(path: Path, facts: ModelFacts, network: Network) -> Model:
     """The model of a network in a checkpoint; raises as `read_model`, but for families."""
+    if is_onnx(path):
+        return claimed(path, facts, network, _of_onnx(open_onnx(path)))
     return claimed(path, facts, network, _open(path).weights(kept_tensors(network)))
 
 
+def is_onnx(path: Path) -> bool:
+    """Whether a path is a file of ONNX's, by its name."""
+    return path.suffix.lower() == ".onnx" and path.is_file()
+
+
+def _of_onnx(found: OnnxModel) -> Weights:
+    return Weights(found.tensors, (found.file,), found.settings)
+
+
 def is_checkpoint(path: Path) -> bool:
-    """Whether a path looks like a checkpoint: a folder with config.json, or GGUF."""
-    return (path / "config.json").exists() or bool(gguf_files(path))
+    """Whether a path looks like a checkpoint: a folder with config.json, GGUF or ONNX."""
+    return (path / "config.json").exists() or bool(gguf_files(path)) or is_onnx(path)
 
 
 def gguf_files(path: Path) -> list[Path]:
@@ -102,7 +121,7 @@ def _open(path: Path) -> _Opened:
         raise CheckpointNotFound(f"{path}: no such folder")
     if not path.is_dir() and not gguf_files(path):
         raise CheckpointNotFound(
-            f"{path}: a file, not a folder; give the folder of a checkpoint or a .gguf file"
+            f"{path}: a file, not a folder; give the folder of a checkpoint, a .gguf or an .onnx file"
         )
     others = gguf_files(path)
     if others and not (path / INDEX).exists() and not (path / SINGLE).exists():

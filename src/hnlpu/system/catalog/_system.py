@@ -77,7 +77,7 @@ class Block(DataTable):
     name: Title
     purpose: Purpose
     area: Annotated[
-        Quantity, Unit("mm^2", 1e-4, LARGEST_WAFER_MM2, zero=True, wide="blocks sum to the die")
+        Quantity, Unit("mm^2", 1e-8, LARGEST_WAFER_MM2, zero=True, wide="blocks sum to the die")
     ]
     power: Annotated[Quantity, Unit("W", 1e-6, 1e5, zero=True, wide="held to the block's area")]
 

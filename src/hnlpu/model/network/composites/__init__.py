@@ -17,6 +17,7 @@ from hnlpu.model.network.composites._dense import dense, dense_all
 from hnlpu.model.network.composites._glu import Gate, clamped_swiglu, glu, silu
 from hnlpu.model.network.composites._gru import gru
 from hnlpu.model.network.composites._held import check_composites
+from hnlpu.model.network.composites._lif import Reset, leaky, lif
 from hnlpu.model.network.composites._low_rank import low_rank
 from hnlpu.model.network.composites._moe import moe, route
 from hnlpu.model.network.composites._norm import layer_norm, norm, unit_norm
@@ -32,6 +33,7 @@ from hnlpu.model.network.composites._wkv7 import wkv7
 __all__ = [
     "Gate",
     "LowRankPart",
+    "Reset",
     "attend",
     "causal_conv",
     "check_composites",
@@ -43,6 +45,8 @@ __all__ = [
     "glu",
     "gru",
     "layer_norm",
+    "leaky",
+    "lif",
     "linear_attention",
     "low_rank",
     "moe",

@@ -159,7 +159,7 @@ module hnlpu_core
     assign unused = &{1'b0, given};
   end else begin : g_numbers
     logic unused;
-    assign answer = OUT_BITS'(given);
+    assign answer = given[OUT_BITS/32-1:0];
     assign unused = &{1'b0, sampled, given};
   end
 

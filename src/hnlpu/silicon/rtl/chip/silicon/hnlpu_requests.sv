@@ -135,16 +135,16 @@ module hnlpu_requests #(
 
   logic more;  // positions of a stream to come
   logic [OUT_BITS-1:0] answer;
-  logic [IN_BITS-1:0] next;  // the token that was taken
+  logic [IN_BITS-1:0] next_token;
   assign more = STREAM && {1'b0, positions[offering]} + 1'b1 < length[offering];
   if (SIGNALS) begin : g_signals
     logic [SEQUENCES-1:0][OUT_BITS-1:0] answers;
     always_ff @(posedge clk) if (take) answers[sequence_id] <= sampled;
     assign answer = refused[offering] ? '0 : answers[offering];
-    assign next = '0;
+    assign next_token = '0;
   end else begin : g_tokens
     assign answer = tokens[offering];
-    assign next = sampled;
+    assign next_token = sampled;
   end
 
   logic passed;
@@ -207,7 +207,7 @@ module hnlpu_requests #(
       if (refused[loaded]) tokens[loaded] <= '0;
     end
     if (take) begin
-      if (!SIGNALS) tokens[sequence_id] <= next;
+      if (!SIGNALS) tokens[sequence_id] <= next_token;
       if (inverse != '0) states[sequence_id] <= stirred(states[sequence_id]);
     end
     if (finish && prompt) begin

@@ -1,0 +1,71 @@
+"""Whole chips of signals in Verilator: answers are the emulator's, number for number, with stalls too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from rtl_arrays import needs
+
+import hnlpu
+from hnlpu.errors import UnsupportedArchitecture
+from hnlpu.insight.verify import check_signal_chip
+from hnlpu.model.network import Builder, Input
+from hnlpu.model.policy import make_policy
+from hnlpu.silicon.hardwire import open_build
+from hnlpu.silicon.rtl.chip import ChipShape, build_chip, chip_shape, write_chip
+from hnlpu.silicon.rtl.chip._lower import make_program
+from hnlpu.silicon.rtl.chip._write import bench_options
+from signal_samples import SignalSample, write_signal_sample
+from studies.cura.definition import Cura
+from studies.gru_svm.definition import GruSvm
+from studies.lif.definition import Lif
+
+SMALL = {"hidden_size": 6, "num_hidden_layers": 1}
+CHIPS = {
+    "gru_svm": ({"input_size": 5, "output_size": 3, "task": "classify"}, lambda: GruSvm(5, 6, 3)),
+    "lif": ({"input_size": 7, "output_size": 2, "task": "regress"}, lambda: Lif(7, 6, 2)),
+    "cura": (
+        {"input_size": 2, "output_size": 1, "task": "stream", "taps": 3, "inner_size": 5},
+        lambda: Cura(2, 6, 5, 1, 3),
+    ),
+}
+"""A class of a GRU, numbers out of a spiking network's registers, numbers at every position of a delay line."""
+
+
+@needs("verilator", "c++")
+@pytest.mark.parametrize("family", CHIPS)
+def test_answers_are_the_emulators(family: str, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    config, make = CHIPS[family]
+    tensors = {name: x.detach().numpy() * 4.0 for name, x in make().state_dict().items()}
+    of = SignalSample({"model_type": family, **SMALL, **config}, tensors, lambda x: x)
+    events = family == "lif"
+    policy = make_policy(activation_bits=2 if events else 8)
+    build = open_build(
+        hnlpu.build(write_signal_sample(of, tmp_path / "c"), tmp_path / "b", policy, workers=1)
+    )
+    shape = chip_shape(build, sequences=2, context=8, lanes=4)
+    write_chip(build, tmp_path / "chip", shape)
+    options = "".join(f"{line}\n" for line in bench_options("-O0"))
+    (tmp_path / "chip" / "bench" / "chip.f").write_text(options)
+    build_chip(tmp_path / "chip")
+    sequences = [of.signals(count, count) for count in (8, 1, 5, 3, 8)]
+    found = check_signal_chip(build, tmp_path / "chip", shape, sequences, stalls=(0, 40))
+    assert found.fault == ""
+    assert len(set(found.expected)) > 1  # a chip that says one thing proves little
+    sizes = {"gru_svm": [1] * 5, "lif": [2] * 5, "cura": [8, 1, 5, 3, 8]}[family]
+    assert [list(map(len, answers)) for answers in found.found] == [sizes] * 2
+    wrong = check_signal_chip(build, tmp_path / "chip", shape, [-x for x in sequences[:2]])
+    assert wrong.expected != found.expected[:2] or events  # the control: signals do matter
+
+
+def test_two_inputs_are_refused_by_name() -> None:
+    b = Builder("two")
+    x, y = (b.input(Input(name, "data", (4,), "real")) for name in ("left", "right"))
+    shape = ChipShape(b.finish(x + y), 4, (), 8, 4, 8, 2, 24, "regress")
+    with pytest.raises(
+        UnsupportedArchitecture, match=r"inputs left \[4\] real, right \[4\] real: a chip"
+    ):
+        make_program(shape)
