@@ -20,12 +20,13 @@ sys.path[:0] = [str(ROOT / "tests" / "silicon" / "rtl")]
 from exchange_model import LOCKED, WRONG, Machine, explore, schedules  # noqa: E402
 
 DRAWN = (
-    Machine(),
-    Machine(prompt=1),
-    Machine(chips=3, sequences=3, arrays=2),
-    Machine(chips=4, sequences=3, arrays=2, exchanges=1),
-    Machine(chips=4, sequences=4, tokens=2),
+    (Machine(), 0.45),
+    (Machine(prompt=1), 0.45),
+    (Machine(chips=3, sequences=3, arrays=2), 0.04),
+    (Machine(chips=4, sequences=3, arrays=2, exchanges=1), 0.03),
+    (Machine(chips=4, sequences=4, tokens=2), 0.03),
 )
+"""Machines, and their shares of the schedules; larger ones take longer."""
 EXPLORED = (Machine(sequences=1, tokens=5), Machine(exchanges=1, tokens=2, prompt=1))
 
 
@@ -36,8 +37,9 @@ def main() -> None:
     )
     parser.add_argument("--schedules", type=int, default=1_000_000)
     given = parser.parse_args()
-    each, wrong = -(-given.schedules // len(DRAWN)), False
-    for seed, machine in enumerate(DRAWN):
+    wrong = False
+    for seed, (machine, share) in enumerate(DRAWN):
+        each = max(1, round(share * given.schedules))
         began = time.process_time()
         found, done, actions = schedules(machine.begin(), machine.numbers, each, seed)
         wrong |= bool(found)

@@ -15,7 +15,7 @@ import argparse
 import json
 import resource
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,9 @@ from hnlpu.silicon.rtl.chip import (
     simulate_chip,
     write_chip,
 )
+from hnlpu.silicon.rtl.links import LinkShape
+from hnlpu.system.catalog import NetworkShape
+from hnlpu.system.machine import Links, Load, open_network, simulate
 
 PROMPTS = ["import os\n\ndef ", "    for ", "try:\n", "    return ", "        self."]
 CONTEXT = 256
@@ -49,6 +52,9 @@ RUNS = (
 )
 """Name, temperature, tokens, percent of stalls outside, and the wires."""
 BREAKS_AT = 20_000
+CLOCK = 1e9
+VALUE_BYTES = 2
+"""Of a value as the simulator counts it where nobody says."""
 
 
 def measure(checkpoint: Path, folder: Path, chips: int, lanes: int) -> dict[str, Any]:
@@ -86,7 +92,38 @@ def measure(checkpoint: Path, folder: Path, chips: int, lanes: int) -> dict[str,
              "cycles": run.cycles, "flipped": run.flipped, "again": run.again}
         )  # fmt: skip
         print(json.dumps(told["runs"][-1]), flush=True)
+    told["pace"] = [pace(build, machine, shape, link, users) for users in (1, shape.sequences)]
     told["breaks"] = breaks(build, machine, shape, link.given_up_after)
+    return told
+
+
+def pace(
+    build: Build, machine: Path, shape: ChipShape, link: LinkShape, users: int
+) -> dict[str, float]:
+    """Cycles of a token in Verilator with so many users, beside those that the simulator of machines says.
+
+    It divides the work between matrices over the chips; chips in RTL do all of it, each.
+    """
+    run = simulate_chip(machine, [Request((65,), 12)] * users, wires=Wires())
+    model = NetworkShape("model", "model", build.network)
+    rows, columns = build.manifest.placement.grid
+    # a frame carries a beat of values, and comes when its last symbol has
+    links = Links(
+        shape.width * VALUE_BYTES / link.data_symbols * CLOCK,
+        (Wires().latency + link.data_symbols) / CLOCK,
+    )
+    specification = replace(
+        open_network(model, (rows, columns)).specification, slots=shape.sequences, clock=CLOCK,
+        column_links=links, row_links=links, collective="direct", heads_per_cycle=shape.width / 64,
+        attention_latency=1.0, vector_latency_cycles=1.0, pass_cycles=shape.activation_bits + 5,
+        hbm_latency=0.0,
+    )  # fmt: skip
+    predicted = simulate(specification, model, Load(20, users))
+    told = {
+        "users": users, "cycles_a_token": round(run.cycles / (12 * users), 1),
+        "simulated": round(CLOCK / predicted.tokens_per_second, 1),
+    }  # fmt: skip
+    print(json.dumps(told), flush=True)
     return told
 
 

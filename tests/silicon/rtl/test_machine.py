@@ -29,7 +29,7 @@ from hnlpu.silicon.rtl.chip import (
 )
 
 verilator = needs("verilator", "c++")
-PROMPTS = [[5], [3, 4, 5, 6, 7], [9] * 6, [30, 2, 1, 0], [8, 8]]
+PROMPTS = [[5], [3, 4, 5, 6], [9] * 3]
 CONFIG = {
     "hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 8, "num_key_value_heads": 2,
     "head_dim": 8, "vocab_size": 32, "num_hidden_layers": 1,
@@ -64,28 +64,27 @@ def machine(written: Path) -> Path:
 
 
 @verilator
-@pytest.mark.parametrize("temperature", [0.0, 1.5])
-@pytest.mark.parametrize("wires", [Wires(), Wires(11, 40)])
+@pytest.mark.parametrize(("wires", "temperature"), [(Wires(), 1.5), (Wires(11, 40), 0.0)])
 def test_two_chips_give_the_emulators_tokens(
     build: Build, machine: Path, wires: Wires, temperature: float
 ) -> None:
     found = check_chip(
-        build, machine, shape_of(build), PROMPTS, max_tokens=12, temperature=temperature, seed=3,
+        build, machine, shape_of(build), PROMPTS, max_tokens=6, temperature=temperature, seed=3,
         stalls=(30,), wires=wires,
     )  # fmt: skip
     assert found.fault == ""
-    assert sum(len(answer.expected) for answer in found.answers) > 20
+    assert sum(len(answer.expected) for answer in found.answers) > 10
 
 
 @verilator
 def test_damaged_bits_change_no_token(build: Build, machine: Path) -> None:
     found = check_chip(
-        build, machine, shape_of(build), PROMPTS, max_tokens=12, wires=Wires(7, 20, 100_000)
+        build, machine, shape_of(build), PROMPTS, max_tokens=6, wires=Wires(7, 20, 100_000)
     )
     assert found.fault == ""
     [(_, run)] = found.runs
-    assert run.flipped > 20
-    assert run.again > 10
+    assert run.flipped > 10
+    assert run.again > 5
 
 
 @verilator
