@@ -28,6 +28,7 @@ from hnlpu.silicon.place import make_target
 from hnlpu.silicon.rtl.chip import (
     ChipShape,
     Op,
+    Program,
     Request,
     Wires,
     build_chip,
@@ -79,6 +80,7 @@ def measure(checkpoint: Path, folder: Path, chips: int, lanes: int) -> dict[str,
         "instructions": len(program.instructions),
         "beats_sent_a_token": sum(one.op == Op.SEND for one in program.instructions),
         "link": asdict(link), "frame_cycles": link.data_symbols,
+        "port_cycles_a_token": port_cycles(program, shape, link),
         "compile_s": round(used.ru_utime + used.ru_stime, 1), "runs": [],
     }  # fmt: skip
     for name, temperature, most, stall, wires in RUNS:
@@ -95,6 +97,23 @@ def measure(checkpoint: Path, folder: Path, chips: int, lanes: int) -> dict[str,
     told["pace"] = [pace(build, machine, shape, link, users) for users in (1, shape.sequences)]
     told["breaks"] = breaks(build, machine, shape, link.given_up_after)
     return told
+
+
+def port_cycles(program: Program, shape: ChipShape, link: LinkShape) -> float:
+    """Cycles of frames that a token puts on the busiest link, its experts spread evenly."""
+    ports = []
+    for place in range(shape.chips):
+        frames = 1.0 if place == 0 else 0.0  # a token's start
+        for one in program.instructions:
+            if one.op != Op.SEND or (one.first and place == 0):
+                continue
+            read = program.reads[one.index]
+            slices = shape.slices[read.matrix]
+            members = range(max(part.members[1] for part in slices))
+            held = [shape.holders(read.matrix, read.rows(), n) >> place & 1 for n in members]
+            frames += 1.0 if one.both else sum(held) / len(held)
+        ports.append(frames * link.data_symbols)
+    return max(ports)
 
 
 def pace(
