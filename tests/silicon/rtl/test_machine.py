@@ -146,7 +146,6 @@ def test_links_are_for_several_chips(build: Build, tmp_path: Path) -> None:
         (alone.directory, ("--link-lanes", "8"), "is one chip, and has no links"),
         (build.directory, ("--chips", "4"), "is placed on 2 chips, not 4; build with --chips 4"),
         (build.directory, ("--link-lanes", "5"), "5 lanes of a link"),
-        (build.directory, ("--synth",), "--trace and --synth are for one chip"),
     ):
         code, _, told = run_cli("chip", directory, "-o", tmp_path / "refused", *options)
         assert (code, said in told) == (2, True), told
