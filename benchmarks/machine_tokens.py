@@ -52,7 +52,7 @@ RUNS = (
     ("drawn, bit errors", 0.8, 64, 40, Wires(LATENCY, STALL, ERRORS)),
 )
 """Name, temperature, tokens, percent of stalls outside, and the wires."""
-BREAKS_AT = 20_000
+BREAKS_AT = 3_000
 CLOCK = 1e9
 VALUE_BYTES = 2
 """Of a value as the simulator counts it where nobody says."""
