@@ -79,7 +79,7 @@ def alone(shape: ChipShape) -> Joined:
 def joined(shape: ChipShape, program: Program, link: LinkShape) -> Joined:
     """A chip of several, with a link to each other."""
     chips, ports, bits = shape.chips, shape.chips - 1, ceil_log2(shape.chips)
-    row, beat = ceil_log2(len(program.row_places)), _bits(program.exchange_beats)
+    beat = _bits(program.exchange_beats)
     token, place = shape.in_bits, ceil_log2(shape.context)
     exchange = {
         "CHIPS": chips, "SEQUENCES": shape.sequences, "WIDTH": shape.width,
@@ -108,7 +108,7 @@ def joined(shape: ChipShape, program: Program, link: LinkShape) -> Joined:
   logic [{ports - 1}:0][WordBits-1:0] take_word;
   assign follows = here != '0;
   hnlpu_holders holders_of_rows (
-      .row({row}'(row_beat)),
+      .row(row_beat),
       .holders(holders)
   );
   hnlpu_exchange #(
@@ -201,7 +201,7 @@ def joined(shape: ChipShape, program: Program, link: LinkShape) -> Joined:
   end
   always_ff @(posedge clk) begin
     if (rst) frames_again <= '0;
-    else frames_again <= frames_again + 32'($countones(again));
+    else frames_again <= frames_again + $countones(again);
   end
 """,
     )

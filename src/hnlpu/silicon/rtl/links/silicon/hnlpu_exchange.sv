@@ -71,8 +71,8 @@ module hnlpu_exchange #(
     logic [BeatBits-1:0]     beat;
   } tag_t;
 
-  function automatic int place_of(input int id, input logic odd, input int at);
-    return (id * 2 + int'(odd)) * BEATS + at;
+  function automatic int place_of(input int id, input logic second, input int at);
+    return (id * 2 + int'(second)) * BEATS + at;
   endfunction
 
   logic [SEQUENCES-1:0] odd;  // of the sequence's exchange

@@ -66,7 +66,7 @@ module hnlpu_link #(
   logic begins_data;
   logic rewinds;
 
-  assign send_ready = 8'(behind - base) < 8'(WINDOW);
+  assign send_ready = behind - base < 8'(WINDOW);
   assign gained = acknowledged - base;
   assign room = limit - next;
 
@@ -83,9 +83,9 @@ module hnlpu_link #(
       if (begins_data && next == fresh) fresh <= fresh + 1'b1;
       if (rewinds) next <= base;
       // an acknowledgement beyond what was sent says nothing
-      if (good && gained <= 8'(fresh - base)) begin
+      if (good && gained <= fresh - base) begin
         base <= acknowledged;
-        if (8'(next - base) < gained || rewinds) next <= acknowledged;
+        if (next - base < gained || rewinds) next <= acknowledged;
       end
     end
   end
@@ -100,7 +100,7 @@ module hnlpu_link #(
   assign take_valid = expected != taken;
   assign take_data = queue[DepthBits'(taken)];
   assign takes = take_valid && take_ready;
-  assign full = 8'(expected - taken) >= 8'(DEPTH);
+  assign full = expected - taken >= 8'(DEPTH);
   assign accepts = good_data && header[15:8] == expected && !full;
 
   always_ff @(posedge clk) begin

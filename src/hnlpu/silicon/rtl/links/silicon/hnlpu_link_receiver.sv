@@ -112,7 +112,7 @@ module hnlpu_link_receiver #(
           crc <= next_crc;
         end
         CHECK: begin
-          crc <= 32'(crc >> LANES);
+          crc <= crc >> LANES;
           wrong <= wrong || in_lanes != ~crc[LANES-1:0];
         end
         default: ;

@@ -97,7 +97,7 @@ module hnlpu_link_sender #(
       held <= held >> LANES;
       crc <= next_crc;
     end else if (out_ready && state == CHECK) begin
-      crc <= 32'(crc >> LANES);
+      crc <= crc >> LANES;
     end
   end
 endmodule

@@ -1,0 +1,158 @@
+"""Two chips with a link in Verilator say what the emulator says, whatever befalls the link, or name what is broken.
+
+Trained models on two and four chips: `python benchmarks/machine_tokens.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from network_chips import build_random
+from rtl_arrays import needs
+
+from helpers import run_cli
+from hnlpu.errors import LinkFailed
+from hnlpu.insight.verify import check_chip
+from hnlpu.silicon.hardwire import Build
+from hnlpu.silicon.rtl.chip import (
+    ChipShape,
+    Request,
+    Wires,
+    build_chip,
+    chip_shape,
+    link_of,
+    simulate_chip,
+    write_chip,
+)
+
+verilator = needs("verilator", "c++")
+PROMPTS = [[5], [3, 4, 5, 6], [9] * 3]
+CONFIG = {
+    "hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 8, "num_key_value_heads": 2,
+    "head_dim": 8, "vocab_size": 32, "num_hidden_layers": 1,
+}  # fmt: skip
+"""The smallest whose attention outputs are cut by inputs: their parts are added."""
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    return build_random("llama", tmp_path_factory.mktemp("model"), chips=2, **CONFIG)
+
+
+def shape_of(build: Build) -> ChipShape:
+    return chip_shape(build, sequences=2, context=24, lanes=8, chips=2)
+
+
+@pytest.fixture(scope="module")
+def written(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("machine") / "rtl"
+    write_chip(build, folder, shape_of(build))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def machine(written: Path) -> Path:
+    options = written / "bench" / "chip.f"
+    text = options.read_text()
+    assert "OPT_FAST=-O1" in text
+    options.write_text(text.replace("OPT_FAST=-O1", "OPT_FAST=-O0"))
+    build_chip(written)
+    return written
+
+
+@verilator
+@pytest.mark.parametrize(("wires", "temperature"), [(Wires(), 1.5), (Wires(11, 40), 0.0)])
+def test_two_chips_give_the_emulators_tokens(
+    build: Build, machine: Path, wires: Wires, temperature: float
+) -> None:
+    found = check_chip(
+        build, machine, shape_of(build), PROMPTS, max_tokens=6, temperature=temperature, seed=3,
+        stalls=(30,), wires=wires,
+    )  # fmt: skip
+    assert found.fault == ""
+    assert sum(len(answer.expected) for answer in found.answers) > 10
+
+
+@verilator
+def test_damaged_bits_change_no_token(build: Build, machine: Path) -> None:
+    found = check_chip(
+        build, machine, shape_of(build), PROMPTS, max_tokens=6, wires=Wires(7, 20, 100_000)
+    )
+    assert found.fault == ""
+    [(_, run)] = found.runs
+    assert run.flipped > 10
+    assert run.again > 5
+
+
+@verilator
+@pytest.mark.parametrize(
+    ("wires", "said"),
+    [
+        (Wires(dead=1, at=3000), "chip 0's link to chip 1 is silent"),
+        (Wires(cut=(1, 0), at=3000), "chip 0's link to chip 1 is silent"),
+        (Wires(cut=(0, 1), at=3000), "link to chip [01] is (stuck|silent)"),
+    ],
+)
+def test_what_is_broken_is_named_in_time(
+    build: Build, machine: Path, wires: Wires, said: str
+) -> None:
+    with pytest.raises(LinkFailed, match=said) as raised:
+        simulate_chip(machine, [Request((5, 9, 7))] * 4, wires=wires, cycle_limit=100_000)
+    [cycle] = re.findall(r"at cycle (\d+)", str(raised.value))
+    link = link_of(shape_of(build))
+    assert 3000 < int(cycle) <= 3000 + 2 * link.given_up_after
+
+
+def test_chips_differ_in_their_tiles_alone(written: Path) -> None:
+    first, second = ((written / "top" / f"chip_{n}.sv").read_text() for n in range(2))
+    assert first != second
+    arrays = re.compile(r"chip([01])_(\w+?)_n\d+_b\d+")
+    assert {one[0] for one in arrays.findall(first)} == {"0"}
+    assert {one[0] for one in arrays.findall(second)} == {"1"}
+    alike = [arrays.sub(r"\2", text) for text in (first, second)]
+    assert alike[0].replace("module chip_0", "module chip_1") == alike[1]
+    order = (written / "chip.f").read_text().split()
+    tiles = [path for path in order if path.startswith("wiring/wiring_")]
+    assert {path[len("wiring/wiring_") :][:6] for path in tiles} == {"chip0_", "chip1_"}
+
+
+@needs("pyslang")
+def test_slang_has_nothing_to_say(
+    written: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from pyslang.driver import Driver
+
+    monkeypatch.chdir(written)
+    driver = Driver()
+    driver.addStandardArgs()
+    files = " ".join(Path("chip.f").read_text().split())
+    assert driver.parseCommandLine(f"slang -Wdefault -Wextra --top machine {files}")
+    assert driver.processOptions()
+    assert driver.parseAllSources()
+    compilation = driver.createCompilation()
+    driver.reportCompilation(compilation, True)
+    driver.runAnalysis(compilation)
+    assert driver.reportDiagnostics(True), capfd.readouterr().err[:4000]
+    captured = capfd.readouterr()
+    assert "warning" not in captured.out + captured.err, captured.err[:4000]
+
+
+def test_links_are_for_several_chips(build: Build, tmp_path: Path) -> None:
+    alone = build_random("gru", tmp_path)
+    for directory, options, said in (
+        (alone.directory, ("--link-lanes", "8"), "is one chip, and has no links"),
+        (build.directory, ("--chips", "4"), "is placed on 2 chips, not 4; build with --chips 4"),
+        (build.directory, ("--link-lanes", "5"), "5 lanes of a link"),
+    ):
+        code, _, told = run_cli("chip", directory, "-o", tmp_path / "refused", *options)
+        assert (code, said in told) == (2, True), told
+        assert not (tmp_path / "refused").exists()
+    code, told, _ = run_cli(
+        "chip", build.directory, "-o", tmp_path / "rtl", "--lanes", "8", "--json"
+    )
+    assert code == 0
+    facts = json.loads(told)
+    assert (facts["chips"], facts["link"]["lanes"]) == (2, 16)
