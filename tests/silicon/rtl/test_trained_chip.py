@@ -106,7 +106,7 @@ def test_what_no_chip_is_asked_has_no_cycles(tmp_path: Path) -> None:
     # alone, a token of a GRU takes the same time wherever it stands
     assert token_cycles(build, shape, 1, 1) == token_cycles(build, shape, 1, 8)
     assert token_cycles(build, shape, 4, 1) > token_cycles(build, shape, 1, 1)
-    with pytest.raises(InvalidInput, match="5 users .* give 1 to 4 users"):
+    with pytest.raises(InvalidInput, match=r"5 users .* give 1 to 4 users"):
         token_cycles(build, shape, 5, 1)
 
 
