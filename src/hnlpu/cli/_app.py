@@ -531,6 +531,7 @@ from hnlpu.cli import (  # noqa: E402
     _design,  # noqa: F401
     _draw,  # noqa: F401
     _explore,  # noqa: F401
+    _index,  # noqa: F401
     _machine,  # noqa: F401
     _masks,  # noqa: F401
     _rtl,  # noqa: F401

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from hnlpu.cli._app import Json, app
-from hnlpu.cli._output import out, print_json
+from hnlpu.cli._output import out, print_json, waiting
 from hnlpu.errors import InvalidInput
 
 catalog = typer.Typer(
@@ -26,6 +26,8 @@ FOLDERS = {
     "options of explore": "hnlpu.system.explore",
     "limits of audit": "hnlpu.system.audit",
     "parts of design": "hnlpu.system.design",
+    "survey": "hnlpu.system.catalog",
+    "prices of tokens": "hnlpu.system.index",
 }
 """Kinds of files, and where they lie: a package, and a folder in it."""
 
@@ -58,6 +60,68 @@ def show(
             return
     names = ", ".join(known for _, known, _ in _files())
     raise InvalidInput(f"{name!r} is not in the catalog; there are {names}")
+
+
+@catalog.command("survey")
+def survey(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Models (default: all).")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Parameters, operations and bytes of published models, from their configs, beside what is published."""
+    from hnlpu.system.catalog import load_survey, surveyed
+
+    models = {one.name: one for one in load_survey().model}
+    for name in names or ():
+        if name not in models:
+            raise InvalidInput(f"{name!r} is not in the survey; there are {', '.join(models)}")
+    with waiting("counting"):
+        rows = [surveyed(models[name]) for name in names or models]
+    if json:
+        print_json(
+            [
+                {
+                    "model": r.name, "layers": r.layers, "kind": "computed", "parameters": r.parameters,
+                    "active_parameters": r.active, "operations_per_token": r.operations,
+                    "weight_bytes": r.weight_bytes,
+                    "published_parameters": r.published.parameters.value, "error": r.error,
+                    "published_active": r.published.active.value if r.published.active else None,
+                    "active_error": r.active_error, "source": r.published.parameters.source,
+                }
+                for r in rows
+            ]
+        )  # fmt: skip
+        return
+    table = Table(
+        "model", "parameters, G", "published", "off", "a token meets", "GFLOP a token", "GB"
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for r in rows:
+        table.add_row(
+            r.name, f"{r.parameters / 1e9:,.4g}", f"{r.published.parameters.value / 1e9:,.4g}",
+            f"{100 * r.error:+.2f} %", f"{r.active / 1e9:,.4g}", f"{r.operations / 1e9:,.4g}",
+            f"{r.weight_bytes / 1e9:,.4g}",
+        )  # fmt: skip
+    out.print(table)
+    out.print("operations without attention's over the positions; bytes in bfloat16, or as stored")
+
+
+@catalog.command("techniques")
+def techniques(json: Json = False) -> None:
+    """Techniques as a tree: each is a command of hnlpu, or a gap that says why."""
+    from hnlpu.system.catalog import load_techniques
+
+    tree = load_techniques()
+    if json:
+        print_json([branch.model_dump() for branch in tree.branch])
+        return
+    for branch in tree.branch:
+        out.print(branch.name)
+        for leaf in branch.leaves:
+            said = f"hnlpu {leaf.command}" if leaf.command else f"gap: {leaf.gap}"
+            out.print(f"    {leaf.name}: {said}")
 
 
 def _files() -> list[tuple[str, str, Traversable]]:

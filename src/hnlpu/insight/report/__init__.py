@@ -7,6 +7,7 @@ Build ──► _facts (counts)  ──┐
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from hnlpu.insight.sensitivity import Sensitivity
     from hnlpu.system.cost import Costing
     from hnlpu.system.explore import Search
+    from hnlpu.system.index import Entry
     from hnlpu.system.machine import Load, MachineTarget, Simulation
 
 
@@ -120,6 +122,16 @@ def cost_report(found: Costing, facts: dict[str, Any], output: str | Path) -> Pa
     return path
 
 
+def index_report(entries: Sequence[Entry], trials: int, output: str | Path) -> Path:
+    """Write the HTML page of the hardwiring index; raises OutputExists, OutputFailed."""
+    from hnlpu.insight.report._index_page import render_index
+
+    path = check_page(output)
+    with new_file(path) as write:
+        write(_encoded(render_index(entries, trials)))
+    return path
+
+
 def check_page(output: str | Path) -> Path:
     """The place of a page: nothing is there, or a page that hnlpu wrote, which it replaces.
 
@@ -158,6 +170,7 @@ __all__ = [
     "check_page",
     "cost_report",
     "explore_report",
+    "index_report",
     "machine_report",
     "report",
     "sensitivity_report",

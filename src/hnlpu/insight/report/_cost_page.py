@@ -103,7 +103,7 @@ def _when(found: Costing, facts: dict[str, Any]) -> Section:
     if not rows and not text:
         text.append(
             f"No rate of {found.subject.shape.title} is known for the GPUs compared with, so nothing is said of "
-            "when it pays; --against-rate or --against-usd-per-mtoken would say what they make or take."
+            "when it pays, unless you state a rate or a price of tokens (docs/cost.md)."
         )
     columns = ["the same output from", "GPUs", "the chips cost", "source of the rate"]
     return Section("When it pays", text, columns=columns if rows else (), rows=rows)

@@ -13,6 +13,7 @@ The embedding uses four neighbouring metals and the cuts between them:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
@@ -437,5 +438,11 @@ def load_technology(name: str) -> Technology:
             f"technology {given!r} is unknown; there are {', '.join(technology_names())}, "
             "or give the path of a .toml file"
         )
+    return _packaged(name)
+
+
+@functools.cache
+def _packaged(name: str) -> Technology:
+    """A process that comes with hnlpu, read once: a design asks for it hundreds of times."""
     with resources.as_file(resources.files("hnlpu.silicon.technology") / f"{name}.toml") as path:
         return read_data(Path(path), Technology)

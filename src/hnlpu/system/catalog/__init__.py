@@ -31,6 +31,7 @@ from hnlpu.system.catalog._model import (
 )
 from hnlpu.system.catalog._network import NetworkShape, shape_of_folder, shape_of_network
 from hnlpu.system.catalog._resize import near_square, regridded, resized, sized
+from hnlpu.system.catalog._survey import Surveyed, SurveyedModel, load_survey, surveyed
 from hnlpu.system.catalog._system import (
     Array,
     Block,
@@ -45,10 +46,10 @@ from hnlpu.system.catalog._system import (
     System,
     Target,
 )
+from hnlpu.system.catalog._techniques import Technique, load_techniques
 
 Model = ModelShape | NetworkShape
 """A model of the catalog, or one by its network."""
-
 __all__ = [
     "DIGIT_BITS",
     "ROW_RANGE",
@@ -84,15 +85,20 @@ __all__ = [
     "Rate",
     "Scenario",
     "ShapedMatrix",
+    "Surveyed",
+    "SurveyedModel",
     "System",
     "Target",
+    "Technique",
     "VectorUnit",
     "Wafer",
     "WeightFormat",
     "chips_needed",
     "find_quantity",
     "load_model",
+    "load_survey",
     "load_system",
+    "load_techniques",
     "model_names",
     "near_square",
     "regridded",
@@ -100,5 +106,6 @@ __all__ = [
     "shape_of_folder",
     "shape_of_network",
     "sized",
+    "surveyed",
     "system_names",
 ]

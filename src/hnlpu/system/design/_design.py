@@ -99,7 +99,7 @@ def design(
     formats = USUAL if exchange is None else parse_formats(exchange)
     last: DoesNotFit | None = None
     for outline in _outlines(library, process):
-        for arrays in _candidates(named, outline, name, made_with, chips, grid):
+        for arrays in _candidates(named, outline, library, name, made_with, chips, grid):
             plan = _plan(
                 named, arrays, library, process, name, outline, context, users or slots, formats
             )
@@ -210,8 +210,12 @@ def _outlines(library: System, process: Technology) -> Iterator[Outline]:
     yield Outline(reticle, reticle, False, f"within the reticle's {reticle:g} mm2")
 
 
+def _has_no_links(library: System) -> bool:
+    return not library.area_for("links") or library.machine is None or library.machine.link is None
+
+
 def _candidates(
-    named: Named, outline: Outline, technology: str, scheme: str, chips: int | None,
+    named: Named, outline: Outline, library: System, technology: str, scheme: str, chips: int | None,
     grid: tuple[int, int] | None,
 ) -> Iterator[Arrays]:  # fmt: skip
     """Arrays on grids of more and more chips; the one of a build, or of what is asked for."""
@@ -226,6 +230,11 @@ def _candidates(
     if fewest is None:
         alone = arrays_of(shape, technology, scheme, (1, 1), one_digit)
         fewest = max(1, math.floor(alone.area_mm2 / outline.mm2))
+        if fewest > 1 and not outline.core and _has_no_links(library):
+            raise DoesNotFit(
+                f"{shape.name} needs {fewest:,} chips and more, and system {library.name} has no links to join "
+                "them with; give another with `system`"
+            )
         if outline.core:  # a slot is for a model that one holds
             if fewest == 1:
                 yield alone
