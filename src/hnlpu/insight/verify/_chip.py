@@ -10,11 +10,11 @@ from hnlpu.arithmetic.fixed_point import inverse_temperature
 from hnlpu.errors import InvalidInput
 from hnlpu.run.emulate import LanguageModel, hardwired
 from hnlpu.silicon.hardwire import Build
-from hnlpu.silicon.rtl.chip import ChipRun, ChipShape, Request, simulate_chip
+from hnlpu.silicon.rtl.chip import ChipRequest, ChipRun, ChipShape, simulate_chip
 
 
 @dataclass(frozen=True)
-class Answer:
+class ChipAnswer:
     """One prompt's tokens: those of the emulator, and those of the chip in every run."""
 
     prompt: tuple[int, ...]
@@ -31,7 +31,7 @@ class Answer:
 class ChipCheck:
     """Answers of all prompts, and the runs by percent of stalls."""
 
-    answers: tuple[Answer, ...]
+    answers: tuple[ChipAnswer, ...]
     runs: tuple[tuple[int, ChipRun], ...]
 
     @property
@@ -79,7 +79,7 @@ def check_chip(
                 f"{shape.context}"
             )
     requests = [
-        Request(
+        ChipRequest(
             ids,
             max_tokens if max_tokens < shape.context else 0,
             inverse_temperature(temperature),
@@ -95,7 +95,7 @@ def check_chip(
         for n, ids in enumerate(encoded)
     ]
     answers = tuple(
-        Answer(ids, want, tuple(run.tokens[n] for _, run in runs))
+        ChipAnswer(ids, want, tuple(run.tokens[n] for _, run in runs))
         for n, (ids, want) in enumerate(zip(encoded, expected, strict=True))
     )
     return ChipCheck(answers, runs)

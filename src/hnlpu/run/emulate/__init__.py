@@ -31,7 +31,7 @@ from hnlpu.run.emulate._language_model import (
     score_windows,
 )
 from hnlpu.run.emulate._layers import CompiledLayers
-from hnlpu.run.emulate._network import Network
+from hnlpu.run.emulate._network import TokenModel
 from hnlpu.run.emulate._network_constants import HardwiredConstants, ModelConstants
 from hnlpu.run.emulate._projection import (
     integer_sums,
@@ -73,7 +73,6 @@ __all__ = [
     "LanguageModel",
     "Meeting",
     "ModelConstants",
-    "Network",
     "Numerics",
     "Score",
     "States",
@@ -81,6 +80,7 @@ __all__ = [
     "Step",
     "TapedNetwork",
     "Token",
+    "TokenModel",
     "Tokenizer",
     "Transformer",
     "best_tokens",

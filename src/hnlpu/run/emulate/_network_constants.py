@@ -20,7 +20,7 @@ from hnlpu.run.emulate._activations import Activations, Meeting
 from hnlpu.run.emulate._constants import project_in_order
 from hnlpu.run.emulate._projection import Float32, Projection, project_all, quantize_activations
 from hnlpu.run.kernels import Descriptor, describe
-from hnlpu.silicon.hardwire import Build, HardwiredMatrix, Stack
+from hnlpu.silicon.hardwire import Build, HardwiredMatrix, HardwiredStack
 
 Read = Callable[[], Float32]
 
@@ -119,7 +119,7 @@ class HardwiredConstants:
         self._described: dict[tuple[str, int], tuple[HardwiredMatrix, Descriptor]] = {}
         self.directory = build.directory
 
-    def stack(self, name: str) -> Stack:
+    def stack(self, name: str) -> HardwiredStack:
         """The digits of matrix `name`, of all members."""
         return self._stacks[name]
 

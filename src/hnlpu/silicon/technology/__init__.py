@@ -9,7 +9,6 @@ from hnlpu.silicon.technology._technology import (
     FIXED,
     PIN,
     PROGRAMMABLE,
-    Cut,
     Die,
     Electrical,
     Metal,
@@ -17,6 +16,7 @@ from hnlpu.silicon.technology._technology import (
     Silicon,
     Technology,
     Tiling,
+    ViaLayer,
     load_technology,
     technology_names,
 )
@@ -25,7 +25,6 @@ __all__ = [
     "FIXED",
     "PIN",
     "PROGRAMMABLE",
-    "Cut",
     "Die",
     "Electrical",
     "Lithography",
@@ -35,6 +34,7 @@ __all__ = [
     "Silicon",
     "Technology",
     "Tiling",
+    "ViaLayer",
     "load_technology",
     "technology_names",
 ]

@@ -7,7 +7,7 @@ adding a file there, or give the path of one.
 from hnlpu.system.catalog._capacity import DIGIT_BITS, chips_needed
 from hnlpu.system.catalog._economy import (
     Assembly,
-    Design,
+    DesignPrices,
     MaskLayer,
     Masks,
     Ownership,
@@ -22,7 +22,7 @@ from hnlpu.system.catalog._machine import Breakdown, Buffer, Hbm, Link, Machine,
 from hnlpu.system.catalog._model import (
     Attention,
     Dense,
-    Experts,
+    ExpertsShape,
     Group,
     Latent,
     ModelShape,
@@ -32,18 +32,18 @@ from hnlpu.system.catalog._model import (
 from hnlpu.system.catalog._network import NetworkShape, shape_of_folder, shape_of_network
 from hnlpu.system.catalog._resize import near_square, regridded, resized, sized
 from hnlpu.system.catalog._system import (
-    Array,
     Block,
-    Claim,
-    Die,
+    ClaimedRatio,
     Energy,
     Floor,
     Power,
     Published,
     Purpose,
     Rate,
+    StatedArray,
+    StatedDie,
+    StatedTarget,
     System,
-    Target,
 )
 
 Model = ModelShape | NetworkShape
@@ -51,18 +51,16 @@ Model = ModelShape | NetworkShape
 
 __all__ = [
     "DIGIT_BITS",
-    "Array",
     "Assembly",
     "Attention",
     "Block",
     "Breakdown",
     "Buffer",
-    "Claim",
+    "ClaimedRatio",
     "Dense",
-    "Design",
-    "Die",
+    "DesignPrices",
     "Energy",
-    "Experts",
+    "ExpertsShape",
     "Floor",
     "Group",
     "Hbm",
@@ -83,8 +81,10 @@ __all__ = [
     "Rate",
     "Scenario",
     "ShapedMatrix",
+    "StatedArray",
+    "StatedDie",
+    "StatedTarget",
     "System",
-    "Target",
     "VectorUnit",
     "Wafer",
     "WeightFormat",

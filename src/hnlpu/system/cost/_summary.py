@@ -17,7 +17,7 @@ from hnlpu.system.cost._estimate import Estimate, Owned, chips_needed, cost_per_
 from hnlpu.system.cost._mask_plans import MaskPlan, mask_plans, plan_estimate
 from hnlpu.system.cost._masks import mask_bill
 from hnlpu.system.cost._rate import PricedRate, computed_rate, given_rate
-from hnlpu.system.cost._sizing import Subject
+from hnlpu.system.cost._sizing import CostSubject
 from hnlpu.system.cost._wafer import die_yield, gross_dies
 from hnlpu.system.machine import MachineTarget, machine_target
 
@@ -68,7 +68,7 @@ class Costing:
     the rates that its file has for the model, each for what it was published.
     """
 
-    subject: Subject
+    subject: CostSubject
     target: MachineTarget
     plan: Plan
     rate: PricedRate
@@ -98,7 +98,7 @@ class Costing:
 
 
 def cost(
-    system: System, subject: Subject, plan: Plan, trials: int = 2000, seed: int = 0
+    system: System, subject: CostSubject, plan: Plan, trials: int = 2000, seed: int = 0
 ) -> Costing:
     """What `plan.systems` of `system`, sized for `subject`, take.
 

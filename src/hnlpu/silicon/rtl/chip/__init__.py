@@ -9,11 +9,12 @@ from hnlpu.silicon.rtl.chip._lower import make_program
 from hnlpu.silicon.rtl.chip._plan import chip_shape
 from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ChipShape
-from hnlpu.silicon.rtl.chip._simulate import ChipRun, Request, build_chip, simulate_chip
+from hnlpu.silicon.rtl.chip._simulate import ChipRequest, ChipRun, build_chip, simulate_chip
 from hnlpu.silicon.rtl.chip._synthesize import ChipUnit, synthesize_chip
 from hnlpu.silicon.rtl.chip._write import WrittenChip, write_chip
 
 __all__ = [
+    "ChipRequest",
     "ChipRun",
     "ChipShape",
     "ChipUnit",
@@ -21,7 +22,6 @@ __all__ = [
     "Op",
     "Operand",
     "Program",
-    "Request",
     "WrittenChip",
     "build_chip",
     "chip_shape",
