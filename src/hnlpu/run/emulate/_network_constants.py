@@ -71,15 +71,17 @@ class KeptParameters:
 
     def rows(self, name: str, numbers: npt.NDArray[Any]) -> Float32:
         """Entries by their numbers [...]; the others are not met."""
-        if name in self._given:
-            return np.asarray(self.parameter(name)[numbers])
-        flat = np.asarray(numbers, np.int64).ravel()
         read = self._rows.get(name)
         if read is None:
+            if name in self._given:
+                return np.asarray(self.parameter(name)[numbers])
             table = self._stored[name]()
             read = self._rows[name] = lambda chosen: table[chosen]
-        entries = to_float32(read(flat))
-        return np.asarray(entries.reshape(*np.shape(numbers), *entries.shape[1:]))
+        flat = np.asarray(numbers, np.int64)
+        if flat.ndim == 1:
+            return to_float32(read(flat))
+        entries = to_float32(read(flat.ravel()))
+        return np.asarray(entries.reshape(*flat.shape, *entries.shape[1:]))
 
 
 class _Unpacked:
