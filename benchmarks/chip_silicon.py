@@ -54,15 +54,15 @@ from hnlpu.silicon.rtl import (  # noqa: E402
     read_coverage,
 )
 from hnlpu.silicon.rtl._tools import run_verilator  # noqa: E402
-from hnlpu.silicon.rtl.chip import ChipRun, Request, build_chip, simulate_chip, write_chip  # noqa: E402
+from hnlpu.silicon.rtl.chip import ChipRequest, ChipRun, build_chip, simulate_chip, write_chip  # noqa: E402
 from hnlpu.silicon.rtl.chip._write import bench_options  # noqa: E402
 from mutation import edits  # noqa: E402
 
 REQUESTS = [
-    *(Request(tuple(prompt), 18) for prompt in PROMPTS),
-    *(Request((7, n), 12, inverse_temperature(1.5), n * 0x123456789ABCDEF) for n in range(4)),
-    Request((1,) * 49, 4, 0, 2**64 - 1),
-    Request((3,) * 38),
+    *(ChipRequest(tuple(prompt), 18) for prompt in PROMPTS),
+    *(ChipRequest((7, n), 12, inverse_temperature(1.5), n * 0x123456789ABCDEF) for n in range(4)),
+    ChipRequest((1,) * 49, 4, 0, 2**64 - 1),
+    ChipRequest((3,) * 38),
     *DRAWN,
 ]
 """Prompts of test_chip.py, drawn tokens, a prompt too long, one that meets the last position."""

@@ -16,7 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from hnlpu.silicon.embed import ArrayKind, Regions, Taps, TileDigits, tracks_needed
-from hnlpu.silicon.rtl import ArrayShape, Library, array_shape, map_cells, synthesize, tile_wiring
+from hnlpu.silicon.rtl import (
+    ArrayShape,
+    GateLibrary,
+    array_shape,
+    map_cells,
+    synthesize,
+    tile_wiring,
+)
 from hnlpu.silicon.technology import load_technology
 from sharing import sharing
 
@@ -90,7 +97,7 @@ def regions() -> None:
 
 def mapped(files: list[Path]) -> None:
     """Area and delay in cells of a library."""
-    library = Library(files)
+    library = GateLibrary(files)
     for inputs, adder in sorted(library.adders.items()):
         told = f"{adder.cell.name}, {adder.cell.area} um2" if adder else "none"
         print(f"adder of {inputs}: {told}")

@@ -68,14 +68,20 @@ def rtl(
     from hnlpu._paths import absolute
     from hnlpu.errors import InvalidInput
     from hnlpu.silicon.hardwire import open_build
-    from hnlpu.silicon.rtl import Library, find_units, require_simulator, require_yosys, write_rtl
+    from hnlpu.silicon.rtl import (
+        GateLibrary,
+        find_units,
+        require_simulator,
+        require_yosys,
+        write_rtl,
+    )
     from hnlpu.silicon.rtl import simulate as run_bench
 
     if (simulate or coverage) and not vectors:
         raise InvalidInput("--simulate and --coverage need vectors; give --vectors 64 or more")
     if liberty and not synth:
         raise InvalidInput("--liberty maps what --synth counts; give --synth, too")
-    library = Library(liberty) if liberty else None
+    library = GateLibrary(liberty) if liberty else None
     # said before anything is written
     if simulate or coverage:
         require_simulator()

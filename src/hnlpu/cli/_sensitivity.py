@@ -49,7 +49,7 @@ def sensitivity(
 ) -> None:
     """Measure what each matrix loses in a coarser format, beside area, masks and dollars."""
     from hnlpu.insight.report import sensitivity_report
-    from hnlpu.insight.sensitivity import POLICY, TABLE, Subject
+    from hnlpu.insight.sensitivity import POLICY, TABLE, SensitivitySubject
     from hnlpu.insight.sensitivity import sensitivity as do_measure
     from hnlpu.model.policy import make_policy
     from hnlpu.silicon.place import make_target
@@ -58,7 +58,7 @@ def sensitivity(
         raise InvalidInput("give one of --text FILE or --tokens 1,2,3")
     passage = parse_tokens(tokens or "") if text is None else read_text(text)
     folder = output or Path(f"{Path(checkpoint).name}.sensitivity")
-    subject = Subject(
+    subject = SensitivitySubject(
         checkpoint, passage, make_target(technology, scheme, chips),
         make_policy("default", activation_bits=activation_bits), system, revision, chosen_family(family),
         cast("Any", coarser),

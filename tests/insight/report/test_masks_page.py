@@ -16,7 +16,7 @@ from hnlpu.insight.report import write_picture
 from hnlpu.insight.report._masks_page import masks_section
 from hnlpu.silicon.embed import open_scheme
 from hnlpu.silicon.hardwire import Build, open_build
-from hnlpu.silicon.masks.picture import Die, distinct_dies, subject_of
+from hnlpu.silicon.masks.picture import DrawnDie, distinct_dies, subject_of
 from hnlpu.silicon.masks.picture._subject import weight_at
 from hnlpu.silicon.place import Tile, chip_tiles, find_tiles, make_target
 
@@ -56,7 +56,7 @@ def test_a_weight_is_told_as_the_build_has_it(spread: Build) -> None:
     assert seen == {1, 2}
 
 
-def shapes_of(die: Die) -> list[tuple[object, ...]]:
+def shapes_of(die: DrawnDie) -> list[tuple[object, ...]]:
     """Everything but the names, which tell which experts an array has."""
     return [(block.role, *block.corners, block.edges_um) for block in die.blocks]
 

@@ -16,7 +16,7 @@ import hnlpu
 from helpers import write_checkpoint, write_tokenizer
 from hnlpu.errors import BuildInProgress, InvalidInput, OutputExists
 from hnlpu.insight.report import sensitivity_report
-from hnlpu.insight.sensitivity import POLICY, Sensitivity, Subject, sensitivity
+from hnlpu.insight.sensitivity import POLICY, Sensitivity, SensitivitySubject, sensitivity
 from hnlpu.model.policy import make_policy, read_policy
 from hnlpu.silicon.hardwire import open_build
 from hnlpu.silicon.place import array_area_mm2, make_target
@@ -43,10 +43,10 @@ def checkpoints(tmp_path_factory):
     return {"oss": oss, "llama": llama}
 
 
-def _subject(checkpoint, **changes) -> Subject:
+def _subject(checkpoint, **changes) -> SensitivitySubject:
     policy = make_policy(activation_bits=8)
     return dataclasses.replace(
-        Subject(checkpoint, TEXT if checkpoint.name == "llama" else "abc def\n" * 40,
+        SensitivitySubject(checkpoint, TEXT if checkpoint.name == "llama" else "abc def\n" * 40,
                 make_target(), policy),
         **changes,
     )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from layouts import random_digits, scheme_of
 
 from hnlpu.silicon.embed import ArrayKind, Scheme, TileDigits, TileShape, open_scheme, tracks_needed
-from hnlpu.silicon.masks.picture import Block, Die, Place, Subject
+from hnlpu.silicon.masks.picture import DrawnBlock, DrawnDie, PictureSubject, Place
 from hnlpu.silicon.technology import load_technology
 
 KINDS = ("plain", "scales", "bank", "wires")
@@ -29,11 +29,11 @@ def scheme_and_digits(
     return open_scheme(technology, replace(bare, tracks=tracks)), digits
 
 
-def die_of(width_nm: int, height_nm: int) -> Die:
+def die_of(width_nm: int, height_nm: int) -> DrawnDie:
     """9 x 8 mm with arrays of three tiles side by side, four above each other, and a buffer."""
     width, height = width_nm / 1e3, height_nm / 1e3
     arrays = [
-        Block(
+        DrawnBlock(
             f"array {n}",
             role,
             2000,
@@ -44,17 +44,17 @@ def die_of(width_nm: int, height_nm: int) -> Die:
         )
         for n, role in enumerate(("attention", "attention", "experts", "unembedding"))
     ]
-    return Die("chip 0", 9000, 8000, [Block("buffer", "", 100, 100, 1500, 4000), *arrays])
+    return DrawnDie("chip 0", 9000, 8000, [DrawnBlock("buffer", "", 100, 100, 1500, 4000), *arrays])
 
 
 def subject_of(
     kind: str = "scales", shape: TileShape = SHAPE, seed: int = 1, process: str = "n5",
     **changes: Any,
-) -> Subject:  # fmt: skip
+) -> PictureSubject:  # fmt: skip
     scheme, digits = scheme_and_digits(kind, shape, seed, process)
     size = scheme.size_nm(shape)
     place = Place(die_of(*size), 2, 2000 + size[0] / 1e3, 500 + size[1] / 1e3)
-    subject = Subject(
+    subject = PictureSubject(
         "a model", "layers.0.q", scheme, digits,
         [f"neuron {n}" for n in range(shape.rows)], 64,
         np.full(shape.rows, 121, np.uint8), place,

@@ -9,7 +9,7 @@ import numpy as np
 
 from hnlpu.arithmetic.mx import unpack
 from hnlpu.silicon.embed import LayerKey, Layout, Rectangles, Taps, TileDigits, TileShape
-from hnlpu.silicon.technology import FIXED, PROGRAMMABLE, Cut
+from hnlpu.silicon.technology import FIXED, PROGRAMMABLE, ViaLayer
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Metal:
         """Centre of a row."""
         return row * self.taps.pitch + self.taps.pitch // 2
 
-    def cut(self, code: int) -> Cut:
+    def cut(self, code: int) -> ViaLayer:
         t = self.taps.technology
         return t.lower_cut if code < 8 else t.upper_cut
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from subjects import SHAPE, die_of, subject_of
 
-from hnlpu.silicon.masks.picture import Block, Die, Place, floorplan_svg
+from hnlpu.silicon.masks.picture import DrawnBlock, DrawnDie, Place, floorplan_svg
 from hnlpu.silicon.masks.picture._floorplan import arrays_window, merged
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -42,14 +42,14 @@ def scale_of(drawing: str) -> float:
     return (x1 - x0) / (float(one) * 1e3)
 
 
-def die(*blocks: Block, width: float = 26e3, height: float = 33e3) -> Die:
-    return Die("chip 3", width, height, blocks)
+def die(*blocks: DrawnBlock, width: float = 26e3, height: float = 33e3) -> DrawnDie:
+    return DrawnDie("chip 3", width, height, blocks)
 
 
 def test_blocks_are_drawn_to_the_scale_of_the_axis() -> None:
     blocks = (
-        Block("a", "attention", 0, 0, 13e3, 10e3), Block("e", "experts", 13e3, 0, 13e3, 20e3),
-        Block("buffer", "", 0, 30e3, 26e3, 3e3),
+        DrawnBlock("a", "attention", 0, 0, 13e3, 10e3), DrawnBlock("e", "experts", 13e3, 0, 13e3, 20e3),
+        DrawnBlock("buffer", "", 0, 30e3, 26e3, 3e3),
     )  # fmt: skip
     drawing = floorplan_svg(die(*blocks))
     scale = scale_of(drawing)
@@ -67,8 +67,10 @@ def test_blocks_are_drawn_to_the_scale_of_the_axis() -> None:
 
 
 def test_the_legend_has_the_areas() -> None:
-    blocks = [Block("a", role, 0, n * 1000, 2000, 500) for n, role in enumerate(ROLES)]
-    drawing = floorplan_svg(die(*blocks, Block("x", "", 5e3, 0, 1e3, 1e3), width=1e4, height=1e4))
+    blocks = [DrawnBlock("a", role, 0, n * 1000, 2000, 500) for n, role in enumerate(ROLES)]
+    drawing = floorplan_svg(
+        die(*blocks, DrawnBlock("x", "", 5e3, 0, 1e3, 1e3), width=1e4, height=1e4)
+    )
     text = " ".join(ElementTree.fromstring(drawing).itertext())
     for role in ROLES:
         assert f"{role}: 1 array, 1 mm², 1 % of the die" in text
@@ -81,7 +83,7 @@ def test_the_legend_has_the_areas() -> None:
     [(26, 33, True), (33, 26, True), (20, 30, True), (26, 33.1, False), (34, 20, False)],
 )
 def test_it_says_whether_the_reticle_holds_the_die(width: float, height: float, fits: bool) -> None:
-    plan = die(Block("a", "experts", 0, 0, 1e4, 1e4), width=width * 1e3, height=height * 1e3)
+    plan = die(DrawnBlock("a", "experts", 0, 0, 1e4, 1e4), width=width * 1e3, height=height * 1e3)
     drawing = floorplan_svg(replace(plan, reticle_um=(26e3, 33e3)))
     turned = "33 × 26 mm" if width > height else "26 × 33 mm"
     assert f"reticle, {turned}: the die {'fits' if fits else 'is larger'}" in drawing
@@ -104,7 +106,7 @@ def test_it_says_whether_the_reticle_holds_the_die(width: float, height: float, 
 
 def test_a_die_of_thousands_of_tiles_is_a_small_drawing() -> None:
     blocks = [
-        Block(f"t{n}.{m}", ROLES[n // 60], m * 860, n * 70, 860, 70)
+        DrawnBlock(f"t{n}.{m}", ROLES[n // 60], m * 860, n * 70, 860, 70)
         for n in range(240) for m in range(30)
     ]  # fmt: skip
     drawing = floorplan_svg(die(*blocks))
@@ -128,7 +130,7 @@ def test_merging_keeps_every_place_covered_once(cells: list[list[bool]]) -> None
 
 def test_names_are_escaped() -> None:
     nasty = '<script>&"'
-    drawing = floorplan_svg(replace(die(Block(nasty, nasty, 0, 0, 2e4, 2e4)), name=nasty))
+    drawing = floorplan_svg(replace(die(DrawnBlock(nasty, nasty, 0, 0, 2e4, 2e4)), name=nasty))
     ElementTree.fromstring(drawing)
     assert "<script" not in drawing
 

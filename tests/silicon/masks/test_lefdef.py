@@ -38,7 +38,7 @@ from hnlpu.silicon.masks._lef_technology import (
     via_shapes,
 )
 from hnlpu.silicon.masks._names import identifier, pin_identifier, pin_label
-from hnlpu.silicon.technology import Cut, Technology, load_technology
+from hnlpu.silicon.technology import Technology, ViaLayer, load_technology
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
@@ -75,7 +75,7 @@ def test_klayout_reads_it_in_silence_and_finds_the_metal(
     for layer in scheme.technology.layers[1:]:  # nothing is routed on the lowest cut
         key = layer.gds_layer, 0
         here, below = drawn.get(key, db.Region()), base.get(key, db.Region())
-        if isinstance(layer, Cut):
+        if isinstance(layer, ViaLayer):
             assert (routed[key] ^ here).is_empty()
         # a via brings the metal that it needs: nothing that is not there already
         assert (routed[key] - below - here).is_empty()
@@ -155,13 +155,13 @@ def test_layers_have_the_rules_and_figures_of_the_technology(technology: str) ->
         body = layers[layer.name]
         assert number(body, "SPACING") == layer.space.value / 1000
         for key, figure in (
-            ("ANTENNAAREARATIO" if isinstance(layer, Cut) else "ANTENNASIDEAREARATIO",
+            ("ANTENNAAREARATIO" if isinstance(layer, ViaLayer) else "ANTENNASIDEAREARATIO",
              layer.antenna_ratio),
-            ("RESISTANCE", layer.resistance) if isinstance(layer, Cut)
+            ("RESISTANCE", layer.resistance) if isinstance(layer, ViaLayer)
             else ("RESISTANCE RPERSQ", layer.sheet_resistance),
         ):  # fmt: skip
             assert number(body, key) == (figure.value if figure else None)
-        if isinstance(layer, Cut):
+        if isinstance(layer, ViaLayer):
             assert number(body, "WIDTH") == layer.size.value / 1000
             for side in ("below", "above"):
                 lengths = [getattr(layer, f"{end}enclosure_{side}").value for end in ("", "end_")]

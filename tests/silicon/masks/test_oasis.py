@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from layouts import difference, random_digits, read_regions, regions, scheme_of
 
 from hnlpu.errors import DamagedMasks
-from hnlpu.silicon.embed import ArrayKind, LayerKey, Rows, Scheme, Taps, TileDigits, TileShape
+from hnlpu.silicon.embed import ArrayKind, LayerKey, RectRows, Scheme, Taps, TileDigits, TileShape
 from hnlpu.silicon.masks._cells import (
     base_payload,
     read_tile,
@@ -254,7 +254,7 @@ def drawn_cell(taps: Taps, digits: TileDigits) -> LayoutCell:
 
 
 def test_rows_spell_out_their_rectangles() -> None:
-    rows = Rows(
+    rows = RectRows(
         np.array([
             [10, 20, 3, 4, 100, 0, 0, 3], [-5, 7, 1, 1, 50, 0, 1, 2], [5, 6, 2, 1, 0, 9, 0, 2],
         ]),
@@ -349,12 +349,12 @@ def test_faults_in_rows_are_those_of_their_rectangles(damage: str, scale_range: 
         else:
             heads[n, 4] += 1
         assert_same_faults(
-            taps, SHAPE, cell, {layer: [Rows(heads, columns), *cell.rows[layer][1:]]}
+            taps, SHAPE, cell, {layer: [RectRows(heads, columns), *cell.rows[layer][1:]]}
         )
 
 
 def assert_same_faults(
-    taps: Taps, shape: TileShape, cell: LayoutCell, altered: dict[LayerKey, list[Rows]]
+    taps: Taps, shape: TileShape, cell: LayoutCell, altered: dict[LayerKey, list[RectRows]]
 ) -> None:
     """A cell with altered rows has faults, and the same ones rectangle by rectangle."""
     rows = {**cell.rows, **altered}
@@ -389,7 +389,7 @@ def test_faults_in_upright_rows_are_those_of_their_rectangles(damage: str, weigh
         in_rows, upright = cell.rows[layer][0], cell.rows[layer][1:]
         if weights:
             upright = [_turned(in_rows)]
-            in_rows = Rows(in_rows.heads[:0], in_rows.columns)
+            in_rows = RectRows(in_rows.heads[:0], in_rows.columns)
             alike = {layer: [*upright, *cell.rows[layer][1:]]}
             assert taps.read_rows(shape, cell.single, {**cell.rows, **alike})[1] == []
         table = upright[0]
@@ -401,11 +401,11 @@ def test_faults_in_upright_rows_are_those_of_their_rectangles(damage: str, weigh
         heads[n, field] += change
         others = cell.rows[layer][1:] if weights else upright[1:]
         assert_same_faults(
-            taps, shape, cell, {layer: [in_rows, Rows(heads, table.columns), *others]}
+            taps, shape, cell, {layer: [in_rows, RectRows(heads, table.columns), *others]}
         )
 
 
-def _turned(rows: Rows) -> Rows:
+def _turned(rows: RectRows) -> RectRows:
     """The same rectangles in rows along y."""
     found = rows.rectangles()
     heads, columns = [], []
@@ -415,7 +415,7 @@ def _turned(rows: Rows) -> Rows:
         first = len(columns)
         columns += ((y - y[0]) // 92).tolist()
         heads.append([x, int(y[0]), wide, high, 0, 92, first, len(columns)])
-    return Rows(np.array(heads), np.array(columns, np.int32))
+    return RectRows(np.array(heads), np.array(columns, np.int32))
 
 
 def test_a_file_of_two_blocks_reads_as_one(tmp_path: Path) -> None:

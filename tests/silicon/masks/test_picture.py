@@ -16,7 +16,14 @@ from subjects import KINDS, SHAPE, subject_of
 
 from hnlpu.arithmetic.mx import dequantize, unpack
 from hnlpu.silicon.embed import Grid, Layout, Taps
-from hnlpu.silicon.masks.picture import Block, Die, Place, Subject, draw_png, viewer
+from hnlpu.silicon.masks.picture import (
+    DrawnBlock,
+    DrawnDie,
+    PictureSubject,
+    Place,
+    draw_png,
+    viewer,
+)
 from hnlpu.silicon.masks.picture._focus import focus_on
 from hnlpu.silicon.masks.picture._metal import within
 from hnlpu.silicon.masks.picture._panels import (
@@ -34,18 +41,18 @@ from hnlpu.silicon.masks.picture._subject import weight_at
 from hnlpu.silicon.technology import PROGRAMMABLE
 
 
-def weights_of_codes(subject: Subject) -> list[tuple[int, int]]:
+def weights_of_codes(subject: PictureSubject) -> list[tuple[int, int]]:
     """A weight of every code but minus zero."""
     codes = unpack(subject.digits.codes)
     places = [np.argwhere(codes == code) for code in range(16) if code != 8]
     return [tuple(found[len(found) // 2].tolist()) for found in places]
 
 
-def panels(subject: Subject) -> list[Panel]:
+def panels(subject: PictureSubject) -> list[Panel]:
     return panels_of(subject, focus_on(subject))
 
 
-def with_code(subject: Subject, row: int, column: int, code: int) -> Subject:
+def with_code(subject: PictureSubject, row: int, column: int, code: int) -> PictureSubject:
     """The subject with one weight changed, and that weight shown last."""
     codes = subject.digits.codes.copy()
     block, n = divmod(column, 32)
@@ -99,7 +106,7 @@ def test_a_tile_of_zeros_still_has_a_picture(kind: str) -> None:
     [
         ({"neurons": ["neuron 0"]}, "1 names for 24 rows"),
         ({"exponents": np.zeros(3, np.uint8)}, "exponents for 24 rows"),
-        ({"place": Place(Die("c", 9, 9, [Block("a", "router", 0, 0, 9, 9)]), 0, 8, 0)}, "beyond its block"),
+        ({"place": Place(DrawnDie("c", 9, 9, [DrawnBlock("a", "router", 0, 0, 9, 9)]), 0, 8, 0)}, "beyond its block"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(changes: dict[str, Any], message: str) -> None:

@@ -12,7 +12,7 @@ from subjects import subject_of
 
 from hnlpu.arithmetic.mx import TWICE_E2M1
 from hnlpu.silicon.embed import Label
-from hnlpu.silicon.masks.picture import Subject, viewer
+from hnlpu.silicon.masks.picture import PictureSubject, viewer
 from hnlpu.silicon.masks.picture._focus import focus_on
 from hnlpu.silicon.masks.picture._scene import LIGHT
 from hnlpu.silicon.masks.picture._subject import weight_at
@@ -50,28 +50,28 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def subject() -> Subject:
+def subject() -> PictureSubject:
     return subject_of("scales")
 
 
-def _page(subject: Subject, factory: pytest.TempPathFactory) -> str:
+def _page(subject: PictureSubject, factory: pytest.TempPathFactory) -> str:
     path = factory.mktemp("page") / "page.html"
     path.write_text(PAGE.format(viewer(subject)), "utf-8")
     return path.as_uri()
 
 
 @pytest.fixture(scope="module")
-def page(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> str:
+def page(subject: PictureSubject, tmp_path_factory: pytest.TempPathFactory) -> str:
     return _page(subject, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
-def wired() -> Subject:
+def wired() -> PictureSubject:
     return subject_of("wires")
 
 
 @pytest.fixture(scope="module")
-def wired_page(wired: Subject, tmp_path_factory: pytest.TempPathFactory) -> str:
+def wired_page(wired: PictureSubject, tmp_path_factory: pytest.TempPathFactory) -> str:
     return _page(wired, tmp_path_factory)
 
 
@@ -112,7 +112,7 @@ def on_canvas(browser: Any, x: float, y: float) -> tuple[float, float]:
     return left, top
 
 
-def place_of(browser: Any, subject: Subject, row: int, column: int) -> tuple[float, float]:
+def place_of(browser: Any, subject: PictureSubject, row: int, column: int) -> tuple[float, float]:
     """Where on the canvas the middle of a weight's cell is drawn, by the scheme's pin labels."""
     x = [lab.x for lab in labels_of(subject) if lab.text.startswith(f"x{column}.")]
     return on_canvas(browser, (min(x) + max(x)) / 2, (row + 0.5) * subject.pitch)
@@ -124,7 +124,7 @@ def _labels(kind: str) -> list[Label]:
     return subject.scheme.base(subject.shape).labels
 
 
-def labels_of(subject: Subject) -> list[Label]:
+def labels_of(subject: PictureSubject) -> list[Label]:
     return _labels("scales" if subject.scheme.name == "taps" else "wires")
 
 
@@ -164,7 +164,9 @@ def test_it_opens_without_errors_and_fits(browser: Any, page: str, width: int) -
     assert [svg.is_displayed() for svg in shown].count(True) == 2  # the weight, twice
 
 
-def test_levels_lead_from_the_die_to_the_weight(browser: Any, page: str, subject: Subject) -> None:
+def test_levels_lead_from_the_die_to_the_weight(
+    browser: Any, page: str, subject: PictureSubject
+) -> None:
     show(browser, page)
     scales, told = [], []
     for button in browser.find_elements("css selector", ".mv-levels button"):
@@ -207,7 +209,9 @@ def test_a_click_on_the_frame_goes_one_level_closer(browser: Any, page: str) -> 
         assert [b.text for b in pressed] == [("die", "arrays", "tile", "rows", "weight")[n + 1]]
 
 
-def test_it_tells_the_weight_under_the_pointer(browser: Any, page: str, subject: Subject) -> None:
+def test_it_tells_the_weight_under_the_pointer(
+    browser: Any, page: str, subject: PictureSubject
+) -> None:
     show(browser, page)
     press(browser, 3)
     chosen = focus_on(subject).weight
@@ -220,7 +224,7 @@ def test_it_tells_the_weight_under_the_pointer(browser: Any, page: str, subject:
 
 
 def test_it_tells_the_weight_of_the_wire_under_the_pointer(
-    browser: Any, wired_page: str, wired: Subject
+    browser: Any, wired_page: str, wired: PictureSubject
 ) -> None:
     show(browser, wired_page)
     press(browser, 4)
@@ -235,7 +239,7 @@ def test_it_tells_the_weight_of_the_wire_under_the_pointer(
     assert browser.get_log("browser") == []
 
 
-def test_a_via_is_drawn_where_it_is(browser: Any, page: str, subject: Subject) -> None:
+def test_a_via_is_drawn_where_it_is(browser: Any, page: str, subject: PictureSubject) -> None:
     """In the colour of weights at the crossing of row and trunk by the pin labels, and nowhere else."""
     show(browser, page)
     press(browser, 3)
@@ -257,7 +261,7 @@ def test_a_via_is_drawn_where_it_is(browser: Any, page: str, subject: Subject) -
 
 
 def test_other_weights_move_vias_and_nothing_else(
-    browser: Any, page: str, subject: Subject
+    browser: Any, page: str, subject: PictureSubject
 ) -> None:
     show(browser, page)
     press(browser, 3)
@@ -293,7 +297,7 @@ def test_other_weights_move_vias_and_nothing_else(
     assert "other weights" not in caption(browser)
 
 
-def site(subject: Subject, column: int, twice: int) -> float:
+def site(subject: PictureSubject, column: int, twice: int) -> float:
     """Place of the trunk of a weight by the labels; of a zero, far away."""
     found = [lab.x for lab in labels_of(subject) if lab.text == f"x{column}.{twice:+d}"]
     return found[0] if found else -1e9
@@ -310,7 +314,7 @@ def test_the_wheel_scrolls_the_page_until_one_clicks(browser: Any, page: str) ->
     assert scale(browser) == pytest.approx(before * 2.718281828**0.54)
 
 
-def test_the_place_under_the_wheel_stays(browser: Any, page: str, subject: Subject) -> None:
+def test_the_place_under_the_wheel_stays(browser: Any, page: str, subject: PictureSubject) -> None:
     show(browser, page)
     press(browser, 2)
     before, (x, y) = scale(browser), place_of(browser, subject, 3, 5)
@@ -324,7 +328,7 @@ def test_the_place_under_the_wheel_stays(browser: Any, page: str, subject: Subje
     assert place_of(browser, subject, 3, 5) == pytest.approx(moved, abs=0.01)
 
 
-def test_dragging_moves_it(browser: Any, page: str, subject: Subject) -> None:
+def test_dragging_moves_it(browser: Any, page: str, subject: PictureSubject) -> None:
     show(browser, page)
     press(browser, 2)
     x, y = place_of(browser, subject, 3, 5)
@@ -334,7 +338,7 @@ def test_dragging_moves_it(browser: Any, page: str, subject: Subject) -> None:
     assert place_of(browser, subject, 3, 5) == pytest.approx((x + 40, y + 30), abs=0.01)
 
 
-def test_keys_do_all_that_a_mouse_does(browser: Any, page: str, subject: Subject) -> None:
+def test_keys_do_all_that_a_mouse_does(browser: Any, page: str, subject: PictureSubject) -> None:
     show(browser, page)
     canvas, keys = browser.find_element("css selector", "canvas"), webdriver.Keys
     pressed = "document.querySelector('.mv-levels [aria-pressed=true]').textContent"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.errors import DoesNotFit
 from hnlpu.model.checkpoint import Architecture, MatrixShape, matrix_shapes
-from hnlpu.silicon.place import Slice, chip_grid, cut, head_groups
+from hnlpu.silicon.place import StackSlice, chip_grid, cut, head_groups
 from models import architectures
 
 Span = tuple[int, int]
@@ -28,13 +28,13 @@ def groups_of(a: Architecture) -> int:
     return a.num_key_value_heads // heads if a.num_key_value_heads % heads == 0 else 1
 
 
-def slices(m: MatrixShape, a: Architecture, grid: tuple[int, int]) -> Iterator[Slice]:
+def slices(m: MatrixShape, a: Architecture, grid: tuple[int, int]) -> Iterator[StackSlice]:
     """Slices by role and name, as the HNLPU paper (arXiv 2508.16151) maps gpt-oss."""
     chips, blocks = grid[0] * grid[1], m.columns // BLOCK
     whole: list[Span] = [(0, m.count), (0, m.rows), (0, blocks)]
 
-    def part(chip: int, members: Span, neurons: Span, of: Span) -> Slice:
-        return Slice(chip=chip, members=members, neurons=neurons, blocks=of)
+    def part(chip: int, members: Span, neurons: Span, of: Span) -> StackSlice:
+        return StackSlice(chip=chip, members=members, neurons=neurons, blocks=of)
 
     if m.role == "attention":
         groups, inward = groups_of(a), m.name.endswith("o_proj")

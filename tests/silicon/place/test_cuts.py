@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hnlpu.errors import DoesNotFit
 from hnlpu.model.checkpoint import Architecture, MatrixShape, matrix_shapes
 from hnlpu.silicon.place import (
-    Slice,
+    StackSlice,
     chip_grid,
     cut,
     fewest_chips,
@@ -26,7 +26,7 @@ from models import GPT_OSS_120B, architecture_of, architectures, embeddings_of, 
 G120 = architecture_of(**GPT_OSS_120B)
 
 
-def times_held(shape: MatrixShape, slices: list[Slice]) -> np.ndarray:
+def times_held(shape: MatrixShape, slices: list[StackSlice]) -> np.ndarray:
     """How many slices hold each weight's block: [members, neurons, blocks]."""
     held = np.zeros((shape.count, shape.rows, shape.columns // 32), np.int64)
     for part in slices:

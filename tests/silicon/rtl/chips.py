@@ -10,7 +10,7 @@ from hnlpu.arithmetic.fixed_point import inverse_temperature
 from hnlpu.model.policy import make_policy
 from hnlpu.silicon.hardwire import Build, open_build
 from hnlpu.silicon.place import make_target
-from hnlpu.silicon.rtl.chip import ChipShape, Request, build_chip, chip_shape, write_chip
+from hnlpu.silicon.rtl.chip import ChipRequest, ChipShape, build_chip, chip_shape, write_chip
 
 SMALL = {
     "layers": 2, "hidden": 32, "intermediate": 32, "heads": 2, "kv_heads": 2, "head_dim": 16,
@@ -19,7 +19,7 @@ SMALL = {
 CONTEXT, LANES, SEQUENCES = 40, 16, 3
 TEMPERATURE = 1.5
 DRAWN = [
-    Request(
+    ChipRequest(
         tuple((7 * n + 11 * k) % 40 for k in range(n % 15 + 1)),
         16,
         inverse_temperature(TEMPERATURE),

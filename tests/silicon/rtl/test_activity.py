@@ -69,7 +69,7 @@ def test_ports_of_phases_toggle_as_in_a_tree_of_gates() -> None:
 def test_energy_grows_with_members_and_phases() -> None:
     """Members lengthen trunks, which all carry the product; phases toggle a trunk twice a one."""
     from activity import Energy, read_assumed, taps_energy
-    from hnlpu.silicon.rtl import Block, Synthesis
+    from hnlpu.silicon.rtl import Synthesis, SynthesizedBlock
     from hnlpu.silicon.technology import load_technology
 
     rng = np.random.default_rng(3)
@@ -79,8 +79,8 @@ def test_energy_grows_with_members_and_phases() -> None:
 
     def parts(bank: int, fold: int) -> dict[str, float]:
         shape = array_shape(ArrayKind("taps", 1, bank, 2), 4, (2,), 4, fold)
-        taps = Block("taps", 64, 0, 16, {}, 0.0, 0)
-        adder = Block("accumulator", 4, 0, 20, {}, 0.0, 0)
+        taps = SynthesizedBlock("taps", 64, 0, 16, {}, 0.0, 0)
+        adder = SynthesizedBlock("accumulator", 4, 0, 20, {}, 0.0, 0)
         return taps_energy(
             Synthesis(shape, (taps, adder)), load_technology("n5"), codes, shifts, vectors,
             Energy(read_assumed()), 500,

@@ -16,8 +16,8 @@ from hnlpu.insight.verify import check_chip
 from hnlpu.run.emulate import chip_tokens, hardwired
 from hnlpu.silicon.hardwire import Build
 from hnlpu.silicon.rtl.chip import (
+    ChipRequest,
     Op,
-    Request,
     _simulate,
     chip_shape,
     make_program,
@@ -68,14 +68,14 @@ def test_hundreds_of_drawn_tokens_are_the_emulators(build: Build, chip: Path) ->
 
 @verilator
 def test_the_emulators_own_function_says_the_same(build: Build, chip: Path) -> None:
-    (tokens,) = simulate_chip(chip, [Request((9,) * 12, 10)]).tokens
+    (tokens,) = simulate_chip(chip, [ChipRequest((9,) * 12, 10)]).tokens
     assert list(tokens) == chip_tokens(build, [9] * 12, 10)
 
 
 @verilator
 def test_a_request_ends_with_an_end_of_text(build: Build, chip: Path) -> None:
     [end] = build.architecture.eos_token_ids
-    requests = [Request((7, n), 0, inverse_temperature(1.5), n) for n in range(8)]
+    requests = [ChipRequest((7, n), 0, inverse_temperature(1.5), n) for n in range(8)]
     tokens = simulate_chip(chip, requests).tokens
     ended = [t for t in tokens if t[-1] == end]
     assert ended
@@ -91,7 +91,7 @@ def test_a_request_ends_with_an_end_of_text(build: Build, chip: Path) -> None:
 @verilator
 def test_a_request_ends_at_the_last_position(chip: Path) -> None:
     run = simulate_chip(
-        chip, [Request((3,) * (CONTEXT - 2)), Request((3,) * CONTEXT), Request((3,), 1)]
+        chip, [ChipRequest((3,) * (CONTEXT - 2)), ChipRequest((3,) * CONTEXT), ChipRequest((3,), 1)]
     )
     assert [len(t) for t in run.tokens] == [3, 1, 1]
     assert run.refused == (False, False, False)
@@ -101,7 +101,7 @@ def test_a_request_ends_at_the_last_position(chip: Path) -> None:
 def test_a_prompt_longer_than_the_room_is_refused_and_harms_nobody(
     build: Build, chip: Path
 ) -> None:
-    requests = [Request((1,) * (CONTEXT + 9), 4), Request((5,), 4)]
+    requests = [ChipRequest((1,) * (CONTEXT + 9), 4), ChipRequest((5,), 4)]
     run = simulate_chip(chip, requests)
     assert run.refused == (True, False)
     assert run.tokens[0] == (0,)
@@ -113,7 +113,7 @@ def test_a_run_without_end_tells_the_handshakes(chip: Path) -> None:
     with pytest.raises(
         ToolFailed, match=r"no end after 200 cycles: 1 of 1 requests sent.*in_ready"
     ):
-        simulate_chip(chip, [Request((5,), 4)], cycle_limit=200)
+        simulate_chip(chip, [ChipRequest((5,), 4)], cycle_limit=200)
 
 
 @verilator
@@ -131,7 +131,7 @@ def test_answers_under_other_tags_are_refused(
     ran = subprocess.CompletedProcess([], 0, said, "")
     monkeypatch.setattr(_simulate, "run_tool", lambda *_: ran)
     with pytest.raises(ToolFailed, match=r"tags 0, 7 have answers, not 0, 1"):
-        simulate_chip(tmp_path, [Request((5,)), Request((5,))])
+        simulate_chip(tmp_path, [ChipRequest((5,)), ChipRequest((5,))])
 
 
 def test_silicon_does_not_depend_on_weights(build: Build, tmp_path: Path) -> None:

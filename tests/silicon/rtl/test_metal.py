@@ -12,7 +12,7 @@ from rtl_arrays import needs, random_digits, shape_of
 
 from hnlpu.errors import InvalidInput
 from hnlpu.silicon.embed import ArrayKind, tracks_needed
-from hnlpu.silicon.rtl import Metal, read_metal, tile_wiring
+from hnlpu.silicon.rtl import Joins, read_metal, tile_wiring
 from hnlpu.silicon.technology import load_technology
 
 N5 = load_technology("n5")
@@ -87,7 +87,7 @@ class Elaborated:
         return found
 
 
-def named(metal: Metal, number: int) -> tuple[str, int]:
+def named(metal: Joins, number: int) -> tuple[str, int]:
     """An entry of the table as a bit of an input, or a constant."""
     if number < 2:
         return str(number), 0

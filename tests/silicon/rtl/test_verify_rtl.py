@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hnlpu.silicon.hardwire import Build
-from hnlpu.silicon.rtl import ArrayUnit, Simulation, find_units, sample_units
+from hnlpu.silicon.rtl import ArraySimulation, ArrayUnit, find_units, sample_units
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -28,10 +28,10 @@ def test_every_shape_of_neuron_is_drawn(small: Build) -> None:
 def test_a_fault_names_matrix_and_neuron(
     small: Build, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def one_fails(folder: Path, unit: ArrayUnit) -> Simulation:
+    def one_fails(folder: Path, unit: ArrayUnit) -> ArraySimulation:
         assert (folder / "bench" / f"{unit.name}.bin").stat().st_size > 0
         fault = "seven is wrong" if unit.array.matrix.endswith("router") else ""
-        return Simulation(unit.name, 10_048, 0, 0, 1.0, 1.0, fault)
+        return ArraySimulation(unit.name, 10_048, 0, 0, 1.0, 1.0, fault)
 
     monkeypatch.setattr(importlib.import_module("hnlpu.insight.verify._rtl"), "simulate", one_fails)
     monkeypatch.setattr(

@@ -35,7 +35,7 @@ FILES: list[tuple[str, type[DataTable], str]] = [
     *((f"catalog/systems/{name}", System, "") for name in system_names()),
     *((f"catalog/models/{name}", ModelShape, "") for name in model_names()),
     ("explore/options", _options.Options, ""),
-    ("audit/limits", _limits.Limits, ""),
+    ("audit/limits", _limits.PhysicalLimits, ""),
 ]
 NAMES = [name for name, _, _ in FILES]
 SCHEMAS = {name: schema for name, schema, _ in FILES}

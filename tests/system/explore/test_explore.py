@@ -26,7 +26,7 @@ from hnlpu.system.explore import (
     published_design,
     search,
 )
-from hnlpu.system.explore._design import Design, canonical
+from hnlpu.system.explore._design import ExploredDesign, canonical
 from hnlpu.system.explore._search import Candidate
 
 pytest.importorskip("optuna", reason="optuna is not installed")
@@ -228,7 +228,7 @@ def test_fields_that_change_nothing_are_one_design(problem, published):
 
 def test_all_choices_make_designs(problem):
     space = choices(problem.options, (16,))
-    assert set(space) == set(Design.__dataclass_fields__)
+    assert set(space) == set(ExploredDesign.__dataclass_fields__)
     assert space["kv_bits"] == [16]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from hnlpu.arithmetic.exchange import ExchangeFormats, Widths
 from hnlpu.quantities import Quantity
-from hnlpu.system.catalog import Attention, Dense, Experts, ModelShape, WeightFormat
+from hnlpu.system.catalog import Attention, Dense, ExpertsShape, ModelShape, WeightFormat
 from hnlpu.system.machine import Links, Specification
 
 SIXTEEN = WeightFormat(
@@ -28,7 +28,7 @@ def make_model(
             heads=heads, kv_heads=kv_heads, head_dim=head_dim, window=window,
             pattern=["sliding", "full"] if window else ["full"],
         ),
-        experts=Experts(count=experts[0], active=experts[1], width=width) if experts else None,
+        experts=ExpertsShape(count=experts[0], active=experts[1], width=width) if experts else None,
         dense=None if experts else Dense(width=width),
         formats=dict.fromkeys(groups, SIXTEEN),
     )  # fmt: skip

@@ -18,7 +18,7 @@ from hnlpu.errors import DoesNotFit
 from hnlpu.model.families import network_of
 from hnlpu.system.catalog import (
     Attention,
-    Experts,
+    ExpertsShape,
     ModelShape,
     load_model,
     load_system,
@@ -66,7 +66,7 @@ def twins(hidden, inner, layers, heads, kv_heads, head_dim, experts, active, voc
             heads=heads, kv_heads=kv_heads, head_dim=head_dim, window=window,
             pattern=["sliding", "full"],
         ),
-        experts=Experts(count=experts, active=active, width=inner),
+        experts=ExpertsShape(count=experts, active=active, width=inner),
         formats=dict.fromkeys(
             ("attention", "router", "experts", "unembedding", "embedding"), SIXTEEN
         ),

@@ -14,7 +14,7 @@ from hnlpu.insight.diagram._embedded import metadata
 from hnlpu.insight.diagram._marks import Mark
 from hnlpu.insight.diagram._model import Panel
 from hnlpu.insight.diagram._sheet import sheet
-from hnlpu.insight.diagram._subject import Subject, build_subject, open_subject
+from hnlpu.insight.diagram._subject import DiagramSubject, build_subject, open_subject
 from hnlpu.insight.diagram._svg import svg
 from hnlpu.model.network import Network
 
@@ -41,4 +41,4 @@ def drawing(
     return panel, marks, width, height
 
 
-__all__ = ["Subject", "build_subject", "draw", "drawing", "open_subject"]
+__all__ = ["DiagramSubject", "build_subject", "draw", "drawing", "open_subject"]

@@ -29,7 +29,7 @@ SIZE_LIMIT = 2**28
 
 
 @dataclass(frozen=True)
-class Subject:
+class DiagramSubject:
     """A network with its name; `notes` are what a build knows of its matrices."""
 
     network: Network
@@ -37,7 +37,7 @@ class Subject:
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
-def open_subject(path: str | Path) -> Subject:
+def open_subject(path: str | Path) -> DiagramSubject:
     """The network of a build directory, checkpoint, config.json, text form or diagram.
 
     Raises CheckpointNotFound, InvalidInput, InvalidConfig, UnsupportedArchitecture, InvalidData,
@@ -54,32 +54,32 @@ def open_subject(path: str | Path) -> Subject:
                 f"{path}: holds neither config.json nor {MANIFEST}; give a checkpoint, a build "
                 "directory, a config.json, or the text form or diagram of a network"
             )
-        return Subject(_config_network(place / "config.json"), place.name)
+        return DiagramSubject(_config_network(place / "config.json"), place.name)
     if place.suffix.lower() in (".gguf", ".onnx"):
-        return Subject(read_network(place), place.stem)
+        return DiagramSubject(read_network(place), place.stem)
     if place.suffix.lower() == ".svg":
         with _of(place):
             network = network_in(_bytes(place).decode("utf-8", "replace"), SIZE_LIMIT)
             check(network)
-        return Subject(network, place.stem)
+        return DiagramSubject(network, place.stem)
     values = _read(place)
     if "format" in values or "steps" in values:
         with _of(place):
             network = load(json.dumps(values))
             check(network)
-        return Subject(network, place.stem)
+        return DiagramSubject(network, place.stem)
     name = place.parent.name if place.name == "config.json" else place.stem
-    return Subject(_config_network(place), name or place.stem)
+    return DiagramSubject(_config_network(place), name or place.stem)
 
 
-def build_subject(build: Build) -> Subject:
+def build_subject(build: Build) -> DiagramSubject:
     """The network of a build, with the digits of its matrices."""
     manifest = build.manifest
     notes = {
         name: f"{len(matrix.digits)} digit{'s' * (len(matrix.digits) != 1)}"
         for name, matrix in manifest.matrices.items()
     }
-    return Subject(build.network, build.directory.name, notes)
+    return DiagramSubject(build.network, build.directory.name, notes)
 
 
 def _config_network(path: Path) -> Network:

@@ -11,7 +11,7 @@ from hnlpu.insight.report._sheet import Section, Sheet, render_sheet
 from hnlpu.system.explore import (
     OBJECTIVES,
     Candidate,
-    Score,
+    DesignScore,
     Search,
     best,
     best_per_precision,
@@ -162,7 +162,7 @@ def _words(field: str) -> str:
     return field.replace("_", " ")
 
 
-def _name(score: Score) -> str:
+def _name(score: DesignScore) -> str:
     d = score.design
     return (
         f"{d.rows}x{d.columns} chips of {score.chip.area_mm2:.0f} mm2, {d.package}, {d.collective}, "

@@ -9,7 +9,7 @@ from hnlpu.insight.report import _machine_charts as charts
 from hnlpu.insight.report._plot import binary
 from hnlpu.insight.report._sheet import Section, Sheet, render_sheet
 from hnlpu.insight.report._svg import byte_size, percent
-from hnlpu.system.cost import Costing, Plan, Subject, cost
+from hnlpu.system.cost import Costing, CostSubject, Plan, cost
 from hnlpu.system.machine import (
     PARTS,
     Load,
@@ -208,7 +208,7 @@ def _system_sections(
 ) -> list[Section]:
     """The die and the bill."""
     system, plan = target.system, _plan(target, load, sliding, result)
-    subject = Subject(target.model, target.bits, target.counted, target.digits)
+    subject = CostSubject(target.model, target.bits, target.counted, target.digits)
     blocks: dict[str, float] = {b.purpose: system.area_for(b.purpose) for b in system.block}
     chip = Section(
         "The chip",

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from hnlpu._whole import new_file
 from hnlpu.silicon.hardwire import Build
 from hnlpu.silicon.masks.picture import (
-    Die,
+    DrawnDie,
     distinct_dies,
     draw_png,
     floorplan_svg,
@@ -93,7 +93,7 @@ def _placed(build: Build) -> str:
     )
 
 
-def _said(dies: list[Die], chips: int) -> str:
+def _said(dies: list[DrawnDie], chips: int) -> str:
     if len(dies) > MOST_DIES:
         return f"To scale. {len(dies)} floorplans differ; the first {MOST_DIES} are shown."
     if chips == 1:
@@ -105,6 +105,6 @@ def _said(dies: list[Die], chips: int) -> str:
     )
 
 
-def _figures(dies: list[Die]) -> Markup:
+def _figures(dies: list[DrawnDie]) -> Markup:
     drawings = [Markup(floorplan_svg(die)) for die in dies]  # noqa: S704  escapes what it is given
     return Markup("").join(Markup("<figure>{}</figure>\n").format(svg) for svg in drawings)

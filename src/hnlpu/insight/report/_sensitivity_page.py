@@ -11,7 +11,7 @@ from hnlpu._version import __version__
 from hnlpu.insight.report._plot import Axis, bottom_axis, key, left_axis, log_axis, short
 from hnlpu.insight.report._sheet import Section, Sheet, render_sheet
 from hnlpu.insight.report._svg import bar, drawing, element, join, line, signed_percent, text
-from hnlpu.insight.sensitivity import Option, Sensitivity, Step
+from hnlpu.insight.sensitivity import BudgetStep, Option, Sensitivity
 
 WIDTH, LEFT, RIGHT, TOP, BASE = 460, 52, 8, 22, 260
 FILLS = {"attention": 0, "router": 1, "experts": 2, "unembedding": 3}
@@ -80,7 +80,7 @@ def _mixtures(found: Sensitivity) -> Section:
     )  # fmt: skip
 
 
-def _curve(steps: Sequence[Step]) -> Markup:
+def _curve(steps: Sequence[BudgetStep]) -> Markup:
     x = log_axis([s.area_mm2 for s in steps], LEFT + 6, WIDTH - RIGHT - 6, room=1.05)
     losses = [100 * s.loss for s in steps]
     spare = 0.08 * (max(losses) - min(losses)) or 0.01

@@ -4,22 +4,22 @@ checkpoint ──► finest build ──┐
           └──► coarser build ─┴─► mixtures, scored ──► losses, areas, dollars ──► a policy
 """
 
-from hnlpu.insight.sensitivity._found import Option, Sensitivity, Step
+from hnlpu.insight.sensitivity._found import BudgetStep, Option, Sensitivity
 from hnlpu.insight.sensitivity._gate import Loss, PerplexityGate
-from hnlpu.insight.sensitivity._measure import Progress, Subject
+from hnlpu.insight.sensitivity._measure import Progress, SensitivitySubject
 from hnlpu.insight.sensitivity._mixtures import mixture
 from hnlpu.insight.sensitivity._write import POLICY, TABLE, sensitivity
 
 __all__ = [
     "POLICY",
     "TABLE",
+    "BudgetStep",
     "Loss",
     "Option",
     "PerplexityGate",
     "Progress",
     "Sensitivity",
-    "Step",
-    "Subject",
+    "SensitivitySubject",
     "mixture",
     "sensitivity",
 ]

@@ -40,7 +40,7 @@ class Option(BaseModel):
         return self.finest_area_mm2 - self.area_mm2
 
 
-class Step(BaseModel):
+class BudgetStep(BaseModel):
     """A measured mixture: the `finer` matrices that lose most per mm2 in the finest format."""
 
     model_config = _frozen
@@ -78,7 +78,7 @@ class Sensitivity(BaseModel):
     exact: tuple[str, ...]
     options: tuple[Option, ...]
     order: tuple[str, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[BudgetStep, ...]
     budget: float
-    chosen: Step | None
+    chosen: BudgetStep | None
     policy: Policy | None

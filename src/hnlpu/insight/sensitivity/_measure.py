@@ -18,7 +18,7 @@ from typing import Any
 
 from hnlpu._version import __version__
 from hnlpu.errors import HnlpuError, InvalidInput
-from hnlpu.insight.sensitivity._found import Option, Sensitivity, Step
+from hnlpu.insight.sensitivity._found import BudgetStep, Option, Sensitivity
 from hnlpu.insight.sensitivity._gate import readable
 from hnlpu.insight.sensitivity._mixtures import Scores, areas_mm2, digest_of
 from hnlpu.insight.sensitivity._prices import Prices, masks_per_chip, prices
@@ -50,7 +50,7 @@ ABOUT = "about.json"
 
 
 @dataclass(frozen=True)
-class Subject:
+class SensitivitySubject:
     """What is measured: a checkpoint (folder or Hub id), how it is built, and on which text or ids."""
 
     checkpoint: str | Path
@@ -64,7 +64,7 @@ class Subject:
 
 
 def measure(
-    subject: Subject, work: Path, budget: float, *,
+    subject: SensitivitySubject, work: Path, budget: float, *,
     workers: int | None = None, progress: Progress | None = None,
 ) -> Sensitivity:  # fmt: skip
     """Measure in the folder `work`, where what an earlier run finished is taken up.
@@ -117,7 +117,7 @@ def measure(
     )
 
 
-def _builds(subject: Subject, work: Path, workers: int | None) -> tuple[Build, Build]:
+def _builds(subject: SensitivitySubject, work: Path, workers: int | None) -> tuple[Build, Build]:
     """The checkpoint with every matrix in its finest format, and in its coarsest, on equal chips.
 
     Builds that an earlier run left are taken where they are of the same checkpoint and target.
@@ -154,7 +154,7 @@ def _builds(subject: Subject, work: Path, workers: int | None) -> tuple[Build, B
     return finest, made("coarser", coarse, target)
 
 
-def _about(subject: Subject) -> dict[str, Any]:
+def _about(subject: SensitivitySubject) -> dict[str, Any]:
     """What builds depend on beside their policies."""
     model = read_model(locate(subject.checkpoint, subject.revision), subject.family)
     files = {name: file_sha256(path) for name, path in model.source_files().items()}
@@ -222,22 +222,24 @@ class _Measurement:
         single = [o for o in options if o.kind == "matrix"]
         return [o.name for o in sorted(single, key=lambda o: -o.loss / max(o.saved_mm2, LEAST_MM2))]
 
-    def steps(self, order: Sequence[str]) -> list[Step]:
+    def steps(self, order: Sequence[str]) -> list[BudgetStep]:
         """Mixtures from all coarse to all fine, at most `POINTS`."""
         n = len(order)
         counts = sorted({round(n * i / (POINTS - 1)) for i in range(POINTS)})
         return [self._step(order, finer) for finer in counts]
 
-    def _step(self, order: Sequence[str], finer: int) -> Step:
+    def _step(self, order: Sequence[str], finer: int) -> BudgetStep:
         coarse = set(order[finer:])
         perplexity = self._perplexity(coarse, f"{finer} of {len(order)} in the finest format")
         area = sum((self._coarse if n in coarse else self._fine)[n] for n in self._fine)
-        return Step(
+        return BudgetStep(
             finer=finer, perplexity=perplexity, loss=perplexity / self.float_perplexity - 1,
             area_mm2=area, usd=area * self.usd_per_mm2 if self.usd_per_mm2 is not None else None,
         )  # fmt: skip
 
-    def choose(self, order: Sequence[str], steps: list[Step], budget: float) -> Step | None:
+    def choose(
+        self, order: Sequence[str], steps: list[BudgetStep], budget: float
+    ) -> BudgetStep | None:
         """The mixture of least area within the budget; enters what it measures in `steps`.
 
         Between the last measured step that loses too much and the next one it halves the distance, and

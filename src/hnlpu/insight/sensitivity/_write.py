@@ -21,7 +21,7 @@ from hnlpu._version import __version__
 from hnlpu._whole import new_folder
 from hnlpu.errors import BuildInProgress, OutputExists, OutputFailed
 from hnlpu.insight.sensitivity._found import Sensitivity
-from hnlpu.insight.sensitivity._measure import ABOUT, Progress, Subject, measure
+from hnlpu.insight.sensitivity._measure import ABOUT, Progress, SensitivitySubject, measure
 from hnlpu.model.policy import write_policy
 
 TABLE, POLICY = "sensitivity.json", "policy.toml"
@@ -29,7 +29,7 @@ _LOCK = "lock"
 
 
 def sensitivity(
-    subject: Subject, output: str | Path, budget: float, *,
+    subject: SensitivitySubject, output: str | Path, budget: float, *,
     workers: int | None = None, progress: Progress | None = None,
 ) -> Sensitivity:  # fmt: skip
     """Measure `subject` and write the folder `output`; killed, it goes on where it was.

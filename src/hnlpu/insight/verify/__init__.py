@@ -2,7 +2,7 @@
 
 from hnlpu.insight.verify._check import Check
 from hnlpu.insight.verify._chip import (
-    Answer,
+    ChipAnswer,
     ChipCheck,
     SignalCheck,
     check_chip,
@@ -11,8 +11,8 @@ from hnlpu.insight.verify._chip import (
 from hnlpu.insight.verify._verify import Verification, verify
 
 __all__ = [
-    "Answer",
     "Check",
+    "ChipAnswer",
     "ChipCheck",
     "SignalCheck",
     "Verification",

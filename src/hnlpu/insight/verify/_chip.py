@@ -13,11 +13,11 @@ from hnlpu.arithmetic.fixed_point import FRACTION, inverse_temperature, to_fixed
 from hnlpu.errors import InvalidInput
 from hnlpu.run.emulate import LanguageModel, hardwired, hardwired_signals
 from hnlpu.silicon.hardwire import Build
-from hnlpu.silicon.rtl.chip import ChipRun, ChipShape, Request, Wires, simulate_chip
+from hnlpu.silicon.rtl.chip import ChipRequest, ChipRun, ChipShape, Wires, simulate_chip
 
 
 @dataclass(frozen=True)
-class Answer:
+class ChipAnswer:
     """One prompt's tokens: those of the emulator, and those of the chip in every run."""
 
     prompt: tuple[int, ...]
@@ -34,7 +34,7 @@ class Answer:
 class ChipCheck:
     """Answers of all prompts, and the runs by percent of stalls."""
 
-    answers: tuple[Answer, ...]
+    answers: tuple[ChipAnswer, ...]
     runs: tuple[tuple[int, ChipRun], ...]
 
     @property
@@ -86,7 +86,7 @@ def check_chip(
                 f"{shape.context}"
             )
     requests = [
-        Request(
+        ChipRequest(
             ids,
             max_tokens if max_tokens < shape.context else 0,
             inverse_temperature(temperature),
@@ -103,7 +103,7 @@ def check_chip(
         for n, ids in enumerate(encoded)
     ]
     answers = tuple(
-        Answer(ids, want, tuple(run.tokens[n] for _, run in runs))
+        ChipAnswer(ids, want, tuple(run.tokens[n] for _, run in runs))
         for n, (ids, want) in enumerate(zip(encoded, expected, strict=True))
     )
     return ChipCheck(answers, runs)
@@ -178,7 +178,7 @@ def check_signal_chip(
             )
         given = np.asarray(signals, np.float32)
         words = (np.asarray(to_fixed(given), np.int64) & 0xFFFFFFFF).tolist()
-        requests.append(Request(tuple(tuple(row) for row in words)))
+        requests.append(ChipRequest(tuple(tuple(row) for row in words)))
         outputs, _ = model.run({name: given}, model.start())
         answer = model.answer(outputs)
         whole = answer if shape.task == "classify" else np.rint(answer * 2.0**FRACTION)

@@ -33,7 +33,7 @@ from hnlpu.run.emulate._language_model import (
 )
 from hnlpu.run.emulate._layers import CompiledLayers
 from hnlpu.run.emulate._measures import ClassScore, ErrorScore, score_classes, score_numbers
-from hnlpu.run.emulate._network import Network
+from hnlpu.run.emulate._network import TokenModel
 from hnlpu.run.emulate._network_constants import HardwiredConstants, ModelConstants
 from hnlpu.run.emulate._projection import (
     integer_sums,
@@ -86,7 +86,6 @@ __all__ = [
     "MachineOf",
     "Meeting",
     "ModelConstants",
-    "Network",
     "Numerics",
     "Score",
     "SignalModel",
@@ -95,6 +94,7 @@ __all__ = [
     "Step",
     "TapedNetwork",
     "Token",
+    "TokenModel",
     "Tokenizer",
     "Transformer",
     "best_tokens",

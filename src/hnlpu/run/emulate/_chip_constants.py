@@ -21,7 +21,7 @@ from hnlpu.run.emulate._activations import Activations, Meeting
 from hnlpu.run.emulate._network_constants import KeptParameters
 from hnlpu.run.emulate._projection import Projection, all_integer_sums
 from hnlpu.run.kernels import Descriptor, describe
-from hnlpu.silicon.hardwire import Build, HardwiredMatrix, Stack
+from hnlpu.silicon.hardwire import Build, HardwiredMatrix, HardwiredStack
 
 Array = npt.NDArray[Any]
 Int64 = npt.NDArray[np.int64]
@@ -59,7 +59,7 @@ class ChipConstants:
             if p.name in used
         }
 
-    def _read(self, name: str, stack: Stack) -> tuple[Stack, Int64, Int64]:
+    def _read(self, name: str, stack: HardwiredStack) -> tuple[HardwiredStack, Int64, Int64]:
         """A stack of matrices with its shifts and biases, [stack, rows] each."""
         shifts = row_shifts(stack.row_exponents)
         if stack.biases is None:

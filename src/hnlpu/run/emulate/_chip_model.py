@@ -19,7 +19,7 @@ from hnlpu.run.emulate._chip_constants import ChipConstants
 from hnlpu.run.emulate._chip_network import chip_interpreter
 from hnlpu.run.emulate._chip_numerics import ChipNumerics
 from hnlpu.run.emulate._interpreted import expect_language_model, split_off_logits
-from hnlpu.run.emulate._network import Network, Sampler, Tokens
+from hnlpu.run.emulate._network import Sampler, TokenModel, Tokens
 from hnlpu.run.emulate._sampling import log_softmax
 from hnlpu.run.emulate._states import States
 from hnlpu.silicon.hardwire import Build
@@ -53,7 +53,7 @@ class ChipStates:
         self.states = states
 
 
-class ChipModel(Network[ChipStates, np.int64]):
+class ChipModel(TokenModel[ChipStates, np.int64]):
     """The model of a build in `chip` numerics; hidden states and logits are values (2^-16).
 
     Raises what `chip_interpreter` does, and InvalidInput for a network that makes no logits.

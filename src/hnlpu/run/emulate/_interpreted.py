@@ -24,12 +24,12 @@ from hnlpu.model.network import check, ops
 from hnlpu.run.emulate._float_steps import Constants
 from hnlpu.run.emulate._fused import FUSED
 from hnlpu.run.emulate._interpreter import Interpreter, Watch
-from hnlpu.run.emulate._network import Network, Sampler, Tokens
+from hnlpu.run.emulate._network import Sampler, TokenModel, Tokens
 from hnlpu.run.emulate._network_constants import HardwiredConstants
 from hnlpu.run.emulate._sampling import log_softmax, sample
 from hnlpu.run.emulate._states import States
 from hnlpu.run.emulate._taped import SequenceMemory, TapedNetwork
-from hnlpu.run.kernels.tape import NotOnTape, Rows
+from hnlpu.run.kernels.tape import NotOnTape, TapeRows
 
 Float32 = npt.NDArray[np.float32]
 
@@ -106,7 +106,7 @@ class _OnTape(StatesCache):
     def take_in(self, tokens: Tokens) -> Float32:
         start, count = self._memory.length, len(tokens)
         self._memory.reserve(start + count)
-        rows = Rows(np.zeros(count, np.int64), np.arange(start, start + count))
+        rows = TapeRows(np.zeros(count, np.int64), np.arange(start, start + count))
         inputs = {x.name: tokens for x in self._taped.network.inputs if x.carries == "token"}
         (hidden,) = self._taped.run(inputs, rows, self._memory.memory())
         self._memory.length += count
@@ -186,7 +186,7 @@ def _taped(body: Form, constants: Constants) -> tuple[TapedNetwork | None, str]:
         return None, str(error)
 
 
-class InterpretedModel(Network[StatesCache, np.float32]):
+class InterpretedModel(TokenModel[StatesCache, np.float32]):
     """The language model of a network over its constants; holds no state of any sequence.
 
     `body` is the network up to the hidden states that `logits` takes, by `logits_matrix` if they do.  Over metal a tape in C stands

@@ -20,7 +20,7 @@ from hnlpu.run.emulate._chip_model import ChipModel
 from hnlpu.run.emulate._generation import end_tokens
 from hnlpu.run.emulate._interpreted import InterpretedModel
 from hnlpu.run.emulate._layers import compiled_layers
-from hnlpu.run.emulate._network import Network, Sampler
+from hnlpu.run.emulate._network import Sampler, TokenModel
 from hnlpu.run.emulate._network_constants import HardwiredConstants, ModelConstants
 from hnlpu.run.emulate._sampling import best_tokens, draw, kept_weights, sample
 from hnlpu.run.emulate._threads import in_parallel, one_blas_thread
@@ -90,7 +90,7 @@ class LanguageModel:
 
     def __init__(
         self,
-        transformer: Network[Any, Any],
+        transformer: TokenModel[Any, Any],
         tokenizer: Tokenizer,
         directory: Path,
         *,
@@ -323,7 +323,7 @@ def hardwired(
         raise InvalidInput(
             f"{numerics} numerics have integer activations; leave out float activations"
         )
-    transformer: Network[Any, Any]
+    transformer: TokenModel[Any, Any]
     if numerics == "machine":
         exchange, grid = machine(build) if machine else (None, None)
         transformer = MachineModel(build, exchange, grid)

@@ -40,7 +40,7 @@ PREFILL_CHUNK = 512  # tokens that run through the layers together
 LOGITS_AT_ONCE = 2**22  # logits of a long prompt are made in pieces of this many values
 
 
-class Network(ABC, Generic[Cache, Number]):
+class TokenModel(ABC, Generic[Cache, Number]):
     """A model that holds no state of any sequence."""
 
     architecture: Architecture | ModelFacts

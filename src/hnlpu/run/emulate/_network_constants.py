@@ -20,7 +20,7 @@ from hnlpu.run.emulate._activations import Activations, Meeting
 from hnlpu.run.emulate._constants import project_in_order
 from hnlpu.run.emulate._projection import Float32, Projection, project_all, quantize_activations
 from hnlpu.run.kernels import Descriptor, describe
-from hnlpu.silicon.hardwire import Build, HardwiredMatrix, Stack
+from hnlpu.silicon.hardwire import Build, HardwiredMatrix, HardwiredStack
 
 Read = Callable[[], Float32]
 
@@ -71,15 +71,17 @@ class KeptParameters:
 
     def rows(self, name: str, numbers: npt.NDArray[Any]) -> Float32:
         """Entries by their numbers [...]; the others are not met."""
-        if name in self._given:
-            return np.asarray(self.parameter(name)[numbers])
-        flat = np.asarray(numbers, np.int64).ravel()
         read = self._rows.get(name)
         if read is None:
+            if name in self._given:
+                return np.asarray(self.parameter(name)[numbers])
             table = self._stored[name]()
             read = self._rows[name] = lambda chosen: table[chosen]
-        entries = to_float32(read(flat))
-        return np.asarray(entries.reshape(*np.shape(numbers), *entries.shape[1:]))
+        flat = np.asarray(numbers, np.int64)
+        if flat.ndim == 1:
+            return to_float32(read(flat))
+        entries = to_float32(read(flat.ravel()))
+        return np.asarray(entries.reshape(*flat.shape, *entries.shape[1:]))
 
 
 class _Unpacked:
@@ -119,7 +121,7 @@ class HardwiredConstants:
         self._described: dict[tuple[str, int], tuple[HardwiredMatrix, Descriptor]] = {}
         self.directory = build.directory
 
-    def stack(self, name: str) -> Stack:
+    def stack(self, name: str) -> HardwiredStack:
         """The digits of matrix `name`, of all members."""
         return self._stacks[name]
 

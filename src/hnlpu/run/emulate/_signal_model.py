@@ -29,7 +29,7 @@ from hnlpu.run.emulate._network_constants import HardwiredConstants, ModelConsta
 from hnlpu.run.emulate._states import States
 from hnlpu.run.emulate._taped import SequenceMemory, TapedNetwork
 from hnlpu.run.emulate._threads import one_blas_thread
-from hnlpu.run.kernels.tape import NotOnTape, Rows
+from hnlpu.run.kernels.tape import NotOnTape, TapeRows
 from hnlpu.silicon.hardwire import MANIFEST, Build, open_build
 
 Array = npt.NDArray[Any]
@@ -104,7 +104,9 @@ class SignalModel:
         memory.restore(states)
         count = len(next(iter(given.values())))
         memory.reserve(states.position + count)
-        rows = Rows(np.zeros(count, np.int64), np.arange(states.position, states.position + count))
+        rows = TapeRows(
+            np.zeros(count, np.int64), np.arange(states.position, states.position + count)
+        )
         (found,) = taped.run(given, rows, memory.memory())
         memory.length += count
         return found, memory.save()

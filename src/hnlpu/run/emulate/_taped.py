@@ -16,7 +16,7 @@ from hnlpu.run.emulate._early import early_steps
 from hnlpu.run.emulate._network_constants import HardwiredConstants
 from hnlpu.run.emulate._states import States, most_kept
 from hnlpu.run.kernels import NotForKernels, load
-from hnlpu.run.kernels.tape import Held, Known, Memory, NotOnTape, Rows, Tape, lower
+from hnlpu.run.kernels.tape import Held, Known, Memory, NotOnTape, Tape, TapeRows, lower
 
 Array = npt.NDArray[Any]
 
@@ -46,7 +46,7 @@ class TapedNetwork:
     def run(
         self,
         inputs: Mapping[str, Array],
-        rows: Rows,
+        rows: TapeRows,
         memory: Memory,
         *,
         instructions: int | None = None,

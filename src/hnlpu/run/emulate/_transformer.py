@@ -17,7 +17,7 @@ from hnlpu.errors import NotFinite
 from hnlpu.model.checkpoint import EMBEDDING, FINAL_NORM, UNEMBEDDING, Architecture
 from hnlpu.run.emulate._cache import KeyValueCache
 from hnlpu.run.emulate._layers import CompiledLayers
-from hnlpu.run.emulate._network import Network, Sampler, Tokens
+from hnlpu.run.emulate._network import Sampler, TokenModel, Tokens
 from hnlpu.run.emulate._network_constants import HardwiredConstants
 from hnlpu.run.emulate._sampling import log_softmax, sample
 from hnlpu.silicon.hardwire import Build
@@ -30,7 +30,7 @@ def _overflow_is_no_news() -> AbstractContextManager[None]:
     return np.errstate(over="ignore", invalid="ignore")
 
 
-class Transformer(Network[KeyValueCache, np.float32]):
+class Transformer(TokenModel[KeyValueCache, np.float32]):
     """The model of a build; holds no state of any sequence."""
 
     architecture: Architecture

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.run.emulate import Network
+from hnlpu.run.emulate import TokenModel
 from hnlpu.run.engine._adapter import Adapter
 from hnlpu.run.engine._memory import Memory
 
@@ -68,7 +68,7 @@ class Batched(Protocol):
 class LogitsOfModel:
     """The half of a `Batched` that makes logits as the emulator's model does."""
 
-    def __init__(self, model: Network[Any, np.float32]):
+    def __init__(self, model: TokenModel[Any, np.float32]):
         self._makes_logits = model
 
     def logits_in_pieces(

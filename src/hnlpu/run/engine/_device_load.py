@@ -105,7 +105,7 @@ def _lowered(
     body: Network, early: EarlySteps, before: frozenset[str], known: Mapping[str, Array],
     constants: HardwiredConstants,
 ) -> Lowered:  # fmt: skip
-    from hnlpu.run.kernels.gpu import Known, NotOnDevice, lower
+    from hnlpu.run.kernels.gpu import NotOnDevice, Surroundings, lower
 
     def digits_of(name: str) -> int:
         return len(constants.stack(name).digits)
@@ -113,7 +113,9 @@ def _lowered(
     try:
         for state in layout_of(body).whole:
             raise NotOnDevice(f"the state {state.name} is no list of entries by position")
-        return lower(body, Known(early.outside, before, known, digits_of), experts_of(body).choices)
+        return lower(
+            body, Surroundings(early.outside, before, known, digits_of), experts_of(body).choices
+        )
     except NotOnDevice as error:
         raise UnsupportedArchitecture(
             f"{constants.directory}: no GPU runs it so far: {error}; leave out `device`"

@@ -55,7 +55,7 @@ class BatchedTape(LogitsOfModel):
         for part in _parts(rows):
             made, *chosen = taped.run(
                 {x.name: rows.tokens[part] for x in taped.network.inputs if x.carries == "token"},
-                tape.Rows(rows.sequences[part], rows.positions[part]),
+                tape.TapeRows(rows.sequences[part], rows.positions[part]),
                 tape.Memory(states, rows.tables, slots, sources),
             )
             sources = slots  # from now on they are there

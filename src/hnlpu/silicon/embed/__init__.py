@@ -21,7 +21,7 @@ from hnlpu.silicon.embed._exposures import (
 )
 from hnlpu.silicon.embed._kind import ROUTED, SCHEMES, ArrayKind, array_kind
 from hnlpu.silicon.embed._labels import Label, LabelTable, LayerKey, join_labels, label_table
-from hnlpu.silicon.embed._layout import Grid, Layout, Rectangles, Rows, Shapes
+from hnlpu.silicon.embed._layout import Grid, Layout, Rectangles, RectRows, Shapes
 from hnlpu.silicon.embed._printing import (
     LayerExposures,
     MasksNeeded,
@@ -53,10 +53,10 @@ __all__ = [
     "Limit",
     "MasksNeeded",
     "Pitches",
+    "RectRows",
     "Rectangles",
     "Regions",
     "Routes",
-    "Rows",
     "Scheme",
     "Shapes",
     "Taps",

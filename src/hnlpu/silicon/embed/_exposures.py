@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hnlpu.silicon.technology import Cut, Lithography, Metal, Scanner
+from hnlpu.silicon.technology import Lithography, Metal, Scanner, ViaLayer
 
 MOST_MASKS = 12
 """Beyond so many masks a scanner is taken not to print a layer."""
@@ -292,14 +292,14 @@ def cheapest_first(ways: Iterable[Way]) -> tuple[Way, ...]:
     return tuple(sorted(ways, key=lambda way: way.cost))
 
 
-def mask_names(layer: Metal | Cut, way: Way) -> tuple[str, ...]:
+def mask_names(layer: Metal | ViaLayer, way: Way) -> tuple[str, ...]:
     """Names of a way's programmable masks: the process's own where it has enough of them."""
     count = way.programmable
     if way.method.startswith("spacer"):
         stated = tuple(name for name in layer.masks if not name.endswith(" mandrel"))
         name = stated[0] if len(stated) == 1 else f"{layer.name} cut"
         return _lettered(name, count)
-    if count <= len(layer.masks) and isinstance(layer, Cut):
+    if count <= len(layer.masks) and isinstance(layer, ViaLayer):
         return tuple(layer.masks[:count])
     return _lettered(layer.masks[0] if len(layer.masks) == 1 else layer.name, count)
 

@@ -17,7 +17,7 @@ Shapes = dict[LayerKey, list[Rectangles]]
 
 
 @dataclass(frozen=True)
-class Rows:
+class RectRows:
     """Rectangles of one layer in rows of equal ones, as files hold them.
 
     `heads` int64 [n, 8] has a row's x0, y0, width, height, dx, dy, first, behind: its rectangles
@@ -33,9 +33,9 @@ class Rows:
         """Rectangles in all rows."""
         return int((self.heads[:, 7] - self.heads[:, 6]).sum())
 
-    def moved(self, x: int, y: int) -> Rows:
+    def moved(self, x: int, y: int) -> RectRows:
         """The same rows, shifted."""
-        return Rows(self.heads + np.array([x, y, 0, 0, 0, 0, 0, 0]), self.columns)
+        return RectRows(self.heads + np.array([x, y, 0, 0, 0, 0, 0, 0]), self.columns)
 
     def rectangles(self) -> Rectangles:
         """All of them, int32 [count, 4] as x0, y0, x1, y1, row by row."""
@@ -61,7 +61,7 @@ def _spread(
             at += 1
 
 
-RowsByLayer = Mapping[LayerKey, Sequence[Rows]]
+RowsByLayer = Mapping[LayerKey, Sequence[RectRows]]
 
 
 @dataclass(frozen=True)

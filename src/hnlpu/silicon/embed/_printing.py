@@ -23,7 +23,7 @@ from hnlpu.silicon.embed._exposures import (
 from hnlpu.silicon.embed._regions import Regions
 from hnlpu.silicon.embed._scheme import Scheme, TileShape
 from hnlpu.silicon.embed._taps import Taps
-from hnlpu.silicon.technology import Cut, Lithography, Metal, Technology
+from hnlpu.silicon.technology import Lithography, Metal, Technology, ViaLayer
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,10 @@ def layer_exposures(
 
 
 def _exposures_of(
-    technology: Technology, layer: Metal | Cut, grids: Sequence[CutGrid | WireGrid], limit: Limit
+    technology: Technology,
+    layer: Metal | ViaLayer,
+    grids: Sequence[CutGrid | WireGrid],
+    limit: Limit,
 ) -> LayerExposures:
     assert technology.lithography
     ways = [cheapest_first(_ways(technology.lithography, grid, limit)) for grid in grids]

@@ -17,7 +17,7 @@ from hnlpu.silicon.embed._layout import Grid, Layout
 from hnlpu.silicon.embed._regions_frame import Frame
 from hnlpu.silicon.embed._regions_values import tie_count
 from hnlpu.silicon.embed._scheme import TileShape
-from hnlpu.silicon.technology import FIXED, PIN, Cut, Metal, Technology
+from hnlpu.silicon.technology import FIXED, PIN, Metal, Technology, ViaLayer
 
 
 def draw_base(
@@ -76,7 +76,7 @@ class _Base:
         self._grid(t.port_cut, x0, y, wide, high, len(x), step, self._rows)
 
     def _grid(
-        self, layer: Metal | Cut, x: int, y: int, width: int, high: int, columns: int, dx: int,
+        self, layer: Metal | ViaLayer, x: int, y: int, width: int, high: int, columns: int, dx: int,
         rows: int,
     ) -> None:  # fmt: skip
         key = layer.gds_layer, FIXED

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.silicon.technology import Cut, Technology
+from hnlpu.silicon.technology import Technology, ViaLayer
 
 Int32 = npt.NDArray[np.int32]
 
@@ -105,12 +105,12 @@ def rules_of(technology: Technology) -> Rules:
     )
 
 
-def across(cut: Cut, *, above: bool) -> float:
+def across(cut: ViaLayer, *, above: bool) -> float:
     """Width that a wire needs at a via."""
     return cut.size.value + 2 * (cut.enclosure_above if above else cut.enclosure_below).value
 
 
-def along(cut: Cut, *, above: bool) -> float:
+def along(cut: ViaLayer, *, above: bool) -> float:
     """Distance from a via's centre to the end of its wire."""
     sides = cut.enclosure_above if above else cut.enclosure_below
     ends = cut.end_enclosure_above if above else cut.end_enclosure_below

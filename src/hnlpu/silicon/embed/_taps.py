@@ -47,7 +47,7 @@ from hnlpu.silicon.embed._vias import (
     read_shifts,
     spell,
 )
-from hnlpu.silicon.technology import PROGRAMMABLE, Cut, Technology
+from hnlpu.silicon.technology import PROGRAMMABLE, Technology, ViaLayer
 
 Bytes = npt.NDArray[np.int16]
 _TWICE = TWICE_E2M1.astype(np.int32)
@@ -240,7 +240,7 @@ class Taps(TapsPlan, Scheme):
         return integers, missing + spell(codes, shifts, _TWICE, integers)
 
     def _place_vias(
-        self, level: int, cut: Cut, vias: Rectangles, codes: npt.NDArray[np.uint8],
+        self, level: int, cut: ViaLayer, vias: Rectangles, codes: npt.NDArray[np.uint8],
         entries: Bytes, wrong: npt.NDArray[np.uint8],
     ) -> int:  # fmt: skip
         """Enter vias of layer `level`; returns how many are wrong."""
@@ -257,7 +257,7 @@ class Taps(TapsPlan, Scheme):
         cells[:BLOCK] = np.arange(BLOCK)
         return cells
 
-    def _via_fault(self, cut: Cut, via: npt.NDArray[np.int32], kind: int) -> Fault:
+    def _via_fault(self, cut: ViaLayer, via: npt.NDArray[np.int32], kind: int) -> Fault:
         x, y = (int(via[0]) + int(via[2])) // 2, (int(via[1]) + int(via[3])) // 2
         cell, row = x // self.cell, y // self.pitch
         block, within = divmod(cell, self.block_cells)
@@ -343,7 +343,7 @@ def _spread(values: npt.NDArray[Any]) -> dict[str, float]:
     return {"mean": float(values.mean()), "worst": float(values.max())}
 
 
-def _vias_at(cut: Cut, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Rectangles:
+def _vias_at(cut: ViaLayer, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Rectangles:
     wide, high = cut.size_nm
     low_x, low_y = x - wide // 2, y - high // 2
     return np.stack([low_x, low_y, low_x + wide, low_y + high], -1).astype(np.int32)

@@ -17,7 +17,7 @@ from hnlpu.silicon.embed._labels import Label, LabelTable, join_labels, label_ta
 from hnlpu.silicon.embed._layout import Grid, Layout
 from hnlpu.silicon.embed._scheme import TileShape
 from hnlpu.silicon.embed._taps_plan import TapsPlan
-from hnlpu.silicon.technology import FIXED, PIN, Cut, Metal, Technology
+from hnlpu.silicon.technology import FIXED, PIN, Metal, Technology, ViaLayer
 
 
 def draw_base(
@@ -54,7 +54,7 @@ class _Base:
         for block in range(self._shape.blocks):
             x0 = block * p.block_cells * p.cell
 
-            def cells(layer: Metal | Cut, x: int, width: int, high: int, rows: int,
+            def cells(layer: Metal | ViaLayer, x: int, width: int, high: int, rows: int,
                       x0: int = x0) -> None:  # fmt: skip
                 self._repeat(layer, x0 + x, width, high, BLOCK, p.cell, rows)
 
@@ -72,7 +72,7 @@ class _Base:
         t, p, rows = self._technology, self._plan, self._shape.rows
         across, start, stub = p.block_cells * p.cell, BLOCK * p.cell, p.scale_stubs[j]
 
-        def repeated(layer: Metal | Cut, x: int, width: int, high: int, rows: int) -> None:
+        def repeated(layer: Metal | ViaLayer, x: int, width: int, high: int, rows: int) -> None:
             self._repeat(layer, start + x, width, high, self._shape.blocks, across, rows)
 
         first, last = stub.span(p.scale_end)
@@ -88,7 +88,14 @@ class _Base:
         return self._shape.rows * self._pitch
 
     def _repeat(
-        self, layer: Metal | Cut, x: int, width: int, high: int, columns: int, dx: int, rows: int
+        self,
+        layer: Metal | ViaLayer,
+        x: int,
+        width: int,
+        high: int,
+        columns: int,
+        dx: int,
+        rows: int,
     ) -> None:
         """Pieces centred on x, in the middle of each row or, if `rows` is 1, over all rows."""
         x0, y0 = x - width // 2, self._pitch // 2 - high // 2 if high < self._height else 0

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.silicon.embed._kind import ArrayKind
 from hnlpu.silicon.embed._silicon import COUNT_BITS
-from hnlpu.silicon.technology import Cut, Metal, Technology
+from hnlpu.silicon.technology import Metal, Technology, ViaLayer
 
 
 @dataclass(frozen=True)
@@ -267,18 +267,18 @@ def _step(metal: Metal) -> int:
     return round(metal.track.value) if metal.track else 0
 
 
-def _cut_pitch(cut: Cut) -> float:
+def _cut_pitch(cut: ViaLayer) -> float:
     """From one via to the next across."""
     return cut.size_nm[0] + cut.space.value
 
 
-def _across(cut: Cut, *, above: bool, upright: bool) -> float:
+def _across(cut: ViaLayer, *, above: bool, upright: bool) -> float:
     """Width that a wire, upright or not, needs at a via."""
     size = cut.size_nm[0 if upright else 1]
     return size + 2 * (cut.enclosure_above if above else cut.enclosure_below).value
 
 
-def _along(cut: Cut, *, above: bool, upright: bool) -> float:
+def _along(cut: ViaLayer, *, above: bool, upright: bool) -> float:
     """Distance from a via's centre to the end of its wire, upright or not."""
     sides = cut.enclosure_above if above else cut.enclosure_below
     ends = cut.end_enclosure_above if above else cut.end_enclosure_below

@@ -143,7 +143,7 @@ def place_rows(
     heads: Int64, columns: Int32, wide: int, high: int, cells: Int16, scale: Int16,
     cell: int, block_cells: int, pitch: int, codes: Codes, entries: Int16,
 ) -> int:  # fmt: skip
-    """Enter vias in rows (see `embed.Rows`); returns how many, -1 as soon as one is on no site.
+    """Enter vias in rows (see `embed.RectRows`); returns how many, -1 as soon as one is on no site.
 
     One that comes twice is entered twice: stubs and vias must be counted.  Also -1 for rows that a
     tile of ours does not have, such as vias of scale cells along x.

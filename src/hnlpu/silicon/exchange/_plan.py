@@ -30,7 +30,7 @@ from hnlpu.model.network import (
 from hnlpu.silicon.exchange._kept import kept_sums
 from hnlpu.silicon.exchange._places import OfMembers, Shared, Where, alike, reshaped
 from hnlpu.silicon.exchange._slices import Grid
-from hnlpu.silicon.place import Slice
+from hnlpu.silicon.place import StackSlice
 
 BLOCK = 32
 CrossingKind = Literal[
@@ -342,7 +342,7 @@ class _Planner:
         """Chips and their members of a bank."""
         return sorted((s.chip, s.members) for s in self.grid.slices[name])
 
-    def whole_members(self, slices: Sequence[Slice]) -> bool:
+    def whole_members(self, slices: Sequence[StackSlice]) -> bool:
         """Whether no chip shares a member with another."""
         return len({s.members for s in slices}) == len(slices)
 
@@ -386,7 +386,7 @@ class _Planner:
             isinstance(dot, ops.Dot) and dot.axes.endswith(",kn->n") for dot in dots
         )
 
-    def runs(self, slices: Sequence[Slice], over: Literal["columns", "chips"]) -> Where:
+    def runs(self, slices: Sequence[StackSlice], over: Literal["columns", "chips"]) -> Where:
         """Outputs by column or by chip."""
         if over == "columns":
             found = dict(sorted((s.chip % self.grid.columns, s.neurons) for s in slices))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hnlpu.errors import DoesNotFit
 from hnlpu.model.checkpoint import MatrixShape
-from hnlpu.silicon.place import Placement, Slice, cut, grid_limits, head_groups
+from hnlpu.silicon.place import Placement, StackSlice, cut, grid_limits, head_groups
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Grid:
 
     rows: int
     columns: int
-    slices: Mapping[str, tuple[Slice, ...]]
+    slices: Mapping[str, tuple[StackSlice, ...]]
 
     @property
     def chips(self) -> int:

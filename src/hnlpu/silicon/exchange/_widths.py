@@ -6,10 +6,10 @@ import numpy as np
 
 from hnlpu.arithmetic.exchange import signed_bits
 from hnlpu.silicon.hardwire import Digit, HardwiredMatrix, row_facts
-from hnlpu.silicon.place import Slice
+from hnlpu.silicon.place import StackSlice
 
 
-def part_bits(matrix: HardwiredMatrix, part: Slice, activation_bits: int) -> int:
+def part_bits(matrix: HardwiredMatrix, part: StackSlice, activation_bits: int) -> int:
     """Bits of every partial sum of a slice of a matrix, in units of its whole rows' exponents.
 
     The largest sum of |digit| of a row over the slice's blocks, times the largest activation.
@@ -17,7 +17,7 @@ def part_bits(matrix: HardwiredMatrix, part: Slice, activation_bits: int) -> int
     return signed_bits(part_magnitude(matrix, part) << (activation_bits - 1))
 
 
-def part_magnitude(matrix: HardwiredMatrix, part: Slice) -> int:
+def part_magnitude(matrix: HardwiredMatrix, part: StackSlice) -> int:
     """The largest sum of |digit| of a row over the slice's blocks, in units of the whole row's exponent."""
     rows, blocks = slice(*part.neurons), slice(*part.blocks)
     digits = tuple(

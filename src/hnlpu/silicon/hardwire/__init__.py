@@ -21,7 +21,7 @@ from hnlpu.silicon.hardwire._matrix import (
     HardwiredMatrix,
     row_facts,
 )
-from hnlpu.silicon.hardwire._open import Build, Stack, network_of_build, open_build
+from hnlpu.silicon.hardwire._open import Build, HardwiredStack, network_of_build, open_build
 from hnlpu.silicon.hardwire._staging import file_sha256
 from hnlpu.silicon.hardwire._tally import Tally
 from hnlpu.silicon.hardwire._tile import TileReader
@@ -35,12 +35,12 @@ __all__ = [
     "DigitRecord",
     "FileRecord",
     "HardwiredMatrix",
+    "HardwiredStack",
     "Judge",
     "Manifest",
     "MatrixRecord",
     "Progress",
     "RoleError",
-    "Stack",
     "Tally",
     "TileReader",
     "bias_name",

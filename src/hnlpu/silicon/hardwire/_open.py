@@ -38,7 +38,7 @@ from hnlpu.silicon.hardwire._matrix import Digit, HardwiredMatrix
 
 
 @dataclass(frozen=True)
-class Stack:
+class HardwiredStack:
     """The tensors of a stack of matrices, the stack's number first in every shape."""
 
     digits: tuple[Digit, ...]
@@ -80,7 +80,7 @@ class Build:
         """Every hardwired matrix by name, in the order in which data meets them."""
         return {shape.name: shape for shape in self.matrices()}
 
-    def stack(self, shape: MatrixShape) -> Stack:
+    def stack(self, shape: MatrixShape) -> HardwiredStack:
         """All matrices of a stack (one per expert, else one), mapped now."""
         name = shape.name
         digits = [
@@ -91,7 +91,7 @@ class Build:
         ]
         row_exponents = self._parts(shape, row_exponents_name(name))
         biases = to_float32(self._parts(shape, bias_name(name))) if shape.has_bias else None
-        return Stack(tuple(digits), row_exponents, biases)
+        return HardwiredStack(tuple(digits), row_exponents, biases)
 
     def matrix(self, shape: MatrixShape, index: int = 0) -> HardwiredMatrix:
         """One matrix of a stack, on a mapping of its own that goes with it."""

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.silicon.embed import TileDigits, enter_canonical
-from hnlpu.silicon.hardwire._open import Build, Stack
+from hnlpu.silicon.hardwire._open import Build, HardwiredStack
 from hnlpu.silicon.place import Tile
 
 
@@ -19,7 +19,7 @@ class TileReader:
         self._shapes = build.shapes()
         self._name = ""
 
-    def _stack_of(self, tile: Tile) -> Stack:
+    def _stack_of(self, tile: Tile) -> HardwiredStack:
         if tile.matrix != self._name:
             self._stack = self._build.stack(self._shapes[tile.matrix])
             self._name = tile.matrix

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from hnlpu.silicon.masks._layers import LayerMap
-from hnlpu.silicon.technology import FIXED, PROGRAMMABLE, Cut, Metal, Technology
+from hnlpu.silicon.technology import FIXED, PROGRAMMABLE, Metal, Technology, ViaLayer
 
 REPORT_SUFFIX, COUNT_SUFFIX = ".drc.lyrdb", ".drc.count"
 """What a run of the script writes beside it, behind the stem of its name."""
@@ -69,17 +69,17 @@ end
 """
 
 
-def _input(layers: LayerMap, layer: Metal | Cut) -> str:
+def _input(layers: LayerMap, layer: Metal | ViaLayer) -> str:
     keys = [layers.key((layer.gds_layer, purpose)) for purpose in (FIXED, PROGRAMMABLE)]
     given = " + ".join(f"input({n}, {datatype})" for n, datatype in dict.fromkeys(keys))
     return f"{_variable(layer.name)} = ({given}).merged\n"
 
 
-def _output(layer: Metal | Cut, found: str, rule: str, says: str) -> str:
+def _output(layer: Metal | ViaLayer, found: str, rule: str, says: str) -> str:
     return f'{found}.output("{layer.name} {rule}", "{layer.name}: {says}")\n'
 
 
-def _rules(t: Technology, layer: Metal | Cut) -> Iterator[str]:
+def _rules(t: Technology, layer: Metal | ViaLayer) -> Iterator[str]:
     """What a layer must keep by itself."""
     own = _variable(layer.name)
     grid = t.grid.value
@@ -97,7 +97,7 @@ def _rules(t: Technology, layer: Metal | Cut) -> Iterator[str]:
     yield _space(layer, own)
 
 
-def _space(layer: Metal | Cut, own: str) -> str:
+def _space(layer: Metal | ViaLayer, own: str) -> str:
     space = layer.space.value
     return _output(layer, f"{own}.space({_um(space)})", "space", f"at least {space:g} nm")
 
@@ -158,7 +158,7 @@ def _enclosures(t: Technology, checked: Collection[str], *, with_base: bool) -> 
             yield from _enclosure(cut, metal, below=below, upright=upright)
 
 
-def _enclosure(cut: Cut, metal: Metal, *, below: bool, upright: bool) -> Iterator[str]:
+def _enclosure(cut: ViaLayer, metal: Metal, *, below: bool, upright: bool) -> Iterator[str]:
     """On all sides, and on two opposite ones; most cuts have their ends along the wire and are fine."""
     sides = (cut.enclosure_below if below else cut.enclosure_above).value
     ends = (cut.end_enclosure_below if below else cut.end_enclosure_above).value

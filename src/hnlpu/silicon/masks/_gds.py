@@ -24,7 +24,7 @@ import numpy.typing as npt
 from hnlpu.errors import DoesNotFit
 from hnlpu.silicon.embed import Grid, Label, LayerKey, Layout, Rectangles
 from hnlpu.silicon.masks._layers import LayerMap
-from hnlpu.silicon.technology import FIXED, PROGRAMMABLE, Cut, Technology
+from hnlpu.silicon.technology import FIXED, PROGRAMMABLE, Technology, ViaLayer
 
 HEADER, BGNLIB, LIBNAME, UNITS, ENDLIB = 0x0002, 0x0102, 0x0206, 0x0305, 0x0400
 BGNSTR, STRNAME, ENDSTR = 0x0502, 0x0606, 0x0700
@@ -165,7 +165,7 @@ def write_gds(file: BinaryIO, cells: Iterable[GdsCell], library: str = "HNLPU") 
 
 def _via_cells(technology: Technology, layers: LayerMap | None) -> dict[LayerKey, ShapeCell]:
     """The cell of a via for every cut layer, fixed and programmable, with the shortest name."""
-    cuts = [layer for layer in technology.layers if isinstance(layer, Cut)]
+    cuts = [layer for layer in technology.layers if isinstance(layer, ViaLayer)]
     found: dict[LayerKey, ShapeCell] = {}
     for n, cut in enumerate(cuts):
         for datatype in (FIXED, PROGRAMMABLE):

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hnlpu.errors import ToolMissing
 from hnlpu.silicon.embed import Layout
-from hnlpu.silicon.technology import PIN, Cut, Metal, Technology
+from hnlpu.silicon.technology import PIN, Metal, Technology, ViaLayer
 
 if TYPE_CHECKING:
     import klayout.db as db
@@ -176,7 +176,7 @@ class _Checks:
         yield self._enclosure(t.upper_cut, t.stub, below=True, upright=False)
         yield self._enclosure(t.upper_cut, t.upper, below=False, upright=True)
 
-    def _region(self, layer: Metal | Cut) -> db.Region:
+    def _region(self, layer: Metal | ViaLayer) -> db.Region:
         found: db.Region | None = self._regions.get(layer.gds_layer)
         return self._kdb.Region() if found is None else found
 
@@ -196,7 +196,7 @@ class _Checks:
             tracks = _tracks(kdb, metal, region.bbox(), upright, self._on_die)
             yield from _found(metal, "track", region.not_inside(tracks))
 
-    def _cut(self, cut: Cut) -> Iterator[Violation]:
+    def _cut(self, cut: ViaLayer) -> Iterator[Violation]:
         region = self._region(cut)
         step = round(self._technology.grid.value)
         wide, high = cut.size_nm
@@ -207,7 +207,7 @@ class _Checks:
         yield from _found(cut, "space", region.space_check(round(cut.space.value)))
 
     def _enclosure(
-        self, cut: Cut, metal: Metal, *, below: bool, upright: bool
+        self, cut: ViaLayer, metal: Metal, *, below: bool, upright: bool
     ) -> Iterator[Violation]:
         sides = round((cut.enclosure_below if below else cut.enclosure_above).value)
         ends = round((cut.end_enclosure_below if below else cut.end_enclosure_above).value)
@@ -224,7 +224,7 @@ class _Checks:
             yield from _found(cut, f"end {rule}", short)
 
 
-def _found(layer: Metal | Cut, rule: str, markers: Iterable[Any] | Any) -> Iterator[Violation]:
+def _found(layer: Metal | ViaLayer, rule: str, markers: Iterable[Any] | Any) -> Iterator[Violation]:
     """Violations of a rule from the polygons or edge pairs that KLayout marks."""
     each = markers.each() if hasattr(markers, "each") else markers
     for n, marker in enumerate(each):

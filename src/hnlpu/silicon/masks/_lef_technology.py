@@ -18,7 +18,7 @@ from hnlpu.quantities import Quantity
 from hnlpu.silicon.embed import Scheme
 from hnlpu.silicon.masks._names import identifier, identifiers
 from hnlpu.silicon.masks._nets import wire_width
-from hnlpu.silicon.technology import Cut, Metal, Technology
+from hnlpu.silicon.technology import Metal, Technology, ViaLayer
 
 VERSION = "5.8"
 UNITS_PER_MICRON = 1000
@@ -41,7 +41,7 @@ def layer_names(technology: Technology) -> dict[str, str]:
     return identifiers(layer.name for layer in technology.layers)
 
 
-def via_name(technology: Technology, cut: Cut) -> str:
+def via_name(technology: Technology, cut: ViaLayer) -> str:
     """The name of the via of a cut layer."""
     return f"{layer_names(technology)[cut.name]}_tie"
 
@@ -149,7 +149,7 @@ def _electrical(metal: Metal) -> Iterator[str]:
         yield f"  ANTENNADIFFSIDEAREARATIO {metal.antenna_ratio.value:g} ;\n"
 
 
-def _cut(cut: Cut) -> Iterator[str]:
+def _cut(cut: ViaLayer) -> Iterator[str]:
     yield "  TYPE CUT ;\n"
     yield f"  SPACING {um(cut.space.value)} ;\n"
     yield f"  WIDTH {um(cut.size.value)} ;\n"
@@ -164,12 +164,12 @@ def _cut(cut: Cut) -> Iterator[str]:
         yield f"  ANTENNADIFFAREARATIO {cut.antenna_ratio.value:g} ;\n"
 
 
-def _cut_resistance(cut: Cut) -> Iterator[str]:
+def _cut_resistance(cut: ViaLayer) -> Iterator[str]:
     if cut.resistance:
         yield f"  RESISTANCE {cut.resistance.value:g} ;\n"
 
 
-def via_shapes(technology: Technology, cut: Cut) -> list[Shape]:
+def via_shapes(technology: Technology, cut: ViaLayer) -> list[Shape]:
     """A via about its centre: the cut, and the least metal that it needs below and above; nm."""
     t, names = technology, layer_names(technology)
     low, high = (t.lower, t.stub) if cut is t.lower_cut else (t.stub, t.upper)
@@ -187,7 +187,7 @@ def via_shapes(technology: Technology, cut: Cut) -> list[Shape]:
     ]
 
 
-def _overhangs(technology: Technology, cut: Cut) -> tuple[tuple[int, int], tuple[int, int]]:
+def _overhangs(technology: Technology, cut: ViaLayer) -> tuple[tuple[int, int], tuple[int, int]]:
     """What the metal below and above reach beyond a cut along x and y, no narrower than a wire."""
     t, (width, height) = technology, cut.size_nm
     low, high = (t.lower, t.stub) if cut is t.lower_cut else (t.stub, t.upper)
@@ -205,7 +205,7 @@ def _overhangs(technology: Technology, cut: Cut) -> tuple[tuple[int, int], tuple
     )
 
 
-def _via(technology: Technology, cut: Cut) -> Iterator[str]:
+def _via(technology: Technology, cut: ViaLayer) -> Iterator[str]:
     name = via_name(technology, cut)
     yield f"VIA {name} DEFAULT\n"
     yield from _cut_resistance(cut)
@@ -214,7 +214,7 @@ def _via(technology: Technology, cut: Cut) -> Iterator[str]:
     yield f"END {name}\n"
 
 
-def _via_rule(technology: Technology, cut: Cut) -> Iterator[str]:
+def _via_rule(technology: Technology, cut: ViaLayer) -> Iterator[str]:
     """How to make arrays of the same cuts."""
     below, middle, above = via_shapes(technology, cut)
     name = f"{middle.layer}_rule"

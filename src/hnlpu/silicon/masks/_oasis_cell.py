@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from hnlpu._njit import njit
 from hnlpu.errors import DamagedMasks
-from hnlpu.silicon.embed import LabelTable, LayerKey, Rectangles, Rows, Shapes, join_labels
+from hnlpu.silicon.embed import LabelTable, LayerKey, Rectangles, RectRows, Shapes, join_labels
 
 MOST_SHAPES = 2**26  # of one cell, so that a small damaged file does not fill the memory
 DEEPEST = 16  # cells one below the other
@@ -29,9 +29,9 @@ class LayoutCell:
 
     name: str
     single: Shapes = field(default_factory=dict)
-    rows: dict[LayerKey, list[Rows]] = field(default_factory=dict)
+    rows: dict[LayerKey, list[RectRows]] = field(default_factory=dict)
     labels: list[LabelTable] = field(default_factory=list)
-    placed: dict[str, Rows] = field(default_factory=dict)
+    placed: dict[str, RectRows] = field(default_factory=dict)
     within: frozenset[str] = frozenset()
     """Names of the cells that were placed, on any level, before `flatten` put them in."""
 
@@ -65,7 +65,9 @@ class LayoutCell:
         """Where cells are placed rotated, mirrored or scaled: int32 [n, 2] by name."""
         marked = {name: rows.heads[:, 2] != 0 for name, rows in self.placed.items()}
         return {
-            name: Rows(self.placed[name].heads[rows], self.placed[name].columns).rectangles()[:, :2]
+            name: RectRows(self.placed[name].heads[rows], self.placed[name].columns).rectangles()[
+                :, :2
+            ]
             for name, rows in sorted(marked.items())
             if rows.any()
         }
@@ -120,11 +122,11 @@ def flatten(cells: Mapping[str, LayoutCell], name: str, above: tuple[str, ...] =
     return LayoutCell(name, single, rows, labels, within=frozenset(within))
 
 
-def _rows_of(rectangles: Rectangles, placed: Rows) -> Rows:
+def _rows_of(rectangles: Rectangles, placed: RectRows) -> RectRows:
     """Every one of some rectangles in the rows in which their cell is placed."""
     heads = np.empty((len(placed.heads) * len(rectangles), 8), np.int64)
     _place_rows(rectangles, placed.heads, heads)
-    return Rows(heads, placed.columns)
+    return RectRows(heads, placed.columns)
 
 
 @njit(cache=True, nogil=True)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from isal import isal_zlib
 
 from hnlpu.errors import DamagedMasks
-from hnlpu.silicon.embed import LabelTable, Rows
+from hnlpu.silicon.embed import LabelTable, RectRows
 from hnlpu.silicon.masks import _oasis_parse as p
 from hnlpu.silicon.masks._oasis_bytes import MAGIC
 from hnlpu.silicon.masks._oasis_cell import MOST_SHAPES, LayoutCell, flatten
@@ -159,7 +159,9 @@ class _Cell:
         for first, behind in pairwise([0, *cuts.tolist(), len(rows)]):
             if behind > first:
                 layer = (int(rows[first, 0]) >> 16, int(rows[first, 0]) & 65535)
-                cell.rows.setdefault(layer, []).append(Rows(rows[first:behind, 1:], self.columns))
+                cell.rows.setdefault(layer, []).append(
+                    RectRows(rows[first:behind, 1:], self.columns)
+                )
         lacking = DamagedMasks(
             f"{where}: cell {name} uses a name that the file lacks; write the masks again"
         )
@@ -171,7 +173,7 @@ class _Cell:
             child = reference if isinstance(reference, str) else names.cells.get(reference)
             if child is None:
                 raise lacking
-            cell.placed[child] = Rows(heads, self.columns)
+            cell.placed[child] = RectRows(heads, self.columns)
         return cell
 
 

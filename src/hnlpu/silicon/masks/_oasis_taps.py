@@ -34,7 +34,7 @@ from hnlpu.silicon.masks._oasis_bytes import (
     unsigned,
 )
 from hnlpu.silicon.masks._oasis_write import Box, box_around
-from hnlpu.silicon.technology import PROGRAMMABLE, Cut
+from hnlpu.silicon.technology import PROGRAMMABLE, ViaLayer
 
 Bytes = npt.NDArray[np.uint8]
 Int64 = npt.NDArray[np.int64]
@@ -47,7 +47,7 @@ MOST_STEPS = 24
 class ViaGrid:
     """Codes whose vias share lists of gaps: those of `sites` stand `sites[code]` steps from `x`."""
 
-    cut: Cut
+    cut: ViaLayer
     x: int
     step: int
     sites: dict[int, int]

@@ -26,7 +26,7 @@ from hnlpu.arithmetic.mx import BLOCK, TWICE_E2M1, pack
 from hnlpu.errors import DoesNotFit
 from hnlpu.silicon.embed import Regions, Routes, TileDigits, TileShape, canonical, route
 from hnlpu.silicon.masks._pairs import CODES, all_pairs
-from hnlpu.silicon.technology import Cut
+from hnlpu.silicon.technology import ViaLayer
 
 UInt8 = npt.NDArray[np.uint8]
 ROWS = 48  # of any codes
@@ -80,7 +80,7 @@ def _apart(*x: npt.NDArray[np.int32]) -> int:
     )
 
 
-def _pitch_of(regions: Regions, shape: TileShape, cut: Cut) -> int:
+def _pitch_of(regions: Regions, shape: TileShape, cut: ViaLayer) -> int:
     """The least distance of two crossings where cuts of one wire may stand."""
     frame = regions.frame(shape)
     if cut is regions.technology.upper_cut:

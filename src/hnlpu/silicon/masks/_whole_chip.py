@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from hnlpu.silicon.embed import LayerKey
 from hnlpu.silicon.masks._klayout import klayout
 from hnlpu.silicon.masks._layers import LayerMap
-from hnlpu.silicon.technology import FIXED, PROGRAMMABLE, Cut, Metal
+from hnlpu.silicon.technology import FIXED, PROGRAMMABLE, Metal, ViaLayer
 
 if TYPE_CHECKING:
     import klayout.db as db
@@ -148,7 +148,7 @@ def _part(
     return _Tile(cell, tile.x, tile.y)
 
 
-def _keys(layers: LayerMap, layer: Metal | Cut) -> list[LayerKey]:
+def _keys(layers: LayerMap, layer: Metal | ViaLayer) -> list[LayerKey]:
     """Numbers of a layer in the file: fixed and programmable shapes may share them."""
     return sorted({layers.key((layer.gds_layer, kind)) for kind in (FIXED, PROGRAMMABLE)})
 

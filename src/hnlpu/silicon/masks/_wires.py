@@ -20,7 +20,7 @@ import numpy.typing as npt
 from hnlpu._njit import njit
 from hnlpu.silicon.embed import Layout, Rectangles
 from hnlpu.silicon.masks._klayout import VIOLATIONS_KEPT, Violation
-from hnlpu.silicon.technology import PIN, Cut, Metal, Technology
+from hnlpu.silicon.technology import PIN, Metal, Technology, ViaLayer
 
 Int64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
@@ -57,7 +57,7 @@ def _by_layer(layout: Layout) -> dict[int, Int64]:
     return {layer: np.concatenate(parts).astype(np.int64) for layer, parts in found.items()}
 
 
-def _violations(layer: Metal | Cut, rule: str, boxes: Int64) -> list[Violation]:
+def _violations(layer: Metal | ViaLayer, rule: str, boxes: Int64) -> list[Violation]:
     kept = boxes[:VIOLATIONS_KEPT].tolist()
     return [Violation(layer.name, rule, (x0, y0, x1, y1)) for x0, y0, x1, y1 in kept]
 
@@ -67,7 +67,7 @@ def _turned(rectangles: Int64) -> Int64:
     return rectangles[:, [1, 0, 3, 2]]
 
 
-def _enclosure(cut: Cut, *, below: bool) -> tuple[int, int]:
+def _enclosure(cut: ViaLayer, *, below: bool) -> tuple[int, int]:
     """Beside and along the wire."""
     sides = cut.enclosure_below if below else cut.enclosure_above
     ends = cut.end_enclosure_below if below else cut.end_enclosure_above
@@ -99,7 +99,7 @@ class _Tracks:
             found += _violations(metal, "track", self.shapes[off])
         return found
 
-    def check_cuts(self, cut: Cut) -> list[Violation]:
+    def check_cuts(self, cut: ViaLayer) -> list[Violation]:
         """Size, and space to the next cut of the row and to the rows above."""
         sizes = self.shapes[:, 2:] - self.shapes[:, :2]
         found = _violations(cut, "size", self.shapes[(sizes != cut.size_nm).any(1)])

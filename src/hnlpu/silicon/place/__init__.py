@@ -5,7 +5,7 @@
 The cut is the HNLPU paper's (section on mapping), for any model and any number of chips.
 """
 
-from hnlpu.silicon.place._cuts import Slice, chip_grid, cut, grid_limits, head_groups
+from hnlpu.silicon.place._cuts import StackSlice, chip_grid, cut, grid_limits, head_groups
 from hnlpu.silicon.place._facts import PlacementFacts, placement_facts
 from hnlpu.silicon.place._floorplan import DiePlan, PlacedBlock, PlacedTile, chip_plan, die_plan
 from hnlpu.silicon.place._footprint import footprint_nm, landing_nm
@@ -29,7 +29,7 @@ __all__ = [
     "PlacedTile",
     "Placement",
     "PlacementFacts",
-    "Slice",
+    "StackSlice",
     "Target",
     "Tile",
     "array_area_mm2",

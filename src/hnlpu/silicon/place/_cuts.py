@@ -29,7 +29,7 @@ Span = tuple[int, int]
 """First, and the one behind the last."""
 
 
-class Slice(BaseModel):
+class StackSlice(BaseModel):
     """What one chip holds of a stack of matrices: members, neurons and blocks of 32 inputs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -133,7 +133,7 @@ def chip_grid(shapes: Sequence[MatrixShape], chips: int) -> tuple[int, int]:
 
 def cut(
     shape: MatrixShape, groups: Mapping[str | None, int], grid: tuple[int, int]
-) -> Iterator[Slice]:
+) -> Iterator[StackSlice]:
     """The slices of a stack of matrices, by chip; `groups` are those of `head_groups`."""
     rows, columns = grid
     chips = rows * columns
@@ -144,28 +144,28 @@ def cut(
             yield from _by_heads(shape, groups[shape.cut.together], rows, columns)
         case "copy":
             for chip in range(chips):
-                yield Slice(chip=chip, members=members, neurons=everything, blocks=blocks)
+                yield StackSlice(chip=chip, members=members, neurons=everything, blocks=blocks)
         case "members" if chips <= shape.count:
             for chip, some in enumerate(even(shape.count, chips)):
-                yield Slice(chip=chip, members=some, neurons=everything, blocks=blocks)
+                yield StackSlice(chip=chip, members=some, neurons=everything, blocks=blocks)
         case "members":
             for member, (first, behind) in enumerate(even(chips, shape.count)):
                 for chip, neurons in zip(
                     range(first, behind), even(shape.rows, behind - first), strict=True
                 ):
                     if _length(neurons):
-                        yield Slice(
+                        yield StackSlice(
                             chip=chip, members=(member, member + 1), neurons=neurons, blocks=blocks
                         )
         case "rows":
             for chip, neurons in enumerate(even(shape.rows, chips)):
                 if _length(neurons):
-                    yield Slice(chip=chip, members=members, neurons=neurons, blocks=blocks)
+                    yield StackSlice(chip=chip, members=members, neurons=neurons, blocks=blocks)
         case _:
             assert_never(shape.cut.how)
 
 
-def _by_heads(shape: MatrixShape, groups: int, rows: int, columns: int) -> Iterator[Slice]:
+def _by_heads(shape: MatrixShape, groups: int, rows: int, columns: int) -> Iterator[StackSlice]:
     output = shape.cut.how == "heads_in"
     along = shape.columns // BLOCK if output else shape.rows
     of_column = [(a * along // groups, b * along // groups) for a, b in even(groups, columns)]
@@ -176,4 +176,4 @@ def _by_heads(shape: MatrixShape, groups: int, rows: int, columns: int) -> Itera
             neurons, blocks = (rest, heads) if output else (heads, rest)
             if _length(neurons) and _length(blocks):
                 chip = row * columns + column
-                yield Slice(chip=chip, members=(0, 1), neurons=neurons, blocks=blocks)
+                yield StackSlice(chip=chip, members=(0, 1), neurons=neurons, blocks=blocks)

@@ -17,7 +17,7 @@ from hnlpu.arithmetic.codebooks import E2M1
 from hnlpu.errors import DoesNotFit
 from hnlpu.model.checkpoint import MatrixShape
 from hnlpu.silicon.embed import ArrayKind, TileShape, array_kind, open_scheme
-from hnlpu.silicon.place._cuts import Slice, chip_grid, cut, grid_limits, head_groups
+from hnlpu.silicon.place._cuts import StackSlice, chip_grid, cut, grid_limits, head_groups
 from hnlpu.silicon.place._footprint import footprint_nm
 from hnlpu.silicon.place._target import Target
 from hnlpu.silicon.technology import SchemeName, Technology
@@ -46,7 +46,7 @@ class MatrixPlacement(BaseModel):
     digits: int
     scale_range: int
     tracks: int
-    slices: tuple[Slice, ...]
+    slices: tuple[StackSlice, ...]
     codebook: str = E2M1
 
     @model_serializer(mode="wrap")
@@ -89,7 +89,7 @@ class Placement(BaseModel):
         }
 
 
-def banks(part: Slice, bank: int) -> Iterator[tuple[int, int]]:
+def banks(part: StackSlice, bank: int) -> Iterator[tuple[int, int]]:
     """Members of a slice that share arrays, `bank` at a time."""
     first, behind = part.members
     for member in range(first, behind, bank):

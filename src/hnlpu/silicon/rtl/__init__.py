@@ -15,15 +15,15 @@ from hnlpu.silicon.rtl._design import ArrayUnit, find_units, identifier, sample_
 from hnlpu.silicon.rtl._examine import ToolState, examine_tools
 from hnlpu.silicon.rtl._folded_shape import FoldedShape
 from hnlpu.silicon.rtl._loaded import ArrayProgram, Programs, simulate_loaded
-from hnlpu.silicon.rtl._mapping import Library, Mapped, MappedBlock, map_cells
-from hnlpu.silicon.rtl._metal import Metal, read_metal
+from hnlpu.silicon.rtl._mapping import GateLibrary, Mapped, MappedBlock, map_cells
+from hnlpu.silicon.rtl._metal import Joins, read_metal
 from hnlpu.silicon.rtl._modules import array_name
 from hnlpu.silicon.rtl._prove import Verdict, prove
 from hnlpu.silicon.rtl._regions_shape import RegionsShape
 from hnlpu.silicon.rtl._scheme import Part, array_shape, silicon, tile_wiring
 from hnlpu.silicon.rtl._shape import ArrayShape
-from hnlpu.silicon.rtl._simulate import Simulation, simulate
-from hnlpu.silicon.rtl._synthesize import Block, Synthesis, count_parts, synthesize
+from hnlpu.silicon.rtl._simulate import ArraySimulation, simulate
+from hnlpu.silicon.rtl._synthesize import Synthesis, SynthesizedBlock, count_parts, synthesize
 from hnlpu.silicon.rtl._tools import require_yosys
 from hnlpu.silicon.rtl._vectors import LANES, Batches, Vectors, make_batches, make_vectors
 from hnlpu.silicon.rtl._wiring import wiring
@@ -34,20 +34,20 @@ __all__ = [
     "LANES",
     "ArrayProgram",
     "ArrayShape",
+    "ArraySimulation",
     "ArrayUnit",
     "Batches",
-    "Block",
     "Coverage",
     "FoldedShape",
-    "Library",
+    "GateLibrary",
+    "Joins",
     "Mapped",
     "MappedBlock",
-    "Metal",
     "Part",
     "Programs",
     "RegionsShape",
-    "Simulation",
     "Synthesis",
+    "SynthesizedBlock",
     "ToolState",
     "Vectors",
     "Verdict",

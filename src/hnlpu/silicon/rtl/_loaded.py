@@ -27,11 +27,11 @@ from hnlpu.errors import ToolFailed
 from hnlpu.silicon.place import Tile
 from hnlpu.silicon.rtl._compiler import require_simulator, verilate
 from hnlpu.silicon.rtl._design import ArrayUnit, identifier, spans_of
-from hnlpu.silicon.rtl._metal import FIRST_WORD, Int32, Metal, read_metal
+from hnlpu.silicon.rtl._metal import FIRST_WORD, Int32, Joins, read_metal
 from hnlpu.silicon.rtl._modules import Bus, array_name
 from hnlpu.silicon.rtl._scheme import scheme_of, silicon
 from hnlpu.silicon.rtl._shape import ArrayShape
-from hnlpu.silicon.rtl._simulate import Simulation
+from hnlpu.silicon.rtl._simulate import ArraySimulation
 from hnlpu.silicon.rtl._tools import run_tool
 from hnlpu.silicon.rtl._vectors import LANES, Int64, Vectors
 from hnlpu.silicon.rtl._write import verilator_options
@@ -149,7 +149,7 @@ def _header(buses: _Buses) -> str:
     )
 
 
-def array_metal(unit: ArrayUnit, metals: Sequence[Metal]) -> dict[str, Int32]:
+def array_metal(unit: ArrayUnit, metals: Sequence[Joins]) -> dict[str, Int32]:
     """Joins of a whole array, as `Metal.joins`, from its tiles', each laid where `top` lays it."""
     whole = _Buses(unit.shape, spans_of(unit.tiles))
     joins = {bus.name: np.full(whole.size(bus), -1, np.int32) for bus in whole.sinks}
@@ -181,7 +181,7 @@ def _part(unit: ArrayUnit, tile: Tile, bus: Bus) -> tuple[slice, ...]:
 def simulate_loaded(
     program: ArrayProgram, folder: Path, unit: ArrayUnit, vectors: Vectors, weights: Int64,
     workers: int = 1,
-) -> Simulation:  # fmt: skip
+) -> ArraySimulation:  # fmt: skip
     """All neurons of a unit whose wiring lies in the design's `folder`, on all `vectors`.
 
     `weights` [neurons, members, inputs] are the golden integers.  `seconds` of what is returned are
@@ -233,13 +233,13 @@ def _simulation(
     vectors: Vectors,
     program: ArrayProgram,
     found: Sequence[dict[str, float] | str],
-) -> Simulation:
+) -> ArraySimulation:
     shape = unit.shape
     faults = [one for one in found if isinstance(one, str)]
     told = [one for one in found if not isinstance(one, str)]
     if faults:
-        return Simulation(unit.name, 0, 0, 0, 0.0, program.build_seconds, faults[0])
-    return Simulation(
+        return ArraySimulation(unit.name, 0, 0, 0, 0.0, program.build_seconds, faults[0])
+    return ArraySimulation(
         unit.name, vectors.count, vectors.count * shape.neurons * shape.inputs,
         int(sum(one["cycles"] for one in told)), sum(one["seconds"] for one in told),
         program.build_seconds, "",

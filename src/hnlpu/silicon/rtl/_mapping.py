@@ -65,7 +65,7 @@ class Mapped:
         return sum(block.delay_ps for block in self.blocks if not block.beside)
 
 
-class Library:
+class GateLibrary:
     """Liberty files, read once: cells by name and what Yosys takes."""
 
     def __init__(self, paths: Sequence[Path]):
@@ -74,7 +74,7 @@ class Library:
         self.adders = {n: find_adder(self.cells.values(), n) for n in (2, 3)}
 
 
-def map_cells(shape: ArrayShape, library: Library, timeout_s: float = 1200) -> Mapped:
+def map_cells(shape: ArrayShape, library: GateLibrary, timeout_s: float = 1200) -> Mapped:
     """Map every block of `shape`.
 
     Raises ToolMissing without Yosys, ToolFailed where it does not end well.
@@ -95,7 +95,7 @@ def map_cells(shape: ArrayShape, library: Library, timeout_s: float = 1200) -> M
 
 
 def map_modules(
-    texts: dict[str, str], parts: Sequence[Part], library: Library, timeout_s: float
+    texts: dict[str, str], parts: Sequence[Part], library: GateLibrary, timeout_s: float
 ) -> list[dict[str, Any]]:
     """Netlists of `parts` out of the files `texts`, as Yosys writes them in JSON."""
     with tempfile.TemporaryDirectory() as name:

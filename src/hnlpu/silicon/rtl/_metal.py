@@ -35,7 +35,7 @@ _OPEN = -1
 
 
 @dataclass(frozen=True)
-class Metal:
+class Joins:
     """`joins` gives for every output, in its shape, 0 for ground, 1 for power, or the number of a word.
 
     Words of inputs are numbered from 2 in the order of `inputs`, which gives their shapes, and of
@@ -53,7 +53,7 @@ class Metal:
         return FIRST_WORD + sum(math.prod(self.inputs[other]) for other in before)
 
 
-def read_metal(text: str) -> Metal:
+def read_metal(text: str) -> Joins:
     """Read the module of one tile; raises InvalidInput for what is no connection."""
     head, *statements = _statements(text)
     found = _HEAD.fullmatch(head)
@@ -71,7 +71,7 @@ def read_metal(text: str) -> Metal:
             inputs[of_port[3]] = shape
         else:
             joins[of_port[3]] = np.full(shape, _OPEN, np.int32)
-    metal = Metal(name, inputs, joins)
+    metal = Joins(name, inputs, joins)
     wires: dict[str, tuple[int, ...]] = {}
     known: dict[str, list[int]] = {}
     for statement in statements:
@@ -111,7 +111,7 @@ def _shape(dimensions: str) -> tuple[int, ...]:
     return tuple(int(last) + 1 for last in re.findall(r"\[(\d+):0\]", dimensions))
 
 
-def _words(metal: Metal, expression: str, known: dict[str, list[int]]) -> list[int]:
+def _words(metal: Joins, expression: str, known: dict[str, list[int]]) -> list[int]:
     """Words of a name, a place of an input or a concatenation of them, the lowest first."""
     inside = expression.strip()
     while inside.startswith("{") and inside.endswith("}"):
@@ -123,7 +123,7 @@ def _words(metal: Metal, expression: str, known: dict[str, list[int]]) -> list[i
     return words
 
 
-def _place(metal: Metal, text: str) -> list[int]:
+def _place(metal: Joins, text: str) -> list[int]:
     """Words of a place of an input, such as trunk[2][17] or c[0][3]."""
     found = _PLACE.fullmatch(text)
     if found is None or found[1] not in metal.inputs:
@@ -138,7 +138,7 @@ def _place(metal: Metal, text: str) -> list[int]:
     return list(range(first, first + math.prod(shape)))
 
 
-def _join(metal: Metal, assign: re.Match[str], known: dict[str, list[int]]) -> None:
+def _join(metal: Joins, assign: re.Match[str], known: dict[str, list[int]]) -> None:
     """Enter one assignment to an output."""
     output, index, high, low, expression = assign.groups()
     at: tuple[int | slice, ...] = tuple(int(n) for n in re.findall(r"\d+", index))

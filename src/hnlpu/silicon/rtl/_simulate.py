@@ -19,7 +19,7 @@ STALLS = (0, 40)
 
 
 @dataclass(frozen=True)
-class Simulation:
+class ArraySimulation:
     """What the bench of one array found.
 
     `vectors` went through in every run of `STALLS`; `macs` are multiply-accumulates of the run
@@ -42,7 +42,7 @@ class Simulation:
 
 def simulate(
     folder: str | Path, unit: ArrayUnit, timeout_s: float = 1200, cycle_limit: int | None = None
-) -> Simulation:
+) -> ArraySimulation:
     """Build and run the bench that `write_rtl` put into `folder`.
 
     A run that is not through after `cycle_limit` cycles (100 products a vector, unless given) ends
@@ -68,7 +68,7 @@ def simulate(
 
 def _run(
     folder: Path, unit: ArrayUnit, build_seconds: float, timeout_s: float, cycle_limit: int | None
-) -> Simulation:
+) -> ArraySimulation:
     runs = []
     for stall in STALLS:
         command = [f"./obj_{unit.name}/bench", f"bench/{unit.name}.bin", str(stall)]
@@ -90,11 +90,11 @@ def _run(
             )  # fmt: skip
         runs.append(told)
     vectors, shape = runs[0]["batches"] * LANES, unit.shape
-    return Simulation(
+    return ArraySimulation(
         unit.name, vectors, vectors * shape.neurons * shape.inputs, runs[0]["cycles"],
         runs[0]["seconds"], build_seconds, "",
     )  # fmt: skip
 
 
-def _failed(unit: ArrayUnit, build_seconds: float, fault: str) -> Simulation:
-    return Simulation(unit.name, 0, 0, 0, 0.0, build_seconds, fault)
+def _failed(unit: ArrayUnit, build_seconds: float, fault: str) -> ArraySimulation:
+    return ArraySimulation(unit.name, 0, 0, 0, 0.0, build_seconds, fault)

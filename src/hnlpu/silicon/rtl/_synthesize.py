@@ -68,7 +68,7 @@ def gate_library(technology: Silicon) -> str:
 
 
 @dataclass(frozen=True)
-class Block:
+class SynthesizedBlock:
     """One block of an array: its instances, and what one of them is made of.
 
     `gates` are cells between adders and flip-flops by kind; `depth` is the longest path in
@@ -91,9 +91,9 @@ class Synthesis:
     """Blocks of an array, with the transistors of a weight in all."""
 
     shape: ArrayShape
-    blocks: tuple[Block, ...]
+    blocks: tuple[SynthesizedBlock, ...]
 
-    def per_weight(self, block: Block) -> float:
+    def per_weight(self, block: SynthesizedBlock) -> float:
         """Transistors a weight in all instances of a block."""
         return block.instances * block.transistors / self.shape.weights
 
@@ -124,7 +124,7 @@ def synthesize(shape: ArrayShape, technology: Silicon, timeout_s: float = 1200) 
 
 def count_parts(
     texts: dict[str, str], parts: Sequence[Part], technology: Silicon, timeout_s: float = 1200
-) -> list[Block]:
+) -> list[SynthesizedBlock]:
     """Map modules out of the files `texts` (in order) and count them.
 
     Raises ToolMissing without Yosys, ToolFailed where it does not end well.
@@ -172,7 +172,7 @@ def _script(files: list[str], parts: Sequence[Part]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _block(one: Part, cells: dict[str, Any], depth: int, technology: Silicon) -> Block:
+def _block(one: Part, cells: dict[str, Any], depth: int, technology: Silicon) -> SynthesizedBlock:
     """A block from Yosys's cells by type."""
     full = flip_flops = 0
     gates: dict[str, int] = {}
@@ -189,4 +189,6 @@ def _block(one: Part, cells: dict[str, Any], depth: int, technology: Silicon) ->
         + flip_flops * technology.flip_flop.value
         + sum(count * transistors_of[gate] for gate, count in gates.items())
     )
-    return Block(one.name, one.instances, full, flip_flops, gates, transistors, depth, one.beside)
+    return SynthesizedBlock(
+        one.name, one.instances, full, flip_flops, gates, transistors, depth, one.beside
+    )

@@ -9,7 +9,6 @@ from hnlpu.silicon.technology._technology import (
     FIXED,
     PIN,
     PROGRAMMABLE,
-    Cut,
     Die,
     Economy,
     Electrical,
@@ -18,6 +17,7 @@ from hnlpu.silicon.technology._technology import (
     Silicon,
     Technology,
     Tiling,
+    ViaLayer,
     load_technology,
     technology_names,
 )
@@ -26,7 +26,6 @@ __all__ = [
     "FIXED",
     "PIN",
     "PROGRAMMABLE",
-    "Cut",
     "Die",
     "Economy",
     "Electrical",
@@ -37,6 +36,7 @@ __all__ = [
     "Silicon",
     "Technology",
     "Tiling",
+    "ViaLayer",
     "load_technology",
     "technology_names",
 ]

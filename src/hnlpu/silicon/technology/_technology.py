@@ -107,7 +107,7 @@ class Metal(DataTable):
         return (self.end_space or self.space).value
 
 
-class Cut(DataTable):
+class ViaLayer(DataTable):
     """One via layer: size, space, and how far the metals must reach beyond it.
 
     A cut is a square of `size`, or as high as `height` says.  `enclosure` holds on all sides,
@@ -234,9 +234,9 @@ class Technology(DataTable):
     lower: Metal
     stub: Metal
     upper: Metal
-    port_cut: Cut
-    lower_cut: Cut
-    upper_cut: Cut
+    port_cut: ViaLayer
+    lower_cut: ViaLayer
+    upper_cut: ViaLayer
     electrical: Electrical
     silicon: Silicon
     array: Tiling
@@ -255,7 +255,7 @@ class Technology(DataTable):
             )
 
     @property
-    def layers(self) -> tuple[Metal | Cut, ...]:
+    def layers(self) -> tuple[Metal | ViaLayer, ...]:
         """The embedding's layers from the silicon up."""
         return (
             self.port_cut, self.lower, self.lower_cut, self.stub, self.upper_cut, self.upper,
@@ -400,7 +400,7 @@ def _check_metal(key: str, metal: Metal) -> None:
             )
 
 
-def _check_cut(key: str, cut: Cut, metals: Sequence[tuple[str, Metal]]) -> None:
+def _check_cut(key: str, cut: ViaLayer, metals: Sequence[tuple[str, Metal]]) -> None:
     """A cut stands on wires of its metals, and its ends reach no less far than its sides."""
     for side in ("below", "above"):
         sides, ends = getattr(cut, f"enclosure_{side}"), getattr(cut, f"end_enclosure_{side}")

@@ -5,16 +5,15 @@ system, model, process, limits ──► silicon, power, package, memory, throug
 
 from hnlpu.system.audit._audit import Audit, Bound, Condition, audit
 from hnlpu.system.audit._claim import Claim, Verdict
-from hnlpu.system.audit._limits import Limits, load_limits
+from hnlpu.system.audit._limits import PhysicalLimits, load_limits
 
 __all__ = [
     "Audit",
     "Bound",
     "Claim",
     "Condition",
-    "Limits",
+    "PhysicalLimits",
     "Verdict",
     "audit",
     "load_limits",
-    "sized",
 ]

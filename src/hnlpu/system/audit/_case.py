@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hnlpu.errors import InvalidInput
 from hnlpu.quantities import Quantity
 from hnlpu.silicon.technology import Technology, load_technology
-from hnlpu.system.audit._limits import Limits, load_limits
+from hnlpu.system.audit._limits import PhysicalLimits, load_limits
 from hnlpu.system.catalog import Machine, Model, Prices, Published, System
 from hnlpu.system.machine import (
     Specification,
@@ -40,7 +40,7 @@ class Case:
     machine: Machine
     prices: Prices
     published: Published
-    limits: Limits
+    limits: PhysicalLimits
     spec: Specification
     work: TokenWork
     context: int

@@ -1,4 +1,4 @@
-"""limits.toml -> `Limits`: what processes, packages and links stand."""
+"""limits.toml -> `PhysicalLimits`: what processes, packages and links stand."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class PackageLimits(DataTable):
     power_bumps: Share
 
 
-class Limits(DataTable):
+class PhysicalLimits(DataTable):
     """All limits."""
 
     wafer_edge: Annotated[Quantity, Unit("mm", 0.1, 20, zero=True)]
@@ -67,7 +67,7 @@ class Limits(DataTable):
     package: PackageLimits
 
 
-def load_limits() -> Limits:
+def load_limits() -> PhysicalLimits:
     """The limits that come with hnlpu."""
     with resources.as_file(resources.files("hnlpu.system.audit") / "limits.toml") as path:
-        return read_data(Path(path), Limits)
+        return read_data(Path(path), PhysicalLimits)

@@ -91,7 +91,7 @@ class Masks(DataTable):
         return self
 
 
-class Design(DataTable):
+class DesignPrices(DataTable):
     """What a design costs once."""
 
     architecture: MillionDollars
@@ -106,7 +106,7 @@ class Prices(DataTable):
     wafer: Wafer
     assembly: Assembly
     masks: Masks
-    design: Design
+    design: DesignPrices
 
 
 class Ownership(DataTable):

@@ -73,7 +73,7 @@ class Attention(DataTable):
     latent: Latent | None = None
 
 
-class Experts(DataTable):
+class ExpertsShape(DataTable):
     """Routed and shared experts, from layer `first_layer` on."""
 
     count: Annotated[int, Field(ge=1, le=8192)]
@@ -108,7 +108,7 @@ class ModelShape(DataTable):
     positions: Annotated[int, Field(ge=1, le=4 * 10**7)]
     tied_embedding: bool = False
     attention: Attention
-    experts: Experts | None = None
+    experts: ExpertsShape | None = None
     dense: Dense | None = None
     formats: dict[Group, WeightFormat]
 
@@ -274,7 +274,7 @@ def _check_attention(a: Attention) -> None:
         )
 
 
-def _check_experts(e: Experts, layers: int) -> None:
+def _check_experts(e: ExpertsShape, layers: int) -> None:
     if e.active > e.count:
         raise Contradiction(
             ("experts", "active"), f"{e.active} of {e.count} experts cannot be active"

@@ -54,7 +54,7 @@ ORDERS: dict[str, tuple[float, float, str]] = {
 """What two numbers of a file say together, from and to, per kind: a slip of 1,000 leaves it."""
 
 
-class Die(DataTable):
+class StatedDie(DataTable):
     """A die; `reticle` is the largest field that its scanner prints (absent for a whole wafer).
 
     `density` is that of the process's dense logic, not of the whole die.
@@ -82,7 +82,7 @@ class Block(DataTable):
     power: Annotated[Quantity, Unit("W", 1e-6, 1e5, zero=True, wide="held to the block's area")]
 
 
-class Array(DataTable):
+class StatedArray(DataTable):
     """Density of embedded weights, in stored bits.
 
     `scheme` is ours, where it is one of ours; up to `bank` experts of a chip share their arrays (0: all).
@@ -93,7 +93,7 @@ class Array(DataTable):
     bank: Annotated[int, Field(ge=0, le=64)] = 0
 
 
-class Target(DataTable):
+class StatedTarget(DataTable):
     """What a machine is designed for: sequences at once, with so many positions cached each."""
 
     users: Annotated[int, Field(ge=1, le=2**20)]
@@ -141,7 +141,7 @@ class Floor(DataTable):
     operation: Annotated[Quantity, Unit("pJ/operation", 0.01, 9)]
 
 
-class Claim(DataTable):
+class ClaimedRatio(DataTable):
     """A published ratio to a GPU, as low and high."""
 
     name: Title
@@ -150,7 +150,7 @@ class Claim(DataTable):
     source: SourceText
 
     @model_validator(mode="after")
-    def _ordered(self) -> Claim:
+    def _ordered(self) -> ClaimedRatio:
         if not self.low <= self.high <= 100 * self.low:
             raise Contradiction(
                 ("low",),
@@ -197,18 +197,18 @@ class System(DataTable):
     model: Title | None = None
     checkpoint: SourceText | None = None
     weights: Literal["stored", "two-digits", "one-digit"] | None = None
-    target: Target | None = None
+    target: StatedTarget | None = None
     chips: Annotated[int, Field(ge=1, le=65536)]
     rack_units: Annotated[Quantity, Unit("dimensionless", 0.1, 99)] | None = None
-    die: Die
+    die: StatedDie
     block: list[Block] = Field(default_factory=list)
-    array: Array | None = None
+    array: StatedArray | None = None
     machine: Machine | None = None
     power: Power
     rate: list[Rate] = Field(default_factory=list)
     energy: list[Energy] = Field(default_factory=list)
     floor: Floor | None = None
-    claim: list[Claim] = Field(default_factory=list)
+    claim: list[ClaimedRatio] = Field(default_factory=list)
     weight_bits: Annotated[Quantity, Unit("bit/weight", 0.5, 64)] | None = None
     rom: Annotated[Quantity, Unit("GB", 0.1, 99)] | None = None
     development: Annotated[Quantity, Unit("MUSD", 1, 990)] | None = None

@@ -19,7 +19,7 @@ from hnlpu.system.cost._assumptions import (
 from hnlpu.system.cost._baselines import Comparison, Rates, compare, own_bought, rates_of
 from hnlpu.system.cost._buyers import BuyersMap, Demand, buyers_map
 from hnlpu.system.cost._charts import Bar, bars_svg, buyers_svg, tornado_svg
-from hnlpu.system.cost._checks import Check, EnergyRow, check_roma, check_taalas, energy_rows
+from hnlpu.system.cost._checks import CostCheck, EnergyRow, check_roma, check_taalas, energy_rows
 from hnlpu.system.cost._doubts import Band, Swing, bands, tornado
 from hnlpu.system.cost._estimate import (
     HOURS_PER_YEAR,
@@ -47,7 +47,7 @@ from hnlpu.system.cost._rate import PricedRate, computed_rate, given_rate, publi
 from hnlpu.system.cost._reproduction import Row, TableCell, reported_rows, reproduce
 from hnlpu.system.cost._sizing import (
     WAYS,
-    Subject,
+    CostSubject,
     Weights,
     subject_of_directory,
     subject_of_model,
@@ -65,8 +65,9 @@ __all__ = [
     "Band",
     "Bar",
     "BuyersMap",
-    "Check",
     "Comparison",
+    "CostCheck",
+    "CostSubject",
     "Costing",
     "Demand",
     "Doubt",
@@ -82,7 +83,6 @@ __all__ = [
     "Rates",
     "Rival",
     "Row",
-    "Subject",
     "Swing",
     "TableCell",
     "Value",

@@ -16,7 +16,7 @@ from hnlpu.system.machine import bit_serial_cycles, specification
 
 
 @dataclass(frozen=True)
-class Check:
+class CostCheck:
     """One published figure beside the range predicted for it."""
 
     system: str
@@ -80,7 +80,7 @@ def layer_time(reference: System, own: ModelShape) -> LayerTime:
 
 def check_taalas(
     reference: System, taalas: System, model: ModelShape, own: ModelShape
-) -> list[Check]:
+) -> list[CostCheck]:
     """HC1's array, rate of one user, power and development from the paper's machine.
 
     `model` is what HC1 runs, `own` what the reference runs.
@@ -98,24 +98,24 @@ def check_taalas(
     costs = [estimate(assume(reference, end(e)), 1).nre_musd for e in ("low", "high")]
     die = taalas.die.area.value
     return [
-        Check(
+        CostCheck(
             taalas.name, "area of its weights", "mm2", *array, share * die, die,
             f"published is the whole die and the paper's share of it ({share:.0%}); "
             "three and six bits, density of N6 between N7's and 1.26 times that",
         ),
-        Check(
+        CostCheck(
             taalas.name, "tokens/s of one user", "1/s", 1 / (time.high * model.layers),
             1 / (time.low * model.layers), rate.low, rate.high,
             f"low keeps the paper's {time.published_cycles:,.0f} cycles of projection a layer, high the "
             f"{time.serial_cycles:,.0f} that bit-serial products take; one chip has no links to wait for",
         ),
-        Check(
+        CostCheck(
             taalas.name, "power", "W", watts, watts * reference.power.overhead.value
             if reference.power.overhead else watts, taalas.power.chip.low, taalas.power.chip.high,
             "array, vector unit and buffer of the paper's die; no HBM, no links; high with the "
             "paper's factor of 1.4",
         ),
-        Check(
+        CostCheck(
             taalas.name, "development", "M$", float(costs[0]), float(costs[1]),
             taalas.development.low, taalas.development.high,
             "the paper's prices are for 5 nm with HBM and CXL; a set of 6 nm masks and no such IP "
@@ -124,7 +124,9 @@ def check_taalas(
     ]  # fmt: skip
 
 
-def check_roma(reference: System, roma: System, model: ModelShape, own: ModelShape) -> list[Check]:
+def check_roma(
+    reference: System, roma: System, model: ModelShape, own: ModelShape
+) -> list[CostCheck]:
     """ROMA's ROM, rate and energy a token from the paper's machine."""
     assert roma.rom
     assert roma.weight_bits
@@ -138,17 +140,17 @@ def check_roma(reference: System, roma: System, model: ModelShape, own: ModelSha
     share = reference.array_area_mm2 / reference.die.area.value
     die = roma.die.area.value
     return [
-        Check(
+        CostCheck(
             roma.name, "area of its ROM", "mm2", bits * small / 1e6, bits * large / 1e6,
             share * die, die,
             f"published is the whole die and the paper's share of it ({share:.0%})",
         ),
-        Check(
+        CostCheck(
             roma.name, "tokens/s of one user", "1/s", 1 / (time.high * model.layers),
             1 / (time.low * model.layers), rate.low, rate.high,
             "as for HC1; ROMA reads ROM words into wide arithmetic, not bit by bit",
         ),
-        Check(
+        CostCheck(
             roma.name, "energy a token, arrays", "mJ", 1e3 * per_weight * ratio * model.active_weights,
             1e3 * per_weight * model.active_weights, 1e3 * energy.low, 1e3 * energy.high,
             "low scales the paper's energy a weight with its bits; the paper's array clocks all its "

@@ -20,7 +20,7 @@ WAYS: tuple[Weights, ...] = get_args(Weights)
 
 
 @dataclass(frozen=True)
-class Subject:
+class CostSubject:
     """What is to be embedded: its shape, its bits, and where they come from.
 
     `digits` are MXFP4 digits of a weight that is no expert's, on average.
@@ -44,16 +44,16 @@ def weight_bits(model: Model, way: Weights = "stored") -> float:
     return total
 
 
-def subject_of_model(model: Model, way: str = "stored") -> Subject:
+def subject_of_model(model: Model, way: str = "stored") -> CostSubject:
     """A model of the catalog with its weights counted in one `way`; raises InvalidInput."""
     for known in WAYS:
         if way == known:
             digits = 2.0 if way == "two-digits" else 1.0
-            return Subject(model, weight_bits(model, known), way, digits)
+            return CostSubject(model, weight_bits(model, known), way, digits)
     raise InvalidInput(f"weights {way!r}: choose from {', '.join(WAYS)}")
 
 
-def subject_of_directory(directory: Path, way: str | None = None) -> Subject:
+def subject_of_directory(directory: Path, way: str | None = None) -> CostSubject:
     """A build (its digits as they are, unless `way` says otherwise) or a checkpoint.
 
     Raises NotABuild, DamagedBuild, CheckpointNotFound, InvalidConfig and their like.
@@ -67,7 +67,7 @@ def subject_of_directory(directory: Path, way: str | None = None) -> Subject:
     digits = sum(m.weights * len(m.digits) for m in manifest.matrices.values())
     others = [m for m in manifest.matrices.values() if m.role != "experts"]
     mean = sum(m.weights * len(m.digits) for m in others) / sum(m.weights for m in others)
-    return Subject(shape, digits * DIGIT_BITS, "digits of the build", mean)
+    return CostSubject(shape, digits * DIGIT_BITS, "digits of the build", mean)
 
 
 def _name(directory: Path) -> str:

@@ -15,7 +15,7 @@ from hnlpu.system.cost._baselines import Comparison, compare
 from hnlpu.system.cost._doubts import Band, Swing, bands, tornado
 from hnlpu.system.cost._estimate import Estimate, chips_needed, estimate
 from hnlpu.system.cost._rate import PricedRate, computed_rate, given_rate
-from hnlpu.system.cost._sizing import Subject
+from hnlpu.system.cost._sizing import CostSubject
 from hnlpu.system.machine import MachineTarget, machine_target
 
 LOW_VOLUME_DECIMALS = 3
@@ -65,7 +65,7 @@ class Costing:
     the rates that its file has for the model, each for what it was published.
     """
 
-    subject: Subject
+    subject: CostSubject
     target: MachineTarget
     plan: Plan
     rate: PricedRate
@@ -95,7 +95,7 @@ class Costing:
 
 
 def cost(
-    system: System, subject: Subject, plan: Plan, trials: int = 2000, seed: int = 0
+    system: System, subject: CostSubject, plan: Plan, trials: int = 2000, seed: int = 0
 ) -> Costing:
     """What `plan.systems` of `system`, sized for `subject`, take.
 

@@ -8,7 +8,7 @@
 
 from hnlpu.system.design._design import (
     Design,
-    Machine,
+    NamedMachine,
     design,
     open_machine,
     open_target,
@@ -20,8 +20,8 @@ from hnlpu.system.design._verbs import cost, simulate
 
 __all__ = [
     "Design",
-    "Machine",
     "Named",
+    "NamedMachine",
     "cost",
     "design",
     "open_machine",

@@ -20,7 +20,7 @@ from hnlpu.errors import DoesNotFit, InvalidInput, OutputExists
 from hnlpu.silicon.hardwire import read_manifest
 from hnlpu.silicon.technology import Technology, load_technology
 from hnlpu.system.catalog import Model, System, load_system, system_names
-from hnlpu.system.cost import Subject
+from hnlpu.system.cost import CostSubject
 from hnlpu.system.design._arrays import Arrays, arrays_of, built_arrays, grids, scaled
 from hnlpu.system.design._parts import load_parts
 from hnlpu.system.design._plan import Outline, Plan
@@ -51,7 +51,7 @@ class Design:
     """
 
     system: System
-    subject: Subject
+    subject: CostSubject
     library: str
     users: int
     context: int
@@ -265,17 +265,17 @@ def _plan(
 
 
 @dataclass(frozen=True)
-class Machine:
+class NamedMachine:
     """A system and what it is to run, whatever was named: the one answer to what a command is about."""
 
     system: System
-    subject: Subject
+    subject: CostSubject
 
 
 def open_machine(
     what: str, *, model: str | None = None, system: str | None = None, weights: str | None = None,
     grid: tuple[int, int] | None = None,
-) -> Machine:  # fmt: skip
+) -> NamedMachine:  # fmt: skip
     """A system by its name or file with a model (default: its own), or a model on chips designed for it.
 
     `system` is then the library that they are designed from.  Raises InvalidInput where these contradict each
@@ -293,11 +293,11 @@ def open_machine(
         named = open_named(name, weights or (found.weights if model is None else None))
         if model is None and found.model:
             named = renamed(named, found.model)
-        return Machine(found, named.subject)
+        return NamedMachine(found, named.subject)
     if model is not None:
         raise InvalidInput(f"`model` {model}: {what} is a model already; give a system's name")
     made = design(what, system=system, weights=weights, grid=grid)
-    return Machine(made.system, made.subject)
+    return NamedMachine(made.system, made.subject)
 
 
 def open_target(
@@ -311,7 +311,7 @@ def open_target(
 
 
 def _target(
-    system: System, subject: Subject, name: str | None, *, kv_bits: int | None = None,
+    system: System, subject: CostSubject, name: str | None, *, kv_bits: int | None = None,
     grid: tuple[int, int] | None = None,
 ) -> MachineTarget:  # fmt: skip
     made = machine_target(

@@ -20,7 +20,7 @@ from hnlpu.system.catalog import (
     shape_of_network,
     system_names,
 )
-from hnlpu.system.cost import Subject, subject_of_directory, subject_of_model
+from hnlpu.system.cost import CostSubject, subject_of_directory, subject_of_model
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Named:
     `build` is its build directory, None where it is not built.
     """
 
-    subject: Subject
+    subject: CostSubject
     place: str | None = None
     build: Path | None = None
 
@@ -103,5 +103,5 @@ def _models() -> str:
     return ", ".join(model_names())
 
 
-def _of_config(folder: Path, name: str, weights: str | None) -> Subject:
+def _of_config(folder: Path, name: str, weights: str | None) -> CostSubject:
     return subject_of_model(shape_of_network(read_network(folder), name), weights or "two-digits")

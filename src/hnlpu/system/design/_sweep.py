@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from hnlpu.errors import HnlpuError, InvalidInput
 from hnlpu.system.catalog import System, find_quantity
 from hnlpu.system.cost import Plan, cost
-from hnlpu.system.design._design import Machine, open_machine
+from hnlpu.system.design._design import NamedMachine, open_machine
 
 WHOLE = ("context", "users", "systems", "respins")
 SHARES = ("output_share", "utilisation")
@@ -58,7 +58,7 @@ def sweep(
     ]
 
 
-def _row(found: Machine, plan: Plan, values: dict[str, float]) -> Row:
+def _row(found: NamedMachine, plan: Plan, values: dict[str, float]) -> Row:
     try:
         changed = _changed(found.system, {k: v for k, v in values.items() if "." in k})
         wanted = {

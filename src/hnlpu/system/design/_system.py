@@ -10,7 +10,7 @@ from hnlpu.arithmetic.exchange import KINDS
 from hnlpu.quantities import Quantity
 from hnlpu.silicon.technology import Economy, Technology, load_technology
 from hnlpu.system.catalog import Masks, System
-from hnlpu.system.cost import MaskPlan, Subject, mask_plans, scheme_plan
+from hnlpu.system.cost import CostSubject, MaskPlan, mask_plans, scheme_plan
 from hnlpu.system.design._blocks import blocks
 from hnlpu.system.design._plan import Plan
 from hnlpu.system.design._size import Sized
@@ -19,7 +19,9 @@ FIGURES = 12
 """Significant figures of a number in the file: beyond what any source has, within what a float has."""
 
 
-def system_values(plan: Plan, sized: Sized, subject: Subject, place: str | None) -> dict[str, Any]:
+def system_values(
+    plan: Plan, sized: Sized, subject: CostSubject, place: str | None
+) -> dict[str, Any]:
     """The tables of a system's file, to be validated and written."""
     lib, arrays = plan.library, plan.arrays
     parts = blocks(plan, sized.choice)

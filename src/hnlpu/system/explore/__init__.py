@@ -5,8 +5,8 @@ Optuna or Ray ──► Designs ──► Scores ──► Pareto front ──�
 """
 
 from hnlpu.system.explore._chip import Chip, make_chip
-from hnlpu.system.explore._design import Design, choices
-from hnlpu.system.explore._evaluate import Point, Problem, Score, evaluate, make_problem
+from hnlpu.system.explore._design import ExploredDesign, choices
+from hnlpu.system.explore._evaluate import DesignScore, Point, Problem, evaluate, make_problem
 from hnlpu.system.explore._options import Options, load_options
 from hnlpu.system.explore._price import Bill, price
 from hnlpu.system.explore._search import (
@@ -34,12 +34,12 @@ __all__ = [
     "Bill",
     "Candidate",
     "Chip",
-    "Design",
+    "DesignScore",
+    "ExploredDesign",
     "Options",
     "Point",
     "Problem",
     "Reason",
-    "Score",
     "Search",
     "best",
     "best_per_precision",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hnlpu.silicon.embed import MasksNeeded, Scheme, array_kind, masks_needed, open_scheme
 from hnlpu.silicon.technology import load_technology
 from hnlpu.system.catalog import DIGIT_BITS, Model, System
-from hnlpu.system.explore._design import Design
+from hnlpu.system.explore._design import ExploredDesign
 from hnlpu.system.explore._options import Options
 from hnlpu.system.machine import bit_serial_cycles
 
@@ -35,7 +35,7 @@ class ArrayCost:
 
 
 def array_cost(
-    system: System, model: Model, options: Options, design: Design, published_cycles: float
+    system: System, model: Model, options: Options, design: ExploredDesign, published_cycles: float
 ) -> ArrayCost:
     """The arrays that hold `model` in `design`."""
     assert system.array

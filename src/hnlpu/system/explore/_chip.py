@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from hnlpu.silicon.technology import load_technology
 from hnlpu.system.catalog import Model, ModelShape, Purpose, System
 from hnlpu.system.explore._arrays import array_cost
-from hnlpu.system.explore._design import Design
+from hnlpu.system.explore._design import ExploredDesign
 from hnlpu.system.explore._options import Options
 from hnlpu.system.machine import Links, Specification
 
@@ -52,7 +52,7 @@ class Chip:
 
 
 def make_chip(
-    system: System, model: Model, options: Options, design: Design, base: Specification
+    system: System, model: Model, options: Options, design: ExploredDesign, base: Specification
 ) -> Chip:
     """The chip of `design`; `base` is the specification of the system as published."""
     assert system.machine
@@ -126,7 +126,7 @@ def shared_heads(model: Model) -> int:
     return model.attention.kv_heads if isinstance(model, ModelShape) else model.most_columns
 
 
-def _links(base: Links, options: Options, design: Design, inside: bool) -> Links:
+def _links(base: Links, options: Options, design: ExploredDesign, inside: bool) -> Links:
     """Links along an axis: between neighbours of a package, or the system's own to all chips."""
     if not inside:
         return base
@@ -134,14 +134,14 @@ def _links(base: Links, options: Options, design: Design, inside: bool) -> Links
     return Links(design.modules * d2d.bandwidth.value * 1e9, d2d.latency.value * 1e-9, True)
 
 
-def _outside_links(design: Design, inside: Sequence[str]) -> int:
+def _outside_links(design: ExploredDesign, inside: Sequence[str]) -> int:
     """Links of the system's own kind that a chip has."""
     column = 0 if "column" in inside else design.rows - 1
     row = 0 if "row" in inside else design.columns - 1
     return column + row
 
 
-def _neighbours(design: Design, axis: str) -> int:
+def _neighbours(design: ExploredDesign, axis: str) -> int:
     """Neighbours of a chip along an axis, at most two."""
     return min(2, (design.rows if axis == "column" else design.columns) - 1)
 

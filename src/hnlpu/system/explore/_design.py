@@ -1,4 +1,4 @@
-"""`Design`: one point of the search, and the ranges that its fields may take."""
+"""`ExploredDesign`: one point of the search, and the ranges that its fields may take."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hnlpu.system.machine import Collective, Sampling
 
 
 @dataclass(frozen=True)
-class Design:
+class ExploredDesign:
     """A machine to be priced and simulated.
 
     `modules` are those of a link between neighbours in a package; `vector_units` and `buffer_mb`
@@ -45,7 +45,9 @@ class Design:
         return asdict(self)
 
 
-def canonical(design: Design, reference: Design, options: Options) -> Design:
+def canonical(
+    design: ExploredDesign, reference: ExploredDesign, options: Options
+) -> ExploredDesign:
     """`design` with those fields at the reference's value that change nothing in it."""
     same: dict[str, Any] = {}
     if design.arrays == "published":
@@ -56,7 +58,7 @@ def canonical(design: Design, reference: Design, options: Options) -> Design:
 
 
 def choices(options: Options, kv_bits: tuple[int, ...]) -> dict[str, list[Any]]:
-    """What the search may choose for each field of a `Design`."""
+    """What the search may choose for each field of a `ExploredDesign`."""
     stacks = max(package.most_stacks for package in options.package)
     allowed = options.choices
     return {

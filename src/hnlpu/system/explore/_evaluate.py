@@ -1,4 +1,4 @@
-"""A design -> `Score`: rates at each context under full contention, joules, dollars, latency."""
+"""A design -> `DesignScore`: rates at each context under full contention, joules, dollars, latency."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hnlpu.errors import DoesNotFit, InvalidInput
 from hnlpu.system.catalog import Model, System
 from hnlpu.system.cost import SECONDS_PER_YEAR
 from hnlpu.system.explore._chip import Chip, make_chip
-from hnlpu.system.explore._design import Design
+from hnlpu.system.explore._design import ExploredDesign
 from hnlpu.system.explore._options import Options
 from hnlpu.system.explore._price import Bill, price
 from hnlpu.system.explore._start import check_explorable
@@ -76,10 +76,10 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Score:
+class DesignScore:
     """A design that was simulated, or why it was not."""
 
-    design: Design
+    design: ExploredDesign
     chip: Chip
     points: tuple[Point, ...]
     violations: Mapping[str, float]
@@ -112,19 +112,21 @@ def make_problem(
     )  # fmt: skip
 
 
-def evaluate(problem: Problem, design: Design, *, force: bool = False, seed: int = 0) -> Score:
+def evaluate(
+    problem: Problem, design: ExploredDesign, *, force: bool = False, seed: int = 0
+) -> DesignScore:
     """Build, simulate and price a design; with `force`, even one that cannot be built."""
     chip = make_chip(problem.system, problem.model, problem.options, design, problem.base)
     violations = dict(chip.violations)
     if not force and max(violations.values()) > 0:
-        return Score(design, chip, (), violations)
+        return DesignScore(design, chip, (), violations)
     spec = chip.specification
     try:
         work = token_work(problem.model, spec.rows, spec.columns, problem.sliding)
     except (DoesNotFit, InvalidInput):
         if force:
             raise
-        return Score(design, chip, (), violations | {"grid": 1.0})
+        return DesignScore(design, chip, (), violations | {"grid": 1.0})
     embedding = problem.model.embedding_weights
     points = []
     for context in problem.contexts:
@@ -137,7 +139,7 @@ def evaluate(problem: Problem, design: Design, *, force: bool = False, seed: int
         violations["cooling"] = hottest / problem.options.cooling.density.value - 1
     if not force and max(violations.values()) > 0:
         points = []
-    return Score(design, chip, tuple(points), violations)
+    return DesignScore(design, chip, tuple(points), violations)
 
 
 def _point(problem: Problem, chip: Chip, context: int, seed: int) -> Point:

@@ -16,8 +16,8 @@ from typing import Any
 
 from hnlpu._workers import open_workers
 from hnlpu.errors import InvalidInput, ToolMissing
-from hnlpu.system.explore._design import Design, canonical, choices
-from hnlpu.system.explore._evaluate import Point, Problem, Score, evaluate
+from hnlpu.system.explore._design import ExploredDesign, canonical, choices
+from hnlpu.system.explore._evaluate import DesignScore, Point, Problem, evaluate
 from hnlpu.system.explore._options import Options
 from hnlpu.system.explore._start import published_design
 
@@ -31,7 +31,7 @@ Progress = Callable[[str, int, int], None]
 class Candidate:
     """A scored design and its gains over the reference: the least over all contexts, one each."""
 
-    score: Score
+    score: DesignScore
     gains: tuple[float, ...]
 
 
@@ -41,7 +41,7 @@ class Search:
 
     problem: Problem
     objectives: tuple[str, ...]
-    reference: Score
+    reference: DesignScore
     candidates: tuple[Candidate, ...]
     front: tuple[Candidate, ...]
     trials: int
@@ -90,7 +90,7 @@ def search(
     study = optuna.create_study(directions=["maximize"] * len(objectives), sampler=sampler)
     for start in _starts(reference.design, problem.options, space):
         study.enqueue_trial(start)
-    candidates: dict[Design, Candidate] = {}
+    candidates: dict[ExploredDesign, Candidate] = {}
     done = infeasible = 0
     with _scoring(problem, workers, ray) as score_all:
         while done < trials:
@@ -119,7 +119,9 @@ def search(
     )
 
 
-def gains_of(score: Score, reference: Score, objectives: Sequence[str]) -> tuple[float, ...]:
+def gains_of(
+    score: DesignScore, reference: DesignScore, objectives: Sequence[str]
+) -> tuple[float, ...]:
     """The gain in each objective, the least over the contexts."""
     if not score.feasible:
         return (WORST,) * len(objectives)
@@ -147,13 +149,13 @@ def _betters(a: Sequence[float], b: Sequence[float]) -> bool:
     return all(x >= y for x, y in zip(a, b, strict=True))
 
 
-def _propose(trial: Any, space: dict[str, list[Any]]) -> Design:
-    return Design(**{name: trial.suggest_categorical(name, allowed)
+def _propose(trial: Any, space: dict[str, list[Any]]) -> ExploredDesign:
+    return ExploredDesign(**{name: trial.suggest_categorical(name, allowed)
                      for name, allowed in space.items()})  # fmt: skip
 
 
 def _starts(
-    reference: Design, options: Options, space: dict[str, list[Any]]
+    reference: ExploredDesign, options: Options, space: dict[str, list[Any]]
 ) -> Iterator[dict[str, Any]]:
     """Points to begin with: the reference, then it changed by each start, at every allowed precision."""
     own = reference.values() | {"experts_per_bank": max(space["experts_per_bank"])}
@@ -164,7 +166,7 @@ def _starts(
                 yield start
 
 
-ScoreAll = Callable[[Sequence[Design]], list[Score]]
+ScoreAll = Callable[[Sequence[ExploredDesign]], list[DesignScore]]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from hnlpu.errors import InvalidInput
 from hnlpu.system.catalog import Model, Purpose, System, near_square
 from hnlpu.system.explore._chip import shared_heads
-from hnlpu.system.explore._design import Design
+from hnlpu.system.explore._design import ExploredDesign
 from hnlpu.system.explore._options import Memory, Options, Package
 from hnlpu.system.machine import Specification
 
@@ -69,7 +69,9 @@ def _own_package(options: Options) -> Package | None:
     return next((package for package in options.package if not package.axes), None)
 
 
-def published_design(system: System, model: Model, options: Options, base: Specification) -> Design:
+def published_design(
+    system: System, model: Model, options: Options, base: Specification
+) -> ExploredDesign:
     """The system's own machine as a design; for another model, on a grid that holds it."""
     assert system.machine
     memory, package = own_memory(system, options), _own_package(options)
@@ -86,7 +88,7 @@ def published_design(system: System, model: Model, options: Options, base: Speci
             columns = min(columns, heads, needed)
             rows = -(-needed // columns)
     shared = max(1, -(-model.expert_count // (rows * columns)))
-    return Design(
+    return ExploredDesign(
         rows=rows, columns=columns, package=package.name, modules=1, collective="direct",
         sampling="gather", vector_units=1, buffer_mb=round(system.machine.buffer.capacity.value),
         memory=memory.name, stacks=system.machine.hbm.stacks, kv_bits=system.machine.kv_bits,

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from hnlpu.system.explore._design import Design
-from hnlpu.system.explore._evaluate import Problem, Score, evaluate
+from hnlpu.system.explore._design import ExploredDesign
+from hnlpu.system.explore._evaluate import DesignScore, Problem, evaluate
 from hnlpu.system.explore._search import Candidate, Search, gain
 from hnlpu.system.machine import kv_state, token_demand, token_work
 
@@ -32,7 +32,7 @@ class Reason:
 
     title: str
     changed: dict[str, tuple[object, object]]
-    score: Score
+    score: DesignScore
     sentences: tuple[str, ...]
 
 
@@ -84,7 +84,7 @@ def least_gain(search: Search, candidate: Candidate, objective: str) -> float:
     return min(gain(point, other, objective) for point, other in pairs)
 
 
-def demands(problem: Problem, score: Score, index: int) -> dict[str, float]:
+def demands(problem: Problem, score: DesignScore, index: int) -> dict[str, float]:
     """Seconds for which one token holds each resource of a machine, at one context."""
     spec, context = score.chip.specification, problem.contexts[index]
     work = token_work(problem.model, spec.rows, spec.columns, problem.sliding)
@@ -97,7 +97,7 @@ def _dollars(search: Search, candidate: Candidate) -> float:
     return least_gain(search, candidate, "tokens_per_usd")
 
 
-def _sentence(problem: Problem, before: Score, after: Score, index: int) -> str:
+def _sentence(problem: Problem, before: DesignScore, after: DesignScore, index: int) -> str:
     """What one step did at one context, in numbers that can be checked."""
     old, new = before.points[index], after.points[index]
     limit = old.simulation.bottleneck
@@ -129,7 +129,9 @@ def _rate(rate: float) -> str:
     return f"{rate / 1e3:,.1f}K" if rate < 1e6 else f"{rate / 1e6:,.2f}M"
 
 
-def changed_fields(reference: Design, design: Design) -> Sequence[tuple[str, object, object]]:
+def changed_fields(
+    reference: ExploredDesign, design: ExploredDesign
+) -> Sequence[tuple[str, object, object]]:
     """(field, reference's value, design's value) of all fields that differ."""
     old, new = reference.values(), design.values()
     return [(name, old[name], new[name]) for name in old if old[name] != new[name]]

@@ -20,7 +20,7 @@ from hnlpu.model.policy import make_policy
 from hnlpu.run.emulate import HardwiredConstants, InterpretedModel, Interpreter, States
 from hnlpu.run.emulate._taped import TapedNetwork
 from hnlpu.run.kernels import load
-from hnlpu.run.kernels.tape import Memory, NotOnTape, Rows
+from hnlpu.run.kernels.tape import Memory, NotOnTape, TapeRows
 from hnlpu.silicon.hardwire import Build, open_build
 from network_samples import tensor_matrix
 from readers import sample, write_sample
@@ -127,7 +127,7 @@ def test_rows_of_any_sequences_have_the_bits_of_each_alone(
             positions[sequences == s] = at[s] + np.arange(n)
         tokens = np.array([texts[s][p] for s, p in zip(sequences, positions, strict=True)])
         (y,) = taped.run(
-            {"token": tokens}, Rows(sequences, positions), company.memory(),
+            {"token": tokens}, TapeRows(sequences, positions), company.memory(),
             instructions=instructions,
         )  # fmt: skip
         for s in range(len(texts)):
@@ -146,10 +146,10 @@ def test_a_state_that_is_another_changes_the_result() -> None:
     taped, _ = pair("gru", 2)
     random = np.random.default_rng(0)
     company = Company(taped, 2, 1, random)
-    rows = Rows(np.array([0, 0, 0]), np.arange(3))
+    rows = TapeRows(np.array([0, 0, 0]), np.arange(3))
     (first,) = taped.run({"token": np.array([3, 4, 5])}, rows, company.memory())
     (again,) = taped.run({"token": np.array([3, 4, 5])}, rows, company.memory())
-    (other,) = taped.run({"token": np.array([3, 4, 5])}, Rows(rows.sequences + 1, rows.positions),
+    (other,) = taped.run({"token": np.array([3, 4, 5])}, TapeRows(rows.sequences + 1, rows.positions),
                          company.memory())  # fmt: skip
     assert first.tobytes() != again.tobytes()
     assert first.tobytes() == other.tobytes()
@@ -208,7 +208,7 @@ def test_members_outside_of_a_mixture_that_fits(instructions: int) -> None:
         tokens = np.random.default_rng(1).integers(0, build.facts.vocab_size, 9)
         (expected,), _ = interpreter.run(list(tokens), interpreter.start())
         memory = Company(taped, 1, 3, np.random.default_rng(0)).memory()
-        rows_of = Rows(np.zeros(9, np.int64), np.arange(9))
+        rows_of = TapeRows(np.zeros(9, np.int64), np.arange(9))
         (y,) = taped.run({"token": tokens}, rows_of, memory, instructions=instructions)
         assert y.tobytes() == expected.tobytes()
 
@@ -216,11 +216,11 @@ def test_members_outside_of_a_mixture_that_fits(instructions: int) -> None:
 def test_what_is_not_finite_is_refused() -> None:
     taped, _ = pair("llama", 2)
     company = Company(taped, 1, 1, np.random.default_rng(0))
-    rows = Rows(np.zeros(2, np.int64), np.arange(2))
+    rows = TapeRows(np.zeros(2, np.int64), np.arange(2))
     for held in taped.tape.states:
         company.states[held.name][:] = np.inf
     with pytest.raises(NotFinite):
-        taped.run({"token": np.array([1, 2])}, Rows(rows.sequences, rows.positions + 1),
+        taped.run({"token": np.array([1, 2])}, TapeRows(rows.sequences, rows.positions + 1),
                   company.memory())  # fmt: skip
 
 

@@ -34,7 +34,7 @@ from hnlpu.model.network.composites import (
 from hnlpu.run.emulate import FloatConstants, Interpreter
 from hnlpu.run.emulate._early import early_steps
 from hnlpu.run.kernels import load
-from hnlpu.run.kernels.tape import Known, Memory, Rows, lacking, lower
+from hnlpu.run.kernels.tape import Known, Memory, TapeRows, lacking, lower
 from network_samples import every_operation
 
 LIBRARY, REASON = load()
@@ -94,7 +94,7 @@ def holds(
         }
         constants_of = FloatConstants(network, {})
         made = tape.run(
-            early.values(inputs, found_constants, constants_of), Rows(order, rows), memory
+            early.values(inputs, found_constants, constants_of), TapeRows(order, rows), memory
         )
         for y, whole, another in zip(made, expected, other, strict=True):
             for s, of_it in ((0, whole), (1, another)):

@@ -23,7 +23,7 @@ from hnlpu.run.emulate._projection import Projection, all_integer_sums
 from hnlpu.run.kernels import Descriptor, describe
 from hnlpu.silicon.exchange import Grid
 from hnlpu.silicon.hardwire import Build, Digit, HardwiredMatrix
-from hnlpu.silicon.place import Slice
+from hnlpu.silicon.place import StackSlice
 
 Int64 = npt.NDArray[np.int64]
 Int32 = npt.NDArray[np.int32]
@@ -33,7 +33,7 @@ Int32 = npt.NDArray[np.int32]
 class _Part:
     """A chip's slice of a matrix: what it multiplies by, and what its sums become values with."""
 
-    slice: Slice
+    slice: StackSlice
     matrix: HardwiredMatrix
     described: Descriptor
     shifts: Int64
@@ -178,7 +178,7 @@ def _scales(x: Activations, part: _Part, grid: Grid) -> Int32:
     return x.scales
 
 
-def _cut(part: Slice, whole: HardwiredMatrix, shifts: Int64, bias: Int64) -> _Part:
+def _cut(part: StackSlice, whole: HardwiredMatrix, shifts: Int64, bias: Int64) -> _Part:
     """A slice as a matrix of its own, in units of the whole rows' exponents."""
     rows, blocks = slice(*part.neurons), slice(*part.blocks)
     digits = tuple(

@@ -5,7 +5,7 @@ those who ask for a device.
 """
 
 from hnlpu.run.kernels.gpu._attention import Places, attend
-from hnlpu.run.kernels.gpu._lower import Known, Lowered, NotOnDevice, lower
+from hnlpu.run.kernels.gpu._lower import Lowered, NotOnDevice, Surroundings, lower
 from hnlpu.run.kernels.gpu._network import GpuNetwork, Inputs, Outputs
 from hnlpu.run.kernels.gpu._project import (
     GpuStack,
@@ -23,7 +23,6 @@ __all__ = [
     "GpuStack",
     "Inputs",
     "Integers",
-    "Known",
     "Lowered",
     "Meeting",
     "NotOnDevice",
@@ -32,6 +31,7 @@ __all__ = [
     "Recording",
     "Spread",
     "Steps",
+    "Surroundings",
     "attend",
     "gpu_project",
     "lower",

@@ -23,7 +23,7 @@ class NotOnDevice(Exception):
 
 
 @dataclass(frozen=True)
-class Known:
+class Surroundings:
     """What a lowering is made of beside a network's steps.
 
     `outside`: values that come with every call; `before`: all values that others make; `constants`:
@@ -59,10 +59,10 @@ class Lowered:
     tables: frozenset[str]
 
 
-class Lowering:
+class GpuLowering:
     """The launches of a network so far, and what is known of its values."""
 
-    def __init__(self, network: Network, known: Known, kept: Collection[str]):
+    def __init__(self, network: Network, known: Surroundings, kept: Collection[str]):
         self.network, self.known = network, known
         self.types, self.declared = check(network), network.declared()
         self.steps: Sequence[Step] = network.steps
@@ -147,14 +147,14 @@ class Lowering:
         )
 
 
-def lower(network: Network, known: Known, kept: Collection[str] = ()) -> Lowered:
+def lower(network: Network, known: Surroundings, kept: Collection[str] = ()) -> Lowered:
     """The launches of a checked network; raises NotOnDevice, naming the step.
 
     Values called `kept` stay beside the output.
     """
     from hnlpu.run.kernels.gpu._spans import SPANS
 
-    of, n = Lowering(network, known, kept), 0
+    of, n = GpuLowering(network, known, kept), 0
     if len(network.outputs) != 1:
         raise NotOnDevice("it has several outputs")
     spans = {s.start: s for s in reversed(network.spans) if s.composite in SPANS}
@@ -177,7 +177,7 @@ def lower(network: Network, known: Known, kept: Collection[str] = ()) -> Lowered
     return of.finished()
 
 
-def _step(of: Lowering, n: int, step: Step) -> None:
+def _step(of: GpuLowering, n: int, step: Step) -> None:
     match step.op:
         case ops.Lookup(table):
             _lookup(of, step, table)
@@ -204,7 +204,7 @@ def _step(of: Lowering, n: int, step: Step) -> None:
             raise NotOnDevice("no kernel does it")
 
 
-def _lookup(of: Lowering, step: Step, table: str) -> None:
+def _lookup(of: GpuLowering, step: Step, table: str) -> None:
     numbers, out = of.plain(step.args[0]), step.outs[0]
     of.tables.add(table)
 
@@ -215,7 +215,7 @@ def _lookup(of: Lowering, step: Step, table: str) -> None:
     of.own.add(out)
 
 
-def _quantize(of: Lowering, step: Step) -> None:
+def _quantize(of: GpuLowering, step: Step) -> None:
     x, out = of.plain(step.args[0]), step.outs[0]
     of.shape(x)
     if step.op != ops.Quantize():
@@ -227,7 +227,7 @@ def _quantize(of: Lowering, step: Step) -> None:
     of.add(launch, x, out)
 
 
-def _project(of: Lowering, n: int, step: Step) -> None:
+def _project(of: GpuLowering, n: int, step: Step) -> None:
     """A matrix, and all behind it that meet the same activations as it does."""
     digits, chosen = str(step.args[0]), None
     assert isinstance(step.op, ops.Project)
@@ -257,7 +257,7 @@ def _project(of: Lowering, n: int, step: Step) -> None:
         of.own.add(outs[0])
 
 
-def _alike(of: Lowering, step: Step, other: Step) -> bool:
+def _alike(of: GpuLowering, step: Step, other: Step) -> bool:
     """Whether two steps are projections that one launch does."""
     if not isinstance(other.op, ops.Project) or not isinstance(step.op, ops.Project):
         return False
@@ -272,7 +272,7 @@ def _alike(of: Lowering, step: Step, other: Step) -> bool:
 
 
 def _view(
-    of: Lowering, step: Step, made: Callable[[torch.Tensor, tuple[int, ...]], torch.Tensor]
+    of: GpuLowering, step: Step, made: Callable[[torch.Tensor, tuple[int, ...]], torch.Tensor]
 ) -> None:
     x, out = of.plain(step.args[0]), step.outs[0]
     shape = of.shape(out)
@@ -285,7 +285,7 @@ def _view(
         of.own.add(out)
 
 
-def _split(of: Lowering, step: Step, sizes: Sequence[object], axis: int) -> None:
+def _split(of: GpuLowering, step: Step, sizes: Sequence[object], axis: int) -> None:
     x, outs = of.plain(step.args[0]), step.outs
     lengths = [of.shape(out)[axis] for out in outs]
     at = axis if axis < 0 else axis + 1
@@ -296,7 +296,7 @@ def _split(of: Lowering, step: Step, sizes: Sequence[object], axis: int) -> None
     of.add(launch, x, *outs)
 
 
-def _pointwise(of: Lowering, step: Step, function: Callable[..., torch.Tensor]) -> None:
+def _pointwise(of: GpuLowering, step: Step, function: Callable[..., torch.Tensor]) -> None:
     """A sum or product of float32, rounded once."""
     args = [of.plain(arg) if isinstance(arg, str) else float(arg) for arg in step.args]
     out = step.outs[0]
@@ -323,12 +323,12 @@ def _aligned(x: torch.Tensor, rank: int) -> torch.Tensor:
     return x.reshape(x.shape[0], *[1] * (rank + 1 - x.ndim), *x.shape[1:])
 
 
-def in_place(of: Lowering, n: int, name: ops.Arg) -> bool:
+def in_place(of: GpuLowering, n: int, name: ops.Arg) -> bool:
     """Whether nobody but step n takes a value that lies in memory of its own."""
     return isinstance(name, str) and name in of.own and of.uses(name) == [n]
 
 
-def _added(of: Lowering, n: int, step: Step) -> bool:
+def _added(of: GpuLowering, n: int, step: Step) -> bool:
     """A sum that a norm right behind it takes: that adds it where the first part lies."""
     from hnlpu.run.kernels.gpu._spans import norm_at, write_norm
 
@@ -349,7 +349,7 @@ def _added(of: Lowering, n: int, step: Step) -> bool:
     return False
 
 
-def _mix(of: Lowering, n: int, step: Step) -> None:
+def _mix(of: GpuLowering, n: int, step: Step) -> None:
     """Members' outputs, each times its share; added to the stream where that is all they are for."""
     from hnlpu.run.kernels.gpu import _vector_unit as vector_unit
 

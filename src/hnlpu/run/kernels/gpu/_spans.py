@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from hnlpu.model.network import Span, Step, ops
 from hnlpu.run.kernels.gpu import _vector_unit as vector_unit
 from hnlpu.run.kernels.gpu._attention import attend
-from hnlpu.run.kernels.gpu._lower import Lowering, NotOnDevice, Turned
+from hnlpu.run.kernels.gpu._lower import GpuLowering, NotOnDevice, Turned
 from hnlpu.run.kernels.gpu._network import Pass
 
 
-def _inside(of: Lowering, span: Span) -> list[Step]:
+def _inside(of: GpuLowering, span: Span) -> list[Step]:
     before = set(of.known.before)
     return [s for s in of.steps[span.start : span.stop] if not s.outs or not set(s.outs) <= before]
 
@@ -20,7 +20,7 @@ def _made_of(steps: list[Step], names: str) -> bool:
     return [type(step.op).__name__ for step in steps] == names.split()
 
 
-def norm_at(of: Lowering, n: int, x: str) -> Span | None:
+def norm_at(of: GpuLowering, n: int, x: str) -> Span | None:
     """The norm that begins at step n and takes x."""
     for span in of.network.spans:
         if span.start == n and span.composite == "norm" and x in _inside(of, span)[0].args:
@@ -28,12 +28,12 @@ def norm_at(of: Lowering, n: int, x: str) -> Span | None:
     return None
 
 
-def _norm(of: Lowering, span: Span) -> None:
+def _norm(of: GpuLowering, span: Span) -> None:
     write_norm(of, span, of.plain(_inside(of, span)[0].args[0]))
 
 
 def write_norm(
-    of: Lowering, span: Span, x: str, stream: str | None = None, more: str | None = None
+    of: GpuLowering, span: Span, x: str, stream: str | None = None, more: str | None = None
 ) -> None:
     """The norm of x [..., n], and its integers where one step takes them.
 
@@ -65,7 +65,7 @@ def write_norm(
     of.own.add(out)
 
 
-def _rope(of: Lowering, span: Span) -> None:
+def _rope(of: GpuLowering, span: Span) -> None:
     steps = _inside(of, span)
     if not _made_of(steps, "Split Mul Mul Sub Mul Mul Add Concat"):
         raise NotOnDevice("it does not turn halves of heads")
@@ -81,7 +81,7 @@ def _rope(of: Lowering, span: Span) -> None:
     of.turned[out] = Turned(x, str(cos), str(sin))
 
 
-def _attend(of: Lowering, span: Span) -> None:
+def _attend(of: GpuLowering, span: Span) -> None:
     steps = _inside(of, span)
     written = [s for s in steps if isinstance(s.op, ops.Write)]
     if span.option("softcap"):
@@ -119,14 +119,14 @@ def _attend(of: Lowering, span: Span) -> None:
     of.own.add(out)
 
 
-def _sinks(of: Lowering, span: Span, steps: list[Step]) -> str | None:
+def _sinks(of: GpuLowering, span: Span, steps: list[Step]) -> str | None:
     if not span.option("sink"):
         return None
     (joined,) = (s for s in steps if isinstance(s.op, ops.Concat))
     return of.constant(joined.args[0])
 
 
-def _route(of: Lowering, span: Span) -> None:
+def _route(of: GpuLowering, span: Span) -> None:
     steps = _inside(of, span)
     logits, k = of.plain(steps[0].args[0]), int(span.option("k"))
     of_all, normalise = bool(span.option("share_first")), bool(span.option("normalise"))
@@ -144,7 +144,7 @@ def _route(of: Lowering, span: Span) -> None:
     of.own.update((chosen, shares))
 
 
-def _clamped_swiglu(of: Lowering, span: Span) -> None:
+def _clamped_swiglu(of: GpuLowering, span: Span) -> None:
     steps = _inside(of, span)
     x, out = of.plain(steps[0].args[0]), steps[-1].outs[0]
     alpha, limit = (float(span.option(name)) for name in ("alpha", "limit"))
@@ -160,7 +160,7 @@ def _clamped_swiglu(of: Lowering, span: Span) -> None:
     of.add(launch, x, digits)
 
 
-def _silu(of: Lowering, span: Span) -> None:
+def _silu(of: GpuLowering, span: Span) -> None:
     """x * sigmoid(x) times what it lets through, as integers."""
     steps = _inside(of, span)
     if not _made_of(steps, "Table Mul") or steps[0].op != ops.Table("sigmoid"):
@@ -186,7 +186,7 @@ def _silu(of: Lowering, span: Span) -> None:
     of.add(launch, x, up, digits)
 
 
-SPANS: Mapping[str, Callable[[Lowering, Span], None]] = {
+SPANS: Mapping[str, Callable[[GpuLowering, Span], None]] = {
     "attend": _attend,
     "clamped_swiglu": _clamped_swiglu,
     "norm": _norm,

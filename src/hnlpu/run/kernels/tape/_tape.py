@@ -21,7 +21,7 @@ Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Rows:
+class TapeRows:
     """Positions of sequences to run together: row r is `positions`[r] of sequence `sequences`[r].
 
     Sequences are numbers into `Memory`; rows of one come in the order of their positions.
@@ -79,7 +79,7 @@ class Tape:
     def run(
         self,
         inputs: Mapping[str, Array],
-        rows: Rows,
+        rows: TapeRows,
         memory: Memory,
         *,
         instructions: int | None = None,
@@ -165,7 +165,7 @@ def _back(array: Array, order: Int64) -> Array:
 _ONE_ROW = Turns(None, np.array([0, 1]), np.zeros(1, np.int64), np.array([0, 1]))
 
 
-def _turns(rows: Rows) -> Turns:
+def _turns(rows: TapeRows) -> Turns:
     """The n-th row of every sequence is of the n-th turn."""
     count = len(rows.sequences)
     if count == 1:

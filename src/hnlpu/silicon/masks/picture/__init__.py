@@ -6,7 +6,7 @@ fragment        the same in parts, for a page with a style sheet and a script of
 floorplan_svg   a die's blocks to scale
 detail_svg      some metal drawn large, with names: figures for texts
 
-A `Subject` says what they are of; `subject_of` makes one of a build's tile, `distinct_dies` gives the
+A `PictureSubject` says what they are of; `subject_of` makes one of a build's tile, `distinct_dies` gives the
 dies of a build.
 """
 
@@ -14,17 +14,17 @@ from hnlpu.silicon.masks.picture._detail import Detail, Spot, Tag, detail_svg
 from hnlpu.silicon.masks.picture._floorplan import floorplan_svg
 from hnlpu.silicon.masks.picture._of_build import distinct_dies, subject_of
 from hnlpu.silicon.masks.picture._poster import draw_png
-from hnlpu.silicon.masks.picture._subject import Block, Die, Place, Subject
+from hnlpu.silicon.masks.picture._subject import DrawnBlock, DrawnDie, PictureSubject, Place
 from hnlpu.silicon.masks.picture._viewer import Fragment, fragment, viewer
 
 __all__ = [
-    "Block",
     "Detail",
-    "Die",
+    "DrawnBlock",
+    "DrawnDie",
     "Fragment",
+    "PictureSubject",
     "Place",
     "Spot",
-    "Subject",
     "Tag",
     "detail_svg",
     "distinct_dies",

@@ -20,7 +20,7 @@ from hnlpu.silicon.masks.picture._parts import (
     scale_bar,
 )
 from hnlpu.silicon.masks.picture._scene import ROLES, Boxes, Item, Line, Rect, Scene, Text, svg
-from hnlpu.silicon.masks.picture._subject import Block, Die, Place, Subject
+from hnlpu.silicon.masks.picture._subject import DrawnBlock, DrawnDie, PictureSubject, Place
 
 LETTER = 6.4
 """Width of a letter of a block's name, in points, at most."""
@@ -40,9 +40,9 @@ class Share:
     area_mm2: float
 
 
-def shares(die: Die) -> list[Share]:
+def shares(die: DrawnDie) -> list[Share]:
     """Arrays by role, those with a colour of their own first, then everything else, if any."""
-    found: dict[str, list[Block]] = {}
+    found: dict[str, list[DrawnBlock]] = {}
     for block in die.blocks:
         found.setdefault(block.role, []).append(block)
     order = sorted(found, key=lambda role: (role == "", role not in ROLES, role))
@@ -52,7 +52,7 @@ def shares(die: Die) -> list[Share]:
     ]
 
 
-def floorplan_svg(die: Die) -> str:
+def floorplan_svg(die: DrawnDie) -> str:
     """The floorplan as an SVG that stands alone: a scale in mm on two edges and a legend with areas."""
     lines = shares(die)
     left, top, bottom = EDGE + AXIS, 34.0, AXIS + 8
@@ -99,7 +99,7 @@ class _Reticle:
         return f"reticle, {size}: the die {'fits' if self.holds else 'is larger'}"
 
 
-def _reticle(die: Die) -> _Reticle | None:
+def _reticle(die: DrawnDie) -> _Reticle | None:
     if not die.reticle_um:
         return None
     width, height = die.reticle_um
@@ -113,18 +113,18 @@ def colour(role: str) -> str:
     return role if role in ROLES else "array" if role else "other"
 
 
-def _title(die: Die) -> str:
+def _title(die: DrawnDie) -> str:
     return f"{die.name}: {die.width_um / 1e3:.3g} × {die.height_um / 1e3:.3g} mm"
 
 
-def _words(share: Share, die: Die) -> str:
+def _words(share: Share, die: DrawnDie) -> str:
     part = share.area_mm2 / die.area_mm2
     name = f"{share.role}: " if share.role else "other blocks: "
     arrays = f"{share.count:,} array{'s' if share.count > 1 else ''}, " if share.role else ""
     return f"{name}{arrays}{share.area_mm2:.3g} mm², {100 * part:.3g} % of the die"
 
 
-def _blocks(die: Die, view: View, window: Box | None = None) -> Iterator[Item]:
+def _blocks(die: DrawnDie, view: View, window: Box | None = None) -> Iterator[Item]:
     """The die and its blocks in a window, each with its name where there is room."""
     whole = 0.0, 0.0, die.width_um, die.height_um
     yield Rect(*view.rect(_common(whole, window or whole)), "paper", "rule")
@@ -178,7 +178,7 @@ def merged(boxes: Sequence[Box], slack: float = 0.3) -> list[Box]:
     return joined(joined(boxes, 0), 1)
 
 
-def _axes(die: Die, view: View, high: float) -> Iterator[Item]:
+def _axes(die: DrawnDie, view: View, high: float) -> Iterator[Item]:
     """Ticks in mm along the lower and the left edge."""
     longest = max(die.width_um, die.height_um) / 1e3
     decade = 10.0 ** math.floor(math.log10(longest / 2))
@@ -221,7 +221,7 @@ def die_panel(place: Place, around: Box) -> Panel:
     )
 
 
-def arrays_window(subject: Subject, place: Place) -> Box:
+def arrays_window(subject: PictureSubject, place: Place) -> Box:
     """What is seen between the die and the tile, in um: as many times larger as smaller."""
     arrays = [block.corners for block in place.die.blocks if block.role]
     room = (
@@ -236,7 +236,7 @@ def arrays_window(subject: Subject, place: Place) -> Box:
     return around(tile, wide, high, room)
 
 
-def arrays_panel(subject: Subject, place: Place) -> Panel:
+def arrays_panel(subject: PictureSubject, place: Place) -> Panel:
     """Arrays about the tile, cut into tiles, and this tile in a frame."""
     window = arrays_window(subject, place)
     view = fitted(window)
@@ -258,7 +258,7 @@ def arrays_panel(subject: Subject, place: Place) -> Panel:
     )
 
 
-def _tile_edges(block: Block, view: View, window: Box) -> Iterator[Item]:
+def _tile_edges(block: DrawnBlock, view: View, window: Box) -> Iterator[Item]:
     """Lines between tiles, unless all of them are small."""
     _, y0, _, y1 = block.corners
     for x in block.edges_um:

@@ -11,10 +11,10 @@ import numpy as np
 from hnlpu.silicon.embed import Label, Layout
 from hnlpu.silicon.masks.picture._metal import Box, roles_of, within
 from hnlpu.silicon.masks.picture._parts import around
-from hnlpu.silicon.masks.picture._subject import Subject, Weight, candidates
+from hnlpu.silicon.masks.picture._subject import PictureSubject, Weight, candidates
 from hnlpu.silicon.masks.picture._trace import Trace, trace
 from hnlpu.silicon.masks.picture._words import filled, input_of, pin_name, words_of
-from hnlpu.silicon.technology import FIXED, PROGRAMMABLE, Cut, Metal
+from hnlpu.silicon.technology import FIXED, PROGRAMMABLE, Metal, ViaLayer
 
 HEIGHT_TO_WIDTH = 0.72
 """Of the windows of the last drawings."""
@@ -72,7 +72,7 @@ class Focus:
         return self.base, self.drawn
 
 
-def focus_on(subject: Subject) -> Focus:
+def focus_on(subject: PictureSubject) -> Focus:
     """The weight shown last and all that is said about it."""
     scheme = subject.scheme
     base, drawn = scheme.base(subject.shape), scheme.draw(subject.digits)
@@ -92,7 +92,7 @@ def focus_on(subject: Subject) -> Focus:
     )  # fmt: skip
 
 
-def _cell(subject: Subject, net: Trace) -> Box:
+def _cell(subject: PictureSubject, net: Trace) -> Box:
     """Around the weight's metal: its row, or the part of it about the wire."""
     free = subject.scheme.technology.stub.space.value / 2
     x0, _, x1, _ = net.box
@@ -103,12 +103,12 @@ def _cell(subject: Subject, net: Trace) -> Box:
     return x0, y0, x1, y0 + high
 
 
-def _wire_y(subject: Subject, net: Trace) -> float:
+def _wire_y(subject: PictureSubject, net: Trace) -> float:
     wires = net.of(subject.scheme.technology.stub, FIXED, PROGRAMMABLE)
     return float(wires[:, [1, 3]].mean()) if len(wires) else (net.row[1] + net.row[3]) / 2
 
 
-def _shown(subject: Subject, layouts: tuple[Layout, Layout]) -> tuple[Weight, Trace]:
+def _shown(subject: PictureSubject, layouts: tuple[Layout, Layout]) -> tuple[Weight, Trace]:
     """The first weight that may be shown; where wires differ, one whose metal fits a window best."""
     weights = candidates(subject)
     wanted = {f"p{w.row}.{w.column}" for w in weights} | {f"x{w.column}" for w in weights}
@@ -134,7 +134,12 @@ def _shown(subject: Subject, layouts: tuple[Layout, Layout]) -> tuple[Weight, Tr
 
 
 def _marks(
-    subject: Subject, layouts: Sequence[Layout], weight: Weight, net: Trace, cell: Box, window: Box
+    subject: PictureSubject,
+    layouts: Sequence[Layout],
+    weight: Weight,
+    net: Trace,
+    cell: Box,
+    window: Box,
 ) -> tuple[Mark, ...]:
     """Trunk, wire, vias and port of the weight; what it has none of is left out."""
     t, words = subject.scheme.technology, words_of(subject.scheme)
@@ -142,7 +147,7 @@ def _marks(
     wires, wire_y = net.of(t.stub, FIXED, PROGRAMMABLE), _wire_y(subject, net)
     marks: list[Mark] = []
 
-    def mark(x: float, y: float, layer: Metal | Cut, role: str, sentence: str) -> None:
+    def mark(x: float, y: float, layer: Metal | ViaLayer, role: str, sentence: str) -> None:
         text = filled(sentence, subject.first_input + weight.column,
                       subject.neurons[weight.row], weight)  # fmt: skip
         marks.append(Mark(x, y, layer.gds_layer, role, text))
@@ -194,7 +199,9 @@ def _free_place(wire: Sequence[float], covers: Iterable[Sequence[float]], taken:
 # -- names ---------------------------------------------------------------------------------------
 
 
-def _names(subject: Subject, labels: Sequence[Label], net: Trace, cell: Box) -> tuple[Name, ...]:
+def _names(
+    subject: PictureSubject, labels: Sequence[Label], net: Trace, cell: Box
+) -> tuple[Name, ...]:
     """Pins of trunks over the weight's metal and of its own row, from the left."""
     t = subject.scheme.technology
     roles = roles_of(subject.scheme)

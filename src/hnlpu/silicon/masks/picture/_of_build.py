@@ -10,7 +10,7 @@ import numpy as np
 from hnlpu.model.checkpoint import MatrixShape
 from hnlpu.silicon.embed import open_scheme
 from hnlpu.silicon.hardwire import Build, TileReader, member_word
-from hnlpu.silicon.masks.picture._subject import Block, Die, Place, Subject
+from hnlpu.silicon.masks.picture._subject import DrawnBlock, DrawnDie, PictureSubject, Place
 from hnlpu.silicon.place import DiePlan, PlacedTile, Tile, chip_plan
 
 MOST_RANGES = 4
@@ -18,7 +18,7 @@ MOST_RANGES = 4
 
 def subject_of(
     build: Build, tile: Tile, *, row: int | None = None, column: int | None = None
-) -> Subject:
+) -> PictureSubject:
     """A tile of a build on its die; `row` of metal and `column` of the tile choose the weight."""
     shape, technology = build.shapes()[tile.matrix], build.manifest.technology
     stack = build.stack(shape)
@@ -29,7 +29,7 @@ def subject_of(
     number = next(n for n, run in enumerate(runs) if any(placed.tile == tile for placed in run))
     placed = next(placed for placed in runs[number] if placed.tile == tile)
     die = _die(build, plan, f"chip {tile.chip}")
-    return Subject(
+    return PictureSubject(
         build.directory.name, tile.matrix, open_scheme(technology, tile.kind),
         TileReader(build).digits(tile), [_row_name(tile, shape, *place) for place in places],
         tile.blocks[0] * 32, exponents.astype(np.uint8),
@@ -37,9 +37,9 @@ def subject_of(
     )  # fmt: skip
 
 
-def distinct_dies(build: Build) -> list[Die]:
+def distinct_dies(build: Build) -> list[DrawnDie]:
     """The dies of a build whose floorplans differ, each named for all chips that have it."""
-    alike: dict[tuple[object, ...], tuple[list[int], Die]] = {}
+    alike: dict[tuple[object, ...], tuple[list[int], DrawnDie]] = {}
     manifest = build.manifest
     for chip in range(build.manifest.placement.chips):
         die = _die(build, chip_plan(manifest.placement, manifest.technology, chip), "")
@@ -51,20 +51,21 @@ def distinct_dies(build: Build) -> list[Die]:
     return [replace(die, name=_chips(chips)) for chips, die in alike.values()]
 
 
-def _die(build: Build, plan: DiePlan, name: str) -> Die:
+def _die(build: Build, plan: DiePlan, name: str) -> DrawnDie:
     """A die with arrays as runs of tiles, in the order of `_runs`, and the blocks above."""
     shapes, rules = build.shapes(), build.manifest.technology.die
     blocks = [
-        Block(_array_name(run[0].tile), shapes[run[0].tile.matrix].role, run[0].x / 1e3,
+        DrawnBlock(_array_name(run[0].tile), shapes[run[0].tile.matrix].role, run[0].x / 1e3,
               run[0].y / 1e3, (run[-1].x + run[-1].width - run[0].x) / 1e3, run[0].height / 1e3,
               tuple(placed.x / 1e3 for placed in run[1:]))
         for run in _runs(plan)
     ]  # fmt: skip
     blocks += [
-        Block(b.name, "", b.x / 1e3, b.y / 1e3, b.width / 1e3, b.height / 1e3) for b in plan.blocks
+        DrawnBlock(b.name, "", b.x / 1e3, b.y / 1e3, b.width / 1e3, b.height / 1e3)
+        for b in plan.blocks
     ]
     reticle = rules.reticle_width.value * 1e3, rules.reticle_height.value * 1e3
-    return Die(name, plan.width / 1e3, plan.height / 1e3, tuple(blocks), reticle)
+    return DrawnDie(name, plan.width / 1e3, plan.height / 1e3, tuple(blocks), reticle)
 
 
 def _runs(plan: DiePlan) -> Iterator[list[PlacedTile]]:

@@ -28,7 +28,7 @@ from hnlpu.silicon.masks.picture._parts import (
     scale_bar,
 )
 from hnlpu.silicon.masks.picture._scene import Bitmap, Boxes, Item, Rect, Scene, Text
-from hnlpu.silicon.masks.picture._subject import Subject, weight_at
+from hnlpu.silicon.masks.picture._subject import PictureSubject, weight_at
 from hnlpu.silicon.masks.picture._words import words_of
 from hnlpu.silicon.technology import FIXED
 
@@ -45,7 +45,7 @@ MOST_COVERED = 0.05
 """Part of a drawing that vias drawn larger may cover."""
 
 
-def panels_of(subject: Subject, focus: Focus) -> list[Panel]:
+def panels_of(subject: PictureSubject, focus: Focus) -> list[Panel]:
     """All drawings of a subject; without a place they begin at the tile."""
     first = []
     if place := subject.place:
@@ -56,7 +56,7 @@ def panels_of(subject: Subject, focus: Focus) -> list[Panel]:
     ]  # fmt: skip
 
 
-def _number(subject: Subject, drawing: int) -> int:
+def _number(subject: PictureSubject, drawing: int) -> int:
     """Of a drawing, where the first ones may be missing."""
     return drawing if subject.place else drawing - 2
 
@@ -64,7 +64,7 @@ def _number(subject: Subject, drawing: int) -> int:
 # -- 3: tile -------------------------------------------------------------------------------------
 
 
-def _tile(subject: Subject, focus: Focus) -> Panel:
+def _tile(subject: PictureSubject, focus: Focus) -> Panel:
     view = fitted(subject.outline)
     scene = Scene(WIDTH, HEIGHT)
     x, y, width, height = view.rect(subject.outline)
@@ -77,7 +77,9 @@ def _tile(subject: Subject, focus: Focus) -> Panel:
     return Panel(title, words_of(subject.scheme).tile, scene)
 
 
-def _programmed(subject: Subject, drawn: Layout, width: int, height: int) -> npt.NDArray[np.uint8]:
+def _programmed(
+    subject: PictureSubject, drawn: Layout, width: int, height: int
+) -> npt.NDArray[np.uint8]:
     """Metal that weights decide as pixels [height, width, 4]: how much falls on each, by layer."""
     t = subject.scheme.technology
     width, height = max(1, width), max(1, height)
@@ -115,7 +117,7 @@ def _coverage(shapes: Rectangles, size: tuple[float, float], pixels: npt.NDArray
 # -- 4 and 5: metal from above -------------------------------------------------------------------
 
 
-def _rows(subject: Subject, focus: Focus) -> Panel:
+def _rows(subject: PictureSubject, focus: Focus) -> Panel:
     view = fitted(focus.rows, top=24, left=EDGE + _names_width(subject))
     scene = Scene(WIDTH, HEIGHT)
     scene.add(*metal_items(subject.scheme, focus.layouts, view))
@@ -129,7 +131,7 @@ def _rows(subject: Subject, focus: Focus) -> Panel:
     return Panel("A few rows and inputs", words_of(subject.scheme).rows, scene)
 
 
-def _plan(subject: Subject, focus: Focus) -> Panel:
+def _plan(subject: PictureSubject, focus: Focus) -> Panel:
     view = fitted(focus.window, top=26, bottom=50, left=EDGE + _names_width(subject))
     scene = Scene(WIDTH, HEIGHT)
     scene.add(*metal_items(subject.scheme, focus.layouts, view))
@@ -175,7 +177,7 @@ def metal_items(scheme: Scheme, layouts: Sequence[Layout], view: View) -> list[I
     return items
 
 
-def _names_width(subject: Subject) -> float:
+def _names_width(subject: PictureSubject) -> float:
     longest = max(len(name) for name in subject.neurons)
     return min(max(LEAST_ROW_NAMES, longest * ROW_LETTER + 8), MOST_ROW_NAMES)
 
@@ -186,7 +188,7 @@ def _least_size(view: View, count: int) -> float:
     return min(LEAST_VIA, math.sqrt(MOST_COVERED * width * height / max(1, count)))
 
 
-def _row_names(subject: Subject, view: View, column: int | None = None) -> Iterator[Item]:
+def _row_names(subject: PictureSubject, view: View, column: int | None = None) -> Iterator[Item]:
     """Names of the rows in a window at its left, with their weights at an input if one is given."""
     pitch, (_, low, _, high) = subject.pitch, view.window
     x, free = view.x - 7, -20.0
@@ -222,7 +224,7 @@ def _line_of_names(names: Sequence[Name], view: View, y: float) -> list[Item]:
 # -- 6: the weight as a solid --------------------------------------------------------------------
 
 
-def _solid(subject: Subject, focus: Focus) -> Panel:
+def _solid(subject: PictureSubject, focus: Focus) -> Panel:
     box, scheme = focus.cell, subject.scheme
     view = Oblique.fitted(box, EDGE + 4, HEIGHT - 26, WIDTH - 2 * EDGE - 8, HEIGHT - 36)
     scene = Scene(WIDTH, HEIGHT)

@@ -24,7 +24,7 @@ from hnlpu.silicon.masks.picture._scene import (
     Scene,
     Text,
 )
-from hnlpu.silicon.masks.picture._subject import Subject
+from hnlpu.silicon.masks.picture._subject import PictureSubject
 from hnlpu.silicon.masks.picture._words import words_of
 
 MARGIN, GAP, TOP, ROWS = 28.0, 18.0, 80.0, 2
@@ -34,7 +34,7 @@ Measure = Callable[[str, float], float]
 """Width of a text at a size, in points."""
 
 
-def draw_png(subject: Subject, *, dark: bool = False, pixels_a_point: float = 1.25) -> bytes:
+def draw_png(subject: PictureSubject, *, dark: bool = False, pixels_a_point: float = 1.25) -> bytes:
     """The page as a PNG file."""
     from hnlpu.silicon.masks.picture._png import render, text_width
 
@@ -44,7 +44,7 @@ def draw_png(subject: Subject, *, dark: bool = False, pixels_a_point: float = 1.
     return file.getvalue()
 
 
-def poster(subject: Subject, panels: Sequence[Panel], measure: Measure) -> Scene:
+def poster(subject: PictureSubject, panels: Sequence[Panel], measure: Measure) -> Scene:
     """The page as a scene; `measure` breaks lines as the renderer will draw them."""
     captions = [broken(panel.caption, WIDTH - 24, CAPTION_SIZE, measure) for panel in panels]
     columns = math.ceil(len(panels) / ROWS)

@@ -17,7 +17,7 @@ SLACK_UM = 1e-3  # of comparisons between places that were rounded to nm
 
 
 @dataclass(frozen=True)
-class Block:
+class DrawnBlock:
     """A rectangle of a floorplan, in um from the die's lower left.
 
     `role` is that of the matrix which an array holds (attention, router, experts, unembedding),
@@ -45,13 +45,13 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Die:
+class DrawnDie:
     """A die in um, the blocks on it, and the field that the reticle prints, where it is known."""
 
     name: str
     width_um: float
     height_um: float
-    blocks: Sequence[Block]
+    blocks: Sequence[DrawnBlock]
     reticle_um: tuple[float, float] | None = None
 
     @property
@@ -64,14 +64,14 @@ class Die:
 class Place:
     """Where a tile stands: its die, the number of the block that holds it, its lower left in um."""
 
-    die: Die
+    die: DrawnDie
     block: int
     x_um: float
     y_um: float
 
 
 @dataclass(frozen=True)
-class Subject:
+class PictureSubject:
     """A tile with its weights, and what they belong to.
 
     `neurons` names every row of metal ("neuron 7", "neuron 7 of expert 3"), `first_input` is the
@@ -143,7 +143,7 @@ class Weight:
     """Matrix, neuron, input and value in one line."""
 
 
-def candidates(subject: Subject, most: int = 24) -> list[Weight]:
+def candidates(subject: PictureSubject, most: int = 24) -> list[Weight]:
     """Weights that may be shown last, the best first: the one chosen, or some near the middle."""
     if subject.row is not None and subject.column is not None:
         return [weight_at(subject, subject.row, subject.column)]
@@ -160,7 +160,7 @@ def candidates(subject: Subject, most: int = 24) -> list[Weight]:
     raise ValueError("a tile without weights cannot be pictured")
 
 
-def weight_at(subject: Subject, row: int, column: int) -> Weight:
+def weight_at(subject: PictureSubject, row: int, column: int) -> Weight:
     """The weight in a row of metal at an input of the tile; ValueError beyond the tile."""
     digits = subject.digits
     if not (0 <= row < digits.rows and 0 <= column < digits.blocks * BLOCK):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from hnlpu.silicon.embed import Label, LayerKey, Layout, Rectangles, Scheme
 from hnlpu.silicon.masks.picture._metal import Box, within
-from hnlpu.silicon.technology import FIXED, PROGRAMMABLE, Cut, Metal
+from hnlpu.silicon.technology import FIXED, PROGRAMMABLE, Metal, ViaLayer
 
 Marks = npt.NDArray[np.bool_]
 NOTHING: Rectangles = np.empty((0, 4), np.int32)
@@ -30,7 +30,7 @@ class Trace:
     label: Label
     shapes: dict[LayerKey, Rectangles]
 
-    def of(self, layer: Metal | Cut, *datatypes: int) -> Rectangles:
+    def of(self, layer: Metal | ViaLayer, *datatypes: int) -> Rectangles:
         """Those on a layer, int32 [n, 4]."""
         found = [self.shapes.get((layer.gds_layer, datatype)) for datatype in datatypes]
         return np.concatenate([NOTHING, *[f for f in found if f is not None]])

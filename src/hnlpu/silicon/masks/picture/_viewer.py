@@ -18,7 +18,7 @@ from hnlpu.silicon.masks.picture._focus import focus_on
 from hnlpu.silicon.masks.picture._panels import panels_of
 from hnlpu.silicon.masks.picture._parts import Panel
 from hnlpu.silicon.masks.picture._scene import style_sheet, svg
-from hnlpu.silicon.masks.picture._subject import Subject
+from hnlpu.silicon.masks.picture._subject import PictureSubject
 from hnlpu.silicon.masks.picture._viewer_data import viewer_data
 from hnlpu.silicon.masks.picture._words import words_of
 
@@ -34,13 +34,13 @@ class Fragment:
     script: str
 
 
-def viewer(subject: Subject) -> str:
+def viewer(subject: PictureSubject) -> str:
     """The viewer of a subject with its still drawings, style and script: HTML for a page's body."""
     found = fragment(subject)
     return f"<style>{found.style}</style>\n{found.markup}<script>{found.script}</script>\n"
 
 
-def fragment(subject: Subject) -> Fragment:
+def fragment(subject: PictureSubject) -> Fragment:
     """The parts of the viewer, for a page that says by a policy which script may run."""
     focus = focus_on(subject)
     panels = panels_of(subject, focus)

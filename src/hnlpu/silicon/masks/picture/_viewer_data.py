@@ -17,7 +17,7 @@ from hnlpu.silicon.masks.picture._floorplan import arrays_window, colour, meet, 
 from hnlpu.silicon.masks.picture._focus import Focus
 from hnlpu.silicon.masks.picture._metal import Box, roles_of
 from hnlpu.silicon.masks.picture._parts import Panel
-from hnlpu.silicon.masks.picture._subject import E8M0_BIAS, Place, Subject
+from hnlpu.silicon.masks.picture._subject import E8M0_BIAS, PictureSubject, Place
 from hnlpu.silicon.masks.picture._words import pin_name
 from hnlpu.silicon.technology import FIXED, PIN, PROGRAMMABLE
 
@@ -28,7 +28,9 @@ FAR_SLACK_UM = 30.0
 """What edges of arrays that are seen in the whole die only may be off, when they are joined."""
 
 
-def viewer_data(subject: Subject, focus: Focus, levels: Mapping[str, Panel]) -> dict[str, Any]:
+def viewer_data(
+    subject: PictureSubject, focus: Focus, levels: Mapping[str, Panel]
+) -> dict[str, Any]:
     """All of it; `levels` are the drawings that explain what is seen at each."""
     x, y = 0, 0
     data: dict[str, Any] = {}
@@ -73,7 +75,7 @@ def viewer_data(subject: Subject, focus: Focus, levels: Mapping[str, Panel]) -> 
     }
 
 
-def _die(subject: Subject, place: Place) -> dict[str, Any]:
+def _die(subject: PictureSubject, place: Place) -> dict[str, Any]:
     """Blocks: colour, corners, name, edges of tiles.  Arrays far from the tile are joined, nameless."""
     window = arrays_window(subject, place)
     wide, high = window[2] - window[0], window[3] - window[1]
@@ -99,7 +101,7 @@ def _in_nm(box: Box) -> Box:
     return x0, y0, x1, y1
 
 
-def _rows_shown(subject: Subject, focus: Focus) -> range:
+def _rows_shown(subject: PictureSubject, focus: Focus) -> range:
     rows = subject.shape.rows
     shapes = sum(len(found) for found in focus.drawn.rectangles.values())
     count = max(1, min(rows, MOST_SHAPES * rows // max(1, shapes)))
@@ -117,7 +119,7 @@ def _said(name: str, text: str, shown: range, rows: int) -> str:
 # -- metal ---------------------------------------------------------------------------------------
 
 
-def _drawn_as(subject: Subject) -> dict[LayerKey, str]:
+def _drawn_as(subject: PictureSubject) -> dict[LayerKey, str]:
     """Roles of layers as the script draws them: the two fixed cuts have names of their own."""
     t = subject.scheme.technology
     own = {t.port_cut.gds_layer: "port", t.lower_cut.gds_layer: "tie", t.upper_cut.gds_layer: "tie"}
@@ -127,7 +129,7 @@ def _drawn_as(subject: Subject) -> dict[LayerKey, str]:
     }
 
 
-def _grids(subject: Subject, base: Layout) -> list[list[Any]]:
+def _grids(subject: PictureSubject, base: Layout) -> list[list[Any]]:
     """The fixed metal: role, rectangle, columns, step, rows, step."""
     roles = _drawn_as(subject)
     grids = [
@@ -140,7 +142,9 @@ def _grids(subject: Subject, base: Layout) -> list[list[Any]]:
     return grids
 
 
-def _shapes(subject: Subject, drawn: Layout, low: float, high: float) -> list[dict[str, Any]]:
+def _shapes(
+    subject: PictureSubject, drawn: Layout, low: float, high: float
+) -> list[dict[str, Any]]:
     """Programmable metal from y `low` to `high`: per layer, x and y as differences, and sizes."""
     t = subject.scheme.technology
     groups: list[dict[str, Any]] = []
@@ -175,7 +179,7 @@ def _differences(values: npt.NDArray[np.int32]) -> list[int]:
     return differences
 
 
-def _chosen(subject: Subject, focus: Focus) -> list[list[Any]]:
+def _chosen(subject: PictureSubject, focus: Focus) -> list[list[Any]]:
     """The metal of the weight shown last: role and rectangle, from the silicon up."""
     roles = roles_of(subject.scheme)
     shapes = focus.trace.shapes
@@ -188,7 +192,7 @@ def _chosen(subject: Subject, focus: Focus) -> list[list[Any]]:
 # -- what it means -------------------------------------------------------------------------------
 
 
-def _digits(subject: Subject, rows: range) -> dict[str, Any]:
+def _digits(subject: PictureSubject, rows: range) -> dict[str, Any]:
     """What the shown weights are: a hexadecimal code each, shifts of blocks, powers of rows."""
     part = slice(rows.start, rows.stop)
     letters = np.frombuffer(b"0123456789abcdef", "S1")
@@ -204,7 +208,7 @@ def _digits(subject: Subject, rows: range) -> dict[str, Any]:
     }
 
 
-def _trunks(subject: Subject, base: Layout) -> dict[str, Any]:
+def _trunks(subject: PictureSubject, base: Layout) -> dict[str, Any]:
     """Trunks from the left: x as differences, and for each the number of its word and its role."""
     roles = roles_of(subject.scheme)
     found = sorted(

@@ -10,11 +10,12 @@ from hnlpu.silicon.rtl.chip._lower import make_program
 from hnlpu.silicon.rtl.chip._plan import chip_shape
 from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ChipShape
-from hnlpu.silicon.rtl.chip._simulate import ChipRun, Request, Wires, build_chip, simulate_chip
+from hnlpu.silicon.rtl.chip._simulate import ChipRequest, ChipRun, Wires, build_chip, simulate_chip
 from hnlpu.silicon.rtl.chip._synthesize import ChipUnit, synthesize_chip
 from hnlpu.silicon.rtl.chip._write import WrittenChip, link_of, write_chip
 
 __all__ = [
+    "ChipRequest",
     "ChipRun",
     "ChipShape",
     "ChipUnit",
@@ -22,7 +23,6 @@ __all__ = [
     "Op",
     "Operand",
     "Program",
-    "Request",
     "Wires",
     "Work",
     "WrittenChip",

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hnlpu.arithmetic.mx import BLOCK
-from hnlpu.silicon.place import Slice
+from hnlpu.silicon.place import StackSlice
 from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ChipShape, ceil_log2
 
 
-def by_place(shape: ChipShape, matrix: str, text: Callable[[Slice], str]) -> str:
+def by_place(shape: ChipShape, matrix: str, text: Callable[[StackSlice], str]) -> str:
     """An expression of each place's slice of a matrix, chosen by `here` where they differ."""
     texts = [text(one) for one in shape.slices[matrix]]
     if len(set(texts)) == 1:
@@ -43,7 +43,7 @@ def member_of(shape: ChipShape, matrix: str, bits: int, own_bits: int) -> str:
 def rows_among_all(shape: ChipShape, matrix: str, rows: int, bits: int, sums: str) -> str:
     """An array's sums at the places of their rows among `rows` rows, zeros elsewhere."""
 
-    def padded(one: Slice) -> str:
+    def padded(one: StackSlice) -> str:
         first, last = one.neurons
         above = [f"{{{rows - last}{{{bits}'d0}}}}"] if last < rows else []
         below = [f"{{{first}{{{bits}'d0}}}}"] if first else []

@@ -8,7 +8,7 @@ from hnlpu.errors import DoesNotFit, InvalidInput
 from hnlpu.model.checkpoint import NO_LIMIT, ModelFacts
 from hnlpu.model.network import Append, Network, check
 from hnlpu.silicon.hardwire import Build
-from hnlpu.silicon.place import Slice
+from hnlpu.silicon.place import StackSlice
 from hnlpu.silicon.rtl._design import ArrayUnit, find_units
 from hnlpu.silicon.rtl.chip._joined import MOST_CHIPS
 from hnlpu.silicon.rtl.chip._lower import make_program
@@ -103,7 +103,7 @@ def _outputs(network: Network) -> int:
     return shapes[0][0]
 
 
-def _slices(build: Build, units: Sequence[ArrayUnit]) -> dict[str, tuple[Slice, ...]]:
+def _slices(build: Build, units: Sequence[ArrayUnit]) -> dict[str, tuple[StackSlice, ...]]:
     """Every chip's slice of every matrix, by place; raises DoesNotFit where silicon would differ."""
     placement = build.manifest.placement
     found = {}
@@ -120,7 +120,7 @@ def _slices(build: Build, units: Sequence[ArrayUnit]) -> dict[str, tuple[Slice, 
     return found
 
 
-def _sum_bits(units: Sequence[ArrayUnit], slices: Mapping[str, tuple[Slice, ...]]) -> int:
+def _sum_bits(units: Sequence[ArrayUnit], slices: Mapping[str, tuple[StackSlice, ...]]) -> int:
     """Bits of the widest sum, of all chips that have some of its inputs."""
     widest_sum = 0
     for unit in units:

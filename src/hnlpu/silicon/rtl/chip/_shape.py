@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hnlpu.errors import DoesNotFit
 from hnlpu.model.families import Task
 from hnlpu.model.network import Network
-from hnlpu.silicon.place import Slice
+from hnlpu.silicon.place import StackSlice
 
 LARGEST_SUM_BITS = 62
 
@@ -32,7 +32,7 @@ class ChipShape:
     sequences: int
     sum_bits: int
     task: Task | None = None
-    slices: Mapping[str, tuple[Slice, ...]] = field(default_factory=dict)
+    slices: Mapping[str, tuple[StackSlice, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.sum_bits > LARGEST_SUM_BITS:

@@ -20,7 +20,7 @@ MOST_REQUESTS = 256
 
 
 @dataclass(frozen=True)
-class Request:
+class ChipRequest:
     """A prompt as token ids, most tokens to make (0: no bound), 1 / temperature, seed.
 
     Of signals the prompt has the numbers of each position, as words of 32 bits.
@@ -96,7 +96,7 @@ def build_chip(folder: str | Path, timeout_s: float = 1200) -> float:
 
 def simulate_chip(
     folder: str | Path,
-    requests: Sequence[Request],
+    requests: Sequence[ChipRequest],
     *,
     stall: int = 0,
     seed: int = 1,
