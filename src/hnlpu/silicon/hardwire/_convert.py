@@ -131,7 +131,7 @@ def keep_memory() -> None:
 
     glibc takes the largest piece that it got from the system and gave back as the measure of what to
     keep (`M_MMAP_THRESHOLD` in mallopt(3)); at first that is 128 kB, and every tile's pages would be given back
-    and cleared again, which takes a third of a conversion's time.  No page of the piece itself is touched.
+    and cleared again, which takes a quarter of a conversion's time.  No page of the piece itself is touched.
     """
     np.empty(2**24, np.uint8)
 
