@@ -70,7 +70,6 @@ def test_words_pass_at_full_speed(pair: Path) -> None:
 
 
 @needs("verilator", "c++")
-@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize(
     ("errors", "stall", "latency"), [(0, 40, 9), (100_000, 30, 12), (10**6, 0, 5)]
 )
