@@ -142,7 +142,7 @@ def text(value: float | None) -> str:
 
 
 def commit() -> str:
-    """The commit that is checked out, with + where files other than results differ from it."""
+    """The commit that is checked out, with + where files other than results and trained weights differ."""
 
     def git(*words: str) -> str:
         done = subprocess.run(
@@ -151,7 +151,13 @@ def commit() -> str:
         return done.stdout.strip()
 
     changed = git(
-        "status", "--porcelain", "--", ":/", ":!/studies/*/results.json", ":!/studies/**.md"
+        "status",
+        "--porcelain",
+        "--",
+        ":/",
+        ":!/studies/*/results.json",
+        ":!/studies/**.md",
+        ":!/studies/*/model/*",
     )
     return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
 

@@ -61,10 +61,11 @@ def train(
     """A detector trained by a loss on flows of `seed`; both losses start from the same weights."""
     torch.manual_seed(seed)
     module = GruSvm()
-    x, y = (torch.from_numpy(part) for part in flows(TRAINING, seed))
+    count = min(TRAINING, steps * BATCH)  # a short run meets no more
+    x, y = (torch.from_numpy(part) for part in flows(count, seed))
 
     def batches(step: int) -> tuple[Tensor, Tensor]:
-        at = np.random.default_rng([seed, step]).integers(0, TRAINING, BATCH)
+        at = np.random.default_rng([seed, step]).integers(0, count, BATCH)
         return x[at], y[at]
 
     by: Any = margin if loss == "svm" else cross_entropy

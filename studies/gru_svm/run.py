@@ -25,7 +25,7 @@ LOSSES: tuple[Loss, ...] = ("svm", "softmax")
 def measure(full: bool) -> Figures:
     """All figures."""
     torch.set_num_threads(1)
-    seeds, steps, count = (range(5), 800, 4000) if full else (range(1), 30, 400)
+    seeds, steps, count = (range(5), 800, 4000) if full else (range(1), 8, 200)
     found: dict[str, list[float]] = {}
     for loss in LOSSES:
         found[loss] = []
@@ -59,7 +59,7 @@ def write(module: torch.nn.Module) -> None:
 
 def _as_metal(full: bool) -> dict[str, Any]:
     """The trained detector built: its numerics and, in full, its whole chip."""
-    x, y = flows(400 if full else 8, JUDGED + 1)
+    x, y = flows(400 if full else 4, JUDGED + 1)
     with hard.built(MODEL, make_policy(activation_bits=8)) as build:
         floats, chip = (made[:, -1] for made in hard.outputs(MODEL, build, x))
         whole = np.rint(chip * 65536).astype(np.int64)

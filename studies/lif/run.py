@@ -29,7 +29,7 @@ JUDGED = 10_000_000
 def measure(full: bool) -> Figures:
     """All figures."""
     torch.set_num_threads(1)
-    seeds, steps = (range(5), 600) if full else (range(1), 20)
+    seeds, steps = (range(5), 600) if full else (range(1), 6)
     makes: dict[str, Callable[[], nn.Module]] = {"spiking": spiking, "summed": Summed}
     found: dict[str, list[float]] = {name: [] for name in makes}
     fired = []
