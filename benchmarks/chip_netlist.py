@@ -6,8 +6,8 @@
 
 Every chip is written as OASIS with its fixed metal and read by KLayout alone.  Its LayoutToNetlist
 joins all metals and cuts of the chip, tile by tile and then across, so a net that is in two tiles is
-told.  With --borders the nets of a tile are those of shapes within reach of another tile: all that can be in
-two tiles, many times sooner.  Then each metal and cut of the merged chip is held against width and space.  Nothing of hnlpu
+told.  With --borders a tile is what it has in its frame and within reach of another tile: all that can be in
+two tiles, or too near to another, many times sooner.  Then each metal and cut of the merged chip is held against width and space.  Nothing of hnlpu
 takes part but the writer and the numbers of the rules.  It exits with 1 where anything is wrong.
 """
 

@@ -43,8 +43,8 @@ class WholeChip:
 def judge_file(layers: LayerMap, oasis: Path, borders_only: bool = False) -> WholeChip:
     """KLayout's verdict on a chip's OASIS file, written on `layers` with its fixed metal.
 
-    With `borders_only` nets are those of shapes within reach of another tile; widths and spaces are
-    held everywhere all the same.  Raises ToolMissing without KLayout.
+    With `borders_only` nets, widths and spaces are those of shapes in the frames of tiles and within
+    reach of another tile.  Raises ToolMissing without KLayout.
     """
     layout = klayout().Layout()
     layout.read(str(oasis))
@@ -64,18 +64,14 @@ def judge_layout(layers: LayerMap, layout: db.Layout, borders_only: bool = False
     for run in _runs(tiles):
         beside = _neighbours(layers, layout, run, tiles)
         top.clear_insts()
-        _place(top, (*run, *beside))
+        held = [_edge(layers, layout, tile, tiles) for tile in run] if borders_only else run
+        _place(top, (*held, *beside))
         violations += sum(_violations(layers, layout, top))
-        edges: list[_Tile] = []
-        if borders_only:
-            edges = [_edge(layers, layout, tile, tiles) for tile in run]
-            top.clear_insts()
-            _place(top, (*edges, *beside))
         counted, both = _count_nets(layers, layout, top)
         nets |= {name: n for name, n in counted.items() if not name.startswith(BESIDE)}
         joined += both
         top.clear_insts()
-        for tile in (*edges, *beside):
+        for tile in (*held, *beside) if borders_only else beside:
             tile.cell.delete()
     return WholeChip(sum(nets.values()), joined, violations)
 
