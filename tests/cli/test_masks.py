@@ -107,7 +107,7 @@ def test_masks_do_not_overwrite(
     ("options", "expected"),
     [
         (["--scheme", "cells"], "scheme 'cells' is unknown; choose from taps, regions"),
-        (["--technology", "n3"], "technology 'n3' is unknown; there are"),
+        (["--technology", "n4"], "technology 'n4' is unknown; there are"),
         (["--technology", "nowhere.toml"], "nowhere.toml"),
         (["--chips", "0"], "chips 0: must be from 1 to"),
         (["--chips", "-4"], "chips -4"),

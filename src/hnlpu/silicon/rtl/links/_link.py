@@ -43,17 +43,17 @@ class LinkShape:
             )
         for name, size in (("window", self.window), ("depth", self.depth)):
             if not 1 <= size <= WIDEST_WINDOW or size & (size - 1):
-                raise InvalidInput(f"a link's `{name}` of {size}: a power of two from 1 to 32 does")
+                raise InvalidInput(f"a link's {name} of {size}: a power of two from 1 to 32 does")
         # an answer to the last frame of a window is on its way for two frames
         least = (self.window + 2) * self.data_symbols
         if self.replay < least:
             raise InvalidInput(
-                f"a link's `replay` of {self.replay} cycles: {least} pass before a window of frames is "
+                f"a link's replay time of {self.replay} cycles: {least} pass before a window of frames is "
                 "answered"
             )
         if self.limit < 8 * max(self.replay, self.pulse):
             raise InvalidInput(
-                f"a link's `limit` of {self.limit} cycles: at least 8 times `replay` and `pulse`"
+                f"a link's limit of {self.limit} cycles: at least 8 times its replay and pulse times"
             )
 
     @property
