@@ -30,7 +30,7 @@ AT_ONCE = {
     "deepseek_v3": {"norm", "rope"}, "bitnet": ATTENTION, "rwkv7": set(),
     "granitemoehybrid": {"norm", "rope", "route"}, "mamba": {"norm"}, "mamba2": {"norm"}, "gru": set(),
 }  # fmt: skip
-"""Composites done at once, where they are not those of attention.
+"""Composites done at once beside `dense`, where they are not those of attention.
 
 Scores of another scale or with a cap, norms whose weights are computed, and heads of which a part
 turns are done step by step.
@@ -124,7 +124,7 @@ def test_spans_done_at_once_have_the_bits_of_their_steps(family: str, tmp_path: 
     constants = FloatConstants(network, model.tensors)
     expanded, fused = Interpreter(network, constants), Interpreter(network, constants, FUSED)
     done = {part.spans[0].composite for part in fused.at_once}
-    assert done == AT_ONCE.get(family, ATTENTION)
+    assert done == {*AT_ONCE.get(family, ATTENTION), "dense"}
     tokens = tokens_for(model, 15)
     whole, end = after(expanded, tokens, expanded.start())
     states, said = fused.start(), b""

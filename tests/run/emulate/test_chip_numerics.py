@@ -195,7 +195,7 @@ def test_a_checkpoint_has_no_chip(tiny_checkpoint):
 
 
 def test_numerics_have_names_and_integer_activations(tiny_build):
-    with pytest.raises(InvalidInput, match="float or chip"):
+    with pytest.raises(InvalidInput, match="float, chip or machine"):
         open_language_model(tiny_build, numerics="fixed")
     with pytest.raises(InvalidInput, match="integer activations"):
         open_language_model(tiny_build, numerics="chip", float_activations=True)

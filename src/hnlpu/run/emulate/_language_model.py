@@ -318,7 +318,7 @@ def hardwired(
     that chip numerics do not define, and NotFinite for a parameter that they cannot express.
     """
     if numerics not in get_args(Numerics):
-        raise InvalidInput(f"numerics {numerics!r}: must be {', '.join(get_args(Numerics))}")
+        raise InvalidInput(f"numerics {numerics!r}: must be float, chip or machine")
     if numerics != "float" and float_activations:
         raise InvalidInput(
             f"{numerics} numerics have integer activations; leave out float activations"
