@@ -18,8 +18,8 @@ from hnlpu.errors import LinkFailed
 from hnlpu.insight.verify import check_chip
 from hnlpu.silicon.hardwire import Build
 from hnlpu.silicon.rtl.chip import (
+    ChipRequest,
     ChipShape,
-    Request,
     Wires,
     build_chip,
     chip_shape,
@@ -100,7 +100,7 @@ def test_what_is_broken_is_named_in_time(
     build: Build, machine: Path, wires: Wires, said: str
 ) -> None:
     with pytest.raises(LinkFailed, match=said) as raised:
-        simulate_chip(machine, [Request((5, 9, 7))] * 4, wires=wires, cycle_limit=100_000)
+        simulate_chip(machine, [ChipRequest((5, 9, 7))] * 4, wires=wires, cycle_limit=100_000)
     [cycle] = re.findall(r"at cycle (\d+)", str(raised.value))
     link = link_of(shape_of(build))
     assert 3000 < int(cycle) <= 3000 + 2 * link.given_up_after

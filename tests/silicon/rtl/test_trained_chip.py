@@ -18,7 +18,7 @@ from hnlpu.model.policy import make_policy
 from hnlpu.run.emulate import hardwired
 from hnlpu.silicon.hardwire import open_build
 from hnlpu.silicon.rtl.chip import (
-    Request,
+    ChipRequest,
     Work,
     array_steps,
     build_chip,
@@ -53,7 +53,7 @@ def test_the_trained_chip_talks_as_the_emulator_does(tmp_path: Path) -> None:
     steps = array_steps(build)
     for users, prompt, answer in ((1, 1, 8), (1, 30, 2), (3, 12, 4), (6, 5, 4)):
         asked = [tuple((7 * n + 11 * k) % 256 for k in range(prompt)) for n in range(users)]
-        counted = simulate_chip(tmp_path / "chip", [Request(ids, answer) for ids in asked])
+        counted = simulate_chip(tmp_path / "chip", [ChipRequest(ids, answer) for ids in asked])
         works = [Work(prompt, len(made)) for made in counted.tokens]
         assert predict_cycles(shape, steps, works) == counted.cycles, (users, prompt, answer)
     for stall, ran in drawn.runs:
