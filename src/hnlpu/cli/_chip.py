@@ -49,6 +49,7 @@ def chip(
         int | None,
         typer.Option(
             min=0,
+            max=10**9,
             help="Of several chips: bits in 10^9 that links invert in simulation (default: 0).",
         ),
     ] = None,
@@ -123,27 +124,26 @@ def chip(
         require_simulator()
     if synth:
         require_yosys()
+    if predict and (simulate or synth or output):
+        raise InvalidInput("--predict writes nothing; leave --simulate, --synth and -o out")
     build = open_build(directory)
-    if predict:
-        if simulate or synth or output:
-            raise InvalidInput("--predict writes nothing; leave --simulate, --synth and -o out")
-        shape = chip_shape(build, sequences=sequences, context=context, lanes=lanes)
-        if shape.chips > 1:
-            raise InvalidInput("--predict counts the cycles of one chip; build with `chips` 1")
-        _predict(build, shape, json=json)
-        return
-    target = absolute(output or Path(f"{build.directory}.chip"))
     shape = chip_shape(build, sequences=sequences, context=context, lanes=lanes, chips=chips)
+    target = absolute(output or Path(f"{build.directory}.chip"))
     link = wires = None
     if shape.chips > 1:
-        if trace or synth:
-            raise InvalidInput("--trace and --synth are for one chip; build with `chips` 1")
+        if trace or synth or predict:
+            raise InvalidInput(
+                "--trace, --synth and --predict are for one chip; build with `chips` 1"
+            )
         wires = Wires(
             4 if link_latency is None else link_latency, link_stalls or 0, bit_errors or 0
         )
-        link = link_of(shape, link_lanes or 16, wires.latency, wires.stall)
+        link = link_of(shape, 16 if link_lanes is None else link_lanes, wires.latency, wires.stall)
     elif any(one is not None for one in (link_lanes, link_latency, link_stalls, bit_errors)):
         raise InvalidInput(f"{build.directory}: is one chip, and has no links; build with `chips`")
+    if predict:
+        _predict(build, shape, json=json)
+        return
     given = _sequences(build, shape, signals) if simulate else []
     with waiting("writing"):
         written = write_chip(build, target, shape, trace=trace is not None, link=link)
