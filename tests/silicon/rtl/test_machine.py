@@ -171,5 +171,5 @@ def test_links_are_for_several_chips(build: Build, tmp_path: Path) -> None:
 def test_the_start_of_a_token_fits_a_beat(build: Build) -> None:
     shape = shape_of(build)  # 5 bits of a token, 5 of a position and one
     link_of(replace(shape, sum_bits=2))
-    with pytest.raises(DoesNotFit, match="start of a token has 11 bits, a beat .* 8; give more"):
+    with pytest.raises(DoesNotFit, match=r"start of a token has 11 bits, a beat .* 8; give more"):
         link_of(replace(shape, sum_bits=1))
