@@ -103,7 +103,8 @@ def chip(
     """Write a build as one chip in SystemVerilog, or as several with links: tokens or signals in and out."""
     from hnlpu._paths import absolute
     from hnlpu.errors import InvalidInput, OutputExists
-    from hnlpu.insight.verify import check_chip, check_signal_chip
+    from hnlpu.insight.verify import check_chip, check_signal_chip, expect_prompts
+    from hnlpu.run.emulate import hardwired
     from hnlpu.silicon.hardwire import open_build
     from hnlpu.silicon.rtl import require_simulator, require_yosys
     from hnlpu.silicon.rtl.chip import Wires, build_chip, chip_shape, link_of, write_chip
@@ -145,6 +146,11 @@ def chip(
         _predict(build, shape, json=json)
         return
     given = _sequences(build, shape, signals) if simulate else []
+    if simulate and not given:  # before minutes of Verilator, not behind them
+        expect_prompts(
+            hardwired(build, numerics="chip"), shape, prompt or [],
+            max_tokens=max_tokens, temperature=temperature,
+        )  # fmt: skip
     with waiting("writing"):
         written = write_chip(build, target, shape, trace=trace is not None, link=link)
     facts: dict[str, Any] = {
@@ -293,6 +299,7 @@ def _sequences(build: Any, shape: Any, signals: Path | None) -> list[Any]:
     """Signals of a file for a chip of signals, none for one of text; raises InvalidInput."""
     from hnlpu.cli._signals import read_signals
     from hnlpu.errors import InvalidInput
+    from hnlpu.insight.verify import expect_sequences
     from hnlpu.run.emulate import hardwired_signals
 
     if (shape.task is None) != (signals is None):
@@ -301,7 +308,9 @@ def _sequences(build: Any, shape: Any, signals: Path | None) -> list[Any]:
     if signals is None:
         return []
     model = hardwired_signals(build, numerics="chip")
-    return [x for one in read_signals(signals, model).sequences for x in one.values()]
+    given = [x for one in read_signals(signals, model).sequences for x in one.values()]
+    expect_sequences(shape, given)
+    return given
 
 
 def _tell_signals(found: Any, shape: Any, facts: dict[str, Any], *, json: bool) -> None:
