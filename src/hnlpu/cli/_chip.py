@@ -95,7 +95,7 @@ def chip(
         bool,
         typer.Option(
             "--predict",
-            help="Say the cycles of a token for several contexts and users, and write nothing.",
+            help="Of one chip of text: say the cycles of a token for several contexts and users, write nothing.",
         ),
     ] = False,
     json: Json = False,
@@ -132,10 +132,8 @@ def chip(
     target = absolute(output or Path(f"{build.directory}.chip"))
     link = wires = None
     if shape.chips > 1:
-        if trace or synth or predict:
-            raise InvalidInput(
-                "--trace, --synth and --predict are for one chip; build with `chips` 1"
-            )
+        if trace or synth:
+            raise InvalidInput("--trace and --synth are for one chip; build with `chips` 1")
         wires = Wires(
             4 if link_latency is None else link_latency, link_stalls or 0, bit_errors or 0
         )

@@ -83,9 +83,15 @@ def test_what_a_chip_cannot_be_asked_is_said_before_it_is_written(tmp_path: Path
     np.save(tmp_path / "x.npy", signals.sample.signals(9))
     for directory, options, said in (
         (build, ("--prompt", ""), "prompt 0 has 0 tokens"),
+        (
+            signals.build,
+            ("--predict",),
+            "cycles of signals: they are counted of one chip that takes",
+        ),
         (build, ("--prompt", "a", "--temperature", "1e-9"), "temperature 1e-09"),
         (signals.build, ("--input", tmp_path / "x.npy", "--context", "8"), "has 9 positions"),
     ):
-        code, _, told = run_cli("chip", directory, "-o", tmp_path / "out", "--simulate", *options)
+        doing = () if "--predict" in options else ("-o", tmp_path / "out", "--simulate")
+        code, _, told = run_cli("chip", directory, *doing, *options)
         assert (code, said in told, told.count("\n")) == (2, True, 1), told
         assert not (tmp_path / "out").exists()

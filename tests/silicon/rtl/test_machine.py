@@ -156,7 +156,7 @@ def test_links_are_for_several_chips(build: Build, tmp_path: Path) -> None:
     for directory, options, said in (
         (alone.directory, ("--chips", "4"), "is placed on 1 chips, not 4"),
         (alone.directory, ("--link-latency", "9"), "is one chip, and has no links"),
-        (build.directory, (), "--predict are for one chip"),
+        (build.directory, (), "cycles of 2 chips: they are counted of one chip"),
     ):
         code, _, told = run_cli("chip", directory, "--predict", *options)
         assert (code, said in told) == (2, True), told
