@@ -147,7 +147,7 @@ def chip(
     if simulate and not given:  # before minutes of Verilator, not behind them
         expect_prompts(
             hardwired(build, numerics="chip"), shape, prompt or [],
-            max_tokens=max_tokens, temperature=temperature,
+            max_tokens=max_tokens, temperature=temperature, seed=seed,
         )  # fmt: skip
     with waiting("writing"):
         written = write_chip(build, target, shape, trace=trace is not None, link=link)

@@ -89,6 +89,7 @@ def test_what_a_chip_cannot_be_asked_is_said_before_it_is_written(tmp_path: Path
             "cycles of signals: they are counted of one chip that takes",
         ),
         (build, ("--prompt", "a", "--temperature", "1e-9"), "temperature 1e-09"),
+        (build, ("--prompt", "a", "--seed", str(2**64)), "take 0 to 2^64 - 1"),
         (signals.build, ("--input", tmp_path / "x.npy", "--context", "8"), "has 9 positions"),
     ):
         doing = () if "--predict" in options else ("-o", tmp_path / "out", "--simulate")

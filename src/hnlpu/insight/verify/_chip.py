@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.arithmetic.fixed_point import FRACTION, inverse_temperature, to_fixed
+from hnlpu.arithmetic.fixed_point import FRACTION, Random, inverse_temperature, to_fixed
 from hnlpu.errors import InvalidInput
 from hnlpu.run.emulate import LanguageModel, hardwired, hardwired_signals
 from hnlpu.silicon.hardwire import Build
@@ -68,12 +68,14 @@ def expect_prompts(
     *,
     max_tokens: int = 64,
     temperature: float = 0.0,
+    seed: int = 0,
 ) -> list[tuple[int, ...]]:
     """Token ids of prompts that a chip of `shape` can be asked; raises InvalidInput, TokenizerMissing."""
     if max_tokens < 1:
         raise InvalidInput(f"max tokens {max_tokens}: a chip makes at least one")
     inverse_temperature(temperature)
     expect_tags(len(prompts))
+    Random(seed + max(len(prompts), 1) - 1)  # the last one's, and the largest
     encoded = [tuple(int(t) for t in model.encode(prompt)) for prompt in prompts]
     for n, ids in enumerate(encoded):
         if not 0 < len(ids) <= shape.context:
@@ -106,7 +108,9 @@ def check_chip(
     if shape.chips > 1 and wires is None:
         wires = Wires()
     model = hardwired(build, numerics="chip")
-    encoded = expect_prompts(model, shape, prompts, max_tokens=max_tokens, temperature=temperature)
+    encoded = expect_prompts(
+        model, shape, prompts, max_tokens=max_tokens, temperature=temperature, seed=seed
+    )
     requests = [
         ChipRequest(
             ids,
