@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
 
 from family_builds import made
 from helpers import snapshot
+from hnlpu.errors import InvalidInput
 from hnlpu.model.families import OF_SIGNALS
 from hnlpu.run.emulate import open_signal_model
 from signal_samples import MAKERS, made_signals
@@ -194,6 +195,10 @@ def _bad(folder: Path) -> dict[str, tuple[list[object], str]]:
             [save("l.npy", np.full((3, WIDTH), 4e4)), "--numerics", "chip"],
             "holds 40000; chip numerics have numbers below 32768",
         ),
+        "machine": (
+            [good, "--numerics", "machine"],
+            "--numerics machine: give float or chip, which signals have",
+        ),
         "task": ([good, "--task", "guess"], "--task guess: give classify, regress, stream"),
         "states": ([many, "--state-out", folder / "s.npz"], "states are those of one sequence"),
         "axes": ([many, "--task", "stream", "-o", folder / "y.csv"], "have three axes; give an .npy file"),
@@ -203,7 +208,7 @@ def _bad(folder: Path) -> dict[str, tuple[list[object], str]]:
 
 
 @pytest.mark.parametrize("what", [
-    "width", "nan", "empty", "text", "torn", "words", "none", "missing", "kind", "large", "task",
+    "width", "nan", "empty", "text", "torn", "words", "none", "missing", "kind", "large", "machine", "task",
     "states", "axes", "taken", "no states",
 ])  # fmt: skip
 def test_bad_input_is_one_line(what: str, tmp_path: Path, cli) -> None:
@@ -230,6 +235,20 @@ def test_labels_that_do_not_fit(signals: Path, tmp_path: Path, cli) -> None:
     for words in (
         ["--input", signals],
         ["--labels", signals],
+        ["--input", signals, "--labels", tmp_path / "few.npy", "--numerics", "machine"],
         ["--tokens", "1,2", "--task", "stream"],
     ):
         assert cli("score", OF.build, *words)[0] == 2
+
+
+@pytest.mark.parametrize("option", [("--exchange", "exact"), ("--grid", "1x1")])
+def test_signals_have_no_links(option: tuple[str, str], signals: Path, cli) -> None:
+    labels = ("--labels", signals)  # what the options are refused before
+    code, _, line = cli("score", OF.build, "--input", signals, *labels, *option)
+    assert (code, line.count("\n")) == (2, 1)
+    assert f"{option[0]}" in line
+
+
+def test_machine_numerics_are_refused_in_python() -> None:
+    with pytest.raises(InvalidInput, match="'machine': a network of signals has float and chip"):
+        open_signal_model(OF.build, numerics="machine")

@@ -49,6 +49,7 @@ def chip(
         int | None,
         typer.Option(
             min=0,
+            max=10**9,
             help="Of several chips: bits in 10^9 that links invert in simulation (default: 0).",
         ),
     ] = None,
@@ -94,7 +95,7 @@ def chip(
         bool,
         typer.Option(
             "--predict",
-            help="Say the cycles of a token for several contexts and users, and write nothing.",
+            help="Of one chip of text: say the cycles of a token for several contexts and users, write nothing.",
         ),
     ] = False,
     json: Json = False,
@@ -102,7 +103,8 @@ def chip(
     """Write a build as one chip in SystemVerilog, or as several with links: tokens or signals in and out."""
     from hnlpu._paths import absolute
     from hnlpu.errors import InvalidInput, OutputExists
-    from hnlpu.insight.verify import check_chip, check_signal_chip
+    from hnlpu.insight.verify import check_chip, check_signal_chip, expect_prompts
+    from hnlpu.run.emulate import hardwired
     from hnlpu.silicon.hardwire import open_build
     from hnlpu.silicon.rtl import require_simulator, require_yosys
     from hnlpu.silicon.rtl.chip import Wires, build_chip, chip_shape, link_of, write_chip
@@ -123,17 +125,11 @@ def chip(
         require_simulator()
     if synth:
         require_yosys()
+    if predict and (simulate or synth or output):
+        raise InvalidInput("--predict writes nothing; leave --simulate, --synth and -o out")
     build = open_build(directory)
-    if predict:
-        if simulate or synth or output:
-            raise InvalidInput("--predict writes nothing; leave --simulate, --synth and -o out")
-        shape = chip_shape(build, sequences=sequences, context=context, lanes=lanes)
-        if shape.chips > 1:
-            raise InvalidInput("--predict counts the cycles of one chip; build with `chips` 1")
-        _predict(build, shape, json=json)
-        return
-    target = absolute(output or Path(f"{build.directory}.chip"))
     shape = chip_shape(build, sequences=sequences, context=context, lanes=lanes, chips=chips)
+    target = absolute(output or Path(f"{build.directory}.chip"))
     link = wires = None
     if shape.chips > 1:
         if trace or synth:
@@ -141,10 +137,18 @@ def chip(
         wires = Wires(
             4 if link_latency is None else link_latency, link_stalls or 0, bit_errors or 0
         )
-        link = link_of(shape, link_lanes or 16, wires.latency, wires.stall)
+        link = link_of(shape, 16 if link_lanes is None else link_lanes, wires.latency, wires.stall)
     elif any(one is not None for one in (link_lanes, link_latency, link_stalls, bit_errors)):
         raise InvalidInput(f"{build.directory}: is one chip, and has no links; build with `chips`")
+    if predict:
+        _predict(build, shape, json=json)
+        return
     given = _sequences(build, shape, signals) if simulate else []
+    if simulate and not given:  # before minutes of Verilator, not behind them
+        expect_prompts(
+            hardwired(build, numerics="chip"), shape, prompt or [],
+            max_tokens=max_tokens, temperature=temperature, seed=seed,
+        )  # fmt: skip
     with waiting("writing"):
         written = write_chip(build, target, shape, trace=trace is not None, link=link)
     facts: dict[str, Any] = {
@@ -293,6 +297,7 @@ def _sequences(build: Any, shape: Any, signals: Path | None) -> list[Any]:
     """Signals of a file for a chip of signals, none for one of text; raises InvalidInput."""
     from hnlpu.cli._signals import read_signals
     from hnlpu.errors import InvalidInput
+    from hnlpu.insight.verify import expect_sequences
     from hnlpu.run.emulate import hardwired_signals
 
     if (shape.task is None) != (signals is None):
@@ -301,7 +306,9 @@ def _sequences(build: Any, shape: Any, signals: Path | None) -> list[Any]:
     if signals is None:
         return []
     model = hardwired_signals(build, numerics="chip")
-    return [x for one in read_signals(signals, model).sequences for x in one.values()]
+    given = [x for one in read_signals(signals, model).sequences for x in one.values()]
+    expect_sequences(shape, given)
+    return given
 
 
 def _tell_signals(found: Any, shape: Any, facts: dict[str, Any], *, json: bool) -> None:

@@ -17,15 +17,17 @@ def machine_of(numerics: str, exchange: str | None, grid: str | None) -> Any:
             if given is not None:
                 raise InvalidInput(f"{name} {given}: is for --numerics machine")
         return None
-    from hnlpu.arithmetic.exchange import USUAL, Exchange, parse_formats
+    from hnlpu.arithmetic.exchange import Exchange, parse_formats
     from hnlpu.silicon.exchange import slices_on
     from hnlpu.system.machine import parse_grid
 
-    formats = USUAL if exchange is None else parse_formats(exchange)
+    crossing = (
+        Exchange.of_formats() if exchange is None else Exchange.of_formats(parse_formats(exchange))
+    )
     chips = None if grid is None else parse_grid(grid)
 
     def made(build: Any) -> Any:
         on = None if chips is None else slices_on(build.matrices(), *chips)
-        return Exchange(formats, candidates=formats.exact), on
+        return crossing, on
 
     return made

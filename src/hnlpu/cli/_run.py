@@ -15,7 +15,6 @@ from hnlpu.cli._app import (
     FloatActivations,
     Json,
     ModelArgument,
-    NumericsOption,
     app,
     chosen_family,
     chosen_numerics,
@@ -60,7 +59,12 @@ def run(
         typer.Option(metavar="FILE.svg", help="Draw the outputs of the first sequence."),
     ] = None,
     float_activations: FloatActivations = False,
-    numerics: NumericsOption = "float",
+    numerics: Annotated[
+        str,
+        typer.Option(
+            metavar="float|chip", help="All but the matrices in float32, or in fixed point."
+        ),
+    ] = "float",
     family: FamilyOption = None,
     json: Json = False,
 ) -> None:
@@ -71,7 +75,7 @@ def run(
     from hnlpu.run.emulate import open_signal_model
 
     model = open_signal_model(
-        directory, float_activations=float_activations, numerics=chosen_numerics(numerics),
+        directory, float_activations=float_activations, numerics=chosen_numerics(numerics, of_signals=True),
         family=chosen_family(family),
     )  # fmt: skip
     asked = chosen_task(task)
@@ -145,7 +149,7 @@ def score_signals(
     from hnlpu.run.emulate import open_signal_model, score_classes, score_numbers
 
     model = open_signal_model(
-        directory, float_activations=float_activations, numerics=chosen_numerics(numerics),
+        directory, float_activations=float_activations, numerics=chosen_numerics(numerics, of_signals=True),
         family=chosen_family(family),
     )  # fmt: skip
     asked = chosen_task(task) or model.task

@@ -1,6 +1,7 @@
 """The chip's generator and its draw, against lists of bits and exact fractions."""
 
 import itertools
+from math import inf, nan
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def test_temperatures_become_their_inverse(temperature, expected):
     assert inverse_temperature(temperature) == expected
 
 
-@pytest.mark.parametrize("temperature", [2**-15, 3e-5, 1e-30, 132000.0, 1e300])
+@pytest.mark.parametrize("temperature", [2**-15, 3e-5, 1e-30, 1e-320, 132000.0, 1e300, inf, nan])
 def test_temperatures_whose_inverse_does_not_fit_are_refused(temperature):
     with pytest.raises(InvalidInput, match="temperature"):
         inverse_temperature(temperature)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from rtl_arrays import needs
 
 import hnlpu
+from helpers import run_cli
 from hnlpu.errors import UnsupportedArchitecture
 from hnlpu.insight.verify import check_signal_chip
 from hnlpu.model.network import Builder, Input
@@ -17,10 +19,11 @@ from hnlpu.silicon.hardwire import open_build
 from hnlpu.silicon.rtl.chip import ChipShape, build_chip, chip_shape, write_chip
 from hnlpu.silicon.rtl.chip._lower import make_program
 from hnlpu.silicon.rtl.chip._write import bench_options
-from signal_samples import SignalSample, write_signal_sample
+from signal_samples import SignalSample, made_signals, write_signal_sample
 from studies.cura.definition import Cura
 from studies.lif.definition import Lif
 
+ROOT = Path(__file__).parents[3]
 SMALL = {"hidden_size": 6, "num_hidden_layers": 1}
 CHIPS = {
     "lif": ({"input_size": 7, "output_size": 2, "task": "classify"}, lambda: Lif(7, 6, 2)),
@@ -70,3 +73,26 @@ def test_two_inputs_are_refused_by_name() -> None:
         UnsupportedArchitecture, match=r"inputs left \[4\] real, right \[4\] real: a chip"
     ):
         make_program(shape)
+
+
+@needs("verilator", "c++")
+def test_what_a_chip_cannot_be_asked_is_said_before_it_is_written(tmp_path: Path) -> None:
+    """Not behind minutes of compiling."""
+    signals, text = made_signals("gru_svm"), ROOT / "checkpoints" / "gru-106k"
+    build = hnlpu.build(text, tmp_path / "b", make_policy(activation_bits=8), workers=1)
+    np.save(tmp_path / "x.npy", signals.sample.signals(9))
+    for directory, options, said in (
+        (build, ("--prompt", ""), "prompt 0 has 0 tokens"),
+        (
+            signals.build,
+            ("--predict",),
+            "cycles of signals: they are counted of one chip that takes",
+        ),
+        (build, ("--prompt", "a", "--temperature", "1e-9"), "temperature 1e-09"),
+        (build, ("--prompt", "a", "--seed", str(2**64)), "take 0 to 2^64 - 1"),
+        (signals.build, ("--input", tmp_path / "x.npy", "--context", "8"), "has 9 positions"),
+    ):
+        doing = () if "--predict" in options else ("-o", tmp_path / "out", "--simulate")
+        code, _, told = run_cli("chip", directory, *doing, *options)
+        assert (code, said in told, told.count("\n")) == (2, True, 1), told
+        assert not (tmp_path / "out").exists()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from network_chips import build_random
 from rtl_arrays import needs
 
 from helpers import run_cli
-from hnlpu.errors import LinkFailed
+from hnlpu.errors import DoesNotFit, LinkFailed
 from hnlpu.insight.verify import check_chip
 from hnlpu.silicon.hardwire import Build
 from hnlpu.silicon.rtl.chip import (
@@ -146,13 +147,29 @@ def test_links_are_for_several_chips(build: Build, tmp_path: Path) -> None:
         (alone.directory, ("--link-lanes", "8"), "is one chip, and has no links"),
         (build.directory, ("--chips", "4"), "is placed on 2 chips, not 4; build with --chips 4"),
         (build.directory, ("--link-lanes", "5"), "5 lanes of a link"),
+        (build.directory, ("--link-lanes", "0"), "0 lanes of a link"),
+        (build.directory, ("--bit-errors", "1000000001"), "--bit-errors"),
     ):
         code, _, told = run_cli("chip", directory, "-o", tmp_path / "refused", *options)
         assert (code, said in told) == (2, True), told
         assert not (tmp_path / "refused").exists()
+    for directory, options, said in (
+        (alone.directory, ("--chips", "4"), "is placed on 1 chips, not 4"),
+        (alone.directory, ("--link-latency", "9"), "is one chip, and has no links"),
+        (build.directory, (), "cycles of 2 chips: they are counted of one chip"),
+    ):
+        code, _, told = run_cli("chip", directory, "--predict", *options)
+        assert (code, said in told) == (2, True), told
     code, told, _ = run_cli(
         "chip", build.directory, "-o", tmp_path / "rtl", "--lanes", "8", "--json"
     )
     assert code == 0
     facts = json.loads(told)
     assert (facts["chips"], facts["link"]["lanes"]) == (2, 16)
+
+
+def test_the_start_of_a_token_fits_a_beat(build: Build) -> None:
+    shape = shape_of(build)  # 5 bits of a token, 5 of a position and one
+    link_of(replace(shape, sum_bits=2))
+    with pytest.raises(DoesNotFit, match=r"start of a token has 11 bits, a beat .* 8; give more"):
+        link_of(replace(shape, sum_bits=1))

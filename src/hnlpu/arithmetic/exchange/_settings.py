@@ -100,3 +100,8 @@ class Exchange:
         for way in (self.row, self.column):
             if way not in WAYS:
                 raise InvalidInput(f"way {way!r} of an exchange: choose from {', '.join(WAYS)}")
+
+    @classmethod
+    def of_formats(cls, formats: ExchangeFormats = USUAL) -> Self:
+        """That of a machine of which nothing but formats is said: direct, logits gathered if any are rounded."""
+        return cls(formats, candidates=formats.exact)

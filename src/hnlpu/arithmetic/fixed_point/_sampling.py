@@ -51,7 +51,8 @@ def inverse_temperature(temperature: float) -> int:
     """
     if temperature == 0:
         return 0
-    inverse = math.floor((1 << FRACTION) / temperature + 0.5)
+    usable = math.isfinite(temperature) and temperature > 2.0**-31  # else the quotient may be none
+    inverse = math.floor((1 << FRACTION) / temperature + 0.5) if usable else 0
     if not 1 <= inverse < 2**31:
         raise InvalidInput(f"temperature {temperature}: chip numerics take 0, or 0.00004 to 131072")
     return inverse

@@ -7,6 +7,8 @@ from hnlpu.insight.verify._chip import (
     SignalCheck,
     check_chip,
     check_signal_chip,
+    expect_prompts,
+    expect_sequences,
 )
 from hnlpu.insight.verify._verify import Verification, verify
 
@@ -18,5 +20,7 @@ __all__ = [
     "Verification",
     "check_chip",
     "check_signal_chip",
+    "expect_prompts",
+    "expect_sequences",
     "verify",
 ]

@@ -9,11 +9,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.arithmetic.fixed_point import FRACTION, inverse_temperature, to_fixed
+from hnlpu.arithmetic.fixed_point import FRACTION, Random, inverse_temperature, to_fixed
 from hnlpu.errors import InvalidInput
 from hnlpu.run.emulate import LanguageModel, hardwired, hardwired_signals
 from hnlpu.silicon.hardwire import Build
-from hnlpu.silicon.rtl.chip import ChipRequest, ChipRun, ChipShape, Wires, simulate_chip
+from hnlpu.silicon.rtl.chip import (
+    ChipRequest,
+    ChipRun,
+    ChipShape,
+    Wires,
+    expect_tags,
+    simulate_chip,
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,31 @@ class ChipCheck:
         return ""
 
 
+def expect_prompts(
+    model: LanguageModel,
+    shape: ChipShape,
+    prompts: Sequence[str | Sequence[int]],
+    *,
+    max_tokens: int = 64,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> list[tuple[int, ...]]:
+    """Token ids of prompts that a chip of `shape` can be asked; raises InvalidInput, TokenizerMissing."""
+    if max_tokens < 1:
+        raise InvalidInput(f"max tokens {max_tokens}: a chip makes at least one")
+    inverse_temperature(temperature)
+    expect_tags(len(prompts))
+    Random(seed + max(len(prompts), 1) - 1)  # the last one's, and the largest
+    encoded = [tuple(int(t) for t in model.encode(prompt)) for prompt in prompts]
+    for n, ids in enumerate(encoded):
+        if not 0 < len(ids) <= shape.context:
+            raise InvalidInput(
+                f"prompt {n} has {len(ids)} tokens: a chip of `context` {shape.context} takes 1 to "
+                f"{shape.context}"
+            )
+    return encoded
+
+
 def check_chip(
     build: Build,
     folder: str | Path,
@@ -75,16 +107,10 @@ def check_chip(
     """
     if shape.chips > 1 and wires is None:
         wires = Wires()
-    if max_tokens < 1:
-        raise InvalidInput(f"max tokens {max_tokens}: a chip makes at least one")
     model = hardwired(build, numerics="chip")
-    encoded = [tuple(int(t) for t in model.encode(prompt)) for prompt in prompts]
-    for n, ids in enumerate(encoded):
-        if not 0 < len(ids) <= shape.context:
-            raise InvalidInput(
-                f"prompt {n} has {len(ids)} tokens: a chip of `context` {shape.context} takes 1 to "
-                f"{shape.context}"
-            )
+    encoded = expect_prompts(
+        model, shape, prompts, max_tokens=max_tokens, temperature=temperature, seed=seed
+    )
     requests = [
         ChipRequest(
             ids,
@@ -169,13 +195,9 @@ def check_signal_chip(
     """
     model = hardwired_signals(build, numerics="chip")
     (name,) = model.inputs
+    expect_sequences(shape, sequences)
     requests, expected = [], []
-    for n, signals in enumerate(sequences):
-        if not 0 < len(signals) <= shape.context:
-            raise InvalidInput(
-                f"sequence {n} has {len(signals)} positions: a chip of `context` {shape.context} takes 1 "
-                f"to {shape.context}"
-            )
+    for signals in sequences:
         given = np.asarray(signals, np.float32)
         words = (np.asarray(to_fixed(given), np.int64) & 0xFFFFFFFF).tolist()
         requests.append(ChipRequest(tuple(tuple(row) for row in words)))
@@ -188,6 +210,17 @@ def check_signal_chip(
     )
     found = tuple(tuple(_signed(answer, shape) for answer in run.tokens) for _, run in runs)
     return SignalCheck(tuple(expected), found, runs)
+
+
+def expect_sequences(shape: ChipShape, sequences: Sequence[npt.NDArray[np.floating]]) -> None:
+    """Raise InvalidInput for sequences [positions, n] that a chip of signals has no room for."""
+    expect_tags(len(sequences))
+    for n, signals in enumerate(sequences):
+        if not 0 < len(signals) <= shape.context:
+            raise InvalidInput(
+                f"sequence {n} has {len(signals)} positions: a chip of `context` {shape.context} takes 1 "
+                f"to {shape.context}"
+            )
 
 
 def _signed(words: Sequence[int], shape: ChipShape) -> tuple[int, ...]:

@@ -35,7 +35,7 @@ Numerics = Literal["float", "chip", "machine"]
 chips that a build is placed on, with what crosses their links (docs/exchange.md)."""
 
 MachineOf = Callable[[Build], tuple[Exchange | None, Grid | None]]
-"""What makes the exchange and the grid of a build's machine; None: exact, and as placed."""
+"""What makes the exchange and the grid of a build's machine; None: in formats of designs, and as placed."""
 
 
 @dataclass(frozen=True)
@@ -285,7 +285,7 @@ def open_language_model(
 
     `numerics` are those of everything but the matrices; a checkpoint has float alone, and `family`
     stands in for the one that its config finds; a build says its own.  `machine` makes the exchange and the
-    grid of machine numerics (default: exact, as placed).  Raises
+    grid of machine numerics (default: the formats of designs, fp16 for most; as placed).  Raises
     the errors of `open_build` or `read_model` and `hardwired`, and InvalidInput when
     `float_activations` or chip numerics are asked of a checkpoint.
     """

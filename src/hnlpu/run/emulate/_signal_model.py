@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -139,8 +139,7 @@ def open_signal_model(
     `chip_interpreter` does.
     """
     folder = absolute(directory)
-    if numerics not in get_args(Numerics):
-        raise InvalidInput(f"numerics {numerics!r}: must be {' or '.join(get_args(Numerics))}")
+    _expect_numerics(numerics)
     if (folder / MANIFEST).exists() or not is_checkpoint(folder):
         if family is not None:
             raise InvalidInput(f"{folder}: a build says its own family; leave the family out")
@@ -165,6 +164,7 @@ def hardwired_signals(
     build: Build, *, float_activations: bool = False, numerics: Numerics = "float"
 ) -> SignalModel:
     """The network of signals that a build hardwires; raises as `open_signal_model`."""
+    _expect_numerics(numerics)
     if numerics == "chip" and float_activations:
         raise InvalidInput("chip numerics have integer activations; leave out float activations")
     network = build.network
@@ -183,6 +183,12 @@ def hardwired_signals(
         except NotOnTape:
             taped = None  # the interpreter gives the same bits
     return SignalModel(network, task, numerics, identity, interpreter, taped)
+
+
+def _expect_numerics(numerics: Numerics) -> None:
+    """Raise InvalidInput for numerics that networks of signals do not have."""
+    if numerics not in ("float", "chip"):
+        raise InvalidInput(f"numerics {numerics!r}: a network of signals has float and chip")
 
 
 def expect_signals(network: Network, facts: Architecture | ModelFacts, where: Path) -> Task:

@@ -33,7 +33,7 @@ def layout_of_model(model: LanguageModel) -> Layout:
     run = model.transformer
     if not isinstance(run, Transformer | InterpretedModel):
         raise InvalidInput(
-            f"{model.directory}: the engine computes in float numerics; leave out chip numerics"
+            f"{model.directory}: the engine computes in float numerics; leave out chip and machine numerics"
         )
     if run.constants.prepare(np.zeros((1, 1), np.float32)).values is not None:
         raise InvalidInput(
@@ -50,7 +50,9 @@ def network_of(model: LanguageModel) -> Network:
         return run.network
     if isinstance(run, Transformer):
         return run.build.network
-    raise InvalidInput(f"{model.directory}: has chip numerics; adapters run in float numerics")
+    raise InvalidInput(
+        f"{model.directory}: adapters run in float numerics; leave out chip and machine numerics"
+    )
 
 
 def gives_hidden(model: LanguageModel) -> bool:

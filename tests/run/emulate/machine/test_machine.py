@@ -13,11 +13,13 @@ from grids import of_one_chip, tokens_of, wide
 from hnlpu.arithmetic.exchange import (
     FORMATS,
     KINDS,
+    USUAL,
     WAYS,
     Exchange,
     ExchangeFormats,
 )
-from hnlpu.run.emulate import ChipModel, LanguageModel, Tokenizer
+from hnlpu.cli._exchange import machine_of
+from hnlpu.run.emulate import ChipModel, LanguageModel, Tokenizer, hardwired
 from hnlpu.run.emulate.machine import MachineModel
 from hnlpu.silicon.exchange import slices_on
 
@@ -26,7 +28,7 @@ GRIDS = list(itertools.product((1, 2, 3, 4), repeat=2))
 
 def machine(family: str, rows: int, columns: int, exchange: Exchange | None = None) -> MachineModel:
     build = wide(family)
-    return MachineModel(build, exchange, slices_on(build.matrices(), rows, columns))
+    return MachineModel(build, exchange or Exchange(), slices_on(build.matrices(), rows, columns))
 
 
 def logits(model: MachineModel, tokens: np.ndarray, *pieces: int) -> np.ndarray:
@@ -41,6 +43,15 @@ def test_gpt_oss_on_any_grid(grid: tuple[int, int]) -> None:
     """Windows, sinks, experts on any chip, and five parts on three or four chips."""
     found = logits(machine("gpt_oss", *grid), tokens_of("gpt_oss"), 4)
     assert np.array_equal(found, of_one_chip("gpt_oss"))
+
+
+def test_formats_are_those_of_designs_where_nobody_says() -> None:
+    model = hardwired(wide("gpt_oss"), numerics="machine").transformer
+    asked = machine_of("machine", None, None)(wide("gpt_oss"))
+    assert isinstance(model, MachineModel)
+    assert (model.exchange, None) == asked
+    assert model.exchange.formats == USUAL
+    assert not model.exchange.candidates  # logits are gathered, as in designs
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -10,7 +10,14 @@ from hnlpu.silicon.rtl.chip._lower import make_program
 from hnlpu.silicon.rtl.chip._plan import chip_shape
 from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ChipShape
-from hnlpu.silicon.rtl.chip._simulate import ChipRequest, ChipRun, Wires, build_chip, simulate_chip
+from hnlpu.silicon.rtl.chip._simulate import (
+    ChipRequest,
+    ChipRun,
+    Wires,
+    build_chip,
+    expect_tags,
+    simulate_chip,
+)
 from hnlpu.silicon.rtl.chip._synthesize import ChipUnit, synthesize_chip
 from hnlpu.silicon.rtl.chip._write import WrittenChip, link_of, write_chip
 
@@ -29,6 +36,7 @@ __all__ = [
     "array_steps",
     "build_chip",
     "chip_shape",
+    "expect_tags",
     "instruction_package",
     "link_of",
     "make_program",

@@ -48,8 +48,14 @@ def predict_cycles(shape: ChipShape, steps: Mapping[str, int], requests: Sequenc
     """Cycles from reset until the last token of all requests, prompts offered and tokens taken at once.
 
     `steps` are those of each matrix's array (`ArrayUnit.shape.steps`).  Raises InvalidInput for no requests, for
-    prompts or answers without tokens, and for more positions than the chip has.
+    prompts or answers without tokens, for more positions than the chip has, and for several chips, whose links take
+    time, and chips of signals, whose requests end otherwise.
     """
+    if shape.chips > 1 or shape.task is not None:
+        what = f"{shape.chips} chips" if shape.chips > 1 else "signals"
+        raise InvalidInput(
+            f"cycles of {what}: they are counted of one chip that takes tokens; simulate this one"
+        )
     if not requests:
         raise InvalidInput("no requests: give at least one prompt")
     for one in requests:

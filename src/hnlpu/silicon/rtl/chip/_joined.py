@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hnlpu.errors import DoesNotFit
 from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ChipShape, ceil_log2
 from hnlpu.silicon.rtl.links import LinkShape
@@ -28,7 +29,16 @@ class Joined:
 
 
 def word_bits(shape: ChipShape, program: Program) -> int:
-    """Bits of a word that a link carries: a beat of sums and what it is."""
+    """Bits of a word that a link carries: a beat of sums and what it is.
+
+    Raises DoesNotFit where the start of a token, which lies in the same bits, is longer than a beat.
+    """
+    start = shape.in_bits + ceil_log2(shape.context) + 1
+    if start > shape.width * shape.sum_bits:
+        raise DoesNotFit(
+            f"the start of a token has {start} bits, a beat of sums that links carry "
+            f"{shape.width * shape.sum_bits}; give more `lanes`"
+        )
     tags = _bits(program.exchange_beats) + _bits(shape.sequences) + 4
     return shape.width * shape.sum_bits + tags
 

@@ -94,6 +94,12 @@ def build_chip(folder: str | Path, timeout_s: float = 1200) -> float:
     return time.monotonic() - began
 
 
+def expect_tags(requests: int) -> None:
+    """Raise InvalidInput for more requests than there are tags."""
+    if requests > MOST_REQUESTS:
+        raise InvalidInput(f"{requests} requests: a run takes {MOST_REQUESTS} at most")
+
+
 def simulate_chip(
     folder: str | Path,
     requests: Sequence[ChipRequest],
@@ -113,8 +119,7 @@ def simulate_chip(
     Raises LinkFailed where a chip says that a link failed, ToolFailed where it does not end, with the state of
     the handshakes, or answers under other tags, and InvalidInput for more requests than there are tags.
     """
-    if len(requests) > MOST_REQUESTS:
-        raise InvalidInput(f"{len(requests)} requests: a run takes {MOST_REQUESTS} at most")
+    expect_tags(len(requests))
     folder = Path(folder)
     path = folder / "bench" / "requests.txt"
     lines = [
