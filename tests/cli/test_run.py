@@ -201,7 +201,6 @@ def _bad(folder: Path) -> dict[str, tuple[list[object], str]]:
             [save("r.npy", np.full((3, WIDTH), 32767.9999)), "--numerics", "chip"],
             "chip numerics have numbers below 32768",
         ),
-        "machine": ([good, "--numerics", "machine"], "networks of signals have no machine numerics"),
         "plot": ([good, "--plot", folder / "y.png"], "y.png: give a file that ends in .svg"),
         "kept": ([good, "--state-out", folder / "y.npy"], "y.npy: give a file that ends in .npz"),
         "none": ([folder / "none.npy"], "none.npy: is no file of numpy's"),
@@ -221,7 +220,7 @@ def _bad(folder: Path) -> dict[str, tuple[list[object], str]]:
 
 @pytest.mark.parametrize("what", [
     "width", "nan", "empty", "text", "torn", "words", "half names", "cell", "archive", "beyond",
-    "edge", "machine", "plot", "kept", "none", "missing", "kind", "large", "task",
+    "edge", "plot", "kept", "none", "missing", "kind", "large", "task",
     "states", "axes", "taken", "no states",
 ])  # fmt: skip
 def test_bad_input_is_one_line(what: str, tmp_path: Path, cli) -> None:
@@ -275,7 +274,5 @@ def test_labels_that_do_not_fit(signals: Path, tmp_path: Path, cli) -> None:
         ["--input", signals],
         ["--labels", signals],
         ["--tokens", "1,2", "--task", "stream"],
-        ["--input", signals, "--labels", signals, "--exchange", "int8"],
-        ["--input", signals, "--labels", signals, "--grid", "2x2"],
     ):
         assert cli("score", OF.build, *words)[0] == 2

@@ -353,7 +353,7 @@ def score(
     if given_signals is not None or labels is not None:
         from hnlpu.cli._run import score_signals
 
-        _expect_signals_alone((text, tokens, file, context, adapter, exchange, grid), top, device)
+        _expect_signals_alone((text, tokens, file, context, adapter), top, device)
         if given_signals is None or labels is None:
             raise InvalidInput(
                 "signals are scored beside labels; give --input FILE and --labels FILE"
@@ -408,8 +408,8 @@ def _expect_signals_alone(of_text: tuple[object, ...], top: int, device: str) ->
     """Raise InvalidInput for options that networks of signals do not have."""
     if any(option is not None for option in of_text) or top or device != "cpu":
         raise InvalidInput(
-            "--text, --tokens, --file, --context, --top, --adapter, --device, --exchange and --grid "
-            "are for models of text; signals take --input, --labels and --task"
+            "--text, --tokens, --file, --context, --top, --adapter and --device are for models of "
+            "text; signals take --input, --labels and --task"
         )
 
 

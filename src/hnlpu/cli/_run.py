@@ -15,6 +15,7 @@ from hnlpu.cli._app import (
     FloatActivations,
     Json,
     ModelArgument,
+    NumericsOption,
     app,
     chosen_family,
     chosen_numerics,
@@ -59,12 +60,7 @@ def run(
         typer.Option(metavar="FILE.svg", help="Draw the outputs of the first sequence."),
     ] = None,
     float_activations: FloatActivations = False,
-    numerics: Annotated[
-        str,
-        typer.Option(
-            metavar="float|chip", help="All but the matrices in float32 or in fixed point."
-        ),
-    ] = "float",
+    numerics: NumericsOption = "float",
     family: FamilyOption = None,
     json: Json = False,
 ) -> None:

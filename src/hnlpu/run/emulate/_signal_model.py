@@ -165,8 +165,6 @@ def hardwired_signals(
     build: Build, *, float_activations: bool = False, numerics: Numerics = "float"
 ) -> SignalModel:
     """The network of signals that a build hardwires; raises as `open_signal_model`."""
-    if numerics == "machine":
-        raise InvalidInput("networks of signals have no machine numerics; give float or chip")
     if numerics == "chip" and float_activations:
         raise InvalidInput("chip numerics have integer activations; leave out float activations")
     network = build.network
