@@ -301,14 +301,7 @@ def _sequences(build: Any, shape: Any, signals: Path | None) -> list[Any]:
     if signals is None:
         return []
     model = hardwired_signals(build, numerics="chip")
-    found = [x for one in read_signals(signals, model).sequences for x in one.values()]
-    for number, sequence in enumerate(found):  # said before anything is written and compiled
-        if len(sequence) > shape.context:
-            raise InvalidInput(
-                f"{signals}: sequence {number} has {len(sequence)} positions, and the chip has room for "
-                f"{shape.context}; give --context {len(sequence)}"
-            )
-    return found
+    return [x for one in read_signals(signals, model).sequences for x in one.values()]
 
 
 def _tell_signals(found: Any, shape: Any, facts: dict[str, Any], *, json: bool) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from rtl_arrays import needs
@@ -19,7 +17,7 @@ from hnlpu.silicon.hardwire import open_build
 from hnlpu.silicon.rtl.chip import ChipShape, build_chip, chip_shape, write_chip
 from hnlpu.silicon.rtl.chip._lower import make_program
 from hnlpu.silicon.rtl.chip._write import bench_options
-from signal_samples import SignalSample, made_signals, write_signal_sample
+from signal_samples import SignalSample, write_signal_sample
 from studies.cura.definition import Cura
 from studies.lif.definition import Lif
 
@@ -72,18 +70,3 @@ def test_two_inputs_are_refused_by_name() -> None:
         UnsupportedArchitecture, match=r"inputs left \[4\] real, right \[4\] real: a chip"
     ):
         make_program(shape)
-
-
-@needs("verilator", "c++")
-def test_a_sequence_too_long_is_told_before_anything_is_written(tmp_path: Path, cli: Any) -> None:
-    of = made_signals("gru_svm")
-    np.save(tmp_path / "x.npy", of.sample.signals(5))
-    code, _, line = cli(
-        "chip", of.build, "-o", tmp_path / "chip", "--context", "4", "--simulate", "--input",
-        tmp_path / "x.npy",
-    )  # fmt: skip
-    assert (code, line.count("\n")) == (2, 1)
-    assert (
-        "x.npy: sequence 0 has 5 positions, and the chip has room for 4; give --context 5" in line
-    )
-    assert not (tmp_path / "chip").exists()
