@@ -11,11 +11,18 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import hnlpu
-from hnlpu.errors import DamagedCheckpoint, InvalidConfig, UnsupportedArchitecture
+from hnlpu.errors import (
+    CheckpointNotFound,
+    DamagedCheckpoint,
+    InvalidConfig,
+    UnsupportedArchitecture,
+)
 from hnlpu.model.checkpoint import read_model
 from hnlpu.model.checkpoint.onnx._operators import OPERATORS
 from hnlpu.run.emulate import open_signal_model
 from onnx_samples import NETWORKS, exported
+
+STUDIES = Path(__file__).parents[3] / "studies"
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -77,6 +84,17 @@ def _one_node(
     path = folder / "one.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)]), str(path))
     return path
+
+
+def test_a_folder_with_a_file_names_the_file(tmp_path: Path) -> None:
+    _one_node(tmp_path, "Relu")
+    with pytest.raises(
+        CheckpointNotFound, match=r"no config\.json; one\.onnx alone is read as a network"
+    ):
+        read_model(tmp_path)
+    (tmp_path / "config.json").write_text((STUDIES / "gru_svm/model/config.json").read_text())
+    with pytest.raises(DamagedCheckpoint, match=r"one\.onnx alone is read as a network of signals"):
+        read_model(tmp_path)
 
 
 @pytest.mark.parametrize("operator", ["Erf", "Sin", "Round", "HardSwish"])
