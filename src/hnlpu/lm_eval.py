@@ -18,7 +18,7 @@ from lm_eval.api.registry import register_model
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from hnlpu.run.chat import ChatTemplate
-from hnlpu.run.emulate import open_language_model
+from hnlpu.run.emulate import TOKENIZER, open_language_model, read_json, token_name
 from hnlpu.run.engine import Engine, Limits, Request, Sampling, likelihoods
 
 LONGEST_ANSWER = 256  # tokens, where a task does not say
@@ -50,12 +50,19 @@ class HardwiredLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
         self.engine = Engine(self.model, limits, device=runs_on)
         self._template = ChatTemplate(self.model.directory)
         self._told: set[str] = set()
+        self._begin = token_name(read_json(self.model.directory / TOKENIZER).get("bos_token"))
 
     @property
     def eot_token_id(self) -> int:
-        """The token that stands before a text without a context."""
+        """The token that ends a text."""
         ends = self.model.end_tokens
         return ends[0] if ends else 0
+
+    @property
+    def prefix_token_id(self) -> int:
+        """The token that stands before a text without a context: <bos>, or an end where there is none."""
+        begin = self.model.tokenizer.token_id(self._begin) if self._begin else None
+        return self.eot_token_id if begin is None else begin
 
     @property
     def max_length(self) -> int:
@@ -87,8 +94,15 @@ class HardwiredLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
     def tok_encode(
         self, string: str, add_special_tokens: bool | None = None, **_: Any
     ) -> list[int]:
-        """Token ids of a text; special tokens are put around it only where they are asked for."""
-        return self.model.tokenizer.encode(string, whole=bool(add_special_tokens))
+        """Token ids of a text, as lm-eval's own model of transformers has them.
+
+        Where nobody says, it begins as the model's tokenizer begins a text, unless <bos> is there already,
+        as from a chat template.
+        """
+        whole = add_special_tokens
+        if whole is None:
+            whole = not (self._begin and string.startswith(self._begin))
+        return self.model.tokenizer.encode(string, whole=whole)
 
     def _loglikelihood_tokens(self, requests: Any, **_: Any) -> list[tuple[float, bool]]:
         pairs = [(context, continuation) for _, context, continuation in requests]
@@ -100,8 +114,8 @@ class HardwiredLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
         owners: list[int] = []
         for i, request in enumerate(requests):
             windows = get_rolling_token_windows(
-                token_list=self.tok_encode(request.args[0]), prefix_token=self.eot_token_id,
-                max_seq_len=self.max_length - 1, context_len=1,
+                token_list=self.tok_encode(request.args[0], add_special_tokens=False),
+                prefix_token=self.prefix_token_id, max_seq_len=self.max_length - 1, context_len=1,
             )  # fmt: skip
             for context, continuation in map(make_disjoint_window, windows):
                 pairs.append((context, continuation))
@@ -127,7 +141,7 @@ class HardwiredLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
     def _request(self, context: str, options: dict[str, Any]) -> Request:
         until = options.get("until") or []
         stops = [until] if isinstance(until, str) else until
-        tokens = self.tok_encode(context) or [self.eot_token_id]
+        tokens = self.tok_encode(context) or [self.prefix_token_id]
         tokens, limit = self._fitted(tokens, _limit(options))
         return Request(
             tuple(tokens),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -178,7 +179,13 @@ def _bad(folder: Path) -> dict[str, tuple[list[object], str]]:
     many = save("many.npy", OF.sample.signals(4).reshape(2, 2, WIDTH))
     (folder / "torn.csv").write_text("1,2\n1\n")
     (folder / "words.csv").write_text("a,b\nc,d\n")
+    (folder / "hole.csv").write_text(",".join(["1", *["0.5"] * (WIDTH - 2), "x"]) + "\n1,2\n")
+    (folder / "cell.csv").write_text("a" * 200_000 + "\n")
     (folder / "none.npy").write_bytes(b"nothing")
+    np.savez_compressed(folder / "z.npz", signals=OF.sample.signals(3))
+    data = bytearray((folder / "z.npz").read_bytes())
+    data[80:110] = b"U" * 30
+    (folder / "z.npz").write_bytes(data)
     nan = OF.sample.signals(3)
     nan[1, 0] = np.nan
     return {
@@ -188,6 +195,16 @@ def _bad(folder: Path) -> dict[str, tuple[list[object], str]]:
         "text": ([save("t.npy", np.array([["a"]]))], "t.npy: holds no numbers"),
         "torn": ([folder / "torn.csv"], "torn.csv: line 2 has 1 numbers, others have 2"),
         "words": ([folder / "words.csv"], "words.csv: line 2 holds what is no number"),
+        "half names": ([folder / "hole.csv"], "hole.csv: line 1 holds what is no number"),
+        "cell": ([folder / "cell.csv"], "cell.csv: is no table of numbers"),
+        "archive": ([folder / "z.npz"], "z.npz: is damaged"),
+        "beyond": ([save("b.npy", np.full((3, WIDTH), 1e39))], "holds 1e+39, which float32 has not"),
+        "edge": (
+            [save("r.npy", np.full((3, WIDTH), 32767.9999)), "--numerics", "chip"],
+            "chip numerics have numbers below 32768",
+        ),
+        "plot": ([good, "--plot", folder / "y.png"], "y.png: give a file that ends in .svg"),
+        "kept": ([good, "--state-out", folder / "y.npy"], "y.npy: give a file that ends in .npz"),
         "none": ([folder / "none.npy"], "none.npy: is no file of numpy's"),
         "missing": ([folder / "gone.npy"], "gone.npy: cannot be read (No such file"),
         "kind": ([folder / "x.wav"], "x.wav: give a file that ends in .npy or .csv"),
@@ -208,7 +225,8 @@ def _bad(folder: Path) -> dict[str, tuple[list[object], str]]:
 
 
 @pytest.mark.parametrize("what", [
-    "width", "nan", "empty", "text", "torn", "words", "none", "missing", "kind", "large", "machine", "task",
+    "width", "nan", "empty", "text", "torn", "words", "half names", "cell", "archive", "beyond",
+    "edge", "plot", "kept", "none", "missing", "kind", "large", "machine", "task",
     "states", "axes", "taken", "no states",
 ])  # fmt: skip
 def test_bad_input_is_one_line(what: str, tmp_path: Path, cli) -> None:
@@ -220,17 +238,47 @@ def test_bad_input_is_one_line(what: str, tmp_path: Path, cli) -> None:
     assert snapshot(tmp_path) == before
 
 
+def test_a_table_of_a_spreadsheet_keeps_its_first_line(tmp_path: Path, cli) -> None:
+    x = OF.sample.signals(4)
+    lines = "".join(",".join(map(repr, row)) + "\n" for row in x.tolist())
+    (tmp_path / "x.csv").write_bytes(b"\xef\xbb\xbf" + lines.encode())
+    np.save(tmp_path / "x.npy", x)
+    told = [
+        json.loads(
+            cli("run", OF.build, "--input", tmp_path / name, "--task", "stream", "--json")[1]
+        )
+        for name in ("x.csv", "x.npy")
+    ]
+    assert told[0]["answers"] == told[1]["answers"]
+
+
+def test_labels_are_a_sequence_a_row(signals: Path, tmp_path: Path, cli) -> None:
+    answers = np.stack([OF.sample.outputs(one) for one in np.load(signals)])
+    np.save(tmp_path / "flat.npy", answers.reshape(7, -1))
+    np.save(tmp_path / "turned.npy", answers[:, -1].T)
+    ask = ("score", OF.build, "--input", signals, "--json", "--labels")
+    code, printed, line = cli(*ask, tmp_path / "flat.npy", "--task", "stream")
+    assert (code, json.loads(printed)["mae"] < 0.1) == (0, True), line
+    code, _, line = cli(*ask, tmp_path / "turned.npy", "--task", "regress")
+    assert code == 2
+    assert f"labels [{answers.shape[2]}, 7]: there are answers [7, {answers.shape[2]}]" in line
+
+
 def test_labels_that_do_not_fit(signals: Path, tmp_path: Path, cli) -> None:
     np.save(tmp_path / "few.npy", np.zeros(3))
     np.save(tmp_path / "high.npy", np.full(7, 99))
+    np.save(tmp_path / "huge.npy", np.full(7, 1e300))
     for name, expected in (
         ("few", "labels [3]: there are answers [7]"),
         ("high", "label 99: classes are"),
+        ("huge", "label 1e+300: classes are"),
     ):
-        code, _, line = cli(
-            "score", OF.build, "--input", signals, "--labels", tmp_path / f"{name}.npy"
-        )
-        assert code == 2
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # numpy's would be a second line
+            code, _, line = cli(
+                "score", OF.build, "--input", signals, "--labels", tmp_path / f"{name}.npy"
+            )
+        assert (code, line.count("\n")) == (2, 1)
         assert expected in line
     for words in (
         ["--input", signals],

@@ -8,6 +8,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
+
+from helpers import write_checkpoint, write_tokenizer
+from hnlpu import build
 
 pytest.importorskip("lm_eval")
 
@@ -132,6 +137,39 @@ def test_conversations_follow_the_template(evaluated, tmp_path):
     history = [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]
     assert evaluated.apply_chat_template(history) == "a\nb"
     assert evaluated.chat_template(True) == ""
+
+
+def test_a_text_begins_as_with_transformers(tmp_path):
+    """Ids of lm-eval's own model of transformers, and the token before a text without a context."""
+    from lm_eval.models.huggingface import HFLM
+
+    from hnlpu.lm_eval import HardwiredLM
+
+    folder = write_checkpoint(tmp_path / "c")
+    write_tokenizer(folder, 95)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_special_tokens(["<bos>", "<eos>"])
+    tokenizer.post_processor = TemplateProcessing(
+        single=["<bos>", "$A"], special_tokens=[("<bos>", tokenizer.token_to_id("<bos>"))]
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    told = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": "<bos>",
+        "eos_token": "<eos>",
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(told))
+    build(folder, tmp_path / "b", workers=1)
+    ours, theirs = HardwiredLM(str(tmp_path / "b")), HFLM(pretrained=str(folder), device="cpu")
+    for text in ("ab cd", "<bos>ab", ""):
+        for asked in (None, False, True):
+            assert ours.tok_encode(text, add_special_tokens=asked) == theirs.tok_encode(
+                text, add_special_tokens=asked
+            )
+    assert ours.prefix_token_id == theirs.prefix_token_id == 95
+    tokens = ours.model.tokenizer.encode("ab cd")
+    (found,) = ours.loglikelihood_rolling([SimpleNamespace(args=("ab cd",))])
+    assert found == pytest.approx(sum(ours.model.score([95, *tokens]).logprobs))
 
 
 def test_a_task_may_ask_for_nothing():

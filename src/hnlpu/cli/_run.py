@@ -87,6 +87,9 @@ def run(
     start = model.start() if state_in is None else read_states(state_in, model)
     if output is not None and output.suffix not in (".npy", ".csv"):
         raise InvalidInput(f"{output}: give a file that ends in .npy or .csv")
+    for path, suffix in ((state_out, ".npz"), (plot, ".svg")):
+        if path is not None and path.suffix != suffix:
+            raise InvalidInput(f"{path}: give a file that ends in {suffix}")
     paths = [path for path in (output, state_out, plot) if path is not None]
     with new_files(paths) as write:
         began = time.monotonic()
@@ -158,8 +161,7 @@ def score_signals(
     with waiting("running"):
         answers, _, _ = answered(model, signals, model.start(), asked)
     made = np.stack(answers) if signals.many else np.asarray(answers[0])
-    if made.size == wanted.size:  # a column of a table is a row of answers
-        wanted = wanted.reshape(made.shape)
+    wanted = _as_answers(wanted, made, len(signals.sequences))
     facts: dict[str, Any] = {
         "task": asked, "numerics": model.numerics, "sequences": len(signals.sequences),
         "positions": signals.positions,
@@ -177,6 +179,18 @@ def score_signals(
         print_json(facts)
     else:
         out.print(f"{line} in {facts['seconds']:.1f} s")
+
+
+def _as_answers(labels: Any, answers: Any, sequences: int) -> Any:
+    """Labels of the answers' shape where they differ by axes of length 1, or are a sequence a row."""
+
+    def long(shape: tuple[int, ...]) -> list[int]:
+        return [size for size in shape if size != 1]
+
+    a_row_each = (sequences, answers.size // sequences)
+    if long(labels.shape) == long(answers.shape) or labels.shape == a_row_each:
+        return labels.reshape(answers.shape)
+    return labels
 
 
 def chosen_task(name: str | None) -> Any:

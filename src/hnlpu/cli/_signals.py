@@ -10,7 +10,8 @@ import csv
 import io
 import math
 import zipfile
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -57,11 +58,16 @@ def read_signals(path: Path, model: SignalModel) -> Signals:
     for name, array in found.items():
         if not array.size:
             raise InvalidInput(f"{path}: holds no positions")
-        if model.numerics == "chip" and np.abs(array).max() >= model.largest_signal:
+        most = np.abs(array).max()
+        with np.errstate(over="ignore"):
+            rounded = np.float32(most)  # as the model takes it
+        if model.numerics == "chip" and rounded >= model.largest_signal:
             raise InvalidInput(
-                f"{path}: holds {np.abs(array).max():g}; chip numerics have numbers below "
+                f"{path}: holds {most:g}; chip numerics have numbers below "
                 f"{model.largest_signal:g}: scale the signals as the network was trained"
             )
+        if not np.isfinite(rounded):
+            raise InvalidInput(f"{path}: holds {most:g}, which float32 has not; scale the signals")
         if not many:
             found[name] = array[None]
     counts = {array.shape[:2] for array in found.values()}
@@ -120,7 +126,7 @@ def _arrays(path: Path) -> dict[str, Array]:
     try:
         with file:
             return {name: _finite(path, file[name]) for name in file.files}
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise InvalidInput(f"{path}: is damaged ({error})") from None
 
 
@@ -135,21 +141,21 @@ def _finite(path: Path, array: Any) -> Array:
 
 def _csv(path: Path) -> Array:
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")  # spreadsheets put a mark before the first number
     except OSError as error:
         raise InvalidInput(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{path}: is not UTF-8 text (byte {error.start})") from None
     rows: list[list[float]] = []
-    for number, cells in enumerate(csv.reader(io.StringIO(text)), 1):
+    for number, cells in enumerate(_lines(path, text), 1):
         if not any(cell.strip() for cell in cells):
             continue
-        try:
-            row = [float(cell) for cell in cells]
-        except ValueError:
-            if number == 1:
-                continue  # names of the columns
-            raise InvalidInput(f"{path}: line {number} holds what is no number") from None
+        found = [_number(cell) for cell in cells]
+        if number == 1 and all(x is None for x in found):
+            continue  # names of the columns
+        row = [x for x in found if x is not None]
+        if len(row) != len(found):
+            raise InvalidInput(f"{path}: line {number} holds what is no number")
         if rows and len(row) != len(rows[0]):
             raise InvalidInput(
                 f"{path}: line {number} has {len(row)} numbers, others have {len(rows[0])}"
@@ -158,6 +164,20 @@ def _csv(path: Path) -> Array:
     if not rows:
         raise InvalidInput(f"{path}: holds no numbers")
     return _finite(path, np.array(rows))
+
+
+def _lines(path: Path, text: str) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(io.StringIO(text))
+    except csv.Error as error:
+        raise InvalidInput(f"{path}: is no table of numbers ({error})") from None
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return None if "_" in cell else float(cell)  # Python alone reads 1_0 as ten
+    except ValueError:
+        return None
 
 
 def encode_answers(path: Path, answers: Sequence[Array], many: bool) -> bytes:
@@ -196,7 +216,10 @@ def read_states(path: Path, model: SignalModel) -> States:
         with file:
             found = {name: file[name] for name in file.files}
         identity, position = str(found.pop("identity")), int(found.pop("position"))
-    except (AttributeError, KeyError, TypeError, ValueError, OSError, zipfile.BadZipFile):
+    except (
+        AttributeError, KeyError, TypeError, ValueError, EOFError, OSError, zipfile.BadZipFile,
+        zlib.error,
+    ):  # fmt: skip
         raise InvalidInput(f"{path}: holds no states of a network") from None
     if identity != model.identity:
         raise InvalidInput(

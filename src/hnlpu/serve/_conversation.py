@@ -48,7 +48,8 @@ async def turn_of(context: Context, body: ChatRequest) -> Turn:
         values=_effort(context, body.reasoning_effort) | values,
     )
     # the template itself puts what a conversation begins with
-    ids = await asyncio.to_thread(context.model.tokenizer.encode, text)
+    plain = context.template.is_plain
+    ids = await asyncio.to_thread(context.model.tokenizer.encode, text, whole=plain)
     return Turn(tuple(context.model.encode(ids).tolist()), calls)
 
 

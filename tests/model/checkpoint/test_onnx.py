@@ -8,14 +8,21 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 import hnlpu
-from hnlpu.errors import DamagedCheckpoint, InvalidConfig, UnsupportedArchitecture
+from hnlpu.errors import (
+    CheckpointNotFound,
+    DamagedCheckpoint,
+    InvalidConfig,
+    UnsupportedArchitecture,
+)
 from hnlpu.model.checkpoint import read_model
 from hnlpu.model.checkpoint.onnx._operators import OPERATORS
 from hnlpu.run.emulate import open_signal_model
 from onnx_samples import NETWORKS, exported
+
+STUDIES = Path(__file__).parents[3] / "studies"
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -65,13 +72,29 @@ def test_commands_take_a_file(tmp_path: Path, cli) -> None:
         assert code == 0, (words, line)
 
 
-def _one_node(folder: Path, operator: str, *, sizes=(1, 4), **attributes: object) -> Path:
-    node = helper.make_node(operator, ["x"], ["y"], name="that", **attributes)
+def _one_node(
+    folder: Path, operator: str, *constants: np.ndarray, sizes=(1, 4), opset: int = 17,
+    **attributes: object,
+) -> Path:  # fmt: skip
+    names = [f"c{n}" for n in range(len(constants))]
+    node = helper.make_node(operator, ["x", *names], ["y"], name="that", **attributes)
+    stored = [numpy_helper.from_array(x, name) for x, name in zip(constants, names, strict=True)]
     ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, sizes) for n in ("x", "y")]
-    graph = helper.make_graph([node], "one", ends[:1], ends[1:])
+    graph = helper.make_graph([node], "one", ends[:1], ends[1:], stored)
     path = folder / "one.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), str(path))
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)]), str(path))
     return path
+
+
+def test_a_folder_with_a_file_names_the_file(tmp_path: Path) -> None:
+    _one_node(tmp_path, "Relu")
+    with pytest.raises(
+        CheckpointNotFound, match=r"no config\.json; one\.onnx alone is read as a network"
+    ):
+        read_model(tmp_path)
+    (tmp_path / "config.json").write_text((STUDIES / "gru_svm/model/config.json").read_text())
+    with pytest.raises(DamagedCheckpoint, match=r"one\.onnx alone is read as a network of signals"):
+        read_model(tmp_path)
 
 
 @pytest.mark.parametrize("operator", ["Erf", "Sin", "Round", "HardSwish"])
@@ -81,6 +104,36 @@ def test_an_operator_that_is_not_read_is_named(operator: str, tmp_path: Path) ->
     ):
         read_model(_one_node(tmp_path, operator))
     assert operator not in OPERATORS
+
+
+ONES = np.ones(4, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("operator", "constants", "how", "why"),
+    [
+        ("BatchNormalization", [ONES] * 4, {"training_mode": 1}, "takes statistics other"),
+        ("Dropout", [ONES[0], np.bool_(True)], {}, "drops numbers at random"),
+        ("ReduceSum", [], {"noop_with_empty_axes": 1}, "goes over no axis"),
+        ("Slice", [np.array([0]), np.array([0])], {}, "takes no entries"),
+        ("Gemm", [np.eye(4, dtype=np.float32), ONES[:, None]], {"sizes": (4, 4)}, "has a bias"),
+        ("Softmax", [], {"sizes": (1, 3, 4), "opset": 11}, "goes over several axes at once in opset 11"),
+    ],
+)  # fmt: skip
+def test_what_changes_an_operator_is_refused(
+    operator: str, constants: list[np.ndarray], how: dict[str, object], why: str, tmp_path: Path
+) -> None:
+    given = [np.asarray(x) for x in constants]
+    path = _one_node(tmp_path, operator, *given, **how)  # type: ignore[arg-type]
+    with pytest.raises(UnsupportedArchitecture, match=rf"operator {operator} \(node that\) {why}"):
+        read_model(path)
+
+
+def test_no_axes_are_all_axes(tmp_path: Path) -> None:
+    path = _one_node(tmp_path, "ReduceSum", np.array([], np.int64), sizes=(1, 3, 4))
+    model = open_signal_model(path)
+    x = np.arange(12, dtype=np.float32).reshape(1, 3, 4)
+    assert model.run({"x": x}, model.start())[0].tolist() == [[66]]
 
 
 def test_what_makes_no_sense_is_named(tmp_path: Path) -> None:

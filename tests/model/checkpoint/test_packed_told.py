@@ -10,7 +10,7 @@ import torch
 from test_packed import FP8, modelopt_nvfp4
 from test_packed_integers import COMPRESSED, GPTQ, awq, gptq
 
-from hnlpu.errors import TensorMismatch, UnsupportedArchitecture
+from hnlpu.errors import InvalidConfig, TensorMismatch, UnsupportedArchitecture
 from hnlpu.model.checkpoint import read_model
 from packed_samples import Packing, Tensors, expect, write
 
@@ -90,6 +90,22 @@ def test_what_a_packing_does_besides_is_refused(
 ) -> None:
     write(tmp_path / "c", NO_INDEX, {"quant_method": "gptq", "bits": 4, **more})
     with pytest.raises(UnsupportedArchitecture, match=words):
+        read_model(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ("gptq", "quantization_config is 'gptq', no object"),
+        ({"quant_method": "gptq", "dynamic": [1]}, r"dynamic is '\[1\]', no object"),
+        ({"quant_method": "compressed-tensors", "sparsity_config": "x"}, "sparsity_config is 'x'"),
+        ({"quant_method": "compressed-tensors", "config_groups": [1]}, "config_groups is"),
+        ({"quant_method": ["gptq"]}, "quant_method is .*, no name"),
+    ],
+)
+def test_another_form_is_one_line(told: Any, words: str, tmp_path: Path) -> None:
+    write(tmp_path / "c", NO_INDEX, told)
+    with pytest.raises(InvalidConfig, match=words):
         read_model(tmp_path / "c")
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from tokenizers import Tokenizer as Library
-from tokenizers import decoders, models, pre_tokenizers
+from tokenizers import decoders, models, pre_tokenizers, processors
 
 from hnlpu.errors import InvalidInput
 from hnlpu.run.chat import ALL_MARKS, Talk
@@ -31,6 +31,21 @@ def talk_of(folder, template, special=(), added=()):
         (folder / "chat_template.jinja").write_text(template)
     model = SimpleNamespace(tokenizer=Tokenizer(folder), directory=folder)
     return Talk(model), model.tokenizer
+
+
+@pytest.mark.parametrize("template", [None, "{{ messages[0].content }}"])
+def test_a_conversation_without_a_template_is_a_whole_text(tmp_path, template):
+    """A template says itself what a conversation begins with; without one the tokenizer does."""
+    _, tokenizer = talk_of(tmp_path, template, ("<bos>",))
+    library = Library.from_file(str(tmp_path / "tokenizer.json"))
+    begin = library.token_to_id("<bos>")
+    library.post_processor = processors.TemplateProcessing(
+        single=["<bos>", "$A"], special_tokens=[("<bos>", begin)]
+    )
+    library.save(str(tmp_path / "tokenizer.json"))
+    talk = Talk(SimpleNamespace(tokenizer=Tokenizer(tmp_path), directory=tmp_path))
+    talk.say("hi")
+    assert list(talk.prompt()) == [begin] * (template is None) + tokenizer.encode("hi")
 
 
 def answered(talk, tokenizer, text):

@@ -108,7 +108,8 @@ OTHERS = {
     "*.onnx": "ONNX",
     "*.npz": "NumPy's or MLX's npz",
 }
-"""Files of weights that are not read, and what their format is called."""
+"""Files of weights that a folder is not read from, and what their format is called."""
+ONNX = "a network of signals where the file itself is given"
 
 
 def _other_weights(directory: Path) -> str:
@@ -116,6 +117,8 @@ def _other_weights(directory: Path) -> str:
     found = other_format(directory)
     if found is not None:
         name, kind = found
+        if name.endswith(".onnx"):
+            return f"; {name} alone is read as {ONNX}, a model of text from safetensors"
         return f"; {name} is in {kind} format, which is not read: save the model as safetensors"
     shards = sorted(directory.glob("*.safetensors"))
     if shards:
@@ -127,7 +130,7 @@ def _other_weights(directory: Path) -> str:
 
 
 def other_format(directory: Path) -> tuple[str, str] | None:
-    """A file of weights in a format that is not read, and that format."""
+    """A file of weights in a format that a folder is not read from, and that format."""
     for pattern, kind in OTHERS.items():
         for path in sorted(directory.glob(pattern)):
             return path.name, kind

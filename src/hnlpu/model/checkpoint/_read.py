@@ -24,7 +24,7 @@ from hnlpu.errors import (
 from hnlpu.model.checkpoint._claim import Weights, claimed, kept_tensors, open_folder
 from hnlpu.model.checkpoint._config import SUPPORTED, architecture_of, read_settings
 from hnlpu.model.checkpoint._facts import NO_LIMIT, ModelFacts
-from hnlpu.model.checkpoint._folder import INDEX, SINGLE, other_format
+from hnlpu.model.checkpoint._folder import INDEX, ONNX, SINGLE, other_format
 from hnlpu.model.checkpoint._gpt_oss import gpt_oss_model, gpt_oss_network
 from hnlpu.model.checkpoint._layouts import is_original, original_config
 from hnlpu.model.checkpoint._model import Model
@@ -163,6 +163,8 @@ def _without_config(directory: Path) -> str:
     found = other_format(directory)
     if found is not None:
         name, kind = found
+        if name.endswith(".onnx"):
+            return f"no config.json; {name} alone is read as {ONNX}: {directory / name}"
         return (
             f"no config.json; {name} is in {kind} format, which is not read: give the folder of "
             "the checkpoint it was made from, with config.json and *.safetensors"

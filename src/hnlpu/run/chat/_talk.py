@@ -61,7 +61,9 @@ class Talk:
 
     def prompt(self) -> tuple[int, ...]:
         """Token ids that the next answer follows.  Raises InvalidInput."""
-        return tuple(self._tokenizer.encode(self._template.render(self.messages)))
+        text = self._template.render(self.messages)
+        # a template itself puts what a conversation begins with
+        return tuple(self._tokenizer.encode(text, whole=self._template.is_plain))
 
     def answer(self, prompt: tuple[int, ...], tokens: Iterable[int]) -> Iterator[Parts]:
         """The pieces of an answer as its tokens come; at the end it is part of the history."""

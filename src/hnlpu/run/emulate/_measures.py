@@ -42,12 +42,12 @@ def score_classes(answers: Array, labels: Array, classes: int) -> ClassScore:
     whole = np.asarray(labels)
     if whole.shape != answers.shape:
         raise InvalidInput(f"labels {_shape(whole)}: there are answers {_shape(answers)}")
-    numbers = whole.astype(np.int64, casting="unsafe")
-    wrong = (numbers != whole) | (numbers < 0) | (numbers >= classes)
+    wrong = (np.floor(whole) != whole) | (whole < 0) | (whole >= classes)
     if wrong.any():
         raise InvalidInput(
             f"label {whole[wrong][0]:g}: classes are whole numbers from 0 to {classes - 1}"
         )
+    numbers = whole.astype(np.int64)
     by_class = {}
     for one in np.union1d(numbers, answers).tolist():
         hits = int(np.sum((numbers == one) & (answers == one)))

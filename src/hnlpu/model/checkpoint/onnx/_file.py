@@ -94,7 +94,7 @@ def _network(
     """The network of a graph, the graph as it was walked, and its states by their inputs."""
     from onnx import numpy_helper
 
-    graph = Graph(path)
+    graph = Graph(path, opset)
     for tensor in of.initializer:
         graph.constants[tensor.name] = numpy_helper.to_array(tensor)
     inputs = [entry for entry in of.input if entry.name not in graph.constants]

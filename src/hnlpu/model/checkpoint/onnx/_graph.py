@@ -75,9 +75,13 @@ def plain_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 @dataclass
 class Graph:
-    """A graph that is being walked: `values` depend on inputs, `constants` do not."""
+    """A graph that is being walked: `values` depend on inputs, `constants` do not.
+
+    `opset` is the version of the operators.
+    """
 
     file: Path
+    opset: int
     builder: Builder = field(default_factory=lambda: Builder("onnx"))
     values: dict[str, Value] = field(default_factory=dict)
     constants: dict[str, Array] = field(default_factory=dict)

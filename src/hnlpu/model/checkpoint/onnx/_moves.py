@@ -18,6 +18,12 @@ def _same(g: Graph, node: Node) -> Made:
     return [g.take(node, 0)]
 
 
+def _dropout(g: Graph, node: Node) -> Made:
+    if g.optional(node, 2) is not None and g.constant(node, 2).any():
+        raise g.refusal(node, "drops numbers at random (training_mode); export for inference")
+    return _same(g, node)
+
+
 def _constant(g: Graph, node: Node) -> Made:
     from onnx import numpy_helper
 
@@ -137,6 +143,8 @@ def _slice(g: Graph, node: Node) -> Made:
     for start, end, axis in zip(starts, ends, axes, strict=True):
         length = (x.sizes if isinstance(x, Value) else x.shape)[axis]
         first, last, _ = slice(start, end).indices(length)
+        if first >= last:
+            raise g.refusal(node, "takes no entries")
         x = _part(x, first, last, axis)
     return [x]
 
@@ -168,7 +176,7 @@ def _gather(g: Graph, node: Node) -> Made:
 
 
 MOVES: Mapping[str, Read] = {
-    "Identity": _same, "Dropout": _same, "Constant": _constant, "Cast": _cast, "Shape": _shape,
+    "Identity": _same, "Dropout": _dropout, "Constant": _constant, "Cast": _cast, "Shape": _shape,
     "Reshape": _reshape, "Flatten": _flatten, "Squeeze": _squeeze, "Unsqueeze": _unsqueeze,
     "Transpose": _transpose, "Concat": _concat, "Split": _split, "Slice": _slice, "Gather": _gather,
 }  # fmt: skip

@@ -98,14 +98,23 @@ def _gemm(g: Graph, node: Node) -> Made:
     if isinstance(bias, Value):
         raise g.refusal(node, "has its input 2 computed; it must be constant")
     rows = weight if node.get("transB", 0) else weight.T
-    if bias is not None and math.prod(bias.shape) not in (1, len(rows)):
+    if (
+        bias is not None
+        and bias.size != 1
+        and (bias.size, bias.shape[-1]) != (len(rows), len(rows))
+    ):
         raise g.refusal(node, f"has a bias {list(bias.shape)} for {len(rows)} rows")
     return [g.linear(node, x, rows, None if bias is None else bias.reshape(-1))]
 
 
 def _softmax(g: Graph, node: Node) -> Made:
     x = g.value(node, 0)
-    axis, rank = node.get("axis", -1), len(x.sizes)
+    older = g.opset < 13
+    axis, rank = node.get("axis", 1 if older else -1), len(x.sizes)
+    if older and axis % rank != rank - 1 and math.prod(x.sizes[axis % rank + 1 :]) != 1:
+        raise g.refusal(
+            node, f"goes over several axes at once in opset {g.opset}; export 13 or later"
+        )
     if axis % rank == rank - 1:
         return [softmax(x)]
     order = [n for n in range(rank) if n != axis % rank] + [axis % rank]
@@ -127,6 +136,8 @@ def _layer_normalization(g: Graph, node: Node) -> Made:
 
 def _batch_normalization(g: Graph, node: Node) -> Made:
     x = g.value(node, 0)
+    if node.get("training_mode", 0) or not node.get("spatial", 1):
+        raise g.refusal(node, "takes statistics other than its constants (training_mode, spatial)")
     scale, shift, mean, variance = (g.constant(node, n).astype(np.float64) for n in range(1, 5))
     factor = scale / np.sqrt(variance + float(node.get("epsilon", 1e-5)))
     shape = (-1, *[1] * (len(x.sizes) - 2))
@@ -141,6 +152,10 @@ def _reduce(*, mean: bool) -> Read:
     def read(g: Graph, node: Node) -> Made:
         x = g.value(node, 0)
         axes, keep = g.numbers(node, 1, "axes"), bool(node.get("keepdims", 1))
+        if not axes:
+            if node.get("noop_with_empty_axes", 0):
+                raise g.refusal(node, "goes over no axis (noop_with_empty_axes)")
+            axes = None
         rank = len(x.sizes)
         chosen = sorted({axis % rank for axis in (range(rank) if axes is None else axes)})
         count = math.prod(x.sizes[axis] for axis in chosen)

@@ -20,7 +20,7 @@ from hnlpu.model.checkpoint.packed._decoded import Decoded, Files, matrix
 from hnlpu.model.checkpoint.packed._integers import awq, compressed, gptq
 from hnlpu.model.checkpoint.packed._scaled import scaled
 from hnlpu.model.checkpoint.packed._ternary import bitnet
-from hnlpu.model.checkpoint.packed._told import check_told
+from hnlpu.model.checkpoint.packed._told import check_told, told_of
 
 __all__ = ["METHODS", "Decoded", "matrix", "unpacked"]
 
@@ -47,11 +47,10 @@ def unpacked(
 
     `wanted` are the names that the network keeps in memory: what it scales itself, it gets unscaled.
 
-    Raises UnsupportedArchitecture for a packing that is not read, TensorMismatch for parts that do
+    Raises InvalidConfig for a `quantization_config` of another form, UnsupportedArchitecture for a packing that is not read, TensorMismatch for parts that do
     not fit together.
     """
-    told = config.get("quantization_config") or config.get("compression_config") or {}
-    told = told if isinstance(told, dict) else {}
+    told = told_of(config, directory)
     method = _method(told, stored, directory)
     left: Files = dict(stored)
     if method is None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hnlpu.errors import UnsupportedArchitecture
+from hnlpu.errors import InvalidConfig, UnsupportedArchitecture
 
 _READ = {
     "bits", "checkpoint_format", "config_groups", "desc_act", "dynamic", "format", "group_size",
@@ -43,6 +43,26 @@ _HOW_IT_RUNS_ELSEWHERE = {
 _OF_OTHERS = ("auto-round", "quark")
 """Methods whose packages write dozens of keys on how they trained; the tensors are of other methods' formats."""
 _REMEDY = "give the model that was quantised, or one in a format that is read (docs/formats.md)"
+
+
+_TABLES = ("config_groups", "dynamic", "sparsity_config", "transform_config")
+
+
+def told_of(config: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    """What a config says of a packing, {} where nothing; raises InvalidConfig for values of another form."""
+    told = config.get("quantization_config") or config.get("compression_config") or {}
+    if not isinstance(told, dict):
+        raise InvalidConfig(f"{directory}: quantization_config is {str(told)[:40]!r}, no object")
+    for key in _TABLES:
+        if told.get(key) and not isinstance(told[key], dict):
+            raise InvalidConfig(
+                f"{directory}: quantization_config: {key} is {str(told[key])[:40]!r}, no object"
+            )
+    if not isinstance(told.get("quant_method"), str | None):
+        raise InvalidConfig(
+            f"{directory}: quantization_config: quant_method is {str(told['quant_method'])[:40]!r}, no name"
+        )
+    return told
 
 
 def check_told(told: Mapping[str, Any], directory: Path) -> None:
