@@ -26,10 +26,10 @@ from hnlpu.model.policy import make_policy
 from hnlpu.silicon.hardwire import Build, open_build
 from hnlpu.silicon.place import make_target
 from hnlpu.silicon.rtl.chip import (
+    ChipRequest,
     ChipShape,
     Op,
     Program,
-    Request,
     Wires,
     build_chip,
     chip_shape,
@@ -123,7 +123,7 @@ def pace(
 
     It divides the work between matrices over the chips; chips in RTL do all of it, each.
     """
-    run = simulate_chip(machine, [Request((65,), 12)] * users, wires=Wires())
+    run = simulate_chip(machine, [ChipRequest((65,), 12)] * users, wires=Wires())
     model = NetworkShape("model", "model", build.network)
     rows, columns = build.manifest.placement.grid
     # a frame carries a beat of values, and comes when its last symbol has
@@ -148,7 +148,7 @@ def pace(
 
 def breaks(build: Build, machine: Path, shape: ChipShape, bound: int) -> list[dict[str, Any]]:
     """What the first chip says of each chip that dies and of each wire that breaks, and when."""
-    requests = [Request((5, 9, 7), 0)]
+    requests = [ChipRequest((5, 9, 7), 0)]
     cuts = [(a, b) for a in range(shape.chips) for b in range(shape.chips) if a != b]
     wires = [Wires(dead=chip, at=BREAKS_AT) for chip in range(1, shape.chips)]
     wires += [Wires(cut=cut, at=BREAKS_AT) for cut in cuts]
