@@ -166,7 +166,7 @@ def main(words: list[str]) -> int:
     if not named:
         parser.parse_args(words)
         for name, about in benchmarks().items():
-            print(f"{name:<18}{about}")
+            print(f"{name:<19}{about}")
         return 0
     known, options = parser.parse_known_args(words)
     if known.name not in benchmarks():

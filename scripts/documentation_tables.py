@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -122,8 +123,9 @@ def _models() -> list[str]:
             int(chips_needed(weight_bits(model, way), value))
             for way in ("stored", "two-digits", "one-digit")
         ]
-        cheap, middle, dear = (estimate(a, chips[0]) for a in (low, value, high))
         bound = _bound(model, CONTEXT)
+        chips[0] = math.prod(bound.grid)  # as many as hold it, in whole rows and columns
+        cheap, middle, dear = (estimate(a, chips[0]) for a in (low, value, high))
         per_token = [
             float(e.usd_per_mtoken(bound.tokens_per_second)) for e in (cheap, middle, dear)
         ]

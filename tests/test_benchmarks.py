@@ -1,5 +1,7 @@
 """`python -m benchmarks`: what it lists, what it keeps, and what it tells of a fall."""
 
+import ast
+import importlib
 import importlib.util
 import json
 from pathlib import Path
@@ -86,3 +88,23 @@ def test_what_cannot_be_kept_is_one_line(door, folder):
     with pytest.raises(SystemExit) as wrong:
         door.main(["nothing", "--record"])
     assert wrong.value.code == 2
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "scripts", "training"])
+def test_what_is_imported_is_there(folder):
+    # nothing else runs most of these, and the type checker does not read them
+    for path in sorted((DOOR.parents[1] / folder).glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hnlpu"):
+                module = importlib.import_module(node.module)
+                for name in node.names:
+                    assert hasattr(module, name.name), f"{path}:{node.lineno}: {name.name}"
+
+
+def test_names_stand_apart_from_what_they_do(door, capsys):
+    assert door.main([]) == 0
+    for line, (name, about) in zip(
+        capsys.readouterr().out.splitlines(), door.benchmarks().items(), strict=True
+    ):
+        assert line.startswith(f"{name} ")
+        assert line.endswith(about)

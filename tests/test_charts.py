@@ -106,3 +106,12 @@ def test_without_typst_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.Monk
     )
     assert "pip install hnlpu[charts], or write .svg" in str(done.exception)
     assert not (tmp_path / "x.pdf").exists()
+
+
+@pytest.mark.parametrize("table", ["{not JSON", "[1]", '{"columns": [], "rows": [1]}', "{}"])
+def test_numbers_that_were_damaged_are_one_line(tmp_path: Path, table: str) -> None:
+    file = tmp_path / "bad.svg"
+    file.write_text(f'<svg><title>Die</title><metadata class="table">{table}</metadata></svg>')
+    done = CliRunner().invoke(app, ["chart", str(file)])
+    assert isinstance(done.exception, HnlpuError)
+    assert "'Die': its numbers are damaged" in str(done.exception)

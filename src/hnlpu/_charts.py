@@ -51,12 +51,22 @@ def table_element(columns: Sequence[str], rows: Rows) -> str:
 
 
 def table_of(svg: str) -> tuple[list[str], list[list[Cell]]] | None:
-    """Columns and rows that an SVG carries; None for a drawing without numbers."""
+    """Columns and rows that an SVG carries; None for a drawing without numbers.
+
+    Raises InvalidInput for numbers that are no longer as hnlpu wrote them.
+    """
     found = _TABLE.search(svg)
     if found is None:
         return None
-    table: dict[str, Any] = json.loads(unescape(found[1]))
-    return table["columns"], table["rows"]
+    try:
+        table: dict[str, Any] = json.loads(unescape(found[1]))
+        return list(table["columns"]), [list(row) for row in table["rows"]]
+    except (ValueError, TypeError, KeyError):
+        title = _TITLE.search(svg)
+        name = unescape(title[1]) if title else "without a title"
+        raise InvalidInput(
+            f"chart {name!r}: its numbers are damaged; make the page or the chart again"
+        ) from None
 
 
 def charts_of(text: str) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from hnlpu._paths import absolute
 from hnlpu.cli._app import Json, app
 from hnlpu.cli._output import out, print_json, waiting
 from hnlpu.errors import InvalidInput
@@ -123,6 +124,7 @@ def cost(
     for file in (chart, buyers_map):
         if file is not None:
             check_chart(file)
+    _check_apart({"--chart": chart, "--map": buyers_map, "--report": report})
     cells = None if grid is None else parse_grid(grid)
     found = open_machine(subject, model=model, system=system, weights=weights, grid=cells)
     machine, what = found.system, found.subject
@@ -172,6 +174,18 @@ def cost(
         print_json(facts)
     else:
         _print_cost(costing, facts)
+
+
+def _check_apart(files: dict[str, Path | None]) -> None:
+    """Raise InvalidInput where two outputs are one file: the later would replace the earlier."""
+    named: dict[Path, str] = {}
+    for option, file in files.items():
+        if file is None:
+            continue
+        place = absolute(file)
+        if place in named:
+            raise InvalidInput(f"{option} {file}: {named[place]} writes this file; name another")
+        named[place] = option
 
 
 def _buyers_chart(costing: Costing, rival: Rival, output: Path) -> str:

@@ -37,7 +37,10 @@ def design(
         typer.Option(help="Positions of each (default: 2048, or all that the model has)."),
     ] = None,
     chips: Annotated[
-        int | None, typer.Option(help="Chips (default: as few as hold the model).")
+        int | None,
+        typer.Option(
+            help="Chips (default: the grid with the most tokens/s per mm2, of the fewest and half as many more)."
+        ),
     ] = None,
     scheme: Annotated[str | None, typer.Option(help="Embedding: taps or regions.")] = None,
     weights: Annotated[

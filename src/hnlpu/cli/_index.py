@@ -57,6 +57,7 @@ def index(
     if place is not None:
         from hnlpu.insight.report import index_report
 
+        _make(place)
         index_report(entries, trials, place / PAGE)
         _write(place / TABLE, _csv(document["entries"]))
         _write(place / DOCUMENT, json_text.dumps(document, indent=1) + "\n")
@@ -102,7 +103,7 @@ def _csv(entries: Any) -> str:
 
 
 def _folder(output: Path) -> Path:
-    """The folder to write into: a new one, or one that an index was written into before."""
+    """The folder to write into: a new one, or one that an index was written into before; nothing is made."""
     from hnlpu.insight.report import check_page
 
     place = absolute(output)
@@ -114,11 +115,17 @@ def _folder(output: Path) -> Path:
         if others or not (place / PAGE).exists():
             found = others[0] if others else TABLE
             raise InvalidInput(f"{place}: holds {found}, so it is no index; name a new folder")
+    above = next(folder for folder in place.parents if folder.exists())
+    if not above.is_dir():
+        raise OutputFailed(f"{place}: cannot be made ({above} is no folder)")
+    return place
+
+
+def _make(place: Path) -> None:
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputFailed(f"{place}: cannot be made ({error.strerror})") from None
-    return place
 
 
 def _write(path: Path, text: str) -> None:

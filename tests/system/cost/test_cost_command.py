@@ -250,6 +250,10 @@ def test_an_audit_on_as_many_chips_as_the_model_needs() -> None:
         (("cost", PAPER, "--against-usd-per-mtoken", "nan"), "--against-usd-per-mtoken nan: give"),
         (("cost", PAPER, "--against-usd-per-mtoken", "2", "--rent", "3"), "leave one out"),
         (("cost", "h100", "--model", "gpt-oss-120b", "--against-rate", "9"), "h100 is bought"),
+        (
+            ("cost", PAPER, "--chart", "x.svg", "--map", "./x.svg"),
+            "--map x.svg: --chart writes this file",
+        ),
         (("cost", PAPER, "--chart", "x.txt"), "x.txt: .txt is no kind of chart; choose from .svg"),
         (("audit", "h100"), "is not hardwired"),
         (("audit", PAPER, "--context", "0"), "--context 0"),

@@ -19,7 +19,8 @@ from hnlpu.model.policy import make_policy
 from hnlpu.quantities import read_data
 from hnlpu.silicon.place import make_target
 from hnlpu.system.catalog import System, load_system, system_names
-from hnlpu.system.design import design, open_machine, open_named, write_design
+from hnlpu.system.cost import Plan, cost
+from hnlpu.system.design import Design, design, open_machine, open_named, write_design
 from hnlpu.system.design._parts import load_parts
 
 CHECKPOINTS = Path(__file__).parents[3] / "checkpoints"
@@ -55,10 +56,37 @@ def test_a_large_model_gets_chips_links_and_memory_under_the_reticle() -> None:
     assert machine.hbm
     assert made.system.chips > 8
     assert made.system.die.area.value <= 858
-    # the next smaller grid near a square has not the room
-    assert (machine.rows, machine.columns) == (5, 3)
-    assert made.system.array_area_mm2 * 15 / 12 > 858
+    # the fewest chips are 15: the next smaller grid near a square has not the room
+    fewest = design("gpt-oss-120b", chips=15)
+    assert fewest.system.array_area_mm2 * 15 / 12 > 858
+    assert 15 <= made.system.chips <= 1.5 * 15
     assert made.rate().users == 216
+
+
+@pytest.mark.parametrize(
+    ("model", "technology", "fewest", "too_few"),
+    [("qwq-32b", "n5", 20, 16), ("qwen3-30b-a3b", "n7", 12, 9)],
+)
+def test_more_chips_than_the_fewest_are_taken_where_they_are_worth_it(
+    model: str, technology: str, fewest: int, too_few: int
+) -> None:
+    # arrays that fill their die to the edge leave a vector unit and a memory that hold them up
+    made = design(model, technology=technology)
+    least = design(model, technology=technology, chips=fewest)
+    with pytest.raises(DoesNotFit):
+        design(model, technology=technology, chips=too_few)
+
+    def per_mm2(found: Design) -> float:
+        return found.rate().tokens_per_second / (found.system.die.area.value * found.system.chips)
+
+    assert made.users == least.users
+    assert per_mm2(made) > 3 * per_mm2(least)
+    for chips in (fewest * 5 // 4, fewest * 3 // 2):
+        other = design(model, technology=technology, chips=chips)
+        assert per_mm2(made) >= per_mm2(other)
+    bills = [cost(d.system, d.subject, Plan(), trials=20) for d in (made, least)]
+    ours, theirs = (bill.usd_per_mtoken(bill.value) for bill in bills)
+    assert ours < theirs / 3
 
 
 def test_every_value_has_a_reason_and_the_file_is_the_design(tmp_path: Path) -> None:

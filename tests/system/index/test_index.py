@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from hnlpu._charts import charts_of, table_of
 from hnlpu.cli._app import app
-from hnlpu.errors import HnlpuError, InvalidInput
+from hnlpu.errors import HnlpuError, InvalidInput, OutputFailed, ToolMissing
 from hnlpu.system.catalog import load_system, model_names
 from hnlpu.system.cost import Plan, Rival, cost, pays
 from hnlpu.system.design import design, open_machine
@@ -109,7 +110,23 @@ def test_page_csv_and_json_agree_and_are_made_again(tmp_path: Path) -> None:
     assert "holds mine.txt, so it is no index" in str(refused.exception)
 
 
-def test_what_is_unknown_is_refused_before_the_work() -> None:
+def test_what_is_unknown_is_refused_before_the_work_and_leaves_no_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
     for asked in (["index", "gpt-9"], ["index", "llama-3.1-8b", "--technology", "n4"]):
-        done = CliRunner().invoke(app, asked)
+        done = CliRunner().invoke(app, [*asked, "-o", str(folder)])
         assert isinstance(done.exception, HnlpuError)
+        assert not folder.exists()
+    (tmp_path / "file").write_text("mine")
+    done = CliRunner().invoke(
+        app, ["index", "llama-3.1-8b", "-o", str(tmp_path / "file" / "index")]
+    )
+    assert isinstance(done.exception, OutputFailed)
+
+
+def test_a_search_that_cannot_be_made_is_said_and_loses_no_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(ToolMissing, match="optuna is not installed"):
+        hardwiring_index(["llama-3.1-8b"], ["n5"], trials=1)
+    assert not any(e.problem for e in hardwiring_index(["llama-3.1-8b"], ["n5"]))

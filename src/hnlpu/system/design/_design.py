@@ -1,7 +1,7 @@
 """A model, a process and a target -> `Design`: the chip that is made once, right-sized, for every command.
 
 A model becomes arrays; arrays and a library of parts become blocks, buffer, memory, links and pads; of all that
-fit under the reticle, the best per mm2 of die becomes a system's file, each value with its reason.
+fit under the reticle, the best per mm2 of all dies becomes a system's file, each value with its reason.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from hnlpu.system.design._arrays import Arrays, arrays_of, built_arrays, grids, 
 from hnlpu.system.design._parts import load_parts
 from hnlpu.system.design._plan import Outline, Plan
 from hnlpu.system.design._shape import Named, open_named, renamed
-from hnlpu.system.design._size import size
+from hnlpu.system.design._size import Sized, size
 from hnlpu.system.design._system import plain, system_values
 from hnlpu.system.design._write import to_toml
 from hnlpu.system.machine import (
@@ -38,6 +38,8 @@ from hnlpu.system.machine import (
 
 DEFAULT_TECHNOLOGY = "n5"
 DEFAULT_SCHEME = "taps"
+MORE_CHIPS, APART = 1.5, 1.04
+"""Grids are compared up to so many times the fewest chips, each so many times the one before or more."""
 SLOT = 0.5
 """Of a reticle: below it the die of a process's file is a slot that others share."""
 
@@ -99,20 +101,32 @@ def design(
     formats = USUAL if exchange is None else parse_formats(exchange)
     last: DoesNotFit | None = None
     for outline in _outlines(library, process):
+        held: list[tuple[Plan, Sized]] = []
         for arrays in _candidates(named, outline, library, name, made_with, chips, grid):
+            if held and arrays.chips > MORE_CHIPS * held[0][0].arrays.chips:
+                break
+            if held and arrays.chips < APART * held[-1][0].arrays.chips:
+                continue
             plan = _plan(
                 named, arrays, library, process, name, outline, context, users or slots, formats
             )
             try:
-                made = size(plan, users_given=users is not None)
+                held.append((plan, size(plan, users_given=users is not None)))
             except DoesNotFit as error:
                 last = error
-                continue
+        if held:
+            plan, made = max(held, key=_worth)
             values = system_values(plan, made, named.subject, named.place)
             return Design(
                 plain(values), named.subject, library.name, made.users, plan.context, values
             )
     raise last or _no_grid(shape, chips)
+
+
+def _worth(held: tuple[Plan, Sized]) -> tuple[int, float]:
+    """What decides between grids, as between the sizes of one: users, then tokens/s per mm2 of all dies."""
+    plan, made = held
+    return made.users, made.per_mm2 / plan.arrays.chips
 
 
 def _no_grid(shape: Model, chips: int | None) -> DoesNotFit:

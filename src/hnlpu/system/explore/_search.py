@@ -183,6 +183,11 @@ def _scoring(problem: Problem, workers: int | None, address: str | None) -> Iter
         yield lambda designs: list(cluster.map(score, designs))
 
 
+def check_installed() -> None:
+    """Raise ToolMissing where there is no Optuna, for who searches late in a long job."""
+    _import("optuna", "hnlpu[explore]")
+
+
 def _import(name: str, install: str) -> Any:
     import importlib
 

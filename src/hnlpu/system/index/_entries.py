@@ -16,7 +16,14 @@ from hnlpu.silicon.technology import load_technology, technology_names
 from hnlpu.system.catalog import System, load_system, model_names
 from hnlpu.system.cost import Costing, Plan, Rival, cost, mask_count, pays
 from hnlpu.system.design import design, open_machine, open_named
-from hnlpu.system.explore import best, load_options, make_problem, parse_objectives, search
+from hnlpu.system.explore import (
+    best,
+    check_installed,
+    load_options,
+    make_problem,
+    parse_objectives,
+    search,
+)
 from hnlpu.system.index._prices import token_price
 from hnlpu.system.machine import default_context, uses_windows
 
@@ -96,8 +103,10 @@ def hardwiring_index(
     """Entries of models (default: the catalog's) on chips of their own in each process, and on published ones.
 
     `trials` designs are searched for each model from the published machine (0: none, which needs no Optuna).
-    Raises InvalidInput for a process or model that is unknown.
+    Raises InvalidInput for a process or model that is unknown, ToolMissing for a search without Optuna.
     """
+    if trials:
+        check_installed()
     names = list(models) if models else model_names()
     processes = list(technologies) if technologies else technology_names()
     for process in processes:
