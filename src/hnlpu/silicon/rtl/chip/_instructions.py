@@ -100,7 +100,7 @@ FIELDS = (
     Part(
         "first",
         1,
-        "MULTIPLY, SQUARES, SUM, PEAK, TOP, MOVE: begins anew; SEND: to the first chip alone",
+        "MULTIPLY, SQUARES, SUM, PEAK, TOP, MOVE: begins anew; SEND: to the first chip alone; LOGITS: of a",
     ),
     Part("write", 1, "MULTIPLY: to dst"),
     Part("swap", 1, "MULTIPLY: a with the halves of every head swapped"),

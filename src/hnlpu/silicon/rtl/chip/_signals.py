@@ -44,7 +44,7 @@ def give(a: Assembler) -> None:
     held = a.tidy(name, FRACTION)
     a.code.emit(Op.ACQUIRE, index="sampler")
     for beat, register in enumerate(held.beats):
-        a.code.emit(Op.LOGITS, a=register, dst=beat, both=True)
+        a.code.emit(Op.LOGITS, a=register, dst=beat, first=True)
     a.code.run("sampler")
     a.code.emit(Op.TAKE)
     a.code.emit(Op.RELEASE, index="sampler")

@@ -53,7 +53,7 @@ package hnlpu_chip_pkg;
   typedef struct packed {
     opcode_t     op;
     operand_t    operand;
-    logic        first;    // MULTIPLY, SQUARES, SUM, PEAK, TOP, MOVE: begins anew; SEND: to the first chip alone
+    logic        first;    // MULTIPLY, SQUARES, SUM, PEAK, TOP, MOVE: begins anew; SEND: to the first chip alone; LOGITS: of a
     logic        write;    // MULTIPLY: to dst
     logic        swap;     // MULTIPLY: a with the halves of every head swapped
     logic        root;     // MULTIPLY: rounds by what the root says

@@ -640,7 +640,7 @@ module hnlpu_core
       .rst(rst),
       .store(execute && instruction.op == LOGITS),
       .beat(instruction.dst),
-      .logits(instruction.both ? a : read),
+      .logits(instruction.first ? a : read),
       .start(started[Sampler]),
       .inverse(inverse_temperature),
       .number(number),
