@@ -17,7 +17,7 @@ from hnlpu.system.explore import load_options, published_design
 from hnlpu.system.machine import specification
 
 
-@given(st.floats(1e3, 1e14), st.floats(0.003, 15), st.floats(1, 70_000))
+@given(st.floats(1e3, 1e14), st.floats(0.003, 30), st.floats(1, 70_000))
 def test_the_fewest_chips_hold_all_bits(bits, um2_per_bit, array_mm2):
     chips = int(chips_needed(bits, um2_per_bit, array_mm2))
     needed = Fraction(bits) * Fraction(um2_per_bit) / 10**6

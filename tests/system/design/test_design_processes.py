@@ -65,3 +65,12 @@ def test_the_audit_is_of_the_process(designs: dict[str, Design]) -> None:
         die = claims["die within the reticle"]
         assert die.computed == pytest.approx(made.system.die.area.value)
         assert made.system.technology == name
+
+
+@pytest.mark.parametrize("model", ["gru-106k", "llama-90k", "qwen3-90k"])
+def test_two_digits_a_weight_fit_the_widest_process(model: str) -> None:
+    # a stored bit takes more room than where one digit serves, as in stdlib-140k
+    made = design(str(Path(MODEL).parent / model), technology="gf180")
+    assert made.system.chips == 1
+    assert made.system.array
+    assert made.system.array.area_per_bit.value > 15

@@ -88,7 +88,7 @@ class StatedArray(DataTable):
     `scheme` is ours, where it is one of ours; up to `bank` experts of a chip share their arrays (0: all).
     """
 
-    area_per_bit: Annotated[Quantity, Unit("um^2/bit", 0.003, 15, wide="held to the density")]
+    area_per_bit: Annotated[Quantity, Unit("um^2/bit", 0.003, 30, wide="held to the density")]
     scheme: Literal["taps", "regions"] | None = None
     bank: Annotated[int, Field(ge=0, le=64)] = 0
 
