@@ -83,7 +83,10 @@ def _sampler(width: int, vocabulary: int) -> Part:
             Port("rst", 1), Port("store", 1), Port("beat", 10), Port("logits", 32, width),
             Port("start", 1), Port("inverse", 31), Port("number", 32),
         ),
-        (Port("done", 1), Port("token", (vocabulary - 1).bit_length())),
+        (
+            Port("done", 1), Port("token", (vocabulary - 1).bit_length()),
+            Port("values", 32, -(-vocabulary // width) * width, signed=True),
+        ),
         {"WIDTH": width, "VOCABULARY": vocabulary},
     )  # fmt: skip
 
@@ -392,3 +395,4 @@ def check_sampler(run: Run, part: Part) -> None:
             n >= ready for n in range(at + 1, at + wait)
         ]
         assert (out["token"][ready : at + wait + 1] == token).all()
+        assert out["values"][at][:vocabulary].tolist() == row
