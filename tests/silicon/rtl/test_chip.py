@@ -189,7 +189,7 @@ def test_the_command_refuses_before_it_writes(build: Build, tmp_path: Path) -> N
     out = tmp_path / "out"
     for options, said in (
         (["--simulate"], "give --prompt TEXT"),
-        (["--prompt", "x"], "--prompt is for --simulate"),
+        (["--prompt", "x"], "are for --simulate"),
         (["--lanes", "8"], "head_dim 16"),
         (["--context", "70000"], "70000 positions"),
     ):
