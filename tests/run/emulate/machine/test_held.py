@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from grids import of_one_chip, tokens_of, wide
+from hnlpu.arithmetic.exchange import Exchange
 from hnlpu.model.network import Network, ops
 from hnlpu.run.emulate._chip_constants import ChipConstants
 from hnlpu.run.emulate.machine import MachineConstants, MachineModel, MachineNumerics
@@ -67,7 +68,7 @@ class Model(MachineModel):
 def test_other_parts_do_not_matter(family: str) -> None:
     build = wide(family)
     Disturbed.seen = 0
-    model = Model(build, None, slices_on(build.matrices(), 2, 3))
+    model = Model(build, Exchange(), slices_on(build.matrices(), 2, 3))
     found = model.logits(model.forward(tokens_of(family), model.new_cache()))
     assert np.array_equal(found, of_one_chip(family))
     assert Disturbed.seen > 0
