@@ -26,7 +26,8 @@ Int64 = npt.NDArray[np.int64]
 class MachineModel(ChipModel):
     """The model of a build on a grid of chips (default: its placement's); see `ChipModel`.
 
-    `exchange` is that of designs where none is given (`USUAL`: not exact).  With an exact exchange, hidden states, logits and tokens are those of one chip.
+    `exchange` is that of designs where none is given (`USUAL`: not exact).  With an exact one, hidden
+    states, logits and tokens are those of one chip.
     """
 
     def __init__(self, build: Build, exchange: Exchange | None = None, grid: Grid | None = None):
