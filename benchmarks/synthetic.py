@@ -34,7 +34,7 @@ from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.model.checkpoint import Architecture, matrix_shapes, read_architecture, vector_shapes
 from hnlpu.model.families import network_of
 from hnlpu.model.network import chosen_leaves, leaf_tensors
-from hnlpu.silicon.hardwire._writer import SafetensorsWriter
+from hnlpu.model.checkpoint._writer import SafetensorsWriter
 
 Tensors = dict[str, tuple[str, tuple[int, ...]]]
 

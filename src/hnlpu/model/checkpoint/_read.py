@@ -61,7 +61,7 @@ def read_model(path: Path, family: Family[Any] | None = None) -> Model:
         return claimed(path, found.facts, found.network, _of_onnx(found))
     opened = _open(path)
     with _blaming(opened):
-        if family is None and opened.values.get("model_type") in SUPPORTED:
+        if family is None and _is_plain(opened.values):
             architecture = architecture_of(opened.settings / "config.json", opened.values)
             return gpt_oss_model(path, architecture, opened.weights(()))
         facts, network = describe_model(opened.settings, opened.values, family)
@@ -77,7 +77,7 @@ def read_network(path: Path) -> Network:
         return open_onnx(path).network
     opened = _open(path)
     with _blaming(opened):
-        if opened.values.get("model_type") in SUPPORTED:
+        if _is_plain(opened.values):
             where = opened.settings / "config.json"
             return gpt_oss_network(architecture_of(where, opened.values))
         return describe_model(opened.settings, opened.values)[1]
@@ -88,6 +88,11 @@ def read_network_model(path: Path, facts: ModelFacts, network: Network) -> Model
     if is_onnx(path):
         return claimed(path, facts, network, _of_onnx(open_onnx(path)))
     return claimed(path, facts, network, _open(path).weights(kept_tensors(network)))
+
+
+def _is_plain(values: dict[str, Any]) -> bool:
+    """Whether it is a gpt-oss whose layers are of one size: what `Architecture` describes."""
+    return values.get("model_type") in SUPPORTED and "per_layer" not in values
 
 
 def is_onnx(path: Path) -> bool:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from hnlpu.errors import InvalidConfig, UnsupportedArchitecture
 from hnlpu.model.families._config import SIZE_LIMIT, Config
@@ -27,6 +28,7 @@ from hnlpu.model.families._parts import (
     unembed,
     weights,
 )
+from hnlpu.model.families._per_layer import DENSE, Axis, Half, LayerSizes
 from hnlpu.model.families._rope import KINDS, AnyRope, rope_values
 from hnlpu.model.families._turning import turns_of
 from hnlpu.model.network import Builder, Cut, Matrix, Network, Tensor, Value
@@ -43,6 +45,8 @@ class DecoderConfig(Config):
     default_rope: ClassVar[dict[str, Any]] = {"rope_type": "default", "rope_theta": 10000.0}
     rope_kinds: ClassVar[tuple[str, ...]] = ("default", "linear", "llama3", "yarn")
     activations: ClassVar[tuple[Activation, ...]] = ("silu",)
+    varying: ClassVar[Mapping[Axis, str]] = {}
+    """Keys of sizes that `per_layer` may change; none where a family has layers of one size only."""
 
     intermediate_size: int = Field(ge=1, le=SIZE_LIMIT)
     num_attention_heads: int = Field(ge=1, le=4096)
@@ -52,6 +56,7 @@ class DecoderConfig(Config):
     hidden_act: Activation = "silu"
     attention_bias: bool = False
     rope: AnyRope
+    per_layer: tuple[LayerSizes, ...] = ()
 
     @classmethod
     def normalise(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -90,6 +95,51 @@ class DecoderConfig(Config):
             )
         return self
 
+    @model_validator(mode="after")
+    def _layers_have_sizes_that_may_differ(self) -> Self:
+        if not self.per_layer:
+            return self
+        if not self.varying:
+            raise UnsupportedArchitecture(
+                "config.json: per_layer: layers of this family are all of one size; leave it out"
+            )
+        if len(self.per_layer) != self.num_hidden_layers:
+            raise ValueError(
+                f"per_layer names {len(self.per_layer)} layers, num_hidden_layers is "
+                f"{self.num_hidden_layers}"
+            )
+        for layer, own in enumerate(self.per_layer):
+            for key in own.sizes():
+                if key not in self.varying.values():
+                    raise UnsupportedArchitecture(
+                        f"config.json: per_layer.{layer}.{key}: may not differ by layer; may: "
+                        f"{', '.join(self.varying.values())}"
+                    )
+            try:
+                self._of_layer(own)
+            except ValueError as error:
+                problem = str(error)
+                if isinstance(error, ValidationError):
+                    problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+                raise ValueError(f"per_layer.{layer}: {problem}") from None
+        return self
+
+    def _of_layer(self, own: LayerSizes) -> Self:
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return self.model_validate(fields | own.sizes() | {"per_layer": ()})
+
+    @cached_property
+    def _by_layer(self) -> tuple[Self, ...]:
+        return tuple(self._of_layer(own) for own in self.per_layer)
+
+    def at(self, layer: int) -> Self:
+        """The config as it would be if all layers were as large as this one."""
+        return self._by_layer[layer] if self.per_layer else self
+
+    def has(self, layer: int, half: Half) -> bool:
+        """Whether a layer has its attention, or its feed-forward block."""
+        return not self.per_layer or bool(getattr(self.per_layer[layer], half))
+
     @property
     def turning(self) -> int:
         """How many numbers of a head turn with the position: the first ones."""
@@ -104,9 +154,15 @@ class DecoderConfig(Config):
         return None
 
     @property
+    def ropes_by_layer(self) -> list[AnyRope | None]:
+        """How each layer's queries and keys turn; None where nothing does."""
+        layers = range(self.num_hidden_layers)
+        return [self.rope_of(n) if self.has(n, "attention") else None for n in layers]
+
+    @property
     def context(self) -> int | None:
         """Positions of the longest text: a rope may end before the config does."""
-        ropes = {self.rope_of(layer) for layer in range(self.num_hidden_layers)}
+        ropes = set(self.ropes_by_layer)
         limits = [self.max_position_embeddings, *(r.limit for r in ropes if r is not None)]
         return min((limit for limit in limits if limit is not None), default=None)
 
@@ -116,6 +172,7 @@ class StandardConfig(DecoderConfig):
 
     rope_kinds: ClassVar[tuple[str, ...]] = KINDS
     activations: ClassVar[tuple[Activation, ...]] = tuple(GATES)
+    varying: ClassVar[Mapping[Axis, str]] = DENSE
 
 
 @dataclass(frozen=True)
@@ -143,6 +200,7 @@ class Form:
     logit_cap: float | None = None
 
 
+HALVES: tuple[Half, Half] = ("attention", "feed_forward")
 NORMS: Mapping[str, tuple[tuple[str, str], tuple[str, str]]] = {
     "before": (("input_layernorm", ""), ("post_attention_layernorm", "")),
     "behind": (("", "post_attention_layernorm"), ("", "post_feedforward_layernorm")),
@@ -164,12 +222,14 @@ def decoder(
     for layer in range(c.num_hidden_layers):
         prefix = f"model.layers.{layer}."
         with b.block(layer):
-            names = [name for half in NORMS[form.norms] for name in half if name]
+            halves = dict(zip(HALVES, NORMS[form.norms], strict=True))
+            halves = {half: norms for half, norms in halves.items() if c.has(layer, half)}
+            names = [name for norms in halves.values() for name in norms if name]
             kept = {name: weights(b, prefix + name, c.hidden_size) for name in names}
-            for half, (before, behind) in enumerate(NORMS[form.norms]):
+            for half, (before, behind) in halves.items():
                 h = _normed(x, kept.get(before), c, form)
-                if half == 0:
-                    h = _attention(h, prefix + "self_attn.", layer, by[layer], c, form)
+                if half == "attention":
+                    h = _attention(h, prefix + "self_attn.", layer, by[layer], c.at(layer), form)
                 else:
                     h = feed_forward(h, prefix + mlp, layer)
                 x = x + times(_normed(h, kept.get(behind), c, form), form.residual_factor)
@@ -190,7 +250,7 @@ def _normed(x: Value, weight: Value | None, c: DecoderConfig, form: Form) -> Val
 def _turns(b: Builder, c: DecoderConfig) -> list[Turns | None]:
     """Cosines and sines of the position by layer; layers with the same rope share them."""
     made: dict[AnyRope, Turns] = {}
-    ropes = [c.rope_of(layer) for layer in range(c.num_hidden_layers)]
+    ropes = c.ropes_by_layer
     for by in dict.fromkeys(r for r in ropes if r is not None):
         name = f"rope_{len(made) + 1}" if made else "rope"
         made[by] = turns_of(b, by, c.turning, name)

@@ -45,7 +45,7 @@ def gemma(family: str, c: GemmaConfig, *, qk_norm: bool) -> Network:
     """The network of a config."""
 
     def feed_forward(h: Value, prefix: str, layer: int) -> Value:
-        return gated(h, prefix, c.intermediate_size, act=c.hidden_activation)
+        return gated(h, prefix, c.at(layer).intermediate_size, act=c.hidden_activation)
 
     form = Form(
         norms="around", from_one=True, qk_norm="head" if qk_norm else None,

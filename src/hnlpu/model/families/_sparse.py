@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,7 @@ from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.model.families._config import SIZE_LIMIT
 from hnlpu.model.families._decoder import StandardConfig
 from hnlpu.model.families._parts import GATES, Activation, linear
+from hnlpu.model.families._per_layer import SPARSE, Axis
 from hnlpu.model.network import Builder, Cut, Matrix, Slice, Source, Stack, Tensor, Value
 from hnlpu.model.network.composites import glu, moe
 
@@ -28,6 +29,8 @@ def check_chosen(chosen: int, count: int, names: tuple[str, str]) -> None:
 class SparseLayersConfig(StandardConfig):
     """Qwen's rule: which layers have experts, and which are dense."""
 
+    varying: ClassVar[Mapping[Axis, str]] = SPARSE
+
     moe_intermediate_size: int = Field(ge=1, le=SIZE_LIMIT)
     num_experts: int = Field(ge=1, le=8192)
     num_experts_per_tok: int = Field(ge=1, le=8192)
@@ -40,6 +43,11 @@ class SparseLayersConfig(StandardConfig):
         names = ("num_experts_per_tok", "num_experts")
         check_chosen(self.num_experts_per_tok, self.num_experts, names)
         return self
+
+    @property
+    def expert_sizes(self) -> tuple[int, int, int]:
+        """Experts, numbers in, and neurons of each."""
+        return self.num_experts, self.hidden_size, self.moe_intermediate_size
 
     def is_sparse(self, layer: int) -> bool:
         """Whether a layer has experts."""

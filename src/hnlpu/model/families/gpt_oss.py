@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -11,6 +12,7 @@ from hnlpu.model.families._config import SIZE_LIMIT, expect_a_type_per_layer
 from hnlpu.model.families._decoder import DecoderConfig, Form, decoder
 from hnlpu.model.families._family import Family
 from hnlpu.model.families._parts import linear
+from hnlpu.model.families._per_layer import LOCAL_EXPERTS, Axis
 from hnlpu.model.network import Cut, Either, Matrix, Mxfp4, Network, Tensor, Transpose, Value
 from hnlpu.model.network.composites import clamped_swiglu, dense, moe
 
@@ -23,6 +25,7 @@ class GptOss(DecoderConfig):
         "original_max_position_embeddings": 4096,
     }  # fmt: skip
     rope_kinds: ClassVar[tuple[str, ...]] = ("default", "yarn")
+    varying: ClassVar[Mapping[Axis, str]] = LOCAL_EXPERTS
     harmless: ClassVar[dict[str, str]] = {
         "initial_context_length": "the rope parameters say it again",
     }
@@ -72,7 +75,7 @@ def network(c: GptOss) -> Network:
     """The network of a config."""
 
     def experts(h: Value, prefix: str, layer: int) -> Value:
-        return _experts(h, prefix, c)
+        return _experts(h, prefix, c.at(layer))
 
     return decoder("gpt_oss", c, experts, Form(sinks=True, output_bias=c.attention_bias))
 

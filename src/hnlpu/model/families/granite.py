@@ -19,7 +19,7 @@ def network(c: Granite) -> Network:
     """The network of a config."""
 
     def feed_forward(h: Value, prefix: str, layer: int) -> Value:
-        return gated(h, prefix, c.intermediate_size, bias=c.mlp_bias, act=c.hidden_act)
+        return gated(h, prefix, c.at(layer).intermediate_size, bias=c.mlp_bias, act=c.hidden_act)
 
     return decoder("granite", c, feed_forward, c.form)
 

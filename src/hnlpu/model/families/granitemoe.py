@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Mapping
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from hnlpu.model.families._decoder import decoder
 from hnlpu.model.families._family import Family
 from hnlpu.model.families._multipliers import MultipliersConfig
+from hnlpu.model.families._per_layer import LOCAL_EXPERTS, Axis
 from hnlpu.model.families._sparse import Routing, check_chosen, mixture, packed
 from hnlpu.model.network import Network, Value
 
 
 class GraniteMoe(MultipliersConfig):
     """config.json of Granite with experts."""
+
+    varying: ClassVar[Mapping[Axis, str]] = LOCAL_EXPERTS
 
     num_local_experts: int = Field(8, ge=1, le=8192)
     num_experts_per_tok: int = Field(2, ge=1, le=8192)
@@ -31,7 +35,8 @@ def network(c: GraniteMoe) -> Network:
     by = Routing(c.num_experts_per_tok)
 
     def feed_forward(h: Value, prefix: str, layer: int) -> Value:
-        sizes = (c.num_local_experts, c.hidden_size, c.intermediate_size)
+        own = c.at(layer)
+        sizes = (own.num_local_experts, own.hidden_size, own.intermediate_size)
         banks = packed(prefix, ("input_linear", "output_linear"), *sizes)
         return mixture(h, prefix + "router.layer", banks, by, c.hidden_act)
 

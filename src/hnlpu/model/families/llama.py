@@ -34,7 +34,7 @@ def network(c: Llama) -> Network:
     """The network of a config."""
 
     def feed_forward(h: Value, prefix: str, layer: int) -> Value:
-        return gated(h, prefix, c.intermediate_size, bias=c.mlp_bias, act=c.hidden_act)
+        return gated(h, prefix, c.at(layer).intermediate_size, bias=c.mlp_bias, act=c.hidden_act)
 
     return decoder("llama", c, feed_forward, Form(output_bias=c.attention_bias))
 

@@ -29,7 +29,7 @@ def network(c: Mistral) -> Network:
     """The network of a config."""
 
     def feed_forward(h: Value, prefix: str, layer: int) -> Value:
-        return gated(h, prefix, c.intermediate_size, act=c.hidden_act)
+        return gated(h, prefix, c.at(layer).intermediate_size, act=c.hidden_act)
 
     return decoder("mistral", c, feed_forward, Form())
 

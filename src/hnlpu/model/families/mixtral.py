@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from hnlpu.model.families._decoder import Form, StandardConfig, decoder
 from hnlpu.model.families._family import Family
+from hnlpu.model.families._per_layer import LOCAL_EXPERTS, Axis
 from hnlpu.model.families._sparse import Routing, check_chosen, mixture, stacked
 from hnlpu.model.network import Network, Value
 
@@ -17,6 +19,7 @@ class Mixtral(StandardConfig):
 
     default_rope: ClassVar[dict[str, Any]] = {"rope_type": "default", "rope_theta": 1e6}
     defaults: ClassVar[dict[str, Any]] = {"num_key_value_heads": 8}
+    varying: ClassVar[Mapping[Axis, str]] = LOCAL_EXPERTS
 
     attention_bias: Literal[False] = False
     rms_norm_eps: float = Field(1e-5, gt=0, lt=1)
@@ -40,7 +43,8 @@ def network(c: Mixtral) -> Network:
     by = Routing(c.num_experts_per_tok)
 
     def feed_forward(h: Value, prefix: str, layer: int) -> Value:
-        sizes = (c.num_local_experts, c.hidden_size, c.intermediate_size)
+        own = c.at(layer)
+        sizes = (own.num_local_experts, own.hidden_size, own.intermediate_size)
         banks = stacked(prefix, ("w1", "w3", "w2"), *sizes)
         return mixture(h, prefix + "gate", banks, by, c.hidden_act)
 

@@ -20,7 +20,7 @@ def network(c: Olmo2) -> Network:
     """The network of a config."""
 
     def feed_forward(h: Value, prefix: str, layer: int) -> Value:
-        return gated(h, prefix, c.intermediate_size, act=c.hidden_act)
+        return gated(h, prefix, c.at(layer).intermediate_size, act=c.hidden_act)
 
     form = Form(norms="behind", qk_norm="all", output_bias=c.attention_bias)
     return decoder("olmo2", c, feed_forward, form)

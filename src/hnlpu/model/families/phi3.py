@@ -63,7 +63,7 @@ def network(c: Phi3) -> Network:
     """The network of a config."""
 
     def feed_forward(h: Value, prefix: str, layer: int) -> Value:
-        return gated(h, prefix, c.intermediate_size, act=c.hidden_act, fused=True)
+        return gated(h, prefix, c.at(layer).intermediate_size, act=c.hidden_act, fused=True)
 
     return decoder("phi3", c, feed_forward, Form(fused=True))
 

@@ -24,7 +24,7 @@ def network(c: Qwen2) -> Network:
     """The network of a config."""
 
     def feed_forward(h: Value, prefix: str, layer: int) -> Value:
-        return gated(h, prefix, c.intermediate_size, act=c.hidden_act)
+        return gated(h, prefix, c.at(layer).intermediate_size, act=c.hidden_act)
 
     return decoder("qwen2", c, feed_forward, Form())
 

@@ -43,8 +43,8 @@ def network(c: Qwen2Moe) -> Network:
 
     def feed_forward(h: Value, prefix: str, layer: int) -> Value:
         if not c.is_sparse(layer):
-            return gated(h, prefix, c.intermediate_size, act=c.hidden_act)
-        banks = stacked(prefix, PROJECTIONS, c.num_experts, c.hidden_size, c.moe_intermediate_size)
+            return gated(h, prefix, c.at(layer).intermediate_size, act=c.hidden_act)
+        banks = stacked(prefix, PROJECTIONS, *c.at(layer).expert_sizes)
         mixed = mixture(h, prefix + "gate", banks, by, c.hidden_act)
         gate = linear(prefix + "shared_expert_gate", 1, c.hidden_size, "router", Cut("copy"))
         opened = dense(h, h.builder.matrix(gate)).table("sigmoid")

@@ -21,7 +21,7 @@ def network(c: Qwen3) -> Network:
     """The network of a config."""
 
     def feed_forward(h: Value, prefix: str, layer: int) -> Value:
-        return gated(h, prefix, c.intermediate_size, act=c.hidden_act)
+        return gated(h, prefix, c.at(layer).intermediate_size, act=c.hidden_act)
 
     return decoder("qwen3", c, feed_forward, Form(qk_norm="head", output_bias=c.attention_bias))
 

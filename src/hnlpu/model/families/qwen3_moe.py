@@ -42,8 +42,8 @@ def network(c: Qwen3Moe) -> Network:
 
     def feed_forward(h: Value, prefix: str, layer: int) -> Value:
         if not c.is_sparse(layer):
-            return gated(h, prefix, c.intermediate_size, act=c.hidden_act)
-        banks = stacked(prefix, PROJECTIONS, c.num_experts, c.hidden_size, c.moe_intermediate_size)
+            return gated(h, prefix, c.at(layer).intermediate_size, act=c.hidden_act)
+        banks = stacked(prefix, PROJECTIONS, *c.at(layer).expert_sizes)
         return mixture(h, prefix + "gate", banks, by, c.hidden_act)
 
     form = Form(qk_norm="head", output_bias=c.attention_bias)

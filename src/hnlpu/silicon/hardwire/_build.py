@@ -60,7 +60,7 @@ from hnlpu.silicon.hardwire._manifest import (
 from hnlpu.silicon.hardwire._open import Build
 from hnlpu.silicon.hardwire._staging import Staging, check_output, file_sha256, staging
 from hnlpu.silicon.hardwire._tracks import place_with_tracks
-from hnlpu.silicon.hardwire._writer import SafetensorsWriter, layout_bytes
+from hnlpu.model.checkpoint._writer import SafetensorsWriter, layout_bytes
 from hnlpu.silicon.place import Target, chip_grid, make_target, place
 
 Progress = Callable[[str, int, int], None]

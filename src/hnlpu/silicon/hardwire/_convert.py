@@ -19,7 +19,7 @@ from hnlpu.model.policy import Policy, codebook_of
 from hnlpu.silicon.hardwire._manifest import MatrixRecord
 from hnlpu.silicon.hardwire._matrix import LARGEST_SUM_BITS, Digit, RowFacts, row_facts
 from hnlpu.silicon.hardwire._tally import Tally, sum_bits
-from hnlpu.silicon.hardwire._writer import SafetensorsWriter
+from hnlpu.model.checkpoint._writer import SafetensorsWriter
 
 DENSE_TILE = 2**18
 PACKED_TILE = 2**25  # weights inspected at a time: 16 MB of codes

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 BESIDE = "beside "
-RUN = 6
+RUN = 2
 """Tiles of a shelf that are judged at once, so that their nets fit in memory."""
 
 
