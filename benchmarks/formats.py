@@ -29,10 +29,10 @@ import numpy as np
 
 from build_verify import Phase, phase, run
 from hnlpu.model.checkpoint import StoredMatrix, read_model
+from hnlpu.model.checkpoint._writer import SafetensorsWriter
 from hnlpu.model.policy import Policy
 from hnlpu.silicon.hardwire import machine
 from hnlpu.silicon.hardwire._convert import convert
-from hnlpu.model.checkpoint._writer import SafetensorsWriter
 
 LLAMA_8B: dict[str, Any] = {
     "model_type": "llama", "vocab_size": 128256, "hidden_size": 4096, "intermediate_size": 14336,

@@ -32,9 +32,9 @@ from safetensors.numpy import save_file
 
 from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.model.checkpoint import Architecture, matrix_shapes, read_architecture, vector_shapes
+from hnlpu.model.checkpoint._writer import SafetensorsWriter
 from hnlpu.model.families import network_of
 from hnlpu.model.network import chosen_leaves, leaf_tensors
-from hnlpu.model.checkpoint._writer import SafetensorsWriter
 
 Tensors = dict[str, tuple[str, tuple[int, ...]]]
 

@@ -12,10 +12,10 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from hnlpu.errors import OutputExists, OutputFailed
+from hnlpu.errors import BuildInProgress, OutputExists, OutputFailed
 
 RANDOM_CHARACTERS = 8  # behind the prefix of a temporary folder
 
@@ -52,6 +52,45 @@ def new_folder(out: Path, needed_bytes: float = 0) -> Iterator[Path]:
     finally:
         shutil.rmtree(growing, ignore_errors=True)
         os.close(lock)
+
+
+LOCK = "lock"
+
+
+@contextlib.contextmanager
+def working_folder(out: Path, worthless: Container[str] = ()) -> Iterator[Path]:
+    """`out`.partial, in which one process keeps what it has done, so that it goes on after a kill.
+
+    It stays where the block ends early and holds more than files of `worthless` names; who ends well
+    empties it.  Raises OutputExists, OutputFailed, and BuildInProgress where another process works in it.
+    """
+    work = out.with_name(out.name + ".partial")
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        if any(work.iterdir()) and not (work / LOCK).exists():
+            raise OutputExists(
+                f"{work}: is needed for what is unfinished and holds files; move it away"
+            )
+        lock = os.open(work / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise OutputFailed(f"{work}: cannot be created ({error.strerror})") from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BuildInProgress(
+                f"{out}: another process is at work on it; wait for it to end"
+            ) from None
+        yield work
+        with contextlib.suppress(OSError):
+            work.rmdir()
+    except OSError as error:
+        raise OutputFailed(f"{error.filename or work}: {error.strerror}") from None
+    finally:
+        os.close(lock)
+        with contextlib.suppress(OSError):  # nothing was done: no folder is left
+            if all(path.name == LOCK or path.name in worthless for path in work.iterdir()):
+                shutil.rmtree(work)
 
 
 def _growing_prefix(out: Path) -> str:

@@ -528,6 +528,7 @@ from hnlpu.cli import (  # noqa: E402
     _chart,  # noqa: F401
     _chat,  # noqa: F401
     _chip,  # noqa: F401
+    _compress,  # noqa: F401
     _cost,  # noqa: F401
     _design,  # noqa: F401
     _draw,  # noqa: F401

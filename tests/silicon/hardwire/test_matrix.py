@@ -19,9 +19,9 @@ from hnlpu.arithmetic import golden
 from hnlpu.arithmetic.mx import dequantize, unpack
 from hnlpu.errors import ExponentSpread, NotFinite
 from hnlpu.model.checkpoint import bfloat16_to_float32, read_model
+from hnlpu.model.checkpoint._writer import SafetensorsWriter
 from hnlpu.silicon.hardwire import Digit, HardwiredMatrix, open_build, row_facts
 from hnlpu.silicon.hardwire._convert import sum_bits
-from hnlpu.model.checkpoint._writer import SafetensorsWriter
 
 UP = "model.layers.0.mlp.experts.gate_up_proj"
 E2M1 = (0, 0.5, 1, 1.5, 2, 3, 4, 6)

@@ -24,6 +24,7 @@ from hnlpu.insight.report._system_page import made_of, system_section
 from hnlpu.silicon.hardwire import open_build
 
 if TYPE_CHECKING:
+    from hnlpu.insight.compress import Ledger
     from hnlpu.insight.sensitivity import Sensitivity
     from hnlpu.system.cost import Costing
     from hnlpu.system.explore import Search
@@ -112,6 +113,16 @@ def sensitivity_report(found: Sensitivity, output: str | Path) -> Path:
     return path
 
 
+def compress_report(found: Ledger, output: str | Path) -> Path:
+    """Write an HTML page about a compression; raises OutputExists, OutputFailed."""
+    from hnlpu.insight.report._compress_page import render_compress
+
+    path = check_page(output)
+    with new_file(path) as write:
+        write(_encoded(render_compress(found)))
+    return path
+
+
 def cost_report(found: Costing, facts: dict[str, Any], output: str | Path) -> Path:
     """Write an HTML page about what a model's chips cost; raises OutputExists, OutputFailed."""
     from hnlpu.insight.report._cost_page import render_cost
@@ -168,6 +179,7 @@ def _encoded(page: str) -> bytes:
 
 __all__ = [
     "check_page",
+    "compress_report",
     "cost_report",
     "explore_report",
     "index_report",

@@ -7,7 +7,8 @@ checkpoint ──► finest build ──┐
 from hnlpu.insight.sensitivity._found import BudgetStep, Option, Sensitivity
 from hnlpu.insight.sensitivity._gate import Loss, PerplexityGate
 from hnlpu.insight.sensitivity._measure import Progress, SensitivitySubject
-from hnlpu.insight.sensitivity._mixtures import mixture
+from hnlpu.insight.sensitivity._mixtures import areas_mm2, mixture
+from hnlpu.insight.sensitivity._prices import masks_per_chip
 from hnlpu.insight.sensitivity._write import POLICY, TABLE, sensitivity
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "Progress",
     "Sensitivity",
     "SensitivitySubject",
+    "areas_mm2",
+    "masks_per_chip",
     "mixture",
     "sensitivity",
 ]

@@ -9,23 +9,18 @@ DIR                            appears when all is measured; then the other goes
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from hnlpu._paths import absolute
 from hnlpu._version import __version__
-from hnlpu._whole import new_folder
-from hnlpu.errors import BuildInProgress, OutputExists, OutputFailed
+from hnlpu._whole import new_folder, working_folder
+from hnlpu.errors import OutputExists
 from hnlpu.insight.sensitivity._found import Sensitivity
 from hnlpu.insight.sensitivity._measure import ABOUT, Progress, SensitivitySubject, measure
 from hnlpu.model.policy import write_policy
 
 TABLE, POLICY = "sensitivity.json", "policy.toml"
-_LOCK = "lock"
 
 
 def sensitivity(
@@ -39,7 +34,7 @@ def sensitivity(
     out = absolute(output)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputExists(f"{out}: exists already; remove it or choose another with `output`")
-    with _work(out) as work:
+    with working_folder(out, {ABOUT}) as work:
         found = measure(subject, work, budget, workers=workers, progress=progress)
         with new_folder(out) as folder:
             (folder / TABLE).write_text(found.model_dump_json(indent=1) + "\n", "utf-8")
@@ -58,33 +53,3 @@ def _remarks(found: Sensitivity) -> tuple[str, ...]:
         f"({100 * c.loss:+.3g} %, at most {100 * found.budget:g} %),",
         f"arrays of {c.area_mm2:.4g} mm2 in {found.technology}, {found.scheme}",
     )
-
-
-@contextlib.contextmanager
-def _work(out: Path) -> Iterator[Path]:
-    """The locked folder in which measurements are kept; it stays where they end early."""
-    work = out.with_name(out.name + ".partial")
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        if any(work.iterdir()) and not (work / _LOCK).exists():
-            raise OutputExists(f"{work}: is needed for measuring and holds files; move it away")
-        lock = os.open(work / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise OutputFailed(f"{work}: cannot be created ({error.strerror})") from None
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise BuildInProgress(
-                f"{out}: another process is measuring it; wait for it to end"
-            ) from None
-        yield work
-        with contextlib.suppress(OSError):
-            work.rmdir()
-    except OSError as error:
-        raise OutputFailed(f"{error.filename or work}: {error.strerror}") from None
-    finally:
-        os.close(lock)
-        with contextlib.suppress(OSError):  # nothing was measured: no folder is left
-            if {p.name for p in work.iterdir()} <= {_LOCK, ABOUT}:
-                shutil.rmtree(work)

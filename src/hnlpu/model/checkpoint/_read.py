@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.errors import (
     CheckpointNotFound,
     HnlpuError,
@@ -91,8 +92,11 @@ def read_network_model(path: Path, facts: ModelFacts, network: Network) -> Model
 
 
 def _is_plain(values: dict[str, Any]) -> bool:
-    """Whether it is a gpt-oss whose layers are of one size: what `Architecture` describes."""
-    return values.get("model_type") in SUPPORTED and "per_layer" not in values
+    """Whether `Architecture` describes it: a gpt-oss with layers of one size, heads in whole blocks."""
+    if values.get("model_type") not in SUPPORTED or "per_layer" in values:
+        return False
+    heads, size = values.get("num_attention_heads"), values.get("head_dim", BLOCK)
+    return not (isinstance(heads, int) and isinstance(size, int) and heads * size % BLOCK)
 
 
 def is_onnx(path: Path) -> bool:

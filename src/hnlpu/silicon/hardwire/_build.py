@@ -39,6 +39,7 @@ from hnlpu.model.checkpoint import (
     read_header,
     read_model,
 )
+from hnlpu.model.checkpoint._writer import SafetensorsWriter, layout_bytes
 from hnlpu.model.families import Family
 from hnlpu.model.network import dump
 from hnlpu.model.policy import Policy
@@ -60,7 +61,6 @@ from hnlpu.silicon.hardwire._manifest import (
 from hnlpu.silicon.hardwire._open import Build
 from hnlpu.silicon.hardwire._staging import Staging, check_output, file_sha256, staging
 from hnlpu.silicon.hardwire._tracks import place_with_tracks
-from hnlpu.model.checkpoint._writer import SafetensorsWriter, layout_bytes
 from hnlpu.silicon.place import Target, chip_grid, make_target, place
 
 Progress = Callable[[str, int, int], None]

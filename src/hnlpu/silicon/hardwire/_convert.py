@@ -15,11 +15,11 @@ from hnlpu.arithmetic.codebooks import E2M1
 from hnlpu.arithmetic.mx import BLOCK, BYTES_PER_BLOCK, dequantize, quantize_digits, quantize_onto
 from hnlpu.errors import ExponentSpread, NotFinite
 from hnlpu.model.checkpoint import MatrixShape, StoredMatrix
+from hnlpu.model.checkpoint._writer import SafetensorsWriter
 from hnlpu.model.policy import Policy, codebook_of
 from hnlpu.silicon.hardwire._manifest import MatrixRecord
 from hnlpu.silicon.hardwire._matrix import LARGEST_SUM_BITS, Digit, RowFacts, row_facts
 from hnlpu.silicon.hardwire._tally import Tally, sum_bits
-from hnlpu.model.checkpoint._writer import SafetensorsWriter
 
 DENSE_TILE = 2**18
 PACKED_TILE = 2**25  # weights inspected at a time: 16 MB of codes

@@ -11,6 +11,7 @@ import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from hnlpu.model.checkpoint import Model, StoredMatrix
 from hnlpu.model.checkpoint._sourced import SourcedMatrix, SourcedTensor
 from hnlpu.model.checkpoint._tensors import FLOATS
 from hnlpu.model.checkpoint._writer import SafetensorsWriter, layout_bytes
-from hnlpu.model.compress._edit import Edit, Float32
-from hnlpu.model.compress._network import Cutting, Kept
+from hnlpu.model.edit._network import Cutting, Kept
+from hnlpu.model.edit._selection import Edit, Float32
 from hnlpu.model.network import (
     Either,
     Matrix,
@@ -285,7 +286,9 @@ def _fill(writer: SafetensorsWriter, parts: list[_Part], layout: Layout, names: 
         into = {name: np.zeros(shape, _NUMPY[dtype])}
         for part in makers:
             count = part.members
-            made = part.member(0) if count is None else np.stack(list(map(part.member, range(count))))
+            made = (
+                part.member(0) if count is None else np.stack(list(map(part.member, range(count))))
+            )
             restore(part.source, made, into)
         writer.put(name, into[name])
 
@@ -296,7 +299,11 @@ def _apart(part: _Part) -> Iterator[_Part]:
         yield part
         return
     for number, source in enumerate(part.source.of):
-        yield _Part(source, part.dtype, lambda _, at=number: part.member(at), None)
+        yield _Part(source, part.dtype, partial(_member, part, number), None)
+
+
+def _member(part: _Part, number: int, _: int) -> Array:
+    return part.member(number)
 
 
 _NUMPY = {"BF16": np.uint16, "F16": np.float16, "F32": np.float32, "U8": np.uint8}
@@ -305,12 +312,15 @@ _NUMPY = {"BF16": np.uint16, "F16": np.float16, "F32": np.float32, "U8": np.uint
 def _by_member(writer: SafetensorsWriter, part: _Part) -> bool:
     """Write a bank whose members lie one behind the other, so that one at a time is in memory."""
     source, order = part.source, None
-    if isinstance(source, Transpose) and source.order[0] == 0:
-        source, order = source.of, [axis - 1 for axis in source.order[1:]]
+    match source:
+        case Transpose(of, (0, *rest)):
+            source, order = of, [axis - 1 for axis in rest]
     if part.members is None or not isinstance(source, Tensor):
         return False
     size = math.prod(source.shape[1:])
     for index in range(part.members):
         made = part.member(index)
-        writer.put(source.name, made if order is None else made.transpose(np.argsort(order)), index * size)
+        writer.put(
+            source.name, made if order is None else made.transpose(np.argsort(order)), index * size
+        )
     return True

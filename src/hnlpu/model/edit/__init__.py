@@ -4,9 +4,9 @@ model ─► `Edit`: heads, neurons, experts and halves of layers to keep, matri
       ─► config.json and tensors of a new checkpoint, written tensor by tensor
 """
 
-from hnlpu.model.compress._edit import Edit, LayerSelection, keep_all
-from hnlpu.model.compress._network import Cutting, edited
-from hnlpu.model.compress._write import write_checkpoint
+from hnlpu.model.edit._network import Cutting, edited
+from hnlpu.model.edit._selection import Edit, LayerSelection, keep_all
+from hnlpu.model.edit._write import write_checkpoint
 
 __all__ = [
     "Cutting",

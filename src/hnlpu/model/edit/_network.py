@@ -5,6 +5,7 @@ config ─► sizes by layer ─► family ─► network' ─► for each matri
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -15,11 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.errors import InvalidInput, UnsupportedArchitecture
-from hnlpu.model.compress._edit import Edit, LayerSelection, Numbers
+from hnlpu.model.edit._selection import Edit, LayerSelection, Numbers
 from hnlpu.model.families import DecoderConfig, Family
 from hnlpu.model.network import Matrix, Network, Parameter, dump, ops
 
 Ints = npt.NDArray[np.int64]
+
+
+ALIASES = {"num_experts": "num_local_experts", "num_local_experts": "num_experts"}
+"""Keys that say the same in other generations of a config.json; a reader of either finds the new size."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +71,12 @@ def edited(
         raise InvalidInput(
             f"an edit of {len(edit.layers)} layers, the model has {config.num_hidden_layers}"
         )
-    chosen = [_Layer(config, n, kept) for n, kept in enumerate(edit.layers)]
+    before = family.read(values)
+    sparse = {m.block for m in before.matrices if m.role == "experts"}
+    chosen = [_Layer(config, n, kept, n in sparse) for n, kept in enumerate(edit.layers)]
     new = _with_layers(values, [layer.described() for layer in chosen])
     new.setdefault("head_dim", config.head_dim)  # hidden_size / heads is no longer what it was
-    before, after = family.read(values), family.read(new)
+    after = family.read(new)
     cutting = Cutting(new, after, _matrices(before, after, chosen), _vectors(before, after, chosen))
     gone = [n for n, layer in enumerate(chosen) if layer.is_empty]
     if not renumber or not gone or len(gone) == len(chosen):
@@ -78,16 +85,17 @@ def edited(
 
 
 class _Layer:
-    """A layer's sizes before an edit, and its selection."""
+    """A layer's sizes before an edit, and its selection; a `sparse` one has experts."""
 
-    def __init__(self, config: DecoderConfig, number: int, kept: LayerSelection):
+    def __init__(self, config: DecoderConfig, number: int, kept: LayerSelection, sparse: bool):
         self.number, self.kept = number, kept
         self._own = config.at(number)
         self._halves = (
             config.has(number, "attention") and kept.attention,
             config.has(number, "feed_forward") and kept.feed_forward,
         )
-        self._varying = config.varying
+        others = {"inner"} if sparse else {"experts", "expert_inner"}
+        self._varying = {axis: key for axis, key in config.varying.items() if axis not in others}
         for name in ("heads", "inner", "experts"):
             if (numbers := getattr(kept, name)) is not None:
                 self._check(name, numbers, self.size(name))
@@ -105,11 +113,11 @@ class _Layer:
         """How many of an axis the layer has."""
         key = self._varying.get(axis)
         if key is None:
-            raise InvalidInput(f"layer {self.number}: the family's layers have no {axis}")
+            raise InvalidInput(f"layer {self.number}: it has no {axis}")
         return int(getattr(self._own, key))
 
     def _check(self, axis: str, numbers: Sequence[int], size: int) -> None:
-        rising = all(a < b for a, b in zip(numbers, numbers[1:], strict=False))
+        rising = all(a < b for a, b in itertools.pairwise(numbers))
         if not numbers or not rising or numbers[0] < 0 or numbers[-1] >= size:
             raise InvalidInput(
                 f"layer {self.number}: {axis} must be numbers from 0 to {size - 1}, rising, at least one"
@@ -177,9 +185,7 @@ class _Layer:
         return rest == 0 and each * len(numbers) == new
 
 
-def _with_layers(
-    values: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
+def _with_layers(values: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """A config with these layers: sizes that all of them share stand outside of `per_layer`."""
     new = {k: v for k, v in values.items() if k not in ("per_layer", "quantization_config")}
     keys = {key for layer in layers for key in layer if key not in ("attention", "feed_forward")}
@@ -187,9 +193,9 @@ def _with_layers(
         sizes = {layer[key] for layer in layers if key in layer}
         if len(sizes) == 1:
             (new[key],) = sizes
-    own = [
-        {k: v for k, v in layer.items() if v is False or new.get(k) != v} for layer in layers
-    ]
+            if (other := ALIASES.get(key)) in new:  # two generations of the file
+                new[other] = new[key]
+    own = [{k: v for k, v in layer.items() if v is False or new.get(k) != v} for layer in layers]
     if any(own):
         new["per_layer"] = own
     return new
