@@ -218,6 +218,8 @@ def what_works() -> list[str]:
             rows.append(row(f"`{command}`", "refuse", "refuse", "yes"))
     some = "the operations that it has; refuses others by their names"
     rows += [row(f"`{command}`", "yes", some, some) for command in BY_OPERATION]
+    digits = "`round`, but for `bitnet`; the other steps for families whose layers may differ"
+    rows.append(row("`compress`", "yes", digits, "refuse"))
     rows.append(row("`--numerics chip` of `generate`, `score` and `run`", "yes", "yes", "yes"))
     rows.append(row("`--adapter` of `generate`, `score` and `serve`", "yes", "yes", "refuse"))
     return [*rows, row("`--device` of `generate`, `score` and `serve`", "yes", some, "refuse")]

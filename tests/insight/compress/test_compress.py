@@ -110,6 +110,11 @@ def test_gpt_oss_keeps_experts_and_is_built(tmp_path: Path) -> None:
     assert found.stages[1].arrays_mm2 < 0.9 * found.stages[0].arrays_mm2
 
 
+def test_digits_of_any_family(tmp_path: Path) -> None:
+    task = _task(["round"], checkpoint="checkpoints/gru-106k", tokens=64)
+    assert compress(task, tmp_path / "o").stages[1].weights == 106496
+
+
 def test_other_families_are_refused_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedArchitecture, match="all of one size"):
         compress(_task(["finercut"], checkpoint="checkpoints/gru-106k"), tmp_path / "o")

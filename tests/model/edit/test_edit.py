@@ -15,7 +15,6 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM
 
-from helpers import make_config
 from helpers import write_checkpoint as write_gpt_oss
 from hnlpu.arithmetic.mx import dequantize
 from hnlpu.errors import InvalidConfig, InvalidInput, UnsupportedArchitecture
@@ -231,7 +230,17 @@ def test_families_of_one_size_are_refused(name: str) -> None:
     values.setdefault("model_type", name)
     family = find_family(values["model_type"])
     with pytest.raises(UnsupportedArchitecture, match="all of one size"):
-        edited(family, values, Edit(keep_all(values.get("num_hidden_layers", 1))))
+        edited(family, values, Edit((LayerSelection(inner=(0,)),)))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_families_are_written_back_to_the_bit(name: str, tmp_path: Path) -> None:
+    of = _Opened(_made(name)[0])
+    if name == "bitnet":
+        with pytest.raises(UnsupportedArchitecture, match="how weights were quantised"):
+            edited(of.family, of.values, Edit(()))
+        return
+    assert np.array_equal(_logits(of.write(Edit(()), tmp_path / "copy")), _logits(of.path))
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,8 @@ def compress(
     with working_folder(out, {ABOUT}) as work:
         _begin(task, source, work)
         first = Subject.open(source, deciding, task.tokens, work / "notes", told, task.family)
-        first.config  # refuses other families before any work  # noqa: B018
+        for step in task.steps:  # before any work
+            step.check(first)
         covered = _coverage(first, work / "coverage.json")
         if covered < 1 and not task.allow_uncovered:
             raise InvalidInput(

@@ -25,6 +25,10 @@ class StepOptions(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def check(self, subject: Subject) -> None:
+        """Refuse a family that the step cannot change: by default, one whose layers are all of one size."""
+        subject.config  # noqa: B018  read here, to be refused here
+
     @abstractmethod
     def decide(self, subject: Subject) -> Decision:
         """What it does to a model; raises InvalidInput or UnsupportedArchitecture."""

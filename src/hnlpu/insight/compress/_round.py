@@ -24,7 +24,7 @@ from hnlpu.insight.compress._subject import (
     dense_values,
     holds_in_one_digit,
 )
-from hnlpu.model.edit import Edit, keep_all
+from hnlpu.model.edit import Edit, edited, keep_all
 from hnlpu.model.network import Matrix
 from hnlpu.model.policy import fits
 
@@ -40,6 +40,10 @@ class Round(StepOptions):
     name: Literal["round"] = "round"
     matrices: tuple[str, ...] = ("*",)
     damping: float = Field(0.01, gt=0, le=1)
+
+    def check(self, subject: Subject) -> None:
+        """Every family has weights; one whose config says how they were quantised keeps them."""
+        edited(subject.family, subject.values, Edit(keep_all(subject.layers)))
 
     def decide(self, subject: Subject) -> Decision:
         """Rounded values of every matrix that needs rounding."""

@@ -89,6 +89,10 @@ class Subject:
             )
         values = json.loads(config.read_text("utf-8"))
         of = find_family(values.get("model_type")) if family is None else family
+        if not of.of_text:
+            raise UnsupportedArchitecture(
+                f"{folder}: a network of signals; compression is for text"
+            )
         model = read_model(folder, of)
         ids = np.asarray(Tokenizer(model.settings).encode(text, whole=True)[:tokens], np.int64)
         if len(ids) < 2:
@@ -108,8 +112,9 @@ class Subject:
 
     @property
     def layers(self) -> int:
-        """Number of layers."""
-        return self.config.num_hidden_layers
+        """Number of layers; 0 for a family whose layers are all of one size."""
+        config = self.family.config.read(self.values)
+        return config.num_hidden_layers if isinstance(config, DecoderConfig) else 0
 
     @cached_property
     def constants(self) -> ModelConstants:

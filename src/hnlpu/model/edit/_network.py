@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.errors import InvalidInput, UnsupportedArchitecture
-from hnlpu.model.edit._selection import Edit, LayerSelection, Numbers
+from hnlpu.model.edit._selection import Edit, LayerSelection, Numbers, keep_all
 from hnlpu.model.families import DecoderConfig, Family
 from hnlpu.model.network import Matrix, Network, Parameter, dump, ops
 
@@ -58,10 +58,12 @@ def edited(
     """What a config.json's model is after an edit.
 
     `renumber` drops layers that keep nothing, where the family's layers do not depend on their numbers; else they
-    stay, empty.  Raises UnsupportedArchitecture for a family whose layers have one size, InvalidInput
-    for a selection that is no selection of the model.
+    stay, empty.  Raises UnsupportedArchitecture where something is taken out of layers of a family whose layers have
+    one size, InvalidInput for a selection that is no selection of the model.
     """
     config = family.config.read(values)
+    if edit.layers == keep_all(len(edit.layers)):
+        return _unchanged(family, values)
     if not isinstance(config, DecoderConfig) or not config.varying:
         raise UnsupportedArchitecture(
             f"{values.get('model_type')}: layers of this family are all of one size, so nothing can be "
@@ -82,6 +84,21 @@ def edited(
     if not renumber or not gone or len(gone) == len(chosen):
         return cutting
     return _renumbered(family, cutting, gone, len(chosen))
+
+
+def _unchanged(family: Family[Any], values: Mapping[str, Any]) -> Cutting:
+    """All of a model, of any family: only weights are others."""
+    if "quantization_config" in family.config.model_fields:
+        raise UnsupportedArchitecture(
+            f"{values.get('model_type')}: its config says how weights were quantised; they cannot be others"
+        )
+    network = family.read(values)
+    return Cutting(
+        {key: value for key, value in values.items() if key != "quantization_config"},
+        network,
+        {m.name: (m.name, Kept()) for m in network.matrices},
+        {p.name: (p.name, None) for p in network.parameters},
+    )
 
 
 class _Layer:
