@@ -130,6 +130,16 @@ def _remove_left(out: Path) -> None:
                 os.close(lock)
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file of lines, the last of which a kill may have cut off."""
+    with path.open("a+b") as stream:
+        stream.seek(0, os.SEEK_END)
+        if stream.tell():
+            stream.seek(-1, os.SEEK_END)
+            line = line if stream.read() == b"\n" else "\n" + line
+        stream.write((line + "\n").encode())
+
+
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[Callable[[bytes], None]]:
     """What puts all bytes of a file in its place at once; without a call, nothing changes there.

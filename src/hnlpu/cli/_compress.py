@@ -27,7 +27,7 @@ def compress(
         list[str] | None,
         typer.Option(
             "--with", metavar="STEP",
-            help="A step, NAME or NAME:KEY=VALUE,...: finercut, amp, experts, round (repeat).",
+            help="A step, NAME or NAME:KEY=VALUE,...: finercut, amp, experts, round, heal (repeat).",
         ),
     ] = None,
     recipe: Annotated[

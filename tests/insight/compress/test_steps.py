@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from hnlpu.arithmetic.mx import dequantize, quantize_mxfp4
 from hnlpu.errors import InvalidInput
-from hnlpu.insight.compress import Amp, Experts, FinerCut, Round, StepOptions, round_columns
+from hnlpu.insight.compress import Amp, Experts, FinerCut, Heal, Round, StepOptions, round_columns
 from hnlpu.insight.compress._finercut import without
 from hnlpu.insight.compress._subject import Subject
 from hnlpu.model.edit import Edit, edited, keep_all, write_checkpoint
@@ -165,6 +166,46 @@ def test_round_leaves_what_one_digit_holds(tmp_path: Path) -> None:
     )
     decision = Round().decide(_subject(checkpoint, tmp_path / "m"))
     assert list(decision.edit.values) == ["model.layers.0.self_attn.q_proj"]
+
+
+def _pruned(tmp_path: Path) -> Path:
+    of = _subject("checkpoints/llama-90k", tmp_path / "p")
+    edit = Amp(share=0.25, of=("neurons",)).decide(of).edit
+    folder = tmp_path / "pruned"
+    folder.mkdir()
+    write_checkpoint(of.model, edited(of.family, of.values, edit), edit, folder)
+    return folder
+
+
+def _healed(checkpoint: Path, notes: Path, step: Heal, stop: int | None = None) -> Edit:
+    def told(_: str, at: int, __: int) -> None:
+        if at == stop:
+            raise KeyboardInterrupt
+
+    of = Subject.open(checkpoint, TEXT, 300, notes, told, teacher=Path("checkpoints/llama-90k"))
+    return step.decide(of).edit
+
+
+def test_healing_brings_something_back_and_keeps_one_digit(tmp_path: Path) -> None:
+    checkpoint = _pruned(tmp_path)
+    edit = _healed(checkpoint, tmp_path / "n", Heal(steps=30, batch=4, length=64, rate=2e-3))
+    losses = json.loads((tmp_path / "n").read_text())
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+    for name, values in edit.values.items():
+        assert np.array_equal(dequantize(*quantize_mxfp4(values(0))), values(0)), name
+    assert {"model.norm.weight", "model.embed_tokens.weight"} <= set(edit.vectors)
+
+
+def test_healing_goes_on_where_it_was(tmp_path: Path) -> None:
+    checkpoint = _pruned(tmp_path)
+    step = Heal(steps=28, batch=1, length=32)
+    whole = _healed(checkpoint, tmp_path / "whole", step)
+    with pytest.raises(KeyboardInterrupt):
+        _healed(checkpoint, tmp_path / "killed", step, stop=26)
+    again = _healed(checkpoint, tmp_path / "killed", step)
+    assert (tmp_path / "killed").read_text() == (tmp_path / "whole").read_text()
+    for name, values in whole.values.items():
+        assert np.array_equal(values(0), again.values[name](0))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hnlpu.insight.compress._amp import Amp
 from hnlpu.insight.compress._compress import LEDGER, Task, compress, said
 from hnlpu.insight.compress._experts import Experts
 from hnlpu.insight.compress._finercut import FinerCut
+from hnlpu.insight.compress._heal import Heal
 from hnlpu.insight.compress._ledger import Chips, Ledger, Stage
 from hnlpu.insight.compress._options import StepOptions
 from hnlpu.insight.compress._recipe import STEPS, parse_steps, read_recipe
@@ -22,6 +23,7 @@ __all__ = [
     "Chips",
     "Experts",
     "FinerCut",
+    "Heal",
     "Ledger",
     "Round",
     "Stage",

@@ -32,7 +32,7 @@ from hnlpu.run.emulate import Tokenizer
 from hnlpu.silicon.hardwire import canonical_json, file_sha256
 from hnlpu.silicon.place import Target
 
-ABOUT, LEDGER = "about.json", "ledger.json"
+ABOUT, COVERAGE, LEDGER = "about.json", "coverage.json", "ledger.json"
 JUDGED = 0.2
 """Share of a text, its end, on which nothing is decided, where no other is given to judge by."""
 
@@ -81,12 +81,12 @@ def compress(
     told = progress or (lambda *_: None)
     source = locate(str(task.checkpoint), None)
     deciding, judged = task.texts()
-    with working_folder(out, {ABOUT}) as work:
+    with working_folder(out, {ABOUT, COVERAGE}) as work:
         _begin(task, source, work)
         first = Subject.open(source, deciding, task.tokens, work / "notes", told, task.family)
         for step in task.steps:  # before any work
             step.check(first)
-        covered = _coverage(first, work / "coverage.json")
+        covered = _coverage(first, work / COVERAGE)
         if covered < 1 and not task.allow_uncovered:
             raise InvalidInput(
                 f"the text meets {100 * covered:.3g} % of the matrices, experts counted one by one; give "
@@ -97,7 +97,7 @@ def compress(
         checkpoint = source
         for number, step in enumerate(task.steps, 1):
             folder = work / str(number)
-            checkpoint, lines = _applied(step, checkpoint, folder, deciding, task, told)
+            checkpoint, lines = _applied(step, checkpoint, source, folder, deciding, task, told)
             told(f"judging {said(step)}", number, len(task.steps))
             stages.append(_stage(judge, checkpoint, folder, said(step), lines))
         ledger = Ledger(
@@ -182,13 +182,21 @@ def _tokens(subject: Subject, text: str) -> int:
 
 
 def _applied(
-    step: StepOptions, checkpoint: Path, folder: Path, text: str, task: Task, told: Progress
+    step: StepOptions,
+    checkpoint: Path,
+    teacher: Path,
+    folder: Path,
+    text: str,
+    task: Task,
+    told: Progress,
 ) -> tuple[Path, tuple[str, ...]]:
     """The checkpoint that a step makes of another, and what it says; taken up where it is there."""
     folder.mkdir(exist_ok=True)
     made, lines = folder / "checkpoint", folder / "lines.json"
     if not made.exists():
-        subject = Subject.open(checkpoint, text, task.tokens, folder / "notes", told, task.family)
+        subject = Subject.open(
+            checkpoint, text, task.tokens, folder / "notes", told, task.family, teacher
+        )
         decision = step.decide(subject)
         cutting = edited(subject.family, subject.values, decision.edit, renumber=True)
         lines.write_text(json.dumps(list(decision.lines)))

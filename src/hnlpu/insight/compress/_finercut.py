@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from hnlpu._whole import append_line
 from hnlpu.errors import InvalidInput
 from hnlpu.insight.compress._options import Decision, StepOptions
 from hnlpu.insight.compress._subject import Float64, Subject
@@ -93,8 +94,8 @@ class _Distances:
         key = " ".join(sorted(f"{layer}.{half}" for layer, half in removed))
         if key not in self._known:
             self._known[key] = self._measured(removed)
-            with self._subject.notes.open("a") as stream:
-                stream.write(json.dumps({"without": key, "divergence": self._known[key]}) + "\n")
+            line = json.dumps({"without": key, "divergence": self._known[key]})
+            append_line(self._subject.notes, line)
         return self._known[key]
 
     def _measured(self, removed: Removed) -> float:

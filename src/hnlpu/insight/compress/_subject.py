@@ -66,6 +66,7 @@ class Subject:
     """A checkpoint of a family whose layers may differ, and the tokens that steps are decided on.
 
     `values` are its config.json; `notes` is a file of what was measured, so that a killed step goes on.
+    `all_tokens` are all of the text, for steps that learn; `teacher` is the checkpoint that the chain began with.
     """
 
     model: Model
@@ -74,13 +75,18 @@ class Subject:
     tokens: Tokens
     notes: Path
     progress: Progress
+    all_tokens: Tokens
+    teacher: Path
 
     @classmethod
     def open(
         cls, checkpoint: Path, text: str, tokens: int, notes: Path, progress: Progress,
-        family: Family[Any] | None = None,
+        family: Family[Any] | None = None, teacher: Path | None = None,
     ) -> Subject:  # fmt: skip
-        """A checkpoint and the first `tokens` of a text; raises what reading them does."""
+        """A checkpoint and the first `tokens` of a text; raises what reading them does.
+
+        `teacher` is the checkpoint that the chain began with (default: this one).
+        """
         folder = locate(str(checkpoint), None)
         config = folder / "config.json"
         if not config.is_file():
@@ -94,10 +100,10 @@ class Subject:
                 f"{folder}: a network of signals; compression is for text"
             )
         model = read_model(folder, of)
-        ids = np.asarray(Tokenizer(model.settings).encode(text, whole=True)[:tokens], np.int64)
+        ids = np.asarray(Tokenizer(model.settings).encode(text, whole=True), np.int64)
         if len(ids) < 2:
             raise InvalidInput(f"the text has {len(ids)} tokens; steps are decided on at least 2")
-        return cls(model, of, values, ids, notes, progress)
+        return cls(model, of, values, ids[:tokens], notes, progress, ids, teacher or folder)
 
     @cached_property
     def config(self) -> DecoderConfig:

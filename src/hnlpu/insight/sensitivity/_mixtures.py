@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hnlpu._whole import append_line
 from hnlpu.run.emulate import hardwired
 from hnlpu.silicon.hardwire import Build
 from hnlpu.silicon.place import array_area_mm2
@@ -77,8 +78,8 @@ class Scores:
         if key not in self.known:
             model = hardwired(mixture(self.finest, self.coarser, names))
             self.known[key] = model.score(self.text).perplexity
-            with self.path.open("a") as stream:
-                stream.write(json.dumps({"mixture": key, "perplexity": self.known[key]}) + "\n")
+            line = json.dumps({"mixture": key, "perplexity": self.known[key]})
+            append_line(self.path, line)
         return self.known[key]
 
     def has(self, names: Iterable[str]) -> bool:

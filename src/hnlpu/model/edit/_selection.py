@@ -37,11 +37,15 @@ class Edit:
     """A `LayerSelection` for each layer, and new values [rows, columns] of some matrices.
 
     `values` has functions of a member's number (0 where there is one), by the matrix's name; they give
-    float32 in the matrix's old shape, before anything is taken out of it.
+    float32 in the matrix's old shape, before anything is taken out of it.  `vectors` has the same for parameters by
+    their names, and for the biases of a matrix M as `M bias`.
     """
 
     layers: tuple[LayerSelection, ...]
     values: Mapping[str, Callable[[int], Float32]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    vectors: Mapping[str, Callable[[], Float32]] = field(
         default_factory=lambda: MappingProxyType({})
     )
 

@@ -74,7 +74,7 @@ def write_checkpoint(model: Model, cutting: Cutting, edit: Edit, folder: Path) -
     for parameter in cutting.network.parameters:
         name, kept = cutting.parameters[parameter.name]
         if name in model.vectors:
-            parts.append(_vector_part(model, parameter, name, kept))
+            parts.append(_vector_part(model, parameter, name, kept, edit))
     layout: Layout = {}
     for part in parts:
         layout |= _layout(part)
@@ -82,7 +82,7 @@ def write_checkpoint(model: Model, cutting: Cutting, edit: Edit, folder: Path) -
         with SafetensorsWriter(folder / file, {name: layout[name] for name in names}) as writer:
             _fill(writer, parts, layout, set(names))
     _write_index(folder, layout)
-    packed = any(isinstance(leaf, Mxfp4) for part in parts for leaf in all_leaves(part.source))
+    packed = any(part.dtype == "U8" for part in parts)
     config = dict(cutting.config)
     if packed:
         config["quantization_config"] = {"quant_method": "mxfp4"}
@@ -121,6 +121,9 @@ def _matrix_parts(
         bias = stored.bias_tensor
         assert isinstance(bias, SourcedTensor)
         raw = bias.map()
+
+        if (others := edit.vectors.get(f"{name} bias")) is not None:
+            raw = _bits(others().reshape(raw.shape), bias.dtype)
 
         def biases(index: int) -> Array:
             member = index if kept.members is None else kept.members[index]
@@ -167,13 +170,14 @@ def _blocks(columns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
 
 
 def _vector_part(
-    model: Model, new: Parameter, name: str, kept: npt.NDArray[np.int64] | None
+    model: Model, new: Parameter, name: str, kept: npt.NDArray[np.int64] | None, edit: Edit
 ) -> _Part:
     stored = model.vectors[name]
     assert isinstance(stored, SourcedTensor)
+    others = edit.vectors.get(name)
 
     def values(_: int) -> Array:
-        raw = stored.map()
+        raw = stored.map() if others is None else _bits(others(), stored.dtype)
         return np.asarray(raw if kept is None else raw[kept])
 
     return _Part(_chosen(new.source, stored.tensors, packed=False), stored.dtype, values, None)
