@@ -237,6 +237,11 @@ def _aligned(args: list[Any]) -> list[Any]:
     ]
 
 
+def _lead(*values: T) -> tuple[int, ...]:
+    """Texts and positions of several values, of which some may be the same for all."""
+    return tuple(max(value.shape[n] for value in values) for n in range(LEAD))
+
+
 def _behind(axis: int) -> int:
     return axis if axis < 0 else axis + LEAD
 
@@ -288,9 +293,9 @@ def _plain(op: ops.Op, args: list[Any]) -> tuple[T, ...]:
         case ops.Permute(order):
             return (args[0].permute(0, 1, *(axis + LEAD for axis in order)),)
         case ops.Split(sizes, axis):
-            return tuple(torch.split(args[0], list(sizes), _behind(axis)))
+            return tuple(torch.split(args[0], [n for n in sizes if isinstance(n, int)], _behind(axis)))
         case ops.Concat(axis):
-            lead = torch.broadcast_shapes(*(arg.shape[:LEAD] for arg in args))
+            lead = _lead(*args)
             longer = [arg.expand(*lead, *arg.shape[LEAD:]) for arg in args]
             return (torch.cat(longer, _behind(axis)),)
         case ops.Gather(axis):
@@ -310,7 +315,7 @@ def _table(function: str, coefficients: tuple[float, ...], x: T) -> T:
 
 def _gather(x: T, numbers: T, axis: int) -> T:
     """Entries of x [*lead, m] or more by numbers [*lead, ...], text by text and position by position."""
-    lead = torch.broadcast_shapes(x.shape[:LEAD], numbers.shape[:LEAD])
+    lead = _lead(x, numbers)
     x = x.expand(*lead, *x.shape[LEAD:]).movedim(axis, LEAD)
     numbers = numbers.expand(*lead, *numbers.shape[LEAD:])
     flat = numbers.reshape(*lead, -1)
