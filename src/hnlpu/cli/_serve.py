@@ -81,7 +81,7 @@ def serve(
     """Serve a build behind OpenAI's API, with a page to talk to it."""
     try:
         from hnlpu.run.engine import Limits
-        from hnlpu.serve import Settings
+        from hnlpu.serve import ServerSettings
         from hnlpu.serve import serve as do_serve
     except ModuleNotFoundError as error:
         raise ToolMissing(
@@ -93,7 +93,7 @@ def serve(
     keys = list(api_key or ())
     if api_key_file is not None:
         keys += [line.strip() for line in read_text(api_key_file).splitlines() if line.strip()]
-    settings = Settings(
+    settings = ServerSettings(
         host=host, port=port, api_keys=tuple(keys), model_name=model_name,
         adapters=_adapters(adapter or []), adapter_folder=adapter_folder, device=device,
         limits=Limits(context, sequences, rows, cache_mb * 2**20),

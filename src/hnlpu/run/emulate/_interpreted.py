@@ -114,14 +114,14 @@ class _OnTape(StatesCache):
 
 
 @dataclass(frozen=True)
-class Parts:
+class NetworkParts:
     """A network up to the value whose projection by `matrix` gives its logits; all of it if None."""
 
     body: Form
     matrix: str | None
 
 
-def split_off_logits(network: Form) -> Parts:
+def split_off_logits(network: Form) -> NetworkParts:
     """Cut the last projection off, where nothing else has a use for it."""
     tail = network.steps[-3:]
     if len(network.steps) > 3:
@@ -149,8 +149,8 @@ def split_off_logits(network: Form) -> Parts:
                 matrices=tuple(m for m in network.matrices if m.name != project.matrix),
                 spans=tuple(span for span in network.spans if span.stop <= end),
             )
-            return Parts(body, project.matrix)
-    return Parts(network, None)
+            return NetworkParts(body, project.matrix)
+    return NetworkParts(network, None)
 
 
 def expect_language_model(network: Form, facts: Architecture | ModelFacts, where: Path) -> None:

@@ -27,14 +27,14 @@ from hnlpu.run.emulate._threads import in_parallel, one_blas_thread
 from hnlpu.run.emulate._tokenizer import Tokenizer
 from hnlpu.run.emulate._transformer import Transformer
 from hnlpu.run.emulate.machine import MachineModel
-from hnlpu.silicon.exchange import Grid
+from hnlpu.silicon.exchange import ChipGrid
 from hnlpu.silicon.hardwire import MANIFEST, Build, open_build
 
 Numerics = Literal["float", "chip", "machine"]
 """The vector unit in float32, in the chip's fixed point (docs/vector-unit.md), or in that of all the
 chips that a build is placed on, with what crosses their links (docs/exchange.md)."""
 
-MachineOf = Callable[[Build], tuple[Exchange | None, Grid | None]]
+MachineOf = Callable[[Build], tuple[Exchange | None, ChipGrid | None]]
 """What makes the exchange and the grid of a build's machine; None: in formats of designs, and as placed."""
 
 

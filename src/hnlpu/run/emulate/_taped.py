@@ -16,7 +16,7 @@ from hnlpu.run.emulate._early import early_steps
 from hnlpu.run.emulate._network_constants import HardwiredConstants
 from hnlpu.run.emulate._states import States, most_kept
 from hnlpu.run.kernels import NotForKernels, load
-from hnlpu.run.kernels.tape import Held, Known, Memory, NotOnTape, Tape, TapeRows, lower
+from hnlpu.run.kernels.tape import Known, NotOnTape, Tape, TapeMemory, TapeRows, TapeState, lower
 
 Array = npt.NDArray[Any]
 
@@ -47,7 +47,7 @@ class TapedNetwork:
         self,
         inputs: Mapping[str, Array],
         rows: TapeRows,
-        memory: Memory,
+        memory: TapeMemory,
         *,
         instructions: int | None = None,
     ) -> tuple[Array, ...]:
@@ -69,7 +69,7 @@ class TapedNetwork:
 class SequenceMemory:
     """What one sequence keeps, where a tape works on it; every growing state is one long page."""
 
-    def __init__(self, network: Network, states: tuple[Held, ...]):
+    def __init__(self, network: Network, states: tuple[TapeState, ...]):
         declared = network.declared().states
         self._declared = [declared[held.name] for held in states]
         self._held = states
@@ -90,9 +90,9 @@ class SequenceMemory:
                 larger += -larger % POSITIONS_AT_ONCE
                 self.arrays[held.name] = grown(array, axis, larger)
 
-    def memory(self) -> Memory:
+    def memory(self) -> TapeMemory:
         """As a tape takes it: sequence 0, with page 0 and slot 0."""
-        return Memory(self.arrays, np.zeros((1, 1), np.int64), np.zeros(1, np.int64))
+        return TapeMemory(self.arrays, np.zeros((1, 1), np.int64), np.zeros(1, np.int64))
 
     def save(self) -> States:
         """A copy of what the next position may read."""
@@ -117,7 +117,7 @@ class SequenceMemory:
             else:
                 by_position[:] = saved
 
-    def _by_position(self, held: Held) -> npt.NDArray[np.float32]:
+    def _by_position(self, held: TapeState) -> npt.NDArray[np.float32]:
         """A view [positions or entries, *shape]."""
         array: npt.NDArray[np.float32] = self.arrays[held.name][0]
         match held.how:

@@ -123,13 +123,13 @@ def _lowered(
 
 
 def _stack(name: str, constants: HardwiredConstants, device: torch.device) -> GpuStack:
-    from hnlpu.run.kernels.gpu import GpuStack, Spread
+    from hnlpu.run.kernels.gpu import GpuStack, SpreadTooWide
 
     found = constants.stack(name)
     digits = [(d.codes, d.exponents) for d in found.digits]
     try:
         return GpuStack.of(digits, found.row_exponents, found.biases, device)
-    except Spread:
+    except SpreadTooWide:
         raise DamagedBuild(
             f"{constants.directory}: exponents of a row of {name} spread further than a build "
             "may hold; 'hnlpu verify' names it"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from hnlpu.run.emulate import Transformer
 from hnlpu.run.engine._batch import LogitsOfModel, Rows
-from hnlpu.run.engine._memory import Memory
+from hnlpu.run.engine._memory import StateMemory
 from hnlpu.run.kernels import Pages
 
 Float32 = npt.NDArray[np.float32]
@@ -27,7 +27,7 @@ class BatchedTransformer(LogitsOfModel):
         super().__init__(transformer)
         self._transformer = transformer
 
-    def forward(self, rows: Rows, memory: Memory, wanted: Int64) -> tuple[Float32, Int64]:
+    def forward(self, rows: Rows, memory: StateMemory, wanted: Int64) -> tuple[Float32, Int64]:
         """Normalised hidden states of the rows `wanted`: [wanted, hidden]; `memory` takes all in.
 
         And the experts that fired for every row: [layers, rows, active].

@@ -19,12 +19,12 @@ from hnlpu.run.engine._beside import BatchedBeside
 from hnlpu.run.engine._device import CPU, DeviceNetwork
 from hnlpu.run.engine._forward import BatchedTransformer
 from hnlpu.run.engine._interpreted import BatchedInterpreter
-from hnlpu.run.engine._layout import PAGE, Layout, layout_of, room_of
-from hnlpu.run.engine._memory import Memory
+from hnlpu.run.engine._layout import PAGE, StateLayout, layout_of, room_of
+from hnlpu.run.engine._memory import StateMemory
 from hnlpu.run.engine._taped import BatchedTape, lies_alike
 
 
-def layout_of_model(model: LanguageModel) -> Layout:
+def layout_of_model(model: LanguageModel) -> StateLayout:
     """Where the states of a language model lie.
 
     Raises InvalidInput for a model in float32, whose sums would depend on the batch, or in chip
@@ -61,7 +61,9 @@ def gives_hidden(model: LanguageModel) -> bool:
     return not isinstance(run, InterpretedModel) or run.has_hidden
 
 
-def memory_of(layout: Layout, size: int, sequences: int, longest: int, device: str) -> Memory:
+def memory_of(
+    layout: StateLayout, size: int, sequences: int, longest: int, device: str
+) -> StateMemory:
     """Memory of up to `size` bytes for `sequences` of up to `longest` positions.
 
     Raises InvalidInput where not even one of them fits.
@@ -74,7 +76,7 @@ def memory_of(layout: Layout, size: int, sequences: int, longest: int, device: s
         if layout.whole:
             parts.append(f"a sequence keeps {layout.slot_bytes}, twice")
         raise InvalidInput(f"`cache_bytes` {size}: {' and '.join(parts)}; give more")
-    return Memory(layout, room, storage=device == CPU)
+    return StateMemory(layout, room, storage=device == CPU)
 
 
 def batched_of(model: LanguageModel, device: str, pages: int) -> Batched:

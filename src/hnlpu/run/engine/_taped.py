@@ -17,8 +17,8 @@ import numpy.typing as npt
 from hnlpu.run.emulate import HardwiredConstants, InterpretedModel, TapedNetwork
 from hnlpu.run.engine._batch import LogitsOfModel, Rows
 from hnlpu.run.engine._experts import experts_of
-from hnlpu.run.engine._layout import PAGE, Layout
-from hnlpu.run.engine._memory import Memory
+from hnlpu.run.engine._layout import PAGE, StateLayout
+from hnlpu.run.engine._memory import StateMemory
 from hnlpu.run.kernels import tape
 
 Float32 = npt.NDArray[np.float32]
@@ -34,7 +34,7 @@ class BatchedTape(LogitsOfModel):
         self._experts = experts_of(model.body)
         self._traced: TapedNetwork | None = None
 
-    def forward(self, rows: Rows, memory: Memory, wanted: Int64) -> tuple[Float32, Int64]:
+    def forward(self, rows: Rows, memory: StateMemory, wanted: Int64) -> tuple[Float32, Int64]:
         """Hidden states of the rows `wanted`: [wanted, hidden]; `memory` takes in all rows.
 
         And the experts that fired, [layers with experts, rows, active], where `rows.trace` asks.
@@ -56,7 +56,7 @@ class BatchedTape(LogitsOfModel):
             made, *chosen = taped.run(
                 {x.name: rows.tokens[part] for x in taped.network.inputs if x.carries == "token"},
                 tape.TapeRows(rows.sequences[part], rows.positions[part]),
-                tape.Memory(states, rows.tables, slots, sources),
+                tape.TapeMemory(states, rows.tables, slots, sources),
             )
             sources = slots  # from now on they are there
             if hidden is None:
@@ -79,7 +79,7 @@ class BatchedTape(LogitsOfModel):
         return self._traced
 
 
-def lies_alike(taped: TapedNetwork, layout: Layout) -> bool:
+def lies_alike(taped: TapedNetwork, layout: StateLayout) -> bool:
     """Whether a tape works on states as an engine's memory has them."""
     shapes = {state.name: state.shape for state in layout.paged}
     shapes |= {state.name: state.shape for state in layout.whole}
@@ -100,7 +100,7 @@ def _parts(rows: Rows) -> Iterator[Int64]:
         yield np.flatnonzero(call == number)
 
 
-def _copy(rows: Rows, part: Int64, memory: Memory) -> None:
+def _copy(rows: Rows, part: Int64, memory: StateMemory) -> None:
     """Take the snapshots that are due after the rows `part`."""
     due = rows.snapshots[np.isin(rows.snapshots[:, 0], part)]
     if len(due):

@@ -34,7 +34,7 @@ from hnlpu.model.network.composites import (
 from hnlpu.run.emulate import FloatConstants, Interpreter
 from hnlpu.run.emulate._early import early_steps
 from hnlpu.run.kernels import load
-from hnlpu.run.kernels.tape import Known, Memory, TapeRows, lacking, lower
+from hnlpu.run.kernels.tape import Known, TapeMemory, TapeRows, lacking, lower
 from network_samples import every_operation
 
 LIBRARY, REASON = load()
@@ -71,7 +71,7 @@ def holds(
     tape, early = lower(LIBRARY, network, of), early_steps(network)
     count = len(next(iter(data.values())))
     random = np.random.default_rng(count)
-    memory = Memory(
+    memory = TapeMemory(
         {h.name: np.full(h.memory_shape(2, 16), h.initial, np.float32) for h in tape.states},
         np.array([[1], [0]]), np.array([1, 0]),
     )  # fmt: skip

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from hnlpu.run.kernels._library import Library, address_of
 from hnlpu.run.kernels.tape._code import BatchWord, Code
-from hnlpu.run.kernels.tape._layout import Layout
-from hnlpu.run.kernels.tape._states import Held
+from hnlpu.run.kernels.tape._layout import TapeLayout
+from hnlpu.run.kernels.tape._states import TapeState
 from hnlpu.run.kernels.tape._views import NUMBERS, Number, Sizes
 
 Array = npt.NDArray[Any]
@@ -24,7 +24,7 @@ Int64 = npt.NDArray[np.int64]
 class TapeRows:
     """Positions of sequences to run together: row r is `positions`[r] of sequence `sequences`[r].
 
-    Sequences are numbers into `Memory`; rows of one come in the order of their positions.
+    Sequences are numbers into `TapeMemory`; rows of one come in the order of their positions.
     """
 
     sequences: Int64
@@ -32,8 +32,8 @@ class TapeRows:
 
 
 @dataclass(frozen=True)
-class Memory:
-    """What sequences keep, by the names of states: see `Held` for the shapes.
+class TapeMemory:
+    """What sequences keep, by the names of states: see `TapeState` for the shapes.
 
     `tables` [sequences, pages] names the pages of each sequence in order, `slots` [sequences] its
     slot in states that are kept whole.  All are changed where they lie.  Of states that are `scanned`
@@ -65,8 +65,8 @@ class Tape:
     """
 
     def __init__(
-        self, library: Library, layout: Layout, inputs: tuple[str, ...],
-        outputs: tuple[tuple[str, Number, Sizes], ...], states: tuple[Held, ...],
+        self, library: Library, layout: TapeLayout, inputs: tuple[str, ...],
+        outputs: tuple[tuple[str, Number, Sizes], ...], states: tuple[TapeState, ...],
     ):  # fmt: skip
         self._library, self._layout = library, layout
         self.inputs, self.outputs, self.states = inputs, outputs, states
@@ -80,7 +80,7 @@ class Tape:
         self,
         inputs: Mapping[str, Array],
         rows: TapeRows,
-        memory: Memory,
+        memory: TapeMemory,
         *,
         instructions: int | None = None,
     ) -> tuple[Array, ...]:
@@ -136,7 +136,7 @@ class Tape:
             self._library.set_of(instructions),
         )  # fmt: skip
 
-    def _page(self, memory: Memory) -> int:
+    def _page(self, memory: TapeMemory) -> int:
         """Positions of a page."""
         for held in self.states:
             if held.how == "keys":
