@@ -5,19 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from hnlpu.errors import InvalidInput
-from hnlpu.model.checkpoint import UNEMBEDDING
 from hnlpu.model.network import Network
 from hnlpu.run.emulate import (
     HardwiredConstants,
     InterpretedModel,
     LanguageModel,
-    Transformer,
     split_off_logits,
 )
 from hnlpu.run.engine._batch import Batched
 from hnlpu.run.engine._beside import BatchedBeside
 from hnlpu.run.engine._device import CPU, DeviceNetwork
-from hnlpu.run.engine._forward import BatchedTransformer
 from hnlpu.run.engine._interpreted import BatchedInterpreter
 from hnlpu.run.engine._layout import PAGE, StateLayout, layout_of, room_of
 from hnlpu.run.engine._memory import StateMemory
@@ -31,7 +28,7 @@ def layout_of_model(model: LanguageModel) -> StateLayout:
     numerics.
     """
     run = model.transformer
-    if not isinstance(run, Transformer | InterpretedModel):
+    if not isinstance(run, InterpretedModel):
         raise InvalidInput(
             f"{model.directory}: the engine computes in float numerics; leave out chip and machine numerics"
         )
@@ -40,7 +37,7 @@ def layout_of_model(model: LanguageModel) -> StateLayout:
             f"{model.directory}: float sums depend on the batch; give a build "
             "(hnlpu build makes one) with integer activations"
         )
-    return layout_of(run.build.network if isinstance(run, Transformer) else run.body)
+    return layout_of(run.body)
 
 
 def network_of(model: LanguageModel) -> Network:
@@ -48,8 +45,6 @@ def network_of(model: LanguageModel) -> Network:
     run = model.transformer
     if isinstance(run, InterpretedModel):
         return run.network
-    if isinstance(run, Transformer):
-        return run.build.network
     raise InvalidInput(
         f"{model.directory}: adapters run in float numerics; leave out chip and machine numerics"
     )
@@ -86,15 +81,15 @@ def batched_of(model: LanguageModel, device: str, pages: int) -> Batched:
     family has what is asked for, and ToolMissing.
     """
     run = model.transformer
-    assert isinstance(run, Transformer | InterpretedModel)
+    assert isinstance(run, InterpretedModel)
     constants, facts = run.constants, run.architecture
     assert isinstance(constants, HardwiredConstants)
     if device != CPU:
         parts = split_off_logits(network_of(model))
         return DeviceNetwork(parts.body, parts.matrix, constants, device, pages)
-    plain = BatchedTransformer(run) if isinstance(run, Transformer) else _by_network(run)
-    logits = UNEMBEDDING if isinstance(run, Transformer) else run.logits_matrix
-    return BatchedBeside(plain, network_of(model), facts, constants, _by_network, logits)
+    return BatchedBeside(
+        _by_network(run), run.network, facts, constants, _by_network, run.logits_matrix
+    )
 
 
 def _by_network(model: InterpretedModel) -> Batched:

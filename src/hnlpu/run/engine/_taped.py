@@ -33,6 +33,8 @@ class BatchedTape(LogitsOfModel):
         self._model, self._taped = model, taped
         self._experts = experts_of(model.body)
         self._traced: TapedNetwork | None = None
+        self._memory: StateMemory | None = None
+        self._laid: dict[TapedNetwork, tape.LaidStates] = {}
 
     def forward(self, rows: Rows, memory: StateMemory, wanted: Int64) -> tuple[Float32, Int64]:
         """Hidden states of the rows `wanted`: [wanted, hidden]; `memory` takes in all rows.
@@ -46,7 +48,7 @@ class BatchedTape(LogitsOfModel):
         slots, sources = rows.targets, rows.sources
         if not memory.has_slots:
             slots = sources = np.zeros(len(rows.tables), np.int64)
-        states = {**memory.pages, **memory.whole}
+        states = self._states(taped, memory)
         hidden: Float32 | None = None
         fired = np.empty(
             (len(self._experts.choices) if trace else 0, len(rows.tokens), self._experts.active),
@@ -67,6 +69,15 @@ class BatchedTape(LogitsOfModel):
             _copy(rows, part, memory)
         assert hidden is not None
         return hidden[wanted], fired
+
+    def _states(self, taped: TapedNetwork, memory: StateMemory) -> tape.LaidStates:
+        """The arrays of a memory, which are the same in every call."""
+        if self._memory is not memory:
+            self._memory = memory
+            self._laid.clear()
+        if taped not in self._laid:
+            self._laid[taped] = taped.tape.lay({**memory.pages, **memory.whole})
+        return self._laid[taped]
 
     def _with_choices(self) -> TapedNetwork:
         """A tape that also gives the experts; made when somebody first asks for them."""
