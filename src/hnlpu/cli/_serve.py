@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hnlpu.cli._app import BuildArgument, DeviceOption, Json, app, read_text
+from hnlpu.cli._app import app
+from hnlpu.cli._options import BuildArgument, DeviceOption, Json, read_text
 from hnlpu.cli._output import out, print_json, waiting
 from hnlpu.errors import InvalidInput, ToolMissing
 
