@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -73,6 +73,10 @@ LIMIT = 2_000_000
 TABLES = ("exp", "sigmoid", "softplus", "normal", "sine")
 WHOLE = ("core", "requests", "sequencer", "store", "program")
 """Modules that are simulated in a whole chip alone."""
+
+
+Site = tuple[tuple[int, int], str]
+"""What of a text becomes what."""
 
 
 def run_checks(run: Run, module: str = "") -> None:
@@ -181,19 +185,27 @@ class Mutant:
 
 
 def draw(paths: list[Path], count: int, seed: int) -> Iterator[Mutant]:
-    """Different mutants of files: files and kinds in turn, each edit as likely."""
+    """Different mutants: files in turn, so that few reach them all; kinds in turn in a file."""
     rng = np.random.default_rng(seed)
+    left: dict[str, deque[tuple[str, list[Site]]]] = {}
     texts = {path.name: path.read_text(encoding="utf-8") for path in sorted(paths)}
-    sites: dict[tuple[str, str], list[tuple[tuple[int, int], str]]] = {}
-    for file, text in texts.items():
+    for turn, (file, text) in enumerate(texts.items()):
+        sites: dict[str, list[Site]] = {}
         for kind, span, new in edits(text):
-            sites.setdefault((file, kind), []).append((span, new))
-    for turn in range(len(sites) * max(map(len, sites.values()))):
-        (file, kind), left = sorted(sites.items())[turn % len(sites)]
-        if left and count:
-            span, new = left.pop(int(rng.integers(len(left))))
-            count -= 1
-            yield Mutant(file, kind, span, new, texts[file])
+            sites.setdefault(kind, []).append((span, new))
+        left[file] = deque(sorted(sites.items()))
+        left[file].rotate(-turn)  # not the same kind of all files first
+    while any(left.values()):
+        for file, kinds in left.items():
+            if kinds and count:
+                kind, found = kinds.popleft()
+                span, new = found.pop(int(rng.integers(len(found))))
+                if found:
+                    kinds.append((kind, found))
+                count -= 1
+                yield Mutant(file, kind, span, new, texts[file])
+        if not count:
+            return
 
 
 BATCH = 24
@@ -344,7 +356,7 @@ def tell_verdicts(verdicts: list[tuple[Mutant, str]], *, as_json: bool) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=["coverage", "mutation"])
-    parser.add_argument("--count", type=int, default=120)
+    parser.add_argument("--count", type=int, default=120, help="mutants; files in turn")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--parts", action="store_true", help="coverage: no chip, parts alone")
     parser.add_argument("--whole", action="store_true", help="mutation: core, requests, sequencer")

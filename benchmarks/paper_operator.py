@@ -20,7 +20,7 @@ from activity import SAMPLED, Energy, Int64, accumulated, read_assumed, serial, 
 from hnlpu.arithmetic.mx import TWICE_E2M1, pack, quantize_mxfp4, unpack
 from hnlpu.silicon.embed import ArrayKind, Regions, Taps, TileDigits, tracks_needed
 from hnlpu.silicon.embed._regions_values import values_of_words
-from hnlpu.silicon.rtl import Part, array_shape, count_parts, synthesize
+from hnlpu.silicon.rtl import Submodule, array_shape, count_parts, synthesize
 from hnlpu.silicon.rtl._modules import part
 from hnlpu.silicon.technology import load_technology
 from netlists import Bits, Netlist, integers, lanes, toggled
@@ -169,7 +169,7 @@ def mac_array(twice: Int64, vectors: Int64, energy: Energy) -> Way:
     """1024 MACs, eight an output, each with an accumulator; weights come from 64 KB of SRAM."""
     texts = {f"hnlpu_{n}_adder.sv": part(f"hnlpu_{n}_adder") for n in ("full", "half")}
     texts["mac.sv"] = (Path(__file__).parent / "mac.sv").read_text(encoding="utf-8")
-    [mac] = count_parts(texts, [Part("mac", "mac", {}, MACS)], N5.silicon)
+    [mac] = count_parts(texts, [Submodule("mac", "mac", {}, MACS)], N5.silicon)
     rows = MACS // OUTPUTS
     last = OUTPUTS * (rows - 1) * _adders(21, 0)
     cycles = INPUTS // rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hnlpu.system.cost import Plan, cost
+from hnlpu.system.cost import OwnershipPlan, cost
 from hnlpu.system.design import design
 
 PAGE = Path(__file__).parents[1] / "docs" / "design.md"
@@ -31,7 +31,7 @@ def table() -> str:
         machine, rate = made.system.machine, made.rate()
         assert machine
         hbm = machine.hbm
-        found = cost(made.system, made.subject, Plan(), trials=20)
+        found = cost(made.system, made.subject, OwnershipPlan(), trials=20)
         lines.append(
             [
                 name, process, str(made.system.chips), f"{made.system.die.area.value:,.3g}",

@@ -29,7 +29,7 @@ from hnlpu.silicon.embed import (
     tracks_needed,
 )
 from hnlpu.silicon.hardwire import open_build
-from hnlpu.silicon.masks.picture import Detail, Spot, Tag, detail_svg, draw_png, subject_of
+from hnlpu.silicon.masks.picture import Detail, PictureTag, Spot, detail_svg, draw_png, subject_of
 from hnlpu.silicon.place import find_tiles
 from hnlpu.silicon.technology import FIXED, PROGRAMMABLE, load_technology
 
@@ -76,12 +76,12 @@ def _cell(scheme: Taps, labels: list[Label], left: int, right: int, high: int) -
     (port,) = (label for label in own if label.text.startswith("p"))
     (weight,) = (t for t in trunks if t.text.endswith(f".{int(TWICE_E2M1[CODE]):+d}"))
     lower = [
-        Tag(t.x, _tap(t), "lower")
+        PictureTag(t.x, _tap(t), "lower")
         for t in trunks
         if t.layer[0] == scheme.technology.lower.gds_layer
     ]
     upper = [
-        Tag(t.x, _tap(t), "upper")
+        PictureTag(t.x, _tap(t), "upper")
         for t in trunks
         if t.layer[0] == scheme.technology.upper.gds_layer
     ]
@@ -92,7 +92,7 @@ def _cell(scheme: Taps, labels: list[Label], left: int, right: int, high: int) -
         "all; a fixed via (4) ties it to the port below. One more via (3) joins it to one trunk (1), "
         f"here {value(int(TWICE_E2M1[CODE]))}: that via is the weight. Fifteen places, each legal "
         "whatever the neighbours hold.",
-        (left, 0, right, high), [[*lower, Tag(port.x, "port", "fixed")]], [upper],
+        (left, 0, right, high), [[*lower, PictureTag(port.x, "port", "fixed")]], [upper],
         [
             Spot(weight.x, 0.12 * high, "lower"),
             Spot(upper[-1].x - 60, high / 2, "stub", (0, 34)),
@@ -111,7 +111,7 @@ def _tap(label: Label) -> str:
 def _scale_cell(scheme: Taps, labels: list[Label], left: int, right: int, high: int) -> Detail:
     pads = [label for label in labels if left <= label.x and label.text[0] in "cq"]
     ground = [label for label in labels if left <= label.x and label.text == "GND"]
-    bits = [Tag(p.x, f"{p.text[0]}{p.text.rsplit('.', 1)[1]}", "lower") for p in pads]
+    bits = [PictureTag(p.x, f"{p.text[0]}{p.text.rsplit('.', 1)[1]}", "lower") for p in pads]
     vias = scheme.draw(digits_of([CODE] * 32, SHIFT)).rectangles
     lower = vias[scheme.technology.lower_cut.gds_layer, PROGRAMMABLE]
     x = next(box[0] + box[2] for box in lower.tolist() if box[0] > left) / 2
@@ -121,7 +121,7 @@ def _scale_cell(scheme: Taps, labels: list[Label], left: int, right: int, high: 
         "next adder tree have a stub each, over pads of the bits that they may take, and one via a "
         f"column chooses (1). Here all choose a shift of {SHIFT}, times {2**SHIFT}: q1 takes c0, q2 "
         "takes c1, and so on; the columns that take none are tied to a trunk of ground.",
-        (left, 0, right, high), [bits], [[Tag(g.x, "ground", "upper") for g in ground]],
+        (left, 0, right, high), [bits], [[PictureTag(g.x, "ground", "upper") for g in ground]],
         [Spot(x, high / 2, "weight", (0, -30))],
     )  # fmt: skip
 
@@ -148,14 +148,14 @@ def regions_row() -> str:
         groups.setdefault(text.rsplit(".", 1)[0], []).append(x)
     counted = {ports[x].rsplit(".", 1)[0]: codes[n] for n, (x, _) in wires.items()}
     above = [
-        Tag(
+        PictureTag(
             sum(x) / len(x),
             value(int(TWICE_E2M1[counted[group]])) if group in counted else "–",
             "lower",
         )
         for group, x in groups.items()
     ]
-    below = [Tag(label.x, str(n), "upper") for n, label in trunks.items()]
+    below = [PictureTag(label.x, str(n), "upper") for n, label in trunks.items()]
     shown = min(wires, key=lambda n: abs(abs(trunks[n].x - wires[n][0]) - 900))
     end, y = wires[shown]
     start, counts = trunks[shown].x, value(int(TWICE_E2M1[codes[shown]]))

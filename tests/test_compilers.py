@@ -96,7 +96,7 @@ def test_zig_where_the_system_has_none(tmp_path: Path, monkeypatch: pytest.Monke
 def test_no_compiler_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_compilers, "wheel_file", lambda *_: None)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert find_compiler("c++") == _compilers.Search(None, ())
+    assert find_compiler("c++") == _compilers.CompilerSearch(None, ())
 
 
 @cpp

@@ -54,14 +54,14 @@ class Compiler:
 
 
 @dataclass(frozen=True)
-class Search:
+class CompilerSearch:
     """What a search found, and what it passed over, each with its reason."""
 
     compiler: Compiler | None
     problems: tuple[str, ...]
 
 
-def find_compiler(language: Language, *, zig: bool = True) -> Search:
+def find_compiler(language: Language, *, zig: bool = True) -> CompilerSearch:
     """The compiler of a language; tried once a process for each PATH.
 
     One that CC or CXX names comes first.  For C++ it is the only one: a choice is taken or refused.
@@ -71,28 +71,28 @@ def find_compiler(language: Language, *, zig: bool = True) -> Search:
     found = _system_compiler(language, *names)
     if found.compiler is None and zig and not (found.problems and language == "c++" and names[0]):
         other = find_zig(language)
-        return Search(other.compiler, (*found.problems, *other.problems))
+        return CompilerSearch(other.compiler, (*found.problems, *other.problems))
     return found
 
 
 @functools.cache
-def _system_compiler(language: Language, chosen: str, _path: str) -> Search:
+def _system_compiler(language: Language, chosen: str, _path: str) -> CompilerSearch:
     problems: list[str] = []
     if chosen.strip():
         variable = _CHOSEN[language]
         taken, why = _try_chosen(language, chosen)
         if taken is not None:
-            return Search(taken, ())
+            return CompilerSearch(taken, ())
         problems.append(f"{variable}={chosen}: {why}")
         if language == "c++":
-            return Search(None, tuple(problems))
+            return CompilerSearch(None, tuple(problems))
     for path in candidates(*_NAMES[language]):
         environment = clean_environment([Path(path).parent])
         problem = _trial(language, (path,), environment)
         if problem is None:
-            return Search(_compiler((path,), environment), tuple(problems))
+            return CompilerSearch(_compiler((path,), environment), tuple(problems))
         problems.append(f"{path}: {problem}")
-    return Search(None, tuple(problems))
+    return CompilerSearch(None, tuple(problems))
 
 
 def _try_chosen(language: Language, chosen: str) -> tuple[Compiler | None, str]:
@@ -147,22 +147,22 @@ def _machine(path: Path) -> bytes | None:
     return head[4:6] + head[18:20] if head.startswith(b"\x7fELF") else None
 
 
-def find_zig(language: Language) -> Search:
+def find_zig(language: Language) -> CompilerSearch:
     """The compiler of the wheel `ziglang`; its first run compiles libraries of its own."""
     path = wheel_file("ziglang", f"ziglang/zig{'.exe' if os.name == 'nt' else ''}")
     if path is None:
-        return Search(None, ())
+        return CompilerSearch(None, ())
     return _zig(language, str(path))
 
 
 @functools.cache
-def _zig(language: Language, path: str) -> Search:
+def _zig(language: Language, path: str) -> CompilerSearch:
     home = os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME", "/nowhere"), ".cache")
     caches = os.environ.get("ZIG_GLOBAL_CACHE_DIR") or str(cache_folder(Path(home, "zig"), "zig"))
     environment = clean_environment([Path(path).parent], {"ZIG_GLOBAL_CACHE_DIR": caches})
     code, said = ask([path, "version"], environment)
     if code:
-        return Search(None, (f"{path}: {first_line(said)}",))
+        return CompilerSearch(None, (f"{path}: {first_line(said)}",))
     # zig compiles for this very processor unless told otherwise; a wheel travels
     words = (path, "cc", "-mcpu=baseline") if language == "c" else (path, "c++")
-    return Search(Compiler(words, f"zig {said.splitlines()[0]}", environment), ())
+    return CompilerSearch(Compiler(words, f"zig {said.splitlines()[0]}", environment), ())

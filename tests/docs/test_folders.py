@@ -112,3 +112,14 @@ def test_folders_of_tests_are_folders_of_the_package() -> None:
 def test_no_two_test_files_share_a_name() -> None:
     names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
     assert sorted(names) == sorted(set(names))  # pytest imports them under their bare names
+
+
+def test_no_two_classes_share_a_name() -> None:
+    """A reader who meets a class's name knows which; names that begin with _ are of one file."""
+    places: dict[str, list[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        for item in ast.parse(path.read_text()).body:
+            if isinstance(item, ast.ClassDef) and not item.name.startswith("_"):
+                places.setdefault(item.name, []).append(str(path.relative_to(PACKAGE)))
+    assert len(places) > 800
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 
 from hnlpu.errors import InvalidInput
-from hnlpu.serve import Settings
+from hnlpu.serve import ServerSettings
 from hnlpu.serve._guard import Guard
 from hnlpu.serve._settings import is_loopback
 
@@ -19,14 +19,14 @@ KEYS = ("first-key-1234", "second-key-1234")
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "8.8.8.8", "no.such.name.invalid"])
 def test_a_public_address_without_a_key_is_refused(host):
     with pytest.raises(InvalidInput, match="other machines can reach this address"):
-        Settings(host=host).check()
-    Settings(host=host, api_keys=KEYS).check()
+        ServerSettings(host=host).check()
+    ServerSettings(host=host, api_keys=KEYS).check()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "[::1]", "localhost"])
 def test_loopback_needs_no_key(host):
     assert is_loopback(host)
-    Settings(host=host).check()
+    ServerSettings(host=host).check()
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_loopback_needs_no_key(host):
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(change):
     with pytest.raises(InvalidInput):
-        Settings(**change).check()
+        ServerSettings(**change).check()
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_a_fault_is_counted_as_one_and_a_client_that_left_as_that(fault, status)
 
     metrics = Mock()
     metrics.http = lambda path, status, seconds: counted.append(status)
-    guard = Guard(app, Settings(), metrics)
+    guard = Guard(app, ServerSettings(), metrics)
     scope = {
         "type": "http",
         "method": "GET",

@@ -96,8 +96,8 @@ def test_a_wrong_derivative_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_parts_that_are_not_rescaled_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unscaled(parts: list[arithmetic.Part]) -> arithmetic.Part:
-        return arithmetic.Part(
+    def unscaled(parts: list[arithmetic.PartialAttention]) -> arithmetic.PartialAttention:
+        return arithmetic.PartialAttention(
             parts[0].largest, sum(p.total for p in parts), sum(p.mixed for p in parts)
         )  # fmt: skip
 

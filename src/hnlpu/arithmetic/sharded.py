@@ -22,7 +22,7 @@ Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Part:
+class PartialAttention:
     """What some positions say to a query: `largest` [heads], `total` [heads], `mixed` [heads, d].
 
     Without any positions the largest score is -inf and the sums are zero.
@@ -33,7 +33,7 @@ class Part:
     mixed: Float64
 
 
-def attend_part(q: Float64, keys: Float64, values: Float64, scale: float) -> Part:
+def attend_part(q: Float64, keys: Float64, values: Float64, scale: float) -> PartialAttention:
     """The part of positions with keys [n, kv heads, d] and values [n, kv heads, width], n >= 0.
 
     q [heads, d]; query heads share key and value heads in equal runs.  All in float64.
@@ -42,16 +42,18 @@ def attend_part(q: Float64, keys: Float64, values: Float64, scale: float) -> Par
     heads = len(q)
     if not n:
         none = np.full(heads, -np.inf)
-        return Part(none, np.zeros(heads), np.zeros((heads, values.shape[2])))
+        return PartialAttention(none, np.zeros(heads), np.zeros((heads, values.shape[2])))
     grouped = q.reshape(kv_heads, heads // kv_heads, d)
     scores = scale * np.einsum("grd,ngd->grn", grouped, keys)
     largest = scores.max(-1)
     powers = np.exp(scores - largest[..., None])
     mixed = np.einsum("grn,ngw->grw", powers, values)
-    return Part(largest.reshape(heads), powers.sum(-1).reshape(heads), mixed.reshape(heads, -1))
+    return PartialAttention(
+        largest.reshape(heads), powers.sum(-1).reshape(heads), mixed.reshape(heads, -1)
+    )
 
 
-def merge(parts: Sequence[Part]) -> Part:
+def merge(parts: Sequence[PartialAttention]) -> PartialAttention:
     """The part of all positions of `parts`, which stand in the order of their places."""
     largest = np.max([part.largest for part in parts], axis=0)
     total, mixed = np.zeros_like(parts[0].total), np.zeros_like(parts[0].mixed)
@@ -61,9 +63,9 @@ def merge(parts: Sequence[Part]) -> Part:
             factor = np.where(part.total > 0, np.exp(part.largest - largest), 0.0)
         total += factor * part.total
         mixed += factor[:, None] * part.mixed
-    return Part(largest, total, mixed)
+    return PartialAttention(largest, total, mixed)
 
 
-def attended(part: Part) -> Float64:
+def attended(part: PartialAttention) -> Float64:
     """Attention's output [heads, width]: the mix of values by their shares."""
     return part.mixed / part.total[:, None]

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hnlpu.cli._app import Json, app
+from hnlpu.cli._app import app
+from hnlpu.cli._options import Json
 from hnlpu.cli._output import out, print_json
 from hnlpu.errors import InvalidInput
 

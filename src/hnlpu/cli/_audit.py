@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from hnlpu.cli._app import Json, app
+from hnlpu.cli._app import app
 from hnlpu.cli._cost import (
     ContextOption,
     GridOption,
@@ -16,6 +16,7 @@ from hnlpu.cli._cost import (
     SubjectArgument,
     SystemOption,
 )
+from hnlpu.cli._options import Json
 from hnlpu.cli._output import out, print_json, waiting
 
 if TYPE_CHECKING:

@@ -5,16 +5,94 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.table import Column, Table
 
+from hnlpu.cli._app import app
+from hnlpu.cli._options import FamilyOption, Json, Workers, chosen_family, read_text
 from hnlpu.cli._output import out, print_json, progress_bar, waiting
 from hnlpu.errors import InvalidInput
 
 if TYPE_CHECKING:
     from hnlpu.insight.sensitivity import PerplexityGate
     from hnlpu.silicon.hardwire import Manifest, RoleError
+
+
+_FORMATS = "auto, mxfp4, mxfp4x2, int3 or ternary"
+
+
+@app.command()
+def build(
+    checkpoint: Annotated[str, typer.Argument(help="Checkpoint folder, .gguf file or Hub id.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Build directory to make.")],
+    preset: Annotated[
+        str, typer.Option(help="Policy to start from: default or paper.")
+    ] = "default",
+    policy: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Policy file (TOML), as `hnlpu sensitivity` writes it."),
+    ] = None,
+    attention: Annotated[str | None, typer.Option(help=f"Format: {_FORMATS}.")] = None,
+    router: Annotated[str | None, typer.Option(help=f"Format: {_FORMATS}.")] = None,
+    experts: Annotated[
+        str | None, typer.Option(help="Format of experts that are not MXFP4.")
+    ] = None,
+    unembedding: Annotated[str | None, typer.Option(help=f"Format: {_FORMATS}.")] = None,
+    dense: Annotated[
+        str | None, typer.Option(help="Format of all other matrices (default: attention's).")
+    ] = None,
+    activation_bits: Annotated[int | None, typer.Option(help="Activation width, 2 to 16.")] = None,
+    max_spread: Annotated[
+        int | None, typer.Option(help="Largest range of block exponents in a row, 0 to 20.")
+    ] = None,
+    requantize: Annotated[
+        bool, typer.Option("--requantize", help="Round rows that spread further, not refuse them.")
+    ] = False,
+    max_error: Annotated[
+        float | None,
+        typer.Option(help="Refuse a build with a matrix whose relative error is larger."),
+    ] = None,
+    max_perplexity_loss: Annotated[
+        float | None,
+        typer.Option(
+            help="Refuse a build that raises the perplexity of --text by more (0.01: 1 %)."
+        ),
+    ] = None,
+    text: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="UTF-8 file to score, in float and hardwired."),
+    ] = None,
+    technology: Annotated[
+        str,
+        typer.Option(
+            help="Process: n5, n7, n3, asap7, sky130, ihp-sg13g2, gf180, or a .toml file."
+        ),
+    ] = "n5",
+    scheme: Annotated[str, typer.Option(help="Embedding: taps or regions.")] = "taps",
+    chips: Annotated[
+        int | None, typer.Option(help="Chips to place on (default: as few as are needed).")
+    ] = None,
+    bank: Annotated[int, typer.Option(help="Most experts that share a popcount.")] = 8,
+    group: Annotated[int, typer.Option(help="Ports of a group (regions).")] = 4,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.")] = None,
+    family: FamilyOption = None,
+    workers: Workers = None,
+    json: Json = False,
+) -> None:
+    """Hardwire a checkpoint into a build directory."""
+    formats = {
+        "attention": attention, "router": router, "experts": experts, "unembedding": unembedding,
+        "dense": dense, "activation_bits": activation_bits, "max_spread": max_spread,
+        "requantize": requantize or None,
+    }  # fmt: skip
+    target = (technology, scheme, chips, bank, group)
+    limits = (max_error, max_perplexity_loss, text)
+    do_build(
+        checkpoint, output, preset, policy, formats, limits, target, revision=revision,
+        family=chosen_family(family), workers=workers, json=json,
+    )  # fmt: skip
 
 
 def do_build(
@@ -89,8 +167,6 @@ def _gate(
     checkpoint: str, text: Path | None, limit: float | None, revision: str | None, family: Any
 ) -> PerplexityGate | None:
     """A judge by perplexity, where a text is given; raises InvalidInput for a limit without one."""
-    from hnlpu.cli._app import read_text
-
     if text is None:
         if limit is not None:
             raise InvalidInput(

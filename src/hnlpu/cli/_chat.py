@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hnlpu.cli._app import ModelArgument, app
+from hnlpu.cli._app import app
+from hnlpu.cli._options import ModelArgument
 from hnlpu.cli._words import in_options
 from hnlpu.errors import ContextExceeded, HnlpuError, InvalidInput
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Column, Table
 
-from hnlpu.cli._app import FamilyOption, Json, Workers, app, chosen_family, read_text
+from hnlpu.cli._app import app
+from hnlpu.cli._options import FamilyOption, Json, Workers, chosen_family, read_text
 from hnlpu.cli._output import out, print_json, progress_bar
 from hnlpu.errors import InvalidInput
 

@@ -9,7 +9,8 @@ import typer
 from rich.table import Table
 
 from hnlpu._paths import absolute
-from hnlpu.cli._app import Json, app
+from hnlpu.cli._app import app
+from hnlpu.cli._options import Json
 from hnlpu.cli._output import out, print_json, waiting
 from hnlpu.errors import InvalidInput
 
@@ -112,7 +113,7 @@ def cost(
     """Silicon, masks, design, ownership and carbon of a hardwired system."""
     from hnlpu._charts import check_chart, write_chart
     from hnlpu.system.catalog import load_system
-    from hnlpu.system.cost import Plan, Rival, bought_facts, cost_facts, tornado_svg
+    from hnlpu.system.cost import OwnershipPlan, Rival, bought_facts, cost_facts, tornado_svg
     from hnlpu.system.cost import cost as do_cost
     from hnlpu.system.design import open_machine
     from hnlpu.system.machine import parse_grid
@@ -128,7 +129,7 @@ def cost(
     cells = None if grid is None else parse_grid(grid)
     found = open_machine(subject, model=model, system=system, weights=weights, grid=cells)
     machine, what = found.system, found.subject
-    plan = Plan(
+    plan = OwnershipPlan(
         systems=systems, respins=respins, tokens_per_second=tokens_per_second, users=users,
         context=context, sliding=sliding, grid=cells,
         output_share=output_share, utilisation=utilisation, paper_rounding=paper_rounding,

@@ -21,6 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import typer
+
+from hnlpu.cli._app import app
+from hnlpu.cli._options import Json
+from hnlpu.cli._output import out, print_json
+
 State = Literal["ok", "missing", "broken"]
 IMPORT_S = 180
 
@@ -310,3 +316,21 @@ def _hub() -> Finding:
     detail = f"{mode}, cache at {hub}{'' if able else ', which cannot be written to'}"
     remedy = "set HF_HOME to a folder that can be written to"
     return Finding("Hub", able, False, detail, remedy, str(hub), "ok" if able else "broken")
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """What is installed, what this machine can use, and what is missing."""
+    findings = examine()
+    if json:
+        print_json([finding.__dict__ for finding in findings])
+    else:
+        for finding in findings:
+            absent = finding.state == "missing" and not finding.needed
+            mark = "optional" if absent else finding.state
+            where = f"  {finding.path}" if finding.path else ""
+            out.print(f"{mark:<9} {finding.name:<17} {finding.detail}{where}", markup=False)
+            if not finding.ok and finding.remedy:
+                out.print(f"{'':<9} {'':<17} install: {finding.remedy}", markup=False)
+    if any(f.needed and not f.ok for f in findings):
+        raise typer.Exit(1)

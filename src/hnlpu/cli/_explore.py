@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from hnlpu.cli._app import Json, app
+from hnlpu.cli._app import app
 from hnlpu.cli._cost import SlidingOption
+from hnlpu.cli._options import Json
 from hnlpu.cli._output import out, print_json, progress_bar, waiting
 from hnlpu.errors import InvalidInput
 

@@ -13,7 +13,8 @@ import typer
 from rich.table import Table
 
 from hnlpu._paths import absolute
-from hnlpu.cli._app import Json, app
+from hnlpu.cli._app import app
+from hnlpu.cli._options import Json
 from hnlpu.cli._output import out, print_json, progress_bar
 from hnlpu.errors import InvalidInput, OutputExists, OutputFailed
 

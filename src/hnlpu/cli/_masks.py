@@ -8,7 +8,8 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from hnlpu.cli._app import BuildArgument, Json, Ray, Workers, app
+from hnlpu.cli._app import app
+from hnlpu.cli._options import BuildArgument, Json, Ray, Workers
 from hnlpu.cli._output import out, print_json, progress_bar, waiting
 from hnlpu.errors import InvalidInput
 

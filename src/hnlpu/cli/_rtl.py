@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from hnlpu.cli._app import BuildArgument, Json, app
+from hnlpu.cli._app import app
+from hnlpu.cli._options import BuildArgument, Json
 from hnlpu.cli._output import out, print_json, waiting
 
 

@@ -1,23 +1,24 @@
-"""`hnlpu run`: signals in, answers out; and what `hnlpu score` says of answers beside labels."""
+"""`hnlpu run`: signals in, answers out."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hnlpu.cli._app import (
+from hnlpu.cli._app import app
+from hnlpu.cli._options import (
     FamilyOption,
     FloatActivations,
     Json,
     ModelArgument,
-    app,
+    TaskOption,
     chosen_family,
     chosen_numerics,
+    chosen_task,
 )
 from hnlpu.cli._output import out, print_json, waiting
 from hnlpu.errors import InvalidInput
@@ -41,12 +42,7 @@ def run(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Answers: a new file, .npy or .csv.")
     ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            metavar="classify|regress|stream", help="What to answer (default: the model's)."
-        ),
-    ] = None,
+    task: TaskOption = None,
     state_in: Annotated[
         Path | None, typer.Option(metavar="FILE.npz", help="States to go on from.")
     ] = None,
@@ -139,67 +135,6 @@ def answered(
         answers.append(model.answer(outputs, task))
         first = outputs if first is None else first
     return answers, first, states
-
-
-def score_signals(
-    directory: Path, given: Path, labels: Path, *, task: str | None, float_activations: bool,
-    numerics: str, family: Path | None, json: bool,
-) -> None:  # fmt: skip
-    """`hnlpu score --input --labels`: accuracy and F1 of classes, or mean errors of numbers."""
-    import numpy as np
-
-    from hnlpu.cli._signals import read_numbers, read_signals
-    from hnlpu.run.emulate import open_signal_model, score_classes, score_numbers
-
-    model = open_signal_model(
-        directory, float_activations=float_activations, numerics=chosen_numerics(numerics, of_signals=True),
-        family=chosen_family(family),
-    )  # fmt: skip
-    asked = chosen_task(task) or model.task
-    signals, wanted = read_signals(given, model), read_numbers(labels)
-    began = time.monotonic()
-    with waiting("running"):
-        answers, _, _ = answered(model, signals, model.start(), asked)
-    made = np.stack(answers) if signals.many else np.asarray(answers[0])
-    wanted = _as_answers(wanted, made, len(signals.sequences))
-    facts: dict[str, Any] = {
-        "task": asked, "numerics": model.numerics, "sequences": len(signals.sequences),
-        "positions": signals.positions,
-    }  # fmt: skip
-    if asked == "classify":
-        found = score_classes(np.atleast_1d(made), np.atleast_1d(wanted), model.width)
-        facts |= asdict(found)
-        line = f"accuracy {100 * found.accuracy:.2f} %, F1 {found.f1:.4f}, over {found.count:,} sequences"
-    else:
-        errors = score_numbers(made, wanted)
-        facts |= asdict(errors)
-        line = f"MAE {errors.mae:.6g}, RMSE {errors.rmse:.6g}, over {errors.count:,} numbers"
-    facts["seconds"] = round(time.monotonic() - began, 3)
-    if json:
-        print_json(facts)
-    else:
-        out.print(f"{line} in {facts['seconds']:.1f} s")
-
-
-def _as_answers(labels: Any, answers: Any, sequences: int) -> Any:
-    """Labels of the answers' shape where they differ by axes of length 1, or are a sequence a row."""
-
-    def long(shape: tuple[int, ...]) -> list[int]:
-        return [size for size in shape if size != 1]
-
-    a_row_each = (sequences, answers.size // sequences)
-    if long(labels.shape) == long(answers.shape) or labels.shape == a_row_each:
-        return labels.reshape(answers.shape)
-    return labels
-
-
-def chosen_task(name: str | None) -> Any:
-    """The task that is asked for, or None; raises InvalidInput."""
-    from hnlpu.model.families import Task
-
-    if name is not None and name not in get_args(Task):
-        raise InvalidInput(f"--task {name}: give {', '.join(get_args(Task))}")
-    return name
 
 
 def _shown(answer: Any) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from rich.table import Column, Table
 
-from hnlpu.cli._app import FamilyOption, Json, Tokens, Workers, app, chosen_family, read_text
+from hnlpu.cli._app import app
+from hnlpu.cli._options import FamilyOption, Json, Tokens, Workers, chosen_family, read_text
 from hnlpu.cli._output import out, parse_tokens, print_json, progress_bar
 from hnlpu.errors import InvalidInput
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hnlpu.cli._app import BuildArgument, DeviceOption, Json, app, read_text
+from hnlpu.cli._app import app
+from hnlpu.cli._options import BuildArgument, DeviceOption, Json, read_text
 from hnlpu.cli._output import out, print_json, waiting
 from hnlpu.errors import InvalidInput, ToolMissing
 
@@ -81,7 +82,7 @@ def serve(
     """Serve a build behind OpenAI's API, with a page to talk to it."""
     try:
         from hnlpu.run.engine import Limits
-        from hnlpu.serve import Settings
+        from hnlpu.serve import ServerSettings
         from hnlpu.serve import serve as do_serve
     except ModuleNotFoundError as error:
         raise ToolMissing(
@@ -93,7 +94,7 @@ def serve(
     keys = list(api_key or ())
     if api_key_file is not None:
         keys += [line.strip() for line in read_text(api_key_file).splitlines() if line.strip()]
-    settings = Settings(
+    settings = ServerSettings(
         host=host, port=port, api_keys=tuple(keys), model_name=model_name,
         adapters=_adapters(adapter or []), adapter_folder=adapter_folder, device=device,
         limits=Limits(context, sequences, rows, cache_mb * 2**20),

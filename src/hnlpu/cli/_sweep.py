@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hnlpu.cli._app import Json, app
+from hnlpu.cli._app import app
 from hnlpu.cli._cost import ModelOption, SubjectArgument, SystemOption
+from hnlpu.cli._options import Json
 from hnlpu.cli._output import out, print_json, waiting
 from hnlpu.errors import InvalidInput, OutputExists
 

@@ -293,7 +293,9 @@ def _plain(op: ops.Op, args: list[Any]) -> tuple[T, ...]:
         case ops.Permute(order):
             return (args[0].permute(0, 1, *(axis + LEAD for axis in order)),)
         case ops.Split(sizes, axis):
-            return tuple(torch.split(args[0], [n for n in sizes if isinstance(n, int)], _behind(axis)))
+            return tuple(
+                torch.split(args[0], [n for n in sizes if isinstance(n, int)], _behind(axis))
+            )
         case ops.Concat(axis):
             lead = _lead(*args)
             longer = [arg.expand(*lead, *arg.shape[LEAD:]) for arg in args]

@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
-from hnlpu.run.chat import Parts
+from hnlpu.run.chat import AnswerParts
 from hnlpu.run.engine import Update
 from hnlpu.serve._answers import (
     chat_logprobs,
@@ -57,7 +57,7 @@ class _Answer:
         choice = self.choices[index]
         parts = choice.push(update)
         if not self.body.include_reasoning:
-            parts = Parts(parts.content, "", parts.calls)
+            parts = AnswerParts(parts.content, "", parts.calls)
         found: dict[str, Any] = {
             "index": index,
             "delta": choice.delta(parts),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from hnlpu.run.chat import CallPart, Parts, Place
+from hnlpu.run.chat import AnswerParts, CallPart, Place
 from hnlpu.run.engine import Update
 from hnlpu.serve._context import Context
 from hnlpu.serve._dialect import Turn
@@ -28,12 +28,12 @@ class Choice:
         """What the last token belongs to; None for a mark."""
         return self._parser.place
 
-    def push(self, update: Update) -> Parts:
+    def push(self, update: Update) -> AnswerParts:
         """What an update adds."""
         parts = [self._parser.push(update.token, update.text)]
         if update.reason is not None:
             parts.append(self._parser.finish())
-        whole = Parts(
+        whole = AnswerParts(
             "".join(part.content for part in parts),
             "".join(part.reasoning for part in parts),
             tuple(call for part in parts for call in part.calls),
@@ -46,7 +46,7 @@ class Choice:
             self.calls[call.index]["function"]["arguments"] += call.arguments
         return whole
 
-    def delta(self, parts: Parts) -> dict[str, Any]:
+    def delta(self, parts: AnswerParts) -> dict[str, Any]:
         """The parts as a chunk of a stream tells them; to be called in their order."""
         found: dict[str, Any] = {}
         if parts.content or not (parts.reasoning or parts.calls):

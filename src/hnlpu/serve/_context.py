@@ -12,7 +12,7 @@ from hnlpu.serve._dialect import Dialect
 from hnlpu.serve._errors import ApiError
 from hnlpu.serve._prompts import Translator
 from hnlpu.serve._service import Service
-from hnlpu.serve._settings import Settings
+from hnlpu.serve._settings import ServerSettings
 from hnlpu.serve._stored import StoredResponses
 
 _ERROR = {"content": {"application/json": {"schema": {"type": "object"}}}}
@@ -35,7 +35,7 @@ class Context:
     def __init__(self, service: Service):
         self.service = service
         self.model: LanguageModel = service.model
-        self.settings: Settings = service.settings
+        self.settings: ServerSettings = service.settings
         self.template = ChatTemplate(self.model.directory)
         self.dialect = Dialect(self.model, self.template)
         self.ends = self.model.end_tokens

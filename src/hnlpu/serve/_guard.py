@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hnlpu.serve._errors import ApiError, body_at
 from hnlpu.serve._metrics import Metrics
-from hnlpu.serve._settings import Settings, is_loopback
+from hnlpu.serve._settings import ServerSettings, is_loopback
 
 UPLOAD_SECONDS = 30.0
 DISCARD_BYTES = 64 * 2**20  # of a body that is too long are read, so that its sender hears why
@@ -25,7 +25,7 @@ OPEN_PATHS = ("/", "/health", "/openapi.json", "/page.css", "/page.js")
 class Guard:
     """ASGI middleware: host names, API keys, rates, sizes; and it counts every answer."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics):
+    def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: Metrics):
         self._app = app
         self._settings = settings
         self._metrics = metrics

@@ -86,7 +86,7 @@ def check_items(items: Sequence[Any]) -> None:
 _INPUT = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]}
 
 
-class Format(Wire):
+class AnswerFormat(Wire):
     """The form that the answer must have."""
 
     type: Literal["text", "json_object", "json_schema"]
@@ -99,7 +99,7 @@ class Format(Wire):
 class TextFormat(Wire):
     """`text`: the form that the answer must have."""
 
-    format: Format | None = None
+    format: AnswerFormat | None = None
     verbosity: str | None = Field(None, description=IGNORED)
 
 
@@ -185,7 +185,7 @@ def as_chat(body: ResponsesRequest, before: Sequence[dict[str, Any]] = ()) -> Ch
         raise RequestValidationError(problems) from None
 
 
-def _response_format(form: Format) -> dict[str, Any]:
+def _response_format(form: AnswerFormat) -> dict[str, Any]:
     if form.type != "json_schema":
         return {"type": form.type}
     if form.schema_ is None:

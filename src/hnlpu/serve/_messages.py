@@ -15,7 +15,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 
 from hnlpu.errors import HnlpuError
-from hnlpu.run.chat import Parts
+from hnlpu.run.chat import AnswerParts
 from hnlpu.serve._answers import check_finished
 from hnlpu.serve._blocks import CountRequest, MessagesRequest, as_chat
 from hnlpu.serve._choice import Choice
@@ -40,7 +40,7 @@ class _Blocks:
         self._open = False
         self._arguments = ""
 
-    def push(self, parts: Parts) -> Iterator[Event]:
+    def push(self, parts: AnswerParts) -> Iterator[Event]:
         """What some parts add."""
         if parts.reasoning:
             yield from self._text("thinking", parts.reasoning)

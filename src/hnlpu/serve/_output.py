@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hnlpu.run.chat import Parts, Place
+from hnlpu.run.chat import AnswerParts, Place
 from hnlpu.run.engine import TokenScore
 from hnlpu.serve._choice import Choice
 
@@ -34,7 +34,7 @@ class Items:
         self._place: Place | None = choice.place
         self._pending: list[dict[str, Any]] = []  # of tokens whose text has not come yet
 
-    def push(self, parts: Parts, score: TokenScore | None) -> Iterator[Event]:
+    def push(self, parts: AnswerParts, score: TokenScore | None) -> Iterator[Event]:
         """What some parts add; `score` is of the token that told them, where it is asked for."""
         before, self._place = self._place, self._choice.place
         if self._text_may_come(before, parts) and score is not None:
@@ -53,7 +53,7 @@ class Items:
             self.items[-1]["arguments"] += call.arguments
             yield self._event("function_call_arguments.delta", delta=call.arguments)
 
-    def _text_may_come(self, before: Place | None, parts: Parts) -> bool:
+    def _text_may_come(self, before: Place | None, parts: AnswerParts) -> bool:
         """Whether the last token is, or may turn out to be, text that is said."""
         match self._place:
             case None:

@@ -15,7 +15,7 @@ from hnlpu.serve._dialect import Dialect, Turn
 from hnlpu.serve._errors import ApiError
 from hnlpu.serve._offsets import Offsets
 from hnlpu.serve._schema import ChatRequest, CompletionRequest, Controls
-from hnlpu.serve._settings import Settings
+from hnlpu.serve._settings import ServerSettings
 
 ANY_SEED = -1
 SEEDS = 2**64
@@ -88,7 +88,9 @@ class Translator:
     Raises InvalidInput for a damaged generation_config.json.
     """
 
-    def __init__(self, model: LanguageModel, settings: Settings, context: int, dialect: Dialect):
+    def __init__(
+        self, model: LanguageModel, settings: ServerSettings, context: int, dialect: Dialect
+    ):
         self._model = model
         self._settings = settings
         self._context = context

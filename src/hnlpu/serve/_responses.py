@@ -25,7 +25,7 @@ from hnlpu.serve._errors import ApiError, in_words
 from hnlpu.serve._items import WORDS, ResponsesRequest, as_chat
 from hnlpu.serve._output import Event, Items
 from hnlpu.serve._service import Job
-from hnlpu.serve._stored import Stored, StoredResponses
+from hnlpu.serve._stored import StoredResponse, StoredResponses
 from hnlpu.serve._stream import EventStream, while_client_waits
 from hnlpu.serve._wire import unknown_fields, warning_header
 
@@ -207,7 +207,7 @@ def _told(found: dict[str, Any], headers: dict[str, str]) -> Response:
     return Response(text, headers=headers, media_type="application/json")
 
 
-def _found(stored: StoredResponses, ident: str, field: str = "response_id") -> Stored:
+def _found(stored: StoredResponses, ident: str, field: str = "response_id") -> StoredResponse:
     """A stored response; raises ApiError."""
     entry = stored.get(ident)
     if entry is None:

@@ -33,7 +33,7 @@ from hnlpu.serve._ask import ask
 from hnlpu.serve._context import Context
 from hnlpu.serve._needles import Maker, Needle
 from hnlpu.serve._service import Service
-from hnlpu.serve._settings import Settings
+from hnlpu.serve._settings import ServerSettings
 from hnlpu.silicon.hardwire import Build
 
 OF_EACH = 3  # needles of every kind
@@ -75,7 +75,7 @@ def self_test(build: Build, minutes: float, streams: int, seed: int = 0) -> dict
 async def _run(
     build: Build, seconds: float, streams: int, seed: int, folder: Path
 ) -> dict[str, Any]:
-    settings = Settings(
+    settings = ServerSettings(
         model_name="self-test", adapters=_made_adapters(build, folder), adapter_folder=None,
         queue=4 * streams + 64, max_connections=4 * streams + 64, shutdown_seconds=0,
     )  # fmt: skip

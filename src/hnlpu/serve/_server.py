@@ -18,7 +18,7 @@ from hnlpu.errors import DamagedBuild, InvalidInput, NotABuild
 from hnlpu.model.checkpoint import is_checkpoint
 from hnlpu.serve._app import create_app
 from hnlpu.serve._service import Service
-from hnlpu.serve._settings import Settings
+from hnlpu.serve._settings import ServerSettings
 from hnlpu.silicon.hardwire import MANIFEST, Build, file_sha256, open_build
 
 BACKLOG = 512
@@ -47,7 +47,9 @@ def open_sound_build(directory: str | Path) -> Build:
 
 
 def serve(
-    directory: str | Path, settings: Settings, announce: Callable[[str], None] = lambda _: None
+    directory: str | Path,
+    settings: ServerSettings,
+    announce: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve a build until a signal ends it; `announce` is told the address.
 
@@ -104,7 +106,7 @@ class _Server(uvicorn.Server):
                 signal.signal(kind, handler)
 
 
-def _listen(settings: Settings) -> socket.socket:
+def _listen(settings: ServerSettings) -> socket.socket:
     """A socket that listens where the settings say; raises InvalidInput."""
     host = settings.host.strip("[]")
     try:

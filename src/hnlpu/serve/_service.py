@@ -28,7 +28,7 @@ from hnlpu.run.engine import (
     read_adapter,
 )
 from hnlpu.serve._metrics import Metrics
-from hnlpu.serve._settings import Settings
+from hnlpu.serve._settings import ServerSettings
 from hnlpu.silicon.hardwire import Build
 
 
@@ -39,7 +39,7 @@ class Service:
     UnsupportedArchitecture for those that its family does not have.
     """
 
-    def __init__(self, build: Build, settings: Settings):
+    def __init__(self, build: Build, settings: ServerSettings):
         self.build = build
         self.model = model = hardwired(build)
         self.settings = settings
@@ -92,7 +92,7 @@ class Service:
                 job.put(update)
 
 
-def _adapters(build: Build, settings: Settings, name: str) -> dict[str, Adapter]:
+def _adapters(build: Build, settings: ServerSettings, name: str) -> dict[str, Adapter]:
     if name in settings.adapters:
         raise InvalidInput(f"`adapter` {name}: is the model's own id; give the adapter another")
     return {ident: read_adapter(path, build.network) for ident, path in settings.adapters.items()}

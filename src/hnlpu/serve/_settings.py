@@ -16,7 +16,7 @@ LONGEST = 1e9
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """Settings of a server; the defaults serve one person on one machine.
 
     `adapters` are folders of LoRA adapters by the model id that chooses them, `adapter_folder`

@@ -10,7 +10,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredResponse:
     """A response, and the items that it was the answer to, those of earlier turns included."""
 
     response: dict[str, Any]
@@ -23,7 +23,7 @@ class StoredResponses:
 
     def __init__(self, limit: int):
         self._limit = limit
-        self._entries: OrderedDict[str, Stored] = OrderedDict()
+        self._entries: OrderedDict[str, StoredResponse] = OrderedDict()
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -35,14 +35,14 @@ class StoredResponses:
         if len(text) > self._limit:
             return
         kept, items = json.loads(text)  # a copy, which no later change reaches
-        entry = Stored(kept, tuple(items), len(text))
+        entry = StoredResponse(kept, tuple(items), len(text))
         self._entries[kept["id"]] = entry
         self.bytes += entry.bytes
         while self.bytes > self._limit:
             _, oldest = self._entries.popitem(last=False)
             self.bytes -= oldest.bytes
 
-    def get(self, ident: str) -> Stored | None:
+    def get(self, ident: str) -> StoredResponse | None:
         """A response that is still kept, which counts as used now."""
         entry = self._entries.get(ident)
         if entry is not None:

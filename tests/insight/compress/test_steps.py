@@ -10,7 +10,7 @@ import pytest
 
 from hnlpu.arithmetic.mx import dequantize, quantize_mxfp4
 from hnlpu.errors import InvalidInput
-from hnlpu.insight.compress import Amp, Experts, FinerCut, Heal, Round, StepOptions, round_columns
+from hnlpu.insight.compress import Amp, ExpertPruning, FinerCut, Heal, Round, StepOptions, round_columns
 from hnlpu.insight.compress._finercut import without
 from hnlpu.insight.compress._subject import Subject
 from hnlpu.model.edit import Edit, edited, keep_all, write_checkpoint
@@ -116,7 +116,7 @@ def test_experts_that_add_nothing_go_whatever_their_share(tmp_path: Path) -> Non
     (tmp_path / "faint").mkdir()
     write_checkpoint(of.model, edited(of.family, of.values, edit), edit, tmp_path / "faint")
     biased = of.model.matrices[name].bias()
-    decision = Experts(keep=3).decide(_subject(tmp_path / "faint", tmp_path / "m"))
+    decision = ExpertPruning(keep=3).decide(_subject(tmp_path / "faint", tmp_path / "m"))
     assert biased is not None
     assert len(decision.edit.layers[0].experts or ()) == 3
     assert 2 not in (decision.edit.layers[1].experts or ())
@@ -212,8 +212,8 @@ def test_healing_goes_on_where_it_was(tmp_path: Path) -> None:
     ("step", "checkpoint", "said"),
     [
         (FinerCut(remove=4), "llama-90k", "4 of 4 halves"),
-        (Experts(keep=2), "llama-90k", "has none"),
-        (Experts(keep=1), "stdlib-140k", "chooses 2 of 4; 1 cannot be kept"),
+        (ExpertPruning(keep=2), "llama-90k", "has none"),
+        (ExpertPruning(keep=1), "stdlib-140k", "chooses 2 of 4; 1 cannot be kept"),
     ],
 )
 def test_what_cannot_be_done_is_refused(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from hnlpu.insight.diagram._marks import Line, Mark, Rect, Text
+from hnlpu.insight.diagram._marks import LineMark, Mark, RectMark, TextMark
 from hnlpu.model.families import embed, linear, unembed, weights
 from hnlpu.model.network import Builder, Cut, Matrix, Network, Tensor, Value
 from hnlpu.model.network.composites import attend, dense, dense_all, glu, gru, moe, norm
@@ -52,17 +52,17 @@ def _experts(b: Builder, x: Value, chosen: Value, prefix: str) -> Value:
     return dense(x, bank, chosen=chosen)
 
 
-def texts(marks: Iterable[Mark]) -> list[Text]:
-    return [mark for mark in marks if isinstance(mark, Text)]
+def texts(marks: Iterable[Mark]) -> list[TextMark]:
+    return [mark for mark in marks if isinstance(mark, TextMark)]
 
 
 def faults(marks: Sequence[Mark], width: float, height: float) -> list[str]:
     """What must not be: text upon text, text cut by a line, lines through boxes, boxes that cross."""
     found = []
     written = [(mark.text, mark.box) for mark in texts(marks)]
-    boxes = [m for m in marks if isinstance(m, Rect) and m.style in ("box", "end")]
-    frames = [m for m in marks if isinstance(m, Rect) and m.style == "frame"]
-    lines = [m for m in marks if isinstance(m, Line) and m.style in ("wire", "stream", "fold")]
+    boxes = [m for m in marks if isinstance(m, RectMark) and m.style in ("box", "end")]
+    frames = [m for m in marks if isinstance(m, RectMark) and m.style == "frame"]
+    lines = [m for m in marks if isinstance(m, LineMark) and m.style in ("wire", "stream", "fold")]
     for n, (text, box) in enumerate(written):
         if box[0] < 0 or box[1] < 0 or box[2] > width or box[3] > height:
             found.append(f"{text!r} leaves the sheet")
@@ -88,7 +88,7 @@ def _within(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
     return b[0] <= a[0] and b[1] <= a[1] and a[2] <= b[2] and a[3] <= b[3]
 
 
-def _cuts(line: Line, box: tuple[float, ...]) -> bool:
+def _cuts(line: LineMark, box: tuple[float, ...]) -> bool:
     ends = zip(line.points, line.points[1:], strict=False)
     return any(
         _meet((min(x0, x1), min(y0, y1), max(x0, x1) + 1e-9, max(y0, y1) + 1e-9), box)

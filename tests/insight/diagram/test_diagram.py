@@ -17,9 +17,9 @@ from stacked import KINDS, faults, stacked, texts
 from hnlpu.errors import MalformedNetwork
 from hnlpu.insight.diagram import draw, drawing
 from hnlpu.insight.diagram._layers import layered
-from hnlpu.insight.diagram._marks import Line, Mark, Rect, Text
+from hnlpu.insight.diagram._marks import LineMark, Mark, RectMark, TextMark
 from hnlpu.insight.diagram._model import Panel, all_rows
-from hnlpu.insight.diagram._repeats import Pattern, Repeat, pattern, stacks
+from hnlpu.insight.diagram._repeats import Pattern, RepeatedUnit, pattern, stacks
 from hnlpu.insight.diagram._spread import spread
 from hnlpu.model.families import network_of
 from hnlpu.model.network import Network, check, dump, load
@@ -102,10 +102,10 @@ def test_every_operation_is_drawn(network: Network, with_spans: bool) -> None:
 
 
 def test_the_checks_of_drawings_can_fail() -> None:
-    wire = Line(((0, 5), (90, 5)), "wire")
-    a, b = Text(10, 9, "one", "row"), Text(12, 10, "two", "row")
-    box = Rect(20, 0, 30, 30, "box")
-    bad: list[Mark] = [wire, a, b, box, replace(box, x=40), Rect(25, 5, 60, 60, "frame")]
+    wire = LineMark(((0, 5), (90, 5)), "wire")
+    a, b = TextMark(10, 9, "one", "row"), TextMark(12, 10, "two", "row")
+    box = RectMark(20, 0, 30, 30, "box")
+    bad: list[Mark] = [wire, a, b, box, replace(box, x=40), RectMark(25, 5, 60, 60, "frame")]
     found = " ".join(faults(bad, 15, 50))
     for part in ("upon", "is cut", "leaves", "boxes cross", "a line through", "crosses the frame"):
         assert part in found
@@ -114,7 +114,7 @@ def test_the_checks_of_drawings_can_fail() -> None:
 def expand(parts: Pattern) -> tuple[int, ...]:
     found: list[int] = []
     for part in parts:
-        found += expand(part.unit) * part.times if isinstance(part, Repeat) else (part,)
+        found += expand(part.unit) * part.times if isinstance(part, RepeatedUnit) else (part,)
     return tuple(found)
 
 
@@ -126,7 +126,7 @@ def test_a_pattern_says_the_sequence(sequence: list[int]) -> None:
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=8), st.integers(2, 30))
 def test_what_alternates_is_found_at_its_shortest(unit: list[int], times: int) -> None:
     (found,) = pattern(unit * times)
-    assert isinstance(found, Repeat)
+    assert isinstance(found, RepeatedUnit)
     length = len(expand(found.unit))
     whole = unit * times
     periods = [
@@ -184,7 +184,7 @@ def test_the_stream_is_a_straight_line() -> None:
         held = [n in layers.stream for n in layer]
         assert held == sorted(held, reverse=True)
     places = Counter(
-        x for m in marks if isinstance(m, Line) and m.style == "stream" for x, _ in m.points
+        x for m in marks if isinstance(m, LineMark) and m.style == "stream" for x, _ in m.points
     )
     assert places.most_common(1)[0][1] > 20
 

@@ -8,7 +8,7 @@ import pytest
 
 from hnlpu.errors import OutputFailed
 from hnlpu.insight.report import check_page, explore_report, machine_report
-from hnlpu.insight.report._explore_charts import Dot, ladder, pareto
+from hnlpu.insight.report._explore_charts import PlottedDesign, ladder, pareto
 from hnlpu.insight.report._machine_charts import (
     band_bars,
     breakdown_bars,
@@ -107,9 +107,9 @@ def test_use_above_one_passes_the_line():
 
 def test_dots_of_the_front_are_above_the_others_and_better_is_up_and_right():
     dots = [
-        Dot(1.0, 1.0, 16, False, "a"),
-        Dot(4.0, 2.0, 8, True, "b"),
-        Dot(2.0, 0.5, 4, False, "c"),
+        PlottedDesign(1.0, 1.0, 16, False, "a"),
+        PlottedDesign(4.0, 2.0, 8, True, "b"),
+        PlottedDesign(2.0, 0.5, 4, False, "c"),
     ]
     chart = ET.fromstring(str(pareto(dots, "dollars", "joules")))
     found = {hint(e): e for e in chart.iter("circle")}

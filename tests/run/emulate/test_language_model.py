@@ -10,8 +10,9 @@ import threadpoolctl
 import hnlpu
 from helpers import write_checkpoint
 from hnlpu.errors import InvalidInput, TokenizerMissing
-from hnlpu.run.emulate import KeyValueCache, one_blas_thread, open_language_model
+from hnlpu.run.emulate import one_blas_thread, open_language_model
 from hnlpu.run.emulate._language_model import score_windows
+from hnlpu.run.emulate._taped import SequenceMemory
 
 TOKENS = np.random.default_rng(1).integers(0, 97, 150).tolist()
 
@@ -34,19 +35,25 @@ def test_how_tokens_arrive_changes_no_bit(hardwired, chunks):
     assert np.concatenate(pieces).tobytes() == whole.tobytes()
 
 
-def test_a_cache_keeps_what_it_holds_and_grows_by_a_quarter():
-    cache = KeyValueCache(2, 3, 4)
-    capacities = []
+def test_what_a_sequence_keeps_stays_and_its_room_grows_by_a_quarter(hardwired):
+    taped = hardwired.transformer.taped
+    memory, capacities = SequenceMemory(taped), []
+    keys, values = (
+        next(s.name for s in taped.tape.states if s.how == how) for how in ("keys", "values")
+    )
     for position in range(700):
-        cache.reserve(position + 1)
-        capacities.append(cache.values.shape[2])
-        keys = cache.keys.swapaxes(2, 3)
-        keys[:, :, position] = cache.values[:, :, position] = position + 1
+        memory.reserve(position + 1)
+        capacities.append(memory.arrays[values].shape[2])
+        memory.arrays[keys][..., position] = position + 1
+        memory.arrays[values][:, :, position] = position + 1
+        laid = memory.memory().states
+        assert all(
+            a is memory.arrays[s.name] for a, s in zip(laid.arrays, taped.tape.states, strict=True)
+        )
     assert list(dict.fromkeys(capacities)) == [64, 128, 192, 256, 320, 448, 576, 768]
     expected = np.arange(1, 769) * (np.arange(768) < 700)
-    for array in (keys, cache.values):
-        assert array.shape == (2, 3, 768, 4)
-        assert (array == expected[:, None]).all()
+    assert (memory.arrays[keys] == expected).all()
+    assert (memory.arrays[values] == expected[:, None]).all()
 
 
 def test_score_is_the_log_softmax_of_the_logits(hardwired):

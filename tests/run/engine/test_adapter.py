@@ -14,6 +14,7 @@ from hnlpu.run.engine import Engine, Limits, Request, Sampling, network_of, read
 from hnlpu.run.engine._adapter import LowRank
 from hnlpu.run.engine._beside import add_low_rank, beside
 from hnlpu.run.engine._loaded import LoadedAdapters
+from hnlpu.silicon.hardwire import open_build
 
 SHAPES = {"q_proj": (128, 64), "k_proj": (64, 64), "v_proj": (64, 64), "o_proj": (64, 128)}
 RANK = 4
@@ -90,7 +91,7 @@ def test_pages_of_one_adapter_are_not_reused_for_another(model, adapters):
 
 def test_the_parts_are_what_is_stated(model, network, adapters):
     """Against a float64 sum of scaling * B (A x), within float32's rounding."""
-    metal = HardwiredConstants(model.transformer.build)
+    metal = HardwiredConstants(open_build(model.directory))
     changed, arrays = beside(network, adapters["one"])
     values = {}
 

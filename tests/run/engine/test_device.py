@@ -131,7 +131,7 @@ def test_recordings_are_played_over_what_their_inputs_hold(small):
         return Recording(inputs, run)
 
     a = small.transformer.architecture
-    parts = split_off_logits(small.transformer.build.network)
+    parts = split_off_logits(small.transformer.network)
     loaded = load_network(
         parts.body, parts.matrix, small.transformer.constants, torch.device("cpu")
     )

@@ -15,8 +15,8 @@ from hnlpu.errors import InvalidInput
 from hnlpu.model.families import network_of
 from hnlpu.model.network import Append, Builder, Given, Network, Replace, Ring
 from hnlpu.run.engine import Engine, Limits
-from hnlpu.run.engine._layout import PAGE, Layout, Paged, Room, Whole, layout_of, room_of
-from hnlpu.run.engine._memory import Memory
+from hnlpu.run.engine._layout import PAGE, Paged, Room, StateLayout, Whole, layout_of, room_of
+from hnlpu.run.engine._memory import StateMemory
 from hnlpu.run.engine._slots import INITIAL
 
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -41,7 +41,7 @@ def test_keys_lie_across_and_values_along() -> None:
     assert (keys.shape, keys.axis) == ((8, 64, PAGE), 2)
     assert (values.shape, values.axis) == ((8, PAGE, 64), 1)
     assert [state.window for state in layout.paged[:4]] == [128, 128, None, None]
-    memory = Memory(layout, Room(3, 0))
+    memory = StateMemory(layout, Room(3, 0))
     assert [stack.shape[:2] for stack in memory.stacks] == [(24, 3)] * 2  # as the C kernels take it
     for layer, (k, v) in enumerate(zip(layout.paged[::2], layout.paged[1::2], strict=True)):
         assert np.shares_memory(memory.pages[k.name], memory.stacks[0][layer])
@@ -77,7 +77,7 @@ def test_what_is_scattered_is_gathered(ends: list[int], seed: int) -> None:
     """Against a list of entries, on pages in any order, with strangers beside."""
     layout = layout_of(all_kinds())
     random = np.random.default_rng(seed)
-    memory = Memory(layout, Room(8, 3))
+    memory = StateMemory(layout, Room(8, 3))
     for array in (*memory.pages.values(), *memory.whole.values()):
         array[1:] = random.normal(size=array[1:].shape)
     start = memory.gather(np.zeros(0, np.int64), INITIAL, 0)
@@ -104,7 +104,7 @@ def test_what_is_scattered_is_gathered(ends: list[int], seed: int) -> None:
 def test_what_fits_is_no_more_than_there_is(
     page: int, slot: int, memory: int, sequences: int, longest: int
 ) -> None:
-    layout = Layout(
+    layout = StateLayout(
         (Paged("a", (page, PAGE), 1, None),) if page else (),
         (Whole("b", (1, slot), 0.0),) if slot else (),
     )

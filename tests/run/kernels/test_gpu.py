@@ -90,7 +90,7 @@ def test_exponents_that_no_build_may_hold_are_refused():
     matrix = random_matrix(np.random.default_rng(0), 4, 2, 1, 3)
     matrix.digits[0].codes[2, 1] = 0x11
     matrix.digits[0].exponents[2, 1] = matrix.row_exponents[2] + 40
-    with pytest.raises(gpu.Spread):
+    with pytest.raises(gpu.SpreadTooWide):
         gpu.GpuStack.of_matrix(matrix, CPU)
 
 

@@ -1,14 +1,17 @@
 """All layers in C against the interpreter of their network: the same bits, in every instruction set."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from helpers import bfloat16, write_checkpoint
 from hnlpu.errors import NotFinite
 from hnlpu.model.policy import make_policy
-from hnlpu.run.emulate import InterpretedModel, open_language_model, vector_unit
+from hnlpu.run.emulate import open_language_model, vector_unit
 from hnlpu.run.emulate._projection import _quantize_activations
-from hnlpu.run.kernels import Pages, attend_paged, load
+from hnlpu.run.kernels import attend_paged, load
+from hnlpu.run.kernels.tape import TapeMemory, TapeRows
 from hnlpu.silicon.hardwire import build
 
 LIBRARY, REASON = load()
@@ -48,20 +51,14 @@ def transformer(request, tmp_path_factory):
 
 def run(transformer, pieces, monkeypatch, instructions=None):
     """Hidden states of a text that arrives in pieces, in C (`instructions`) or as defined."""
-    if instructions is None:
-        build = transformer.build
-        parts = (build.network, build.facts, transformer.constants, build.directory)
-        transformer = InterpretedModel(*parts)
-        transformer.taped = None
-    cache = transformer.new_cache()
+    assert transformer.taped is not None
     with monkeypatch.context() as patch:
-        if instructions is not None:
-            forward = transformer.compiled.forward_normed
-            patch.setattr(
-                transformer.compiled,
-                "forward_normed",
-                lambda *words: forward(*words, instructions=instructions),
-            )
+        if instructions is None:
+            patch.setattr(transformer, "taped", None)
+        else:
+            tape = transformer.taped.tape
+            patch.setattr(tape, "run", partial(tape.run, instructions=instructions))
+        cache = transformer.new_cache()
         return np.concatenate([transformer.forward(np.array(p), cache) for p in pieces])
 
 
@@ -86,7 +83,7 @@ def test_experts_in_groups_are_experts_at_once(transformer, monkeypatch):
 
 def test_a_row_does_not_know_its_neighbours(transformer, monkeypatch):
     """Rows of several sequences on scattered pages: each the bits that it has alone."""
-    a, random = transformer.architecture, np.random.default_rng(2)
+    random = np.random.default_rng(2)
     lengths, page = [9, 1, 17, 6], 4
     texts = [random.integers(0, 97, n) for n in lengths]
     needed = [-(-n // page) for n in lengths]
@@ -94,23 +91,21 @@ def test_a_row_does_not_know_its_neighbours(transformer, monkeypatch):
     tables = np.zeros((len(lengths), max(needed)), np.int64)
     for s, n in enumerate(needed):
         tables[s, :n] = free[sum(needed[:s]) : sum(needed[:s]) + n]
-    layers, kv, size = a.num_hidden_layers, a.num_key_value_heads, a.head_dim
-    pages = Pages(
-        np.full((layers, len(free), kv, size, page), np.nan, np.float32),
-        np.full((layers, len(free), kv, page, size), np.nan, np.float32),
-        tables,
-    )
+    taped = transformer.taped
+    states = {
+        held.name: np.full(held.memory_shape(len(free), page), np.nan, np.float32)
+        for held in taped.tape.states
+    }
     sequences = np.repeat(np.arange(len(lengths)), lengths)
     positions = np.concatenate([np.arange(n) for n in lengths])
-    x = transformer.embed(np.concatenate(texts))
-    fired = transformer.compiled.forward(
-        x, *transformer.turns(positions), pages, sequences, positions
+    (together,) = taped.run(
+        {"token": np.concatenate(texts)},
+        TapeRows(sequences, positions),
+        TapeMemory(states, tables, np.zeros(len(lengths), np.int64)),
     )
-    assert fired.shape == (layers, sum(lengths), a.num_experts_per_tok)
     for s, text in enumerate(texts):
         alone = run(transformer, [text], monkeypatch)
-        together = vector_unit.rms_norm(x[sequences == s], transformer._final_norm, a.rms_norm_eps)
-        assert np.array_equal(bits(together), bits(alone))
+        assert np.array_equal(bits(together[sequences == s]), bits(alone))
 
 
 @pytest.mark.parametrize("instructions", SETS)
@@ -175,6 +170,6 @@ def test_what_is_not_finite_is_refused(tmp_path):
     write_checkpoint(tmp_path / "checkpoint", tensors=huge)
     build(tmp_path / "checkpoint", tmp_path / "build")
     model = open_language_model(tmp_path / "build").transformer
-    assert model.compiled is not None
+    assert model.taped is not None
     with pytest.raises(NotFinite):
         model.forward(np.array([1, 2]), model.new_cache())

@@ -9,7 +9,7 @@ import numpy as np
 from layouts import random_digits, scheme_of
 
 from hnlpu.silicon.embed import ArrayKind, Scheme, TileDigits, TileShape, open_scheme, tracks_needed
-from hnlpu.silicon.masks.picture import DrawnBlock, DrawnDie, PictureSubject, Place
+from hnlpu.silicon.masks.picture import DrawnBlock, DrawnDie, PictureSubject, TilePlace
 from hnlpu.silicon.technology import load_technology
 
 KINDS = ("plain", "scales", "bank", "wires")
@@ -53,7 +53,7 @@ def subject_of(
 ) -> PictureSubject:  # fmt: skip
     scheme, digits = scheme_and_digits(kind, shape, seed, process)
     size = scheme.size_nm(shape)
-    place = Place(die_of(*size), 2, 2000 + size[0] / 1e3, 500 + size[1] / 1e3)
+    place = TilePlace(die_of(*size), 2, 2000 + size[0] / 1e3, 500 + size[1] / 1e3)
     subject = PictureSubject(
         "a model", "layers.0.q", scheme, digits,
         [f"neuron {n}" for n in range(shape.rows)], 64,

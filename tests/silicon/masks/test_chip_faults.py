@@ -28,7 +28,7 @@ from hnlpu.silicon.hardwire import Build, open_build
 from hnlpu.silicon.masks import (
     Border,
     CheckTiles,
-    Job,
+    DrawJob,
     TileSource,
     build_digest,
     judge_border,
@@ -105,7 +105,7 @@ def subjects(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], S
             job = CheckTiles(build.directory, build_digest(build), folder, frozenset())
             plans.append(chip_plan(manifest.placement, manifest.technology, chip))
             expected.append(expected_places(build, chip, its))
-            boxes.append({result.name: result.boxes for result in job(Job(tuple(its)))})
+            boxes.append({result.name: result.boxes for result in job(DrawJob(tuple(its)))})
         return Subject(build, folder, plans, expected, boxes)
 
     return subject

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from subjects import SHAPE, die_of, subject_of
 
-from hnlpu.silicon.masks.picture import DrawnBlock, DrawnDie, Place, floorplan_svg
+from hnlpu.silicon.masks.picture import DrawnBlock, DrawnDie, TilePlace, floorplan_svg
 from hnlpu.silicon.masks.picture._floorplan import arrays_window, merged
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -141,7 +141,7 @@ def test_the_window_of_arrays_holds_the_tile_and_lies_among_arrays() -> None:
     plan = die_of(*subject.scheme.size_nm(SHAPE))
     for column in range(3):
         for row in range(4):
-            place = Place(plan, 1 + row, 2000 + column * width, 500 + row * height)
+            place = TilePlace(plan, 1 + row, 2000 + column * width, 500 + row * height)
             x0, y0, x1, y1 = arrays_window(subject, place)
             assert 2000 - 1e-6 <= x0 <= place.x_um + 1e-6
             assert place.x_um + width <= x1 + 1e-6 <= 2000 + 3 * width + 2e-6

@@ -25,7 +25,7 @@ from hnlpu.silicon.masks import open_workers, write_masks
 from hnlpu.silicon.masks._gds import (
     MOST_COLUMNS,
     OWN_NAMES,
-    Placement,
+    PlacedCell,
     gds_cell,
     require_gds_layers,
     write_gds,
@@ -39,13 +39,13 @@ N5 = load_technology("n5")
 SHAPE = TileShape(8, 2)
 
 
-def written(*cells: tuple[str, Layout, list[Placement]]) -> bytes:
+def written(*cells: tuple[str, Layout, list[PlacedCell]]) -> bytes:
     file = io.BytesIO()
     write_gds(file, [gds_cell(N5, *cell) for cell in cells])
     return file.getvalue()
 
 
-def save(path: Path, *cells: tuple[str, Layout, list[Placement]]) -> Path:
+def save(path: Path, *cells: tuple[str, Layout, list[PlacedCell]]) -> Path:
     path.write_bytes(written(*cells))
     return path
 
@@ -100,7 +100,7 @@ def test_tiles_stand_where_they_are_placed(tmp_path: Path) -> None:
     path = save(
         tmp_path / "chip.gds",
         ("tile", tile, []),
-        ("TOP", Layout(), [Placement("tile", x, y) for x, y in places]),
+        ("TOP", Layout(), [PlacedCell("tile", x, y) for x, y in places]),
     )
     layout, top = opened(path)
     assert top.name == "TOP"

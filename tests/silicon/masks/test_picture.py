@@ -20,7 +20,7 @@ from hnlpu.silicon.masks.picture import (
     DrawnBlock,
     DrawnDie,
     PictureSubject,
-    Place,
+    TilePlace,
     draw_png,
     viewer,
 )
@@ -34,7 +34,7 @@ from hnlpu.silicon.masks.picture._panels import (
     metal_items,
     panels_of,
 )
-from hnlpu.silicon.masks.picture._parts import EDGE, HEIGHT, WIDTH, Panel, fitted
+from hnlpu.silicon.masks.picture._parts import EDGE, HEIGHT, WIDTH, TitledDrawing, fitted
 from hnlpu.silicon.masks.picture._png import render
 from hnlpu.silicon.masks.picture._scene import DARK, LIGHT, Boxes, Rect, Scene, Text, png_bytes, svg
 from hnlpu.silicon.masks.picture._subject import weight_at
@@ -48,7 +48,7 @@ def weights_of_codes(subject: PictureSubject) -> list[tuple[int, int]]:
     return [tuple(found[len(found) // 2].tolist()) for found in places]
 
 
-def panels(subject: PictureSubject) -> list[Panel]:
+def panels(subject: PictureSubject) -> list[TitledDrawing]:
     return panels_of(subject, focus_on(subject))
 
 
@@ -106,7 +106,7 @@ def test_a_tile_of_zeros_still_has_a_picture(kind: str) -> None:
     [
         ({"neurons": ["neuron 0"]}, "1 names for 24 rows"),
         ({"exponents": np.zeros(3, np.uint8)}, "exponents for 24 rows"),
-        ({"place": Place(DrawnDie("c", 9, 9, [DrawnBlock("a", "router", 0, 0, 9, 9)]), 0, 8, 0)}, "beyond its block"),
+        ({"place": TilePlace(DrawnDie("c", 9, 9, [DrawnBlock("a", "router", 0, 0, 9, 9)]), 0, 8, 0)}, "beyond its block"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -246,7 +246,7 @@ def test_a_window_shows_what_touches_it(
 # -- drawings ------------------------------------------------------------------------------------
 
 
-def vias_drawn(panel: Panel) -> list[tuple[float, float, float, float]]:
+def vias_drawn(panel: TitledDrawing) -> list[tuple[float, float, float, float]]:
     return [
         box for item in panel.scene.items
         if isinstance(item, Boxes) and item.fill == "weight" for box in item.boxes

@@ -13,7 +13,7 @@ from network_chips import build_random
 from rtl_arrays import needs
 from synchronous import complaint
 
-from hnlpu.silicon.rtl._scheme import Part
+from hnlpu.silicon.rtl._scheme import Submodule
 from hnlpu.silicon.rtl._synthesize import count_parts
 from hnlpu.silicon.rtl._tools import find_tool
 from hnlpu.silicon.rtl.chip import chip_shape, synthesize_chip, write_chip
@@ -95,8 +95,8 @@ def test_units_are_counted(written: Path) -> None:
     saturate, from_sums = count_parts(
         texts,
         [
-            Part("saturate", "hnlpu_saturate", {"FROM": 32, "TO": 24}, 1),
-            Part("from sums", "hnlpu_from_sums", {"SUM_BITS": shape_bits(written)}, 1),
+            Submodule("saturate", "hnlpu_saturate", {"FROM": 32, "TO": 24}, 1),
+            Submodule("from sums", "hnlpu_from_sums", {"SUM_BITS": shape_bits(written)}, 1),
         ],
         silicon,
     )

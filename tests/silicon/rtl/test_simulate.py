@@ -10,7 +10,7 @@ import pytest
 from rtl_arrays import needs
 
 from decoys import BROKEN, write_decoys
-from hnlpu._compilers import Compiler, Search
+from hnlpu._compilers import Compiler, CompilerSearch
 from hnlpu.errors import ToolMissing
 from hnlpu.silicon.hardwire import Build
 from hnlpu.silicon.rtl import _compiler, find_units, simulate, write_rtl
@@ -115,6 +115,6 @@ def test_gcc_leaves_out_its_slowest_pass_and_another_compiler_is_not_asked_to(
 
 
 def test_no_compiler_at_all_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_compiler, "find_compiler", lambda _: Search(None, ()))
+    monkeypatch.setattr(_compiler, "find_compiler", lambda _: CompilerSearch(None, ()))
     with pytest.raises(ToolMissing, match=r"^c\+\+ is not installed; pip install ziglang"):
         _compiler.compiler()

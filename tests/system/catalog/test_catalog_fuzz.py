@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hnlpu.errors import HnlpuError, InvalidData
 from hnlpu.system.audit import audit
 from hnlpu.system.catalog import load_model, load_system
-from hnlpu.system.cost import Plan, cost, subject_of_model
+from hnlpu.system.cost import OwnershipPlan, cost, subject_of_model
 
 TEXT = (resources.files("hnlpu.system.catalog") / "systems" / "hnlpu-asplos26.toml").read_text()
 NUMBERS = [m.span(1) for m in re.finditer(r"(?:value|low|high|\w+) = (-?[\d.e]+)\b", TEXT)]
@@ -33,7 +33,9 @@ def stands_or_is_refused(path: Path) -> None:
     said = ""
     try:
         system = load_system(str(path))
-        found = cost(system, subject_of_model(MODEL), Plan(tokens_per_second=1e5), trials=20)
+        found = cost(
+            system, subject_of_model(MODEL), OwnershipPlan(tokens_per_second=1e5), trials=20
+        )
         assert not found.value.tco_musd < 0
         audit(system, MODEL)
     except InvalidData as error:

@@ -16,7 +16,7 @@ from test_every_value import name_of, numbers
 
 from hnlpu.system.audit import audit
 from hnlpu.system.catalog import System, load_system
-from hnlpu.system.cost import Plan, cost, cost_facts
+from hnlpu.system.cost import OwnershipPlan, cost, cost_facts
 from hnlpu.system.design import Design, design
 from hnlpu.system.machine import closed_form, kv_state, machine_target, token_work
 
@@ -93,7 +93,7 @@ def figures(made: Design, system: System) -> dict[str, Any]:
     spec = target.specification
     rate = closed_form(spec, target.model, target.context, target.users, sliding=target.windows)
     work = token_work(target.model, spec.rows, spec.columns, sliding=False)
-    found = cost(system, made.subject, Plan(), 20)
+    found = cost(system, made.subject, OwnershipPlan(), 20)
     facts = cost_facts(found, H100)
     memory = kv_state(spec, work, 0, spec.slots, 65_536)
     return {

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from hnlpu.errors import DoesNotFit
 from hnlpu.system.audit import audit
 from hnlpu.system.catalog import System, load_model, load_system
-from hnlpu.system.cost import Plan, cost, cost_facts, subject_of_model
+from hnlpu.system.cost import OwnershipPlan, cost, cost_facts, subject_of_model
 from hnlpu.system.machine import Load, closed_form, kv_state, machine_target, simulate, token_work
 
 MODEL = load_model("gpt-oss-120b")
@@ -143,7 +143,7 @@ def figures(system: System) -> dict[str, Any]:
     paper = simulate(spec, MODEL, Load(2048, spec.slots), contention="none", sliding=False)
     work = token_work(MODEL, spec.rows, spec.columns, sliding=False)
     # the second price is where the vector unit limits, the first where links do
-    found, far = (cost(system, SUBJECT, Plan(context=c), 20) for c in (2048, 65_536))
+    found, far = (cost(system, SUBJECT, OwnershipPlan(context=c), 20) for c in (2048, 65_536))
     facts = cost_facts(found, H100)
     return {
         RATE: [rate.generated_per_second for rate in rates],
@@ -187,7 +187,7 @@ def test_links_of_a_tenth_are_a_tenth_of_the_price_s_rate() -> None:
     values = copy.deepcopy(GIVEN)
     values["machine"]["link"]["bandwidth"]["value"] = 12.8
     slow = System.model_validate(values)
-    fast, found = (cost(s, SUBJECT, Plan(output_share=1.0), 20) for s in (PAPER, slow))
+    fast, found = (cost(s, SUBJECT, OwnershipPlan(output_share=1.0), 20) for s in (PAPER, slow))
     assert found.rate.tokens_per_second == pytest.approx(fast.rate.tokens_per_second / 10)
     ratio = found.usd_per_mtoken(found.value) / fast.usd_per_mtoken(fast.value)
     assert ratio == pytest.approx(10)
@@ -200,7 +200,7 @@ def test_larger_dies_cost_more() -> None:
         block["area"]["value"] *= 1.03
     values["die"]["area"]["value"] *= 1.03
     system = System.model_validate(values)
-    less, more = (cost(s, SUBJECT, Plan(), 20).value.tco_musd for s in (PAPER, system))
+    less, more = (cost(s, SUBJECT, OwnershipPlan(), 20).value.tco_musd for s in (PAPER, system))
     assert float(more) > float(less)
 
 
@@ -211,7 +211,7 @@ def test_arrays_that_do_not_fit_are_refused_everywhere_alike() -> None:
     with pytest.raises(DoesNotFit, match="gpt-oss-120b needs 17 chips of hnlpu-asplos26"):
         machine_target(system, MODEL, SUBJECT.bits)
     with pytest.raises(DoesNotFit, match="gpt-oss-120b needs 17 chips of hnlpu-asplos26"):
-        cost(system, SUBJECT, Plan(), 20)
+        cost(system, SUBJECT, OwnershipPlan(), 20)
 
 
 def test_more_chips_in_the_file_are_more_chips_everywhere() -> None:
@@ -222,20 +222,20 @@ def test_more_chips_in_the_file_are_more_chips_everywhere() -> None:
     values["range"] = []
     system = System.model_validate(values)
     assert machine_target(system, MODEL, SUBJECT.bits).specification.chips == 20
-    assert int(cost(system, SUBJECT, Plan(), 20).value.chips) == 20
+    assert int(cost(system, SUBJECT, OwnershipPlan(), 20).value.chips) == 20
 
 
 def test_a_deleted_rate_is_no_error() -> None:
     system = System.model_validate({k: v for k, v in GIVEN.items() if k not in ("rate", "energy")})
-    found = cost(system, SUBJECT, Plan(), 20)
+    found = cost(system, SUBJECT, OwnershipPlan(), 20)
     assert found.published == ()
     # what links allow does not rest on the fit to figure 14, which the rate is needed for
-    with_rate = cost(PAPER, SUBJECT, Plan(), 20)
+    with_rate = cost(PAPER, SUBJECT, OwnershipPlan(), 20)
     assert found.rate.tokens_per_second == with_rate.rate.tokens_per_second
 
 
 def test_context_users_and_prompts_move_the_price_of_a_token() -> None:
-    plan = Plan(output_share=1.0)
+    plan = OwnershipPlan(output_share=1.0)
     base = cost(PAPER, SUBJECT, plan, 20)
     for change in ({"context": 65_536}, {"users": 8}, {"output_share": 0.5}):
         other = cost(PAPER, SUBJECT, replace(plan, **change), 20)

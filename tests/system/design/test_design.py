@@ -19,7 +19,7 @@ from hnlpu.model.policy import make_policy
 from hnlpu.quantities import read_data
 from hnlpu.silicon.place import make_target
 from hnlpu.system.catalog import System, load_system, system_names
-from hnlpu.system.cost import Plan, cost
+from hnlpu.system.cost import OwnershipPlan, cost
 from hnlpu.system.design import Design, design, open_machine, open_named, write_design
 from hnlpu.system.design._parts import load_parts
 
@@ -84,7 +84,7 @@ def test_more_chips_than_the_fewest_are_taken_where_they_are_worth_it(
     for chips in (fewest * 5 // 4, fewest * 3 // 2):
         other = design(model, technology=technology, chips=chips)
         assert per_mm2(made) >= per_mm2(other)
-    bills = [cost(d.system, d.subject, Plan(), trials=20) for d in (made, least)]
+    bills = [cost(d.system, d.subject, OwnershipPlan(), trials=20) for d in (made, least)]
     ours, theirs = (bill.usd_per_mtoken(bill.value) for bill in bills)
     assert ours < theirs / 3
 

@@ -8,7 +8,7 @@ import pytest
 
 from hnlpu.silicon.technology import load_technology, technology_names
 from hnlpu.system.audit import audit
-from hnlpu.system.cost import Plan, cost
+from hnlpu.system.cost import OwnershipPlan, cost
 from hnlpu.system.design import Design, design
 
 MODEL = str(Path(__file__).parents[3] / "checkpoints" / "stdlib-140k")
@@ -47,7 +47,7 @@ def test_prices_are_those_of_the_process(designs: dict[str, Design]) -> None:
         assert masks.set_price.value == pytest.approx(each * masks.units(), rel=1e-6)
         assert "euv" not in masks.layer[0].name.lower() or economy.euv_masks
     bills = {
-        n: cost(d.system, d.subject, Plan(), trials=20).value for n, d in designs.items()
+        n: cost(d.system, d.subject, OwnershipPlan(), trials=20).value for n, d in designs.items()
     }  # fmt: skip
     masks_musd = {n: float(bill.masks_musd) for n, bill in bills.items()}
     order = ("gf180", "sky130", "n7", "n5", "n3")

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import hnlpu
 from hnlpu.cli._app import app
 from hnlpu.errors import InvalidInput
-from hnlpu.system.cost import Plan
+from hnlpu.system.cost import OwnershipPlan
 
 PAPER = "hnlpu-asplos26"
 
@@ -23,7 +23,7 @@ def test_rows_are_the_cost_of_their_values() -> None:
     assert [(r["context"], r["machine.link.bandwidth"]) for r in rows] == [
         (2048, 12.8), (2048, 128), (65_536, 12.8), (65_536, 128),
     ]  # fmt: skip
-    alone = hnlpu.cost(PAPER, plan=Plan(context=65_536), trials=20)
+    alone = hnlpu.cost(PAPER, plan=OwnershipPlan(context=65_536), trials=20)
     assert rows[3]["tokens_per_second"] == alone.rate.tokens_per_second
     assert rows[3]["tco_musd"] == float(alone.value.tco_musd)
     assert rows[0]["tokens_per_second"] == pytest.approx(rows[1]["tokens_per_second"] / 10)

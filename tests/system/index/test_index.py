@@ -15,7 +15,7 @@ from hnlpu._charts import charts_of, table_of
 from hnlpu.cli._app import app
 from hnlpu.errors import HnlpuError, InvalidInput, OutputFailed, ToolMissing
 from hnlpu.system.catalog import load_system, model_names
-from hnlpu.system.cost import Plan, Rival, cost, pays
+from hnlpu.system.cost import OwnershipPlan, Rival, cost, pays
 from hnlpu.system.design import design, open_machine
 from hnlpu.system.index import COLUMNS, Entry, hardwiring_index, token_price
 
@@ -34,7 +34,7 @@ def test_entries_are_what_design_and_cost_say(entries: list[Entry]) -> None:
         ("llama-3.1-8b", "n5", "hnlpu-asplos26"),
     ]
     made = design("llama-3.1-8b", technology="n5")
-    found = cost(made.system, made.subject, Plan(), 20)
+    found = cost(made.system, made.subject, OwnershipPlan(), 20)
     one = entries[0]
     assert (one.chips, one.die_mm2) == (made.system.chips, made.system.die.area.value)
     assert one.usd_per_mtoken == found.usd_per_mtoken(found.value)
@@ -47,7 +47,7 @@ def test_entries_are_what_design_and_cost_say(entries: list[Entry]) -> None:
     assert "sky130-one has no links" in entries[1].problem
     assert entries[1].chips is None
     paper = open_machine("hnlpu-asplos26", model="gpt-oss-120b")
-    published = cost(paper.system, paper.subject, Plan(), 20)
+    published = cost(paper.system, paper.subject, OwnershipPlan(), 20)
     last = entries[-1]
     assert last.machine == "hnlpu-asplos26"
     assert last.tco_musd == float(published.value.tco_musd)

@@ -23,8 +23,8 @@ from hnlpu.system.catalog import load_model, load_system, shape_of_network
 from hnlpu.system.machine import specification, token_link_bytes, token_work
 from hnlpu.system.machine._exchange import swap_steps
 from hnlpu.system.machine._tasks import (
+    AllGather,
     ColumnSums,
-    Gather,
     Logits,
     SliceSums,
     Task,
@@ -100,7 +100,7 @@ def sent_by_walk(work: TokenWork) -> dict[str, int]:
                 total["scales"] += scales
             case TotalSums(values):
                 total["experts"] += values
-            case Gather(values, activations):
+            case AllGather(values, activations):
                 total["values"] += values
                 total["activations"] += activations
     return total
@@ -142,10 +142,10 @@ def test_bytes_of_a_layer_by_hand() -> None:
     assert sent(slices, "vector") == [("row", 32), ("column", 32)]
     assert sent(TotalSums(8), "exact") == [("row", 56), ("column", 56)]
     assert sent(TotalSums(8), "sums=fp16") == [("row", 56), ("column", 56)]
-    assert sent(Gather(4, activations=8), "exact") == [
+    assert sent(AllGather(4, activations=8), "exact") == [
         ("row", 1), ("column", 2), ("row", 4 * 4 + 8), ("column", 2 * (4 * 4 + 8)),
     ]  # fmt: skip
-    assert sent(Gather(0, activations=8), "fp16") == [("row", 16), ("column", 32)]
+    assert sent(AllGather(0, activations=8), "fp16") == [("row", 16), ("column", 32)]
     assert sent(Logits(10), "int8") == [("row", 10 * 33 / 32), ("column", 20 * 33 / 32)]
 
 

@@ -9,8 +9,8 @@ from hnlpu.system.catalog import load_model, load_system, model_names
 from hnlpu.system.machine import _program as program
 from hnlpu.system.machine import kv_state, specification, token_demand, token_work
 from hnlpu.system.machine._analytic import operations, passes
-from hnlpu.system.machine._items import Exchange, head_items, layer_items
-from hnlpu.system.machine._tasks import Memory, Pass, Vector, bank_of
+from hnlpu.system.machine._items import ExchangeItem, head_items, layer_items
+from hnlpu.system.machine._tasks import ArrayPass, CacheTraffic, Vector, bank_of
 
 GRIDS = ((1, 1), (4, 4), (2, 3), (1, 8))
 
@@ -44,7 +44,7 @@ def test_rows_of_a_program_take_what_the_closed_form_says(name, grid, collective
     plain = (kind == program.PLAIN) & (resource >= program.ARRAYS)
     experts = kind == program.EXPERTS
     assert plain.sum() + experts.sum() == 1 + sum(
-        isinstance(item, Pass) for layer in work.layers
+        isinstance(item, ArrayPass) for layer in work.layers
         for item in layer_items(spec, work.kinds[layer])
     )  # fmt: skip
     assert (kind == program.ATTENTION).sum() == len(work.layers)
@@ -61,14 +61,14 @@ def test_a_layer_is_what_the_machine_page_draws(name):
     for work in token_work(load_model(name), 4, 4).kinds:
         items = layer_items(spec, work)
         words = "".join(
-            "P" if item == Pass() else "E" if isinstance(item, Pass)
-            else {Exchange: "x", Vector: "v", Memory: "m"}[type(item)]
+            "P" if item == ArrayPass() else "E" if isinstance(item, ArrayPass)
+            else {ExchangeItem: "x", Vector: "v", CacheTraffic: "m"}[type(item)]
             for item in items
         )  # fmt: skip
         mixture = "PvEvEvxv" if bank_of(work) else "PvPxv"
         projections = 3 if latent else 2
         assert words == "P" * (projections - 1) + "xvmxvPxv" + mixture
-        assert sum(isinstance(item, Memory) for item in items) == 1
+        assert sum(isinstance(item, CacheTraffic) for item in items) == 1
         fixed = projections + (1 if bank_of(work) else 2)
         assert passes(spec, work) == fixed + (2 if bank_of(work) else 0)
 
@@ -77,4 +77,4 @@ def test_one_chip_exchanges_nothing():
     spec = machine((1, 1))
     work = token_work(load_model("gpt-oss-20b"), 1, 1)
     for item in (*layer_items(spec, work.kinds[0]), *head_items(spec, work)):
-        assert not isinstance(item, Exchange) or item.steps == ()
+        assert not isinstance(item, ExchangeItem) or item.steps == ()

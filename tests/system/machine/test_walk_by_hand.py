@@ -26,7 +26,7 @@ from hnlpu.system.machine import (
 )
 from hnlpu.system.machine._items import layer_items
 from hnlpu.system.machine._run import run_decode, run_requests
-from hnlpu.system.machine._tasks import Enter, Held, Leave, Memory
+from hnlpu.system.machine._tasks import CacheTraffic, Enter, Leave, StateTraffic
 from network_samples import tensor_matrix
 
 
@@ -96,7 +96,7 @@ def test_states_of_mamba2_by_hand():
     assert kv.bytes == kv.held_bytes == 5 * 2 * two.kept_values * 4
     assert kv.spilled_full == kv.spilled_window == 0
     (kind,) = two.kinds
-    (held,) = (task for task in kind if isinstance(task, Held))
+    (held,) = (task for task in kind if isinstance(task, StateTraffic))
     # the ring is read whole and one entry written, the memory read and written
     assert held.values == conv + (64 + 16) + 2 * memory // 2
     # 2 x 64 + 2 x 8 + 8 rows of the first matrix, 64 values of the scan, 32 of the second matrix,
@@ -118,7 +118,7 @@ def test_states_of_a_gru_by_hand():
     for kind in work.kinds:
         # three gates of both matrices at once: half of 6 x 48 values
         assert [step.bytes for step in token_steps(spec, kind)] == [2 * 3 * 48]
-        assert not any(isinstance(task, Memory) for task in kind)
+        assert not any(isinstance(task, CacheTraffic) for task in kind)
         assert isinstance(kind[0], Enter)
         assert isinstance(kind[-1], Leave)
     demand = token_demand(spec, work, 10**6, kv_state(spec, work, 0, 1, 10**6))

@@ -8,7 +8,7 @@ Steps decide on one text and are judged on another.
 
 from hnlpu.insight.compress._amp import Amp
 from hnlpu.insight.compress._compress import LEDGER, Task, compress, said
-from hnlpu.insight.compress._experts import Experts
+from hnlpu.insight.compress._experts import ExpertPruning
 from hnlpu.insight.compress._finercut import FinerCut
 from hnlpu.insight.compress._heal import Heal
 from hnlpu.insight.compress._ledger import Chips, Ledger, Stage
@@ -21,7 +21,7 @@ __all__ = [
     "STEPS",
     "Amp",
     "Chips",
-    "Experts",
+    "ExpertPruning",
     "FinerCut",
     "Heal",
     "Ledger",

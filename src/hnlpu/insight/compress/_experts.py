@@ -20,7 +20,7 @@ from hnlpu.model.network import Network, ops
 from hnlpu.run.emulate import Interpreter
 
 
-class Experts(StepOptions):
+class ExpertPruning(StepOptions):
     """Keep so many experts in each layer, or remove this `share` of them (default: a quarter)."""
 
     name: Literal["experts"] = "experts"
@@ -30,7 +30,7 @@ class Experts(StepOptions):
     """Count: how often each is chosen, as a comparison."""
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Experts:
+    def _one_of_both(self) -> ExpertPruning:
         if self.keep is not None and self.share is not None:
             raise ValueError("give keep or share, not both")
         return self

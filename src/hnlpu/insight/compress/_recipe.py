@@ -20,14 +20,14 @@ from pydantic import ValidationError
 
 from hnlpu.errors import InvalidInput
 from hnlpu.insight.compress._amp import Amp
-from hnlpu.insight.compress._experts import Experts
+from hnlpu.insight.compress._experts import ExpertPruning
 from hnlpu.insight.compress._finercut import FinerCut
 from hnlpu.insight.compress._heal import Heal
 from hnlpu.insight.compress._options import StepOptions
 from hnlpu.insight.compress._round import Round
 
 STEPS: Mapping[str, type[StepOptions]] = {
-    "finercut": FinerCut, "amp": Amp, "experts": Experts, "round": Round, "heal": Heal,
+    "finercut": FinerCut, "amp": Amp, "experts": ExpertPruning, "round": Round, "heal": Heal,
 }  # fmt: skip
 """Steps by name."""
 

@@ -12,9 +12,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hnlpu.insight.diagram._marks import SIZES, Circle, Line, Mark, Rect, Text, moved, text_width
+from hnlpu.insight.diagram._marks import (
+    SIZES,
+    Circle,
+    LineMark,
+    Mark,
+    RectMark,
+    TextMark,
+    moved,
+    text_width,
+)
 from hnlpu.insight.diagram._model import Box
-from hnlpu.insight.diagram._rows import Row
+from hnlpu.insight.diagram._rows import BoxRow
 
 PADDING = 8.0
 LINE = 15.0
@@ -45,8 +54,8 @@ def drawn_box(box: Box, panels: Sequence[Drawn], least_width: float) -> Drawn:
             width = max(text_width(box.title, "title") + 4 * PADDING, least_width)
             height = LINE + PADDING
             marks = (
-                Rect(0, 0, width, height, "end", height / 2),
-                Text(width / 2, _base(PADDING / 2, "title"), box.title, "title", "middle"),
+                RectMark(0, 0, width, height, "end", height / 2),
+                TextMark(width / 2, _base(PADDING / 2, "title"), box.title, "title", "middle"),
             )
             return Drawn(width, height, marks)
         case "box":
@@ -55,7 +64,7 @@ def drawn_box(box: Box, panels: Sequence[Drawn], least_width: float) -> Drawn:
 
 def _sum() -> Drawn:
     r = ADD_RADIUS
-    plus = (Line(((r, r - 5), (r, r + 5)), "sign"), Line(((r - 5, r), (r + 5, r)), "sign"))
+    plus = (LineMark(((r, r - 5), (r, r + 5)), "sign"), LineMark(((r - 5, r), (r + 5, r)), "sign"))
     return Drawn(2 * r, 2 * r, (Circle(r, r, r, "sum"), *plus))
 
 
@@ -66,42 +75,42 @@ def _plain(box: Box, least_width: float) -> Drawn:
     ) + 2 * PADDING  # fmt: skip
     marks: list[Mark] = []
     y = PADDING / 2
-    marks.append(Text(width / 2, _base(y, "title"), box.title, "title", "middle"))
+    marks.append(TextMark(width / 2, _base(y, "title"), box.title, "title", "middle"))
     y += LINE
     if box.detail:
-        marks.append(Text(width / 2, _base(y, "detail"), box.detail, "detail", "middle"))
+        marks.append(TextMark(width / 2, _base(y, "detail"), box.detail, "detail", "middle"))
         y += LINE
     for row in box.rows:
         y += ROW_GAP
         marks += moved(row_marks(row, width - 2 * PADDING), PADDING, y)
         y += row_height(row)
     y += PADDING if box.rows else PADDING / 2
-    return Drawn(width, y, (Rect(0, 0, width, y, "box", 4), *marks))
+    return Drawn(width, y, (RectMark(0, 0, width, y, "box", 4), *marks))
 
 
-def row_width(row: Row) -> float:
+def row_width(row: BoxRow) -> float:
     """Width that a row needs."""
     gap = 2 * PADDING if any("  " in line for line in row.lines) else 0.0
     return max(text_width(line, "row") for line in row.lines) + gap + 2 * PADDING
 
 
-def row_height(row: Row) -> float:
+def row_height(row: BoxRow) -> float:
     """Height of a row."""
     return LINE * len(row.lines) + 2
 
 
-def row_marks(row: Row, width: float) -> list[Mark]:
+def row_marks(row: BoxRow, width: float) -> list[Mark]:
     """A row's strip and texts; where the thing lies is seen by fill, border and ends."""
     height = row_height(row)
     radius = height / 2 if row.lies == "state" and len(row.lines) == 1 else 8.0
-    strip = Rect(0, 0, width, height, row.lies, radius if row.lies == "state" else 0.0)
+    strip = RectMark(0, 0, width, height, row.lies, radius if row.lies == "state" else 0.0)
     marks: list[Mark] = [strip]
     for n, line in enumerate(row.lines):
         name, _, figures = line.partition("  ")
         y, style = _base(1 + n * LINE, "row"), f"in-{row.lies}"
-        marks.append(Text(PADDING, y, name, "row", style=style))
+        marks.append(TextMark(PADDING, y, name, "row", style=style))
         if figures:
-            marks.append(Text(width - PADDING, y, figures, "row", "end", style))
+            marks.append(TextMark(width - PADDING, y, figures, "row", "end", style))
     return marks
 
 
@@ -131,18 +140,18 @@ def _frame(box: Box, panels: Sequence[Drawn], least_width: float) -> Drawn:
             for value in inner.takes:
                 at = x + panel.ins[value]
                 style = "stream" if value in inner.stream else "wire"
-                marks.append(Line(((at, body_top - STUB), (at, body_top)), style))
+                marks.append(LineMark(((at, body_top - STUB), (at, body_top)), style))
         x += width + 4 * PADDING
     width = max(x - 2 * PADDING, least_width)
     bottom = body_top + max(panel.height for panel in panels) + (0 if single else 2 * PADDING)
     if not single:
         y1, y2 = heads[0].height + PADDING * 1.5, bottom
         marks += [
-            Line(((at - 2 * PADDING, y1), (at - 2 * PADDING, y2)), "fold") for at in lefts[1:]
+            LineMark(((at - 2 * PADDING, y1), (at - 2 * PADDING, y2)), "fold") for at in lefts[1:]
         ]
         width = max(width, heads[0].width + 4 * PADDING)
         marks += heads[0].marks(2 * PADDING, PADDING)
-        return Drawn(width, bottom, (Rect(0, 0, width, bottom, "frame", 6), *marks))
+        return Drawn(width, bottom, (RectMark(0, 0, width, bottom, "frame", 6), *marks))
     (panel,), (inner,), left = panels, box.panels, 2 * PADDING
     ins = {value: left + at for value, at in panel.ins.items()}
     outs = {value: left + at for value, at in panel.outs.items()}
@@ -151,13 +160,13 @@ def _frame(box: Box, panels: Sequence[Drawn], least_width: float) -> Drawn:
     marks += heads[0].marks(at, PADDING)
     for value, place in ins.items():
         style = "stream" if value in inner.stream else "wire"
-        marks.append(Line(((place, 0), (place, body_top)), style))
+        marks.append(LineMark(((place, 0), (place, body_top)), style))
     for value, place in outs.items():
         style = "stream" if value in inner.stream else "wire"
-        marks.append(Line(((place, body_top + panel.height), (place, bottom)), style))
+        marks.append(LineMark(((place, body_top + panel.height), (place, bottom)), style))
     named = {ours: theirs for theirs, ours in box.through.items()}
     outs = {named.get(value, value): place for value, place in outs.items()}
-    return Drawn(width, bottom, (Rect(0, 0, width, bottom, "frame", 6), *marks), ins, outs)
+    return Drawn(width, bottom, (RectMark(0, 0, width, bottom, "frame", 6), *marks), ins, outs)
 
 
 def _free(taken: Sequence[float], needed: float, width: float) -> float:
@@ -172,7 +181,7 @@ def _free(taken: Sequence[float], needed: float, width: float) -> float:
 class _Heading:
     """Lines at the top of a frame or a panel, and the rows of what the frame itself holds."""
 
-    def __init__(self, title: str, lines: list[str], rows: Sequence[Row]):
+    def __init__(self, title: str, lines: list[str], rows: Sequence[BoxRow]):
         self.title, self.lines, self.rows = title, lines, rows
 
     @property
@@ -189,10 +198,10 @@ class _Heading:
     def marks(self, x: float, y: float) -> list[Mark]:
         found: list[Mark] = []
         if self.title:
-            found.append(Text(x, _base(y, "heading"), self.title, "heading"))
+            found.append(TextMark(x, _base(y, "heading"), self.title, "heading"))
             y += LINE
         for line in self.lines:
-            found.append(Text(x, _base(y, "detail"), line, "detail"))
+            found.append(TextMark(x, _base(y, "detail"), line, "detail"))
             y += LINE
         for row in self.rows:
             y += ROW_GAP

@@ -16,8 +16,8 @@ from hnlpu.insight.diagram._axes import labels
 from hnlpu.insight.diagram._merge import merged
 from hnlpu.insight.diagram._model import Box, Panel
 from hnlpu.insight.diagram._names import op_title, title_of
-from hnlpu.insight.diagram._repeats import Kind, Stack, stacks
-from hnlpu.insight.diagram._rows import Lies, Row, row, short_name
+from hnlpu.insight.diagram._repeats import BlockStack, Kind, stacks
+from hnlpu.insight.diagram._rows import BoxRow, Lies, row, short_name
 from hnlpu.model.network import (
     Network,
     Span,
@@ -51,7 +51,7 @@ class _Draft:
     steps: list[int] = field(default_factory=list)
     sort: Sort | Literal["add", "span", "stack"] = "vector"
     span: Span | None = None
-    stack: Stack | None = None
+    stack: BlockStack | None = None
     takes_from: set[int] = field(default_factory=set)  # other drafts, by number
 
 
@@ -226,7 +226,7 @@ class _Reader:
             for s in parts for step in all_steps(self.network.steps[s.start : s.stop])
         )  # fmt: skip
 
-    def _rows(self, numbers: Iterable[int]) -> tuple[Row, ...]:
+    def _rows(self, numbers: Iterable[int]) -> tuple[BoxRow, ...]:
         """A row for each declaration that these steps use; those used before are not told again."""
         here = sorted(numbers)
         names = dict.fromkeys(name for n in here for name in taken_by(self.network.steps[n]))
@@ -241,10 +241,10 @@ class _Reader:
                     alike = self.alike.get(name, (name,))
                     rows.append(row(self.network, alike, self.notes))
                 elif name in group:
-                    rows.append(Row(lies, (f"{short_name((name,))}  as before",), ()))
+                    rows.append(BoxRow(lies, (f"{short_name((name,))}  as before",), ()))
         return tuple(rows)
 
-    def _stack_box(self, stack: Stack, takes: tuple[str, ...], gives: tuple[str, ...]) -> Box:
+    def _stack_box(self, stack: BlockStack, takes: tuple[str, ...], gives: tuple[str, ...]) -> Box:
         count = len(stack.blocks)
         title = f"{count} blocks" if count > 1 else "1 block"
         at: dict[int, list[int]] = {}
@@ -266,7 +266,7 @@ class _Reader:
         return Box(title, detail, (), takes, gives, tuple(panels), shape="frame", through=through)
 
     def _through(
-        self, stack: Stack, gives: tuple[str, ...], at: Mapping[int, list[int]]
+        self, stack: BlockStack, gives: tuple[str, ...], at: Mapping[int, list[int]]
     ) -> dict[str, str]:
         """What the last blocks give, by what the panel's block calls it."""
         first = [o for n in at[stack.blocks[0]] for o in self.network.steps[n].outs]

@@ -25,7 +25,7 @@ Pulls = dict[int, list[tuple[int, float]]]
 
 
 @dataclass(frozen=True)
-class Node:
+class LayerNode:
     """What stands in a layer: how far it reaches from its place, and where its nets leave it."""
 
     drawn: Drawn | None
@@ -34,7 +34,7 @@ class Node:
     ports: Mapping[int, float]  # net to its distance from the place
 
 
-def columns(panel: Panel, layers: Layers, nodes: Mapping[int, Node]) -> dict[int, float]:
+def columns(panel: Panel, layers: Layers, nodes: Mapping[int, LayerNode]) -> dict[int, float]:
     """The place of every node."""
     up, down = _pulls(panel, layers, nodes)
     x: dict[int, float] = {}
@@ -56,7 +56,7 @@ def columns(panel: Panel, layers: Layers, nodes: Mapping[int, Node]) -> dict[int
     return x
 
 
-def _pulls(panel: Panel, layers: Layers, nodes: Mapping[int, Node]) -> tuple[Pulls, Pulls]:
+def _pulls(panel: Panel, layers: Layers, nodes: Mapping[int, LayerNode]) -> tuple[Pulls, Pulls]:
     """From above and from below."""
     up: Pulls = {}
     down: Pulls = {}
@@ -71,7 +71,7 @@ def _pulls(panel: Panel, layers: Layers, nodes: Mapping[int, Node]) -> tuple[Pul
 
 
 def _straighten(
-    up: Pulls, down: Pulls, layers: Layers, nodes: Mapping[int, Node], x: dict[int, float]
+    up: Pulls, down: Pulls, layers: Layers, nodes: Mapping[int, LayerNode], x: dict[int, float]
 ) -> None:
     """Wires go on where they began, as boxes take them anywhere; only frames have fixed places."""
 
@@ -95,14 +95,16 @@ def _straighten(
         _settle(layer, wanted, layers, nodes, x, _RIGID)
 
 
-def _pull(node: int, layers: Layers, nodes: Mapping[int, Node]) -> float:
+def _pull(node: int, layers: Layers, nodes: Mapping[int, LayerNode]) -> float:
     """How much a neighbour pulls: the stream little, or all would lean to it."""
     if node in layers.stream:
         return 0.02
     return 1.0 if nodes[node].drawn is not None else _STRAIGHT
 
 
-def _entry(panel: Panel, layers: Layers, nodes: Mapping[int, Node], hop: Hop, target: int) -> float:
+def _entry(
+    panel: Panel, layers: Layers, nodes: Mapping[int, LayerNode], hop: Hop, target: int
+) -> float:
     """Distance of where a net meets a node from the node's place, as far as it is fixed."""
     if target < len(panel.boxes) and panel.boxes[target].shape == "frame":
         drawn = nodes[target].drawn
@@ -114,7 +116,7 @@ def _entry(panel: Panel, layers: Layers, nodes: Mapping[int, Node], hop: Hop, ta
 
 def _settle(
     layer: Sequence[int], wanted: Mapping[int, float], layers: Layers,
-    nodes: Mapping[int, Node], x: dict[int, float], straight: float = _STRAIGHT,
+    nodes: Mapping[int, LayerNode], x: dict[int, float], straight: float = _STRAIGHT,
 ) -> None:  # fmt: skip
     """Put a layer's nodes where they want to be, as far as there is room; the stream stays left."""
     fixed = [n for n in layer if n in layers.stream]

@@ -17,7 +17,7 @@ _SWEEPS = 8
 
 
 @dataclass(frozen=True)
-class Net:
+class LayerNet:
     """Values that go from one node to the same others; nodes are numbered."""
 
     values: tuple[str, ...]
@@ -41,7 +41,7 @@ class Layers:
     """
 
     layers: tuple[tuple[int, ...], ...]
-    nets: tuple[Net, ...]
+    nets: tuple[LayerNet, ...]
     hops: tuple[tuple[Hop, ...], ...]  # below each layer
     takes: Mapping[int, tuple[str, ...]]
     gives: Mapping[int, tuple[str, ...]]
@@ -77,7 +77,7 @@ def layered(panel: Panel) -> Layers:
 
 def _nets(
     panel: Panel,
-) -> tuple[list[Net], dict[int, tuple[str, ...]], dict[int, tuple[str, ...]], int]:
+) -> tuple[list[LayerNet], dict[int, tuple[str, ...]], dict[int, tuple[str, ...]], int]:
     """Nets; the nodes of what the panel takes and gives, with their values; how many nodes."""
     used: dict[str, list[int]] = {}
     for number, box in enumerate(panel.boxes):
@@ -94,11 +94,11 @@ def _nets(
         gives[count] = (value,)
         used.setdefault(value, []).append(count)
         count += 1
-    nets = [Net(values, node, tuple(used[values[0]])) for node, values in takes.items()]
+    nets = [LayerNet(values, node, tuple(used[values[0]])) for node, values in takes.items()]
     for number, box in enumerate(panel.boxes):
         given = [v for v in box.gives if v in used and made[v] == number]
         nets += [
-            Net(together, number, tuple(used[together[0]]))
+            LayerNet(together, number, tuple(used[together[0]]))
             for together in _alike(given, used, panel.stream)
         ]
     return nets, takes, gives, count
@@ -116,7 +116,7 @@ def _alike(
 
 
 def _levels(
-    nets: Sequence[Net], count: int, takes: Iterable[int], gives: Iterable[int]
+    nets: Sequence[LayerNet], count: int, takes: Iterable[int], gives: Iterable[int]
 ) -> dict[int, int]:
     """A layer for every node: below all that it takes from, sources close to what uses them."""
     below: dict[int, list[int]] = {n: [] for n in range(count)}
@@ -140,7 +140,7 @@ def _levels(
 
 
 def _stream(
-    panel: Panel, nets: Sequence[Net], takes: Mapping[int, tuple[str, ...]],
+    panel: Panel, nets: Sequence[LayerNet], takes: Mapping[int, tuple[str, ...]],
     gives: Mapping[int, tuple[str, ...]], passes: Mapping[int, int],
 ) -> frozenset[int]:  # fmt: skip
     """Nodes that hold the residual stream at its place; none where nothing is added to it."""

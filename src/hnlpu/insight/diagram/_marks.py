@@ -14,7 +14,7 @@ _NARROW, _WIDE = frozenset("iljtfrI.,:;'|!()[]/ *"), frozenset("mwMW@%&")
 
 
 @dataclass(frozen=True)
-class Rect:
+class RectMark:
     """A rectangle; `style` is a class of the style sheet."""
 
     x: float
@@ -36,7 +36,7 @@ class Circle:
 
 
 @dataclass(frozen=True)
-class Line:
+class LineMark:
     """A line through points; `arrow` at its end."""
 
     points: tuple[Point, ...]
@@ -45,7 +45,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Text:
+class TextMark:
     """A line of text that stands on the base line `y`; `anchor`: what of it lies at `x`."""
 
     x: float
@@ -63,7 +63,7 @@ class Text:
         return left, self.y - 0.8 * size, left + width, self.y + 0.22 * size
 
 
-Mark = Rect | Circle | Line | Text
+Mark = RectMark | Circle | LineMark | TextMark
 
 
 def text_width(text: str, of: str) -> float:
@@ -85,7 +85,7 @@ def moved(marks: Iterable[Mark], dx: float, dy: float) -> list[Mark]:
     """The marks at another place."""
     found: list[Mark] = []
     for mark in marks:
-        if isinstance(mark, Line):
+        if isinstance(mark, LineMark):
             found.append(replace(mark, points=tuple((x + dx, y + dy) for x, y in mark.points)))
         else:
             found.append(replace(mark, x=mark.x + dx, y=mark.y + dy))

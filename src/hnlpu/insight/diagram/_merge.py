@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hnlpu.insight.diagram._model import Box, Panel
-from hnlpu.insight.diagram._rows import Row
+from hnlpu.insight.diagram._rows import BoxRow
 
 
 def merged(panels: Sequence[Panel], letters: Sequence[str]) -> Panel | None:
@@ -72,9 +72,9 @@ def _merged_box(boxes: Sequence[Box], letters: Sequence[str]) -> Box:
     return replace(boxes[0], detail=detail, rows=rows, panels=tuple(panels))
 
 
-def _merged_row(rows: Sequence[Row], letters: Sequence[str]) -> Row:
+def _merged_row(rows: Sequence[BoxRow], letters: Sequence[str]) -> BoxRow:
     names = tuple(name for row in rows for name in row.names)
-    return Row(rows[0].lies, _texts([row.lines[0] for row in rows], letters), names)
+    return BoxRow(rows[0].lies, _texts([row.lines[0] for row in rows], letters), names)
 
 
 def _texts(texts: Sequence[str], letters: Sequence[str]) -> tuple[str, ...]:

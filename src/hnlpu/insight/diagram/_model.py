@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hnlpu.insight.diagram._rows import Row
+from hnlpu.insight.diagram._rows import BoxRow
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Box:
 
     title: str
     detail: str
-    rows: tuple[Row, ...]
+    rows: tuple[BoxRow, ...]
     takes: tuple[str, ...]
     gives: tuple[str, ...]
     panels: tuple[Panel, ...] = ()
@@ -39,7 +39,7 @@ class Panel:
     labels: Mapping[str, str]
 
 
-def all_rows(panel: Panel) -> Iterator[Row]:
+def all_rows(panel: Panel) -> Iterator[BoxRow]:
     """Rows of all boxes, inner ones too."""
     for box in panel.boxes:
         yield from box.rows

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hnlpu.insight.diagram._box import ADD_RADIUS, Drawn, drawn_box
-from hnlpu.insight.diagram._columns import Node, columns
+from hnlpu.insight.diagram._columns import LayerNode, columns
 from hnlpu.insight.diagram._layers import Hop, Layers, layered
-from hnlpu.insight.diagram._marks import Mark, Text, moved, text_width
+from hnlpu.insight.diagram._marks import Mark, TextMark, moved, text_width
 from hnlpu.insight.diagram._model import Panel
 from hnlpu.insight.diagram._spread import spread
-from hnlpu.insight.diagram._wires import ARROW, TRACK, Wire, tracks, wire_marks
+from hnlpu.insight.diagram._wires import ARROW, TRACK, DrawnWire, tracks, wire_marks
 
 LABEL_BAND = 18.0
 LABEL_GAP = 5.0
@@ -40,13 +40,13 @@ def label_of(panel: Panel, values: Sequence[str]) -> str:
     return ", ".join(texts)
 
 
-def _nodes(panel: Panel, layers: Layers, label_takes: bool) -> dict[int, Node]:
+def _nodes(panel: Panel, layers: Layers, label_takes: bool) -> dict[int, LayerNode]:
     """All nodes with their sizes."""
     order = {n: k for layer in layers.layers for k, n in enumerate(layer)}
     leaving: dict[int, list[int]] = {}
     for number, net in enumerate(layers.nets):
         leaving.setdefault(net.source, []).append(number)
-    found: dict[int, Node] = {}
+    found: dict[int, LayerNode] = {}
     for number, box in enumerate(panel.boxes):
         nets = sorted(
             leaving.get(number, ()), key=lambda k: min(order[t] for t in layers.nets[k].targets)
@@ -62,13 +62,13 @@ def _nodes(panel: Panel, layers: Layers, label_takes: bool) -> dict[int, Node]:
             ports = _ports(nets, labels)
         reach = max((ports[n] + w for n, w in zip(nets, labels, strict=True)), default=0.0)
         side = ADD_RADIUS + SIDE + 4 if box.shape == "add" else 0.0
-        found[number] = Node(drawn, half, max(half, reach, side), ports)
+        found[number] = LayerNode(drawn, half, max(half, reach, side), ports)
     for node in layers.takes:
         nets = leaving.get(node, [])
         reach = _label_width(panel, layers, nets[0]) if nets and label_takes else 4.0
-        found[node] = Node(None, 4.0, reach, dict.fromkeys(nets, 0.0))
+        found[node] = LayerNode(None, 4.0, reach, dict.fromkeys(nets, 0.0))
     for node in (*layers.gives, *layers.passes):
-        found[node] = Node(None, 4.0, 4.0, {})
+        found[node] = LayerNode(None, 4.0, 4.0, {})
     return found
 
 
@@ -87,7 +87,7 @@ def _ports(nets: Sequence[int], labels: Sequence[float]) -> dict[int, float]:
 
 
 def _rows_of(
-    panel: Panel, layers: Layers, nodes: Mapping[int, Node], x: Mapping[int, float]
+    panel: Panel, layers: Layers, nodes: Mapping[int, LayerNode], x: Mapping[int, float]
 ) -> tuple[list[Mark], float]:
     """All marks, and the height."""
     boxes: list[Mark] = []
@@ -117,7 +117,7 @@ def _rows_of(
     return [*wires, *boxes], y
 
 
-def _has_label(panel: Panel, layers: Layers, nodes: Mapping[int, Node], hop: Hop) -> bool:
+def _has_label(panel: Panel, layers: Layers, nodes: Mapping[int, LayerNode], hop: Hop) -> bool:
     """Whether a wire's text stands below this layer: where it leaves, once."""
     if hop.source in layers.passes:
         return False
@@ -126,12 +126,12 @@ def _has_label(panel: Panel, layers: Layers, nodes: Mapping[int, Node], hop: Hop
     return len(panel.boxes[hop.source].panels) != 1  # the frame has it inside
 
 
-def _height(node: Node) -> float:
+def _height(node: LayerNode) -> float:
     return node.drawn.height if node.drawn is not None else 0.0
 
 
 def _labels(
-    panel: Panel, layers: Layers, nodes: Mapping[int, Node], x: Mapping[int, float],
+    panel: Panel, layers: Layers, nodes: Mapping[int, LayerNode], x: Mapping[int, float],
     hops: Sequence[Hop], tops: Mapping[int, float],
 ) -> list[Mark]:  # fmt: skip
     """Texts beside wires, where they leave a box."""
@@ -143,13 +143,13 @@ def _labels(
         at = x[hop.source] + node.ports[hop.net]
         y = tops[hop.source] + _height(node) + 12
         text = label_of(panel, layers.nets[hop.net].values)
-        found.append(Text(at + LABEL_GAP, y, text, "wire"))
+        found.append(TextMark(at + LABEL_GAP, y, text, "wire"))
     return found
 
 
 def _wires(
-    panel: Panel, layers: Layers, nodes: Mapping[int, Node], x: Mapping[int, float], layer: int
-) -> list[Wire]:
+    panel: Panel, layers: Layers, nodes: Mapping[int, LayerNode], x: Mapping[int, float], layer: int
+) -> list[DrawnWire]:
     """The wires below a layer, with the places of their ends."""
     hops = layers.hops[layer]
     starts = [x[hop.source] + nodes[hop.source].ports.get(hop.net, 0.0) for hop in hops]
@@ -184,7 +184,7 @@ def _wires(
             for k, at in zip(entering, at_top, strict=True):
                 ends[k].append((at + shift, True, False))
     return [
-        Wire(hop.source, start, tuple(end), _is_stream(panel, layers, hop))
+        DrawnWire(hop.source, start, tuple(end), _is_stream(panel, layers, hop))
         for hop, start, end in zip(hops, starts, ends, strict=True)
     ]
 

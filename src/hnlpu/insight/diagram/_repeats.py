@@ -22,14 +22,14 @@ _LONGEST_UNIT = 64
 
 
 @dataclass(frozen=True)
-class Repeat:
+class RepeatedUnit:
     """`unit` again and again: parts of a pattern are kinds, by number, or repeats themselves."""
 
     unit: Pattern
     times: int
 
 
-Pattern = tuple[int | Repeat, ...]
+Pattern = tuple[int | RepeatedUnit, ...]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Stack:
+class BlockStack:
     """Blocks that follow each other: steps `start` to `stop`, the one behind the last.
 
     `sequence` has a block's kind (an index of `kinds`) for every block.
@@ -61,7 +61,7 @@ class Stack:
 
 def stacks(
     network: Network, types: Mapping[str, ValueType], notes: Mapping[str, str]
-) -> tuple[Stack, ...]:
+) -> tuple[BlockStack, ...]:
     """Runs of blocks.  Blocks whose matrices have different `notes` are of different kinds."""
     found, at, letters = [], 0, 0
     for inside, run in groupby(network.steps, lambda step: step.block is not None):
@@ -80,7 +80,7 @@ def stacks(
         )
         letters += len(order)
         sequence = tuple(order.index(sign) for sign in signs)
-        found.append(Stack(start, at, blocks, sequence, kinds))
+        found.append(BlockStack(start, at, blocks, sequence, kinds))
     return tuple(found)
 
 
@@ -203,7 +203,7 @@ def pattern(sequence: Sequence[int]) -> Pattern:
 
     From the left, the unit whose repeats cover most, the shortest of those.
     """
-    parts: list[int | Repeat] = []
+    parts: list[int | RepeatedUnit] = []
     at = 0
     while at < len(sequence):
         unit, times = _longest(sequence, at)
@@ -212,7 +212,7 @@ def pattern(sequence: Sequence[int]) -> Pattern:
             at += 1
             continue
         inner = tuple(sequence[at : at + unit])
-        parts.append(Repeat(pattern(inner), times))
+        parts.append(RepeatedUnit(pattern(inner), times))
         at += unit * times
     return tuple(parts)
 
@@ -234,11 +234,11 @@ def pattern_text(parts: Pattern, letters: Sequence[str]) -> str:
     """A pattern as people write it: A (B C) × 12."""
     texts = []
     for part in parts:
-        if isinstance(part, Repeat):
+        if isinstance(part, RepeatedUnit):
             inner = pattern_text(part.unit, letters)
             texts.append(
                 f"{inner} × {part.times}"
-                if len(part.unit) == 1 and not isinstance(part.unit[0], Repeat)
+                if len(part.unit) == 1 and not isinstance(part.unit[0], RepeatedUnit)
                 else f"({inner}) × {part.times}"
             )
         else:

@@ -17,7 +17,7 @@ Lies = Literal["metal", "memory", "state"]
 
 
 @dataclass(frozen=True)
-class Row:
+class BoxRow:
     """A line of a box for each of `names`, which are alike; several lines where kinds differ."""
 
     lies: Lies
@@ -25,17 +25,17 @@ class Row:
     names: tuple[str, ...]
 
 
-def row(network: Network, names: Sequence[str], notes: Mapping[str, str]) -> Row:
+def row(network: Network, names: Sequence[str], notes: Mapping[str, str]) -> BoxRow:
     """The row of declarations that are alike but for their names; the first one is described."""
     known = network.declared()
     label = short_name(names)
     name = names[0]
     if name in known.matrices:
         note = f", {notes[name]}" if name in notes else ""
-        return Row("metal", (f"{label}  {_matrix(known.matrices[name])}{note}",), tuple(names))
+        return BoxRow("metal", (f"{label}  {_matrix(known.matrices[name])}{note}",), tuple(names))
     if name in known.parameters:
-        return Row("memory", (f"{label}  {_parameter(known.parameters[name])}",), tuple(names))
-    return Row("state", (f"{label}  {_state(known.states[name])}",), tuple(names))
+        return BoxRow("memory", (f"{label}  {_parameter(known.parameters[name])}",), tuple(names))
+    return BoxRow("state", (f"{label}  {_state(known.states[name])}",), tuple(names))
 
 
 def short_name(names: Sequence[str]) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from math import prod
 
 from hnlpu.insight.diagram._box import row_height, row_marks, row_width
-from hnlpu.insight.diagram._marks import Line, Mark, Rect, Text, moved, text_width
+from hnlpu.insight.diagram._marks import LineMark, Mark, RectMark, TextMark, moved, text_width
 from hnlpu.insight.diagram._model import Panel, all_rows
 from hnlpu.insight.diagram._place import placed
-from hnlpu.insight.diagram._rows import BYTES_PER_NUMBER, Row, byte_text
+from hnlpu.insight.diagram._rows import BYTES_PER_NUMBER, BoxRow, byte_text
 from hnlpu.model.network import Append, Network, Ring
 
 MARGIN = 24.0
@@ -31,7 +31,7 @@ def sheet(network: Network, panel: Panel, title: str) -> tuple[list[Mark], float
     marks: list[Mark] = []
     y = MARGIN + 16
     for text, of in texts:
-        marks.append(Text(MARGIN, y, text, of))
+        marks.append(TextMark(MARGIN, y, text, of))
         y += 18
     y += 8
     marks += moved(body.marks, MARGIN + (width - body.width) / 2, y)
@@ -70,7 +70,7 @@ def _legend(panel: Panel, width: float) -> tuple[list[Mark], float, float]:
     samples: list[tuple[Sequence[Mark], float, float]] = []
     for kind in kinds:
         if kind in there:
-            row = Row(kind, (_LEGEND[kind],), ())
+            row = BoxRow(kind, (_LEGEND[kind],), ())
             samples.append((row_marks(row, row_width(row)), row_width(row), row_height(row)))
     samples.append(_sample("box", "white box: vector unit, or quantise and scale around metal"))
     if _has_stream(panel):
@@ -88,9 +88,11 @@ def _legend(panel: Panel, width: float) -> tuple[list[Mark], float, float]:
 
 def _sample(style: str, text: str) -> tuple[Sequence[Mark], float, float]:
     shape: Mark = (
-        Rect(0, 1, 26, 15, style, 4) if style == "box" else Line(((0, 8.5), (26, 8.5)), style)
+        RectMark(0, 1, 26, 15, style, 4)
+        if style == "box"
+        else LineMark(((0, 8.5), (26, 8.5)), style)
     )
-    return (shape, Text(32, 12.5, text, "row")), 32 + text_width(text, "row"), 17
+    return (shape, TextMark(32, 12.5, text, "row")), 32 + text_width(text, "row"), 17
 
 
 def _has_stream(panel: Panel) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import assert_never
 from xml.sax.saxutils import escape, quoteattr
 
-from hnlpu.insight.diagram._marks import SIZES, Circle, Line, Mark, Rect, Text
+from hnlpu.insight.diagram._marks import SIZES, Circle, LineMark, Mark, RectMark, TextMark
 
 STYLES = {
     "ground": 'fill="#ffffff"',
@@ -37,7 +37,7 @@ def svg(
     """The text of an SVG file; `title` and `says` are for readers of screens; `holds` is put in as it is."""
     # frames lie below all else, outer ones below inner ones, as they come
     in_order = sorted(
-        marks, key=lambda mark: not (isinstance(mark, Rect) and mark.style == "frame")
+        marks, key=lambda mark: not (isinstance(mark, RectMark) and mark.style == "frame")
     )
     body = "\n".join(map(_element, in_order))
     w, h = _number(width), _number(height)
@@ -51,7 +51,7 @@ def svg(
 
 def _element(mark: Mark) -> str:
     match mark:
-        case Rect(x, y, width, height, style, radius):
+        case RectMark(x, y, width, height, style, radius):
             place = f'x="{_number(x)}" y="{_number(y)}"'
             size = f'width="{_number(width)}" height="{_number(height)}"'
             rounded = f' rx="{_number(radius)}"' if radius else ""
@@ -61,9 +61,9 @@ def _element(mark: Mark) -> str:
                 f'<circle cx="{_number(x)}" cy="{_number(y)}" r="{_number(radius)}" '
                 f"{STYLES[style]}/>"
             )
-        case Line():
+        case LineMark():
             return _line(mark)
-        case Text():
+        case TextMark():
             bold = ' font-weight="bold"' if mark.of in _BOLD else ""
             anchor = f' text-anchor="{mark.anchor}"' if mark.anchor != "start" else ""
             return (
@@ -76,7 +76,7 @@ def _element(mark: Mark) -> str:
             assert_never(mark)
 
 
-def _line(line: Line) -> str:
+def _line(line: LineMark) -> str:
     points = list(line.points)
     head = ""
     if line.arrow:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hnlpu.insight.diagram._box import ADD_RADIUS
-from hnlpu.insight.diagram._marks import Line, Mark
+from hnlpu.insight.diagram._marks import LineMark, Mark
 
 TRACK = 8.0
 ARROW = 12.0
@@ -20,7 +20,7 @@ _NEAR = 7.0
 
 
 @dataclass(frozen=True)
-class Wire:
+class DrawnWire:
     """From a node at `start` to `ends`: the place, whether with an arrow, whether to a sum's side."""
 
     source: int
@@ -41,7 +41,7 @@ class Wire:
         return high - low < 0.5
 
 
-def tracks(wires: Sequence[Wire]) -> dict[int, int]:
+def tracks(wires: Sequence[DrawnWire]) -> dict[int, int]:
     """A track for each wire that is not straight, by number.
 
     Where one wire ends below the place at which another starts, that other turns off above, so
@@ -71,7 +71,7 @@ def tracks(wires: Sequence[Wire]) -> dict[int, int]:
     return found
 
 
-def wire_marks(wire: Wire, top: float, track: float, bottom: float) -> list[Mark]:
+def wire_marks(wire: DrawnWire, top: float, track: float, bottom: float) -> list[Mark]:
     """The lines of a wire from `top` along `track` to `bottom`."""
     style = "stream" if wire.stream else "wire"
     found: list[Mark] = []
@@ -84,5 +84,5 @@ def wire_marks(wire: Wire, top: float, track: float, bottom: float) -> list[Mark
             points += [(at, level), (at - 16.0, level)]
         else:
             points.append((at, bottom))
-        found.append(Line(tuple(points), style, arrow))
+        found.append(LineMark(tuple(points), style, arrow))
     return found

@@ -15,7 +15,7 @@ BITS = {16: 0, 8: 3, 4: 4}
 
 
 @dataclass(frozen=True)
-class Dot:
+class PlottedDesign:
     """A design: two gains, bits of its cached values, whether on the front, what it is."""
 
     x: float
@@ -25,7 +25,7 @@ class Dot:
     hint: str
 
 
-def pareto(dots: Sequence[Dot], across: str, up: str) -> Markup:
+def pareto(dots: Sequence[PlottedDesign], across: str, up: str) -> Markup:
     """Gains over the published machine, which is the cross at 1, 1; filled dots are the front."""
     top, base = 22, 260
     x = log_axis([d.x for d in dots] + [1.0], LEFT + 6, WIDTH - RIGHT - 6)

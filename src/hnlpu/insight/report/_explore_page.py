@@ -71,7 +71,7 @@ def _front(found: Search) -> Section:
     figures = []
     for across, up in PAIRS:
         dots = [
-            charts.Dot(
+            charts.PlottedDesign(
                 least_gain(found, c, across), least_gain(found, c, up), c.score.design.kv_bits,
                 c.score.design in front, _name(c.score),
             )

@@ -9,7 +9,7 @@ from hnlpu.insight.report import _machine_charts as charts
 from hnlpu.insight.report._plot import binary
 from hnlpu.insight.report._sheet import Section, Sheet, render_sheet
 from hnlpu.insight.report._svg import byte_size, percent
-from hnlpu.system.cost import Costing, CostSubject, Plan, cost
+from hnlpu.system.cost import Costing, CostSubject, OwnershipPlan, cost
 from hnlpu.system.machine import (
     PARTS,
     Load,
@@ -32,7 +32,7 @@ WAITED_FOR = {
 
 
 @dataclass(frozen=True)
-class Sweep:
+class ContextSweep:
     """The same machine over contexts: the paper's view, and everything shared without and with windows."""
 
     contexts: tuple[int, ...]
@@ -85,7 +85,7 @@ def _tiles(load: Load, result: Simulation) -> list[tuple[str, str, str]]:
     ]  # fmt: skip
 
 
-def _sweep(target: MachineTarget) -> Sweep:
+def _sweep(target: MachineTarget) -> ContextSweep:
     spec, model = target.specification, target.model
     work = token_work(model, spec.rows, spec.columns, sliding=False)
     contexts = _contexts(target, work)
@@ -103,7 +103,7 @@ def _sweep(target: MachineTarget) -> Sweep:
         for name in demands[0]
         if all(demand[name] > 0 for demand in demands)
     }
-    return Sweep(contexts, alone, shared, windows, roofs)
+    return ContextSweep(contexts, alone, shared, windows, roofs)
 
 
 def _contexts(target: MachineTarget, work: TokenWork) -> tuple[int, ...]:
@@ -115,7 +115,7 @@ def _contexts(target: MachineTarget, work: TokenWork) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _time(sweep: Sweep, result: Simulation) -> Section:
+def _time(sweep: ContextSweep, result: Simulation) -> Section:
     def over(runs: tuple[Simulation, ...]) -> list[tuple[int, dict[str, float]]]:
         return [(c, dict(r.breakdown)) for c, r in zip(sweep.contexts, runs, strict=True)]
 
@@ -150,7 +150,7 @@ def _charged(run: Simulation) -> dict[str, float]:
     return shares
 
 
-def _roofs(sweep: Sweep) -> Section:
+def _roofs(sweep: ContextSweep) -> Section:
     lines = [
         ("nothing shared", "paper", [r.tokens_per_second for r in sweep.alone]),
         (
@@ -186,7 +186,7 @@ def _use(result: Simulation) -> Section:
     )
 
 
-def _table(sweep: Sweep) -> Section:
+def _table(sweep: ContextSweep) -> Section:
     rows = []
     runs = zip(sweep.contexts, sweep.alone, sweep.shared, sweep.windows, strict=True)
     for context, alone, shared, windows in runs:
@@ -219,12 +219,12 @@ def _system_sections(
     return [chip, money_section(cost(system, subject, plan, trials=400))]
 
 
-def _plan(target: MachineTarget, load: Load, sliding: bool, result: Simulation) -> Plan:
+def _plan(target: MachineTarget, load: Load, sliding: bool, result: Simulation) -> OwnershipPlan:
     """One system that does what was simulated: a steady state by its closed form, requests as they went."""
     if load.requests is not None:
-        return Plan(tokens_per_second=result.processed_per_second)
+        return OwnershipPlan(tokens_per_second=result.processed_per_second)
     spec = target.specification
-    return Plan(
+    return OwnershipPlan(
         users=load.batch, context=load.context, sliding=sliding, output_share=1.0,
         grid=(spec.rows, spec.columns), kv_bits=spec.kv_bits,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from hnlpu.insight.report._svg import byte_size
 from hnlpu.silicon.hardwire import Build
 from hnlpu.system.audit import audit
 from hnlpu.system.catalog import shape_of_network
-from hnlpu.system.cost import CostSubject, Plan, cost
+from hnlpu.system.cost import CostSubject, OwnershipPlan, cost
 from hnlpu.system.design import open_target
 from hnlpu.system.machine import (
     MachineTarget,
@@ -86,7 +86,7 @@ def _machine_rows(target: MachineTarget, result: Simulation) -> list[Row]:
 
 def _money_rows(target: MachineTarget) -> list[Row]:
     subject = CostSubject(target.model, target.bits, target.counted, target.digits)
-    found = cost(target.system, subject, Plan(), trials=20)
+    found = cost(target.system, subject, OwnershipPlan(), trials=20)
     low, value, high = (float(e.tco_musd) for e in (found.low, found.value, found.high))
     claims = audit(target.system, target.model, bits=subject.bits, digits=subject.digits).count()
     chips = int(found.value.chips)

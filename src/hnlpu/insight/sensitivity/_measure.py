@@ -21,7 +21,7 @@ from hnlpu.errors import HnlpuError, InvalidInput
 from hnlpu.insight.sensitivity._found import BudgetStep, Option, Sensitivity
 from hnlpu.insight.sensitivity._gate import readable
 from hnlpu.insight.sensitivity._mixtures import Scores, areas_mm2, digest_of
-from hnlpu.insight.sensitivity._prices import Prices, masks_per_chip, prices
+from hnlpu.insight.sensitivity._prices import AreaPrices, masks_per_chip, prices
 from hnlpu.model.checkpoint import locate, read_model
 from hnlpu.model.families import Family
 from hnlpu.model.network import dump
@@ -172,7 +172,7 @@ class _Measurement:
     finest: Build
     coarser: Build
     scores: Scores
-    prices: Prices | None
+    prices: AreaPrices | None
     float_perplexity: float
     progress: Progress | None
     done: int = 0

@@ -12,7 +12,7 @@ from hnlpu.system.cost import assume
 
 
 @dataclass(frozen=True)
-class Prices:
+class AreaPrices:
     """What 1 mm2 of arrays is a share of: a chip of `system` and the masks of its own, a build's masks.
 
     `mask_usd` is the price of a DUV mask, as it is in the system's set: as `hnlpu cost` has it.
@@ -29,7 +29,7 @@ class Prices:
         return (self.chip_usd + units * self.mask_usd) / self.array_mm2
 
 
-def prices(system: str | None, technology: str) -> Prices | None:
+def prices(system: str | None, technology: str) -> AreaPrices | None:
     """Prices of a system in this technology (by default the first there is; None without any).
 
     A chip's wafer, package, memory and integration and the programmable masks of our scheme, divided by the
@@ -51,7 +51,7 @@ def prices(system: str | None, technology: str) -> Prices | None:
     chip = a.wafer_usd + a.package_and_test_usd + a.hbm_usd + a.integration_usd
     assert priced.prices
     set_usd = 1e6 * float(a.shared_masks_musd + a.chip_masks_musd)
-    return Prices(
+    return AreaPrices(
         priced.name, float(chip), set_usd / priced.prices.masks.units(), float(a.array_mm2)
     )
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hnlpu.errors import NotFinite
 from hnlpu.model.checkpoint._config import Architecture
 from hnlpu.model.checkpoint._facts import ModelFacts
-from hnlpu.model.checkpoint._part import Named
+from hnlpu.model.checkpoint._part import NamedTensor
 from hnlpu.model.checkpoint._shapes import MatrixShape, shapes_of
 from hnlpu.model.checkpoint._tensors import to_float32
 from hnlpu.model.network import Network
@@ -25,7 +25,7 @@ CARRIED_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.
                  "chat_template.jinja", "generation_config.json")  # fmt: skip
 
 
-class Kept(Named, Protocol):
+class Kept(NamedTensor, Protocol):
     """A tensor that stays in memory: `StoredTensor`, or what a source makes of some."""
 
     def map(self) -> npt.NDArray[Any]:

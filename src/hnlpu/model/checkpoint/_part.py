@@ -38,7 +38,7 @@ Box = tuple[slice, ...]
 """One slice for each axis, with start, stop and a step of at least 1."""
 
 
-class Named(Protocol):
+class NamedTensor(Protocol):
     """A named tensor of a checkpoint, as it lies in a file, or is decoded or put together."""
 
     @property
@@ -62,7 +62,7 @@ class Named(Protocol):
         ...
 
 
-class Stored(Named, Protocol):
+class Stored(NamedTensor, Protocol):
     """A tensor of which any part can be read."""
 
     def read(self, box: Box) -> Array:

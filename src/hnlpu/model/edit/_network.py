@@ -28,7 +28,7 @@ ALIASES = {"num_experts": "num_local_experts", "num_local_experts": "num_experts
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptOfMatrix:
     """Rows, columns and members of an old matrix that are kept, all where None.
 
     Rows and columns are [n], or [members, n] where each member keeps its own.
@@ -48,7 +48,7 @@ class Cutting:
 
     config: Mapping[str, Any]
     network: Network
-    matrices: Mapping[str, tuple[str, Kept]]
+    matrices: Mapping[str, tuple[str, KeptOfMatrix]]
     parameters: Mapping[str, tuple[str, Ints | None]]
 
 
@@ -96,7 +96,7 @@ def _unchanged(family: Family[Any], values: Mapping[str, Any]) -> Cutting:
     return Cutting(
         {key: value for key, value in values.items() if key != "quantization_config"},
         network,
-        {m.name: (m.name, Kept()) for m in network.matrices},
+        {m.name: (m.name, KeptOfMatrix()) for m in network.matrices},
         {p.name: (p.name, None) for p in network.parameters},
     )
 
@@ -220,15 +220,15 @@ def _with_layers(values: Mapping[str, Any], layers: Sequence[Mapping[str, Any]])
 
 def _matrices(
     before: Network, after: Network, layers: Sequence[_Layer]
-) -> dict[str, tuple[str, Kept]]:
+) -> dict[str, tuple[str, KeptOfMatrix]]:
     old = {matrix.name: matrix for matrix in before.matrices}
     pairs = _interleaved(before)
     return {m.name: (m.name, _kept(old[m.name], m, layers, pairs)) for m in after.matrices}
 
 
-def _kept(old: Matrix, new: Matrix, layers: Sequence[_Layer], pairs: set[str]) -> Kept:
+def _kept(old: Matrix, new: Matrix, layers: Sequence[_Layer], pairs: set[str]) -> KeptOfMatrix:
     if old.block is None:
-        return Kept()
+        return KeptOfMatrix()
     layer = layers[old.block]
     rows = columns = None
     members = layer.kept.experts if old.members is not None else None
@@ -245,13 +245,13 @@ def _kept(old: Matrix, new: Matrix, layers: Sequence[_Layer], pairs: set[str]) -
                 )
             if old.columns != new.columns:
                 columns = numbers
-        return Kept(rows, columns, members)
+        return KeptOfMatrix(rows, columns, members)
     axes = {"attention": ("heads", "kv_heads"), "router": ("experts",)}.get(old.role, ("inner",))
     if old.rows != new.rows:
         rows = _run(layer, axes, old.rows, new.rows, old.name)
     if old.columns != new.columns:
         columns = _run(layer, axes[:1], old.columns, new.columns, old.name)
-    return Kept(rows, columns, members)
+    return KeptOfMatrix(rows, columns, members)
 
 
 def _run(layer: _Layer, axes: Sequence[str], old: int, new: int, name: str) -> Ints:

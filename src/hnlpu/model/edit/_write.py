@@ -24,7 +24,7 @@ from hnlpu.model.checkpoint import Model, StoredMatrix
 from hnlpu.model.checkpoint._sourced import SourcedMatrix, SourcedTensor
 from hnlpu.model.checkpoint._tensors import FLOATS
 from hnlpu.model.checkpoint._writer import SafetensorsWriter, layout_bytes
-from hnlpu.model.edit._network import Cutting, Kept
+from hnlpu.model.edit._network import Cutting, KeptOfMatrix
 from hnlpu.model.edit._selection import Edit, Float32
 from hnlpu.model.network import (
     Either,
@@ -95,7 +95,7 @@ def write_checkpoint(model: Model, cutting: Cutting, edit: Edit, folder: Path) -
 
 
 def _matrix_parts(
-    model: Model, old: Mapping[str, Matrix], new: Matrix, name: str, kept: Kept, edit: Edit
+    model: Model, old: Mapping[str, Matrix], new: Matrix, name: str, kept: KeptOfMatrix, edit: Edit
 ) -> Iterator[_Part]:
     """A matrix as one or two constants: its weights, packed or not, and its biases."""
     was, stored = old[name], model.matrices[name]
@@ -141,7 +141,7 @@ def _is_shared(source: Source, matrix: Matrix, model: Model) -> bool:
     return bool(names & kept)
 
 
-def _packed_parts(stored: SourcedMatrix, new: Matrix, kept: Kept) -> Iterator[_Part]:
+def _packed_parts(stored: SourcedMatrix, new: Matrix, kept: KeptOfMatrix) -> Iterator[_Part]:
     """MXFP4 as its blocks and its scales."""
     leaf = _chosen(new.source, stored.tensors, packed=True)
     assert isinstance(leaf, Mxfp4)
@@ -224,7 +224,7 @@ def _row(rows: npt.NDArray[np.int64] | None, index: int) -> Any:
     return rows if rows.ndim == 1 else rows[index]
 
 
-def _cut(values: Array, kept: Kept, index: int) -> Array:
+def _cut(values: Array, kept: KeptOfMatrix, index: int) -> Array:
     rows = values[_row(kept.rows, index)]
     return np.asarray(rows[:, _row(kept.columns, index)])
 

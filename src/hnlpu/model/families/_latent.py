@@ -34,7 +34,7 @@ LATENT_EPS = 1e-6
 
 
 @dataclass(frozen=True)
-class Latent:
+class LatentSizes:
     """Sizes and switches: numbers of a head without and with angles, of its values; ranks.
 
     `query_rank` is None where queries have no latent of their own.
@@ -51,7 +51,7 @@ class Latent:
     scale: float
 
 
-def latent_attention(h: Value, prefix: str, by: tuple[Value, Value], a: Latent) -> Value:
+def latent_attention(h: Value, prefix: str, by: tuple[Value, Value], a: LatentSizes) -> Value:
     """What attention adds to the residual stream, of normed values h [n]."""
     b, (width,) = h.builder, h.sizes
     down, out = (
@@ -73,7 +73,7 @@ def latent_attention(h: Value, prefix: str, by: tuple[Value, Value], a: Latent) 
     return dense(dense(mixed, values).reshape(a.heads * a.value), out)
 
 
-def _queries_and_latent(h: Value, prefix: str, down: Matrix, a: Latent) -> tuple[Value, Value]:
+def _queries_and_latent(h: Value, prefix: str, down: Matrix, a: LatentSizes) -> tuple[Value, Value]:
     """Queries of all heads one behind the other, and what is kept of the position."""
     b, (width,), rows = h.builder, h.sizes, a.heads * (a.content + a.angles)
     if a.query_rank is None:
@@ -89,7 +89,7 @@ def _rows(name: str, rows: int, columns: int, *, bias: bool = False) -> Matrix:
     return linear(name, rows, columns, "attention", Cut("rows"), bias=bias)
 
 
-def _of_heads(name: str, a: Latent) -> tuple[Matrix, Matrix]:
+def _of_heads(name: str, a: LatentSizes) -> tuple[Matrix, Matrix]:
     """The two parts of kv_b, a member for each head: for keys [rank, content], values [value, rank]."""
     each = a.content + a.value
     whole = Tensor(f"{name}.weight", (a.heads * each, a.rank))
@@ -106,7 +106,7 @@ def _of_heads(name: str, a: Latent) -> tuple[Matrix, Matrix]:
     return bank("keys", a.rank, a.content, keys), bank("values", a.value, a.rank, values)
 
 
-def _turned(x: Value, by: tuple[Value, Value], a: Latent) -> Value:
+def _turned(x: Value, by: tuple[Value, Value], a: LatentSizes) -> Value:
     """Heads [..., angles] turned; where pairs are neighbours, their first numbers come to stand first."""
     rows, size = x.sizes
     if a.interleaved:

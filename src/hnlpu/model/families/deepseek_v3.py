@@ -12,7 +12,7 @@ from hnlpu.errors import InvalidConfig
 from hnlpu.model.families._config import SIZE_LIMIT, brief
 from hnlpu.model.families._decoder import DecoderConfig
 from hnlpu.model.families._family import Family
-from hnlpu.model.families._latent import Latent, latent_attention
+from hnlpu.model.families._latent import LatentSizes, latent_attention
 from hnlpu.model.families._parts import GUESSES, embed, gated, linear, unembed, weights
 from hnlpu.model.families._sparse import PROJECTIONS, gated_experts, stacked
 from hnlpu.model.families._state_space import vector
@@ -107,10 +107,10 @@ class DeepseekV3(DecoderConfig):
             raise ValueError(f"topk_group {self.topk_group} exceeds n_group {self.n_group}")
         return self
 
-    def latent(self) -> Latent:
+    def latent(self) -> LatentSizes:
         """Sizes and switches of its attention."""
         size = self.qk_nope_head_dim + self.qk_rope_head_dim
-        return Latent(
+        return LatentSizes(
             self.num_attention_heads, self.qk_nope_head_dim, self.qk_rope_head_dim,
             self.v_head_dim, self.kv_lora_rank,
             self.q_lora_rank if self._queries_by_rank else None, self.attention_bias,

@@ -10,7 +10,7 @@ from hnlpu.run.chat._harmony import (
     said,
     speaks_harmony,
 )
-from hnlpu.run.chat._parts import AnswerParser, CallPart, Parts, Place, PlainAnswer
+from hnlpu.run.chat._parts import AnswerParser, AnswerParts, CallPart, Place, PlainAnswer
 from hnlpu.run.chat._talk import Talk
 from hnlpu.run.chat._template import ChatTemplate, text_of
 from hnlpu.run.chat._text import TextAnswer
@@ -19,11 +19,11 @@ __all__ = [
     "ALL_MARKS",
     "MARKS",
     "AnswerParser",
+    "AnswerParts",
     "CallPart",
     "ChatTemplate",
     "Format",
     "HarmonyAnswer",
-    "Parts",
     "Place",
     "PlainAnswer",
     "Reader",

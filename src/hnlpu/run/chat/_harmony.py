@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from hnlpu.run.chat._parts import CallPart, Kind, Parts, Place
+from hnlpu.run.chat._parts import AnswerParts, CallPart, Kind, Place
 from hnlpu.run.emulate import Step
 
 CHANNEL, MESSAGE, START, END = "<|channel|>", "<|message|>", "<|start|>", "<|end|>"
@@ -161,19 +161,19 @@ class HarmonyAnswer:
             return None
         return "header" if self._reader.in_header else self._reader.header.kind
 
-    def push(self, token: int | None, text: str) -> Parts:
+    def push(self, token: int | None, text: str) -> AnswerParts:
         """What a token adds; marks and headers add nothing."""
         self._in_mark = token in self._marks
         if token is None:
-            return Parts(text)
+            return AnswerParts(text)
         kind, piece = self._reader.push(token)
         if kind == "reasoning":
-            return Parts(text, piece)
-        return Parts(text, "", self._call(piece))
+            return AnswerParts(text, piece)
+        return AnswerParts(text, "", self._call(piece))
 
-    def finish(self) -> Parts:
+    def finish(self) -> AnswerParts:
         """A header's beginning that no mark has followed."""
-        return Parts(self._reader.rest() if self._reader.in_header else "")
+        return AnswerParts(self._reader.rest() if self._reader.in_header else "")
 
     def _call(self, piece: str) -> tuple[CallPart, ...]:
         reader = self._reader

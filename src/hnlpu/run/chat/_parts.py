@@ -22,7 +22,7 @@ class CallPart:
 
 
 @dataclass(frozen=True)
-class Parts:
+class AnswerParts:
     """Pieces of an answer, by what they are."""
 
     content: str = ""
@@ -41,11 +41,11 @@ class AnswerParser(Protocol):
         """See above."""
         ...
 
-    def push(self, token: int | None, text: str) -> Parts:
+    def push(self, token: int | None, text: str) -> AnswerParts:
         """What a token adds; `text` is what the engine tells of it, without stop strings."""
         ...
 
-    def finish(self) -> Parts:
+    def finish(self) -> AnswerParts:
         """What was held back, now that nothing follows."""
         ...
 
@@ -55,10 +55,10 @@ class PlainAnswer:
 
     place: Place = "content"
 
-    def push(self, token: int | None, text: str) -> Parts:
+    def push(self, token: int | None, text: str) -> AnswerParts:
         """What a token's text adds."""
-        return Parts(text)
+        return AnswerParts(text)
 
-    def finish(self) -> Parts:
+    def finish(self) -> AnswerParts:
         """Nothing."""
-        return Parts()
+        return AnswerParts()

@@ -18,7 +18,7 @@ from hnlpu.run.chat._harmony import (
     said,
     speaks_harmony,
 )
-from hnlpu.run.chat._parts import AnswerParser, Parts, PlainAnswer
+from hnlpu.run.chat._parts import AnswerParser, AnswerParts, PlainAnswer
 from hnlpu.run.chat._template import ChatTemplate
 from hnlpu.run.chat._text import TextAnswer
 from hnlpu.run.emulate import LanguageModel, Step
@@ -65,7 +65,7 @@ class Talk:
         # a template itself puts what a conversation begins with
         return tuple(self._tokenizer.encode(text, whole=self._template.is_plain))
 
-    def answer(self, prompt: tuple[int, ...], tokens: Iterable[int]) -> Iterator[Parts]:
+    def answer(self, prompt: tuple[int, ...], tokens: Iterable[int]) -> Iterator[AnswerParts]:
         """The pieces of an answer as its tokens come; at the end it is part of the history."""
         parser, read = self._parser(prompt)
         content = reasoning = ""
@@ -76,7 +76,9 @@ class Talk:
         message = {"role": "assistant", "content": content}
         self.messages.append(message | ({"reasoning": reasoning} if reasoning else {}))
 
-    def _parts(self, parser: AnswerParser, read: Step, tokens: Iterable[int]) -> Iterator[Parts]:
+    def _parts(
+        self, parser: AnswerParser, read: Step, tokens: Iterable[int]
+    ) -> Iterator[AnswerParts]:
         for token in tokens:
             yield parser.push(token, read(token))
             if token in self.ends:

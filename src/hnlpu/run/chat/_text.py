@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from hnlpu.run.chat._formats import THINK, THOUGHT, Format
-from hnlpu.run.chat._parts import CallPart, Parts, Place
+from hnlpu.run.chat._parts import AnswerParts, CallPart, Place
 
 Where = Literal["start", "thought", "text", "call"]
 _PLACES: dict[Where, Place] = {
@@ -33,16 +33,16 @@ class TextAnswer:
         """What the last token belongs to, unless a mark is under way."""
         return _PLACES[self._where]
 
-    def push(self, token: int | None, text: str) -> Parts:
+    def push(self, token: int | None, text: str) -> AnswerParts:
         """What a token's text adds."""
         self._held += text
         return self._take(last=False)
 
-    def finish(self) -> Parts:
+    def finish(self) -> AnswerParts:
         """What was held back, now that nothing follows."""
         return self._take(last=True)
 
-    def _take(self, last: bool) -> Parts:
+    def _take(self, last: bool) -> AnswerParts:
         content, reasoning = "", ""
         calls: list[CallPart] = []
         while True:
@@ -61,7 +61,7 @@ class TextAnswer:
                     content += said
                     calls += called
             if before == self._where:
-                return Parts(content, reasoning, tuple(calls))
+                return AnswerParts(content, reasoning, tuple(calls))
 
     def _start(self, last: bool) -> None:
         """Decide what the answer begins with, once enough of it has come."""

@@ -2,12 +2,11 @@
 
 from hnlpu.run.emulate import _vector_unit as vector_unit
 from hnlpu.run.emulate._activations import Activations, Meeting
-from hnlpu.run.emulate._cache import KeyValueCache
 from hnlpu.run.emulate._chip_constants import ChipConstants
 from hnlpu.run.emulate._chip_model import ChipModel
 from hnlpu.run.emulate._chip_network import chip_interpreter
 from hnlpu.run.emulate._constants import FloatConstants
-from hnlpu.run.emulate._early import EarlySteps, early_steps
+from hnlpu.run.emulate._early import EarlySteps, EarlyValues, early_steps
 from hnlpu.run.emulate._fused import FUSED
 from hnlpu.run.emulate._generation import (
     GENERATION,
@@ -31,7 +30,6 @@ from hnlpu.run.emulate._language_model import (
     open_language_model,
     score_windows,
 )
-from hnlpu.run.emulate._layers import CompiledLayers
 from hnlpu.run.emulate._measures import ClassScore, ErrorScore, score_classes, score_numbers
 from hnlpu.run.emulate._network import TokenModel
 from hnlpu.run.emulate._network_constants import HardwiredConstants, ModelConstants
@@ -61,7 +59,6 @@ from hnlpu.run.emulate._states import States
 from hnlpu.run.emulate._taped import TapedNetwork
 from hnlpu.run.emulate._threads import one_blas_thread
 from hnlpu.run.emulate._tokenizer import Tokenizer
-from hnlpu.run.emulate._transformer import Transformer
 from hnlpu.run.emulate.machine import MachineModel
 
 __all__ = [
@@ -72,15 +69,14 @@ __all__ = [
     "ChipConstants",
     "ChipModel",
     "ClassScore",
-    "CompiledLayers",
     "Defaults",
     "EarlySteps",
+    "EarlyValues",
     "ErrorScore",
     "FloatConstants",
     "HardwiredConstants",
     "InterpretedModel",
     "Interpreter",
-    "KeyValueCache",
     "LanguageModel",
     "MachineModel",
     "MachineOf",
@@ -96,7 +92,6 @@ __all__ = [
     "Token",
     "TokenModel",
     "Tokenizer",
-    "Transformer",
     "best_tokens",
     "chip_interpreter",
     "chip_tokens",

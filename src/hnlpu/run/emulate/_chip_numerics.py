@@ -36,7 +36,7 @@ _RELATIONS: dict[str, Callable[..., Any]] = {
 
 
 @dataclass(frozen=True)
-class Attention:
+class AttentionInputs:
     """What attention takes: scaled queries [n, heads, d] behind `kept` entries, keys and values.
 
     Keys [kv heads, kept + n, d], values [kv heads, kept + n, width], `sinks` [heads], `cap` as
@@ -104,7 +104,7 @@ class ChipNumerics:
         """The value x called `name` [n, ...] as a span takes it that is done at once."""
         return x
 
-    def attend(self, unit: str, given: Attention, start: int) -> Array:
+    def attend(self, unit: str, given: AttentionInputs, start: int) -> Array:
         """Attention's output [n, heads * width]; `start` is the position of the oldest entry."""
         return fixed_point.attend(
             given.queries,

@@ -22,7 +22,7 @@ from hnlpu.arithmetic.fixed_point import (
 )
 from hnlpu.errors import InvalidInput, UnsupportedArchitecture
 from hnlpu.model.network import AT_ONCE, Network, Span, check, ops
-from hnlpu.run.emulate._chip_numerics import Attention, ChipNumerics
+from hnlpu.run.emulate._chip_numerics import AttentionInputs, ChipNumerics
 from hnlpu.run.emulate._float_steps import Constants, project_together, quantize
 from hnlpu.run.emulate._fused import dense_steps
 from hnlpu.run.emulate._plan import Make
@@ -287,7 +287,7 @@ def _attend(part: Network, span: Span, numerics: ChipNumerics) -> Run:
         }
         queries = fixed_point.to_keys(of.values(inputs, q), factor)
         before = len(states.entries[keys.name])
-        given = Attention(
+        given = AttentionInputs(
             queries,
             np.ascontiguousarray(entries[keys.name].transpose(1, 0, 2)),
             np.ascontiguousarray(entries[values.name].transpose(1, 0, 2)),

@@ -20,6 +20,7 @@ from hnlpu.run.emulate._float_steps import Constants, run_step
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
+AHEAD = 64
 _LATER = (
     ops.Project, ops.Quantize, ops.FromSums, ops.Read, ops.Write, ops.Repeat, ops.Lookup
 )  # fmt: skip
@@ -71,24 +72,70 @@ class EarlySteps:
             values.update((n, np.asarray(x)) for n, x in zip(step.outs, results, strict=True))
         return values
 
-    def values(
-        self, inputs: Mapping[str, Array], known: Mapping[str, Array], constants: Constants
+
+class EarlyValues:
+    """The steps of positions and tokens, over what `EarlySteps.constants` gave."""
+
+    def __init__(self, early: EarlySteps, known: Mapping[str, Array], constants: Constants):
+        self._outside, self._constants = early.outside, constants
+        fixed = {name: value[None] for name, value in known.items()}
+        steps = [
+            (s.op, [fixed.get(a, a) if isinstance(a, str) else a for a in s.args], s.outs)
+            for s in early.of_inputs
+        ]
+        self._lookups = [step for step in steps if isinstance(step[0], ops.Lookup)]
+        self._of_positions = [step for step in steps if not isinstance(step[0], ops.Lookup)]
+        self._taken = {
+            *early.outside,
+            *(a for _, args, _ in self._lookups for a in args if isinstance(a, str)),
+        }
+
+    def by_position(self, positions: Mapping[str, Array]) -> dict[str, Array]:
+        """What positions [rows], by the names of the inputs that carry them, decide alone: [rows, ...]."""
+        values = self._values(self._of_positions, positions)
+        return {name: value for name, value in values.items() if name in self._taken}
+
+    def of(self, inputs: Mapping[str, Array], by_position: Mapping[str, Array]) -> dict[str, Array]:
+        """Values [rows, ...] of `outside`, of inputs [rows, ...] and what `by_position` gave."""
+        values = self._values(self._lookups, {**inputs, **by_position})
+        count = max(map(len, (*inputs.values(), *by_position.values())))
+        return {name: _of_rows(values[name], count) for name in self._outside}
+
+    def _values(
+        self, steps: Sequence[tuple[ops.Op, list[Any], tuple[str, ...]]], given: Mapping[str, Array]
     ) -> dict[str, Array]:
-        """Values [rows, ...] of `outside`, of inputs [rows, ...] and what `constants` gave."""
-        values = dict(inputs)
-        count = len(next(iter(inputs.values())))
-        for step in self.of_inputs:
-            args = [
-                arg
-                if not isinstance(arg, str)
-                else values[arg]
-                if arg in values
-                else known[arg][None]
-                for arg in step.args
-            ]
-            results = run_step(step.op, args, constants, lead=1)
-            values.update(zip(step.outs, results, strict=True))
-        return {name: _of_rows(values[name], count) for name in self.outside}
+        values = dict(given)
+        for op, args, outs in steps:
+            taken = [values[arg] if isinstance(arg, str) else arg for arg in args]
+            values.update(zip(outs, run_step(op, taken, self._constants, lead=1), strict=True))
+        return values
+
+
+class PositionsAhead:
+    """What positions decide, for a sequence that goes on: `AHEAD` of them at once.
+
+    NumPy takes a microsecond per call, and a token of a small model a hundred.
+    """
+
+    def __init__(self, early: EarlyValues, names: Sequence[str]):
+        self._early, self._names = early, names
+        self._values: dict[str, Array] = {}
+        self._range = range(0)
+
+    def values(self, positions: Array) -> dict[str, Array]:
+        """As `EarlyValues.by_position`, of positions [rows] that follow each other."""
+        count, start = len(positions), int(positions[0])
+        if count > AHEAD:
+            return self._early.by_position(dict.fromkeys(self._names, positions))
+        if start not in self._range or start + count > self._range.stop:
+            self._range = range(start, start + AHEAD)
+            ahead = np.arange(start, start + AHEAD)
+            self._values = self._early.by_position(dict.fromkeys(self._names, ahead))
+        first = start - self._range.start
+        return {
+            name: value if len(value) == 1 else value[first : first + count]
+            for name, value in self._values.items()
+        }
 
 
 def _of_rows(value: Array, count: int) -> Array:

@@ -88,7 +88,9 @@ class _OnTape(StatesCache):
 
     def __init__(self, taped: TapedNetwork):
         self._taped = taped
-        self._memory = SequenceMemory(taped.network, taped.tape.states)
+        self._memory = SequenceMemory(taped)
+        self._ahead = taped.ahead()
+        self._tokens = [x.name for x in taped.network.inputs if x.carries == "token"]
 
     @property
     def length(self) -> int:
@@ -106,22 +108,26 @@ class _OnTape(StatesCache):
     def take_in(self, tokens: Tokens) -> Float32:
         start, count = self._memory.length, len(tokens)
         self._memory.reserve(start + count)
-        rows = TapeRows(np.zeros(count, np.int64), np.arange(start, start + count))
-        inputs = {x.name: tokens for x in self._taped.network.inputs if x.carries == "token"}
-        (hidden,) = self._taped.run(inputs, rows, self._memory.memory())
+        positions = np.arange(start, start + count)
+        (hidden,) = self._taped.run(
+            dict.fromkeys(self._tokens, tokens),
+            TapeRows(np.zeros(count, np.int64), positions),
+            self._memory.memory(),
+            by_position=self._ahead.values(positions),
+        )
         self._memory.length += count
         return np.asarray(hidden, np.float32)
 
 
 @dataclass(frozen=True)
-class Parts:
+class NetworkParts:
     """A network up to the value whose projection by `matrix` gives its logits; all of it if None."""
 
     body: Form
     matrix: str | None
 
 
-def split_off_logits(network: Form) -> Parts:
+def split_off_logits(network: Form) -> NetworkParts:
     """Cut the last projection off, where nothing else has a use for it."""
     tail = network.steps[-3:]
     if len(network.steps) > 3:
@@ -149,8 +155,8 @@ def split_off_logits(network: Form) -> Parts:
                 matrices=tuple(m for m in network.matrices if m.name != project.matrix),
                 spans=tuple(span for span in network.spans if span.stop <= end),
             )
-            return Parts(body, project.matrix)
-    return Parts(network, None)
+            return NetworkParts(body, project.matrix)
+    return NetworkParts(network, None)
 
 
 def expect_language_model(network: Form, facts: Architecture | ModelFacts, where: Path) -> None:

@@ -14,27 +14,25 @@ import numpy.typing as npt
 from hnlpu._paths import absolute
 from hnlpu.arithmetic.exchange import Exchange
 from hnlpu.errors import InvalidInput
-from hnlpu.model.checkpoint import Architecture, is_checkpoint, read_model
+from hnlpu.model.checkpoint import is_checkpoint, read_model
 from hnlpu.model.families import Family
 from hnlpu.run.emulate._chip_model import ChipModel
 from hnlpu.run.emulate._generation import end_tokens
 from hnlpu.run.emulate._interpreted import InterpretedModel
-from hnlpu.run.emulate._layers import compiled_layers
 from hnlpu.run.emulate._network import Sampler, TokenModel
 from hnlpu.run.emulate._network_constants import HardwiredConstants, ModelConstants
 from hnlpu.run.emulate._sampling import best_tokens, draw, kept_weights, sample
 from hnlpu.run.emulate._threads import in_parallel, one_blas_thread
 from hnlpu.run.emulate._tokenizer import Tokenizer
-from hnlpu.run.emulate._transformer import Transformer
 from hnlpu.run.emulate.machine import MachineModel
-from hnlpu.silicon.exchange import Grid
+from hnlpu.silicon.exchange import ChipGrid
 from hnlpu.silicon.hardwire import MANIFEST, Build, open_build
 
 Numerics = Literal["float", "chip", "machine"]
 """The vector unit in float32, in the chip's fixed point (docs/vector-unit.md), or in that of all the
 chips that a build is placed on, with what crosses their links (docs/exchange.md)."""
 
-MachineOf = Callable[[Build], tuple[Exchange | None, Grid | None]]
+MachineOf = Callable[[Build], tuple[Exchange | None, ChipGrid | None]]
 """What makes the exchange and the grid of a build's machine; None: in formats of designs, and as placed."""
 
 
@@ -330,12 +328,8 @@ def hardwired(
     elif numerics == "chip":
         transformer = ChipModel(build)
     else:
-        constants, facts = HardwiredConstants(build, float_activations), build.facts
-        compiled = compiled_layers(build, constants) if isinstance(facts, Architecture) else None
-        if compiled is not None:
-            transformer = Transformer(build, constants, compiled)
-        else:
-            transformer = InterpretedModel(build.network, facts, constants, build.directory)
+        constants = HardwiredConstants(build, float_activations)
+        transformer = InterpretedModel(build.network, build.facts, constants, build.directory)
     tokenizer = Tokenizer(build.directory)
     ends = None if numerics == "float" else transformer.architecture.eos_token_ids
     return LanguageModel(transformer, tokenizer, build.directory, ends=ends)

@@ -16,7 +16,7 @@ from hnlpu.errors import InvalidInput
 from hnlpu.model.checkpoint import Architecture, ModelFacts
 
 
-class Memory(Protocol):
+class SequenceStates(Protocol):
     """What one sequence keeps: keys and values, or the states of a network."""
 
     @property
@@ -29,7 +29,7 @@ class Memory(Protocol):
         ...
 
 
-Cache = TypeVar("Cache", bound=Memory)
+Cache = TypeVar("Cache", bound=SequenceStates)
 Number = TypeVar("Number", np.float32, np.int64)
 """float32 in `float` numerics, int64 (values, see `fixed_point`) in `chip`."""
 Tokens = npt.NDArray[np.int64]

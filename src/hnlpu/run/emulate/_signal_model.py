@@ -100,7 +100,7 @@ class SignalModel:
     def _on_tape(
         self, taped: TapedNetwork, given: dict[str, Array], states: States
     ) -> tuple[Array, States]:
-        memory = SequenceMemory(taped.network, taped.tape.states)
+        memory = SequenceMemory(taped)
         memory.restore(states)
         count = len(next(iter(given.values())))
         memory.reserve(states.position + count)

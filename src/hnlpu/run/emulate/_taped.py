@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -12,11 +13,11 @@ import numpy.typing as npt
 from hnlpu.errors import DamagedBuild
 from hnlpu.model.network import Append, Network
 from hnlpu.run.emulate._cache import POSITIONS_AT_ONCE, grown
-from hnlpu.run.emulate._early import early_steps
+from hnlpu.run.emulate._early import EarlyValues, PositionsAhead, early_steps
 from hnlpu.run.emulate._network_constants import HardwiredConstants
 from hnlpu.run.emulate._states import States, most_kept
 from hnlpu.run.kernels import NotForKernels, load
-from hnlpu.run.kernels.tape import Held, Known, Memory, NotOnTape, Tape, TapeRows, lower
+from hnlpu.run.kernels.tape import Known, NotOnTape, Tape, TapeMemory, TapeRows, TapeState, lower
 
 Array = npt.NDArray[Any]
 
@@ -35,28 +36,32 @@ class TapedNetwork:
             raise NotOnTape("activations that stay float")
         self.network = network
         self._constants = constants
-        self._early = early_steps(network)
-        self._known = self._early.constants(constants.parameter)
+        early = early_steps(network)
+        values = early.constants(constants.parameter)
+        self._early = EarlyValues(early, values, constants)
+        self._positions = [x.name for x in network.inputs if x.carries == "position"]
         known = Known(
-            self._known, self._early.outside, self._early.made, constants.described,
-            constants.activation_bits,
-        )  # fmt: skip
+            values, early.outside, early.made, constants.described, constants.activation_bits
+        )
         self.tape: Tape = lower(library, network, known)
 
     def run(
         self,
         inputs: Mapping[str, Array],
         rows: TapeRows,
-        memory: Memory,
+        memory: TapeMemory,
         *,
+        by_position: Mapping[str, Array] | None = None,
         instructions: int | None = None,
     ) -> tuple[Array, ...]:
         """Outputs [rows, ...] of inputs [rows, ...] by name; positions are those of the rows.
 
-        Raises NotFinite, DamagedBuild.
+        `by_position`: what these decide, where it is there already (`ahead`).  Raises NotFinite,
+        DamagedBuild.
         """
-        positions = {x.name: rows.positions for x in self.network.inputs if x.carries == "position"}
-        outside = self._early.values({**inputs, **positions}, self._known, self._constants)
+        if by_position is None:
+            by_position = self._early.by_position(dict.fromkeys(self._positions, rows.positions))
+        outside = self._early.of(inputs, by_position)
         try:
             return self.tape.run(outside, rows, memory, instructions=instructions)
         except NotForKernels:
@@ -65,12 +70,17 @@ class TapedNetwork:
                 "hold; 'hnlpu verify' names it"
             ) from None
 
+    def ahead(self) -> PositionsAhead:
+        """For one sequence that goes on."""
+        return PositionsAhead(self._early, self._positions)
+
 
 class SequenceMemory:
     """What one sequence keeps, where a tape works on it; every growing state is one long page."""
 
-    def __init__(self, network: Network, states: tuple[Held, ...]):
-        declared = network.declared().states
+    def __init__(self, taped: TapedNetwork):
+        self._tape, states = taped.tape, taped.tape.states
+        declared = taped.network.declared().states
         self._declared = [declared[held.name] for held in states]
         self._held = states
         self.length = 0
@@ -78,9 +88,13 @@ class SequenceMemory:
         for held in states:
             shape = held.memory_shape(1, 0)
             self.arrays[held.name] = np.full(shape, held.initial, np.float32)
+        self._room = 0 if any(held.how != "whole" for held in states) else sys.maxsize
+        self._memory = self._laid()
 
     def reserve(self, positions: int) -> None:
         """Make room for `positions` in all, and by a quarter at least where there is too little."""
+        if positions <= self._room:
+            return
         for held in self._held:
             axis = {"keys": 3, "values": 2, "whole": 0}[held.how]
             array = self.arrays[held.name]
@@ -89,10 +103,16 @@ class SequenceMemory:
                 larger = max(positions, capacity + capacity // 4)
                 larger += -larger % POSITIONS_AT_ONCE
                 self.arrays[held.name] = grown(array, axis, larger)
+                self._room = larger
+        self._memory = self._laid()
 
-    def memory(self) -> Memory:
+    def memory(self) -> TapeMemory:
         """As a tape takes it: sequence 0, with page 0 and slot 0."""
-        return Memory(self.arrays, np.zeros((1, 1), np.int64), np.zeros(1, np.int64))
+        return self._memory
+
+    def _laid(self) -> TapeMemory:
+        where = self._tape.lay(self.arrays)
+        return TapeMemory(where, np.zeros((1, 1), np.int64), np.zeros(1, np.int64))
 
     def save(self) -> States:
         """A copy of what the next position may read."""
@@ -117,7 +137,7 @@ class SequenceMemory:
             else:
                 by_position[:] = saved
 
-    def _by_position(self, held: Held) -> npt.NDArray[np.float32]:
+    def _by_position(self, held: TapeState) -> npt.NDArray[np.float32]:
         """A view [positions or entries, *shape]."""
         array: npt.NDArray[np.float32] = self.arrays[held.name][0]
         match held.how:

@@ -36,7 +36,7 @@ STACKS = ("gate_up_proj", "down_proj")
 
 
 @dataclass(frozen=True)
-class Place:
+class AdapterTarget:
     """A part of a module's weights [rows, columns] in a matrix, or in a `member` of it.
 
     Row i of the matrix is row `rows`[i] of the module, column j its column `columns`[j].
@@ -77,7 +77,7 @@ class Targets:
                     self._of.setdefault(module, []).append((matrix, member, part, leaf))
         self.stacks = {m.name for m in network.matrices if _is_stack(m)}
 
-    def places(self, module: str) -> list[Place]:
+    def places(self, module: str) -> list[AdapterTarget]:
         """Where a linear module's weights lie; none if it is none of the model.
 
         Raises DamagedAdapter where they are cut so that rows and columns do not stay together.
@@ -153,17 +153,17 @@ def _is_stack(matrix: Matrix) -> bool:
     )
 
 
-def _place(module: str, matrix: Matrix, member: int, source: Source, leaf: Tensor) -> Place:
+def _place(module: str, matrix: Matrix, member: int, source: Source, leaf: Tensor) -> AdapterTarget:
     if len(leaf.shape) != 2:
         raise DamagedAdapter(f"{module}: has weights {list(leaf.shape)}, not of a linear module")
     rows, columns = leaf.shape
     if source == leaf:
-        return Place(matrix, member, (rows, columns), np.arange(rows), np.arange(columns))
+        return AdapterTarget(matrix, member, (rows, columns), np.arange(rows), np.arange(columns))
     by_row = _moved(source, leaf, np.arange(rows)[:, None])
     by_column = _moved(source, leaf, np.arange(columns)[None])
     if (by_row != by_row[:, :1]).any() or (by_column != by_column[:1]).any():
         raise DamagedAdapter(f"{module}: {matrix.name} takes its rows apart; no adapter fits that")
-    return Place(matrix, member, (rows, columns), by_row[:, 0], by_column[0])
+    return AdapterTarget(matrix, member, (rows, columns), by_row[:, 0], by_column[0])
 
 
 def _moved(source: Source, leaf: Tensor, numbers: Int64) -> Int64:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from hnlpu.run.emulate import TokenModel
 from hnlpu.run.engine._adapter import Adapter
-from hnlpu.run.engine._memory import Memory
+from hnlpu.run.engine._memory import StateMemory
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -45,9 +45,9 @@ class Rows:
 
 
 class Batched(Protocol):
-    """A model over rows of many sequences, whose states lie in a `Memory`."""
+    """A model over rows of many sequences, whose states lie in a `StateMemory`."""
 
-    def forward(self, rows: Rows, memory: Memory, wanted: Int64) -> tuple[Float32, Int64]:
+    def forward(self, rows: Rows, memory: StateMemory, wanted: Int64) -> tuple[Float32, Int64]:
         """Hidden states of the rows `wanted`: [wanted, hidden]; `memory` takes in all rows.
 
         And the experts that fired: [layers with experts, rows, active]; maybe of no layers, where

@@ -21,7 +21,7 @@ from hnlpu.model.network.composites import LowRankPart, down_name, up_name, with
 from hnlpu.run.emulate import HardwiredConstants, InterpretedModel
 from hnlpu.run.engine._adapter import Adapter, LowRank
 from hnlpu.run.engine._batch import Batched, Rows
-from hnlpu.run.engine._memory import Memory
+from hnlpu.run.engine._memory import StateMemory
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -43,7 +43,7 @@ class BatchedBeside:
         self._constants, self._make, self._logits = constants, make, logits
         self._adapted: WeakKeyDictionary[Adapter, Batched] = WeakKeyDictionary()
 
-    def forward(self, rows: Rows, memory: Memory, wanted: Int64) -> tuple[Float32, Int64]:
+    def forward(self, rows: Rows, memory: StateMemory, wanted: Int64) -> tuple[Float32, Int64]:
         """As the `Batched` that has the adapter of these rows, or none."""
         run = self.plain if rows.adapter is None else self._with(rows.adapter)
         return run.forward(rows, memory, wanted)

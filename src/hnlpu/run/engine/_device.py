@@ -25,7 +25,7 @@ from hnlpu.run.engine._adapter import Adapter
 from hnlpu.run.engine._batch import Rows
 from hnlpu.run.engine._device_load import load_network
 from hnlpu.run.engine._layout import layout_of
-from hnlpu.run.engine._memory import Memory
+from hnlpu.run.engine._memory import StateMemory
 from hnlpu.run.kernels import NOT_FINITE
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class DeviceNetwork:
         self._steps = Steps(self._loaded.network, states, pages)
         self._device = where
 
-    def forward(self, rows: Rows, memory: Memory, wanted: Int64) -> tuple[Float32, Int64]:
+    def forward(self, rows: Rows, memory: StateMemory, wanted: Int64) -> tuple[Float32, Int64]:
         """Hidden states of the rows `wanted`, and the experts that fired for all.
 
         `memory` says which pages are whose, their contents lie on the device.  Raises NotFinite.

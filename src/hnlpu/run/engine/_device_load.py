@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from hnlpu.errors import DamagedBuild, UnsupportedArchitecture
 from hnlpu.model.network import Network, check, ops
-from hnlpu.run.emulate import EarlySteps, HardwiredConstants, early_steps
+from hnlpu.run.emulate import EarlySteps, EarlyValues, HardwiredConstants, early_steps
 from hnlpu.run.engine._experts import experts_of
 from hnlpu.run.engine._layout import layout_of
 
@@ -32,12 +32,11 @@ Array = npt.NDArray[Any]
 class Loaded:
     """A network on a device, and what is worked out beside it for every call.
 
-    `early` steps give cosines and sines of positions, of what is `known` of the `constants`.
+    `early` gives cosines and sines of positions.
     """
 
     network: GpuNetwork
-    early: EarlySteps
-    known: Mapping[str, Array]
+    early: EarlyValues
     constants: HardwiredConstants
     body: Network
 
@@ -45,7 +44,7 @@ class Loaded:
         """What comes with rows [rows] of tokens and positions, by the names of values."""
         carried = {"token": tokens, "position": positions}
         given = {x.name: carried[x.carries] for x in self.body.inputs}
-        given |= self.early.values(given, self.known, self.constants)
+        given |= self.early.of(given, self.early.by_position(given))
         return {name: given[name] for name in self.network.inputs}
 
     def logits_of(self, matrix: str | None) -> int:
@@ -94,7 +93,7 @@ def load_network(
     network = GpuNetwork(
         lowered.launches, inputs, body.outputs[0], choices, kept, stacks, bits, device
     )
-    return Loaded(network, early, known, constants, body)
+    return Loaded(network, EarlyValues(early, known, constants), constants, body)
 
 
 def _sizes(body: Network, name: str) -> tuple[int, ...]:
@@ -123,13 +122,13 @@ def _lowered(
 
 
 def _stack(name: str, constants: HardwiredConstants, device: torch.device) -> GpuStack:
-    from hnlpu.run.kernels.gpu import GpuStack, Spread
+    from hnlpu.run.kernels.gpu import GpuStack, SpreadTooWide
 
     found = constants.stack(name)
     digits = [(d.codes, d.exponents) for d in found.digits]
     try:
         return GpuStack.of(digits, found.row_exponents, found.biases, device)
-    except Spread:
+    except SpreadTooWide:
         raise DamagedBuild(
             f"{constants.directory}: exponents of a row of {name} spread further than a build "
             "may hold; 'hnlpu verify' names it"

@@ -8,7 +8,7 @@ import numpy as np
 
 from hnlpu.run.engine._adapter import Adapter
 from hnlpu.run.engine._batch import Batched, Float32, Int64, Rows
-from hnlpu.run.engine._memory import Memory
+from hnlpu.run.engine._memory import StateMemory
 
 STEP = np.float32(2.0**-20)
 """Of a hidden state: a few last bits, as much as another order of summation changes in float32."""
@@ -20,7 +20,7 @@ class Disturbed:
     def __init__(self, batched: Batched):
         self._batched = batched
 
-    def forward(self, rows: Rows, memory: Memory, wanted: Int64) -> tuple[Float32, Int64]:
+    def forward(self, rows: Rows, memory: StateMemory, wanted: Int64) -> tuple[Float32, Int64]:
         """As `Batched.forward`, but for those bits."""
         hidden, fired = self._batched.forward(rows, memory, wanted)
         return hidden * (1 + STEP * np.float32(len(rows.tokens) % 8)), fired

@@ -17,7 +17,7 @@ from hnlpu.run.emulate import InterpretedModel, States
 from hnlpu.run.engine._batch import LogitsOfModel, Rows
 from hnlpu.run.engine._experts import Experts, experts_of
 from hnlpu.run.engine._layout import PAGE
-from hnlpu.run.engine._memory import Memory
+from hnlpu.run.engine._memory import StateMemory
 from hnlpu.run.engine._slots import INITIAL
 
 Float32 = npt.NDArray[np.float32]
@@ -32,7 +32,7 @@ class BatchedInterpreter(LogitsOfModel):
         self._model = model
         self._experts = experts_of(model.body)
 
-    def forward(self, rows: Rows, memory: Memory, wanted: Int64) -> tuple[Float32, Int64]:
+    def forward(self, rows: Rows, memory: StateMemory, wanted: Int64) -> tuple[Float32, Int64]:
         """Hidden states of the rows `wanted`: [wanted, hidden]; `memory` takes in all rows.
 
         And the experts that fired, [layers with experts, rows, active], where `rows.trace` asks.
@@ -51,7 +51,7 @@ class BatchedInterpreter(LogitsOfModel):
         return np.concatenate(hidden)[wanted], np.concatenate(fired, axis=1)
 
     def _sequence(
-        self, rows: Rows, start: int, end: int, memory: Memory, snapshots: dict[int, int]
+        self, rows: Rows, start: int, end: int, memory: StateMemory, snapshots: dict[int, int]
     ) -> tuple[Float32, Int64]:
         """Rows `start` to `end`, which are of one sequence."""
         number = rows.sequences[start]
@@ -77,7 +77,7 @@ class BatchedInterpreter(LogitsOfModel):
         return np.concatenate(hidden), trace.fired if rows.trace else trace.fired[:0]
 
 
-def _pieces(position: int, count: int, memory: Memory) -> Iterator[tuple[int, int]]:
+def _pieces(position: int, count: int, memory: StateMemory) -> Iterator[tuple[int, int]]:
     """Runs of rows that keep all that anybody may go on from, as (first, the one behind the last).
 
     They end with pages where a snapshot may lie, and are no longer than the narrowest window: a longer

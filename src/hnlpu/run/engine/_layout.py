@@ -46,7 +46,7 @@ class Whole:
 
 
 @dataclass(frozen=True)
-class Layout:
+class StateLayout:
     """The states of a network by where they lie."""
 
     paged: tuple[Paged, ...]
@@ -68,7 +68,7 @@ class Layout:
         return min((s.window for s in self.paged if s.window is not None), default=None)
 
 
-def layout_of(network: Network) -> Layout:
+def layout_of(network: Network) -> StateLayout:
     """Where the states of a checked network lie."""
     transposed = _summed_over_entries(network)
     paged: list[Paged] = []
@@ -87,7 +87,7 @@ def layout_of(network: Network) -> Layout:
                 whole.append(_whole(state, length))
             case _:
                 assert_never(state.keeps)
-    return Layout(tuple(paged), tuple(whole))
+    return StateLayout(tuple(paged), tuple(whole))
 
 
 def _whole(state: State, kept: int) -> Whole:
@@ -118,7 +118,7 @@ class Room:
     slots: int
 
 
-def room_of(layout: Layout, memory: int, sequences: int, longest: int) -> Room | None:
+def room_of(layout: StateLayout, memory: int, sequences: int, longest: int) -> Room | None:
     """What fits into `memory` bytes for `sequences` of up to `longest` positions; None: too little.
 
     No more than can be of use.  A sequence holds two slots, of which one takes in what the next
@@ -140,7 +140,7 @@ def room_of(layout: Layout, memory: int, sequences: int, longest: int) -> Room |
     return None
 
 
-def stacked(layout: Layout) -> Mapping[tuple[tuple[int, ...], int], tuple[str, ...]]:
+def stacked(layout: StateLayout) -> Mapping[tuple[tuple[int, ...], int], tuple[str, ...]]:
     """Names of append states that lie alike, by shape and axis, in the network's order."""
     found: dict[tuple[tuple[int, ...], int], list[str]] = {}
     for state in layout.paged:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.run.engine._layout import PAGE, Layout, Room, stacked
+from hnlpu.run.engine._layout import PAGE, Room, StateLayout, stacked
 from hnlpu.run.engine._pages import PagePool
 from hnlpu.run.engine._slots import INITIAL, SlotPool
 
@@ -24,7 +24,7 @@ LARGE = 2**15
 """Bytes of a state from which on copies cost more than calls of NumPy."""
 
 
-class Memory:
+class StateMemory:
     """Pages and slots for the states of a `layout`, and who holds which.
 
     `stacks` hold append states that lie alike behind each other, [states, pages, ...], in the
@@ -32,7 +32,7 @@ class Memory:
     elsewhere, on a device.
     """
 
-    def __init__(self, layout: Layout, room: Room, *, storage: bool = True):
+    def __init__(self, layout: StateLayout, room: Room, *, storage: bool = True):
         self.layout = layout
         self.has_pages, self.has_slots = bool(layout.paged), bool(layout.whole)
         self.pool = PagePool(room.pages)

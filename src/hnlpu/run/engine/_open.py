@@ -5,33 +5,30 @@ from __future__ import annotations
 import numpy as np
 
 from hnlpu.errors import InvalidInput
-from hnlpu.model.checkpoint import UNEMBEDDING
 from hnlpu.model.network import Network
 from hnlpu.run.emulate import (
     HardwiredConstants,
     InterpretedModel,
     LanguageModel,
-    Transformer,
     split_off_logits,
 )
 from hnlpu.run.engine._batch import Batched
 from hnlpu.run.engine._beside import BatchedBeside
 from hnlpu.run.engine._device import CPU, DeviceNetwork
-from hnlpu.run.engine._forward import BatchedTransformer
 from hnlpu.run.engine._interpreted import BatchedInterpreter
-from hnlpu.run.engine._layout import PAGE, Layout, layout_of, room_of
-from hnlpu.run.engine._memory import Memory
+from hnlpu.run.engine._layout import PAGE, StateLayout, layout_of, room_of
+from hnlpu.run.engine._memory import StateMemory
 from hnlpu.run.engine._taped import BatchedTape, lies_alike
 
 
-def layout_of_model(model: LanguageModel) -> Layout:
+def layout_of_model(model: LanguageModel) -> StateLayout:
     """Where the states of a language model lie.
 
     Raises InvalidInput for a model in float32, whose sums would depend on the batch, or in chip
     numerics.
     """
     run = model.transformer
-    if not isinstance(run, Transformer | InterpretedModel):
+    if not isinstance(run, InterpretedModel):
         raise InvalidInput(
             f"{model.directory}: the engine computes in float numerics; leave out chip and machine numerics"
         )
@@ -40,7 +37,7 @@ def layout_of_model(model: LanguageModel) -> Layout:
             f"{model.directory}: float sums depend on the batch; give a build "
             "(hnlpu build makes one) with integer activations"
         )
-    return layout_of(run.build.network if isinstance(run, Transformer) else run.body)
+    return layout_of(run.body)
 
 
 def network_of(model: LanguageModel) -> Network:
@@ -48,8 +45,6 @@ def network_of(model: LanguageModel) -> Network:
     run = model.transformer
     if isinstance(run, InterpretedModel):
         return run.network
-    if isinstance(run, Transformer):
-        return run.build.network
     raise InvalidInput(
         f"{model.directory}: adapters run in float numerics; leave out chip and machine numerics"
     )
@@ -61,7 +56,9 @@ def gives_hidden(model: LanguageModel) -> bool:
     return not isinstance(run, InterpretedModel) or run.has_hidden
 
 
-def memory_of(layout: Layout, size: int, sequences: int, longest: int, device: str) -> Memory:
+def memory_of(
+    layout: StateLayout, size: int, sequences: int, longest: int, device: str
+) -> StateMemory:
     """Memory of up to `size` bytes for `sequences` of up to `longest` positions.
 
     Raises InvalidInput where not even one of them fits.
@@ -74,7 +71,7 @@ def memory_of(layout: Layout, size: int, sequences: int, longest: int, device: s
         if layout.whole:
             parts.append(f"a sequence keeps {layout.slot_bytes}, twice")
         raise InvalidInput(f"`cache_bytes` {size}: {' and '.join(parts)}; give more")
-    return Memory(layout, room, storage=device == CPU)
+    return StateMemory(layout, room, storage=device == CPU)
 
 
 def batched_of(model: LanguageModel, device: str, pages: int) -> Batched:
@@ -84,15 +81,15 @@ def batched_of(model: LanguageModel, device: str, pages: int) -> Batched:
     family has what is asked for, and ToolMissing.
     """
     run = model.transformer
-    assert isinstance(run, Transformer | InterpretedModel)
+    assert isinstance(run, InterpretedModel)
     constants, facts = run.constants, run.architecture
     assert isinstance(constants, HardwiredConstants)
     if device != CPU:
         parts = split_off_logits(network_of(model))
         return DeviceNetwork(parts.body, parts.matrix, constants, device, pages)
-    plain = BatchedTransformer(run) if isinstance(run, Transformer) else _by_network(run)
-    logits = UNEMBEDDING if isinstance(run, Transformer) else run.logits_matrix
-    return BatchedBeside(plain, network_of(model), facts, constants, _by_network, logits)
+    return BatchedBeside(
+        _by_network(run), run.network, facts, constants, _by_network, run.logits_matrix
+    )
 
 
 def _by_network(model: InterpretedModel) -> Batched:

@@ -15,7 +15,7 @@ from hnlpu.run.emulate import Tokenizer, best_tokens, log_softmax
 from hnlpu.run.engine._draft import DraftModel
 from hnlpu.run.engine._layout import PAGE
 from hnlpu.run.engine._lookup import MOST, NO_DRAFT, looked_up
-from hnlpu.run.engine._memory import Memory
+from hnlpu.run.engine._memory import StateMemory
 from hnlpu.run.engine._request import Reason, Request, TokenScore, Update
 from hnlpu.run.engine._sampler import Sampler
 from hnlpu.run.engine._slots import INITIAL, SlotPool, prefix_of
@@ -90,7 +90,7 @@ class Sequence:
         found = self.tokens[self.computed : self.computed + count]
         return np.concatenate((found, self.draft)) if len(self.draft) else found
 
-    def propose(self, memory: Memory, most: int, second: DraftModel | None) -> int:
+    def propose(self, memory: StateMemory, most: int, second: DraftModel | None) -> int:
         """Try up to `most` tokens beside the last one, if there is room; how many that are.
 
         They are looked up in the text, or else proposed by a second model.
@@ -110,7 +110,7 @@ class Sequence:
             self.draft = draft
         return len(self.draft)
 
-    def reuse(self, memory: Memory, root: int) -> int:
+    def reuse(self, memory: StateMemory, root: int) -> int:
         """Go on from what is filed of the tokens' beginning; how many tokens that saves."""
         self._serial = self._root = root
         pages, whole = memory.has_pages, memory.has_slots
@@ -132,7 +132,7 @@ class Sequence:
         self._filed = saved
         return self.computed
 
-    def reserve(self, memory: Memory, count: int) -> bool:
+    def reserve(self, memory: StateMemory, count: int) -> bool:
         """Get room for the next `count` tokens; False, with what there was, if none is left."""
         if memory.has_slots and self.target == INITIAL:
             slot = memory.slots.take()
@@ -146,7 +146,7 @@ class Sequence:
             self.pages.append(page)
         return True
 
-    def drop(self, memory: Memory) -> None:
+    def drop(self, memory: StateMemory) -> None:
         """Give all memory back; the tokens must be computed or found again."""
         memory.pool.release(self.pages)
         memory.slots.release(self.slot)
@@ -156,7 +156,7 @@ class Sequence:
         self._sum = None
         self.draft = NO_DRAFT
 
-    def take_snapshots(self, memory: Memory, count: int) -> Mapping[int, int]:
+    def take_snapshots(self, memory: StateMemory, count: int) -> Mapping[int, int]:
         """Slots for snapshots at ends of pages within the next `count` tokens, by tokens before.
 
         All of them where they are few.  Each cuts the step's work in two, so of a long prompt it is
@@ -179,7 +179,7 @@ class Sequence:
                 taken[PAGE * page] = slot
         return taken
 
-    def advance(self, memory: Memory, count: int, snapshots: Mapping[int, int]) -> None:
+    def advance(self, memory: StateMemory, count: int, snapshots: Mapping[int, int]) -> None:
         """Note that `count` more tokens are computed, and file the pages they fill.
 
         `snapshots` are slots by the number of tokens behind which they were taken.
@@ -213,7 +213,7 @@ class Sequence:
             self._prefixes.append(prefix_of(before, self.tokens[start : start + PAGE]))
         return self._prefixes[pages - 1]
 
-    def take_tried(self, memory: Memory, logits: Float32, experts: Int64) -> Iterator[Update]:
+    def take_tried(self, memory: StateMemory, logits: Float32, experts: Int64) -> Iterator[Update]:
         """What follows from the last token's row and those of the draft, up to the first wrong one.
 
         `logits` are [1 + draft, vocabulary], `experts` [layers, 1 + draft, active].

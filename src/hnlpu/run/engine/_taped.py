@@ -17,8 +17,8 @@ import numpy.typing as npt
 from hnlpu.run.emulate import HardwiredConstants, InterpretedModel, TapedNetwork
 from hnlpu.run.engine._batch import LogitsOfModel, Rows
 from hnlpu.run.engine._experts import experts_of
-from hnlpu.run.engine._layout import PAGE, Layout
-from hnlpu.run.engine._memory import Memory
+from hnlpu.run.engine._layout import PAGE, StateLayout
+from hnlpu.run.engine._memory import StateMemory
 from hnlpu.run.kernels import tape
 
 Float32 = npt.NDArray[np.float32]
@@ -33,8 +33,10 @@ class BatchedTape(LogitsOfModel):
         self._model, self._taped = model, taped
         self._experts = experts_of(model.body)
         self._traced: TapedNetwork | None = None
+        self._memory: StateMemory | None = None
+        self._laid: dict[TapedNetwork, tape.LaidStates] = {}
 
-    def forward(self, rows: Rows, memory: Memory, wanted: Int64) -> tuple[Float32, Int64]:
+    def forward(self, rows: Rows, memory: StateMemory, wanted: Int64) -> tuple[Float32, Int64]:
         """Hidden states of the rows `wanted`: [wanted, hidden]; `memory` takes in all rows.
 
         And the experts that fired, [layers with experts, rows, active], where `rows.trace` asks.
@@ -46,7 +48,7 @@ class BatchedTape(LogitsOfModel):
         slots, sources = rows.targets, rows.sources
         if not memory.has_slots:
             slots = sources = np.zeros(len(rows.tables), np.int64)
-        states = {**memory.pages, **memory.whole}
+        states = self._states(taped, memory)
         hidden: Float32 | None = None
         fired = np.empty(
             (len(self._experts.choices) if trace else 0, len(rows.tokens), self._experts.active),
@@ -56,7 +58,7 @@ class BatchedTape(LogitsOfModel):
             made, *chosen = taped.run(
                 {x.name: rows.tokens[part] for x in taped.network.inputs if x.carries == "token"},
                 tape.TapeRows(rows.sequences[part], rows.positions[part]),
-                tape.Memory(states, rows.tables, slots, sources),
+                tape.TapeMemory(states, rows.tables, slots, sources),
             )
             sources = slots  # from now on they are there
             if hidden is None:
@@ -67,6 +69,15 @@ class BatchedTape(LogitsOfModel):
             _copy(rows, part, memory)
         assert hidden is not None
         return hidden[wanted], fired
+
+    def _states(self, taped: TapedNetwork, memory: StateMemory) -> tape.LaidStates:
+        """The arrays of a memory, which are the same in every call."""
+        if self._memory is not memory:
+            self._memory = memory
+            self._laid.clear()
+        if taped not in self._laid:
+            self._laid[taped] = taped.tape.lay({**memory.pages, **memory.whole})
+        return self._laid[taped]
 
     def _with_choices(self) -> TapedNetwork:
         """A tape that also gives the experts; made when somebody first asks for them."""
@@ -79,7 +90,7 @@ class BatchedTape(LogitsOfModel):
         return self._traced
 
 
-def lies_alike(taped: TapedNetwork, layout: Layout) -> bool:
+def lies_alike(taped: TapedNetwork, layout: StateLayout) -> bool:
     """Whether a tape works on states as an engine's memory has them."""
     shapes = {state.name: state.shape for state in layout.paged}
     shapes |= {state.name: state.shape for state in layout.whole}
@@ -100,7 +111,7 @@ def _parts(rows: Rows) -> Iterator[Int64]:
         yield np.flatnonzero(call == number)
 
 
-def _copy(rows: Rows, part: Int64, memory: Memory) -> None:
+def _copy(rows: Rows, part: Int64, memory: StateMemory) -> None:
     """Take the snapshots that are due after the rows `part`."""
     due = rows.snapshots[np.isin(rows.snapshots[:, 0], part)]
     if len(due):

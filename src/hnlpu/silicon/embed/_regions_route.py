@@ -53,7 +53,7 @@ class Routes(NamedTuple):
     needed: Int32
 
 
-class Sweep(NamedTuple):
+class RowSweep(NamedTuple):
     """The x of trunks and ports of a row in one ascending order, the same for every row.
 
     `freed` is the first place where a track is free again whose wire ends here, `window` the
@@ -137,14 +137,14 @@ def _scratch(inputs: int, groups: int, ties: int, pairs: int, places: int) -> _S
     )  # fmt: skip
 
 
-def sweep_of(frame: Frame) -> Sweep:
+def sweep_of(frame: Frame) -> RowSweep:
     """Merge trunks and ports of a tile."""
     x = np.concatenate([frame.trunk_x, frame.port_x.reshape(-1)])
     order = np.argsort(x, kind="stable").astype(np.int32)
     place = np.empty_like(order)
     place[order] = np.arange(len(order), dtype=np.int32)
     x = x[order]
-    return Sweep(
+    return RowSweep(
         x,
         place[: frame.inputs].copy(),
         place[frame.inputs :].copy(),
@@ -382,7 +382,7 @@ def _tracks(
 
 @_compiled
 def _route(
-    codes: UInt8, shifts: UInt8, words: _Words, places: _Places, sweep: Sweep, limit: int,
+    codes: UInt8, shifts: UInt8, words: _Words, places: _Places, sweep: RowSweep, limit: int,
     growing: bool, scratch: _Scratch, routes: Routes,
 ) -> None:  # fmt: skip
     """Route every row: the first share that fits, or else the best one again."""
@@ -426,7 +426,7 @@ def _to_groups(
 
 
 @_compiled
-def _to_ports(row: int, sweep: Sweep, s: _Scratch, routes: Routes) -> None:
+def _to_ports(row: int, sweep: RowSweep, s: _Scratch, routes: Routes) -> None:
     """Join every input of a row to a port of its chunk's group."""
     port, chunk_of, start, rank, partner = routes.port[row], s.chunk_of, s.start, s.rank, s.partner
     of_trunk, of_port = sweep.of_trunk, sweep.of_port
@@ -443,7 +443,7 @@ def _to_ports(row: int, sweep: Sweep, s: _Scratch, routes: Routes) -> None:
 
 @_compiled
 def _to_tracks(
-    row: int, words: _Words, places: _Places, sweep: Sweep, s: _Scratch, routes: Routes
+    row: int, words: _Words, places: _Places, sweep: RowSweep, s: _Scratch, routes: Routes
 ) -> int:
     """Give every wire of a row a track; returns how many the row takes."""
     clear, tie_step = places.clear, words.tie_step

@@ -9,14 +9,14 @@ from hnlpu.silicon.exchange._plan import (
     exchange_plan,
     unit_name,
 )
-from hnlpu.silicon.exchange._slices import Grid, grid_of, slices_on
+from hnlpu.silicon.exchange._slices import ChipGrid, grid_of, slices_on
 from hnlpu.silicon.exchange._widths import part_bits, part_magnitude
 
 __all__ = [
+    "ChipGrid",
     "Crossing",
     "CrossingKind",
     "ExchangePlan",
-    "Grid",
     "OfMembers",
     "Shared",
     "Where",

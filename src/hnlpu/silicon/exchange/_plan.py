@@ -29,7 +29,7 @@ from hnlpu.model.network import (
 )
 from hnlpu.silicon.exchange._kept import kept_sums
 from hnlpu.silicon.exchange._places import OfMembers, Shared, Where, alike, reshaped
-from hnlpu.silicon.exchange._slices import Grid
+from hnlpu.silicon.exchange._slices import ChipGrid
 from hnlpu.silicon.place import StackSlice
 
 BLOCK = 32
@@ -79,7 +79,7 @@ def unit_name(unit: Step | Span) -> str:
     return unit.outs[0] if unit.outs else f"write {getattr(unit.op, 'state', '')}"
 
 
-def exchange_plan(network: Network, grid: Grid) -> ExchangePlan:
+def exchange_plan(network: Network, grid: ChipGrid) -> ExchangePlan:
     """The exchanges of a checked network on a grid of chips."""
     return _Planner(network, grid).run()
 
@@ -87,7 +87,7 @@ def exchange_plan(network: Network, grid: Grid) -> ExchangePlan:
 class _Planner:
     """One pass over the steps of a network."""
 
-    def __init__(self, network: Network, grid: Grid):
+    def __init__(self, network: Network, grid: ChipGrid):
         self.network, self.grid = network, grid
         self.types: Mapping[str, ValueType] = check(network)
         self.places: dict[str, Where] = {}

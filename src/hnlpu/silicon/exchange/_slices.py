@@ -11,7 +11,7 @@ from hnlpu.silicon.place import Placement, StackSlice, cut, grid_limits, head_gr
 
 
 @dataclass(frozen=True)
-class Grid:
+class ChipGrid:
     """Chips in `rows` and `columns`, and the slices of every matrix by its name, in their order."""
 
     rows: int
@@ -24,12 +24,12 @@ class Grid:
         return self.rows * self.columns
 
 
-def grid_of(placement: Placement) -> Grid:
+def grid_of(placement: Placement) -> ChipGrid:
     """The grid that a build was placed on."""
-    return Grid(*placement.grid, {placed.name: placed.slices for placed in placement.matrices})
+    return ChipGrid(*placement.grid, {placed.name: placed.slices for placed in placement.matrices})
 
 
-def slices_on(shapes: Sequence[MatrixShape], rows: int, columns: int) -> Grid:
+def slices_on(shapes: Sequence[MatrixShape], rows: int, columns: int) -> ChipGrid:
     """A grid of any size; raises DoesNotFit where chips would have no part of what is cut by heads."""
     groups, limits = head_groups(shapes), grid_limits(shapes)
     if groups and (rows > limits.rows or columns > limits.columns):
@@ -37,4 +37,4 @@ def slices_on(shapes: Sequence[MatrixShape], rows: int, columns: int) -> Grid:
             f"{rows} x {columns} chips leave some of them without a part: at most "
             f"{limits.columns} columns (runs of heads) of {limits.rows} chips; use a smaller grid"
         )
-    return Grid(rows, columns, {s.name: tuple(cut(s, groups, (rows, columns))) for s in shapes})
+    return ChipGrid(rows, columns, {s.name: tuple(cut(s, groups, (rows, columns))) for s in shapes})

@@ -11,7 +11,7 @@ from hnlpu.silicon.masks._borders import Border, judge_border
 from hnlpu.silicon.masks._cells import TileSource, chip_name
 from hnlpu.silicon.masks._check import CheckTiles, TileResult, tiles_to_extract
 from hnlpu.silicon.masks._chip_check import check_borders, open_masks
-from hnlpu.silicon.masks._draw_jobs import Job, jobs
+from hnlpu.silicon.masks._draw_jobs import DrawJob, jobs
 from hnlpu.silicon.masks._judging import Answer, Ask, questions
 from hnlpu.silicon.masks._layers import Layers, choose_layers
 from hnlpu.silicon.masks._needs import mask_needs, scheme_needs
@@ -26,8 +26,8 @@ __all__ = [
     "Ask",
     "Border",
     "CheckTiles",
+    "DrawJob",
     "Format",
-    "Job",
     "Layers",
     "MasksRecord",
     "TileResult",

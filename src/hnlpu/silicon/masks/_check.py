@@ -39,7 +39,7 @@ from hnlpu.silicon.masks._cells import (
     tile_payload,
 )
 from hnlpu.silicon.masks._chip_geometry import Boxes, cell_boxes, joined, layout_boxes
-from hnlpu.silicon.masks._draw_jobs import Job, source_of
+from hnlpu.silicon.masks._draw_jobs import DrawJob, source_of
 from hnlpu.silicon.masks._extract import Base
 from hnlpu.silicon.masks._files import ChipFile
 from hnlpu.silicon.masks._layers import LayerMap
@@ -88,7 +88,7 @@ class CheckTiles:
     folder: Path | None
     extract: frozenset[tuple[int, str]]
 
-    def __call__(self, job: Job) -> list[TileResult]:
+    def __call__(self, job: DrawJob) -> list[TileResult]:
         """Runs in any process."""
         results = []
         with contextlib.ExitStack() as files:

@@ -41,7 +41,7 @@ DIGITS_A_JOB = 2**22
 
 
 @dataclass(frozen=True)
-class Job:
+class DrawJob:
     """Tiles of one chip that a worker draws together."""
 
     tiles: tuple[Tile, ...]
@@ -52,18 +52,18 @@ class Job:
         return sum(tile.shape.weights for tile in self.tiles)
 
 
-def jobs(tiles: Sequence[Tile]) -> Iterator[Job]:
+def jobs(tiles: Sequence[Tile]) -> Iterator[DrawJob]:
     """Tiles in runs of about `DIGITS_A_JOB` digits, none over two chips."""
     for _, of_chip in groupby(tiles, key=lambda tile: tile.chip):
         run: list[Tile] = []
         size = 0
         for tile in of_chip:
             if size and size + tile.shape.weights > DIGITS_A_JOB:
-                yield Job(tuple(run))
+                yield DrawJob(tuple(run))
                 run, size = [], 0
             run.append(tile)
             size += tile.shape.weights
-        yield Job(tuple(run))
+        yield DrawJob(tuple(run))
 
 
 @functools.lru_cache(maxsize=1)
@@ -89,7 +89,7 @@ class DrawOasis:
     digest: str
     layers: Layers
 
-    def __call__(self, job: Job) -> list[OasisTile]:
+    def __call__(self, job: DrawJob) -> list[OasisTile]:
         """Runs in any process."""
         source = source_of(self.directory, self.digest)
         layers = LayerMap(source.build.manifest.technology, self.layers)
@@ -111,7 +111,7 @@ class DrawGds:
     digest: str
     layers: Layers
 
-    def __call__(self, job: Job) -> list[GdsCell]:
+    def __call__(self, job: DrawJob) -> list[GdsCell]:
         """Runs in any process."""
         source = source_of(self.directory, self.digest)
         technology = source.build.manifest.technology
@@ -137,7 +137,7 @@ class DrawViaMap:
     directory: Path
     digest: str
 
-    def __call__(self, job: Job) -> list[dict[str, bytes]]:
+    def __call__(self, job: DrawJob) -> list[dict[str, bytes]]:
         """Runs in any process."""
         source = source_of(self.directory, self.digest)
         return [
@@ -159,7 +159,7 @@ class DrawText:
     digest: str
     format: Format
 
-    def __call__(self, job: Job) -> list[str]:
+    def __call__(self, job: DrawJob) -> list[str]:
         """Runs in any process."""
         source = source_of(self.directory, self.digest)
         lines = def_lines if self.format == "def" else tcl_lines

@@ -20,15 +20,15 @@ from hnlpu.silicon.masks._cells import TileSource, base_name, chip_name, shared_
 from hnlpu.silicon.masks._chip_geometry import around, layout_boxes
 from hnlpu.silicon.masks._draw_jobs import (
     DrawGds,
+    DrawJob,
     DrawOasis,
     DrawText,
     DrawViaMap,
-    Job,
     jobs,
     names_in_gds,
 )
 from hnlpu.silicon.masks._drc_script import drc_script
-from hnlpu.silicon.masks._gds import GdsCell, GdsWriter, Placement, gds_cell
+from hnlpu.silicon.masks._gds import GdsCell, GdsWriter, PlacedCell, gds_cell
 from hnlpu.silicon.masks._layer_files import PROPERTIES, TABLE, layer_properties, layer_table
 from hnlpu.silicon.masks._layers import LayerMap, Layers
 from hnlpu.silicon.masks._lef import macro_lef_lines, macro_name
@@ -78,7 +78,7 @@ class Drawing:
                 self._texts(name, of_chip)
 
     def _drawn(
-        self, draw: Callable[[Job], list[Result]], tiles: Sequence[Tile]
+        self, draw: Callable[[DrawJob], list[Result]], tiles: Sequence[Tile]
     ) -> Iterator[tuple[Tile, Result]]:
         batches = list(jobs(tiles))
         for job, results in zip(batches, self._workers.map(draw, batches), strict=True):
@@ -190,7 +190,7 @@ class Drawing:
             for tile, cell in self._drawn(draw, tiles):
                 put(tile.name, cell)
             places = [
-                Placement(names[name], placed.x, placed.y, name)
+                PlacedCell(names[name], placed.x, placed.y, name)
                 for placed in self._places(chip, tiles)
                 for name in self._names(placed.tile)
             ]

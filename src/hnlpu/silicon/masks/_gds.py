@@ -48,7 +48,7 @@ OWN_NAMES = re.compile(r"V[0-9]+|R[0-9]+_[0-9]+_[0-9]+x[0-9]+", re.IGNORECASE)
 """Names of cells of single rectangles."""
 
 
-class Placement(NamedTuple):
+class PlacedCell(NamedTuple):
     """A cell placed upright with its origin at (x, y) nm, and its name without GDSII's limits."""
 
     cell: str
@@ -86,7 +86,7 @@ def require_gds_layers(layers: LayerMap) -> None:
 
 
 def gds_cell(
-    technology: Technology, name: str, layout: Layout, placements: Sequence[Placement] = (),
+    technology: Technology, name: str, layout: Layout, placements: Sequence[PlacedCell] = (),
     layers: LayerMap | None = None,
 ) -> GdsCell:  # fmt: skip
     """One cell as a file holds it; may run in any process, `GdsWriter` puts it in place.
@@ -210,7 +210,7 @@ def _references(cell: str, places: npt.NDArray[np.integer]) -> bytes:
     return _filled(head, places, _record(ENDEL))
 
 
-def _placed(placement: Placement) -> bytes:
+def _placed(placement: PlacedCell) -> bytes:
     """A placement of a cell, with its full name where that is no longer than properties are."""
     cell, x, y, full_name = placement
     end = _record(ENDEL)

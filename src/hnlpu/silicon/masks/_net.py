@@ -17,7 +17,7 @@ class Via(NamedTuple):
     y: int
 
 
-class Wire(NamedTuple):
+class StubWire(NamedTuple):
     """A wire of the stub layer: its corners in nm."""
 
     x0: int
@@ -33,4 +33,4 @@ class Net:
     driver: str
     sinks: list[str] = field(default_factory=list)
     vias: list[Via] = field(default_factory=list)
-    wires: list[Wire] = field(default_factory=list)
+    wires: list[StubWire] = field(default_factory=list)

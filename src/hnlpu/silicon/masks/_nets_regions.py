@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from hnlpu.silicon.embed import Regions, TileDigits, TileShape
-from hnlpu.silicon.masks._net import LOWER, UPPER, Net, Via, Wire
+from hnlpu.silicon.masks._net import LOWER, UPPER, Net, StubWire, Via
 
 
 def regions_nets(scheme: Regions, digits: TileDigits) -> Iterator[Net]:
@@ -55,10 +55,10 @@ class _Places:
         """Centre of a track."""
         return row * self._pitch + self._rules.margin + track * self._rules.track_pitch
 
-    def wire(self, x: Sequence[int], y: int) -> Wire:
+    def wire(self, x: Sequence[int], y: int) -> StubWire:
         """A wire over vias at x."""
         half, end = self._rules.stub_width // 2, self._rules.stub_end
-        return Wire(min(x) - end, y - half, max(x) + end, y + half)
+        return StubWire(min(x) - end, y - half, max(x) + end, y + half)
 
 
 def _tie(

@@ -77,7 +77,7 @@ def head_groups(shapes: Iterable[MatrixShape]) -> dict[str | None, int]:
 
 
 @dataclass(frozen=True)
-class Limits:
+class GridLimits:
     """Chips of a row and of a column at most, and of a grid; `groups` are those of `head_groups`."""
 
     columns: int
@@ -90,7 +90,7 @@ class Limits:
         return self.columns * self.rows
 
 
-def grid_limits(shapes: Sequence[MatrixShape]) -> Limits:
+def grid_limits(shapes: Sequence[MatrixShape]) -> GridLimits:
     """How many chips have a part of every matrix that is cut by heads.
 
     A column takes a run of heads, and each of its chips a block of the inputs.  Where nothing is
@@ -103,9 +103,9 @@ def grid_limits(shapes: Sequence[MatrixShape]) -> Limits:
             for s in shapes
             if s.cut.how in ("heads_out", "heads_in")
         )
-        return Limits(groups[0], rows, groups)
+        return GridLimits(groups[0], rows, groups)
     most = max(1, math.isqrt(max(shape.rows * shape.count for shape in shapes)))
-    return Limits(most, most, ())
+    return GridLimits(most, most, ())
 
 
 def chip_grid(shapes: Sequence[MatrixShape], chips: int) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from hnlpu.silicon.rtl._metal import Joins, read_metal
 from hnlpu.silicon.rtl._modules import array_name
 from hnlpu.silicon.rtl._prove import Verdict, prove
 from hnlpu.silicon.rtl._regions_shape import RegionsShape
-from hnlpu.silicon.rtl._scheme import Part, array_shape, silicon, tile_wiring
+from hnlpu.silicon.rtl._scheme import Submodule, array_shape, silicon, tile_wiring
 from hnlpu.silicon.rtl._shape import ArrayShape
 from hnlpu.silicon.rtl._simulate import ArraySimulation, simulate
 from hnlpu.silicon.rtl._synthesize import Synthesis, SynthesizedBlock, count_parts, synthesize
@@ -43,9 +43,9 @@ __all__ = [
     "Joins",
     "Mapped",
     "MappedBlock",
-    "Part",
     "Programs",
     "RegionsShape",
+    "Submodule",
     "Synthesis",
     "SynthesizedBlock",
     "ToolState",

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hnlpu.silicon.rtl._liberty import LibraryCell, Table
+from hnlpu.silicon.rtl._liberty import LibertyTable, LibraryCell
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _arrive(
         waiting.pop()
 
 
-def _look_up(table: Table, slew: float, load: float) -> float:
+def _look_up(table: LibertyTable, slew: float, load: float) -> float:
     """Bilinear interpolation, and extrapolation beyond the axes, as is usual."""
     row, down = _place(table.slews, slew)
     column, right = _place(table.loads, load)

@@ -1,6 +1,6 @@
 """Liberty files -> the cells of a library: areas, pins, functions, delays.
 
-    FILE.lib, FILE.lib.gz ──► groups ──► Library: Cell ──► Pin ──► Arc ──► Table
+    FILE.lib, FILE.lib.gz ──► groups ──► Library: Cell ──► Pin ──► Arc ──► LibertyTable
 
 Only what mapping and timing of static CMOS needs is kept (Liberty Reference Manual, 2007.03).
 """
@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from hnlpu.errors import InvalidInput
-from hnlpu.silicon.rtl._liberty_groups import REMEDY, Group, parse, read_text
+from hnlpu.silicon.rtl._liberty_groups import REMEDY, LibertyGroup, parse, read_text
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _SPECIAL = ("dont_use", "is_isolation_cell", "is_level_shifter", "always_on", "pad_cell")
@@ -26,7 +26,7 @@ _LOADS = {"total_output_net_capacitance"}
 
 
 @dataclass(frozen=True)
-class Table:
+class LibertyTable:
     """`values` [slews][loads] in ps over `slews` in ps and `loads` in fF; an axis may be empty."""
 
     slews: tuple[float, ...]
@@ -39,8 +39,8 @@ class Arc:
     """Delays and output slews from the pins `related`, rising and falling."""
 
     related: tuple[str, ...]
-    delays: tuple[Table, ...]
-    slews: tuple[Table, ...]
+    delays: tuple[LibertyTable, ...]
+    slews: tuple[LibertyTable, ...]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def read_cells(path: Path, text: str) -> dict[str, LibraryCell]:
 class _Units:
     """A library's units and templates: groups become cells in um2, ps and fF."""
 
-    def __init__(self, library: Group):
+    def __init__(self, library: LibertyGroup):
         given = library.attributes
         if "capacitive_load_unit" not in given:
             raise ValueError(
@@ -115,14 +115,14 @@ class _Units:
             group.name: group.attributes for group in library.of("lu_table_template")
         }
 
-    def cell(self, group: Group) -> LibraryCell:
+    def cell(self, group: LibertyGroup) -> LibraryCell:
         name = group.name
         try:
             return self._cell(group, name)
         except ValueError as error:
             raise ValueError(f"cell {name}: {error}") from None
 
-    def _cell(self, group: Group, name: str) -> LibraryCell:
+    def _cell(self, group: LibertyGroup, name: str) -> LibraryCell:
         if "area" not in group.attributes:
             raise ValueError("there is no area")
         pins = list(self._pins(group))
@@ -137,7 +137,7 @@ class _Units:
             raise ValueError(f"area {area:g} is negative")
         return LibraryCell(name, area, tuple(pins), held, not (held or special))
 
-    def _pins(self, group: Group) -> Iterator[Pin]:
+    def _pins(self, group: LibertyGroup) -> Iterator[Pin]:
         """The pins of a cell or a bus; one group may stand for several."""
         for pin in group.of("pin"):
             for name in (pin.name, *pin.arguments[1:]):
@@ -147,7 +147,7 @@ class _Units:
                     except ValueError as error:
                         raise ValueError(f"pin {one}: {error}") from None
 
-    def _pin(self, group: Group, name: str) -> Pin:
+    def _pin(self, group: LibertyGroup, name: str) -> Pin:
         output = group.attributes.get("direction") == "output"
         given = group.attributes.get("capacitance")
         if given is not None:
@@ -159,7 +159,7 @@ class _Units:
             name, output, load * self._load, group.attributes.get("function", ""), tuple(arcs)
         )
 
-    def _arc(self, group: Group) -> Arc:
+    def _arc(self, group: LibertyGroup) -> Arc:
         related = tuple(group.attributes.get("related_pin", "").split())
         delays = ("cell_rise", "cell_fall")
         slews = ("rise_transition", "fall_transition")
@@ -169,13 +169,13 @@ class _Units:
             tuple(self._table(table) for kind in slews for table in group.of(kind)),
         )
 
-    def _table(self, group: Group) -> Table:
+    def _table(self, group: LibertyGroup) -> LibertyTable:
         try:
             return self._read_table(group)
         except ValueError as error:
             raise ValueError(f"{group.kind}: {error}") from None
 
-    def _read_table(self, group: Group) -> Table:
+    def _read_table(self, group: LibertyGroup) -> LibertyTable:
         name = group.name if group.arguments else "scalar"
         if name not in self._templates and name != "scalar":
             raise ValueError(f"its lu_table_template {name} is not in the library")
@@ -202,7 +202,7 @@ class _Units:
         if len(values) != rows * columns:
             raise ValueError(f"a table of {len(values)} values over {rows} x {columns}")
         turned = list(axes) == ["load", "slew"]
-        return Table(
+        return LibertyTable(
             slews,
             loads,
             tuple(

@@ -1,6 +1,6 @@
 """A Liberty file -> its groups: text unpacked, comments and continued lines taken away.
 
-    FILE.lib, FILE.lib.gz ──► text ──► Group: attributes and groups inside
+    FILE.lib, FILE.lib.gz ──► text ──► LibertyGroup: attributes and groups inside
 
 Liberty: name ( arguments ) { statements }, name : value ;  (Liberty Reference Manual, 2007.03).
 Comments stand anywhere, a backslash continues a line anywhere, numbers and units may be in quotes.
@@ -38,7 +38,7 @@ _IGNORED = {"internal_power", "leakage_power", "pg_pin", "operating_conditions",
 
 
 @dataclass
-class Group:
+class LibertyGroup:
     """`kind (arguments) { ... }`: simple and complex attributes by name, and groups inside.
 
     `at` is where in the text it begins.
@@ -48,9 +48,9 @@ class Group:
     arguments: tuple[str, ...]
     at: int = 0
     attributes: dict[str, str] = field(default_factory=dict)
-    groups: list[Group] = field(default_factory=list)
+    groups: list[LibertyGroup] = field(default_factory=list)
 
-    def of(self, kind: str) -> Iterator[Group]:
+    def of(self, kind: str) -> Iterator[LibertyGroup]:
         """Groups of a kind."""
         return (group for group in self.groups if group.kind == kind)
 
@@ -87,9 +87,9 @@ def read_text(path: Path) -> str:
         return data.decode("latin-1")
 
 
-def parse(path: Path, text: str) -> Group:
+def parse(path: Path, text: str) -> LibertyGroup:
     """The outermost group."""
-    at, open_groups = 0, [Group("", ())]
+    at, open_groups = 0, [LibertyGroup("", ())]
 
     def fail(what: str) -> InvalidInput:
         line = text.count("\n", 0, at) + 1
@@ -129,7 +129,7 @@ def parse(path: Path, text: str) -> Group:
             if not at:
                 raise fail(f"{name[0]} has no end")
         elif text[at : at + 1] == "{":
-            group = Group(name[0], arguments, begin)
+            group = LibertyGroup(name[0], arguments, begin)
             open_groups[-1].groups.append(group)
             open_groups.append(group)
             at += 1

@@ -18,7 +18,7 @@ from hnlpu.errors import ToolFailed
 from hnlpu.silicon.rtl._boolean import AdderCell, find_adder, genlib
 from hnlpu.silicon.rtl._delay import Instance, longest_delay_ps
 from hnlpu.silicon.rtl._liberty import LibraryCell, read_libraries
-from hnlpu.silicon.rtl._scheme import Part, parts_of, silicon
+from hnlpu.silicon.rtl._scheme import Submodule, parts_of, silicon
 from hnlpu.silicon.rtl._shape import ArrayShape
 from hnlpu.silicon.rtl._tools import call_yosys
 
@@ -95,7 +95,7 @@ def map_cells(shape: ArrayShape, library: GateLibrary, timeout_s: float = 1200) 
 
 
 def map_modules(
-    texts: dict[str, str], parts: Sequence[Part], library: GateLibrary, timeout_s: float
+    texts: dict[str, str], parts: Sequence[Submodule], library: GateLibrary, timeout_s: float
 ) -> list[dict[str, Any]]:
     """Netlists of `parts` out of the files `texts`, as Yosys writes them in JSON."""
     with tempfile.TemporaryDirectory() as name:
@@ -124,7 +124,7 @@ def map_modules(
     return found
 
 
-def _script(files: Sequence[str], parts: Sequence[Part], libraries: int) -> str:
+def _script(files: Sequence[str], parts: Sequence[Submodule], libraries: int) -> str:
     flags = " ".join(f"-liberty cells{n}.lib" for n in range(libraries))
     lines = [f"read_verilog -sv -D SYNTHESIS {' '.join(files)}", "design -save all"]
     for n, part in enumerate(parts):
@@ -169,7 +169,7 @@ endmodule
 """
 
 
-def _block(part: Part, module: dict[str, Any], cells: dict[str, LibraryCell]) -> MappedBlock:
+def _block(part: Submodule, module: dict[str, Any], cells: dict[str, LibraryCell]) -> MappedBlock:
     instances = []
     for found in module["cells"].values():
         cell = cells.get(found["type"])

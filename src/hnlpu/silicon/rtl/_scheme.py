@@ -34,7 +34,7 @@ from hnlpu.silicon.technology import Technology
 
 
 @dataclass(frozen=True)
-class Part:
+class Submodule:
     """A module that an array has `instances` of; `beside` where no product passes through it."""
 
     name: str
@@ -71,12 +71,12 @@ class ArrayScheme(ABC):
         """Text of a tile's metal in pieces, a module `name`."""
 
     @abstractmethod
-    def neuron_parts(self, shape: ArrayShape) -> list[Part]:
+    def neuron_parts(self, shape: ArrayShape) -> list[Submodule]:
         """What an array is made of, from its inputs to its results, but control and bank register."""
 
-    def control_part(self, shape: ArrayShape) -> Part:
+    def control_part(self, shape: ArrayShape) -> Submodule:
         """The control of an array."""
-        return Part("control", "hnlpu_control", {"STEPS": shape.steps}, 1, beside=True)
+        return Submodule("control", "hnlpu_control", {"STEPS": shape.steps}, 1, beside=True)
 
 
 class _Taps(ArrayScheme):
@@ -98,22 +98,22 @@ class _Taps(ArrayScheme):
     ) -> Iterator[bytes]:
         return wiring(name, digits, kind)
 
-    def neuron_parts(self, shape: ArrayShape) -> list[Part]:
+    def neuron_parts(self, shape: ArrayShape) -> list[Submodule]:
         kind, neurons = shape.kind, shape.neurons
         taps = {"ACTIVATION_BITS": shape.activation_bits}
-        found = [Part("taps", tap_generator_name(shape), taps, shape.inputs)]
+        found = [Submodule("taps", tap_generator_name(shape), taps, shape.inputs)]
         places = neurons * shape.entries
         if kind.bank > 1:
             found.append(_select("port selection", kind.bank, BLOCK, places))
         ports = counted(shape)
         counts = neurons * shape.entries * BLOCK // ports
-        found.append(Part("count", f"hnlpu_count_{ports}", {}, counts))
+        found.append(Submodule("count", f"hnlpu_count_{ports}", {}, counts))
         if shape.column_bits:
             if kind.bank > 1:
                 found.append(_select("column selection", kind.bank, shape.column_bits, places))
-            found.append(Part("second tree", tree_name(shape), {}, neurons))
+            found.append(Submodule("second tree", tree_name(shape), {}, neurons))
         widths = {"SUM_BITS": shape.sum_bits, "HIGH_BITS": shape.high_bits, "STEPS": shape.steps}
-        found.append(Part("accumulator", "hnlpu_accumulator", widths, neurons))
+        found.append(Submodule("accumulator", "hnlpu_accumulator", widths, neurons))
         return found
 
 
@@ -123,36 +123,38 @@ class _Folded(_Taps):
     def silicon(self, shape: ArrayShape) -> dict[str, str]:
         return folded_silicon(_folded(shape))
 
-    def neuron_parts(self, shape: ArrayShape) -> list[Part]:
+    def neuron_parts(self, shape: ArrayShape) -> list[Submodule]:
         own = _folded(shape)
         kind, rows, neurons = shape.kind, shape.rows, shape.neurons
         ports, counts = own.places * own.width, own.places * kind.digits * neurons
         taps = {"ACTIVATION_BITS": shape.activation_bits}
         merge = {"FOLD": own.fold, "WIDTH": ports}
         found = [
-            Part("taps", "hnlpu_tap_generator", taps, shape.inputs),
-            Part("phase gate", "hnlpu_phase_gate", {}, TRUNKS * shape.inputs),
-            Part("phase merge", "hnlpu_phase_merge", merge, rows),
+            Submodule("taps", "hnlpu_tap_generator", taps, shape.inputs),
+            Submodule("phase gate", "hnlpu_phase_gate", {}, TRUNKS * shape.inputs),
+            Submodule("phase merge", "hnlpu_phase_merge", merge, rows),
         ]
         if kind.bank > 1:
             found.append(_select("port selection", kind.bank, own.width, counts))
         at_once = folded_count(own)
-        found.append(Part("count", f"hnlpu_count_{at_once}", {}, counts * own.width // at_once))
+        found.append(
+            Submodule("count", f"hnlpu_count_{at_once}", {}, counts * own.width // at_once)
+        )
         if shape.column_bits:
             turns = _select("column turns", own.turns, shape.column_bits, counts * kind.bank)
             found.append(turns)
             if kind.bank > 1:
                 found.append(_select("column selection", kind.bank, shape.column_bits, counts))
-            found.append(Part("second tree", folded_tree_name(own), {}, neurons))
+            found.append(Submodule("second tree", folded_tree_name(own), {}, neurons))
         bits = own.phase_sum_bits if shape.column_bits else at_once.bit_length()
         widths = {"SUM_BITS": bits, "HIGH_BITS": shape.high_bits, "STEPS": own.bits_a_product}
-        found.append(Part("accumulator", "hnlpu_folded_accumulator", widths, neurons))
+        found.append(Submodule("accumulator", "hnlpu_folded_accumulator", widths, neurons))
         return found
 
-    def control_part(self, shape: ArrayShape) -> Part:
+    def control_part(self, shape: ArrayShape) -> Submodule:
         own = _folded(shape)
         parameters = {"STEPS": own.bits_a_product, "FOLD": own.fold}
-        return Part("control", "hnlpu_folded_control", parameters, 1, beside=True)
+        return Submodule("control", "hnlpu_folded_control", parameters, 1, beside=True)
 
 
 class _Regions(ArrayScheme):
@@ -175,24 +177,24 @@ class _Regions(ArrayScheme):
     ) -> Iterator[bytes]:
         return regions_wiring(name, digits, kind, technology)
 
-    def neuron_parts(self, shape: ArrayShape) -> list[Part]:
+    def neuron_parts(self, shape: ArrayShape) -> list[Submodule]:
         own = _regions(shape)
         kind, groups = shape.kind, shape.neurons * own.entries
         bits = {"ACTIVATION_BITS": shape.activation_bits}
-        found = [Part("serial input", "hnlpu_serial_input", bits, shape.inputs)]
+        found = [Submodule("serial input", "hnlpu_serial_input", bits, shape.inputs)]
         if kind.bank > 1:
             found.append(_select("port selection", kind.bank, kind.group, groups))
             found.append(_select("tie selection", kind.bank, own.ties, groups))
-        found.append(Part("group", group_name(own), {}, groups))
-        found.append(Part("tree", regions_tree_name(own), {}, shape.neurons))
+        found.append(Submodule("group", group_name(own), {}, groups))
+        found.append(Submodule("tree", regions_tree_name(own), {}, shape.neurons))
         found.append(
-            Part("accumulator", "hnlpu_accumulator", accumulator_widths(own), shape.neurons)
+            Submodule("accumulator", "hnlpu_accumulator", accumulator_widths(own), shape.neurons)
         )
         return found
 
 
-def _select(name: str, bank: int, width: int, instances: int) -> Part:
-    return Part(name, "hnlpu_bank_select", {"BANK": bank, "WIDTH": width}, instances)
+def _select(name: str, bank: int, width: int, instances: int) -> Submodule:
+    return Submodule(name, "hnlpu_bank_select", {"BANK": bank, "WIDTH": width}, instances)
 
 
 def _regions(shape: ArrayShape) -> RegionsShape:
@@ -251,11 +253,13 @@ def tile_wiring(
     return scheme_of(kind).wiring(name, digits, kind, technology)
 
 
-def parts_of(shape: ArrayShape) -> list[Part]:
+def parts_of(shape: ArrayShape) -> list[Submodule]:
     """What an array is made of, from its inputs to its results, and what is beside."""
     scheme, bank = silicon_of(shape), shape.kind.bank
     parts = scheme.neuron_parts(shape)
     if bank > 1:
-        parts.append(Part("bank register", "hnlpu_bank_register", {"BANK": bank}, 1, beside=True))
+        parts.append(
+            Submodule("bank register", "hnlpu_bank_register", {"BANK": bank}, 1, beside=True)
+        )
     parts.append(scheme.control_part(shape))
     return parts

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hnlpu.errors import ToolFailed
-from hnlpu.silicon.rtl._scheme import Part, parts_of, silicon
+from hnlpu.silicon.rtl._scheme import Submodule, parts_of, silicon
 from hnlpu.silicon.rtl._shape import ArrayShape
 from hnlpu.silicon.rtl._tools import run_yosys
 from hnlpu.silicon.technology import Silicon
@@ -123,7 +123,7 @@ def synthesize(shape: ArrayShape, technology: Silicon, timeout_s: float = 1200) 
 
 
 def count_parts(
-    texts: dict[str, str], parts: Sequence[Part], technology: Silicon, timeout_s: float = 1200
+    texts: dict[str, str], parts: Sequence[Submodule], technology: Silicon, timeout_s: float = 1200
 ) -> list[SynthesizedBlock]:
     """Map modules out of the files `texts` (in order) and count them.
 
@@ -152,7 +152,7 @@ def count_parts(
     return found
 
 
-def _script(files: list[str], parts: Sequence[Part]) -> str:
+def _script(files: list[str], parts: Sequence[Submodule]) -> str:
     """Yosys commands: every part mapped each way for the count, and all in gates for the depth."""
     lines = [f"read_verilog -sv -D SYNTHESIS {' '.join(files)}", "design -save all"]
     flip_flops = "dfflegalize -cell $_DFF_P_ x -cell $_DFFE_PP_ x"
@@ -172,7 +172,9 @@ def _script(files: list[str], parts: Sequence[Part]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _block(one: Part, cells: dict[str, Any], depth: int, technology: Silicon) -> SynthesizedBlock:
+def _block(
+    one: Submodule, cells: dict[str, Any], depth: int, technology: Silicon
+) -> SynthesizedBlock:
     """A block from Yosys's cells by type."""
     full = flip_flops = 0
     gates: dict[str, int] = {}

@@ -44,7 +44,7 @@ from hnlpu.system.cost._mask_plans import (
 from hnlpu.system.cost._masks import MaskPrice, mask_bill, mask_count, mask_shares
 from hnlpu.system.cost._pays import Pays, Rival, pays
 from hnlpu.system.cost._rate import PricedRate, computed_rate, given_rate, published_words
-from hnlpu.system.cost._reproduction import Row, TableCell, reported_rows, reproduce
+from hnlpu.system.cost._reproduction import TableCell, TableRow, reported_rows, reproduce
 from hnlpu.system.cost._sizing import (
     WAYS,
     CostSubject,
@@ -53,7 +53,7 @@ from hnlpu.system.cost._sizing import (
     subject_of_model,
     weight_bits,
 )
-from hnlpu.system.cost._summary import Costing, Plan, cost
+from hnlpu.system.cost._summary import Costing, OwnershipPlan, cost
 from hnlpu.system.cost._wafer import Value, die_yield, good_dies, gross_dies
 
 __all__ = [
@@ -76,15 +76,15 @@ __all__ = [
     "MaskPlan",
     "MaskPrice",
     "Owned",
+    "OwnershipPlan",
     "Owning",
     "Pays",
-    "Plan",
     "PricedRate",
     "Rates",
     "Rival",
-    "Row",
     "Swing",
     "TableCell",
+    "TableRow",
     "Value",
     "Weights",
     "assume",

@@ -12,7 +12,7 @@ from hnlpu.system.cost._mask_plans import MaskPlan, mask_plans, plan_estimate
 from hnlpu.system.cost._masks import mask_bill
 from hnlpu.system.cost._pays import GIVEN, LIVES, Pays, Rival, pays
 from hnlpu.system.cost._rate import PricedRate
-from hnlpu.system.cost._summary import Costing, Plan
+from hnlpu.system.cost._summary import Costing, OwnershipPlan
 from hnlpu.system.cost._wafer import die_yield, gross_dies
 
 
@@ -128,7 +128,7 @@ def _published_facts(c: Costing, rate: Rate) -> dict[str, Any]:
     }
 
 
-def bought_facts(system: System, model: str, plan: Plan) -> dict[str, Any]:
+def bought_facts(system: System, model: str, plan: OwnershipPlan) -> dict[str, Any]:
     """The same document for systems that are bought: no masks, no design, no re-spins.
 
     Raises InvalidInput for a system without price or ownership in its file.
@@ -178,7 +178,7 @@ def bought_facts(system: System, model: str, plan: Plan) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _bought_usd(owned: Owned, system: System, rate: float, plan: Plan) -> float:
+def _bought_usd(owned: Owned, system: System, rate: float, plan: OwnershipPlan) -> float:
     assert system.ownership
     years = system.ownership.years.value
     return float(cost_per_mtoken(owned.tco_musd, rate * plan.systems, years, plan.utilisation))

@@ -22,7 +22,7 @@ Printed = Annotated[str, Field(pattern=r"^<?\d+(\.\d+)?$")]
 Range = tuple[float, float]
 
 
-class Row(DataTable):
+class TableRow(DataTable):
     """One row of a table as printed; `taken` columns are inputs, `block` is the purpose of table 1's.
 
     `odd` rows only come out with a rounding or an assumption that `note` names.
@@ -40,7 +40,7 @@ class Row(DataTable):
 class Reported(DataTable):
     """All rows."""
 
-    row: list[Row]
+    row: list[TableRow]
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,13 @@ class TableCell:
         return self.reported.startswith("<")
 
 
-def reported_rows() -> list[Row]:
+def reported_rows() -> list[TableRow]:
     """The paper's tables as printed."""
     with resources.as_file(resources.files("hnlpu.system.cost") / "reported.toml") as path:
         return read_data(Path(path), Reported).row
 
 
-def reproduce() -> Iterator[tuple[Row, list[TableCell]]]:
+def reproduce() -> Iterator[tuple[TableRow, list[TableCell]]]:
     """Every row of the tables with its cells, ends of a range one after the other."""
     computed = _Computed(load_system("hnlpu-asplos26"), load_system("h100"), load_system("wse-3"))
     for row in reported_rows():
@@ -106,7 +106,7 @@ class _Computed:
             assume(hnlpu, end("low")), assume(hnlpu, end("high")),
         )  # fmt: skip
 
-    def cell(self, printed: Row, column: str) -> Range:
+    def cell(self, printed: TableRow, column: str) -> Range:
         """Low and high (equal where the paper prints one number)."""
         table, row = printed.table, printed.name
         if table == 1:

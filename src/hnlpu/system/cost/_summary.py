@@ -22,7 +22,7 @@ LOW_VOLUME_DECIMALS = 3
 
 
 @dataclass(frozen=True)
-class Plan:
+class OwnershipPlan:
     """How often a system is built, re-spun and used, and for what.
 
     `tokens_per_second` is what one system processes; None for what it does by its closed form with `users` at
@@ -67,7 +67,7 @@ class Costing:
 
     subject: CostSubject
     target: MachineTarget
-    plan: Plan
+    plan: OwnershipPlan
     rate: PricedRate
     published: tuple[Rate, ...]
     low: Estimate
@@ -95,7 +95,7 @@ class Costing:
 
 
 def cost(
-    system: System, subject: CostSubject, plan: Plan, trials: int = 2000, seed: int = 0
+    system: System, subject: CostSubject, plan: OwnershipPlan, trials: int = 2000, seed: int = 0
 ) -> Costing:
     """What `plan.systems` of `system`, sized for `subject`, take.
 

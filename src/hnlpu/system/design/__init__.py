@@ -14,14 +14,14 @@ from hnlpu.system.design._design import (
     open_target,
     write_design,
 )
-from hnlpu.system.design._shape import Named, open_named
+from hnlpu.system.design._shape import NamedModel, open_named
 from hnlpu.system.design._sweep import sweep
 from hnlpu.system.design._verbs import cost, simulate
 
 __all__ = [
     "Design",
-    "Named",
     "NamedMachine",
+    "NamedModel",
     "cost",
     "design",
     "open_machine",

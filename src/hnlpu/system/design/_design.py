@@ -24,7 +24,7 @@ from hnlpu.system.cost import CostSubject
 from hnlpu.system.design._arrays import Arrays, arrays_of, built_arrays, grids, scaled
 from hnlpu.system.design._parts import load_parts
 from hnlpu.system.design._plan import Outline, Plan
-from hnlpu.system.design._shape import Named, open_named, renamed
+from hnlpu.system.design._shape import NamedModel, open_named, renamed
 from hnlpu.system.design._size import Sized, size
 from hnlpu.system.design._system import plain, system_values
 from hnlpu.system.design._write import to_toml
@@ -141,7 +141,7 @@ def _no_grid(shape: Model, chips: int | None) -> DoesNotFit:
 
 
 def _process(
-    named: Named, technology: str | None, library: System | None
+    named: NamedModel, technology: str | None, library: System | None
 ) -> tuple[Technology, str]:
     """The process that a design is in, and the name by which files name it."""
     if named.build is not None:
@@ -185,7 +185,7 @@ def _check_library(library: System) -> None:
 
 
 def _check_asked(
-    named: Named, users: int | None, context: int | None, chips: int | None,
+    named: NamedModel, users: int | None, context: int | None, chips: int | None,
     grid: tuple[int, int] | None, scheme: str | None,
 ) -> str:  # fmt: skip
     """The scheme; raises InvalidInput for numbers that make no sense, and for a build's that it has not."""
@@ -229,7 +229,7 @@ def _has_no_links(library: System) -> bool:
 
 
 def _candidates(
-    named: Named, outline: Outline, library: System, technology: str, scheme: str, chips: int | None,
+    named: NamedModel, outline: Outline, library: System, technology: str, scheme: str, chips: int | None,
     grid: tuple[int, int] | None,
 ) -> Iterator[Arrays]:  # fmt: skip
     """Arrays on grids of more and more chips; the one of a build, or of what is asked for."""
@@ -258,7 +258,7 @@ def _candidates(
 
 
 def _plan(
-    named: Named, arrays: Arrays, library: System, process: Technology, technology: str,
+    named: NamedModel, arrays: Arrays, library: System, process: Technology, technology: str,
     outline: Outline, context: int | None, users: int, formats: ExchangeFormats,
 ) -> Plan:  # fmt: skip
     shape = named.subject.shape

@@ -1,4 +1,4 @@
-"""parts.toml -> `Parts`: pads and controller, which every chip has."""
+"""parts.toml -> `ChipParts`: pads and controller, which every chip has."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Controller(DataTable):
     transistors: Annotated[Quantity, Unit("transistor", 1_000, 900_000)]
 
 
-class Parts(DataTable):
+class ChipParts(DataTable):
     """What a chip has whatever its size."""
 
     name: Slug
@@ -44,7 +44,7 @@ class Parts(DataTable):
 
 
 @functools.cache
-def load_parts() -> Parts:
+def load_parts() -> ChipParts:
     """The parts of every chip."""
     with resources.as_file(resources.files("hnlpu.system.design") / "parts.toml") as path:
-        return read_data(Path(path), Parts)
+        return read_data(Path(path), ChipParts)

@@ -15,7 +15,7 @@ from hnlpu.errors import HnlpuError
 from hnlpu.model.checkpoint import kept_parameters
 from hnlpu.system.catalog import Machine, Model, NetworkShape, System
 from hnlpu.system.design._arrays import Arrays
-from hnlpu.system.design._parts import Parts
+from hnlpu.system.design._parts import ChipParts
 from hnlpu.system.machine import (
     ClosedForm,
     Specification,
@@ -50,7 +50,7 @@ class Plan:
     library: System
     model: Model
     arrays: Arrays
-    parts: Parts
+    parts: ChipParts
     technology: str
     scale: float
     density: float
@@ -96,7 +96,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChipSizes:
     """Sizes of a chip: vector units of the library, banks of its buffer, stacks of its memory (0: none)."""
 
     units: float
@@ -104,7 +104,7 @@ class Choice:
     stacks: int
 
 
-def machine_of(plan: Plan, choice: Choice) -> Specification:
+def machine_of(plan: Plan, choice: ChipSizes) -> Specification:
     """The machine of a choice, in the units that the closed form computes in."""
     machine = plan.machine
     hbm = machine.hbm if choice.stacks else None
@@ -121,7 +121,7 @@ def machine_of(plan: Plan, choice: Choice) -> Specification:
     )
 
 
-def rate_of(plan: Plan, choice: Choice) -> ClosedForm | None:
+def rate_of(plan: Plan, choice: ChipSizes) -> ClosedForm | None:
     """What a choice does for the plan's users and context; None where it holds no sequence."""
     try:
         return closed_form(

@@ -24,7 +24,7 @@ from hnlpu.system.cost import CostSubject, subject_of_directory, subject_of_mode
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedModel:
     """A model with its weights; `place` is where it lies (a folder or a Hub id), None in the catalog.
 
     `build` is its build directory, None where it is not built.
@@ -35,7 +35,7 @@ class Named:
     build: Path | None = None
 
 
-def open_named(what: str, weights: str | None = None) -> Named:
+def open_named(what: str, weights: str | None = None) -> NamedModel:
     """The model that `what` names: a name of the catalog, a .toml file, a build, a checkpoint folder, a
     config.json, a GGUF file, of which the metadata alone is read, or a Hub id, of which config.json is.
 
@@ -49,11 +49,11 @@ def open_named(what: str, weights: str | None = None) -> Named:
             "build, a checkpoint or a Hub id"
         )
     if what in model_names() or what.lower().endswith(".toml"):
-        return Named(subject_of_model(load_model(what), weights or "stored"))
+        return NamedModel(subject_of_model(load_model(what), weights or "stored"))
     path = absolute(what)
     if not (path / "config.json").exists() and not (path / MANIFEST).exists() and gguf_files(path):
         name = path.stem if path.is_file() else path.name
-        return Named(_of_config(path, name, weights), str(path))
+        return NamedModel(_of_config(path, name, weights), str(path))
     if path.is_dir():
         build = path if (path / MANIFEST).exists() else None
         if build is None and not (path / "config.json").exists():
@@ -61,20 +61,20 @@ def open_named(what: str, weights: str | None = None) -> Named:
                 f"{what}: not a build and not a checkpoint, it holds neither {MANIFEST} nor config.json nor "
                 "a model in GGUF; make a build with 'hnlpu build'"
             )
-        return Named(subject_of_directory(path, weights), str(path), build)
+        return NamedModel(subject_of_directory(path, weights), str(path), build)
     if path.is_file():
         if path.name != "config.json":
             raise InvalidInput(
                 f"{what}: not a model; give a name of the catalog, a .toml file, a build, a checkpoint "
                 "folder, its config.json, a GGUF file, or a Hub id"
             )
-        return Named(_of_config(path.parent, path.parent.name, weights), str(path))
+        return NamedModel(_of_config(path.parent, path.parent.name, weights), str(path))
     if is_hub_id(what):
         try:
             folder = locate_config(what)
         except CheckpointNotFound as error:
             raise InvalidInput(f"{error}; models of the catalog are {_models()}") from None
-        return Named(_of_config(folder, what.partition("/")[2], weights), what)
+        return NamedModel(_of_config(folder, what.partition("/")[2], weights), what)
     raise InvalidInput(
         f"{what}: no such system, model, folder or file; systems are {', '.join(system_names())}; models are "
         f"{_models()}; or give a build, a checkpoint or a Hub id"
@@ -91,7 +91,7 @@ def _describes_a_system(what: str) -> bool:
         return False  # reading it as a model says what is wrong
 
 
-def renamed(named: Named, name: str) -> Named:
+def renamed(named: NamedModel, name: str) -> NamedModel:
     """The same model under the name that a file has for it."""
     shape = named.subject.shape
     if not isinstance(shape, NetworkShape) or shape.name == name:

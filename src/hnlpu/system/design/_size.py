@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hnlpu.errors import DoesNotFit
 from hnlpu.system.design._blocks import blocks, die_mm2
-from hnlpu.system.design._plan import Choice, Plan, rate_of
+from hnlpu.system.design._plan import ChipSizes, Plan, rate_of
 from hnlpu.system.machine import kv_state
 
 UNITS = tuple(2.0**k for k in range(-8, 7))
@@ -24,7 +24,7 @@ LEAST_HEADS = 0.04  # bound of machine.vector_unit.heads_per_cycle
 class Sized:
     """A choice with its die and the users that it holds, and why each part is as large as it is."""
 
-    choice: Choice
+    choice: ChipSizes
     users: int
     die_mm2: float
     tokens_per_second: float
@@ -40,7 +40,7 @@ def size(plan: Plan, *, users_given: bool) -> Sized:
     """The smallest chip of a plan; raises DoesNotFit where none under the reticle holds what is asked."""
     found = [*_on_chip(plan), *_beside(plan)]
     if not found:
-        parts = blocks(plan, Choice(UNITS[0], 1, 0))
+        parts = blocks(plan, ChipSizes(UNITS[0], 1, 0))
         areas = ", ".join(
             f"{p.name} {p.area:,.3g}" for p in parts if p.purpose in ("neuron arrays", "links")
         )
@@ -99,7 +99,7 @@ def _made(
     for units, b, s in itertools.product(UNITS, banks, stacks):
         if heads * units < LEAST_HEADS:
             continue
-        choice = Choice(units, b, s)
+        choice = ChipSizes(units, b, s)
         area = die_mm2(plan, choice)
         if area is None or (found := rate_of(plan, choice)) is None:
             continue

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from hnlpu.errors import HnlpuError, InvalidInput
 from hnlpu.system.catalog import System, find_quantity
-from hnlpu.system.cost import Plan, cost
+from hnlpu.system.cost import OwnershipPlan, cost
 from hnlpu.system.design._design import NamedMachine, open_machine
 
 WHOLE = ("context", "users", "systems", "respins")
@@ -30,7 +30,7 @@ Row = dict[str, Any]
 
 def sweep(
     what: str, vary: Mapping[str, Sequence[float]], *, model: str | None = None,
-    system: str | None = None, plan: Plan | None = None,
+    system: str | None = None, plan: OwnershipPlan | None = None,
 ) -> list[Row]:  # fmt: skip
     """Price every combination of values, the last key fastest; rows are dictionaries, as pandas takes them.
 
@@ -51,14 +51,14 @@ def sweep(
             raise InvalidInput(f"{key}: give values, as in {key}=1,2")
     if count > MOST:
         raise InvalidInput(f"{count:,} combinations: give at most {MOST:,}")
-    asked = Plan() if plan is None else plan
+    asked = OwnershipPlan() if plan is None else plan
     return [
         _row(found, asked, dict(zip(vary, values, strict=True)))
         for values in itertools.product(*vary.values())
     ]
 
 
-def _row(found: NamedMachine, plan: Plan, values: dict[str, float]) -> Row:
+def _row(found: NamedMachine, plan: OwnershipPlan, values: dict[str, float]) -> Row:
     try:
         changed = _changed(found.system, {k: v for k, v in values.items() if "." in k})
         wanted = {

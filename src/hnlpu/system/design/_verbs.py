@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hnlpu.errors import InvalidInput
-from hnlpu.system.cost import Costing, Plan
+from hnlpu.system.cost import Costing, OwnershipPlan
 from hnlpu.system.cost import cost as price
 from hnlpu.system.design._design import open_machine, open_target
 from hnlpu.system.machine import Contention, Load, Requests, Simulation
@@ -39,7 +39,7 @@ def simulate(
 
 def cost(
     what: str, *, model: str | None = None, system: str | None = None, weights: str | None = None,
-    plan: Plan | None = None, trials: int = 2000, seed: int = 0,
+    plan: OwnershipPlan | None = None, trials: int = 2000, seed: int = 0,
 ) -> Costing:  # fmt: skip
     """Price a hardwired system with a model, or a model on the chips designed for it.
 
@@ -51,7 +51,7 @@ def cost(
     that prices follow from, and what is published beside it.  Raises InvalidInput, DoesNotFit, and the errors
     of reading a model or a system.
     """
-    asked = Plan() if plan is None else plan
+    asked = OwnershipPlan() if plan is None else plan
     found = open_machine(what, model=model, system=system, weights=weights, grid=asked.grid)
     if found.system.prices is None:
         raise InvalidInput(

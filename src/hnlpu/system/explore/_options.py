@@ -69,7 +69,7 @@ class Package(DataTable):
         return (rows if "column" in self.axes else 1) * (columns if "row" in self.axes else 1)
 
 
-class Memory(DataTable):
+class MemoryStack(DataTable):
     """One stack."""
 
     name: Title
@@ -130,7 +130,7 @@ class Options(DataTable):
     cooling: Cooling
     die_to_die: DieToDie
     package: Annotated[list[Package], Field(min_length=1)]
-    memory: Annotated[list[Memory], Field(min_length=1)]
+    memory: Annotated[list[MemoryStack], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _consistent(self) -> Options:
@@ -148,7 +148,7 @@ class Options(DataTable):
         """The package of a name that designs use."""
         return next(package for package in self.package if package.name == name)
 
-    def find_memory(self, name: str) -> Memory:
+    def find_memory(self, name: str) -> MemoryStack:
         """The memory of a name that designs use."""
         return next(memory for memory in self.memory if memory.name == name)
 

@@ -11,7 +11,7 @@ from hnlpu.errors import InvalidInput
 from hnlpu.system.catalog import Model, Purpose, System, near_square
 from hnlpu.system.explore._chip import shared_heads
 from hnlpu.system.explore._design import ExploredDesign
-from hnlpu.system.explore._options import Memory, Options, Package
+from hnlpu.system.explore._options import MemoryStack, Options, Package
 from hnlpu.system.machine import Specification
 
 SCALED: tuple[Purpose, ...] = ("vector unit", "attention buffer", "links", "HBM PHY")
@@ -54,7 +54,7 @@ def _lacking(system: System, options: Options) -> Iterator[str]:
             )
 
 
-def own_memory(system: System, options: Options) -> Memory | None:
+def own_memory(system: System, options: Options) -> MemoryStack | None:
     """The memory of the options whose bandwidth is that of the system's stacks."""
     assert system.machine
     if system.machine.hbm is None:

@@ -14,7 +14,7 @@ import numpy as np
 from hnlpu.errors import HnlpuError
 from hnlpu.silicon.technology import load_technology, technology_names
 from hnlpu.system.catalog import System, load_system, model_names
-from hnlpu.system.cost import Costing, Plan, Rival, cost, mask_count, pays
+from hnlpu.system.cost import Costing, OwnershipPlan, Rival, cost, mask_count, pays
 from hnlpu.system.design import design, open_machine, open_named
 from hnlpu.system.explore import (
     best,
@@ -131,7 +131,7 @@ def _own(model: str, technology: str) -> Entry:
     """A model on chips designed for it."""
     try:
         made = design(model, technology=technology)
-        found = cost(made.system, made.subject, Plan(), BANDS)
+        found = cost(made.system, made.subject, OwnershipPlan(), BANDS)
         return _entry(model, "own chips", technology, found)
     except HnlpuError as error:
         return Entry(model, "own chips", technology, str(error).replace("`", ""))
@@ -143,7 +143,7 @@ def _published(model: str, trials: int) -> Entry:
     technology = str(system.technology)
     try:
         machine = open_machine(PUBLISHED, model=model)
-        found = cost(machine.system, machine.subject, Plan(), BANDS)
+        found = cost(machine.system, machine.subject, OwnershipPlan(), BANDS)
         better = _search(system, found, trials) if trials else {}
         return _entry(model, PUBLISHED, technology, found, **better)
     except HnlpuError as error:

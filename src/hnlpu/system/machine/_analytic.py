@@ -17,16 +17,16 @@ from functools import partial
 from itertools import pairwise
 from typing import assert_never
 
-from hnlpu.system.machine._exchange import Step
-from hnlpu.system.machine._items import Exchange, Item, head_items, layer_items
+from hnlpu.system.machine._exchange import ExchangeStep
+from hnlpu.system.machine._items import ExchangeItem, Item, head_items, layer_items
 from hnlpu.system.machine._kv import EMBEDDING_BYTES, HELD_BYTES, KvState
 from hnlpu.system.machine._specification import Specification
 from hnlpu.system.machine._tasks import (
+    ArrayPass,
+    CacheTraffic,
     Enter,
-    Held,
     Leave,
-    Memory,
-    Pass,
+    StateTraffic,
     Task,
     TokenWork,
     Vector,
@@ -57,7 +57,7 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class Attention:
+class AttentionTime:
     """Attention of one layer for one token, in seconds: its latency, how long it holds what."""
 
     latency: float
@@ -73,27 +73,29 @@ class Attention:
         return max(0.0, self.buffer - self.latency, hbm - self.latency)
 
 
-def attention_time(spec: Specification, memory: Memory, context: int, spilled: float) -> Attention:
+def attention_time(
+    spec: Specification, memory: CacheTraffic, context: int, spilled: float
+) -> AttentionTime:
     """Attention over `context` cached positions, `spilled` of them in HBM."""
     positions = -(-memory.positions(context) // spec.rows)
     unit = positions * memory.macs_per_position / spec.attention_macs / spec.clock
     size = positions * memory.kv_values * spec.kv_bits / 8
     # a spilled byte is written to the buffer before it is read, but on ports of their own
     hbm = size * spilled / spec.hbm_bandwidth if spilled else 0.0
-    return Attention(
+    return AttentionTime(
         spec.attention_latency * unit, unit, size / spec.buffer_bandwidth, hbm, spec.hbm_latency
     )
 
 
-def held_time(spec: Specification, held: Held) -> float:
+def held_time(spec: Specification, held: StateTraffic) -> float:
     """Seconds of the buffer for states of fixed size."""
     return held.values * HELD_BYTES / spec.buffer_bandwidth
 
 
 def passes(spec: Specification, tasks: tuple[Task, ...]) -> float:
     """Expected passes through neuron arrays in one layer, one after the other."""
-    plain = sum(task.rows for task in tasks if isinstance(task, Pass) and not task.bank)
-    banked = sum(task.rows for task in tasks if isinstance(task, Pass) and task.bank)
+    plain = sum(task.rows for task in tasks if isinstance(task, ArrayPass) and not task.bank)
+    banked = sum(task.rows for task in tasks if isinstance(task, ArrayPass) and task.bank)
     return plain + banked * (rounds(spec, tasks) if banked else 0.0)
 
 
@@ -156,7 +158,7 @@ def token_costs(
         items = layer_items(spec, kind)
         totals.add(items, count)
         totals.passes += count * passes(spec, kind)
-        for memory in (item for item in items if isinstance(item, Memory)):
+        for memory in (item for item in items if isinstance(item, CacheTraffic)):
             a = attention_time(spec, memory, context, kv.spilled(memory))
             attention += count * a.latency
             stall += count * a.stall
@@ -190,7 +192,7 @@ def token_costs(
 def _held(spec: Specification, items: tuple[Item, ...]) -> Iterator[tuple[float, float]]:
     """For states of fixed size: seconds of the buffer, and of the operation beside them."""
     for before, item in pairwise(items):
-        if isinstance(item, Held):
+        if isinstance(item, StateTraffic):
             assert isinstance(before, Vector)
             yield held_time(spec, item), _vector_time(spec, before)
 
@@ -214,16 +216,16 @@ def serial_time(spec: Specification, work: TokenWork, context: int, kv: KvState)
                     began = now
                 case Leave():
                     longest = max(longest, now - began)
-                case Pass(bank, rows):
+                case ArrayPass(bank, rows):
                     now += rows * (of_pass if bank else spec.pass_cycles / spec.clock)
-                case Exchange(steps):
+                case ExchangeItem(steps):
                     now += sum(map(partial(_step_time, spec), steps))
                 case Vector():
                     operation = _vector_time(spec, item)
                     now += operation
-                case Held():
+                case StateTraffic():
                     now += max(0.0, held_time(spec, item) - operation)
-                case Memory():
+                case CacheTraffic():
                     a = attention_time(spec, item, context, kv.spilled(item))
                     now += a.latency + a.stall
                 case _:
@@ -231,7 +233,7 @@ def serial_time(spec: Specification, work: TokenWork, context: int, kv: KvState)
     return longest
 
 
-def _step_time(spec: Specification, step: Step) -> float:
+def _step_time(spec: Specification, step: ExchangeStep) -> float:
     links = spec.column_links if step.axis == "column" else spec.row_links
     return step.hops * links.latency + step.bytes / links.bandwidth
 
@@ -247,11 +249,11 @@ class _Totals:
     def add(self, items: tuple[Item, ...], count: int) -> None:
         """Add `count` times the exchanges and operations among items."""
         for item in items:
-            if isinstance(item, Exchange):
+            if isinstance(item, ExchangeItem):
                 self.exchange(item.steps, count)
         self.operations([item.elements for item in items if isinstance(item, Vector)], count)
 
-    def exchange(self, steps: tuple[Step, ...], count: int) -> None:
+    def exchange(self, steps: tuple[ExchangeStep, ...], count: int) -> None:
         """Add `count` times the steps of an exchange."""
         column, row = self.spec.column_links, self.spec.row_links
         for axis, size, hops in steps:
@@ -285,7 +287,7 @@ def _array_demand(spec: Specification, tasks: tuple[Task, ...]) -> float:
     """Seconds for which a token holds the busiest arrays of a layer, on average."""
     busiest = 1.0
     for task in tasks:
-        if isinstance(task, Pass):
+        if isinstance(task, ArrayPass):
             share = 1.0
             if task.bank:
                 size = bank_size(task.bank, spec.chips, spec.experts_per_bank)

@@ -69,12 +69,12 @@ from hnlpu.system.machine._engine_state import (
     WINDOWED,
     Asked,
     Int,
-    Limits,
     Operations,
     Resources,
+    RunLimits,
+    RunState,
+    RunTally,
     Slots,
-    State,
-    Tally,
     nothing_yet,
 )
 from hnlpu.system.machine._program import (
@@ -103,7 +103,9 @@ def horizon(slots: int) -> int:
     return int((1 << (62 - slot_bits(slots))) - 2)
 
 
-def run(does: Operations, asked: Asked, limits: Limits, held: Resources, counted: Tally) -> None:
+def run(
+    does: Operations, asked: Asked, limits: RunLimits, held: Resources, counted: RunTally
+) -> None:
     """Run until `most_tokens` have been processed, nothing is left to do, or time `last`.
 
     Fills `held` and `counted`.
@@ -113,8 +115,8 @@ def run(does: Operations, asked: Asked, limits: Limits, held: Resources, counted
 
 @compiled
 def _run(
-    does: Operations, asked: Asked, limits: Limits, held: Resources, counted: Tally,
-    slots: Slots, state: State,
+    does: Operations, asked: Asked, limits: RunLimits, held: Resources, counted: RunTally,
+    slots: Slots, state: RunState,
 ) -> None:  # fmt: skip
     now: Int = np.int64(0)
     while True:
@@ -131,8 +133,8 @@ def _run(
 
 @compiled
 def _start_tokens(
-    now: Int, does: Operations, asked: Asked, limits: Limits, held: Resources, counted: Tally,
-    slots: Slots, state: State,
+    now: Int, does: Operations, asked: Asked, limits: RunLimits, held: Resources, counted: RunTally,
+    slots: Slots, state: RunState,
 ) -> None:  # fmt: skip
     """Start a token on every slot that has one, and set the next arrival."""
     whole, first = state.whole, does.table[0]
@@ -160,7 +162,7 @@ def _start_tokens(
 
 
 @compiled
-def _let_in(now: Int, asked: Asked, limits: Limits, counted: Tally, state: State) -> bool:
+def _let_in(now: Int, asked: Asked, limits: RunLimits, counted: RunTally, state: RunState) -> bool:
     """Whether the next request has arrived and has room; then its prompt goes in."""
     whole, real, head = state.whole, state.real, state.whole[HEAD]
     if head == len(asked.arrival) or asked.arrival[head] > now:
@@ -186,7 +188,7 @@ def _let_in(now: Int, asked: Asked, limits: Limits, counted: Tally, state: State
 
 
 @compiled
-def _fill(does: Operations, asked: Asked, slots: Slots, state: State) -> Int:
+def _fill(does: Operations, asked: Asked, slots: Slots, state: RunState) -> Int:
     """Give an idle slot the next token of the prompt that goes in; the slot."""
     whole, request = state.whole, state.whole[FILLING]
     whole[IDLE] -= 1
@@ -209,7 +211,12 @@ def _fill(does: Operations, asked: Asked, slots: Slots, state: State) -> Int:
 
 @compiled
 def _serve(
-    does: Operations, limits: Limits, held: Resources, counted: Tally, slots: Slots, state: State
+    does: Operations,
+    limits: RunLimits,
+    held: Resources,
+    counted: RunTally,
+    slots: Slots,
+    state: RunState,
 ) -> tuple[Int, Int]:
     """Serve events until one ends a token or is an arrival; its time and slot, -1 at the end."""
     # fields of tuples are read once: each reading counts references
@@ -273,8 +280,8 @@ def _serve(
 
 @compiled
 def _end_token(
-    now: Int, slot: Int, does: Operations, asked: Asked, limits: Limits, counted: Tally,
-    slots: Slots, state: State,
+    now: Int, slot: Int, does: Operations, asked: Asked, limits: RunLimits, counted: RunTally,
+    slots: Slots, state: RunState,
 ) -> None:  # fmt: skip
     """Count a token, keep its keys and values, and go on with its sequence or free its slot."""
     counters, record, whole = counted.counters, counted.record, state.whole
@@ -308,7 +315,7 @@ def _end_token(
 
 
 @compiled
-def _unlink(slot: Int, slots: Slots, state: State) -> None:
+def _unlink(slot: Int, slots: Slots, state: RunState) -> None:
     """Take a token that has ended out of its prompt's order."""
     token = slots.token
     ahead, behind = token[slot, AHEAD], token[slot, BEHIND]
@@ -322,7 +329,7 @@ def _unlink(slot: Int, slots: Slots, state: State) -> None:
 
 
 @compiled
-def _grow(position: Int, limits: Limits, counted: Tally, state: State) -> None:
+def _grow(position: Int, limits: RunLimits, counted: RunTally, state: RunState) -> None:
     """Keep the keys and values of one more position."""
     real = state.real
     real[FULL] += limits.full_bytes
@@ -335,7 +342,7 @@ def _grow(position: Int, limits: Limits, counted: Tally, state: State) -> None:
 
 
 @compiled
-def _count_output(now: Int, slot: Int, counted: Tally, slots: Slots, state: State) -> None:
+def _count_output(now: Int, slot: Int, counted: RunTally, slots: Slots, state: RunState) -> None:
     """Count a token that has logits."""
     counters, request = counted.counters, slots.token[slot, REQUEST]
     counters[OUTPUTS] += 1
@@ -350,7 +357,7 @@ def _count_output(now: Int, slot: Int, counted: Tally, slots: Slots, state: Stat
 
 
 @compiled
-def _let_out(request: Int, position: Int, asked: Asked, limits: Limits, state: State) -> None:
+def _let_out(request: Int, position: Int, asked: Asked, limits: RunLimits, state: RunState) -> None:
     """Free what a finished sequence held."""
     real, kept = state.real, position + 1
     state.whole[ACTIVE] -= 1
@@ -362,7 +369,7 @@ def _let_out(request: Int, position: Int, asked: Asked, limits: Limits, state: S
 
 @compiled
 def _begin_measuring(
-    now: Int, limits: Limits, held: Resources, counted: Tally, state: State
+    now: Int, limits: RunLimits, held: Resources, counted: RunTally, state: RunState
 ) -> None:
     """Start the counters of the measured part once, after the warm tokens."""
     counters = counted.counters
@@ -386,14 +393,14 @@ def _positions(asked: Asked, request: Int) -> Int:
 
 
 @compiled
-def _bytes(positions: Int, limits: Limits) -> float:
+def _bytes(positions: Int, limits: RunLimits) -> float:
     """Bytes of a sequence of `positions`."""
     windowed = min(positions, limits.window_size)
     return positions * limits.full_bytes + windowed * limits.window_bytes + limits.held_bytes
 
 
 @compiled
-def _spill(limits: Limits, state: State) -> None:
+def _spill(limits: RunLimits, state: RunState) -> None:
     """Set the shares of full and of windowed layers beyond the buffers: `_kv.spilled_shares`."""
     real = state.real
     buffers = max(0.0, limits.buffers - state.whole[ACTIVE] * limits.held_bytes)

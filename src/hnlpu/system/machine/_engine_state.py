@@ -49,7 +49,7 @@ class Asked(NamedTuple):
     growth: int
 
 
-class Limits(NamedTuple):
+class RunLimits(NamedTuple):
     """What a run may hold, and when it ends: after `most_tokens`, or at time `last`.
 
     A sequence keeps `full_bytes` a position, `window_bytes` a position up to `window_size`, and
@@ -83,7 +83,7 @@ class Resources(NamedTuple):
     served: Integers
 
 
-class Tally(NamedTuple):
+class RunTally(NamedTuple):
     """What a run counts.  `record` takes (request, position, time) of the first tokens."""
 
     counters: Integers
@@ -101,7 +101,7 @@ class Slots(NamedTuple):
     idle: Integers
 
 
-class State(NamedTuple):
+class RunState(NamedTuple):
     """What changes from token to token; places of `whole` and `real` are named below."""
 
     whole: Integers
@@ -139,16 +139,16 @@ def resources(program: TokenProgram) -> Resources:
     )
 
 
-def tally(requests: int, record: int) -> Tally:
+def tally(requests: int, record: int) -> RunTally:
     """Nothing counted yet."""
-    return Tally(
+    return RunTally(
         np.zeros(len(COUNTERS), np.int64), np.zeros(HISTOGRAM, np.int64),
         np.full(requests, -1, np.int64), np.full(requests, -1, np.int64),
         np.zeros((record, 3), np.int64),
     )  # fmt: skip
 
 
-def nothing_yet(asked: Asked, limits: Limits) -> tuple[Slots, State]:
+def nothing_yet(asked: Asked, limits: RunLimits) -> tuple[Slots, RunState]:
     """Idle slots, and the state before the first token."""
     leaves = 1 << limits.slots.bit_length()  # of the slots and the next arrival
     token = np.zeros((limits.slots, TOKEN), np.int64)
@@ -158,4 +158,4 @@ def nothing_yet(asked: Asked, limits: Limits) -> tuple[Slots, State]:
         np.arange(limits.slots - 1, -1, -1),
     )  # fmt: skip
     whole = np.array([0, -1, 0, limits.slots, -1, 0, limits.warm == 0, -1], np.int64)
-    return slots, State(whole, np.zeros(5), np.zeros_like(asked.arrival), asked.output.copy())
+    return slots, RunState(whole, np.zeros(5), np.zeros_like(asked.arrival), asked.output.copy())

@@ -23,7 +23,7 @@ from hnlpu.arithmetic.exchange import (
     bits_of,
 )
 from hnlpu.system.machine._specification import Links, Specification
-from hnlpu.system.machine._tasks import ColumnSums, Gather, Logits, SliceSums, Swap, TotalSums
+from hnlpu.system.machine._tasks import AllGather, ColumnSums, Logits, SliceSums, Swap, TotalSums
 
 STATISTIC_BYTES = 4  # of a softmax's largest score and of its total, in formats that are not exact
 CANDIDATE_BYTES = 8  # a logit and its number, 32 bits each
@@ -31,7 +31,7 @@ CANDIDATE_BYTES = 8  # a logit and its number, 32 bits each
 Axis = Literal["column", "row"]
 
 
-class Step(NamedTuple):
+class ExchangeStep(NamedTuple):
     """Bytes that every link of an axis carries once, and the hops that a value makes."""
 
     axis: Axis
@@ -59,7 +59,7 @@ def sent_bytes(spec: Specification, kind: Kind) -> Sent:
     return Sent(part, part if kind == "activations" else whole)
 
 
-def swap_steps(spec: Specification, swap: Swap) -> tuple[Step, ...]:
+def swap_steps(spec: Specification, swap: Swap) -> tuple[ExchangeStep, ...]:
     """Steps of a task in which values go between chips; none where there is one chip."""
     rows, columns = spec.rows, spec.columns
     match swap:
@@ -81,7 +81,7 @@ def swap_steps(spec: Specification, swap: Swap) -> tuple[Step, ...]:
             )
         case TotalSums(values):
             return tuple(_reduce_all(spec, sent_bytes(spec, "experts"), values))
-        case Gather(values, activations):
+        case AllGather(values, activations):
             ahead = SCALE_BITS / 8 if activations and spec.formats.activations == "exact" else 0
             size_bytes = sent_bytes(spec, "values").whole * values
             size_bytes += sent_bytes(spec, "activations").whole * activations
@@ -97,7 +97,7 @@ def swap_steps(spec: Specification, swap: Swap) -> tuple[Step, ...]:
             assert_never(swap)
 
 
-def _softmax_steps(spec: Specification, heads: int) -> tuple[list[Step], float]:
+def _softmax_steps(spec: Specification, heads: int) -> tuple[list[ExchangeStep], float]:
     """What goes before the outputs of attention, and bytes beside them, of so many heads.
 
     Narrow formats send a largest score and a total along; exact ones agree on the largest first.
@@ -121,7 +121,7 @@ def swap_additions(spec: Specification, swap: Swap) -> float:
         case TotalSums(values):
             column_part = 1 / spec.columns if shares_rows(spec) else 1.0
             return (row + column * column_part) * values
-        case Gather() | Logits():
+        case AllGather() | Logits():
             return 0.0
         case _:
             assert_never(swap)
@@ -136,7 +136,7 @@ def _sums(spec: Specification, chips: int, links: Links) -> float:
     return chips - 1 if spec.collective == "direct" else (chips - 1) / chips
 
 
-def axis_bytes(steps: tuple[Step, ...], axis: Axis) -> float:
+def axis_bytes(steps: tuple[ExchangeStep, ...], axis: Axis) -> float:
     """Bytes that `steps` put on each link of an axis."""
     return sum(step.bytes for step in steps if step.axis == axis)
 
@@ -147,29 +147,29 @@ def _links(spec: Specification, axis: Axis) -> Links:
 
 def _reduce(
     spec: Specification, axis: Axis, chips: int, size: Sent, values: float, beside: float = 0
-) -> list[Step]:
+) -> list[ExchangeStep]:
     """All-reduce of so many values among `chips`, and of bytes `beside` them."""
     if chips == 1:
         return []
     part, whole = size.part * values + beside, size.whole * values + beside
     if _links(spec, axis).neighbours:  # parts one way, sums the other
-        return [Step(axis, max(part, whole), 2 * (chips // 2))]
+        return [ExchangeStep(axis, max(part, whole), 2 * (chips // 2))]
     if spec.collective == "direct":
-        return [Step(axis, part)]
+        return [ExchangeStep(axis, part)]
     hops = 1 if spec.collective == "scatter" else chips - 1
-    return [*[Step(axis, part / chips)] * hops, *[Step(axis, whole / chips)] * hops]
+    return [*[ExchangeStep(axis, part / chips)] * hops, *[ExchangeStep(axis, whole / chips)] * hops]
 
 
-def _gather(spec: Specification, axis: Axis, chips: int, size: float) -> list[Step]:
+def _gather(spec: Specification, axis: Axis, chips: int, size: float) -> list[ExchangeStep]:
     """All-gather of `size` bytes of each of `chips`."""
     if chips == 1:
         return []
     if _links(spec, axis).neighbours:  # the last link brings the last chip what all others have
-        return [Step(axis, size * (chips - 1), chips - 1)]
-    return [Step(axis, size)] * (chips - 1 if spec.collective == "ring" else 1)
+        return [ExchangeStep(axis, size * (chips - 1), chips - 1)]
+    return [ExchangeStep(axis, size)] * (chips - 1 if spec.collective == "ring" else 1)
 
 
-def _gather_all(spec: Specification, size: float) -> tuple[Step, ...]:
+def _gather_all(spec: Specification, size: float) -> tuple[ExchangeStep, ...]:
     """All-gather of `size` bytes of each chip among all: over rows, then over columns."""
     return (
         *_gather(spec, "row", spec.columns, size),
@@ -177,7 +177,7 @@ def _gather_all(spec: Specification, size: float) -> tuple[Step, ...]:
     )
 
 
-def _reduce_all(spec: Specification, size: Sent, values: float) -> list[Step]:
+def _reduce_all(spec: Specification, size: Sent, values: float) -> list[ExchangeStep]:
     """All-reduce of so many values among all chips, over rows and over columns."""
     rows, columns = spec.rows, spec.columns
     if not shares_rows(spec):
@@ -187,9 +187,9 @@ def _reduce_all(spec: Specification, size: Sent, values: float) -> list[Step]:
         ]
     # columns reduce only the share that each chip of a row has after its reduce-scatter
     return [
-        Step("row", size.part * values / columns),
+        ExchangeStep("row", size.part * values / columns),
         *_reduce(spec, "column", rows, size, values / columns),
-        Step("row", size.whole * values / columns),
+        ExchangeStep("row", size.whole * values / columns),
     ]
 
 

@@ -1,10 +1,10 @@
 """Tasks of a token on a machine -> work items in their order: one list for every reader.
 
-    Pass       through a neuron array, or through the experts that the token picked
-    Exchange   steps between chips
-    Vector     an operation of the vector unit
-    Memory     the sum over cached positions that the operation before it opens
-    Held       states of fixed size that the operation before it reads and writes
+    ArrayPass      through a neuron array, or through the experts that the token picked
+    ExchangeItem   steps between chips
+    Vector         an operation of the vector unit
+    CacheTraffic   the sum over cached positions that the operation before it opens
+    StateTraffic   states of fixed size that the operation before it reads and writes
     Enter, Leave   the ends of a serial region
 
 What values between chips ask for is an exchange and, for sums, additions in the operation behind it.
@@ -16,18 +16,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import assert_never
 
-from hnlpu.system.machine._exchange import Axis, Step, axis_bytes, swap_additions, swap_steps
+from hnlpu.system.machine._exchange import (
+    Axis,
+    ExchangeStep,
+    axis_bytes,
+    swap_additions,
+    swap_steps,
+)
 from hnlpu.system.machine._specification import Specification
 from hnlpu.system.machine._tasks import (
+    AllGather,
+    ArrayPass,
+    CacheTraffic,
     ColumnSums,
     Enter,
-    Gather,
-    Held,
     Leave,
     Logits,
-    Memory,
-    Pass,
     SliceSums,
+    StateTraffic,
     Task,
     TokenWork,
     TotalSums,
@@ -38,13 +44,13 @@ _AXES: tuple[Axis, Axis] = ("row", "column")
 
 
 @dataclass(frozen=True)
-class Exchange:
+class ExchangeItem:
     """Values between chips; no steps where there is one chip."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[ExchangeStep, ...]
 
 
-Item = Pass | Exchange | Vector | Memory | Held | Enter | Leave
+Item = ArrayPass | ExchangeItem | Vector | CacheTraffic | StateTraffic | Enter | Leave
 
 
 def layer_items(spec: Specification, tasks: tuple[Task, ...]) -> tuple[Item, ...]:
@@ -57,12 +63,12 @@ def head_items(spec: Specification, work: TokenWork) -> tuple[Item, ...]:
     return layer_items(spec, work.head)
 
 
-def token_steps(spec: Specification, tasks: tuple[Task, ...]) -> tuple[Step, ...]:
+def token_steps(spec: Specification, tasks: tuple[Task, ...]) -> tuple[ExchangeStep, ...]:
     """All steps between chips, one after the other."""
     return tuple(
         step
         for item in layer_items(spec, tasks)
-        if isinstance(item, Exchange)
+        if isinstance(item, ExchangeItem)
         for step in item.steps
     )
 
@@ -83,13 +89,13 @@ def _items(spec: Specification, tasks: tuple[Task, ...]) -> Iterator[Item]:
                 yield Vector(additions + elements)
                 additions = 0.0
             case Logits(values):
-                yield Exchange(swap_steps(spec, task))
+                yield ExchangeItem(swap_steps(spec, task))
                 compared = values * (spec.chips if spec.sampling == "gather" else 1)
                 yield Vector(float(compared))
-            case Pass() | Memory() | Held() | Enter() | Leave():
+            case ArrayPass() | CacheTraffic() | StateTraffic() | Enter() | Leave():
                 yield task
-            case ColumnSums() | SliceSums() | TotalSums() | Gather():
-                yield Exchange(swap_steps(spec, task))
+            case ColumnSums() | SliceSums() | TotalSums() | AllGather():
+                yield ExchangeItem(swap_steps(spec, task))
                 additions = swap_additions(spec, task)
             case _:
                 assert_never(task)

@@ -10,18 +10,18 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from hnlpu.system.machine._places import SHARES, Place
+from hnlpu.system.machine._places import SHARES, ValuePlace
 from hnlpu.system.machine._tasks import (
+    AllGather,
+    ArrayPass,
     Bank,
+    CacheTraffic,
     ColumnSums,
     Enter,
-    Gather,
-    Held,
     Leave,
     Logits,
-    Memory,
-    Pass,
     SliceSums,
+    StateTraffic,
     Task,
     TotalSums,
     Vector,
@@ -70,14 +70,14 @@ class Journal:
 
     def through(self, made: int, bank: Bank | None, rows: int) -> int:
         """A pass of what was there at `made`; the place of the task behind it."""
-        task, last = Pass(bank, rows), len(self._tasks) - 1
+        task, last = ArrayPass(bank, rows), len(self._tasks) - 1
         joins = bool(self._tasks) and self._elements is None and self._tasks[last] == task
         if not joins or made > last:
             self._add(task)
         self._touch(len(self._tasks) - 1)
         return len(self._tasks)
 
-    def attend(self, memory: Memory) -> None:
+    def attend(self, memory: CacheTraffic) -> None:
         """Cached positions, which the vector work before opens."""
         if self._held:
             self.flush()
@@ -85,7 +85,7 @@ class Journal:
             self._elements, self._began = 0, self.block
         self._add(memory)
 
-    def settle(self, place: Place) -> None:
+    def settle(self, place: ValuePlace) -> None:
         """Add up the sums that a value waits for, and those of its group."""
         group = place.group
         values, riders, heads = map(math.ceil, (group.values, group.riders, group.statistics))
@@ -100,7 +100,7 @@ class Journal:
                 return
         group.how, group.made = group.then, self.behind
 
-    def gather(self, place: Place, *, digits: bool = False) -> None:
+    def gather(self, place: ValuePlace, *, digits: bool = False) -> None:
         """Bring a value to all chips, as `digits` where a matrix takes it."""
         self.settle(place)
         group = place.group
@@ -110,8 +110,8 @@ class Journal:
         values = math.ceil(group.values / (self.rows if group.how == "heads" else 1))
         last = len(self._tasks) - 1
         before = self._tasks[last] if self._tasks and self._elements is None else None
-        joins = isinstance(before, Gather) and group.made <= last
-        more = before if isinstance(before, Gather) and joins else Gather(0)
+        joins = isinstance(before, AllGather) and group.made <= last
+        more = before if isinstance(before, AllGather) and joins else AllGather(0)
         task = replace(more, values=more.values + values)
         if digits:
             task = replace(more, activations=more.activations + values)
@@ -132,7 +132,7 @@ class Journal:
             return
         self._put(Vector(self._elements), self._began)
         if self._held:
-            self._put(Held(self._held), self._began)
+            self._put(StateTraffic(self._held), self._began)
         self._elements, self._held = None, 0.0
 
     def close(self) -> list[Labelled]:
@@ -145,7 +145,9 @@ class Journal:
     def _marked(self) -> Iterator[Labelled]:
         starts, stops = set(), set()
         for start, stop in joined(sorted(self._touched.values())):
-            while stop + 1 < len(self._tasks) and isinstance(self._tasks[stop + 1], Held | Memory):
+            while stop + 1 < len(self._tasks) and isinstance(
+                self._tasks[stop + 1], StateTraffic | CacheTraffic
+            ):
                 stop += 1
             starts.add(start)
             stops.add(stop)

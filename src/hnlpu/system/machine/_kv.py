@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from hnlpu.system.machine._specification import Specification
-from hnlpu.system.machine._tasks import Memory, TokenWork, memories
+from hnlpu.system.machine._tasks import CacheTraffic, TokenWork, memories
 
 EMBEDDING_BYTES = 2  # a value of the embedding table, bfloat16
 HELD_BYTES = 4  # a number of a state of fixed size, as the vector unit has it
@@ -36,12 +36,12 @@ class KvState:
         """Whether buffer and HBM hold everything."""
         return self.bytes <= self.capacity_bytes and self.held_bytes <= self.buffer_bytes
 
-    def spilled(self, memory: Memory) -> float:
+    def spilled(self, memory: CacheTraffic) -> float:
         """Share of a layer's keys and values that streams from HBM."""
         return self.spilled_full if memory.window is None else self.spilled_window
 
 
-def position_bytes(spec: Specification, memory: Memory) -> float:
+def position_bytes(spec: Specification, memory: CacheTraffic) -> float:
     """Bytes that all chips together keep for one position of a layer."""
     return spec.columns * memory.kv_values * spec.kv_bits / 8
 

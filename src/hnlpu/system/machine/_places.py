@@ -29,7 +29,7 @@ COSTLESS: tuple[How, ...] = ("constant", "free")
 
 
 @dataclass
-class Group:
+class ExchangeGroup:
     """Values that go between chips together: where they are now, and after which task.
 
     `values` are those of a chip, `riders` go along with them to one chip that keeps them,
@@ -46,12 +46,12 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Place:
+class ValuePlace:
     """A value's numbers, those of the fullest chip where it is shared out, and its group."""
 
     size: int
     share: float
-    group: Group
+    group: ExchangeGroup
 
     @property
     def how(self) -> How:
@@ -75,7 +75,7 @@ def scaled(share: float, size: int, of: int) -> float:
     return share * (size / of)
 
 
-def costless(size: int, of: Iterable[Place] = ()) -> Place:
+def costless(size: int, of: Iterable[ValuePlace] = ()) -> ValuePlace:
     """A value made of such that cost nothing; of none, a constant."""
     constant = all(place.how == "constant" for place in of)
-    return Place(size, size, Group("constant" if constant else "free"))
+    return ValuePlace(size, size, ExchangeGroup("constant" if constant else "free"))

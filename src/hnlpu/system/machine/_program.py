@@ -16,11 +16,19 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.system.machine._analytic import embedding_time
-from hnlpu.system.machine._exchange import Step
-from hnlpu.system.machine._items import Exchange, Item, head_items, layer_items
+from hnlpu.system.machine._exchange import ExchangeStep
+from hnlpu.system.machine._items import ExchangeItem, Item, head_items, layer_items
 from hnlpu.system.machine._kv import HELD_BYTES
 from hnlpu.system.machine._specification import Specification
-from hnlpu.system.machine._tasks import Enter, Held, Leave, Memory, Pass, TokenWork, Vector
+from hnlpu.system.machine._tasks import (
+    ArrayPass,
+    CacheTraffic,
+    Enter,
+    Leave,
+    StateTraffic,
+    TokenWork,
+    Vector,
+)
 from hnlpu.system.machine._work import bank_size
 
 PICOSECONDS = 1e12
@@ -102,15 +110,15 @@ class _Writer:
         """Rows of work items."""
         for item in items:
             match item:
-                case Pass(bank, rows):
+                case ArrayPass(bank, rows):
                     self.array(bank is not None, rows)
-                case Exchange(steps):
+                case ExchangeItem(steps):
                     self.links(steps)
                 case Vector(elements):
                     self.vector(elements)
-                case Memory():
+                case CacheTraffic():
                     self.attention(item)
-                case Held(values):
+                case StateTraffic(values):
                     self.held(values)
                 case Enter():
                     self.entered = len(self.rows)
@@ -131,7 +139,7 @@ class _Writer:
             self.add(PLAIN, ARRAYS + self.arrays, PROJECTION, time, time)
             self.arrays += 1
 
-    def links(self, steps: tuple[Step, ...]) -> None:
+    def links(self, steps: tuple[ExchangeStep, ...]) -> None:
         """Steps of an exchange."""
         for step in steps:
             column = step.axis == "column"
@@ -147,7 +155,7 @@ class _Writer:
         clock = self.spec.clock
         self.add(PLAIN, VECTOR_UNIT, NONLINEAR, cycles / clock, latency / clock)
 
-    def attention(self, memory: Memory) -> None:
+    def attention(self, memory: CacheTraffic) -> None:
         """The sum over positions, in the row of the vector operation that opens it."""
         spec = self.spec
         self._opened(ATTENTION, memory.window or 0)

@@ -126,7 +126,7 @@ def _run(
     engine.run(
         state.operations(program, routes),
         state.Asked(arrival, start, requests.prefill, requests.decode, growth),
-        state.Limits(
+        state.RunLimits(
             slots, most_active, float(kv_limit), spec.chips * spec.buffer_bytes, full, windowed,
             window, held_bytes(spec, work), most, warm, engine.horizon(slots), engine.slot_bits(slots),
         ),

@@ -1,9 +1,9 @@
 """What a token does on a grid of chips, before a machine says how long it takes: a list of tasks.
 
-    Pass                       digits through neuron arrays
+    ArrayPass                  digits through neuron arrays
     ColumnSums ... Logits      values between chips; `_exchange` says in which steps
     Vector                     an operation of the vector unit
-    Memory, Held               cached positions, or states of fixed size, in one go with the
+    CacheTraffic, StateTraffic cached positions, or states of fixed size, in one go with the
                                operation before
     Enter, Leave               the ends of a serial region: one token of a sequence at a time
 
@@ -25,7 +25,7 @@ class Bank:
 
 
 @dataclass(frozen=True)
-class Pass:
+class ArrayPass:
     """Through arrays that are used nowhere else, or those of the members of a `bank` picked.
 
     `rows` vectors pass one after the other.
@@ -43,7 +43,7 @@ class Vector:
 
 
 @dataclass(frozen=True)
-class Memory:
+class CacheTraffic:
     """Keys and values of a layer's positions, read and summed.
 
     `macs_per_position` are multiplications of attention for each position that a chip holds,
@@ -60,7 +60,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Held:
+class StateTraffic:
     """Values of states of fixed size that a chip reads and writes in its buffer."""
 
     values: float
@@ -108,7 +108,7 @@ class TotalSums:
 
 
 @dataclass(frozen=True)
-class Gather:
+class AllGather:
     """The values of each chip to all chips, and the `activations` that matrices take."""
 
     values: int
@@ -122,9 +122,9 @@ class Logits:
     values: int
 
 
-Swap = ColumnSums | SliceSums | TotalSums | Gather | Logits
+Swap = ColumnSums | SliceSums | TotalSums | AllGather | Logits
 """Tasks in which values go between chips."""
-Task = Pass | Vector | Memory | Held | Enter | Leave | Swap
+Task = ArrayPass | Vector | CacheTraffic | StateTraffic | Enter | Leave | Swap
 
 
 @dataclass(frozen=True)
@@ -155,9 +155,9 @@ class TokenWork:
 
 def bank_of(tasks: tuple[Task, ...]) -> Bank | None:
     """The experts that a token picks among."""
-    return next((task.bank for task in tasks if isinstance(task, Pass) and task.bank), None)
+    return next((task.bank for task in tasks if isinstance(task, ArrayPass) and task.bank), None)
 
 
-def memories(tasks: tuple[Task, ...]) -> tuple[Memory, ...]:
+def memories(tasks: tuple[Task, ...]) -> tuple[CacheTraffic, ...]:
     """What is cached of every position."""
-    return tuple(task for task in tasks if isinstance(task, Memory))
+    return tuple(task for task in tasks if isinstance(task, CacheTraffic))

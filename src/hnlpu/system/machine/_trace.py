@@ -36,7 +36,7 @@ _ISO = re.compile(
 
 
 @dataclass(frozen=True)
-class Layout:
+class TraceColumns:
     """Names of the columns of a kind of trace; `scale` makes its times seconds.
 
     `mark` is a column that only this kind has.  `public` traces hold failed requests, and their
@@ -63,12 +63,12 @@ class Layout:
 
 
 LAYOUTS = (
-    Layout("hnlpu", "arrival_s", "prefill", "decode", public=False),
-    Layout("Azure LLM inference", "TIMESTAMP", "ContextTokens", "GeneratedTokens"),
-    Layout("Vidur", "arrived_at", "num_prefill_tokens", "num_decode_tokens"),
-    Layout("BurstGPT", "Timestamp", "Request tokens", "Response tokens"),
-    Layout("Qwen-Bailian", "timestamp", "input_length", "output_length", mark="chat_id"),
-    Layout("Mooncake", "timestamp", "input_length", "output_length", scale=1e-3),
+    TraceColumns("hnlpu", "arrival_s", "prefill", "decode", public=False),
+    TraceColumns("Azure LLM inference", "TIMESTAMP", "ContextTokens", "GeneratedTokens"),
+    TraceColumns("Vidur", "arrived_at", "num_prefill_tokens", "num_decode_tokens"),
+    TraceColumns("BurstGPT", "Timestamp", "Request tokens", "Response tokens"),
+    TraceColumns("Qwen-Bailian", "timestamp", "input_length", "output_length", mark="chat_id"),
+    TraceColumns("Mooncake", "timestamp", "input_length", "output_length", scale=1e-3),
 )
 """The first that fits a header is taken."""
 
@@ -162,7 +162,7 @@ def _plain(value: object) -> str:
     return value if isinstance(value, str) else str(value) if number else shown(value)
 
 
-def _layout_of(path: Path, header: Sequence[str]) -> Layout:
+def _layout_of(path: Path, header: Sequence[str]) -> TraceColumns:
     names = [name.lower() for name in header]
     if twice := next((name for name in header if names.count(name.lower()) > 1), ""):
         raise InvalidData(f"{path}:1: column {shown(twice)} is there twice")
@@ -177,7 +177,7 @@ def _layout_of(path: Path, header: Sequence[str]) -> Layout:
     )
 
 
-def _read_row(place: str, layout: Layout, fields: Sequence[str], rows: _Rows) -> None:
+def _read_row(place: str, layout: TraceColumns, fields: Sequence[str], rows: _Rows) -> None:
     arrival = _seconds(place, layout, fields[0])
     least = 0 if layout.public else 1
     prefill, decode = (
@@ -192,7 +192,7 @@ def _read_row(place: str, layout: Layout, fields: Sequence[str], rows: _Rows) ->
     rows.decode.append(decode)
 
 
-def _seconds(place: str, layout: Layout, text: str) -> float:
+def _seconds(place: str, layout: TraceColumns, text: str) -> float:
     """A time in seconds: a number, or a date and a time of day (UTC where it does not say)."""
     try:
         number = math.nan if "_" in text else float(text) * layout.scale
@@ -238,7 +238,7 @@ def _count(place: str, name: str, text: str, least: int) -> int:
     return count
 
 
-def _sorted(rows: _Rows, layout: Layout, unused: tuple[str, ...]) -> Requests:
+def _sorted(rows: _Rows, layout: TraceColumns, unused: tuple[str, ...]) -> Requests:
     """By arrival; times of public traces and dates count from the first request."""
     arrival = np.array(rows.arrival, np.float64)
     order = np.argsort(arrival, kind="stable")

@@ -9,7 +9,7 @@ from hnlpu.model.network import Step
 from hnlpu.system.catalog import NetworkShape
 from hnlpu.system.machine._elements import elements, size_of
 from hnlpu.system.machine._journal import Journal
-from hnlpu.system.machine._places import COSTLESS, SHARES, Group, Place, costless
+from hnlpu.system.machine._places import COSTLESS, SHARES, ExchangeGroup, ValuePlace, costless
 
 
 class Values:
@@ -23,20 +23,22 @@ class Values:
     def size(self, name: str) -> int:
         return size_of(self.types[name].shape)
 
-    def make(self, outs: Sequence[str], group: Group, like: Place | None = None) -> None:
+    def make(
+        self, outs: Sequence[str], group: ExchangeGroup, like: ValuePlace | None = None
+    ) -> None:
         """Values that lie as a group does, shared out as `like` is."""
         for name in outs:
             size = self.size(name)
-            self.places[name] = Place(size, like.part_of(size) if like else size, group)
+            self.places[name] = ValuePlace(size, like.part_of(size) if like else size, group)
 
     def whole(self, outs: Sequence[str]) -> None:
         """Values that every chip has when the vector work that goes on is done."""
-        self.make(outs, Group("whole", self.journal.behind))
+        self.make(outs, ExchangeGroup("whole", self.journal.behind))
 
     def args(self, step: Step) -> list[str]:
         return [arg for arg in step.args if isinstance(arg, str)]
 
-    def meet(self, names: Sequence[str], size: int) -> Place:
+    def meet(self, names: Sequence[str], size: int) -> ValuePlace:
         """How operands lie when something of `size` numbers is made of them, number by number."""
         places = [self.places[name] for name in names]
         for place in places:
@@ -76,7 +78,7 @@ class Values:
         else:
             self.journal.work(each * like.part_of(size))
             share = sum(like.part_of(self.size(name)) for name in outs)
-            self.make(outs, Group(like.how, self.journal.behind, share), like)
+            self.make(outs, ExchangeGroup(like.how, self.journal.behind, share), like)
 
     def inner(self, name: str, axis: int) -> bool:
         """Whether pieces along an axis of a value lie as the value does."""
@@ -94,4 +96,4 @@ class Values:
         self.gather(args)
         self.journal.work(count)
         made = max(self.places[name].group.made for name in args)
-        self.make(step.outs, Group("whole", self.journal.behind if count else made))
+        self.make(step.outs, ExchangeGroup("whole", self.journal.behind if count else made))

@@ -30,9 +30,9 @@ from hnlpu.system.machine._elements import (
 )
 from hnlpu.system.machine._grid import fullest
 from hnlpu.system.machine._journal import Labelled
-from hnlpu.system.machine._places import COSTLESS, Group, How, Place, scaled
+from hnlpu.system.machine._places import COSTLESS, ExchangeGroup, How, ValuePlace, scaled
 from hnlpu.system.machine._spans import ends, last_uses, origin, units
-from hnlpu.system.machine._tasks import Bank, Memory, Pass, Task, TokenWork
+from hnlpu.system.machine._tasks import ArrayPass, Bank, CacheTraffic, Task, TokenWork
 from hnlpu.system.machine._values import Values
 
 ELEMENTS_OF = {"norm": 2, "rope": 3, "clamped_swiglu": 6}
@@ -59,14 +59,16 @@ class _Walk(Values):
         self.neurons = fullest(model, rows, columns)
         self.known, self.kept = self.network.declared(), kept_sums(self.network)
         self.last = last_uses(self.network)
-        self.sums: dict[tuple[How, int], Group] = {}
+        self.sums: dict[tuple[How, int], ExchangeGroup] = {}
         self.entry = self.kept_values = 0
         self.bank: Bank | None = None
         self.window: int | None = None
         for given in self.network.inputs:
             size, data = size_of(given.shape), given.carries == "data"
             self.entry += size if data else 0  # they come in as the entry of a token's table does
-            self.places[given.name] = Place(size, size, Group("whole" if data else "free"))
+            self.places[given.name] = ValuePlace(
+                size, size, ExchangeGroup("whole" if data else "free")
+            )
 
     def refusal(self, text: str) -> UnsupportedArchitecture:
         return UnsupportedArchitecture(f"{self.model.name}: {text}")
@@ -133,15 +135,15 @@ class _Walk(Values):
             if isinstance(step.op, ops.Dot)
         )
         kept = sum(self.places[origin(str(step.args[0]), steps)].count for step in writes)
-        self.journal.attend(Memory(window, int(scaled(of.count, macs, of.size)), int(kept)))
+        self.journal.attend(CacheTraffic(window, int(scaled(of.count, macs, of.size)), int(kept)))
         scores = self.types[dots[0].outs[0]].shape
         heads = math.prod(dim for dim in scores if isinstance(dim, int))
         size = self.size(outs[0])
         share = scaled(of.count, size, of.size)
         then: How = "heads" if of.how == "heads" else "whole"
-        group = Group("column sums", self.journal.next, share, then=then)
+        group = ExchangeGroup("column sums", self.journal.next, share, then=then)
         group.statistics = scaled(of.count, heads, of.size)
-        self.make(outs, group, Place(size, share, group))
+        self.make(outs, group, ValuePlace(size, share, group))
 
     def scan(self, steps: Sequence[Step], args: Sequence[str], outs: Sequence[str]) -> None:
         """A memory of several heads, dealt to the chips by heads."""
@@ -158,10 +160,10 @@ class _Walk(Values):
             self.whole(outs)
             return
         share = sum(scaled(most, self.size(name), heads) for name in outs)
-        group = Group("spread", self.journal.behind, share)
+        group = ExchangeGroup("spread", self.journal.behind, share)
         for name in outs:
             size = self.size(name)
-            self.places[name] = Place(size, scaled(most, size, heads), group)
+            self.places[name] = ValuePlace(size, scaled(most, size, heads), group)
 
     # -- steps ----------------------------------------------------------------------------------
 
@@ -180,7 +182,7 @@ class _Walk(Values):
                         "machines read tables by token and position alone"
                     )
                 self.entry += self.size(step.outs[0])
-                self.make(step.outs, Group("free"))
+                self.make(step.outs, ExchangeGroup("free"))
             case (
                 ops.Add() | ops.Sub() | ops.Mul() | ops.Divide() | ops.Minimum() | ops.Maximum()
                 | ops.Shift() | ops.Compare() | ops.Where() | ops.InverseRoot() | ops.Table()
@@ -198,7 +200,7 @@ class _Walk(Values):
                 self.everywhere(step, args)
             case ops.Read(when=when):
                 made = 0 if when == "before" else self.journal.behind
-                self.make(step.outs, Group("whole", made))
+                self.make(step.outs, ExchangeGroup("whole", made))
                 self.journal.hold(self.size(step.outs[0]))
             case ops.Write(name):
                 self.gather(args)
@@ -235,18 +237,20 @@ class _Walk(Values):
         share: float = self.neurons[matrix.name] * vectors
         match how:
             case "copy":
-                group = Group("whole", behind)
+                group = ExchangeGroup("whole", behind)
             case "rows":
-                group = Group("spread" if self.chips > 1 else "whole", behind, share)
+                group = ExchangeGroup("spread" if self.chips > 1 else "whole", behind, share)
             case "members":
-                group = Group("members", behind, active / self.chips * (self.size(out) // active))
+                group = ExchangeGroup(
+                    "members", behind, active / self.chips * (self.size(out) // active)
+                )
                 share = group.values
             case "heads_out" | "heads_in":
                 sums: How = "column sums" if how == "heads_out" else "slice sums"
                 # the chips of a single column have all heads
                 apart = how == "heads_out" and self.columns > 1
                 then: How = "heads" if apart else "whole"
-                group = self.sums.setdefault((sums, behind), Group(sums, behind, then=then))
+                group = self.sums.setdefault((sums, behind), ExchangeGroup(sums, behind, then=then))
                 group.scales += how == "heads_in" and x.how == "heads"
                 if out in self.kept:
                     group.riders += share
@@ -254,7 +258,7 @@ class _Walk(Values):
                     group.values += share
             case _:
                 assert_never(how)
-        self.places[out] = Place(self.size(out), share, group)
+        self.places[out] = ValuePlace(self.size(out), share, group)
 
     def expect_alike(self, number: int, step: Step, bank: Bank) -> None:
         """Raise UnsupportedArchitecture where members are chosen in two ways."""
@@ -276,11 +280,13 @@ class _Walk(Values):
         place = self.places[args[ours]]
         self.gather([name for name in args if self.places[name] is not place])
         self.journal.work(place.part_of(products(step, step.op.axes, self.types)))
-        self.make(step.outs, Group("total sums", self.journal.behind, self.size(step.outs[0])))
+        self.make(
+            step.outs, ExchangeGroup("total sums", self.journal.behind, self.size(step.outs[0]))
+        )
 
     # -- the end ---------------------------------------------------------------------------------
 
-    def output(self, place: Place) -> None:
+    def output(self, place: ValuePlace) -> None:
         """What the network gives: logits, which chips compare."""
         self.journal.settle(place)
         if place.how == "spread" or self.chips == 1:
@@ -306,11 +312,13 @@ class _Walk(Values):
 def _head_start(tasks: list[Labelled]) -> int:
     """The first task that is for logits alone: of no block, behind all that is kept of positions."""
     kept = [
-        n for n, (task, label) in enumerate(tasks) if label is not None or isinstance(task, Memory)
+        n
+        for n, (task, label) in enumerate(tasks)
+        if label is not None or isinstance(task, CacheTraffic)
     ]
     if any(label is not None for _, label in tasks):
         return kept[-1] + 1
-    last = max((n for n, (task, _) in enumerate(tasks) if isinstance(task, Pass)), default=0)
+    last = max((n for n, (task, _) in enumerate(tasks) if isinstance(task, ArrayPass)), default=0)
     return max([last, *(n + 1 for n in kept)])
 
 

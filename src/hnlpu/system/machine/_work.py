@@ -5,12 +5,12 @@ the chips of a column each take a slice of the inputs and every R-th position; e
 all chips; matrices that every token passes (dense, shared) are split over all chips.
 
     for each layer:
-        passes Q, K, V ─► sums ─► Vector + Memory (attention) ─► sums ─► Vector
-        ─► Pass Wo ─► sums ─► Vector
-        ─► Pass router ─► Vector ─► experts up, gate ─► Vector ─► experts down ─► Vector
-           (without experts: Pass up, gate ─► Vector ─► Pass down)
+        passes Q, K, V ─► sums ─► Vector + CacheTraffic (attention) ─► sums ─► Vector
+        ─► ArrayPass Wo ─► sums ─► Vector
+        ─► ArrayPass router ─► Vector ─► experts up, gate ─► Vector ─► experts down ─► Vector
+           (without experts: ArrayPass up, gate ─► Vector ─► ArrayPass down)
         ─► sums ─► Vector
-    then Pass unembedding ─► logits
+    then ArrayPass unembedding ─► logits
 
 Elements of vector operations are our own count of multiplications and additions, one lane each; no
 publication gives it.
@@ -26,11 +26,11 @@ from typing import assert_never
 from hnlpu.errors import InvalidInput
 from hnlpu.system.catalog import Model, ModelShape, NetworkShape
 from hnlpu.system.machine._tasks import (
+    ArrayPass,
     Bank,
+    CacheTraffic,
     ColumnSums,
     Logits,
-    Memory,
-    Pass,
     SliceSums,
     Task,
     TokenWork,
@@ -85,7 +85,7 @@ def catalog_work(model: ModelShape, rows: int, columns: int, sliding: bool = Tru
         if work not in kinds:
             kinds.append(work)
         layers.append(kinds.index(work))
-    head = Pass(), Logits(-(-model.vocabulary // (rows * columns)))
+    head = ArrayPass(), Logits(-(-model.vocabulary // (rows * columns)))
     return TokenWork(tuple(kinds), tuple(layers), head, model.hidden)
 
 
@@ -105,13 +105,13 @@ def _attention(
         query, value, projections = heads * a.head_dim, heads * a.head_dim, 2
         macs = 2 * heads * a.head_dim
     for _ in range(projections - 1):
-        yield Pass()
+        yield ArrayPass()
     yield ColumnSums(query, riders=kv_values)
     yield Vector(ROPE_OPERATIONS * (query + kv_values / 2))  # rotation of queries and keys
-    yield Memory(model.window(layer) if sliding else None, macs, kv_values)
+    yield CacheTraffic(model.window(layer) if sliding else None, macs, kv_values)
     yield ColumnSums(value, statistics=heads)
     yield Vector(0)
-    yield Pass()
+    yield ArrayPass()
     yield SliceSums(-(-model.hidden // rows), scales=1)
     yield Vector(_norm(model))
 
@@ -119,19 +119,19 @@ def _attention(
 def _mixture(model: ModelShape, layer: int, chips: int) -> Iterator[Task]:
     """From the router, or the dense layer, to the next layer's norm."""
     routed = model.experts if layer >= model.dense_layers else None
-    yield Pass()  # the router, or up and gate
+    yield ArrayPass()  # the router, or up and gate
     if routed:
         split = -(-routed.shared * routed.width // chips)
         active, bank = routed.active / chips, Bank(routed.count, routed.active)
         yield Vector(SELECT_OPERATIONS * routed.count)
-        yield Pass(bank)
+        yield ArrayPass(bank)
         yield Vector(SWIGLU_OPERATIONS * (active * routed.width + split))
-        yield Pass(bank)
+        yield ArrayPass(bank)
         yield Vector(active * model.hidden)  # weighting of experts
     else:
         assert model.dense
         yield Vector(SWIGLU_OPERATIONS * -(-model.dense.width // chips))
-        yield Pass()
+        yield ArrayPass()
     yield TotalSums(model.hidden)
     yield Vector(_norm(model))
 

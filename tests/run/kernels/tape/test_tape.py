@@ -20,7 +20,7 @@ from hnlpu.model.policy import make_policy
 from hnlpu.run.emulate import HardwiredConstants, InterpretedModel, Interpreter, States
 from hnlpu.run.emulate._taped import TapedNetwork
 from hnlpu.run.kernels import load
-from hnlpu.run.kernels.tape import Memory, NotOnTape, TapeRows
+from hnlpu.run.kernels.tape import NotOnTape, TapeMemory, TapeRows
 from hnlpu.silicon.hardwire import Build, open_build
 from network_samples import tensor_matrix
 from readers import sample, write_sample
@@ -77,8 +77,8 @@ class Company:
             self.states[held.name] = np.full(shape, fill, np.float32)
         self.held = taped.tape.states
 
-    def memory(self) -> Memory:
-        return Memory(self.states, self.tables, self.slots)
+    def memory(self) -> TapeMemory:
+        return TapeMemory(self.states, self.tables, self.slots)
 
     def entries(self, sequence: int, network: Network, length: int) -> dict[str, np.ndarray]:
         """What a sequence keeps, as the interpreter has it."""

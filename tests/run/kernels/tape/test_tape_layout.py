@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import hnlpu.run.kernels
 from hnlpu.run.kernels.tape import _code, _layout
 from hnlpu.run.kernels.tape._code import Code, Gate, Operation, Reduction
-from hnlpu.run.kernels.tape._views import NUMBERS, Buffer
+from hnlpu.run.kernels.tape._views import NUMBERS, RowBuffer
 
 FOLDER = Path(hnlpu.run.kernels.__file__).parent
 
@@ -55,7 +55,7 @@ def test_kinds_and_places_agree() -> None:
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 6), st.integers(1, 99)), max_size=12))
 def test_values_that_live_together_lie_apart(lives: list[tuple[int, int, int]]) -> None:
     given = {
-        Buffer(n, "float32", size): _layout._Life(first, first + length, False)
+        RowBuffer(n, "float32", size): _layout._Life(first, first + length, False)
         for n, (first, length, size) in enumerate(lives)
     }
     offsets, end = _layout._packed(given)

@@ -32,9 +32,9 @@ from hnlpu.model.network.composites import (
     wkv7,
 )
 from hnlpu.run.emulate import FloatConstants, Interpreter
-from hnlpu.run.emulate._early import early_steps
+from hnlpu.run.emulate._early import EarlyValues, early_steps
 from hnlpu.run.kernels import load
-from hnlpu.run.kernels.tape import Known, Memory, TapeRows, lacking, lower
+from hnlpu.run.kernels.tape import Known, TapeMemory, TapeRows, lacking, lower
 from network_samples import every_operation
 
 LIBRARY, REASON = load()
@@ -68,10 +68,10 @@ def holds(
     interpreter = Interpreter(network, FloatConstants(network, {}))
     assert LIBRARY is not None
     of, found_constants = known(network)
-    tape, early = lower(LIBRARY, network, of), early_steps(network)
+    tape = lower(LIBRARY, network, of)
     count = len(next(iter(data.values())))
     random = np.random.default_rng(count)
-    memory = Memory(
+    memory = TapeMemory(
         {h.name: np.full(h.memory_shape(2, 16), h.initial, np.float32) for h in tape.states},
         np.array([[1], [0]]), np.array([1, 0]),
     )  # fmt: skip
@@ -92,10 +92,8 @@ def holds(
             )
             for name, x in data.items()
         }
-        constants_of = FloatConstants(network, {})
-        made = tape.run(
-            early.values(inputs, found_constants, constants_of), TapeRows(order, rows), memory
-        )
+        early = EarlyValues(early_steps(network), found_constants, FloatConstants(network, {}))
+        made = tape.run(early.of(inputs, {}), TapeRows(order, rows), memory)
         for y, whole, another in zip(made, expected, other, strict=True):
             for s, of_it in ((0, whole), (1, another)):
                 np.testing.assert_array_equal(y[order == s], of_it[places])

@@ -18,7 +18,7 @@ LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_positio
 """Of every release from Llama 3.1 on; only `factor` differs (8, or 32 in the small ones)."""
 
 
-class Keys(Protocol):
+class Metadata(Protocol):
     """What is asked of the metadata."""
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -34,7 +34,7 @@ class Keys(Protocol):
         ...
 
 
-def rope_parameters(gguf: Gguf, keys: Keys, head_dim: int) -> dict[str, Any]:
+def rope_parameters(gguf: Gguf, keys: Metadata, head_dim: int) -> dict[str, Any]:
     """`rope_parameters` of config.json; raises UnsupportedArchitecture."""
     theta = keys.number("rope.freq_base", 10000.0)
     kind = keys.get("rope.scaling.type", "none")
@@ -79,7 +79,7 @@ def _llama3(gguf: Gguf, factors: Any, theta: float, head_dim: int) -> dict[str, 
     return {"rope_type": "llama3", "factor": largest, **LLAMA3}
 
 
-def long_rope(gguf: Gguf, keys: Keys, config: dict[str, Any], original: int) -> dict[str, Any]:
+def long_rope(gguf: Gguf, keys: Metadata, config: dict[str, Any], original: int) -> dict[str, Any]:
     """LongRoPE's factors, which lie in two tensors; the plain rope of `config` without them.
 
     Raises UnsupportedArchitecture where the factor on cosines is not the one that lengths imply.

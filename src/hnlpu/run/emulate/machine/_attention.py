@@ -8,14 +8,14 @@ import numpy.typing as npt
 from hnlpu.arithmetic import fixed_point
 from hnlpu.arithmetic.exchange import Attended, Exchange, attended_part, merged_over
 from hnlpu.arithmetic.fixed_point import AttendedPart, merge_parts
-from hnlpu.run.emulate._chip_numerics import Attention
-from hnlpu.silicon.exchange import Grid, Shared, Where
+from hnlpu.run.emulate._chip_numerics import AttentionInputs
+from hnlpu.silicon.exchange import ChipGrid, Shared, Where
 
 Int64 = npt.NDArray[np.int64]
 
 
 def attention_by_row(
-    given: Attention, start: int, where: Where, grid: Grid, exchange: Exchange
+    given: AttentionInputs, start: int, where: Where, grid: ChipGrid, exchange: Exchange
 ) -> Int64:
     """Attention's output [n, heads * width], of parts that cross links in the exchange's format.
 

@@ -21,7 +21,7 @@ from hnlpu.run.emulate._activations import Activations, Meeting
 from hnlpu.run.emulate._chip_constants import ChipConstants
 from hnlpu.run.emulate._projection import Projection, all_integer_sums
 from hnlpu.run.kernels import Descriptor, describe
-from hnlpu.silicon.exchange import Grid
+from hnlpu.silicon.exchange import ChipGrid
 from hnlpu.silicon.hardwire import Build, Digit, HardwiredMatrix
 from hnlpu.silicon.place import StackSlice
 
@@ -67,7 +67,7 @@ class MachineConstants(ChipConstants):
     `kept` are matrices whose sums go to one chip of a column alone; raises what `ChipConstants` does.
     """
 
-    def __init__(self, build: Build, grid: Grid, exchange: Exchange):
+    def __init__(self, build: Build, grid: ChipGrid, exchange: Exchange):
         super().__init__(build)
         self.grid, self.exchange = grid, exchange
         self.kept: frozenset[str] = frozenset()
@@ -170,7 +170,7 @@ class MachineConstants(ChipConstants):
         return clipped(summed(np.stack(values), form, way) + first.bias)
 
 
-def _scales(x: Activations, part: _Part, grid: Grid) -> Int32:
+def _scales(x: Activations, part: _Part, grid: ChipGrid) -> Int32:
     """Scales [rows of x] of what a chip has of x."""
     assert x.scales is not None
     if isinstance(x, ApartActivations) and x.by_column is not None:

@@ -17,7 +17,7 @@ from hnlpu.run.emulate._chip_numerics import ChipNumerics
 from hnlpu.run.emulate._network import Sampler
 from hnlpu.run.emulate.machine._constants import MachineConstants
 from hnlpu.run.emulate.machine._numerics import Array, MachineNumerics
-from hnlpu.silicon.exchange import ExchangePlan, Grid, exchange_plan, grid_of
+from hnlpu.silicon.exchange import ChipGrid, ExchangePlan, exchange_plan, grid_of
 from hnlpu.silicon.hardwire import Build
 
 Int64 = npt.NDArray[np.int64]
@@ -30,7 +30,9 @@ class MachineModel(ChipModel):
     states, logits and tokens are those of one chip.
     """
 
-    def __init__(self, build: Build, exchange: Exchange | None = None, grid: Grid | None = None):
+    def __init__(
+        self, build: Build, exchange: Exchange | None = None, grid: ChipGrid | None = None
+    ):
         self.exchange = exchange or Exchange.of_formats()
         self.grid = grid or grid_of(build.manifest.placement)
         self.plan: ExchangePlan | None = None

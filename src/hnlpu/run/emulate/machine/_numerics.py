@@ -18,7 +18,7 @@ from hnlpu.arithmetic import fixed_point
 from hnlpu.arithmetic.exchange import owned, sent, summed_over_grid
 from hnlpu.arithmetic.fixed_point import FRACTION, clipped
 from hnlpu.model.network import Network, ops
-from hnlpu.run.emulate._chip_numerics import Attention, ChipNumerics, Scope, factors
+from hnlpu.run.emulate._chip_numerics import AttentionInputs, ChipNumerics, Scope, factors
 from hnlpu.run.emulate._float_steps import Digits, sides
 from hnlpu.run.emulate.machine._attention import attention_by_row
 from hnlpu.run.emulate.machine._constants import MachineConstants
@@ -87,7 +87,7 @@ class MachineNumerics(ChipNumerics):
                 return (self._weighed(step, args, within, lead),)
         return super().step(step, args, lead, scope)
 
-    def attend(self, unit: str, given: Attention, start: int) -> Array:
+    def attend(self, unit: str, given: AttentionInputs, start: int) -> Array:
         """Attention over positions that are dealt to the chips of a column."""
         crossing = self.plan.within.get(unit)
         if crossing is None:

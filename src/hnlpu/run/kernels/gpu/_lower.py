@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 
 from hnlpu.model.network import Network, Step, all_steps, check, op_name, ops
-from hnlpu.run.kernels.gpu._network import Launch, Pass
+from hnlpu.run.kernels.gpu._network import DeviceRun, Launch
 
 
 class NotOnDevice(Exception):
@@ -208,7 +208,7 @@ def _lookup(of: GpuLowering, step: Step, table: str) -> None:
     numbers, out = of.plain(step.args[0]), step.outs[0]
     of.tables.add(table)
 
-    def launch(now: Pass) -> None:
+    def launch(now: DeviceRun) -> None:
         now.values[out] = now.constants[table][now.value(numbers)].to(torch.float32)
 
     of.add(launch, numbers, out)
@@ -221,7 +221,7 @@ def _quantize(of: GpuLowering, step: Step) -> None:
     if step.op != ops.Quantize():
         raise NotOnDevice("its scales or bits are not those of the build")
 
-    def launch(now: Pass) -> None:
+    def launch(now: DeviceRun) -> None:
         now.digits[out] = now.quantize(now.value(x))
 
     of.add(launch, x, out)
@@ -247,7 +247,7 @@ def _project(of: GpuLowering, n: int, step: Step) -> None:
     outs, count = [s.outs[0] for s in together], matrices[0].count
     of.stacks.add(names)
 
-    def launch(now: Pass) -> None:
+    def launch(now: DeviceRun) -> None:
         y = now.project(names, digits, chosen, count).reshape(now.rows, *lead, ends[-1])
         for out, start, stop in zip(outs, ends, ends[1:], strict=False):
             now.values[out] = y[..., start:stop]
@@ -277,7 +277,7 @@ def _view(
     x, out = of.plain(step.args[0]), step.outs[0]
     shape = of.shape(out)
 
-    def launch(now: Pass) -> None:
+    def launch(now: DeviceRun) -> None:
         now.values[out] = made(now.value(x), shape)
 
     of.add(launch, x, out)
@@ -290,7 +290,7 @@ def _split(of: GpuLowering, step: Step, sizes: Sequence[object], axis: int) -> N
     lengths = [of.shape(out)[axis] for out in outs]
     at = axis if axis < 0 else axis + 1
 
-    def launch(now: Pass) -> None:
+    def launch(now: DeviceRun) -> None:
         now.values.update(zip(outs, torch.split(now.value(x), lengths, at), strict=True))
 
     of.add(launch, x, *outs)
@@ -304,7 +304,7 @@ def _pointwise(of: GpuLowering, step: Step, function: Callable[..., torch.Tensor
     if any(of.types[arg].kind != "real" for arg in args if isinstance(arg, str)):
         raise NotOnDevice("it takes more than real numbers")
 
-    def launch(now: Pass) -> None:
+    def launch(now: DeviceRun) -> None:
         sides = [
             torch.full((), arg, dtype=torch.float32, device=now.device)
             if isinstance(arg, float)
@@ -363,7 +363,7 @@ def _mix(of: GpuLowering, n: int, step: Step) -> None:
                 of.done.add(n + 1)
     result = added.outs[0] if into is not None and added is not None else out
 
-    def launch(now: Pass) -> None:
+    def launch(now: DeviceRun) -> None:
         x = None if into is None else now.values[into]
         parts = now.value(outputs).reshape(-1, width).contiguous()
         now.values[result] = vector_unit.mix(x, parts, now.value(shares).contiguous())

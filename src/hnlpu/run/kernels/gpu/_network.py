@@ -53,7 +53,7 @@ class Outputs:
 
 
 @dataclass
-class Pass:
+class DeviceRun:
     """One run over some rows: what lies on the device while the launches follow each other.
 
     `values` [rows, ...] and `digits` by the names of the network's values; `states` by theirs.
@@ -113,7 +113,7 @@ class Pass:
         return gpu_project(self.stacks[names], x, meeting)
 
 
-Launch = Callable[[Pass], None]
+Launch = Callable[[DeviceRun], None]
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class GpuNetwork:
     def run(self, states: Tensors, inputs: Inputs) -> Outputs:
         """Run rows; `states` [pages, ...] by name take in what they keep."""
         places = inputs.places
-        now = Pass(
+        now = DeviceRun(
             places, inputs.rows, self.device, self.bits, states, self.stacks, self.constants,
             dict(inputs.values),
         )  # fmt: skip

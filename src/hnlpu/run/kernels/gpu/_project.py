@@ -144,7 +144,7 @@ def _many(
         tl.store(to, y, mask=mask)
 
 
-class Spread(Exception):
+class SpreadTooWide(Exception):
     """Exponents of a row lie further apart than a build may hold."""
 
 
@@ -178,7 +178,7 @@ class GpuStack:
         row_exponents: np.ndarray[Any, Any], biases: np.ndarray[Any, Any] | None,
         device: torch.device | str,
     ) -> GpuStack:  # fmt: skip
-        """Copy arrays, the stack's number first in every shape, to `device`.  Raises Spread."""
+        """Copy arrays, the stack's number first in every shape, to `device`.  Raises SpreadTooWide."""
         stack = GpuStack(
             torch.stack([torch.tensor(codes, device=device) for codes, _ in digits]),
             torch.stack([torch.tensor(exponents, device=device) for _, exponents in digits]),
@@ -189,7 +189,7 @@ class GpuStack:
             shifts = exponents.to(torch.int16) - stack.row_exponents[..., None]
             outside = (shifts < 0) | (shifts > LARGEST_SHIFT)
             if (codes[outside] & 0x77).any():
-                raise Spread
+                raise SpreadTooWide
         return stack
 
     @staticmethod
@@ -312,7 +312,7 @@ def gpu_project(
 
 
 @dataclass(frozen=True)
-class Tile:
+class ProgramTile:
     """What one program takes: `rows` and `blocks` of few entries, `grouped_rows` of many.
 
     Up to `few_entries` are taken one by one.
@@ -324,6 +324,6 @@ class Tile:
     few_entries: int
 
 
-def tile_of(device: torch.device) -> Tile:
+def tile_of(device: torch.device) -> ProgramTile:
     """Small pieces for a GPU's many cores, not measured; large ones for the interpreter's one."""
-    return Tile(16, 8, 64, 16) if device.type == "cuda" else Tile(256, 4, 256, 2)
+    return ProgramTile(16, 8, 64, 16) if device.type == "cuda" else ProgramTile(256, 4, 256, 2)

@@ -8,7 +8,7 @@ from hnlpu.model.network import Span, Step, ops
 from hnlpu.run.kernels.gpu import _vector_unit as vector_unit
 from hnlpu.run.kernels.gpu._attention import attend
 from hnlpu.run.kernels.gpu._lower import GpuLowering, NotOnDevice, Turned
-from hnlpu.run.kernels.gpu._network import Pass
+from hnlpu.run.kernels.gpu._network import DeviceRun
 
 
 def _inside(of: GpuLowering, span: Span) -> list[Step]:
@@ -48,7 +48,7 @@ def write_norm(
     eps, digits = float(span.option("eps")), of.quantized(out)
     checked = digits is not None or out in of.kept
 
-    def launch(now: Pass) -> None:
+    def launch(now: DeviceRun) -> None:
         if more is not None:
             now.values[x] = now.values[str(stream)]
         flat = now.value(x).reshape(-1, shape[-1]).contiguous()
@@ -107,7 +107,7 @@ def _attend(of: GpuLowering, span: Span) -> None:
     (heads, _), out = of.shape(q), steps[-1].outs[0]
     window, scale = int(span.option("window")), float(span.option("scale"))
 
-    def launch(now: Pass) -> None:
+    def launch(now: DeviceRun) -> None:
         now.values[out] = attend(
             now.value(q), now.value(k), now.value(v),
             (now.value(by[0]), now.value(by[1])) if by else None,
@@ -135,7 +135,7 @@ def _route(of: GpuLowering, span: Span) -> None:
     if len(of.shape(logits)) != 1:
         raise NotOnDevice("it routes more than one vector")
 
-    def launch(now: Pass) -> None:
+    def launch(now: DeviceRun) -> None:
         now.values[chosen], now.values[shares] = vector_unit.route(
             now.value(logits).contiguous(), k, of_all=of_all, normalise=normalise
         )
@@ -152,7 +152,7 @@ def _clamped_swiglu(of: GpuLowering, span: Span) -> None:
     if digits is None or len(of.uses(out)) > 1:
         raise NotOnDevice("more than one matrix takes what it lets through")
 
-    def launch(now: Pass) -> None:
+    def launch(now: DeviceRun) -> None:
         flat = now.value(x).reshape(-1, shape[-1]).contiguous()
         flags = now.flags(len(flat))
         now.digits[digits] = vector_unit.swiglu(flat, alpha, limit, now.bits, flags)
@@ -179,7 +179,7 @@ def _silu(of: GpuLowering, span: Span) -> None:
         raise NotOnDevice("what it lets through comes behind it")
     of.done.update(of.uses(out))
 
-    def launch(now: Pass) -> None:
+    def launch(now: DeviceRun) -> None:
         gate, ups = (now.value(name).reshape(-1, shape[-1]) for name in (x, up))
         now.digits[digits] = vector_unit.gated(gate, ups, now.bits, now.flags(len(gate)))
 

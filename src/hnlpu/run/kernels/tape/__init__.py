@@ -2,8 +2,18 @@
 
 from hnlpu.run.kernels.tape._lower import lacking, lower
 from hnlpu.run.kernels.tape._lowering import Known
-from hnlpu.run.kernels.tape._states import Held
-from hnlpu.run.kernels.tape._tape import Memory, Tape, TapeRows
+from hnlpu.run.kernels.tape._states import TapeState
+from hnlpu.run.kernels.tape._tape import LaidStates, Tape, TapeMemory, TapeRows
 from hnlpu.run.kernels.tape._writer import NotOnTape
 
-__all__ = ["Held", "Known", "Memory", "NotOnTape", "Tape", "TapeRows", "lacking", "lower"]
+__all__ = [
+    "Known",
+    "LaidStates",
+    "NotOnTape",
+    "Tape",
+    "TapeMemory",
+    "TapeRows",
+    "TapeState",
+    "lacking",
+    "lower",
+]

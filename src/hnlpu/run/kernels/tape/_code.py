@@ -86,7 +86,7 @@ class Reduction(IntEnum):
 
 
 @dataclass
-class Instruction:
+class TapeInstruction:
     """One instruction; `gives` are the places that it writes.
 
     Pointers are addresses, arrays that the tape keeps, or None.
@@ -118,7 +118,7 @@ class PlaceWord(ctypes.Structure):
 
 
 class InstructionWord(ctypes.Structure):
-    """`Instruction` in tape.h."""
+    """`TapeInstruction` in tape.h."""
 
     _fields_ = (
         ("code", ctypes.c_int64),

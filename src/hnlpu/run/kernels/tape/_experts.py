@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.model.network import Span, Step, ops
-from hnlpu.run.kernels.tape._code import Code, Gate, Instruction
+from hnlpu.run.kernels.tape._code import Code, Gate, TapeInstruction
 from hnlpu.run.kernels.tape._lowering import Lowering
 from hnlpu.run.kernels.tape._matched import ends
 from hnlpu.run.kernels.tape._views import View
@@ -118,5 +118,5 @@ def _write(
         pointers[1] = banks[1]
     places: list[View | None] = [logits, digits.integers, digits.scales, None, out, numbers]
     reals = [opened.gain, opened.limit]
-    of.writer.add(Instruction(Code.EXPERTS, places, (4, 5), n, reals, pointers))
+    of.writer.add(TapeInstruction(Code.EXPERTS, places, (4, 5), n, reals, pointers))
     return out, numbers

@@ -13,19 +13,19 @@ from typing import Any
 from hnlpu.run.kernels.tape._code import (
     Code,
     Gate,
-    Instruction,
     InstructionWord,
     PlaceWord,
+    TapeInstruction,
     address,
 )
-from hnlpu.run.kernels.tape._views import NUMBERS, Buffer, Constant, Outside, View
+from hnlpu.run.kernels.tape._views import NUMBERS, Constant, Outside, RowBuffer, View
 
 NOWHERE, CONSTANT, IN_ARENA, IN_TURN, OUTSIDE = range(5)
 KINDS = tuple(NUMBERS)
 
 
 @dataclass(frozen=True)
-class Layout:
+class TapeLayout:
     """Instructions as C takes them, what must outlive them, and the memory of their values."""
 
     words: Any
@@ -43,17 +43,19 @@ class _Life:
     in_turn: bool
 
 
-def laid_out(instructions: Sequence[Instruction], inputs: int, outputs: Sequence[View]) -> Layout:
+def laid_out(
+    instructions: Sequence[TapeInstruction], inputs: int, outputs: Sequence[View]
+) -> TapeLayout:
     """Give every buffer its place; `outputs` lie outside, behind the `inputs` that come in."""
     groups = _groups(instructions)
     outside = {
         view.base: Outside(inputs + n)
         for n, view in enumerate(outputs)
-        if isinstance(view.base, Buffer)
+        if isinstance(view.base, RowBuffer)
     }
     same = _in_place(instructions, groups, outside)
     lives = _lives(instructions, groups, same)
-    offsets: dict[Buffer, tuple[int, int]] = {}
+    offsets: dict[RowBuffer, tuple[int, int]] = {}
     sizes = []
     for in_turn in (False, True):
         chosen = {
@@ -71,26 +73,28 @@ def laid_out(instructions: Sequence[Instruction], inputs: int, outputs: Sequence
              if where == IN_ARENA and lives[b].first <= n <= lives[b].last),
             default=0,
         )  # fmt: skip
-    return Layout(words, tuple(instructions), *sizes)
+    return TapeLayout(words, tuple(instructions), *sizes)
 
 
-def _groups(instructions: Sequence[Instruction]) -> list[range]:
+def _groups(instructions: Sequence[TapeInstruction]) -> list[range]:
     """Instructions of each group of turns."""
     return [
         range(n + 1, n + 1 + i.n[0]) for n, i in enumerate(instructions) if i.code is Code.TURNS
     ]
 
 
-def _buffer(view: View, same: dict[Buffer, Buffer]) -> Buffer | None:
-    if not isinstance(view.base, Buffer):
+def _buffer(view: View, same: dict[RowBuffer, RowBuffer]) -> RowBuffer | None:
+    if not isinstance(view.base, RowBuffer):
         return None
     return same.get(view.base, view.base)
 
 
 def _lives(
-    instructions: Sequence[Instruction], groups: Sequence[range], same: dict[Buffer, Buffer]
-) -> dict[Buffer, _Life]:
-    lives: dict[Buffer, _Life] = {}
+    instructions: Sequence[TapeInstruction],
+    groups: Sequence[range],
+    same: dict[RowBuffer, RowBuffer],
+) -> dict[RowBuffer, _Life]:
+    lives: dict[RowBuffer, _Life] = {}
     for n, instruction in enumerate(instructions):
         for view in (*instruction.taken(), *instruction.given()):
             buffer = _buffer(view, same)
@@ -108,11 +112,11 @@ def _lives(
 
 
 def _in_place(
-    instructions: Sequence[Instruction], groups: Sequence[range], outside: dict[Any, Outside]
-) -> dict[Buffer, Buffer]:
+    instructions: Sequence[TapeInstruction], groups: Sequence[range], outside: dict[Any, Outside]
+) -> dict[RowBuffer, RowBuffer]:
     """Buffers that take over another's place, whose last use is the instruction that makes them."""
     lives = _lives(instructions, groups, {})
-    same: dict[Buffer, Buffer] = {}
+    same: dict[RowBuffer, RowBuffer] = {}
     for n, instruction in enumerate(instructions):
         for made, taken in _may_share(instruction):
             out, old = instruction.places[made], instruction.places[taken]
@@ -136,13 +140,15 @@ def _in_place(
     return same
 
 
-def _read_in_order(i: Instruction, buffer: Buffer, out: View, same: dict[Buffer, Buffer]) -> bool:
+def _read_in_order(
+    i: TapeInstruction, buffer: RowBuffer, out: View, same: dict[RowBuffer, RowBuffer]
+) -> bool:
     """Whether each number of a buffer is read for none but that of `out` in its own place."""
     views = [view for view in i.taken() if _buffer(view, same) == buffer]
     return all(view.is_whole and view.shape == out.shape for view in views)
 
 
-def _may_share(i: Instruction) -> list[tuple[int, int]]:
+def _may_share(i: TapeInstruction) -> list[tuple[int, int]]:
     """Places of an instruction's result and of what it may lie upon."""
     match i.code:
         case Code.PREPARE if i.n[5] == Gate.SILU:
@@ -161,7 +167,7 @@ def _may_share(i: Instruction) -> list[tuple[int, int]]:
             return []
 
 
-def _packed(lives: dict[Buffer, _Life]) -> tuple[dict[Buffer, int], int]:
+def _packed(lives: dict[RowBuffer, _Life]) -> tuple[dict[RowBuffer, int], int]:
     """An offset for each buffer, in bytes per row, such that none meets another; and their end."""
     placed: list[tuple[int, int, _Life]] = []
     offsets = {}
@@ -179,8 +185,8 @@ def _packed(lives: dict[Buffer, _Life]) -> tuple[dict[Buffer, int], int]:
 
 
 def _encode(
-    word: InstructionWord, instruction: Instruction, same: dict[Buffer, Buffer],
-    offsets: dict[Buffer, tuple[int, int]],
+    word: InstructionWord, instruction: TapeInstruction, same: dict[RowBuffer, RowBuffer],
+    offsets: dict[RowBuffer, tuple[int, int]],
 ) -> None:  # fmt: skip
     word.code = int(instruction.code)
     for place, view in zip(word.places, instruction.places, strict=False):
@@ -195,8 +201,8 @@ def _encode(
 
 
 def _encode_place(
-    place: PlaceWord, view: View, same: dict[Buffer, Buffer],
-    offsets: dict[Buffer, tuple[int, int]],
+    place: PlaceWord, view: View, same: dict[RowBuffer, RowBuffer],
+    offsets: dict[RowBuffer, tuple[int, int]],
 ) -> None:  # fmt: skip
     place.kind, place.first, place.step = KINDS.index(view.kind), view.first, view.row
     match view.base:

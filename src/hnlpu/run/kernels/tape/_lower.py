@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from hnlpu.model.network import Network, Region, op_name
 from hnlpu.run.kernels._library import Library
-from hnlpu.run.kernels.tape._code import Code, Instruction, Operation
+from hnlpu.run.kernels.tape._code import Code, Operation, TapeInstruction
 from hnlpu.run.kernels.tape._layout import laid_out
 from hnlpu.run.kernels.tape._lowering import Known, Lowering
 from hnlpu.run.kernels.tape._spans import SPANS
@@ -73,7 +73,7 @@ def _at_once(of: Lowering, n: int, least: int = 0) -> int:
 
 
 def _in_turns(of: Lowering, region: Region) -> int:
-    marker = Instruction(Code.TURNS, [], (), [0])
+    marker = TapeInstruction(Code.TURNS, [], (), [0])
     of.writer.add(marker)
     start = of.writer.barrier = len(of.writer.instructions)
     n = region.start

@@ -23,9 +23,9 @@ from hnlpu.model.network import (
     regions,
 )
 from hnlpu.run.kernels._library import Descriptor
-from hnlpu.run.kernels.tape._states import Held, How
+from hnlpu.run.kernels.tape._states import How, TapeState
 from hnlpu.run.kernels.tape._views import Number, Outside, Sizes, View, constant, dense_steps
-from hnlpu.run.kernels.tape._writer import Integers, NotOnTape, Writer
+from hnlpu.run.kernels.tape._writer import NotOnTape, QuantizedValue, Writer
 
 Describe = Callable[[str, int], Descriptor]
 KINDS: Mapping[str, Number] = {
@@ -81,9 +81,9 @@ class Lowering:
             raise NotOnTape(f"activations of {known.bits} bits")
         self.writer = Writer(known.bits)
         self.values: dict[str, View] = {n: constant(x) for n, x in known.constants.items()}
-        self.digits: dict[str, Integers] = {}
-        self.digits_of: dict[str, Integers] = {}
-        self.held: dict[str, Held] = {}
+        self.digits: dict[str, QuantizedValue] = {}
+        self.digits_of: dict[str, QuantizedValue] = {}
+        self.held: dict[str, TapeState] = {}
         for number, name in enumerate(known.outside):
             type_ = self.types[name]
             shape = self.sizes(name)
@@ -117,7 +117,7 @@ class Lowering:
     def state(self, name: str, how: How, entries: int = 1) -> int:
         """The number of a state that is kept in a way; raises NotOnTape where it is in another."""
         state = self.declared.states[name]
-        new = Held(len(self.held), name, how, state.shape, entries, state.initial)
+        new = TapeState(len(self.held), name, how, state.shape, entries, state.initial)
         found = self.held.setdefault(name, new)
         if (found.how, found.entries) != (how, entries):
             raise NotOnTape(f"the state {name} is kept in two ways")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from hnlpu.model.network import Ring, Span, ops
-from hnlpu.run.kernels.tape._code import Code, Gate, Instruction
+from hnlpu.run.kernels.tape._code import Code, Gate, TapeInstruction
 from hnlpu.run.kernels.tape._experts import write_experts
 from hnlpu.run.kernels.tape._lowering import Lowering
 from hnlpu.run.kernels.tape._matched import array, ends, is_made_of
@@ -45,7 +45,7 @@ def _rope(of: Lowering, span: Span) -> int | None:
     if not (cos.is_dense and sin.is_dense and cos.shape == sin.shape == (x.shape[1] // 2,)):
         return None
     x, out = of.writer.dense(x), of.writer.buffer("float32", x.shape)
-    of.writer.add(Instruction(Code.ROTATE, [x, cos, sin, out], (3,), list(x.shape)))
+    of.writer.add(TapeInstruction(Code.ROTATE, [x, cos, sin, out], (3,), list(x.shape)))
     of.values[given[0]] = out
     return span.stop
 
@@ -96,7 +96,9 @@ def _attend(of: Lowering, span: Span) -> int | None:
     ]  # fmt: skip
     sinks = None if sink is None else np.ascontiguousarray(sink.ravel())
     of.writer.add(
-        Instruction(Code.ATTEND, [q, k, v, out], (3,), n, [float(span.option("scale"))], [sinks])
+        TapeInstruction(
+            Code.ATTEND, [q, k, v, out], (3,), n, [float(span.option("scale"))], [sinks]
+        )
     )
     of.values[given[0]] = out
     return span.stop
@@ -122,7 +124,7 @@ def _causal_conv(of: Lowering, span: Span) -> int | None:
     x, out = of.writer.dense(of.view(taken[0])), of.writer.buffer("float32", (width,))
     n = [of.state(write.state, "whole", length), length * width, length]
     bias = arrays[1] if biased else None
-    of.writer.add(Instruction(Code.CONVOLVE, [x, out], (1,), n, [], [weights, bias]))
+    of.writer.add(TapeInstruction(Code.CONVOLVE, [x, out], (1,), n, [], [weights, bias]))
     of.values[given[0]] = out
     return span.stop
 
@@ -147,7 +149,7 @@ def _low_rank(of: Lowering, span: Span) -> int | None:
     columns = a.shape[-2]
     n = [y.size // rows, x.size // columns, columns, rank, rows, members]
     of.writer.add(
-        Instruction(
+        TapeInstruction(
             Code.LOW_RANK, [x, y, numbers, out], (3,), n, [float(span.option("scaling"))], [a, b]
         )
     )
@@ -169,7 +171,7 @@ def _ssm_scan(of: Lowering, span: Span) -> int | None:
     out = of.writer.buffer("float32", (heads, rows))
     n = [of.state(read.state, "whole"), heads, rows, columns, groups]
     places: list[View | None] = [x, dt, a, b_in, c_out, skip, out]
-    of.writer.add(Instruction(Code.SCAN, places, (6,), n))
+    of.writer.add(TapeInstruction(Code.SCAN, places, (6,), n))
     of.values[given[0]] = out
     return span.stop
 

@@ -10,7 +10,7 @@ How = Literal["keys", "values", "whole"]
 
 
 @dataclass(frozen=True)
-class Held:
+class TapeState:
     """A state of a network, `shape` per entry, whose places start as `initial`.
 
     keys    pages [pages, heads, d, positions of a page]: an entry [heads, d] per position

@@ -10,10 +10,10 @@ from typing import assert_never
 import numpy as np
 
 from hnlpu.model.network import Append, Ring, Step, ops
-from hnlpu.run.kernels.tape._code import Code, Instruction, Operation, Reduction
+from hnlpu.run.kernels.tape._code import Code, Operation, Reduction, TapeInstruction
 from hnlpu.run.kernels.tape._lowering import KINDS, Lowering
 from hnlpu.run.kernels.tape._views import Sizes, View
-from hnlpu.run.kernels.tape._writer import Integers, NotOnTape
+from hnlpu.run.kernels.tape._writer import NotOnTape, QuantizedValue
 
 FUNCTIONS: Mapping[ops.Function, Operation] = {
     "exp": Operation.EXP, "log": Operation.LOG, "sigmoid": Operation.SIGMOID,
@@ -130,7 +130,7 @@ def _metal(of: Lowering, step: Step) -> None:
             of.values[name] = of.view(step.args[0])  # `project` has scaled them, with the bias
 
 
-def _members(of: Lowering, step: Step, matrix: str, digits: Integers) -> View:
+def _members(of: Lowering, step: Step, matrix: str, digits: QuantizedValue) -> View:
     """Each of a row's vectors, or its only one for each number, by a bank's member."""
     numbers = of.view(step.args[1]) if len(step.args) > 1 else None
     lead = digits.lead if numbers is None else numbers.shape
@@ -142,7 +142,9 @@ def _members(of: Lowering, step: Step, matrix: str, digits: Integers) -> View:
     vectors = math.prod(digits.lead)
     n = [math.prod(lead), vectors, digits.integers.size // vectors, bank.count]
     places: list[View | None] = [digits.integers, digits.scales, numbers, out]
-    of.writer.add(Instruction(Code.MEMBERS, places, (3,), n, [], [np.array(addresses, np.int64)]))
+    of.writer.add(
+        TapeInstruction(Code.MEMBERS, places, (3,), n, [], [np.array(addresses, np.int64)])
+    )
     return out
 
 
@@ -224,7 +226,7 @@ def _largest(of: Lowering, x: View, k: int) -> tuple[View, View]:
     shape = (*x.shape[:-1], k)
     values, numbers = of.writer.buffer("float32", shape), of.writer.buffer("int64", shape)
     n = [math.prod(x.shape[:-1]), x.shape[-1], k]
-    of.writer.add(Instruction(Code.LARGEST, [values, numbers, x], (0, 1), n))
+    of.writer.add(TapeInstruction(Code.LARGEST, [values, numbers, x], (0, 1), n))
     return values, numbers
 
 
@@ -235,7 +237,7 @@ def _entries(of: Lowering, step: Step, axis: int) -> View:
     axis %= len(x.shape)
     out = of.writer.buffer("float32", of.sizes(step.outs[0]))
     n = [math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :]), numbers.size]
-    of.writer.add(Instruction(Code.GATHER, [out, x, numbers], (0,), n))
+    of.writer.add(TapeInstruction(Code.GATHER, [out, x, numbers], (0,), n))
     return out
 
 
@@ -279,7 +281,7 @@ def _state(of: Lowering, step: Step) -> None:
             return  # its write has left it
         shape = of.sizes(step.outs[0])
         out = of.writer.buffer("float32", shape)
-        of.writer.add(Instruction(Code.READ, [out], (0,), n))
+        of.writer.add(TapeInstruction(Code.READ, [out], (0,), n))
         of.values[step.outs[0]] = out
         return
     x = of.writer.dense(of.view(step.args[0]))
@@ -289,9 +291,9 @@ def _state(of: Lowering, step: Step) -> None:
         if isinstance(s.op, ops.Read) and s.op.state == name and s.op.when == "after"
     ]
     if not after or not isinstance(state.keeps, Ring):
-        of.writer.add(Instruction(Code.WRITE, [x, None], (), n))
+        of.writer.add(TapeInstruction(Code.WRITE, [x, None], (), n))
         of.values.update(dict.fromkeys(after, x))
         return
     kept = of.writer.buffer("float32", (entries, *state.shape))
-    of.writer.add(Instruction(Code.KEEP, [x, kept], (1,), n))
+    of.writer.add(TapeInstruction(Code.KEEP, [x, kept], (1,), n))
     of.values.update(dict.fromkeys(after, kept))

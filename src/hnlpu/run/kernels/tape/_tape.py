@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from hnlpu.run.kernels._library import Library, address_of
 from hnlpu.run.kernels.tape._code import BatchWord, Code
-from hnlpu.run.kernels.tape._layout import Layout
-from hnlpu.run.kernels.tape._states import Held
+from hnlpu.run.kernels.tape._layout import TapeLayout
+from hnlpu.run.kernels.tape._states import TapeState
 from hnlpu.run.kernels.tape._views import NUMBERS, Number, Sizes
 
 Array = npt.NDArray[Any]
@@ -24,7 +24,7 @@ Int64 = npt.NDArray[np.int64]
 class TapeRows:
     """Positions of sequences to run together: row r is `positions`[r] of sequence `sequences`[r].
 
-    Sequences are numbers into `Memory`; rows of one come in the order of their positions.
+    Sequences are numbers into `TapeMemory`; rows of one come in the order of their positions.
     """
 
     sequences: Int64
@@ -32,8 +32,20 @@ class TapeRows:
 
 
 @dataclass(frozen=True)
-class Memory:
-    """What sequences keep, by the names of states: see `Held` for the shapes.
+class LaidStates:
+    """Arrays of a tape's states where they lie, as `Tape.lay` found them: for many calls.
+
+    `page`: positions of a page.  What gives an array of its own up must lay them anew.
+    """
+
+    arrays: tuple[npt.NDArray[np.float32], ...]
+    addresses: tuple[int, ...]
+    page: int
+
+
+@dataclass(frozen=True)
+class TapeMemory:
+    """What sequences keep, by the names of states: see `TapeState` for the shapes.
 
     `tables` [sequences, pages] names the pages of each sequence in order, `slots` [sequences] its
     slot in states that are kept whole.  All are changed where they lie.  Of states that are `scanned`
@@ -41,7 +53,7 @@ class Memory:
     which stays as it is.
     """
 
-    states: Mapping[str, npt.NDArray[np.float32]]
+    states: Mapping[str, npt.NDArray[np.float32]] | LaidStates
     tables: Int64
     slots: Int64
     sources: Int64 | None = None
@@ -65,8 +77,8 @@ class Tape:
     """
 
     def __init__(
-        self, library: Library, layout: Layout, inputs: tuple[str, ...],
-        outputs: tuple[tuple[str, Number, Sizes], ...], states: tuple[Held, ...],
+        self, library: Library, layout: TapeLayout, inputs: tuple[str, ...],
+        outputs: tuple[tuple[str, Number, Sizes], ...], states: tuple[TapeState, ...],
     ):  # fmt: skip
         self._library, self._layout = library, layout
         self.inputs, self.outputs, self.states = inputs, outputs, states
@@ -80,7 +92,7 @@ class Tape:
         self,
         inputs: Mapping[str, Array],
         rows: TapeRows,
-        memory: Memory,
+        memory: TapeMemory,
         *,
         instructions: int | None = None,
     ) -> tuple[Array, ...]:
@@ -95,15 +107,26 @@ class Tape:
         given = [_in_order(inputs[name], order) for name in self.inputs]
         sequences, positions = _in_order(rows.sequences, order), _in_order(rows.positions, order)
         made = [np.empty((count, *shape), NUMBERS[kind][1]) for _, kind, shape in self.outputs]
-        states = [memory.states[held.name] for held in self.states]
-        arrays = [*given, *states, memory.tables, memory.slots]
+        laid = memory.states
+        if not isinstance(laid, LaidStates):
+            laid = self.lay(laid)
+        arrays = [*given, memory.tables, memory.slots]
         assert all(a.flags.c_contiguous for a in arrays)
         assert all(len(a) == count for a in (*given, positions))
         self.call(
-            _addresses([*given, *made]), _addresses(states), sequences, positions, memory.tables,
-            self._page(memory), memory.slots, turns, memory.sources, instructions=instructions,
+            _addresses([*given, *made]), laid.addresses, sequences, positions, memory.tables,
+            laid.page, memory.slots, turns, memory.sources, instructions=instructions,
         )  # fmt: skip
         return tuple(made if order is None else [_back(array, order) for array in made])
+
+    def lay(self, states: Mapping[str, npt.NDArray[np.float32]]) -> LaidStates:
+        """What sequences keep, by the names of states, as calls take it."""
+        arrays = tuple(states[held.name] for held in self.states)
+        assert all(array.flags.c_contiguous for array in arrays)
+        pages = (
+            a.shape[3] for a, held in zip(arrays, self.states, strict=True) if held.how == "keys"
+        )
+        return LaidStates(arrays, tuple(_addresses(arrays)), next(pages, 1))
 
     def call(
         self, outside: Sequence[int], states: Sequence[int], sequences: Int64, positions: Int64,
@@ -135,13 +158,6 @@ class Tape:
             self._layout.turn_bytes, ctypes.addressof(batch),
             self._library.set_of(instructions),
         )  # fmt: skip
-
-    def _page(self, memory: Memory) -> int:
-        """Positions of a page."""
-        for held in self.states:
-            if held.how == "keys":
-                return int(memory.states[held.name].shape[3])
-        return 1
 
 
 def _addresses(arrays: Sequence[Array]) -> list[int]:

@@ -24,7 +24,7 @@ NUMBERS: dict[Number, tuple[int, type[np.generic]]] = {
 
 
 @dataclass(frozen=True)
-class Buffer:
+class RowBuffer:
     """Room for a value of every row, between its first and its last use; `numbers` per row."""
 
     number: int
@@ -55,7 +55,7 @@ class Constant:
 class View:
     """Numbers of `base` [*shape]: of row r from `first` + r * `row` on, with `steps` in between."""
 
-    base: Buffer | Outside | Constant
+    base: RowBuffer | Outside | Constant
     kind: Number
     shape: Sizes
     steps: Sizes
@@ -82,7 +82,7 @@ class View:
     def is_whole(self) -> bool:
         """Whether it is all that a buffer holds, in order."""
         return (
-            isinstance(self.base, Buffer)
+            isinstance(self.base, RowBuffer)
             and self.is_dense
             and self.first == 0
             and self.row == self.size == self.base.numbers

@@ -17,13 +17,13 @@ from hnlpu.run.kernels.tape._code import (
     MOST_SHARED,
     Code,
     Gate,
-    Instruction,
     Operation,
     Reduction,
+    TapeInstruction,
 )
 from hnlpu.run.kernels.tape._views import (
-    Buffer,
     Number,
+    RowBuffer,
     Sizes,
     View,
     dense_steps,
@@ -38,7 +38,7 @@ class NotOnTape(Exception):
 
 
 @dataclass(frozen=True)
-class Integers:
+class QuantizedValue:
     """Digits of a value: integers [lead, padded] and scales [lead] of every row."""
 
     integers: View
@@ -51,7 +51,7 @@ class Writer:
 
     def __init__(self, bits: int):
         self.bits = bits
-        self.instructions: list[Instruction] = []
+        self.instructions: list[TapeInstruction] = []
         self.barrier = 0  # instructions before it are joined with none behind it
         self._buffers = 0
 
@@ -59,13 +59,15 @@ class Writer:
         """A new dense value."""
         size = int(np.prod(shape, dtype=np.int64))
         self._buffers += 1
-        return View(Buffer(self._buffers - 1, kind, size), kind, shape, dense_steps(shape), 0, size)
+        return View(
+            RowBuffer(self._buffers - 1, kind, size), kind, shape, dense_steps(shape), 0, size
+        )
 
-    def add(self, instruction: Instruction) -> None:
+    def add(self, instruction: TapeInstruction) -> None:
         """Write one."""
         self.instructions.append(instruction)
 
-    def last(self, code: Code) -> Instruction | None:
+    def last(self, code: Code) -> TapeInstruction | None:
         """The last instruction, if it is of that code and may be joined with another."""
         if len(self.instructions) <= self.barrier or self.instructions[-1].code is not code:
             return None
@@ -97,7 +99,7 @@ class Writer:
         table = np.asarray(coefficients, np.float64) if coefficients else None
         places: list[View | None] = [*views]
         self.add(
-            Instruction(Code.POINTWISE, places, (0,), [*n, len(coefficients)], [scale], [table])
+            TapeInstruction(Code.POINTWISE, places, (0,), [*n, len(coefficients)], [scale], [table])
         )
         return out
 
@@ -112,7 +114,7 @@ class Writer:
         n = [int(reduction), int(wide), len(shape), len(gone), *_filled(shape), *_filled(gone)]
         for stay, go in zip(stays, goes, strict=True):
             n += [*_filled(stay), *_filled(go)]
-        self.add(Instruction(Code.REDUCE, [out, *args], (0,), n))
+        self.add(TapeInstruction(Code.REDUCE, [out, *args], (0,), n))
         return out
 
     def norm(self, x: View, weight: npt.NDArray[np.float32], eps: float) -> View:
@@ -128,7 +130,7 @@ class Writer:
             places[0] = self.dense(x)
         places[3] = out = self.buffer("float32", x.shape)
         self.add(
-            Instruction(
+            TapeInstruction(
                 Code.PREPARE, places, (2, 3, 6, 7), [n, lead, 0, 0, vectors, 0], [eps, 0.0, 0.0],
                 [np.ascontiguousarray(weight)],
             )
@@ -144,7 +146,7 @@ class Writer:
         places[4] = gate
         places[3] = out = self.buffer("float32", (*gate.shape[:-1], n))
         self.add(
-            Instruction(
+            TapeInstruction(
                 Code.PREPARE, places, (2, 3, 6, 7), [n, out.size // n, 0, 0, 1, int(kind)],
                 [0.0, gain, limit], [None],
             )
@@ -167,7 +169,7 @@ class Writer:
         made.places[5] = up
         return True
 
-    def quantize(self, x: View, *, alone: bool) -> Integers:
+    def quantize(self, x: View, *, alone: bool) -> QuantizedValue:
         """Integers of x; `alone`: nothing else takes x, so that it need not be kept."""
         n, lead = x.shape[-1], x.shape[:-1]
         vectors, padded = x.size // n, -(-n // BLOCK) * BLOCK
@@ -180,7 +182,7 @@ class Writer:
                 places[0], places[1], places[2] = added.places[1], added.places[2], x
             else:
                 places[0] = self.dense(x)
-            made = Instruction(
+            made = TapeInstruction(
                 Code.PREPARE, places, (2, 3, 6, 7), [n, vectors, 0, 0, 1, 0], [0.0, 0.0, 0.0],
                 [None],
             )  # fmt: skip
@@ -190,9 +192,9 @@ class Writer:
         made.n[2], made.n[3] = padded, self.bits
         made.places[6] = integers = self.buffer("int32", (*lead, padded))
         made.places[7] = scales = self.buffer("int32", (*lead, 1))
-        return Integers(integers, scales, lead)
+        return QuantizedValue(integers, scales, lead)
 
-    def project(self, x: Integers, matrix: int, rows: int) -> View:
+    def project(self, x: QuantizedValue, matrix: int, rows: int) -> View:
         """A matrix at an address times x, together with others that share x."""
         out = self.buffer("float32", (*x.lead, rows))
         made = self.last(Code.PROJECT)
@@ -204,7 +206,7 @@ class Writer:
             return out
         lead = int(np.prod(x.lead, dtype=np.int64))
         places: list[View | None] = [x.integers, x.scales, out]
-        self.add(Instruction(Code.PROJECT, places, (2,), [1, lead], [], [matrix]))
+        self.add(TapeInstruction(Code.PROJECT, places, (2,), [1, lead], [], [matrix]))
         return out
 
 
@@ -212,7 +214,7 @@ def _filled(values: Sequence[int]) -> list[int]:
     return [*values, *[0] * (MOST_AXES - len(values))]
 
 
-def _is_sum(made: Instruction, x: View) -> bool:
+def _is_sum(made: TapeInstruction, x: View) -> bool:
     """Whether an instruction adds two dense values of x's shape into x, in float32."""
     out, *args = made.places
     return (

@@ -10,11 +10,11 @@ A `PictureSubject` says what they are of; `subject_of` makes one of a build's ti
 dies of a build.
 """
 
-from hnlpu.silicon.masks.picture._detail import Detail, Spot, Tag, detail_svg
+from hnlpu.silicon.masks.picture._detail import Detail, PictureTag, Spot, detail_svg
 from hnlpu.silicon.masks.picture._floorplan import floorplan_svg
 from hnlpu.silicon.masks.picture._of_build import distinct_dies, subject_of
 from hnlpu.silicon.masks.picture._poster import draw_png
-from hnlpu.silicon.masks.picture._subject import DrawnBlock, DrawnDie, PictureSubject, Place
+from hnlpu.silicon.masks.picture._subject import DrawnBlock, DrawnDie, PictureSubject, TilePlace
 from hnlpu.silicon.masks.picture._viewer import Fragment, fragment, viewer
 
 __all__ = [
@@ -23,9 +23,9 @@ __all__ = [
     "DrawnDie",
     "Fragment",
     "PictureSubject",
-    "Place",
+    "PictureTag",
     "Spot",
-    "Tag",
+    "TilePlace",
     "detail_svg",
     "distinct_dies",
     "draw_png",

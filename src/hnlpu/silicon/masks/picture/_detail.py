@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hnlpu.silicon.embed import Scheme, TileDigits, TileShape
 from hnlpu.silicon.masks.picture._metal import Box
 from hnlpu.silicon.masks.picture._panels import metal_items
-from hnlpu.silicon.masks.picture._parts import View, numbers, scale_bar_at
+from hnlpu.silicon.masks.picture._parts import Viewport, numbers, scale_bar_at
 from hnlpu.silicon.masks.picture._poster import broken
 from hnlpu.silicon.masks.picture._scene import Item, Rect, Scene, Text, svg
 from hnlpu.silicon.masks.picture._words import words_of
@@ -19,7 +19,7 @@ LETTER, LINE = 6.9, 17.0
 
 
 @dataclass(frozen=True)
-class Tag:
+class PictureTag:
     """A word at x nm of a drawing, in the colour of a role."""
 
     x: float
@@ -46,8 +46,8 @@ class Detail:
     title: str
     caption: str
     box: Box
-    above: Sequence[Sequence[Tag]] = ()
-    below: Sequence[Sequence[Tag]] = ()
+    above: Sequence[Sequence[PictureTag]] = ()
+    below: Sequence[Sequence[PictureTag]] = ()
     spots: Sequence[Spot] = ()
     frames: Sequence[Box] = ()
 
@@ -61,7 +61,7 @@ def detail_svg(scheme: Scheme, digits: TileDigits, title: str, details: Sequence
         scene.add(Text(EDGE, y + 14, detail.title, 15, "ink", bold=True))
         y += 24 + LINE * len(detail.above)
         wide, high = detail.box[2] - detail.box[0], detail.box[3] - detail.box[1]
-        view = View(detail.box, EDGE, y, (WIDTH - 2 * EDGE) / wide)
+        view = Viewport(detail.box, EDGE, y, (WIDTH - 2 * EDGE) / wide)
         scene.add(*metal_items(scheme, layouts, view))
         for frame in detail.frames:
             scene.add(Rect(*view.rect(frame), "", "ink", 1.5))
@@ -86,7 +86,7 @@ def detail_svg(scheme: Scheme, digits: TileDigits, title: str, details: Sequence
     return svg(scene, title, " ".join(detail.caption for detail in details), standalone=True)
 
 
-def _tags(tags: Sequence[Tag], view: View, y: float) -> list[Item]:
+def _tags(tags: Sequence[PictureTag], view: Viewport, y: float) -> list[Item]:
     return [
         Text(view.point(tag.x, 0)[0], y, tag.text, 11.5, tag.role, "middle", bold=True)
         for tag in tags

@@ -11,8 +11,8 @@ from hnlpu.silicon.masks.picture._parts import (
     EDGE,
     HEIGHT,
     WIDTH,
-    Panel,
-    View,
+    TitledDrawing,
+    Viewport,
     around,
     fitted,
     frame,
@@ -20,7 +20,7 @@ from hnlpu.silicon.masks.picture._parts import (
     scale_bar,
 )
 from hnlpu.silicon.masks.picture._scene import ROLES, Boxes, Item, Line, Rect, Scene, Text, svg
-from hnlpu.silicon.masks.picture._subject import DrawnBlock, DrawnDie, PictureSubject, Place
+from hnlpu.silicon.masks.picture._subject import DrawnBlock, DrawnDie, PictureSubject, TilePlace
 
 LETTER = 6.4
 """Width of a letter of a block's name, in points, at most."""
@@ -60,7 +60,7 @@ def floorplan_svg(die: DrawnDie) -> str:
     scale = min(room / die.width_um, 1.27 * room / die.height_um)
     width, high = die.width_um * scale, die.height_um * scale
     x = left + (room - width) / 2
-    view = View((0, 0, die.width_um, die.height_um), x, top, scale)
+    view = Viewport((0, 0, die.width_um, die.height_um), x, top, scale)
     field = _reticle(die)
     scene = Scene(WIDTH, top + high + bottom + LEGEND_LINE * (len(lines) + bool(field)) + EDGE)
     scene.add(Text(EDGE, 20, _title(die), 15, "ink", bold=True))
@@ -124,7 +124,7 @@ def _words(share: Share, die: DrawnDie) -> str:
     return f"{name}{arrays}{share.area_mm2:.3g} mm², {100 * part:.3g} % of the die"
 
 
-def _blocks(die: DrawnDie, view: View, window: Box | None = None) -> Iterator[Item]:
+def _blocks(die: DrawnDie, view: Viewport, window: Box | None = None) -> Iterator[Item]:
     """The die and its blocks in a window, each with its name where there is room."""
     whole = 0.0, 0.0, die.width_um, die.height_um
     yield Rect(*view.rect(_common(whole, window or whole)), "paper", "rule")
@@ -178,7 +178,7 @@ def merged(boxes: Sequence[Box], slack: float = 0.3) -> list[Box]:
     return joined(joined(boxes, 0), 1)
 
 
-def _axes(die: DrawnDie, view: View, high: float) -> Iterator[Item]:
+def _axes(die: DrawnDie, view: Viewport, high: float) -> Iterator[Item]:
     """Ticks in mm along the lower and the left edge."""
     longest = max(die.width_um, die.height_um) / 1e3
     decade = 10.0 ** math.floor(math.log10(longest / 2))
@@ -199,7 +199,7 @@ def _axes(die: DrawnDie, view: View, high: float) -> Iterator[Item]:
 # -- as the first drawings of a picture ------------------------------------------------------------
 
 
-def die_panel(place: Place, around: Box) -> Panel:
+def die_panel(place: TilePlace, around: Box) -> TitledDrawing:
     """The die, and in a frame the window `around` (um) that the next drawing shows."""
     die = place.die
     lines = shares(die)
@@ -213,7 +213,7 @@ def die_panel(place: Place, around: Box) -> Panel:
         scene.add(Text(x + 17, HEIGHT - 33, name, 12, "soft"))
         x += 17 + 7 * len(name) + 18
     arrays = sum(line.area_mm2 for line in lines if line.role) / die.area_mm2
-    return Panel(
+    return TitledDrawing(
         _title(die),
         f"One die, a chip. In colour: arrays of neurons whose weights are metal, {100 * arrays:.3g} % "
         "of it. There is no memory for weights.",
@@ -221,7 +221,7 @@ def die_panel(place: Place, around: Box) -> Panel:
     )
 
 
-def arrays_window(subject: PictureSubject, place: Place) -> Box:
+def arrays_window(subject: PictureSubject, place: TilePlace) -> Box:
     """What is seen between the die and the tile, in um: as many times larger as smaller."""
     arrays = [block.corners for block in place.die.blocks if block.role]
     room = (
@@ -236,7 +236,7 @@ def arrays_window(subject: PictureSubject, place: Place) -> Box:
     return around(tile, wide, high, room)
 
 
-def arrays_panel(subject: PictureSubject, place: Place) -> Panel:
+def arrays_panel(subject: PictureSubject, place: TilePlace) -> TitledDrawing:
     """Arrays about the tile, cut into tiles, and this tile in a frame."""
     window = arrays_window(subject, place)
     view = fitted(window)
@@ -249,7 +249,7 @@ def arrays_panel(subject: PictureSubject, place: Place) -> Panel:
     tile = place.x_um, place.y_um, place.x_um + width, place.y_um + height
     scene.add(*frame(view.rect(tile), 3), *scale_bar(view, 1e3))
     size = f"{length_text((window[2] - window[0]) * 1e3)} × {length_text((window[3] - window[1]) * 1e3)}"
-    return Panel(
+    return TitledDrawing(
         f"Arrays of neurons: {size} of the die",
         "Arrays lie side by side, each cut into tiles that are drawn and checked on their own. The "
         f"framed tile has {subject.shape.rows} rows of metal and {subject.shape.blocks * 32} inputs of "
@@ -258,7 +258,7 @@ def arrays_panel(subject: PictureSubject, place: Place) -> Panel:
     )
 
 
-def _tile_edges(block: DrawnBlock, view: View, window: Box) -> Iterator[Item]:
+def _tile_edges(block: DrawnBlock, view: Viewport, window: Box) -> Iterator[Item]:
     """Lines between tiles, unless all of them are small."""
     _, y0, _, y1 = block.corners
     for x in block.edges_um:

@@ -10,7 +10,7 @@ import numpy as np
 from hnlpu.model.checkpoint import MatrixShape
 from hnlpu.silicon.embed import open_scheme
 from hnlpu.silicon.hardwire import Build, TileReader, member_word
-from hnlpu.silicon.masks.picture._subject import DrawnBlock, DrawnDie, PictureSubject, Place
+from hnlpu.silicon.masks.picture._subject import DrawnBlock, DrawnDie, PictureSubject, TilePlace
 from hnlpu.silicon.place import DiePlan, PlacedTile, Tile, chip_plan
 
 MOST_RANGES = 4
@@ -33,7 +33,7 @@ def subject_of(
         build.directory.name, tile.matrix, open_scheme(technology, tile.kind),
         TileReader(build).digits(tile), [_row_name(tile, shape, *place) for place in places],
         tile.blocks[0] * 32, exponents.astype(np.uint8),
-        Place(die, number, placed.x / 1e3, placed.y / 1e3), row, column,
+        TilePlace(die, number, placed.x / 1e3, placed.y / 1e3), row, column,
     )  # fmt: skip
 
 

@@ -20,8 +20,8 @@ from hnlpu.silicon.masks.picture._parts import (
     EDGE,
     HEIGHT,
     WIDTH,
-    Panel,
-    View,
+    TitledDrawing,
+    Viewport,
     fitted,
     frame,
     numbers,
@@ -45,7 +45,7 @@ MOST_COVERED = 0.05
 """Part of a drawing that vias drawn larger may cover."""
 
 
-def panels_of(subject: PictureSubject, focus: Focus) -> list[Panel]:
+def panels_of(subject: PictureSubject, focus: Focus) -> list[TitledDrawing]:
     """All drawings of a subject; without a place they begin at the tile."""
     first = []
     if place := subject.place:
@@ -64,7 +64,7 @@ def _number(subject: PictureSubject, drawing: int) -> int:
 # -- 3: tile -------------------------------------------------------------------------------------
 
 
-def _tile(subject: PictureSubject, focus: Focus) -> Panel:
+def _tile(subject: PictureSubject, focus: Focus) -> TitledDrawing:
     view = fitted(subject.outline)
     scene = Scene(WIDTH, HEIGHT)
     x, y, width, height = view.rect(subject.outline)
@@ -74,7 +74,7 @@ def _tile(subject: PictureSubject, focus: Focus) -> Panel:
     scene.add(Bitmap(x, y, width, height, pixels))
     scene.add(*frame(view.rect(focus.rows), _number(subject, 4)), *scale_bar(view))
     title = f"One tile: {subject.shape.weights:,} weights"
-    return Panel(title, words_of(subject.scheme).tile, scene)
+    return TitledDrawing(title, words_of(subject.scheme).tile, scene)
 
 
 def _programmed(
@@ -117,7 +117,7 @@ def _coverage(shapes: Rectangles, size: tuple[float, float], pixels: npt.NDArray
 # -- 4 and 5: metal from above -------------------------------------------------------------------
 
 
-def _rows(subject: PictureSubject, focus: Focus) -> Panel:
+def _rows(subject: PictureSubject, focus: Focus) -> TitledDrawing:
     view = fitted(focus.rows, top=24, left=EDGE + _names_width(subject))
     scene = Scene(WIDTH, HEIGHT)
     scene.add(*metal_items(subject.scheme, focus.layouts, view))
@@ -128,10 +128,10 @@ def _rows(subject: PictureSubject, focus: Focus) -> Panel:
     ]
     scene.add(*_line_of_names(inputs, view, view.y - 7))
     scene.add(*frame(view.rect(focus.cell), _number(subject, 5)), *scale_bar(view))
-    return Panel("A few rows and inputs", words_of(subject.scheme).rows, scene)
+    return TitledDrawing("A few rows and inputs", words_of(subject.scheme).rows, scene)
 
 
-def _plan(subject: PictureSubject, focus: Focus) -> Panel:
+def _plan(subject: PictureSubject, focus: Focus) -> TitledDrawing:
     view = fitted(focus.window, top=26, bottom=50, left=EDGE + _names_width(subject))
     scene = Scene(WIDTH, HEIGHT)
     scene.add(*metal_items(subject.scheme, focus.layouts, view))
@@ -154,7 +154,7 @@ def _plan(subject: PictureSubject, focus: Focus) -> Panel:
     scene.add(*numbers(places, _offsets(focus.marks)))
     scene.add(*scale_bar(view))
     title = f"One weight, from above: {focus.weight.digit}"
-    return Panel(title, f"{focus.weight.meaning}.", scene)
+    return TitledDrawing(title, f"{focus.weight.meaning}.", scene)
 
 
 def _offsets(marks: Sequence[Mark]) -> list[tuple[float, float]]:
@@ -162,7 +162,7 @@ def _offsets(marks: Sequence[Mark]) -> list[tuple[float, float]]:
     return [(0, 0) if n == 0 else (0, -26 if n % 2 else 26) for n in range(len(marks))]
 
 
-def metal_items(scheme: Scheme, layouts: Sequence[Layout], view: View) -> list[Item]:
+def metal_items(scheme: Scheme, layouts: Sequence[Layout], view: Viewport) -> list[Item]:
     """The metal of layouts in a window from above, vias of weights in front."""
     items: list[Item] = [Rect(*view.rect(view.window), "tile", opacity=0.4)]
     layers = ordered(within(layouts, view.window), scheme)
@@ -182,13 +182,15 @@ def _names_width(subject: PictureSubject) -> float:
     return min(max(LEAST_ROW_NAMES, longest * ROW_LETTER + 8), MOST_ROW_NAMES)
 
 
-def _least_size(view: View, count: int) -> float:
+def _least_size(view: Viewport, count: int) -> float:
     """What vias are drawn as large as at least: less where they would hide the metal."""
     _, _, width, height = view.rect(view.window)
     return min(LEAST_VIA, math.sqrt(MOST_COVERED * width * height / max(1, count)))
 
 
-def _row_names(subject: PictureSubject, view: View, column: int | None = None) -> Iterator[Item]:
+def _row_names(
+    subject: PictureSubject, view: Viewport, column: int | None = None
+) -> Iterator[Item]:
     """Names of the rows in a window at its left, with their weights at an input if one is given."""
     pitch, (_, low, _, high) = subject.pitch, view.window
     x, free = view.x - 7, -20.0
@@ -208,7 +210,7 @@ def _row_names(subject: PictureSubject, view: View, column: int | None = None) -
             free = y + 15
 
 
-def _line_of_names(names: Sequence[Name], view: View, y: float) -> list[Item]:
+def _line_of_names(names: Sequence[Name], view: Viewport, y: float) -> list[Item]:
     """Names over what they name, as many as have room, the weight's own before others."""
     taken: list[tuple[float, float]] = []
     items: list[Item] = []
@@ -224,7 +226,7 @@ def _line_of_names(names: Sequence[Name], view: View, y: float) -> list[Item]:
 # -- 6: the weight as a solid --------------------------------------------------------------------
 
 
-def _solid(subject: PictureSubject, focus: Focus) -> Panel:
+def _solid(subject: PictureSubject, focus: Focus) -> TitledDrawing:
     box, scheme = focus.cell, subject.scheme
     view = Oblique.fitted(box, EDGE + 4, HEIGHT - 26, WIDTH - 2 * EDGE - 8, HEIGHT - 36)
     scene = Scene(WIDTH, HEIGHT)
@@ -242,4 +244,4 @@ def _solid(subject: PictureSubject, focus: Focus) -> Panel:
     scene.add(*numbers(places, offsets))
     scene.add(Text(EDGE, HEIGHT - 8, "heights not to scale; silicon below", 11, "soft"))
     text = " ".join(f"({n}) {mark.text}" for n, mark in enumerate(focus.marks, 1))
-    return Panel("The same weight as a solid", text, scene)
+    return TitledDrawing("The same weight as a solid", text, scene)

@@ -14,7 +14,7 @@ WIDTH, HEIGHT, EDGE = 480.0, 372.0, 10.0
 
 
 @dataclass(frozen=True)
-class Panel:
+class TitledDrawing:
     """One drawing with its title and the sentence below it."""
 
     title: str
@@ -23,7 +23,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class View:
+class Viewport:
     """A window of the world (y up) in a drawing (y down), without distortion."""
 
     window: Box
@@ -43,7 +43,7 @@ class View:
         return self.rect((x, y, x, y))[:2]
 
 
-def fitted(window: Box, *, top: float = EDGE, bottom: float = 34.0, left: float = EDGE) -> View:
+def fitted(window: Box, *, top: float = EDGE, bottom: float = 34.0, left: float = EDGE) -> Viewport:
     """The window as large as it goes in a drawing, in the middle of what the edges leave.
 
     A scale bar fits below.
@@ -51,7 +51,9 @@ def fitted(window: Box, *, top: float = EDGE, bottom: float = 34.0, left: float 
     width, height = window[2] - window[0], window[3] - window[1]
     room, high = WIDTH - left - EDGE, HEIGHT - top - bottom
     scale = min(room / width, high / height)
-    return View(window, left + (room - width * scale) / 2, top + (high - height * scale) / 2, scale)
+    return Viewport(
+        window, left + (room - width * scale) / 2, top + (high - height * scale) / 2, scale
+    )
 
 
 def frame(rect: tuple[float, float, float, float], number: int) -> list[Item]:
@@ -84,7 +86,7 @@ def numbers(
     return items
 
 
-def scale_bar(view: View, unit_nm: float = 1.0) -> list[Item]:
+def scale_bar(view: Viewport, unit_nm: float = 1.0) -> list[Item]:
     """A bar of a round length, at the lower left."""
     return scale_bar_at(EDGE, HEIGHT - 8, 0.24 * WIDTH, view.scale / unit_nm)
 

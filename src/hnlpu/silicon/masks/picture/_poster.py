@@ -10,7 +10,7 @@ from io import BytesIO
 from hnlpu.silicon.embed import Scheme
 from hnlpu.silicon.masks.picture._focus import focus_on
 from hnlpu.silicon.masks.picture._panels import panels_of
-from hnlpu.silicon.masks.picture._parts import HEIGHT, WIDTH, Panel
+from hnlpu.silicon.masks.picture._parts import HEIGHT, WIDTH, TitledDrawing
 from hnlpu.silicon.masks.picture._scene import (
     DARK,
     LIGHT,
@@ -44,7 +44,7 @@ def draw_png(subject: PictureSubject, *, dark: bool = False, pixels_a_point: flo
     return file.getvalue()
 
 
-def poster(subject: PictureSubject, panels: Sequence[Panel], measure: Measure) -> Scene:
+def poster(subject: PictureSubject, panels: Sequence[TitledDrawing], measure: Measure) -> Scene:
     """The page as a scene; `measure` breaks lines as the renderer will draw them."""
     captions = [broken(panel.caption, WIDTH - 24, CAPTION_SIZE, measure) for panel in panels]
     columns = math.ceil(len(panels) / ROWS)
@@ -72,7 +72,7 @@ def poster(subject: PictureSubject, panels: Sequence[Panel], measure: Measure) -
     return page
 
 
-def _panel(panel: Panel, number: int, caption: Sequence[str]) -> list[Item]:
+def _panel(panel: TitledDrawing, number: int, caption: Sequence[str]) -> list[Item]:
     """A drawing below its title and above its caption."""
     items: list[Item] = [Disc(22, 22, 11, "weight")]
     items.append(Text(22, 27, str(number), 14, "card", "middle", bold=True))

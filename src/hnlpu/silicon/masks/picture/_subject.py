@@ -61,7 +61,7 @@ class DrawnDie:
 
 
 @dataclass(frozen=True)
-class Place:
+class TilePlace:
     """Where a tile stands: its die, the number of the block that holds it, its lower left in um."""
 
     die: DrawnDie
@@ -87,7 +87,7 @@ class PictureSubject:
     neurons: Sequence[str]
     first_input: int = 0
     exponents: npt.NDArray[np.uint8] | None = None
-    place: Place | None = None
+    place: TilePlace | None = None
     row: int | None = None
     column: int | None = None
 

@@ -16,7 +16,7 @@ from importlib import resources
 from hnlpu.silicon.masks.picture._floorplan import colour, shares
 from hnlpu.silicon.masks.picture._focus import focus_on
 from hnlpu.silicon.masks.picture._panels import panels_of
-from hnlpu.silicon.masks.picture._parts import Panel
+from hnlpu.silicon.masks.picture._parts import TitledDrawing
 from hnlpu.silicon.masks.picture._scene import style_sheet, svg
 from hnlpu.silicon.masks.picture._subject import PictureSubject
 from hnlpu.silicon.masks.picture._viewer_data import viewer_data
@@ -81,7 +81,7 @@ def fragment(subject: PictureSubject) -> Fragment:
     return Fragment(markup, f"{style_sheet()}\n{_file('viewer.css')}", _file("viewer.js"))
 
 
-def _figure(panel: Panel, number: int) -> str:
+def _figure(panel: TitledDrawing, number: int) -> str:
     return (
         f"<figure><h4>{number}. {escape(panel.title)}</h4>"
         f"{svg(panel.scene, panel.title, panel.caption)}"

@@ -16,8 +16,8 @@ from hnlpu.silicon.embed import LayerKey, Layout, Rectangles
 from hnlpu.silicon.masks.picture._floorplan import arrays_window, colour, meet, merged
 from hnlpu.silicon.masks.picture._focus import Focus
 from hnlpu.silicon.masks.picture._metal import Box, roles_of
-from hnlpu.silicon.masks.picture._parts import Panel
-from hnlpu.silicon.masks.picture._subject import E8M0_BIAS, PictureSubject, Place
+from hnlpu.silicon.masks.picture._parts import TitledDrawing
+from hnlpu.silicon.masks.picture._subject import E8M0_BIAS, PictureSubject, TilePlace
 from hnlpu.silicon.masks.picture._words import pin_name
 from hnlpu.silicon.technology import FIXED, PIN, PROGRAMMABLE
 
@@ -29,7 +29,7 @@ FAR_SLACK_UM = 30.0
 
 
 def viewer_data(
-    subject: PictureSubject, focus: Focus, levels: Mapping[str, Panel]
+    subject: PictureSubject, focus: Focus, levels: Mapping[str, TitledDrawing]
 ) -> dict[str, Any]:
     """All of it; `levels` are the drawings that explain what is seen at each."""
     x, y = 0, 0
@@ -75,7 +75,7 @@ def viewer_data(
     }
 
 
-def _die(subject: PictureSubject, place: Place) -> dict[str, Any]:
+def _die(subject: PictureSubject, place: TilePlace) -> dict[str, Any]:
     """Blocks: colour, corners, name, edges of tiles.  Arrays far from the tile are joined, nameless."""
     window = arrays_window(subject, place)
     wide, high = window[2] - window[0], window[3] - window[1]

@@ -13,7 +13,7 @@ import math
 from hnlpu.model.network import Matrix, Step, ops
 from hnlpu.silicon.rtl.chip._assembler import Assembler
 from hnlpu.silicon.rtl.chip._instructions import Op
-from hnlpu.silicon.rtl.chip._values import Beside, Held, Pairs, Place
+from hnlpu.silicon.rtl.chip._values import Beside, Pairs, Place, RegisterRows
 
 
 def quantize(a: Assembler, n: int, step: Step, op: ops.Quantize) -> None:
@@ -72,7 +72,9 @@ def _take(a: Assembler, y: str, matrix: Matrix) -> None:
     if a.uses.span_of(y, "clamped_swiglu"):
         half = matrix.rows // 2
         banks = a.code.registers
-        gate, up = (Held(banks.bank(bank, a.code.beats(half)), half) for bank in ("gate", "up"))
+        gate, up = (
+            RegisterRows(banks.bank(bank, a.code.beats(half)), half) for bank in ("gate", "up")
+        )
         _read(a, matrix, 0, 2, gate)
         _read(a, matrix, 1, 2, up)
         a.places[y] = Pairs(gate, up)
@@ -90,8 +92,8 @@ def _take(a: Assembler, y: str, matrix: Matrix) -> None:
         first += size
 
 
-def _held(a: Assembler, name: str, size: int) -> Held:
-    return Held(a.room(name, size), size)
+def _held(a: Assembler, name: str, size: int) -> RegisterRows:
+    return RegisterRows(a.room(name, size), size)
 
 
 def _pieces(a: Assembler, y: str) -> list[tuple[str, int]]:
@@ -106,7 +108,7 @@ def _pieces(a: Assembler, y: str) -> list[tuple[str, int]]:
 
 
 def _read(a: Assembler, matrix: Matrix, first: int, step: int, to: Place) -> None:
-    assert isinstance(to, Held)
+    assert isinstance(to, RegisterRows)
     if matrix.members is None:
         a.code.take(matrix.name, first, step, to.beats, to.size)
     else:

@@ -12,13 +12,13 @@ import numpy as np
 from hnlpu.arithmetic.fixed_point import FRACTION, to_fixed
 from hnlpu.errors import NotFinite, UnsupportedArchitecture
 from hnlpu.model.network import Network, formats, op_name
-from hnlpu.silicon.rtl.chip._code import WORD, Code
+from hnlpu.silicon.rtl.chip._code import WORD, ProgramBuilder
 from hnlpu.silicon.rtl.chip._instructions import Op, Operand
 from hnlpu.silicon.rtl.chip._moving import by_beat, compact, gather
-from hnlpu.silicon.rtl.chip._program import Attention, Experts, Norms, Rope
+from hnlpu.silicon.rtl.chip._program import AttentionSizes, ExpertSizes, Norms, RopeFactor
 from hnlpu.silicon.rtl.chip._registers import STATE, Beats, Register, in_order
 from hnlpu.silicon.rtl.chip._uses import Uses
-from hnlpu.silicon.rtl.chip._values import Held, Place, Places, Spread, beats_of
+from hnlpu.silicon.rtl.chip._values import Place, Places, RegisterPlaces, RegisterRows, beats_of
 
 FRACTIONS = (16, 20, 24)
 """Fraction bits that numbers may have."""
@@ -53,7 +53,7 @@ class Assembler:
     ):
         self.network = network
         self.uses = Uses(network)
-        self.code = Code(width, exchanged)
+        self.code = ProgramBuilder(width, exchanged)
         self.context = context
         self.places: dict[str, Place] = {}
         self.states: dict[str, Beats] = {}
@@ -68,12 +68,12 @@ class Assembler:
         self.protected: frozenset[str] = frozenset()
         self.embedding: str | None = None
         self.head_dim: int | None = None
-        self.attention: Attention | None = None
+        self.attention: AttentionSizes | None = None
         self.norms = Norms()
-        self.rope: Rope | None = None
+        self.rope: RopeFactor | None = None
         self.angles: list[tuple[int, ...]] = []
         self.turned: int | None = None
-        self.experts: Experts | None = None
+        self.experts: ExpertSizes | None = None
 
     def refuse(self, what: str, where: int, why: str) -> NoReturn:
         """Say that the chip has nothing for step `where`, part of `what`."""
@@ -96,22 +96,22 @@ class Assembler:
         for name in [name for name in self.places if self.dies(name)]:
             del self.places[name]
 
-    def held(self, name: str | float) -> Held | None:
+    def held(self, name: str | float) -> RegisterRows | None:
         """Where a value's numbers lie, if registers hold them."""
         place = self.places.get(name) if isinstance(name, str) else None
-        return place if isinstance(place, Held) else None
+        return place if isinstance(place, RegisterRows) else None
 
-    def value(self, name: str) -> Held:
+    def value(self, name: str) -> RegisterRows:
         """The same as a value of 2^-16 whose lanes behind the last number hold zeros."""
         return self.tidy(name, FRACTION)
 
-    def tidy(self, name: str, fraction: int) -> Held:
+    def tidy(self, name: str, fraction: int) -> RegisterRows:
         """A value in units of 2^-`fraction` with zeros behind its last number."""
         known = self.places.get(_in_a_row(name, fraction))
-        if isinstance(known, Held):
+        if isinstance(known, RegisterRows):
             return known
         found = self.brought(name, fraction)
-        if isinstance(found, Spread):
+        if isinstance(found, RegisterPlaces):
             row = self._row(found)
             self._remember(_in_a_row(name, fraction), row, name)
             return row
@@ -125,13 +125,13 @@ class Assembler:
         self._remember(_named(name, fraction), tidied, name)
         return tidied
 
-    def brought(self, name: str, fraction: int) -> Held | Spread:
+    def brought(self, name: str, fraction: int) -> RegisterRows | RegisterPlaces:
         """A value in units of 2^-`fraction`; brought there once."""
         found = self.places.get(_named(name, fraction), self.places.get(name))
-        assert isinstance(found, Held | Spread), name
+        assert isinstance(found, RegisterRows | RegisterPlaces), name
         if found.fraction == fraction:
             return found
-        if isinstance(found, Spread):
+        if isinstance(found, RegisterPlaces):
             found = compact(found, self.code.width)
         dst = self.code.registers.pool(len(found.beats), self.busy())
         for a, to in zip(found.beats, dst, strict=True):
@@ -142,26 +142,26 @@ class Assembler:
         self._remember(_named(name, fraction), moved, name)
         return moved
 
-    def spread(self, name: str, fraction: int | None = None) -> Spread | None:
+    def spread(self, name: str, fraction: int | None = None) -> RegisterPlaces | None:
         """Where each number of a value lies, in units of 2^-`fraction` or as it is; None if in no register."""
         place = self.places.get(name)
-        if not isinstance(place, Held | Spread):
+        if not isinstance(place, RegisterRows | RegisterPlaces):
             return None
         place = place if fraction is None else self.brought(name, fraction)
-        if isinstance(place, Spread):
+        if isinstance(place, RegisterPlaces):
             return place
         shape = self.uses.shape(name)
         shape = shape if math.prod(shape) == place.size else (place.size,)
-        return Spread(place.beats, np.arange(place.size).reshape(shape), place.fraction)
+        return RegisterPlaces(place.beats, np.arange(place.size).reshape(shape), place.fraction)
 
-    def view(self, n: int, arg: str | float, fraction: int | None = None) -> Spread:
+    def view(self, n: int, arg: str | float, fraction: int | None = None) -> RegisterPlaces:
         """The same of what step n takes; refuses what is in no register."""
         found = self.spread(arg, fraction) if isinstance(arg, str) else None
         if found is None:
             self.refuse("", n, f"{arg} is in no register")
         return found
 
-    def loaded(self, n: int, arg: str | float, fraction: int) -> Spread:
+    def loaded(self, n: int, arg: str | float, fraction: int) -> RegisterPlaces:
         """A parameter or a written number in registers until step n is done, in units of 2^-`fraction`."""
         shape = self.uses.shape(arg) if isinstance(arg, str) else (1,)
         places = np.arange(math.prod(shape))
@@ -177,18 +177,18 @@ class Assembler:
                 self.code.emit(Op.ADD, dst=register, a=register, immediate=number)
         kept = f"{arg} for step {n} from beat {dst[0].beat} on"
         self.uses.last[kept] = n
-        self.places[kept] = found = Spread(dst, places.reshape(shape), fraction)
+        self.places[kept] = found = RegisterPlaces(dst, places.reshape(shape), fraction)
         return found
 
-    def settle(self, name: str, view: Spread) -> None:
+    def settle(self, name: str, view: RegisterPlaces) -> None:
         """Note where a new value's numbers lie."""
         view, size = compact(view, self.code.width), view.places.size
         in_a_row = np.array_equal(view.places.ravel(), np.arange(size))
         self.places[name] = (
-            Held(view.beats, size, view.fraction, self.fills(size)) if in_a_row else view
+            RegisterRows(view.beats, size, view.fraction, self.fills(size)) if in_a_row else view
         )
 
-    def _row(self, view: Spread) -> Held:
+    def _row(self, view: RegisterPlaces) -> RegisterRows:
         """A value's numbers in the first lanes of free registers, zeros behind them."""
         size, width = view.places.size, self.code.width
         flat, dst = (
@@ -198,9 +198,9 @@ class Assembler:
         for register, numbers in zip(dst, by_beat(np.arange(size), width), strict=True):
             lanes = np.where(numbers >= 0, flat[numbers], -1)
             gather(self.code, view, lanes, register)
-        return Held(dst, size, view.fraction)
+        return RegisterRows(dst, size, view.fraction)
 
-    def move(self, name: str, held: Held | Spread) -> None:
+    def move(self, name: str, held: RegisterRows | RegisterPlaces) -> None:
         """A value to registers that are free."""
         self.places[name] = replace(held, beats=self.copies(held.beats))
 
@@ -221,7 +221,7 @@ class Assembler:
         """Whether so many numbers fill their beats."""
         return size % self.code.width == 0
 
-    def _remember(self, key: str, held: Held | Spread, name: str) -> None:
+    def _remember(self, key: str, held: RegisterRows | RegisterPlaces, name: str) -> None:
         """Keep another form of a value as long as the value."""
         self.places[key] = held
         self.uses.last[key] = self.uses.last[name]

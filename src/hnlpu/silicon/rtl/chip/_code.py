@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hnlpu.silicon.rtl.chip._instructions import Instruction, Op, Operand
-from hnlpu.silicon.rtl.chip._program import UNITS, Read, Stored
+from hnlpu.silicon.rtl.chip._program import UNITS, StoredBeat, SumBeat
 from hnlpu.silicon.rtl.chip._registers import Beats, Register, Registers
 
 Field = int | Register | str
@@ -16,7 +16,7 @@ Field = int | Register | str
 WORD = (1 << 32) - 1
 
 
-class Code:
+class ProgramBuilder:
     """A program under construction; `instructions` finishes it."""
 
     def __init__(self, width: int, exchanged: frozenset[str] = frozenset()):
@@ -26,10 +26,10 @@ class Code:
         self._to_read: list[tuple[Op, dict[str, Field]]] = []
         self.registers = Registers()
         self.groups: list[tuple[str, ...]] = []
-        self.reads: list[Read] = []
-        self.parameters: list[Stored] = []
+        self.reads: list[SumBeat] = []
+        self.parameters: list[StoredBeat] = []
         self.moves: dict[tuple[int, ...], int] = {}
-        self._placed: dict[Stored, int] = {}
+        self._placed: dict[StoredBeat, int] = {}
         self.rows: list[tuple[int, int]] = []
         self._written: list[tuple[Op, Operand, dict[str, Field]]] = []
         self._banked: dict[tuple[str, int, int, int], tuple[list[int], int]] = {}
@@ -76,12 +76,12 @@ class Code:
     def parameter(self, name: str, how: Any, size: int, beat: int, start: int = 0) -> int:
         """Place of a stored beat of the numbers `start` to `size` of a parameter."""
         first = start + beat * self.width
-        self.parameters.append(Stored(name, how, first, min(self.width, size - first)))
+        self.parameters.append(StoredBeat(name, how, first, min(self.width, size - first)))
         return len(self.parameters) - 1
 
     def placed(self, name: str, places: Sequence[int], finer: int = 0) -> int:
         """Place of a stored beat that has, by lane, the number of a parameter at one of `places`."""
-        one = Stored(name, "placed", 0, len(places), tuple(places), finer)
+        one = StoredBeat(name, "placed", 0, len(places), tuple(places), finer)
         if one not in self._placed:
             self.parameters.append(one)
             self._placed[one] = len(self.parameters) - 1
@@ -157,7 +157,7 @@ class Code:
         """Numbers of the beats of sums of rows first, first + step, ... of a matrix."""
         for start in range(0, rows, self.width):
             count = min(self.width, rows - start)
-            self.reads.append(Read(matrix, first + start * step, step, count))
+            self.reads.append(SumBeat(matrix, first + start * step, step, count))
             yield len(self.reads) - 1
 
     def read_exchanged(self) -> None:

@@ -11,7 +11,7 @@ from hnlpu.silicon.rtl.chip._code import WORD
 from hnlpu.silicon.rtl.chip._instructions import NORMAL, POWER, SOFTPLUS, Op, Operand
 from hnlpu.silicon.rtl.chip._moving import compact
 from hnlpu.silicon.rtl.chip._registers import Beats, Register
-from hnlpu.silicon.rtl.chip._values import Held, Spread
+from hnlpu.silicon.rtl.chip._values import RegisterPlaces, RegisterRows
 
 UNIT = 1 << UNIT_FRACTION
 _TAKES = {"exp": UNIT_FRACTION}
@@ -23,14 +23,14 @@ _GELU_FLAT, _GELU_LINEAR, _GELU_CUBIC = 1 << 19, 104580, 1197135
 
 def each(
     a: Assembler, n: int, name: str, out: str, fraction: int | None
-) -> tuple[Held | Spread, Beats]:
+) -> tuple[RegisterRows | RegisterPlaces, Beats]:
     """A value, in units of 2^-`fraction` or as it is, and registers for as many numbers that lie alike."""
     if a.spread(name) is None:
         a.refuse("", n, f"{name} is in no register")
     x = a.places[name] if fraction is None else a.brought(name, fraction)
-    if isinstance(x, Held):
+    if isinstance(x, RegisterRows):
         return x, a.room(out, x.size, over=a.forms(name))
-    assert isinstance(x, Spread)
+    assert isinstance(x, RegisterPlaces)
     x = compact(x, a.code.width)
     return x, a.room_at(out, x.places, a.forms(name))
 
@@ -49,7 +49,7 @@ def curve(a: Assembler, n: int, step: Step, op: ops.Table) -> None:
             scale = fixed(op.scale, units) & WORD
             a.code.multiply(to, to, Operand.IMMEDIATE, first=True, shift=units, immediate=scale)
     found = replace(x, beats=dst, fraction=fraction)
-    if isinstance(found, Held):
+    if isinstance(found, RegisterRows):
         clean = (found.clean and op.function == "tanh") or a.fills(found.size)
         found = replace(found, clean=clean)
     a.places[out] = found

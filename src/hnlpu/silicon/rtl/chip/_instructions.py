@@ -85,7 +85,7 @@ class Operand(Coded):
     MOVED = 7, "lanes of b by pattern `index`, 0 where it takes none"
 
 
-class Part(NamedTuple):
+class WordField(NamedTuple):
     """A field of an instruction's word: its bits, and its type where it is none of logic."""
 
     name: str
@@ -95,33 +95,33 @@ class Part(NamedTuple):
 
 
 FIELDS = (
-    Part("op", 6, type="opcode_t"),
-    Part("operand", 3, type="operand_t"),
-    Part(
+    WordField("op", 6, type="opcode_t"),
+    WordField("operand", 3, type="operand_t"),
+    WordField(
         "first",
         1,
         "MULTIPLY, SQUARES, SUM, PEAK, TOP, MOVE: begins anew; SEND: to the first chip alone; LOGITS: of a",
     ),
-    Part("write", 1, "MULTIPLY: to dst"),
-    Part("swap", 1, "MULTIPLY: a with the halves of every head swapped"),
-    Part("root", 1, "MULTIPLY: rounds by what the root says"),
-    Part(
+    WordField("write", 1, "MULTIPLY: to dst"),
+    WordField("swap", 1, "MULTIPLY: a with the halves of every head swapped"),
+    WordField("root", 1, "MULTIPLY: rounds by what the root says"),
+    WordField(
         "both",
         1,
         "CLAMP, SUBTRACT; ISSUE of the root: a mean; SEND: the last; READ, LOGITS: of all chips",
     ),
-    Part(
+    WordField(
         "banked",
         1,
         "READ, LOGITS, ISSUE, SEND: of the member of rank `rank`; SQUARES, root: head by head",
     ),
-    Part("shift", 6),
-    Part("rank", 4),
-    Part("dst", 10),
-    Part("a", 10),
-    Part("b", 10),
-    Part("index", 16),
-    Part("immediate", 32),
+    WordField("shift", 6),
+    WordField("rank", 4),
+    WordField("dst", 10),
+    WordField("a", 10),
+    WordField("b", 10),
+    WordField("index", 16),
+    WordField("immediate", 32),
 )
 """The highest bits of a word first."""
 WORD_BITS = sum(part.bits for part in FIELDS)

@@ -17,7 +17,7 @@ from hnlpu.silicon.rtl.chip._code import WORD
 from hnlpu.silicon.rtl.chip._instructions import Op, Operand
 from hnlpu.silicon.rtl.chip._moving import by_beat, gather, source
 from hnlpu.silicon.rtl.chip._registers import Beats, in_order
-from hnlpu.silicon.rtl.chip._values import Held, Places, Spread, beats_of
+from hnlpu.silicon.rtl.chip._values import Places, RegisterPlaces, RegisterRows, beats_of
 
 
 def reserve(a: Assembler) -> None:
@@ -67,9 +67,9 @@ def read(a: Assembler, n: int, step: Step, name: str, *, before: bool) -> None:
         [size] = state.shape
         if initial and not a.fills(size):
             a.refuse("", n, f"{name} begins with {state.initial:g} in a beat that it does not fill")
-        a.places[step.outs[0]] = Held(beats, size, fraction)
+        a.places[step.outs[0]] = RegisterRows(beats, size, fraction)
     else:
-        a.places[step.outs[0]] = Spread(beats, layout, fraction)
+        a.places[step.outs[0]] = RegisterPlaces(beats, layout, fraction)
 
 
 def write(a: Assembler, n: int, step: Step, name: str) -> None:
@@ -98,7 +98,7 @@ def _keep_others(a: Assembler, beats: Beats) -> None:
     """Move living values out of a state's registers."""
     for other, place in list(a.places.items()):
         if (
-            isinstance(place, Held | Spread)
+            isinstance(place, RegisterRows | RegisterPlaces)
             and not a.dies(other)
             and set(beats_of(place)) & set(beats)
         ):
@@ -117,7 +117,7 @@ def _place(a: Assembler, arg: str, name: str) -> None:
     _fill(a, view, layout, beats)
 
 
-def _fill(a: Assembler, view: Spread, layout: Places, beats: Beats) -> None:
+def _fill(a: Assembler, view: RegisterPlaces, layout: Places, beats: Beats) -> None:
     """Numbers of a view into registers that are none of its own, at the places of `layout`."""
     flat = view.places.ravel()
     for numbers, dst in zip(by_beat(layout, a.code.width), beats, strict=True):

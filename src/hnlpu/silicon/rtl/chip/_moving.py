@@ -11,13 +11,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from hnlpu.silicon.rtl.chip._code import Code, Field
+from hnlpu.silicon.rtl.chip._code import Field, ProgramBuilder
 from hnlpu.silicon.rtl.chip._instructions import Op, Operand
 from hnlpu.silicon.rtl.chip._registers import Register
-from hnlpu.silicon.rtl.chip._values import Places, Spread
+from hnlpu.silicon.rtl.chip._values import Places, RegisterPlaces
 
 
-def compact(view: Spread, width: int) -> Spread:
+def compact(view: RegisterPlaces, width: int) -> RegisterPlaces:
     """The same without beats that hold none of its numbers."""
     used = np.unique(view.places // width)
     if len(used) == len(view.beats):
@@ -42,7 +42,9 @@ def by_beat(places: Places, width: int) -> Places:
     return found.reshape(-1, width)
 
 
-def source(code: Code, view: Spread, lanes: Places) -> tuple[Operand, dict[str, Field]] | None:
+def source(
+    code: ProgramBuilder, view: RegisterPlaces, lanes: Places
+) -> tuple[Operand, dict[str, Field]] | None:
     """What an instruction takes to have, by lane, what lies at `lanes` (-1: anything); None if it cannot."""
     beats = np.unique(lanes[lanes >= 0] // code.width)
     if len(beats) > 1:
@@ -54,7 +56,7 @@ def source(code: Code, view: Spread, lanes: Places) -> tuple[Operand, dict[str, 
     return Operand.MOVED, {"b": register, "index": code.pattern(pattern.tolist())}
 
 
-def gather(code: Code, view: Spread, lanes: Places, dst: Register) -> None:
+def gather(code: ProgramBuilder, view: RegisterPlaces, lanes: Places, dst: Register) -> None:
     """What lies at `lanes` into a register that is none of the view's; zeros for -1."""
     beats = np.unique(lanes[lanes >= 0] // code.width).tolist() or [0]
     for n, beat in enumerate(beats):

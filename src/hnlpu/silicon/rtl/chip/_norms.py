@@ -14,7 +14,7 @@ from hnlpu.silicon.rtl.chip._instructions import Op, Operand
 from hnlpu.silicon.rtl.chip._moving import by_beat, gather
 from hnlpu.silicon.rtl.chip._registers import Beats
 from hnlpu.silicon.rtl.chip._span_sizes import ends, head, sizes
-from hnlpu.silicon.rtl.chip._values import Held, Spread
+from hnlpu.silicon.rtl.chip._values import RegisterPlaces, RegisterRows
 
 
 def norm(a: Assembler, span: Span) -> None:
@@ -42,7 +42,7 @@ def norm(a: Assembler, span: Span) -> None:
     for beat, h in enumerate(beats):
         place = a.code.parameter(weights[0], "heads" if heads else "norm", x.size, beat)
         a.code.multiply(h, h, Operand.PARAMETER, first=True, shift=UNIT_FRACTION, index=place)
-    a.places[out] = Held(beats, x.size)
+    a.places[out] = RegisterRows(beats, x.size)
 
 
 def _norms_of_rows(a: Assembler, span: Span, weights: str) -> None:
@@ -74,7 +74,7 @@ def _by_row(
         normed(row, dst)
     starts = np.arange(len(rows))[:, None] * count * width
     places = (starts + np.arange(n)).reshape(view.places.shape)
-    a.settle(out, Spread(made, places, fraction))
+    a.settle(out, RegisterPlaces(made, places, fraction))
 
 
 def _weighted(a: Assembler, x: Beats, weights: str, start: int, n: int) -> None:

@@ -30,7 +30,7 @@ from hnlpu.silicon.rtl.chip._instructions import (
 )
 from hnlpu.silicon.rtl.chip._moving import by_beat, compacted, gather, source
 from hnlpu.silicon.rtl.chip._registers import Beats, Register
-from hnlpu.silicon.rtl.chip._values import Held, Places, Spread
+from hnlpu.silicon.rtl.chip._values import Places, RegisterPlaces, RegisterRows
 
 Operation = tuple[Operand, dict[str, Any]]
 TRUTH = 0
@@ -46,7 +46,7 @@ class Side:
 
     arg: str | float
     fraction: int
-    view: Spread | None = None
+    view: RegisterPlaces | None = None
     at: Places | None = None
 
 
@@ -187,7 +187,7 @@ def pointwise(a: Assembler, n: int, step: Step) -> None:
                 a.code.emit(Op.ADD, kind, dst=to, a=register, **fields)
             case _:
                 a.code.emit(Op.COMPARE, kind, dst=to, a=register, rank=_kind(op), **fields)
-    a.settle(out, Spread(dst, places, fraction))
+    a.settle(out, RegisterPlaces(dst, places, fraction))
 
 
 def _coarsest(a: Assembler, step: Step) -> int:
@@ -224,7 +224,7 @@ def choose(a: Assembler, n: int, step: Step) -> None:
         a.code.multiply(None, holds, kind, first=True, **fields)
         kind, fields = lanes.operand(other, numbers, "other")
         a.code.multiply(to, fails, kind, **fields)
-    a.settle(out, Spread(dst, places, fraction))
+    a.settle(out, RegisterPlaces(dst, places, fraction))
 
 
 def divide(a: Assembler, n: int, step: Step) -> None:
@@ -256,7 +256,7 @@ def divide(a: Assembler, n: int, step: Step) -> None:
         a.code.emit(Op.AWAIT, index="quotients")
         a.code.emit(Op.QUOTIENT, dst=to)
     a.code.emit(Op.RELEASE, index="quotients")
-    a.settle(out, Spread(dst, places, fraction))
+    a.settle(out, RegisterPlaces(dst, places, fraction))
 
 
 def products(a: Assembler, n: int, step: Step, axes: str) -> None:
@@ -313,7 +313,7 @@ def largest(a: Assembler, n: int, step: Step, axis: int) -> None:
             kind, fields = lanes.operand(side, numbers, f"term {term % 2}")
             register = lanes.register(side, numbers, "first") if term == 0 else to
             a.code.emit(Op.COMPARE, kind, dst=to, a=register, rank=LARGER, **fields)
-    a.settle(out, Spread(dst, places.reshape(a.uses.shape(out)), view.fraction))
+    a.settle(out, RegisterPlaces(dst, places.reshape(a.uses.shape(out)), view.fraction))
 
 
 def sum_of(
@@ -344,7 +344,7 @@ def sum_of(
             last = to if term == terms - 1 else None
             a.code.multiply(last, register, kind, first=term == 0, shift=shift, **fields)
     shape = tuple(kept if keep is None else keep)
-    a.settle(out, Spread(dst, places.reshape(shape), fraction))
+    a.settle(out, RegisterPlaces(dst, places.reshape(shape), fraction))
 
 
 def _target_of_sums(
@@ -378,6 +378,6 @@ def is_plain(a: Assembler, step: Step) -> bool:
             finer = not isinstance(step.op, ops.Mul) and a.formats.of(step.outs[0]) != FRACTION
             if parameter.shape != (size,) or finer:
                 return False
-        elif not isinstance(place, Held) or place.size != size:
-            return place is None or not isinstance(place, Held | Spread)
+        elif not isinstance(place, RegisterRows) or place.size != size:
+            return place is None or not isinstance(place, RegisterRows | RegisterPlaces)
     return True

@@ -16,7 +16,7 @@ UNITS = ("attention", "sampler", "root", "router", "quotients")
 
 
 @dataclass(frozen=True)
-class Read:
+class SumBeat:
     """A beat of sums: rows first, first + step, ... of a matrix, `count` of them."""
 
     matrix: str
@@ -30,7 +30,7 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredBeat:
     """A stored beat of a parameter: numbers `first` to `first` + `count` of it, row by row.
 
     value  the parameter's numbers
@@ -49,7 +49,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Attention:
+class AttentionSizes:
     """Sizes of the attention unit, and the parameter that is each layer's sinks, if they have any."""
 
     heads: int
@@ -68,14 +68,14 @@ class Norms:
 
 
 @dataclass(frozen=True)
-class Rope:
+class RopeFactor:
     """The factor on cosines and sines."""
 
     factor: float
 
 
 @dataclass(frozen=True)
-class Experts:
+class ExpertSizes:
     """Experts, how many of them a token goes through, and how many share what they are given."""
 
     experts: int
@@ -95,18 +95,18 @@ class Program:
 
     instructions: tuple[Instruction, ...]
     groups: tuple[tuple[str, ...], ...]
-    reads: tuple[Read, ...]
-    parameters: tuple[Stored, ...]
+    reads: tuple[SumBeat, ...]
+    parameters: tuple[StoredBeat, ...]
     row_places: tuple[tuple[int, int], ...]
     moves: tuple[tuple[int, ...], ...]
     lane_sum_bits: int
     registers: int
     embedding: str | None
     head_dim: int | None
-    attention: Attention | None
+    attention: AttentionSizes | None
     norms: Norms
-    rope: Rope | None
-    experts: Experts | None
+    rope: RopeFactor | None
+    experts: ExpertSizes | None
     exchange_beats: int = 0
 
     def uses(self, op: Op, *, banked: bool | None = None) -> bool:

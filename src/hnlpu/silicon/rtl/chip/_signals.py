@@ -12,7 +12,7 @@ from hnlpu.errors import UnsupportedArchitecture
 from hnlpu.silicon.rtl.chip._assembler import Assembler
 from hnlpu.silicon.rtl.chip._instructions import Op
 from hnlpu.silicon.rtl.chip._shape import ChipShape
-from hnlpu.silicon.rtl.chip._values import Held
+from hnlpu.silicon.rtl.chip._values import RegisterRows
 
 
 def take_in(a: Assembler, shape: ChipShape) -> None:
@@ -29,7 +29,7 @@ def take_in(a: Assembler, shape: ChipShape) -> None:
     beats = a.room(given.name, size)
     for beat, dst in enumerate(beats):
         a.code.emit(Op.EMBED, dst=dst, index=beat)
-    a.places[given.name] = Held(beats, size)
+    a.places[given.name] = RegisterRows(beats, size)
 
 
 def give(a: Assembler) -> None:

@@ -25,7 +25,7 @@ from hnlpu.silicon.rtl.chip._pointwise import (
     total,
 )
 from hnlpu.silicon.rtl.chip._registers import Register
-from hnlpu.silicon.rtl.chip._values import Beside, Held, Spread
+from hnlpu.silicon.rtl.chip._values import Beside, RegisterPlaces, RegisterRows
 
 Fields = dict[str, int | Register]
 
@@ -81,7 +81,7 @@ def lower_step(a: Assembler, n: int) -> None:
             assert_never(step.op)
 
 
-def _vector(a: Assembler, n: int, arg: str | float) -> Held:
+def _vector(a: Assembler, n: int, arg: str | float) -> RegisterRows:
     """A value that registers must hold."""
     held = a.held(arg)
     if held is None:
@@ -99,13 +99,13 @@ def _embed(a: Assembler, n: int, step: Step, table: str) -> None:
     beats = a.room(step.outs[0], size)
     for beat, dst in enumerate(beats):
         a.code.emit(Op.EMBED, dst=dst, index=beat)
-    a.places[step.outs[0]] = Held(beats, size)
+    a.places[step.outs[0]] = RegisterRows(beats, size)
 
 
-def _in_units(a: Assembler, name: str, fraction: int) -> Held:
+def _in_units(a: Assembler, name: str, fraction: int) -> RegisterRows:
     """A value whose numbers lie in a row, in units of 2^-`fraction`."""
     found = a.brought(name, fraction)
-    assert isinstance(found, Held)
+    assert isinstance(found, RegisterRows)
     return found
 
 
@@ -137,10 +137,10 @@ def _arithmetic(a: Assembler, n: int, step: Step) -> None:
             a.code.emit(Op.ADD, kind, dst=to, a=register, **fields)
     parts = [x.clean, other.clean if other else isinstance(second, str)]
     clean = any(parts) if is_product else all(parts)
-    a.places[out] = Held(dst, x.size, fraction, clean or a.fills(x.size))
+    a.places[out] = RegisterRows(dst, x.size, fraction, clean or a.fills(x.size))
 
 
-def _expect_alike(a: Assembler, n: int, x: Held, second: str | float) -> None:
+def _expect_alike(a: Assembler, n: int, x: RegisterRows, second: str | float) -> None:
     """Refuse what would have to be repeated along an axis."""
     if not isinstance(second, str):
         return
@@ -163,7 +163,7 @@ def _number_fraction(second: str | float, fraction: int, *, is_product: bool) ->
 
 
 def _operand(
-    a: Assembler, arg: str | float, held: Held | None, units: int, beat: int
+    a: Assembler, arg: str | float, held: RegisterRows | None, units: int, beat: int
 ) -> tuple[Operand, Fields]:
     """Operand of an instruction for one beat of a value, a parameter or a number."""
     if held is not None:
@@ -186,7 +186,9 @@ def _at_most(a: Assembler, n: int, step: Step) -> None:
     limit = fixed(second, x.fraction)
     for register, to in zip(x.beats, dst, strict=True):
         a.code.emit(Op.CLAMP, dst=to, a=register, immediate=limit & WORD)
-    a.places[out] = Held(dst, x.size, x.fraction, (x.clean and limit >= 0) or a.fills(x.size))
+    a.places[out] = RegisterRows(
+        dst, x.size, x.fraction, (x.clean and limit >= 0) or a.fills(x.size)
+    )
 
 
 def _shift(a: Assembler, n: int, step: Step, bits: int) -> None:
@@ -209,7 +211,7 @@ def _rename(a: Assembler, n: int, step: Step) -> None:
     place = a.places.get(name)
     if place is None:
         a.refuse("", n, f"{name} is in no register")
-    if isinstance(place, Spread):
+    if isinstance(place, RegisterPlaces):
         a.settle(out, replace(place, places=place.places.reshape(a.uses.shape(out))))
     else:
         a.places[out] = place
@@ -234,8 +236,8 @@ def _split(a: Assembler, n: int, step: Step, axis: int) -> None:
         first += size
         a.settle(out, replace(view, places=part))
         found = a.places[out]
-        ends = isinstance(place, Held) and place.clean and int(part.max()) + 1 == place.size
-        if isinstance(found, Held) and ends:
+        ends = isinstance(place, RegisterRows) and place.clean and int(part.max()) + 1 == place.size
+        if isinstance(found, RegisterRows) and ends:
             a.places[out] = replace(found, clean=True)
 
 
@@ -248,7 +250,7 @@ def _concat(a: Assembler, n: int, step: Step, axis: int) -> None:
         part = a.loaded(n, arg, fraction) if constant else a.view(n, arg, fraction)
         parts.append(part.places + len(beats) * a.code.width)
         beats += part.beats
-    a.settle(out, Spread(tuple(beats), np.concatenate(parts, axis), fraction))
+    a.settle(out, RegisterPlaces(tuple(beats), np.concatenate(parts, axis), fraction))
     last, found = a.places.get(str(step.args[-1])), a.places[out]
-    if isinstance(found, Held) and isinstance(last, Held) and last.clean:
+    if isinstance(found, RegisterRows) and isinstance(last, RegisterRows) and last.clean:
         a.places[out] = replace(found, clean=True)

@@ -19,7 +19,7 @@ from hnlpu.errors import NotFinite
 from hnlpu.model.network import Given
 from hnlpu.silicon.hardwire import Build
 from hnlpu.silicon.rtl.chip._constants import make
-from hnlpu.silicon.rtl.chip._program import Program, Stored
+from hnlpu.silicon.rtl.chip._program import Program, StoredBeat
 from hnlpu.silicon.rtl.chip._shape import ChipShape
 
 Int64 = npt.NDArray[np.int64]
@@ -115,7 +115,7 @@ def _parameters(build: Build, shape: ChipShape, program: Program) -> Iterator[in
         yield _packed(numbers.tolist(), VALUE_BITS)
 
 
-def _numbers(build: Build, one: Stored) -> Int64:
+def _numbers(build: Build, one: StoredBeat) -> Int64:
     """The numbers of a stored beat."""
     part = slice(one.first, one.first + one.count)
     match one.how:

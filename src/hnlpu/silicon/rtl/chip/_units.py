@@ -19,10 +19,10 @@ from hnlpu.model.network import Given, Span, ops, span_ends
 from hnlpu.silicon.rtl.chip._assembler import Assembler, fixed
 from hnlpu.silicon.rtl.chip._instructions import Op, Operand
 from hnlpu.silicon.rtl.chip._norms import layer_norm, norm, unit_norm
-from hnlpu.silicon.rtl.chip._program import Attention, Experts, Rope
+from hnlpu.silicon.rtl.chip._program import AttentionSizes, ExpertSizes, RopeFactor
 from hnlpu.silicon.rtl.chip._registers import Beats, Register
 from hnlpu.silicon.rtl.chip._span_sizes import ends, head, sizes
-from hnlpu.silicon.rtl.chip._values import Beside, Held, Pairs
+from hnlpu.silicon.rtl.chip._values import Beside, Pairs, RegisterRows
 
 LARGEST_ROPE_FACTOR = 2.5
 """Entries of the table of sines rise by less than 2^18."""
@@ -53,7 +53,7 @@ def angles(a: Assembler, span: Span) -> None:
         a.refuse("turns", span.start, f"a factor of {factor:g} beside one of {a.rope.factor:g}")
     a.angles.append(tuple(int(t) & 0xFFFFFFFF for t in found))
     if a.rope is None:
-        a.rope = Rope(factor)
+        a.rope = RopeFactor(factor)
         _turn_to(a, 0)
     place = Beside("angles", len(a.angles) - 1)
     a.places.update(dict.fromkeys(given, place))
@@ -85,7 +85,7 @@ def rope(a: Assembler, span: Span) -> None:
             _turned(a, register, dst)
     else:
         _partly_turned(a, x.beats, beats, size, pairs)
-    a.places[out] = Held(beats, x.size)
+    a.places[out] = RegisterRows(beats, x.size)
 
 
 def _turned(a: Assembler, register: Register, dst: Register) -> None:
@@ -141,7 +141,7 @@ def attend(a: Assembler, span: Span) -> None:
     for beat, register in enumerate(dst):
         a.code.emit(Op.MIXED, dst=register, index=beat)
     a.code.emit(Op.RELEASE, index="attention")
-    a.places[given[0]] = Held(dst, size)
+    a.places[given[0]] = RegisterRows(dst, size)
 
 
 def _attention_layer(a: Assembler, span: Span, query: str, value: str, *, sinks: str | None) -> int:
@@ -152,7 +152,7 @@ def _attention_layer(a: Assembler, span: Span, query: str, value: str, *, sinks:
         a.refuse("attend", span.start, f"values of {width} numbers beside keys of {size}")
     if span.option("softcap"):
         a.refuse("attend", span.start, "a soft cap on scores")
-    found = Attention(heads, key_heads, size, 1, (sinks,) if sinks else ())
+    found = AttentionSizes(heads, key_heads, size, 1, (sinks,) if sinks else ())
     known = a.attention
     if known is not None:
         found = replace(found, layers=known.layers + 1, sinks=known.sinks + found.sinks)
@@ -184,7 +184,7 @@ def clamped_swiglu(a: Assembler, span: Span) -> None:
         a.code.multiply(t, gate, Operand.REGISTER, b=t, first=True, shift=UNIT_FRACTION)
         a.code.emit(Op.ADD, a=up, dst=up, immediate=1 << FRACTION)
         a.code.multiply(t, up, Operand.REGISTER, b=t, first=True, shift=FRACTION)
-    a.places[out] = Held(opened, pairs.gate.size)
+    a.places[out] = RegisterRows(opened, pairs.gate.size)
 
 
 def route(a: Assembler, span: Span) -> None:
@@ -204,7 +204,7 @@ def route(a: Assembler, span: Span) -> None:
     most = MOST_RANKS if sharing == k else MOST_RANKS - 1
     if k > most:
         raise DoesNotFit(f"{k} experts a token: at most {most} have a rank")
-    found = Experts(logits.size, k, sharing)
+    found = ExpertSizes(logits.size, k, sharing)
     if a.experts not in (None, found):
         a.refuse("route", span.start, "experts unlike those of the layers before")
     a.experts = found
@@ -237,14 +237,14 @@ def moe(a: Assembler, span: Span) -> None:
                 h if last else None, output.beats[beat], Operand.SHARE, first=rank == 0, rank=rank,
                 shift=UNIT_FRACTION,
             )  # fmt: skip
-    a.places[out] = Held(dst, outputs[0].size)
+    a.places[out] = RegisterRows(dst, outputs[0].size)
 
 
-def _experts(a: Assembler, span: Span, routed: Span, result: str) -> list[Held]:
+def _experts(a: Assembler, span: Span, routed: Span, result: str) -> list[RegisterRows]:
     """Outputs of the chosen experts, each by the same steps."""
     assert a.experts is not None
     assert a.walk is not None
-    outputs: list[Held] = []
+    outputs: list[RegisterRows] = []
     outside, a.result = frozenset(a.places), result
     for rank in range(a.experts.ranks):
         a.rank = rank

@@ -15,7 +15,7 @@ Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Held:
+class RegisterRows:
     """Numbers in registers, row by row, in units of 2^-`fraction`.
 
     `clean`: lanes behind the last number hold zeros, so that sums and largest values may take them.
@@ -28,7 +28,7 @@ class Held:
 
 
 @dataclass(frozen=True, eq=False)
-class Spread:
+class RegisterPlaces:
     """Numbers in registers, each in a place of its own, in units of 2^-`fraction`.
 
     `places`, of the value's shape, counts lanes from the first beat on.  Steps that move numbers change
@@ -44,8 +44,8 @@ class Spread:
 class Pairs:
     """Even and odd numbers of a value, apart: gates and ups."""
 
-    gate: Held
-    up: Held
+    gate: RegisterRows
+    up: RegisterRows
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class Beside:
     number: int = 0
 
 
-Place = Held | Spread | Pairs | Beside
+Place = RegisterRows | RegisterPlaces | Pairs | Beside
 
 
 def beats_of(place: Place) -> Beats:
     """Registers that a value needs."""
     match place:
-        case Held(beats) | Spread(beats):
+        case RegisterRows(beats) | RegisterPlaces(beats):
             return beats
         case Pairs(gate, up):
             return gate.beats + up.beats
