@@ -76,8 +76,10 @@ def create_app(service: Service) -> FastAPI:
 def _name_models(app: FastAPI, context: Context) -> None:
     """Let the OpenAPI document say which models there are."""
     document = app.openapi()
-    for name in ("CompletionRequest", "ChatRequest", "EmbeddingRequest"):
-        document["components"]["schemas"][name]["properties"]["model"]["enum"] = context.names
+    for schema in document["components"]["schemas"].values():
+        model = schema.get("properties", {}).get("model")
+        if model is not None:
+            model["enum"] = [*context.names, None]
     (parameter,) = document["paths"]["/v1/models/{model}"]["get"]["parameters"]
     parameter["schema"]["enum"] = context.names
 

@@ -68,6 +68,14 @@ class KeyValueCache:
         self.keys[..., : self.length] = kept.keys
         self.values[:, :, : self.length] = kept.values
 
+    def mark(self) -> int:
+        """What `rewind` goes back to, without a copy."""
+        return self.length
+
+    def rewind(self, mark: int) -> None:
+        """Go back to a mark that this cache has passed: what lies behind it is written over."""
+        self.length = mark
+
     def pages(self) -> Pages:
         """The cache as one long page."""
         one = np.zeros((1, 1), np.int64)
