@@ -96,7 +96,7 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HnlpuError)
     async def model(http: HttpRequest, error: HnlpuError) -> Response:
-        return _told(http, as_api_error(error))
+        return _told(http, as_api_error(error, http.url.path))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(http: HttpRequest, error: RequestValidationError) -> Response:
@@ -109,7 +109,10 @@ def _handle_errors(app: FastAPI) -> None:
             )
         where, text = first_problem(error.errors())
         message = f"{where}: {text}" if where else text
-        return _told(http, ApiError(400, message, param=where or None))
+        first = text.partition(" ")[0]
+        named = isinstance(error.body, dict) and first in error.body  # what does not go together
+        param = where or (first if named else None)
+        return _told(http, ApiError(400, message, param=param))
 
     @app.exception_handler(HTTPException)
     async def http(http: HttpRequest, error: HTTPException) -> Response:

@@ -15,7 +15,7 @@ from hnlpu.serve._tools import NAME, check_names
 from hnlpu.serve._wire import Wire
 
 Block = dict[str, Any]
-WORDS = {"continue_final_message": "messages"}
+WORDS = {"continue_final_message": "messages", "response_format": "output_config.format"}
 """What a chat's fields are called here."""
 
 

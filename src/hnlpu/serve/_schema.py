@@ -41,6 +41,11 @@ class StreamOptions(Wire):
     continuous_usage_stats: Flag = Field(False, description="`usage` so far, in every chunk.")
     include_obfuscation: Flag | None = Field(None, description=IGNORED)
 
+    @property
+    def asks(self) -> bool:
+        """Whether they ask for anything."""
+        return self.include_usage or self.continuous_usage_stats
+
 
 class JsonSchema(Wire):
     """A named JSON schema."""
@@ -129,7 +134,7 @@ class Controls(Wire):
     guided_grammar: str | None = Field(None, min_length=1, max_length=65536)
     use_beam_search: Annotated[Any, not_here("leave it out", False)] = None
     length_penalty: Number | None = Field(None, description="Belongs to beam search.")
-    prompt_logprobs: Whole | None = Field(
+    prompt_logprobs: Count = Field(
         None, ge=0, le=20, description="Of the prompt's tokens, with so many best beside each."
     )
     trace_experts: Flag = Field(
@@ -144,6 +149,15 @@ class Controls(Wire):
     prompt_cache_key: str | None = Field(None, description=IGNORED)
     priority: Whole | None = Field(None, description=IGNORED)
     request_id: str | None = Field(None, max_length=256, description=IGNORED)
+
+    @property
+    def structure_field(self) -> str:
+        """The field that says what the answer must match."""
+        named = (
+            "structured_outputs",
+            *(name for name in type(self).model_fields if "guided" in name),
+        )
+        return next((n for n in named if getattr(self, n) is not None), "response_format")
 
     @property
     def structure(self) -> StructuredOutputs | None:
@@ -168,7 +182,9 @@ class Controls(Wire):
     @model_validator(mode="after")
     def _consistent(self) -> Controls:
         if self.stream_options is not None and not self.stream:
-            raise ValueError("stream_options belong to stream: true")
+            if self.stream_options.asks:
+                raise ValueError("stream_options belong to stream: true")
+            self.stream_options = None
         if self.prompt_logprobs is not None and self.stream:
             raise ValueError("prompt_logprobs belong to answers that are not streamed")
         given: list[Any] = [
