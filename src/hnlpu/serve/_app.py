@@ -30,6 +30,7 @@ from hnlpu.serve import (
 from hnlpu.serve._context import Context
 from hnlpu.serve._errors import ApiError, as_api_error, body_at, error_body
 from hnlpu.serve._guard import Guard
+from hnlpu.serve._journal import RECORD, Journal
 from hnlpu.serve._problems import first_problem
 from hnlpu.serve._service import Service
 from hnlpu.serve._stream import ClientLeft
@@ -38,7 +39,10 @@ _log = logging.getLogger(__name__)
 
 
 def create_app(service: Service) -> FastAPI:
-    """The ASGI application that serves `service`.  Raises InvalidInput for a damaged template."""
+    """The ASGI application that serves `service`.
+
+    Raises InvalidInput for a damaged template, and for a log that cannot be written.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -69,7 +73,8 @@ def create_app(service: Service) -> FastAPI:
     _name_models(app, context)
     context.renamed = lambda: _name_models(app, context)
     _handle_errors(app)
-    app.add_middleware(Guard, settings=service.settings, metrics=service.metrics)
+    journal = Journal(service.settings.request_log)
+    app.add_middleware(Guard, settings=service.settings, metrics=service.metrics, journal=journal)
     return app
 
 
@@ -126,7 +131,9 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def fault(http: HttpRequest, error: Exception) -> Response:
-        _log.error("a request failed", exc_info=error)
+        record = RECORD.get()
+        name = "" if record is None else f" {record.request_id}"
+        _log.error("request%s failed", name, exc_info=error)
         body = error_body(500, "internal error; the server's log has more")
         return JSONResponse(body_at(http.url.path, 500, body), 500)
 
