@@ -12,6 +12,7 @@ import anthropic
 import openai
 import pytest
 
+import hnlpu
 from hnlpu.serve import _facts
 from hnlpu.serve._journal import Journal, Record
 
@@ -126,4 +127,7 @@ def test_to_live_and_to_be_ready_are_two_things(alive, closing, waiting, health,
 
 
 def test_a_server_is_ready(server):
+    for answer in (server.get("/ping"), server.post("/ping", {}), server.get("/health")):
+        assert answer.json()["status"] == "ok"
+    assert server.get("/version").json() == {"version": hnlpu.__version__}
     assert server.get("/ready").json() == {"status": "ok", "running": 0, "waiting": 0}

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
+from hnlpu._version import __version__
 from hnlpu.serve._context import Context
 from hnlpu.serve._errors import RETRY_SECONDS
 
@@ -50,6 +51,13 @@ def routes(context: Context) -> APIRouter:
         """Whether the server lives; one that is closing or full does."""
         alive, told = state()
         return JSONResponse(told, 200 if alive else 503)
+
+    router.add_api_route("/ping", health, methods=["GET", "POST"], include_in_schema=False)
+
+    @router.get("/version")
+    async def version() -> Response:
+        """The version of hnlpu."""
+        return JSONResponse({"version": __version__})
 
     @router.get("/ready", responses={503: {"description": "Closing, full, or stopped"}})
     async def ready() -> Response:

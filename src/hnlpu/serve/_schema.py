@@ -133,6 +133,11 @@ class Controls(Wire):
     guided_choice: Annotated[list[str], Field(min_length=1, max_length=1024)] | None = None
     guided_grammar: str | None = Field(None, min_length=1, max_length=65536)
     use_beam_search: Annotated[Any, not_here("leave it out", False)] = None
+    bad_words: Annotated[Any, not_here("give logit_bias", [])] = None
+    truncate_prompt_tokens: Annotated[Any, not_here("send a shorter prompt")] = None
+    logits_processors: Annotated[Any, not_here("leave it out", [])] = None
+    prompt_embeds: Annotated[Any, not_here("give a text or token ids")] = None
+    thinking_token_budget: Annotated[Any, not_here("give reasoning_effort or max_tokens")] = None
     length_penalty: Number | None = Field(None, description="Belongs to beam search.")
     prompt_logprobs: Count = Field(
         None, ge=0, le=20, description="Of the prompt's tokens, with so many best beside each."
@@ -260,6 +265,7 @@ class ChatRequest(Controls):
     add_generation_prompt: Flag = True
     continue_final_message: Flag = False
     echo: Annotated[Any, not_here("leave it out", False)] = None
+    audio: Annotated[Any, not_here("this model writes text")] = None
     modalities: Annotated[Any, not_here("this model writes text", ["text"], [])] = None
     store: Flag | None = Field(None, description=IGNORED)
     metadata: dict[str, Any] | None = Field(None, description=IGNORED)
