@@ -30,6 +30,7 @@ NOT_HERE = {
     "decode_llama",
     "decode_workers",
     "harmony_reference",
+    "serving_llama",
     "synthetic",
 }  # parts of others
 PLACES = ("--work",)  # options that say where, not what

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gguf_writer import F32, MXFP4, Metadata, Tensor, blocks_of, embedding_of, vector_of
+from gguf_writer import F32, MXFP4, Tensor, blocks_of, embedding_of, vector_of
 from hnlpu.model.checkpoint import FINAL_NORM, UNEMBEDDING
 from hnlpu.silicon.hardwire import Build
 
@@ -26,7 +26,7 @@ NORMS = {"attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm"}
 Blocks = npt.NDArray[np.uint8]
 
 
-def decoder_metadata(architecture: str, c: Mapping[str, Any]) -> Metadata:
+def decoder_metadata(architecture: str, c: Mapping[str, Any]) -> dict[str, Any]:
     """What llama.cpp must know beside the tensors."""
     heads = c["num_attention_heads"]
     size = c.get("head_dim") or c["hidden_size"] // heads

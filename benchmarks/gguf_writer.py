@@ -26,8 +26,10 @@ from hnlpu.silicon.hardwire import Build, HardwiredMatrix
 ALIGNMENT = 32
 F32, F16, BF16, MXFP4 = 0, 1, 30, 39  # ggml_type
 PLAIN = {"F32": F32, "F16": F16, "BF16": BF16}  # by what safetensors calls them
-UINT32, FLOAT32, STRING = 4, 6, 8  # gguf_metadata_value_type
-Metadata = Mapping[str, int | float | str]
+UINT32, INT32, FLOAT32, STRING, ARRAY = 4, 5, 6, 8, 9  # gguf_metadata_value_type
+Value = int | float | str
+Metadata = Mapping[str, Value | list[int] | list[str]]
+NORMAL, CONTROL = 1, 3  # llama_token_type
 
 
 class Tensor(NamedTuple):
@@ -111,7 +113,7 @@ def experts_of(build: Build, to: str, mlp: str) -> Iterator[Tensor]:
             yield Tensor(f"{to}ffn_{part}_exps.bias", F32, biases.shape, biases)
 
 
-def metadata_of(build: Build) -> Metadata:
+def metadata_of(build: Build) -> dict[str, Any]:
     """What llama.cpp must know of a gpt-oss model."""
     a = build.architecture
     rope = a.rope
@@ -143,12 +145,30 @@ def metadata_of(build: Build) -> Metadata:
     }
 
 
+def vocabulary(count: int) -> Metadata:
+    """A made-up vocabulary of `count` tokens, of which the last ends a text: a server wants one."""
+    return {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.tokens": [f"t{token}." for token in range(count)],
+        "tokenizer.ggml.token_type": [NORMAL] * (count - 1) + [CONTROL],
+        "tokenizer.ggml.merges": ["t 0"],
+        "tokenizer.ggml.bos_token_id": count - 1,
+        "tokenizer.ggml.eos_token_id": count - 1,
+    }
+
+
 def _text(value: str) -> bytes:
     data = value.encode()
     return struct.pack("<Q", len(data)) + data
 
 
-def _entry(key: str, value: int | float | str) -> bytes:
+def _entry(key: str, value: Value | list[int] | list[str]) -> bytes:
+    if isinstance(value, list):
+        kind = STRING if isinstance(value[0], str) else INT32
+        entries = [_text(v) if isinstance(v, str) else struct.pack("<i", v) for v in value]
+        head = struct.pack("<IIQ", ARRAY, kind, len(value))
+        return _text(key) + head + b"".join(entries)
     if isinstance(value, str):
         return _text(key) + struct.pack("<I", STRING) + _text(value)
     if isinstance(value, float):
@@ -160,18 +180,20 @@ def _pad(file: BinaryIO) -> None:
     file.write(bytes(-file.tell() % ALIGNMENT))
 
 
-def write_gguf(build: Build, config: Mapping[str, Any], path: Path) -> None:
+def write_gguf(
+    build: Build, config: Mapping[str, Any], path: Path, more: Metadata | None = None
+) -> None:
     """Write a build's weights to `path`; `config` is its checkpoint's config.json.
 
-    Raises KeyError for a family that has no such form here.
+    `more` is metadata beside what the weights need.  Raises KeyError for a family that has no such form here.
     """
     from gguf_decoders import DECODERS, decoder_metadata, decoder_tensors
 
     if build.manifest.family == "gpt_oss":
-        write_file(metadata_of(build), lambda: tensors_of(build), path)
+        write_file(metadata_of(build) | (more or {}), lambda: tensors_of(build), path)
     else:
         architecture = DECODERS[build.manifest.family]
-        metadata = decoder_metadata(architecture, config)
+        metadata = decoder_metadata(architecture, config) | (more or {})
         write_file(metadata, lambda: decoder_tensors(build, architecture, config), path)
 
 

@@ -35,6 +35,24 @@ def written(folder: Path, template: str | None) -> Path:
     return folder / "build"
 
 
+def test_the_first_window_alone_begins_with_bos(tmp_path: Path) -> None:
+    """The windows of transformers' "Perplexity of fixed-length models": ids once, then windows of them."""
+    model = open_language_model(written(tmp_path, None))
+    ids = [95, *model.tokenizer.encode("ab cd ef gh ij kl m")]
+    length, stride = 10, 5
+    expected: list[float] = []
+    before = 0
+    for begin in range(0, len(ids), stride):
+        end = min(begin + length, len(ids))
+        new = end - before  # tokens that no window has scored yet
+        expected += model.score(ids[begin:end]).logprobs[-new if begin else 0 :]
+        before = end
+        if end == len(ids):
+            break
+    assert end - begin == length  # so is the last
+    assert model.score("ab cd ef gh ij kl m", context=length).logprobs == expected
+
+
 @pytest.mark.parametrize("template", [None, TEMPLATE], ids=["plain", "template"])
 def test_a_prompt_begins_once(template: str | None, tmp_path: Path, start: Any) -> None:
     directory = written(tmp_path, template)

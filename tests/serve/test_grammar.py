@@ -23,6 +23,27 @@ WRONG = '{"name": "f", "parameters": {"b": 1}}'
 MARKS = ["<|end|>", "<|python_tag|>", "<think>", "</think>"]
 
 
+LISTED = {"type": "object", "properties": {"a": {"type": "array", "items": {"type": "integer"}}}}
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        *((json.dumps({"a": [1, 2]}, **how), True) for how in ({}, {"indent": 2}, {"indent": "\t"}, {"separators": (",", ":")})),
+        ('{"a":  [1]}', False), ('{"a":\n\n[1]}', False), (' {"a": [1]}', False), ('{"a": [1]} ', False),
+    ],
+)  # fmt: skip
+def test_white_space_in_json_is_what_its_writers_put_there(text, fits):
+    """Of any JSON writer; but bounded, and none behind the end, where an answer is to stop."""
+    vocabulary = LLTokenizer("byte")
+    matcher = LLMatcher(vocabulary, schema_grammar(LISTED), log_level=0)
+    tokens = vocabulary.tokenize_str(text)
+    assert (matcher.validate_tokens(tokens) == len(tokens)) == fits
+    if fits:
+        assert matcher.try_consume_tokens(tokens) == len(tokens)
+        assert matcher.is_stopped()
+
+
 @pytest.fixture(scope="module")
 def tokenizer():
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())

@@ -105,6 +105,34 @@ def test_tools_are_used_and_their_results_come_back(harmony):  # noqa: F811
     assert ask(client, messages=messages, tools=TOOLS, max_tokens=2).usage.output_tokens <= 2
 
 
+def test_an_answer_goes_on_where_the_last_message_ends(harmony):  # noqa: F811
+    """A last message of the assistant's is the answer's beginning, as with Anthropic."""
+    client = client_of(harmony)
+    begun = [*HI, {"role": "assistant", "content": "The answer is"}]
+    extra = {"temperature": 0, "seed": 1}
+    answer = ask(client, messages=begun, max_tokens=12, extra_body=extra)
+    body = {"messages": begun, "continue_final_message": True, "max_tokens": 12, **extra}
+    chat = harmony.post("/v1/chat/completions", body).json()
+    assert answer.content[0].text == chat["choices"][0]["message"]["content"]
+    tokens = harmony.post("/tokenize", {k: body[k] for k in ("messages", "continue_final_message")})
+    prompt = harmony.post("/detokenize", {"tokens": tokens.json()["tokens"]}).json()["prompt"]
+    assert prompt.endswith("<|start|>assistant<|message|>The answer is")
+    count = client.messages.count_tokens(model="build", messages=begun)
+    assert count.input_tokens == tokens.json()["count"]
+    events = client.messages.create(
+        model="build", messages=begun, max_tokens=12, stream=True, extra_body=extra
+    )
+    pieces = [e.delta.text for e in events if e.type == "content_block_delta"]
+    assert "".join(pieces) == answer.content[0].text
+    other = ask(client, messages=HI, max_tokens=12, extra_body=extra)  # a control
+    assert other.content[0].text != answer.content[0].text
+    body["add_generation_prompt"] = True
+    for path in ("/v1/chat/completions", "/tokenize"):
+        refused = harmony.post(path, body)
+        assert refused.status_code == 400
+        assert refused.json()["error"]["message"].startswith("continue_final_message: ")
+
+
 def test_structured_answers(client):
     form = {"format": {"type": "json_schema", "schema": WEATHER}}
     answer = ask(client, max_tokens=200, extra_body={"output_config": form})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -147,6 +148,108 @@ def test_chat_stop_and_clear(browser, server):
     assert not browser.find_element("id", "problem").is_displayed()
     browser.find_element("id", "clear").click()
     assert browser.find_elements("css selector", ".token") == []
+
+
+def test_a_model_without_a_template_is_warned_of(browser, server):
+    visit(browser, server)
+    note = browser.find_element("id", "no-template")
+    generate(browser, "import os\n", max_tokens="5", temperature="0")
+    assert not note.is_displayed()
+    browser.find_element("id", "mode-chat").click()
+    assert "knows no roles" in note.text
+    generate(browser, "import os\n", max_tokens="5", temperature="0")
+    assert note.is_displayed()  # while it talks, too
+    assert browser.get_log("browser") == []
+
+
+CITY = {
+    "type": "object",
+    "properties": {"city": {"enum": ["Rome"]}},
+    "required": ["city"],
+    "additionalProperties": False,
+}
+TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": CITY}}]
+THOUGHT = [
+    "<|channel|>",
+    "analysis",
+    "<|message|>",
+    "It rains?",
+    "<|end|>",
+    "<|start|>",
+    "assistant",
+]
+CALL = [
+    *THOUGHT,
+    "<|channel|>",
+    "commentary to=functions.weather",
+    "<|message|>",
+    '{"city": "Rome"}',
+    "<|call|>",
+]
+SAID = [*THOUGHT, "<|channel|>", "final", "<|message|>", "It does.", "<|return|>"]
+
+
+def told(script):
+    """A stream that says so: what a model of harmony's marks would write, read as the server reads it."""
+    from hnlpu.run.chat import ALL_MARKS, HarmonyAnswer
+
+    marks = {mark: i for i, mark in enumerate(ALL_MARKS)}
+    words = {len(marks) + i: word for i, word in enumerate(script)}
+    ids = {word: i for i, word in words.items()} | marks
+    answer = HarmonyAnswer(marks, lambda: lambda token: words.get(token, ""))
+    yield {"role": "assistant", "content": ""}
+    for word in script:
+        parts = answer.push(ids[word], "" if word in marks or word != "It does." else word)
+        delta = {"content": parts.content, "reasoning_content": parts.reasoning}
+        if parts.calls:
+            (call,) = parts.calls
+            function = {"name": call.name, "arguments": call.arguments}
+            named = {"id": "abc", "type": "function"} if call.name else {}
+            delta["tool_calls"] = [{"index": 0, "function": function} | named]
+        yield delta
+
+
+def test_thoughts_are_folded_and_calls_are_answered(browser, server):
+    """What the wire says is scripted: a random model would take long to say it."""
+    visit(browser, server)
+    wait(browser, lambda b: text(b, "name") == "build")
+    browser.find_element("id", "mode-chat").click()
+    put(browser, "tools", json.dumps(TOOLS))
+    streams = [
+        "".join(
+            f"data: {json.dumps({'choices': [{'index': 0, 'delta': d, 'logprobs': None}]})}\n\n"
+            for d in told(script)
+        )
+        for script in (CALL, SAID)
+    ]
+    browser.execute_script(
+        "window.asked = []; const left = arguments[0]; window.fetch = async (path, given) => {"
+        " asked.push(JSON.parse(given.body)); return new Response(left.shift()); }", streams,
+    )  # fmt: skip
+    generate(browser, "Does it rain?")
+    fold = browser.find_element("css selector", "details.thoughts")
+    thought = fold.find_element("css selector", ".token")
+    assert not thought.is_displayed()
+    fold.find_element("css selector", "summary").click()
+    assert thought.text == "It rains?"
+    call = browser.find_element("css selector", ".call")
+    assert call.text.split("\n") == ["calls weather", '{"city": "Rome"}']
+    assert text(browser, "prompt-label") == "Result of weather"
+    generate(browser, "rain")
+    assert answer(browser).endswith("It does.")
+    assert text(browser, "prompt-label") == "Your message"
+    first, second = browser.execute_script("return asked")
+    assert first["tools"] == TOOLS
+    asked, called, result = second["messages"]
+    assert asked == {"role": "user", "content": "Does it rain?"}
+    assert called["reasoning_content"] == "It rains?"
+    (use,) = called["tool_calls"]
+    assert use["function"] == {"name": "weather", "arguments": '{"city": "Rome"}'}
+    assert result == {"role": "tool", "tool_call_id": "abc", "content": "rain"}
+    put(browser, "tools", "[")
+    generate(browser, "and now?")
+    assert "tools: must be a list in JSON" in text(browser, "problem")
+    assert browser.find_element("id", "prompt").get_attribute("value") == "and now?"
 
 
 def test_problems_are_told(browser, server):

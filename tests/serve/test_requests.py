@@ -63,6 +63,22 @@ def test_every_field_of_the_document_takes_null(server):
         answer(server, path, dict.fromkeys(names) | body)
 
 
+def test_options_of_a_stream_that_ask_for_nothing(server):
+    plain = answer(server, "/v1/completions", COMPLETION)
+    for options in ({}, {"include_usage": False}, {"include_usage": None}):
+        given = {"stream_options": options, "prompt_logprobs": False}
+        assert answer(server, "/v1/completions", COMPLETION | given) == plain
+
+
+def test_items_and_parts_without_a_type(server):
+    parts = [{"type": None, "text": "a"}]
+    for path, body in (
+        ("/v1/responses", {"input": [{"type": None, "role": "user", "content": parts}]}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": parts}]}),
+    ):
+        assert server.post(path, body).status_code == 200
+
+
 def test_whole_numbers_may_have_a_point(server):
     plain = answer(server, "/v1/completions", COMPLETION | {"seed": 3, "n": 1})
     pointed = COMPLETION | {"max_tokens": 3.0, "seed": 3.0, "n": 1.0, "top_k": -1.0}
@@ -134,6 +150,11 @@ def test_unknown_fields_are_told(server):
         ("chat/completions", {"parallel_tool_calls": "no"}, "parallel_tool_calls: must be true or false"),
         ("completions", {"stop": [1]}, "stop: entry 0 must be a text, not a number"),
         ("completions", {"suffix": "x"}, "suffix: is not supported here"),
+        ("completions", {"bad_words": ["x"]}, "bad_words: is not supported here; give logit_bias"),
+        ("completions", {"truncate_prompt_tokens": 5}, "truncate_prompt_tokens: is not supported here"),
+        ("completions", {"prompt_embeds": "x"}, "prompt_embeds: is not supported here"),
+        ("chat/completions", {"thinking_token_budget": 9}, "thinking_token_budget: is not supported here"),
+        ("chat/completions", {"audio": {"voice": "x"}}, "audio: is not supported here"),
         ("completions", {"logit_bias": [1]}, "logit_bias: must be an object, not a list"),
         ("completions", {"response_format": {"type": "yaml"}}, "response_format.type: must be text, json_object, json_schema or structural_tag"),
         ("chat/completions", {"messages": []}, "messages: must have at least 1"),
@@ -154,6 +175,70 @@ def test_a_wrong_request_is_told_what_it_should_be(server, path, change, told):
     response = server.post(f"/v1/{path}", base | change)
     assert response.status_code == 400, response.text
     assert told in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "field"),
+    [
+        ("completions", {"temperature": -1}, "temperature"),
+        ("completions", {"stream_options": {"include_usage": True}}, "stream_options"),
+        ("completions", {"min_tokens": 9, "max_tokens": 5}, "min_tokens"),
+        ("completions", {"structured_outputs": {"regex": "("}}, "structured_outputs"),
+        ("completions", {"guided_grammar": "root ::= ("}, "guided_grammar"),
+        ("completions", {"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "x"}}}}, "response_format"),
+        ("completions", {"prompt": ""}, "prompt"),
+        ("completions", {"prompt": "a" * 9000}, "prompt"),
+        ("chat/completions", {"messages": [{"role": "user", "content": "a" * 9000}]}, "messages"),
+        ("chat/completions", {"tool_choice": "required"}, "tool_choice"),
+        ("chat/completions", {"model": "other"}, "model"),
+        ("responses", {"text": {"format": {"type": "json_schema", "name": "x", "schema": {"type": "x"}}}}, "text.format"),
+        ("responses", {"input": "a" * 9000}, "input"),
+        ("embeddings", {"input": ""}, "input"),
+    ],
+)  # fmt: skip
+def test_a_wrong_request_is_told_its_field(server, path, change, field):
+    base = {"completions": COMPLETION, "chat/completions": CHAT, "responses": {"input": "a"}}
+    response = server.post(f"/v1/{path}", base.get(path, {}) | change)
+    assert response.status_code in (400, 404), response.text
+    assert response.json()["error"]["param"] == field, response.text
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+SOUND = {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}
+
+
+@pytest.mark.parametrize("part", [IMAGE, SOUND, {"type": "input_image", "image_url": "x"}])
+def test_what_is_no_text_is_refused_at_every_door(server, part):
+    said = [{"role": "user", "content": [{"type": "text", "text": "a"}, part]}]
+    called = {"type": "function_call_output", "call_id": "a", "output": [part]}
+    for path, body, field in (
+        ("/v1/chat/completions", {"messages": said}, "messages.0.content"),
+        ("/tokenize", {"messages": said}, "messages.0.content"),
+        ("/v1/responses", {"input": said}, "input.0.content"),
+        ("/v1/responses", {"input": [called]}, "input.0.output"),
+        ("/v1/messages", {"messages": said, "max_tokens": 1}, "messages.0.content"),
+        ("/v1/messages/count_tokens", {"messages": said}, "messages.0.content"),
+        ("/v1/completions", {"prompt": [part]}, "prompt"),
+        ("/v1/embeddings", {"input": [part]}, "input"),
+        ("/score", {"text_1": "a", "text_2": [part]}, "text_2"),
+        ("/rerank", {"query": "a", "documents": [part]}, "documents"),
+    ):
+        response = server.post(path, body)
+        assert response.status_code == 400, response.text
+        message = response.json()["error"]["message"]
+        assert message.startswith(f"{field}: "), message
+        assert "\n" not in message
+
+
+def test_the_document_says_which_models_there_are(server):
+    schemas = server.get("/openapi.json").json()["components"]["schemas"]
+    models = {
+        n: s["properties"]["model"]
+        for n, s in schemas.items()
+        if "model" in s.get("properties", {})
+    }
+    assert {"ChatRequest", "ResponsesRequest", "MessagesRequest", "RerankRequest"} <= set(models)
+    assert all(model["enum"] == ["build", None] for model in models.values())
 
 
 @pytest.mark.parametrize(

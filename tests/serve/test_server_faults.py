@@ -277,7 +277,8 @@ def test_a_full_queue_says_when_to_come_again(start, bundled):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
 def test_a_full_disk_for_the_log_stops_nobody(start, bundled):
-    with Path("/dev/full").open("w") as full, start(bundled, stderr=full) as server:
+    log = ("--request-log", "/dev/full")
+    with Path("/dev/full").open("w") as full, start(bundled, *log, stderr=full) as server:
         with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
             connection.sendall(b"junk that is logged\r\n\r\n")
             connection.recv(100)

@@ -104,13 +104,13 @@ def end_under_load(server, lengths):
     with pytest.raises(requests.ConnectionError):
         server.get("/health")
     for thread in threads:
-        thread.join(60)
+        thread.join(120)
     return [answers[i] for i in range(len(lengths))], server.process.wait(30)
 
 
 def test_sigterm_lets_requests_finish(start, bundled, model):
     # long enough that the first is still at work when the last has come, on a busy machine, too
-    with start(bundled, "--rows", "2") as server:
+    with start(bundled, "--rows", "2", "--shutdown-seconds", "120") as server:
         answers, code = end_under_load(server, [500] * 20)
     text = "".join(t.text for t in model.generate(LONG["prompt"], max_tokens=500, ignore_end=True))
     assert answers == [(text, "length")] * 20

@@ -71,6 +71,12 @@ def serve(
     shutdown_seconds: Annotated[
         float, typer.Option(help="Time for requests under way when the server is to end.")
     ] = 30.0,
+    request_log: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Add a line of JSON for every request; - is the standard error."
+        ),
+    ] = None,
     self_test: Annotated[
         bool,
         typer.Option("--self-test", help="Serve nobody: test that company changes no answer."),
@@ -101,7 +107,7 @@ def serve(
         queue=queue, timeout_seconds=timeout, shutdown_seconds=shutdown_seconds,
         rate_per_minute=rate_limit, max_body_bytes=_bytes("max_body_mb", max_body_mb), max_tokens=max_tokens,
         speculation=speculation or draft is not None, draft=draft,
-        stored_bytes=_bytes("stored_mb", stored_mb),
+        stored_bytes=_bytes("stored_mb", stored_mb), request_log=request_log,
     )  # fmt: skip
 
     def announce(address: str) -> None:

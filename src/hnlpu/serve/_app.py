@@ -30,6 +30,7 @@ from hnlpu.serve import (
 from hnlpu.serve._context import Context
 from hnlpu.serve._errors import ApiError, as_api_error, body_at, error_body
 from hnlpu.serve._guard import Guard
+from hnlpu.serve._journal import RECORD, Journal
 from hnlpu.serve._problems import first_problem
 from hnlpu.serve._service import Service
 from hnlpu.serve._stream import ClientLeft
@@ -38,7 +39,10 @@ _log = logging.getLogger(__name__)
 
 
 def create_app(service: Service) -> FastAPI:
-    """The ASGI application that serves `service`.  Raises InvalidInput for a damaged template."""
+    """The ASGI application that serves `service`.
+
+    Raises InvalidInput for a damaged template, and for a log that cannot be written.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -69,15 +73,18 @@ def create_app(service: Service) -> FastAPI:
     _name_models(app, context)
     context.renamed = lambda: _name_models(app, context)
     _handle_errors(app)
-    app.add_middleware(Guard, settings=service.settings, metrics=service.metrics)
+    journal = Journal(service.settings.request_log)
+    app.add_middleware(Guard, settings=service.settings, metrics=service.metrics, journal=journal)
     return app
 
 
 def _name_models(app: FastAPI, context: Context) -> None:
     """Let the OpenAPI document say which models there are."""
     document = app.openapi()
-    for name in ("CompletionRequest", "ChatRequest", "EmbeddingRequest"):
-        document["components"]["schemas"][name]["properties"]["model"]["enum"] = context.names
+    for schema in document["components"]["schemas"].values():
+        model = schema.get("properties", {}).get("model")
+        if model is not None:
+            model["enum"] = [*context.names, None]
     (parameter,) = document["paths"]["/v1/models/{model}"]["get"]["parameters"]
     parameter["schema"]["enum"] = context.names
 
@@ -94,7 +101,7 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HnlpuError)
     async def model(http: HttpRequest, error: HnlpuError) -> Response:
-        return _told(http, as_api_error(error))
+        return _told(http, as_api_error(error, http.url.path))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(http: HttpRequest, error: RequestValidationError) -> Response:
@@ -107,7 +114,10 @@ def _handle_errors(app: FastAPI) -> None:
             )
         where, text = first_problem(error.errors())
         message = f"{where}: {text}" if where else text
-        return _told(http, ApiError(400, message, param=where or None))
+        first = text.partition(" ")[0]
+        named = isinstance(error.body, dict) and first in error.body  # what does not go together
+        param = where or (first if named else None)
+        return _told(http, ApiError(400, message, param=param))
 
     @app.exception_handler(HTTPException)
     async def http(http: HttpRequest, error: HTTPException) -> Response:
@@ -121,7 +131,9 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def fault(http: HttpRequest, error: Exception) -> Response:
-        _log.error("a request failed", exc_info=error)
+        record = RECORD.get()
+        name = "" if record is None else f" {record.request_id}"
+        _log.error("request%s failed", name, exc_info=error)
         body = error_body(500, "internal error; the server's log has more")
         return JSONResponse(body_at(http.url.path, 500, body), 500)
 

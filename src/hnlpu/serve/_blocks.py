@@ -15,6 +15,8 @@ from hnlpu.serve._tools import NAME, check_names
 from hnlpu.serve._wire import Wire
 
 Block = dict[str, Any]
+WORDS = {"continue_final_message": "messages", "response_format": "output_config.format"}
+"""What a chat's fields are called here."""
 
 
 class _Text(Wire):
@@ -168,6 +170,7 @@ def as_chat(body: MessagesRequest) -> ChatRequest:
                      "logit_bias", "speculation")
     }  # fmt: skip
     chat |= {"messages": messages, "stop": body.stop_sequences, "tools": _tools(body)}
+    chat["continue_final_message"] = _is_begun(body.messages[-1])
     choice = body.tool_choice
     if choice is not None:
         chat["tool_choice"] = _choice(choice, body.tools or [])
@@ -183,6 +186,12 @@ def as_chat(body: MessagesRequest) -> ChatRequest:
         return ChatRequest.model_validate(chat)
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from None
+
+
+def _is_begun(last: MessageParam) -> bool:
+    """Whether the last message is the beginning of the answer, which goes on where it ends."""
+    said = {block["type"] for block in last.content}
+    return last.role == "assistant" and "text" in said and "tool_use" not in said
 
 
 def _problem(loc: tuple[Any, ...], text: str) -> RequestValidationError:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from hnlpu.run.chat import AnswerParts
 from hnlpu.run.engine import Update
 from hnlpu.serve._answers import (
     chat_logprobs,
     check_finished,
-    failure,
     first_best,
     prompt_logprobs,
     stop_reason,
@@ -26,9 +25,9 @@ from hnlpu.serve._choice import Choice
 from hnlpu.serve._context import Context
 from hnlpu.serve._conversation import turn_of, warnings_of
 from hnlpu.serve._dialect import Turn
+from hnlpu.serve._reply import chunks, reply
 from hnlpu.serve._schema import ChatRequest
 from hnlpu.serve._service import Job
-from hnlpu.serve._stream import DONE, EventStream, encode_event, while_client_waits
 from hnlpu.serve._wire import unknown_fields, warning_header
 
 
@@ -51,6 +50,12 @@ class _Answer:
     def usage(self, job: Job) -> dict[str, Any]:
         """The `usage` so far of all choices."""
         return usage(len(self.turn.prompt), job.new_tokens, job.reused_tokens, job.tried)
+
+    def opening(self) -> Iterator[dict[str, Any]]:
+        """Every choice's role."""
+        for index in range(len(self.choices)):
+            first = {"role": "assistant", "content": ""}
+            yield {"index": index, "delta": first, "logprobs": None, "finish_reason": None}
 
     def chunk(self, index: int, update: Update) -> dict[str, Any]:
         """An update as a choice of a stream's chunk."""
@@ -86,13 +91,10 @@ def routes(context: Context) -> APIRouter:
         answer = _Answer(context, body, turn)
         job = context.service.job(requests)
         headers = warning_header(unknown_fields(body), *warnings_of(context, body))
-        seconds = context.settings.timeout_seconds
-        if body.stream:
-            job.submit()
-            return EventStream(_events(answer, job), seconds, job.close, headers)
-        with job:
-            found = await while_client_waits(http, _whole(answer, job), seconds)
-        return JSONResponse(found, headers=headers)
+        events = (lambda: chunks(answer, job)) if body.stream else None
+        return await reply(
+            context, http, job, headers, events=events, whole=lambda: _whole(answer, job)
+        )
 
     return router
 
@@ -125,25 +127,3 @@ async def _whole(answer: _Answer, job: Job) -> dict[str, Any]:
             results[0].prompt_scores, answer.context.texts, top
         )
     return told
-
-
-async def _events(answer: _Answer, job: Job) -> AsyncIterator[bytes]:
-    options = answer.body.stream_options
-
-    def event(choice: dict[str, Any]) -> bytes:
-        so_far = {}
-        if options is not None and options.continuous_usage_stats:
-            so_far = {"usage": answer.usage(job)}
-        return encode_event(answer.envelope | {"choices": [choice]} | so_far)
-
-    for index in range(len(answer.choices)):
-        first = {"role": "assistant", "content": ""}
-        yield event({"index": index, "delta": first, "logprobs": None, "finish_reason": None})
-    async for index, update in job.updates():
-        if update.error is not None:
-            yield encode_event(failure(update.error))
-            break
-        yield event(answer.chunk(index, update))
-    if options is not None and options.include_usage:
-        yield encode_event(answer.envelope | {"choices": [], "usage": answer.usage(job)})
-    yield DONE

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from hnlpu.run.engine import TokenScore, Update
 from hnlpu.serve._answers import (
     check_finished,
     completion_logprobs,
-    failure,
     first_best,
     prompt_logprobs,
     stop_reason,
@@ -24,9 +23,9 @@ from hnlpu.serve._answers import (
 from hnlpu.serve._context import Context
 from hnlpu.serve._offsets import Offsets
 from hnlpu.serve._prompts import Encoded, encode_prompts
+from hnlpu.serve._reply import chunks, reply
 from hnlpu.serve._schema import CompletionRequest
 from hnlpu.serve._service import Job
-from hnlpu.serve._stream import DONE, EventStream, encode_event, while_client_waits
 from hnlpu.serve._wire import unknown_fields, warning_header
 
 
@@ -39,6 +38,7 @@ class _Answer:
         self.prompts = prompts
         self.per_prompt = body.n or 1
         self._offsets: dict[int, Offsets] = {}
+        self._begun: set[int] = set()
         self.envelope: dict[str, Any] = {
             "id": f"cmpl-{uuid.uuid4().hex}",
             "object": "text_completion",
@@ -81,6 +81,28 @@ class _Answer:
         prompt = sum(len(p.tokens) for p in self.prompts)
         return usage(prompt, job.new_tokens, job.reused_tokens, job.tried)
 
+    def opening(self) -> Iterable[dict[str, Any]]:
+        """Nothing."""
+        return ()
+
+    def chunk(self, index: int, update: Update) -> dict[str, Any]:
+        """An update as a choice of a stream's chunk."""
+        first = index not in self._begun
+        self._begun.add(index)
+        opens = self.body.echo and first
+        before = (update.prompt_scores or ()) if opens else ()
+        scores = [] if update.score is None else [update.score]
+        choice = {
+            "index": index,
+            "text": (self.prompt(index).text if opens else "") + update.text,
+            "logprobs": self.logprobs(index, before, scores, opens),
+            "finish_reason": update.reason,
+            "stop_reason": stop_reason(update.stopped_by, self.context.ends),
+        }
+        if update.experts is not None:
+            choice["experts"] = [update.experts.tolist()]
+        return choice
+
 
 def routes(context: Context) -> APIRouter:
     """The endpoint."""
@@ -96,14 +118,10 @@ def routes(context: Context) -> APIRouter:
         answer = _Answer(context, body, prompts)
         job = context.service.job(requests)
         headers = warning_header(unknown_fields(body))
-        if body.stream:
-            job.submit()
-            seconds = context.settings.timeout_seconds
-            return EventStream(_events(answer, job), seconds, job.close, headers)
-        with job:
-            work = _whole(answer, job)
-            found = await while_client_waits(http, work, context.settings.timeout_seconds)
-        return JSONResponse(found, headers=headers)
+        events = (lambda: chunks(answer, job)) if body.stream else None
+        return await reply(
+            context, http, job, headers, events=events, whole=lambda: _whole(answer, job)
+        )
 
     return router
 
@@ -132,37 +150,3 @@ async def _whole(answer: _Answer, job: Job) -> dict[str, Any]:
             choice["experts"] = [e.tolist() for e in result.experts]
         choices.append(choice)
     return answer.envelope | {"choices": choices, "usage": answer.usage(job)}
-
-
-async def _events(answer: _Answer, job: Job) -> AsyncIterator[bytes]:
-    begun: set[int] = set()
-    options = answer.body.stream_options
-    async for index, update in job.updates():
-        if update.error is not None:
-            yield encode_event(failure(update.error))
-            break
-        choice = _chunk(answer, index, update, index not in begun)
-        begun.add(index)
-        so_far = {}
-        if options is not None and options.continuous_usage_stats:
-            so_far = {"usage": answer.usage(job)}
-        yield encode_event(answer.envelope | {"choices": [choice]} | so_far)
-    if options is not None and options.include_usage:
-        yield encode_event(answer.envelope | {"choices": [], "usage": answer.usage(job)})
-    yield DONE
-
-
-def _chunk(answer: _Answer, index: int, update: Update, first: bool) -> dict[str, Any]:
-    opens = answer.body.echo and first
-    before = (update.prompt_scores or ()) if opens else ()
-    scores = [] if update.score is None else [update.score]
-    choice = {
-        "index": index,
-        "text": (answer.prompt(index).text if opens else "") + update.text,
-        "logprobs": answer.logprobs(index, before, scores, opens),
-        "finish_reason": update.reason,
-        "stop_reason": stop_reason(update.stopped_by, answer.context.ends),
-    }
-    if update.experts is not None:
-        choice["experts"] = [update.experts.tolist()]
-    return choice

@@ -20,6 +20,8 @@ from hnlpu.serve._schema import StructuredOutputs
 from hnlpu.serve._tags import grammar_of, tags_of
 
 SCHEMA_LIMIT = 2**16  # characters
+WHITESPACE = r"( |\n[ \t]{0,32})?"
+"""Between two parts of JSON: what its writers put there.  Were any allowed, a model might go on in it for ever."""
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
 
 
@@ -112,9 +114,8 @@ def schema_grammar(schema: dict[str, Any]) -> str:
     if len(text) > SCHEMA_LIMIT:
         raise InvalidInput(f"the JSON schema has more than {SCHEMA_LIMIT} characters")
     try:
-        # whitespace only where JSON's own writers put it: else a model may go on in it for ever
         return str(
-            LLMatcher.grammar_from_json_schema(text, overrides={"whitespace_flexible": False})
+            LLMatcher.grammar_from_json_schema(text, overrides={"whitespace_pattern": WHITESPACE})
         )
     except ValueError as error:
         raise InvalidInput(f"JSON schema: {error}") from None

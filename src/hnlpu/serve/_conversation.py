@@ -38,13 +38,19 @@ async def turn_of(context: Context, body: ChatRequest) -> Turn:
     for name in OWN_FIELDS:
         if name in values:
             raise InvalidInput(f"chat_template_kwargs: give {name} as a field of the request")
+    begun = body.continue_final_message
+    if begun and body.add_generation_prompt and "add_generation_prompt" in body.model_fields_set:
+        raise InvalidInput(
+            "continue_final_message: the answer goes on with the last message or begins one of its own; "
+            "leave add_generation_prompt out"
+        )
     text = context.template.render(
         messages,
         tools=body.tools or None,
         documents=body.documents,
         template=body.chat_template,
         add_generation_prompt=body.add_generation_prompt,
-        continue_final_message=body.continue_final_message,
+        continue_final_message=begun,
         values=_effort(context, body.reasoning_effort) | values,
     )
     # the template itself puts what a conversation begins with

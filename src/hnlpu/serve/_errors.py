@@ -76,8 +76,14 @@ def body_at(path: str, status: int, body: dict[str, Any]) -> dict[str, Any]:
     return messages_error(status, body["error"]["message"])
 
 
-def as_api_error(error: HnlpuError) -> ApiError:
-    """The answer for an error of the model or engine."""
+_PROMPTS = {
+    "/v1/completions": "prompt", "/v1/chat/completions": "messages", "/v1/responses": "input",
+    "/v1/embeddings": "input",
+}  # fmt: skip
+
+
+def as_api_error(error: HnlpuError, path: str = "") -> ApiError:
+    """The answer for an error of the model or engine, at a path whose prompt has a name."""
     text = str(error)
     if isinstance(error, QueueFull):
         return ApiError(429, text, code="queue_full", retry_after=RETRY_SECONDS)
@@ -86,7 +92,26 @@ def as_api_error(error: HnlpuError) -> ApiError:
     if isinstance(error, NotFinite | EngineFault):
         return ApiError(500, text, code="engine_error")
     code = "context_length_exceeded" if isinstance(error, ContextExceeded) else None
-    return ApiError(400, text, code=code)
+    about_prompt = text.startswith("the prompt")
+    param = _PROMPTS.get(path) if about_prompt else _named(text)
+    return ApiError(400, text, code=code, param=param)
+
+
+def _named(text: str) -> str | None:
+    """The field that a message names first."""
+    found = re.match(r"([a-z_0-9]+(?:\.\w+)*)(?: \S+)?: ", text)
+    return None if found is None else found[1]
+
+
+@contextlib.contextmanager
+def of_field(name: str) -> Iterator[None]:
+    """Errors of what a field holds name it."""
+    try:
+        yield
+    except InvalidInput as error:
+        if type(error) is not InvalidInput:
+            raise
+        raise InvalidInput(f"{name}: {error}") from None
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What there is and how it is: /v1/models, /health, /metrics."""
+"""What there is and how it is: /v1/models, /health, /ready, /metrics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
+from hnlpu._version import __version__
 from hnlpu.serve._context import Context
+from hnlpu.serve._errors import RETRY_SECONDS
 
 
 def routes(context: Context) -> APIRouter:
@@ -35,15 +37,35 @@ def routes(context: Context) -> APIRouter:
         context.adapter(model)
         return JSONResponse(entry(model))
 
-    @router.get("/health", responses={503: {"description": "Shutting down"}})
+    def state() -> tuple[bool, dict[str, Any]]:
+        """Whether the engine lives, and how it is."""
+        runner = service.runner
+        if runner is None or not runner.alive:
+            return False, {"status": "stopped"}
+        now = runner.snapshot()
+        status = "closing" if now.closing else "full" if now.waiting >= runner.queue else "ok"
+        return True, {"status": status, "running": now.running, "waiting": now.waiting}
+
+    @router.get("/health", responses={503: {"description": "The engine has stopped"}})
     async def health() -> Response:
-        """Whether requests are taken."""
-        snapshot = service.runner.snapshot() if service.runner else None
-        if snapshot is None or snapshot.closing:
-            return JSONResponse({"status": "closing"}, 503, {"Retry-After": "2"})
-        return JSONResponse(
-            {"status": "ok", "running": snapshot.running, "waiting": snapshot.waiting}
-        )
+        """Whether the server lives; one that is closing or full does."""
+        alive, told = state()
+        return JSONResponse(told, 200 if alive else 503)
+
+    router.add_api_route("/ping", health, methods=["GET", "POST"], include_in_schema=False)
+
+    @router.get("/version")
+    async def version() -> Response:
+        """The version of hnlpu."""
+        return JSONResponse({"version": __version__})
+
+    @router.get("/ready", responses={503: {"description": "Closing, full, or stopped"}})
+    async def ready() -> Response:
+        """Whether a request would be taken now."""
+        _, told = state()
+        if told["status"] == "ok":
+            return JSONResponse(told)
+        return JSONResponse(told, 503, {"Retry-After": str(RETRY_SECONDS)})
 
     @router.get("/metrics", **context.documented)
     async def metrics() -> Response:

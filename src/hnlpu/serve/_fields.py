@@ -103,7 +103,7 @@ def _content(value: Any) -> Any:
 def _part(i: int, part: Any) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    kind = part.get("type", "text") if isinstance(part, dict) else None
+    kind = (part.get("type") or "text") if isinstance(part, dict) else None
     if kind not in TEXT_PARTS:
         what = f"of type {str(kind)[:32]!r}" if isinstance(kind, str) else kind_of(part)
         raise ValueError(

@@ -13,22 +13,25 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hnlpu.serve._errors import ApiError, body_at
+from hnlpu.serve._journal import RECORD, Journal, Record, request_id
 from hnlpu.serve._metrics import Metrics
 from hnlpu.serve._settings import ServerSettings, is_loopback
 
 UPLOAD_SECONDS = 30.0
 DISCARD_BYTES = 64 * 2**20  # of a body that is too long are read, so that its sender hears why
 CLIENTS = 4096  # whose rate is remembered
-OPEN_PATHS = ("/", "/health", "/openapi.json", "/page.css", "/page.js")
+ID_HEADERS = (b"x-request-id", b"request-id")  # as OpenAI's clients and as Anthropic's know it
+OPEN_PATHS = ("/", "/health", "/ready", "/openapi.json", "/page.css", "/page.js")
 
 
 class Guard:
-    """ASGI middleware: host names, API keys, rates, sizes; and it counts every answer."""
+    """ASGI middleware: host names, API keys, rates, sizes; it names and counts every answer."""
 
-    def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: Metrics):
+    def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: Metrics, journal: Journal):
         self._app = app
         self._settings = settings
         self._metrics = metrics
+        self._journal = journal
         self._keys = [hashlib.sha256(key.encode()).digest() for key in settings.api_keys]
         self._rates: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._local = is_loopback(settings.host) and not settings.api_keys
@@ -39,15 +42,19 @@ class Guard:
             await self._app(scope, receive, send)
             return
         began, status = time.monotonic(), 0
+        headers = Headers(scope=scope)
+        record = _record(scope, headers)
+        RECORD.set(record)
 
         async def counted(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                named = [(name, record.request_id.encode()) for name in ID_HEADERS]
+                message = {**message, "headers": [*message.get("headers", ()), *named]}
             await send(message)
 
         try:
-            headers = Headers(scope=scope)
             self._admit(scope, headers)
             receive = await self._body(headers, receive)
         except ApiError as error:
@@ -61,7 +68,9 @@ class Guard:
         finally:
             route = scope.get("route")
             path = getattr(route, "path", "other")
-            self._metrics.http(path, status or 499, time.monotonic() - began)
+            seconds = time.monotonic() - began
+            self._metrics.http(path, status or 499, seconds)
+            self._journal.write(record, status or 499, seconds)
 
     def _admit(self, scope: Scope, headers: Headers) -> None:
         if self._local and not _is_local_name(headers.get("host", "")):
@@ -130,6 +139,11 @@ class Guard:
             raise _too_long(limit)
         whole = {"type": "http.request", "body": b"".join(parts), "more_body": False}
         return _replay(whole, receive)
+
+
+def _record(scope: Scope, headers: Headers) -> Record:
+    client = scope["client"][0] if scope.get("client") else None
+    return Record(request_id(headers), scope["method"], scope["path"], client)
 
 
 def _too_long(limit: int) -> ApiError:

@@ -15,7 +15,10 @@ from hnlpu.serve._wire import Wire
 _PASSED_ON = ("model", "temperature", "top_p", "stream", "seed", "top_k", "parallel_tool_calls",
               "stop", "logit_bias", "speculation")  # fmt: skip
 WITH_LOGPROBS = "message.output_text.logprobs"
-WORDS = {"messages": "input", "max_tokens": "max_output_tokens", "logprobs": "top_logprobs"}
+WORDS = {
+    "messages": "input", "max_tokens": "max_output_tokens", "logprobs": "top_logprobs",
+    "response_format": "text.format",
+}  # fmt: skip
 """What a chat's fields are called here."""
 _PLACES: dict[str, tuple[str, ...]] = {
     "max_completion_tokens": ("max_output_tokens",), "response_format": ("text", "format"),
@@ -67,7 +70,7 @@ def _input(value: Any) -> Any:
             f"must be a text or a list of 1 to {MESSAGES_LIMIT} items, not {kind_of(value)}"
         )
     for i, item in enumerate(value):
-        kind = item.get("type", "message") if isinstance(item, dict) else None
+        kind = (item.get("type") or "message") if isinstance(item, dict) else None
         if not isinstance(kind, str) or kind not in _ITEMS:
             raise ValueError(f"item {i} must be of type {', '.join(_ITEMS)}")
     return value

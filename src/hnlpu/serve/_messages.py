@@ -12,19 +12,19 @@ from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request as HttpRequest
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from hnlpu.errors import HnlpuError
 from hnlpu.run.chat import AnswerParts
 from hnlpu.serve._answers import check_finished
-from hnlpu.serve._blocks import CountRequest, MessagesRequest, as_chat
+from hnlpu.serve._blocks import WORDS, CountRequest, MessagesRequest, as_chat
 from hnlpu.serve._choice import Choice
 from hnlpu.serve._context import Context
 from hnlpu.serve._conversation import turn_of, warnings_of
 from hnlpu.serve._dialect import Turn
-from hnlpu.serve._errors import as_api_error, messages_error
+from hnlpu.serve._errors import as_api_error, in_words, messages_error
+from hnlpu.serve._reply import in_ascii, named_event, reply
 from hnlpu.serve._service import Job
-from hnlpu.serve._stream import EventStream, while_client_waits
 from hnlpu.serve._wire import unknown_fields, warning_header
 
 Event = dict[str, Any]
@@ -172,26 +172,31 @@ def routes(context: Context) -> APIRouter:
         """Answer a conversation in blocks."""
         adapter = context.adapter(body.model)
         chat = as_chat(body)
-        turn = await turn_of(context, chat)
-        requests = await context.translator.chat(chat, turn, adapter)
+        with in_words(WORDS):
+            turn = await turn_of(context, chat)
+            requests = await context.translator.chat(chat, turn, adapter)
         answer = _Answer(context, body, turn)
         job = context.service.job(requests)
         headers = warning_header(unknown_fields(body), *warnings_of(context, chat))
-        seconds = context.settings.timeout_seconds
-        if body.stream:
-            job.submit()
-            return EventStream(_stream(answer, job), seconds, job.close, headers)
-        with job:
-            found = await while_client_waits(http, _whole(answer, job), seconds)
-        return JSONResponse(found, headers=headers)
+        events = (lambda: _stream(answer, job)) if body.stream else None
+        return await reply(
+            context,
+            http,
+            job,
+            headers,
+            events=events,
+            whole=lambda: _whole(answer, job),
+            words=WORDS,
+        )
 
     @router.post(f"{PATH}/count_tokens", **context.documented)
     async def count(body: CountRequest) -> Response:
         """How many tokens a conversation has."""
         context.adapter(body.model)
-        turn = await turn_of(context, as_chat(body))
+        with in_words(WORDS):
+            turn = await turn_of(context, as_chat(body))
         headers = warning_header(unknown_fields(body))
-        return JSONResponse({"input_tokens": len(turn.prompt)}, headers=headers)
+        return in_ascii({"input_tokens": len(turn.prompt)}, headers)
 
     return router
 
@@ -203,18 +208,13 @@ async def _whole(answer: _Answer, job: Job) -> dict[str, Any]:
 
 
 async def _stream(answer: _Answer, job: Job) -> AsyncIterator[bytes]:
-    yield _encoded({"type": "message_start", "message": answer.begun(job)})
+    yield named_event({"type": "message_start", "message": answer.begun(job)})
     async for event in answer.events(job):
-        yield _encoded(event)
+        yield named_event(event)
     (result,) = job.collected()
     if isinstance(result.error, HnlpuError):
         error = as_api_error(result.error)
-        yield _encoded(messages_error(error.status, str(error)))
+        yield named_event(messages_error(error.status, str(error)))
         return
-    yield _encoded(answer.last_delta(job))
-    yield _encoded({"type": "message_stop"})
-
-
-def _encoded(event: Event) -> bytes:
-    data = json.dumps(event, separators=(",", ":"))
-    return f"event: {event['type']}\ndata: {data}\n\n".encode()
+    yield named_event(answer.last_delta(job))
+    yield named_event({"type": "message_stop"})

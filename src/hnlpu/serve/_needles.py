@@ -22,7 +22,12 @@ SCHEMA = {
     "required": ["city", "days"],
     "additionalProperties": False,
 }  # fmt: skip
-TOOL = {"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}
+PLACE = {
+    "type": "object", "properties": {"to": {"enum": ["Oslo", "Rome"]}}, "required": ["to"],
+    "additionalProperties": False,
+}  # fmt: skip
+TOOL = {"type": "function", "function": {"name": "go", "parameters": PLACE}}
+"""Short, so that a model of 256 positions can be asked too."""
 NEW_TOKENS_OF_TEXT = 60
 
 

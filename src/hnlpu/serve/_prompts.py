@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,7 @@ from hnlpu.run.emulate import Defaults, LanguageModel, read_defaults
 from hnlpu.run.engine import Constraint, Request, Sampling
 from hnlpu.serve._constraint import CalledFreely, Constraints, Matched
 from hnlpu.serve._dialect import Dialect, Turn
-from hnlpu.serve._errors import ApiError
+from hnlpu.serve._errors import ApiError, of_field
 from hnlpu.serve._offsets import Offsets
 from hnlpu.serve._schema import ChatRequest, CompletionRequest, Controls
 from hnlpu.serve._settings import ServerSettings
@@ -109,7 +110,8 @@ class Translator:
 
         def requests() -> list[Request]:
             wanted = body.structure
-            constraint = None if wanted is None else self._constraints.answer(wanted)
+            with of_field(body.structure_field):
+                constraint = None if wanted is None else self._constraints.answer(wanted)
             return [
                 request
                 for prompt in prompts
@@ -130,7 +132,9 @@ class Translator:
         asked = _Asked(limit, top, adapter)
 
         def requests() -> list[Request]:
-            constraint = self._dialect.constraint(self._constraints, turn, body.structure)
+            wanted = body.structure
+            with contextlib.nullcontext() if wanted is None else of_field(body.structure_field):
+                constraint = self._dialect.constraint(self._constraints, turn, wanted)
             made = self._choices(body, turn.prompt, asked, constraint)
             ends = () if body.ignore_eos else self._dialect.ends
             return [

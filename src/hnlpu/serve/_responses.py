@@ -5,7 +5,6 @@ A response is kept, unless `store` is false, so that a later one can go on from 
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -24,9 +23,9 @@ from hnlpu.serve._dialect import Turn
 from hnlpu.serve._errors import ApiError, in_words
 from hnlpu.serve._items import WORDS, ResponsesRequest, as_chat
 from hnlpu.serve._output import Event, Items
+from hnlpu.serve._reply import in_ascii, named_event, reply
 from hnlpu.serve._service import Job
 from hnlpu.serve._stored import StoredResponse, StoredResponses
-from hnlpu.serve._stream import EventStream, while_client_waits
 from hnlpu.serve._wire import unknown_fields, warning_header
 
 
@@ -164,14 +163,16 @@ def routes(context: Context) -> APIRouter:
         answer = _Answer(context, body, turn, before, requests[0].sampling)
         job = context.service.job(requests)
         headers = warning_header(unknown_fields(body), *warnings_of(context, chat))
-        seconds = context.settings.timeout_seconds
-        if body.stream:
-            with in_words(WORDS):
-                job.submit()
-            return EventStream(_stream(answer, job), seconds, job.close, headers)
-        with in_words(WORDS), job:
-            found = await while_client_waits(http, _whole(answer, job), seconds)
-        return _told(found, headers)
+        events = (lambda: _stream(answer, job)) if body.stream else None
+        return await reply(
+            context,
+            http,
+            job,
+            headers,
+            events=events,
+            whole=lambda: _whole(answer, job),
+            words=WORDS,
+        )
 
     @router.post("/v1/responses/compact", include_in_schema=False)
     async def compact() -> Response:
@@ -181,7 +182,7 @@ def routes(context: Context) -> APIRouter:
     @router.get("/v1/responses/{response_id}", **context.documented)
     async def stored(response_id: str) -> Response:
         """A response that was stored."""
-        return _told(_found(context.stored, response_id).response, {})
+        return in_ascii(_found(context.stored, response_id).response)
 
     @router.get("/v1/responses/{response_id}/input_items", **context.documented)
     async def stored_input(response_id: str) -> Response:
@@ -189,7 +190,7 @@ def routes(context: Context) -> APIRouter:
         entry = _found(context.stored, response_id)
         data = [{"id": f"item_{i}"} | item for i, item in enumerate(entry.input)]
         ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]}
-        return _told({"object": "list", "data": data, "has_more": False} | ends, {})
+        return in_ascii({"object": "list", "data": data, "has_more": False} | ends)
 
     @router.delete("/v1/responses/{response_id}", **context.documented)
     async def forget(response_id: str) -> Response:
@@ -199,12 +200,6 @@ def routes(context: Context) -> APIRouter:
         return JSONResponse({"id": response_id, "object": "response", "deleted": True})
 
     return router
-
-
-def _told(found: dict[str, Any], headers: dict[str, str]) -> Response:
-    """In ASCII: what is told back need not be valid Unicode."""
-    text = json.dumps(found, separators=(",", ":"))
-    return Response(text, headers=headers, media_type="application/json")
 
 
 def _found(stored: StoredResponses, ident: str, field: str = "response_id") -> StoredResponse:
@@ -240,9 +235,9 @@ async def _stream(answer: _Answer, job: Job) -> AsyncIterator[bytes]:
 
     def encoded(event: Event) -> bytes:
         nonlocal number
-        data = json.dumps(event | {"sequence_number": number}, separators=(",", ":"))
+        told = named_event(event | {"sequence_number": number})
         number += 1
-        return f"event: {event['type']}\ndata: {data}\n\n".encode()
+        return told
 
     for kind in ("created", "in_progress"):
         yield encoded({"type": f"response.{kind}", "response": answer.begun()})

@@ -41,6 +41,11 @@ class StreamOptions(Wire):
     continuous_usage_stats: Flag = Field(False, description="`usage` so far, in every chunk.")
     include_obfuscation: Flag | None = Field(None, description=IGNORED)
 
+    @property
+    def asks(self) -> bool:
+        """Whether they ask for anything."""
+        return self.include_usage or self.continuous_usage_stats
+
 
 class JsonSchema(Wire):
     """A named JSON schema."""
@@ -128,8 +133,13 @@ class Controls(Wire):
     guided_choice: Annotated[list[str], Field(min_length=1, max_length=1024)] | None = None
     guided_grammar: str | None = Field(None, min_length=1, max_length=65536)
     use_beam_search: Annotated[Any, not_here("leave it out", False)] = None
+    bad_words: Annotated[Any, not_here("give logit_bias", [])] = None
+    truncate_prompt_tokens: Annotated[Any, not_here("send a shorter prompt")] = None
+    logits_processors: Annotated[Any, not_here("leave it out", [])] = None
+    prompt_embeds: Annotated[Any, not_here("give a text or token ids")] = None
+    thinking_token_budget: Annotated[Any, not_here("give reasoning_effort or max_tokens")] = None
     length_penalty: Number | None = Field(None, description="Belongs to beam search.")
-    prompt_logprobs: Whole | None = Field(
+    prompt_logprobs: Count = Field(
         None, ge=0, le=20, description="Of the prompt's tokens, with so many best beside each."
     )
     trace_experts: Flag = Field(
@@ -144,6 +154,15 @@ class Controls(Wire):
     prompt_cache_key: str | None = Field(None, description=IGNORED)
     priority: Whole | None = Field(None, description=IGNORED)
     request_id: str | None = Field(None, max_length=256, description=IGNORED)
+
+    @property
+    def structure_field(self) -> str:
+        """The field that says what the answer must match."""
+        named = (
+            "structured_outputs",
+            *(name for name in type(self).model_fields if "guided" in name),
+        )
+        return next((n for n in named if getattr(self, n) is not None), "response_format")
 
     @property
     def structure(self) -> StructuredOutputs | None:
@@ -168,7 +187,9 @@ class Controls(Wire):
     @model_validator(mode="after")
     def _consistent(self) -> Controls:
         if self.stream_options is not None and not self.stream:
-            raise ValueError("stream_options belong to stream: true")
+            if self.stream_options.asks:
+                raise ValueError("stream_options belong to stream: true")
+            self.stream_options = None
         if self.prompt_logprobs is not None and self.stream:
             raise ValueError("prompt_logprobs belong to answers that are not streamed")
         given: list[Any] = [
@@ -244,6 +265,7 @@ class ChatRequest(Controls):
     add_generation_prompt: Flag = True
     continue_final_message: Flag = False
     echo: Annotated[Any, not_here("leave it out", False)] = None
+    audio: Annotated[Any, not_here("this model writes text")] = None
     modalities: Annotated[Any, not_here("this model writes text", ["text"], [])] = None
     store: Flag | None = Field(None, description=IGNORED)
     metadata: dict[str, Any] | None = Field(None, description=IGNORED)

@@ -30,6 +30,7 @@ from hnlpu.errors import EngineFault, InvalidInput
 from hnlpu.run.engine import PAGE, Disturbed, Limits, linear_modules
 from hnlpu.serve._app import create_app
 from hnlpu.serve._ask import ask
+from hnlpu.serve._connection import Connection
 from hnlpu.serve._context import Context
 from hnlpu.serve._needles import Maker, Needle
 from hnlpu.serve._service import Service
@@ -205,7 +206,7 @@ async def _served(service: Service) -> AsyncIterator[int]:
     listener.bind(("127.0.0.1", 0))
     listener.listen(2048)
     config = uvicorn.Config(
-        create_app(service), access_log=False, log_level="warning", http="h11", ws="none",
+        create_app(service), access_log=False, log_level="warning", http=Connection, ws="none",
         timeout_graceful_shutdown=5,
     )  # fmt: skip
     server = _Quiet(config)

@@ -17,6 +17,7 @@ from hnlpu._paths import absolute
 from hnlpu.errors import DamagedBuild, InvalidInput, NotABuild
 from hnlpu.model.checkpoint import is_checkpoint
 from hnlpu.serve._app import create_app
+from hnlpu.serve._connection import Connection, allow_connections
 from hnlpu.serve._service import Service
 from hnlpu.serve._settings import ServerSettings
 from hnlpu.silicon.hardwire import MANIFEST, Build, file_sha256, open_build
@@ -61,11 +62,12 @@ def serve(
     settings.check()
     service = Service(open_sound_build(directory), settings)
     app = create_app(service)
+    allow_connections(settings.max_connections)
     listener = _listen(settings)
     config = uvicorn.Config(
         app, access_log=False, log_level="warning", limit_concurrency=settings.max_connections,
         timeout_graceful_shutdown=int(settings.shutdown_seconds) + 10, server_header=False,
-        h11_max_incomplete_event_size=2**16, http="h11", ws="none",
+        h11_max_incomplete_event_size=2**16, http=Connection, ws="none",
     )  # fmt: skip
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -27,6 +27,7 @@ from hnlpu.run.engine import (
     collect,
     read_adapter,
 )
+from hnlpu.serve._journal import RECORD, Record
 from hnlpu.serve._metrics import Metrics
 from hnlpu.serve._settings import ServerSettings
 from hnlpu.silicon.hardwire import Build
@@ -112,6 +113,10 @@ class Job:
         self.new_tokens = 0
         self.reused_tokens = 0
         self._drafted = self._accepted = 0
+        self._record = RECORD.get()
+        if self._record is not None:
+            self._record.sequences += len(requests)
+            self._record.prompt_tokens += sum(len(request.prompt) for request in requests)
 
     @property
     def tried(self) -> dict[str, int] | None:
@@ -162,11 +167,22 @@ class Job:
         if update.token is not None and not self._told[index]:
             self._service.metrics.first_token(time.monotonic() - self._began)
         self._service.metrics.count(update)
+        if self._record is not None:
+            self._note(self._record, update)
         self._told[index].append(update)
         if update.reason is not None:
             self._open.discard(update.request)
             del self._service.jobs[update.request]
         self._queue.put_nowait(update)
+
+    def _note(self, record: Record, update: Update) -> None:
+        """What the log of requests tells of an update."""
+        if update.token is not None and record.first_token_seconds is None:
+            record.first_token_seconds = round(time.monotonic() - self._began, 6)
+        record.new_tokens += update.token is not None
+        record.cached_tokens += update.reused
+        if update.reason is not None:
+            record.ended.append(update.reason)
 
     async def updates(self) -> AsyncIterator[tuple[int, Update]]:
         """Each update as it comes, with the place of its request among the job's."""

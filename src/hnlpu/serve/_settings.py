@@ -27,7 +27,8 @@ class ServerSettings:
     `shutdown_seconds`.  `rate_per_minute` requests a client may make (None:
     any number), of `max_body_bytes` and `max_tokens` new tokens at most.  Stored responses have
     `stored_bytes` in all.  `speculation` is what requests get that do not say;
-    `draft` is a second model of the same vocabulary, which proposes tokens where none are found in the text.
+    `draft` is a second model of the same vocabulary, which proposes tokens where none are found in the text;
+    `request_log` is a file that gets a line of JSON for every request, `-` the standard error.
     """
 
     host: str = "127.0.0.1"
@@ -48,6 +49,7 @@ class ServerSettings:
     stored_bytes: int = 64 * 2**20
     speculation: bool = False
     draft: Path | None = None
+    request_log: Path | None = None
 
     def check(self) -> None:
         """Raises InvalidInput."""

@@ -10,7 +10,15 @@ import pytest
 
 from hnlpu.arithmetic.mx import dequantize, quantize_mxfp4
 from hnlpu.errors import InvalidInput
-from hnlpu.insight.compress import Amp, ExpertPruning, FinerCut, Heal, Round, StepOptions, round_columns
+from hnlpu.insight.compress import (
+    Amp,
+    ExpertPruning,
+    FinerCut,
+    Heal,
+    Round,
+    StepOptions,
+    round_columns,
+)
 from hnlpu.insight.compress._finercut import without
 from hnlpu.insight.compress._subject import Subject
 from hnlpu.model.edit import Edit, edited, keep_all, write_checkpoint

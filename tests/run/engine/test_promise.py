@@ -82,6 +82,7 @@ ACTIONS = st.lists(
         st.tuples(st.just("save"), st.just(0)),
         st.tuples(st.just("restore"), st.integers(0, 9)),
         st.tuples(st.just("begin"), st.integers(0, 2)),
+        st.tuples(st.just("try"), st.integers(1, 9)),
     ),
     min_size=4, max_size=20,
 )  # fmt: skip
@@ -106,6 +107,11 @@ def test_pieces_and_what_is_restored(name: str, actions: list[tuple[str, int]]) 
         elif what == "restore" and saved:
             number, kept = saved[count % len(saved)]
             cache_.restore(kept)
+        elif what == "try":  # tokens that are not the sequence's, taken back without a copy
+            mark = cache_.mark()
+            run.forward(np.array(sequences(name)[number][:count], np.int64)[::-1], cache_)
+            cache_.rewind(mark)
+            assert cache_.length == start
         elif what == "begin":
             cache_, number = run.new_cache(), count
 
@@ -116,12 +122,14 @@ def test_a_state_that_is_not_restored_is_seen(name: str) -> None:
     tokens = np.array(sequences(name)[0])
     cache_ = run.new_cache()
     run.forward(tokens[:20], cache_)
-    kept = cache_.save()
+    kept, mark = cache_.save(), cache_.mark()
     run.forward(tokens[40:43], cache_)  # and then on without `restore`
     wrong = run.forward(tokens[20:30], cache_)
-    cache_.restore(kept)
-    right = run.forward(tokens[20:30], cache_)
-    assert right.tobytes() == alone(name, 0)[20:30].tobytes() != wrong.tobytes()
+    assert wrong.tobytes() != alone(name, 0)[20:30].tobytes()
+    for back in (lambda: cache_.rewind(mark), lambda: cache_.restore(kept)):
+        back()
+        right = run.forward(tokens[20:30], cache_)
+        assert right.tobytes() == alone(name, 0)[20:30].tobytes()
 
 
 # many sequences in one engine

@@ -6,7 +6,6 @@ import pytest
 from hnlpu.run import kernels
 from hnlpu.run.emulate import (
     InterpretedModel,
-    _layers,
     _projection,
     _taped,
     open_language_model,
@@ -76,7 +75,7 @@ def test_without_the_library_numba_gives_the_same_bits(tiny_build, monkeypatch):
     tokens = np.array([1, 2, 3, 4, 5, 6, 7])
     model = open_language_model(tiny_build).transformer
     quick = model.forward(tokens, model.new_cache())
-    for module in (_projection, _layers, _taped):
+    for module in (_projection, _taped):
         monkeypatch.setattr(module, "load", lambda: (None, "not here"))
     monkeypatch.setattr(kernels, "load", lambda: (None, "not here"))
     assert list(ways_to_sum()) == ["packed digits", "matrix product"]

@@ -52,6 +52,8 @@ class ChipStates:
         """Go on from what was saved, of this sequence or of another."""
         self.states = states
 
+    mark, rewind = save, restore  # states are values, so that nothing is copied
+
 
 class ChipModel(TokenModel[ChipStates, np.int64]):
     """The model of a build in `chip` numerics; hidden states and logits are values (2^-16).

@@ -54,6 +54,14 @@ class StatesCache(ABC):
     def restore(self, states: States) -> None:
         """Go on from what was saved, of this sequence or of another."""
 
+    def mark(self) -> States:
+        """What `rewind` goes back to, with a copy of no more than a further position writes over."""
+        return self.save()
+
+    def rewind(self, mark: States) -> None:
+        """Go back to a mark that this sequence has passed."""
+        self.restore(mark)
+
     @abstractmethod
     def take_in(self, tokens: Tokens) -> Float32:
         """What the network gives at `tokens`, behind what was taken in before."""
@@ -104,6 +112,12 @@ class _OnTape(StatesCache):
 
     def restore(self, states: States) -> None:
         self._memory.restore(states)
+
+    def mark(self) -> States:
+        return self._memory.mark()
+
+    def rewind(self, mark: States) -> None:
+        self._memory.rewind(mark)
 
     def take_in(self, tokens: Tokens) -> Float32:
         start, count = self._memory.length, len(tokens)

@@ -214,7 +214,9 @@ class LanguageModel:
 
         Up to `context` tokens (default: the model's position limit) are scored
         in one go; longer texts in windows of that length that overlap by
-        half, so that each token sees at least half a context.  `top` adds the
+        half, so that each token sees at least half a context.  What the tokenizer
+        puts before a text (<bos>) stands before the first window alone, as in transformers'
+        "Perplexity of fixed-length models" and lm-eval's rolling windows.  `top` adds the
         best tokens at each position.  Raises InvalidInput, TokenizerMissing,
         NotFinite.
         """

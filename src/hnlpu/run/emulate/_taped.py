@@ -137,6 +137,25 @@ class SequenceMemory:
             else:
                 by_position[:] = saved
 
+    def mark(self) -> States:
+        """What `rewind` goes back to: a copy of the states that do not grow."""
+        entries = {held.name: np.array(self._by_position(held)) for held in self._whole()}
+        return States(self.length, MappingProxyType(entries))
+
+    def rewind(self, mark: States) -> None:
+        """Go back to a mark that this sequence has passed: growing states are written over."""
+        self.length = mark.position
+        for held in self._whole():
+            self._by_position(held)[:] = mark.entries[held.name]
+
+    def _whole(self) -> list[TapeState]:
+        """The states that do not grow."""
+        return [
+            held
+            for held, state in zip(self._held, self._declared, strict=True)
+            if not isinstance(state.keeps, Append)
+        ]
+
     def _by_position(self, held: TapeState) -> npt.NDArray[np.float32]:
         """A view [positions or entries, *shape]."""
         array: npt.NDArray[np.float32] = self.arrays[held.name][0]

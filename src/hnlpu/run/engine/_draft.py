@@ -54,11 +54,11 @@ class DraftModel:
         try:
             with one_blas_thread():
                 best = self._best(tokens[done:], cache)
-                kept = cache.save()
+                mark = cache.mark()
                 found = [best]
                 while len(found) < most:
                     found.append(self._best(np.array(found[-1:], np.int64), cache))
-                cache.restore(kept)
+                cache.rewind(mark)
         except NotFinite:
             self._overflowed.add(ident)
             return NO_DRAFT

@@ -54,6 +54,11 @@ class Runner:
         self._thread = threading.Thread(target=self._work, name="hnlpu engine", daemon=True)
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs the engine."""
+        return self._thread.is_alive()
+
     def submit(self, request: Request) -> int:
         """Queue a request; its number.  Raises InvalidInput, QueueFull or NotServing."""
         self.engine.check(request)

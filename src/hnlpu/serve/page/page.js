@@ -5,7 +5,8 @@ const $ = (id) => document.getElementById(id);
 const NUMBERS = ["temperature", "top_p", "top_k", "max_tokens", "seed", "presence_penalty", "frequency_penalty"];
 
 let facts = null;       // of the model
-let turns = [];         // of the chat: {role, content}
+let turns = [];         // messages of the chat
+let calls = [];         // tool calls whose results the person has yet to give
 let chatting = false;
 let counts = [];        // of this answer: [layer][expert]
 let running = null;     // AbortController of the answer under way
@@ -77,19 +78,24 @@ function setMode(chat) {
   chatting = chat;
   $("mode-chat").setAttribute("aria-pressed", chat);
   $("mode-text").setAttribute("aria-pressed", !chat);
-  $("prompt-label").textContent = chat ? "Your message" : "Text to continue";
   $("send").textContent = chat ? "Send" : "Generate";
+  $("no-template").hidden = !chat || !facts || facts.has_chat_template;
+  $("tools-label").hidden = !chat;
   clear();
-  if (chat && !facts?.has_chat_template) {
-    $("empty").textContent = "This model knows no roles: messages are joined to one text, which it continues.";
-  }
 }
 
 function clear() {
   turns = [];
-  $("output").replaceChildren($("empty") ?? element("p", "", "soft"));
+  calls = [];
+  label();
+  $("output").replaceChildren();
   $("token").hidden = true;
   forget();
+}
+
+function label() {
+  const asked = calls.length ? "Result of " + calls[0].function.name : "Your message";
+  $("prompt-label").textContent = chatting ? asked : "Text to continue";
 }
 
 // --- experts
@@ -159,6 +165,33 @@ function showToken(token, text, info) {
   drawExperts(info.experts);
 }
 
+// --- parts of an answer: thoughts, which are folded, and calls of tools
+
+function fold(output) {
+  const last = output.lastElementChild;
+  if (last?.classList.contains("thoughts")) return last;
+  const made = element("details", "", "thoughts");
+  made.append(element("summary", "thoughts"));
+  output.append(made);
+  return made;
+}
+
+function showCall(output, part) {
+  if (part.function.name) {
+    const made = element("div", "", "call");
+    made.append(element("span", "calls " + part.function.name, "turn"), element("code", ""));
+    output.append(made);
+  }
+  output.lastElementChild.querySelector("code").append(part.function.arguments ?? "");
+}
+
+function takeCall(message, part) {
+  message.tool_calls ??= [];
+  const { id, type } = part;
+  if (part.function.name) message.tool_calls[part.index] = { id, type, function: { ...part.function } };
+  else message.tool_calls[part.index].function.arguments += part.function.arguments;
+}
+
 // --- the wire
 
 function request(prompt) {
@@ -167,8 +200,19 @@ function request(prompt) {
     if ($(name).value !== "") body[name] = Number($(name).value);
   }
   if ($("stop_text").value) body.stop = $("stop_text").value.replaceAll("\\n", "\n");
-  if (chatting) return ["v1/chat/completions", { ...body, messages: turns, logprobs: true, top_logprobs: 5 }];
+  if (chatting) {
+    if ($("tools").value.trim()) body.tools = tools();
+    return ["v1/chat/completions", { ...body, messages: turns, logprobs: true, top_logprobs: 5 }];
+  }
   return ["v1/completions", { ...body, prompt, logprobs: 5 }];
+}
+
+function tools() {
+  try {
+    return JSON.parse($("tools").value);
+  } catch (error) {
+    throw new Error("tools: must be a list in JSON (" + error.message + ")");
+  }
 }
 
 async function* events(response) {
@@ -200,18 +244,50 @@ function describe(choice) {
   return info;
 }
 
-async function generate(prompt) {
-  const output = $("output");
-  $("empty")?.remove();
-  if (chatting) {
-    turns.push({ role: "user", content: prompt });
-    output.append(element("span", "you", "turn"), element("span", prompt, "given"), element("span", "model", "turn"));
-    $("prompt").value = "";
-  } else {
-    output.replaceChildren(element("span", prompt, "given"));
+// What the person says: a message, or the result of a call.  Whether the model is to answer.
+function say(prompt) {
+  const output = $("output"), call = calls.shift();
+  turns.push(call ? { role: "tool", tool_call_id: call.id, content: prompt } : { role: "user", content: prompt });
+  output.append(element("span", call ? call.function.name : "you", "turn"), element("span", prompt, "given"));
+  $("prompt").value = "";
+  label();
+  return calls.length === 0;
+}
+
+async function converse(prompt) {
+  const before = turns.slice(), asked = calls.slice(), shown = [...$("output").childNodes];
+  if (!say(prompt)) return;
+  $("output").append(element("span", "model", "turn"));
+  const message = { role: "assistant", content: "" };
+  let whole = false;
+  try {
+    await stream(prompt, message);
+    whole = true;
+  } finally {
+    if (whole || message.content || message.reasoning_content || message.tool_calls) {
+      turns.push(message);
+      calls = [...(message.tool_calls ?? [])];
+    } else {  // it failed: as if nothing had been said
+      turns = before;
+      calls = asked;
+      $("output").replaceChildren(...shown);
+      $("prompt").value = prompt;
+    }
+    label();
   }
+}
+
+async function generate(prompt) {
+  if (chatting) return converse(prompt);
+  $("output").replaceChildren(element("span", prompt, "given"));
+  return stream(prompt, { content: "" });
+}
+
+// The answer as it comes, shown and put into `message`.
+async function stream(prompt, message) {
+  const output = $("output");
   forget();
-  let answer = "", tokens = 0, first = 0;
+  let tokens = 0, first = 0;
   const [path, body] = request(prompt);
   const response = await fetch(path, {
     method: "POST", headers: headers(), body: JSON.stringify(body), signal: running.signal,
@@ -226,16 +302,21 @@ async function generate(prompt) {
     const now = performance.now();
     if (tokens === 0) first = now;
     tokens += 1;
-    answer += text;
+    message.content += text;
+    if (thought) message.reasoning_content = (message.reasoning_content ?? "") + thought;
     const info = describe(choice);
     if (info.experts) fire(info.experts);
-    if (text || thought) addToken(output, text || thought, info, Boolean(thought));
+    if (thought) addToken(fold(output), thought, info, true);
+    if (text) addToken(output, text, info, false);
+    for (const part of choice.delta?.tool_calls ?? []) {
+      takeCall(message, part);
+      showCall(output, part);
+    }
     drawExperts(info.experts);
     if (tokens > 1) $("emulator-rate").textContent = round((tokens - 1) * 1000 / (now - first));
     $("emulator-note").textContent = tokens + (tokens === 1 ? " token" : " tokens");
     output.scrollTop = output.scrollHeight;
   }
-  if (chatting) turns.push({ role: "assistant", content: answer });
 }
 
 $("form").addEventListener("submit", async (event) => {
