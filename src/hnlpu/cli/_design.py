@@ -116,7 +116,11 @@ def _print(made: Any, facts: dict[str, Any]) -> None:
     if machine.link is None:
         out.print("no links: one chip")
     else:
-        out.print(f"between chips: {machine.link.formats} ({machine.link.name})")
+        bandwidth = machine.link.bandwidth
+        out.print(
+            f"between chips: {bandwidth.value:g} GB/s each way ({machine.link.name}; {bandwidth.source}); "
+            f"{machine.link.formats}"
+        )
     out.print(
         f"at most {facts['bound_tokens_per_second']:,.0f} tokens/s, every token generated "
         f"({facts['limit']}); parts and prices of {made.library}"

@@ -139,10 +139,22 @@ def _machine(plan: Plan, sized: Sized) -> dict[str, Any]:
         },
     }
     if plan.arrays.chips > 1:
-        values["link"] = {**given["link"], "exchange": _exchange(plan)}
+        values["link"] = {**given["link"], **_narrower(plan), "exchange": _exchange(plan)}
     if choice.stacks:
         values["hbm"] = {**given["hbm"], "stacks": choice.stacks}
     return values
+
+
+def _narrower(plan: Plan) -> dict[str, Any]:
+    """The bandwidth of links with fewer lanes than the library's."""
+    link = plan.machine.link
+    if plan.width == 1 or link is None:
+        return {}
+    why = (
+        f"1/{1 / plan.width:g} of the lanes of {plan.library.name}'s: with more, links and arrays leave no room "
+        "on a die"
+    )
+    return {"bandwidth": _times(link.bandwidth, plan.width, why)}
 
 
 def _exchange(plan: Plan) -> dict[str, Any]:
