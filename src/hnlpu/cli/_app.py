@@ -19,7 +19,7 @@ from hnlpu.errors import ContextExceeded, InvalidInput
 app = typer.Typer(
     name="hnlpu",
     help="Hardwire a language model: from a checkpoint to metal-embedding digits that talk.",
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -84,7 +84,9 @@ def _options(
     context: typer.Context,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+        typer.Option(
+            "-V", "--version", callback=_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Hardwire a language model: from a checkpoint to metal-embedding digits that talk."""
@@ -529,6 +531,7 @@ from hnlpu.cli import (  # noqa: E402
     _chat,  # noqa: F401
     _chip,  # noqa: F401
     _cost,  # noqa: F401
+    _demo,  # noqa: F401
     _design,  # noqa: F401
     _draw,  # noqa: F401
     _explore,  # noqa: F401

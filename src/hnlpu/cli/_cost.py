@@ -154,7 +154,7 @@ def cost(
     if gpu.price is None:
         raise InvalidInput(f"--against {against}: its file has no price; take h100 or hgx-h100")
     rival = Rival(gpu, against_rate, rent, against_usd_per_mtoken)
-    rival.check()
+    rival.check(what.shape.name)
     with waiting("pricing"):
         costing = do_cost(machine, what, plan, trials, seed)
     facts = cost_facts(costing, rival)

@@ -49,6 +49,7 @@ def system_values(
             "process": plan.technology,
             "area": number(die, "mm^2", f"sum of the blocks; {plan.outline.why}"),
             "reticle": number(plan.outline.reticle, "mm^2", f"as {lib.name}"),
+            **_slot(plan),
             "density": number(plan.density, "transistor/mm^2", f"technology {plan.technology}"),
         },
         "block": [
@@ -86,6 +87,13 @@ def system_values(
         ],
     }  # fmt: skip
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _slot(plan: Plan) -> dict[str, Any]:
+    """The largest core of a die that is made for a slot."""
+    if not plan.outline.core:
+        return {}
+    return {"slot": number(plan.outline.mm2, "mm^2", plan.outline.why)}
 
 
 def number(value: float, unit: str, source: str) -> dict[str, Any]:
