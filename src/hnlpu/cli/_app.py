@@ -540,7 +540,10 @@ from hnlpu.cli import (  # noqa: E402
     _masks,  # noqa: F401
     _rtl,  # noqa: F401
     _run,  # noqa: F401
+    _schema,
     _sensitivity,  # noqa: F401
     _serve,  # noqa: F401
     _sweep,  # noqa: F401
 )
+
+app.command("schema")(_schema.schema)
