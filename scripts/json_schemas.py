@@ -105,6 +105,11 @@ DOCUMENTS = {
 """Documents of another form than their command's usual one, by a word of the command line."""
 FREE = {("design", "values"), ("catalog-show", "values"), ("draw", ""), ("build", "policy")}
 """Values that are a file or a form of their own, described elsewhere: a system's file, a network's text form."""
+NULLABLE = {
+    ("generate", "text"), ("verify", "checkpoint"), ("verify", "skipped"), ("explore", "best"),
+    ("cost", "buyers"), ("cost", "against_price"), ("build", "worst"), ("simulate", "context"),
+}  # fmt: skip
+"""Values that may be null where the samples have none that is."""
 ADDED: dict[str, dict[str, Any]] = {
     "rtl": {"simulated": {"type": "array"}, "coverage": {}, "synthesized": {}, "mapped": {}},
     "chip": {
@@ -255,6 +260,8 @@ def described(
         schema["type"] = "object"
         return schema
     types = schema.get("type", [])
+    if (name, key) in NULLABLE and "null" not in types and types != "array":
+        schema["type"] = types = [types, "null"] if isinstance(types, str) else [*types, "null"]
     if {"number", "integer"} & set([types] if isinstance(types, str) else types):
         schema["x-kind"] = kind
         for ending, unit in UNITS.items():

@@ -13,11 +13,13 @@ from jsonschema import Draft202012Validator
 from typer.main import get_command
 from typer.testing import CliRunner
 
+import hnlpu
 from hnlpu.cli._app import app
 from hnlpu.cli._schema import KINDS, figures, load_schema, schema_names
 from signal_samples import made_signals
 
 Cli = Callable[..., tuple[int, str, str]]
+CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "qwen3-90k"
 PAPER = "hnlpu-asplos26"
 COMMANDS: dict[str, tuple[str, ...]] = {
     "build": ("build", "{checkpoint}", "-o", "{new}"),
@@ -38,7 +40,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "masks-picture": ("masks", "{build}", "--tile", "*router*", "--png", "-o", "{new}.png"),
     "rtl": ("rtl", "{build}", "--matrix", "*router", "--neurons", "1", "-o", "{new}"),
     "chip": ("chip", "{build}", "-o", "{new}"),
-    "chip-predict": ("chip", "{build}", "--predict"),
+    "chip-predict": ("chip", "{trained}", "--predict"),
     "chart": ("chart", "{chart}"),
     "chart-file": ("chart", "{chart}", "-o", "{new}.csv"),
     "catalog-list": ("catalog", "list"),
@@ -69,9 +71,11 @@ def places(tiny_build: Path, tiny_checkpoint: Path, tmp_path_factory: Any) -> di
     signals = made_signals("gru_svm")
     np.save(folder / "x.npy", signals.sample.signals(3))
     chart = folder / "c.svg"
+    hnlpu.build(CHECKPOINT, folder / "trained")
     CliRunner().invoke(app, ["cost", PAPER, "--trials", "20", "--chart", str(chart)])
     return {
         "build": str(tiny_build), "checkpoint": str(tiny_checkpoint), "chart": str(chart),
+        "trained": str(folder / "trained"),
         "signals": str(signals.build), "numbers": str(folder / "x.npy"),
     }  # fmt: skip
 
