@@ -103,7 +103,13 @@ DOCUMENTS = {
     ("chart", "-o"): "chart-file",
 }
 """Documents of another form than their command's usual one, by a word of the command line."""
-FREE = {("design", "values"), ("catalog-show", "values"), ("draw", ""), ("build", "policy")}
+FREE = {
+    ("design", "values"),
+    ("catalog-show", "values"),
+    ("draw", ""),
+    ("build", "policy"),
+    ("sensitivity", "policy"),
+}
 """Values that are a file or a form of their own, described elsewhere: a system's file, a network's text form."""
 NULLABLE = {
     ("generate", "text"), ("verify", "checkpoint"), ("verify", "skipped"), ("explore", "best"),
@@ -128,12 +134,24 @@ BY_HAND: dict[str, dict[str, Any]] = {
         "task": "string", "numerics": "string", "outputs": "integer", "sequences": "integer",
         "positions": ["integer", "array"], "seconds": "number", "files": "array",
     },
+    "score-signals": {
+        "task": "string", "numerics": "string", "sequences": "integer", "positions": ["integer", "array"],
+        "seconds": "number",
+    },
+    "serve-self-test": {"passed": "boolean"},
     "serve": {"address": "string"},
     "demo": {
         "model": "string", "technology": "string", "build": "string", "design": "string",
         "pages": "object", "steps": "array", "seconds": "number",
     },
 }  # fmt: skip
+OPTIONAL: dict[str, dict[str, Any]] = {
+    "run": {"answers": "array"},
+    "score-signals": {
+        "accuracy": "number", "f1": "number", "mae": "number", "rmse": "number", "count": "integer",
+    },
+}  # fmt: skip
+"""Keys of those that are there only where they were asked for."""
 MAPS = {
     "matrices", "roles", "errors", "bands", "blocks_mm2", "breakdown", "waiting", "utilisation",
     "verdicts", "gains", "changes", "best_by_kv_bits", "policy", "files", "layers", "values", "needs",
@@ -157,7 +175,8 @@ def main() -> None:
             }
         write(name, schema)
     for name, keys in BY_HAND.items():
-        properties = {key: {"type": type_} for key, type_ in keys.items()}
+        every = keys | OPTIONAL.get(name, {})
+        properties = {key: {"type": type_} for key, type_ in every.items()}
         write(
             name,
             described(name, {"type": "object", "properties": properties, "required": list(keys)}),

@@ -211,7 +211,7 @@ def _print_cost(c: Costing, facts: dict[str, Any]) -> None:
     out.print(
         f"{facts['model']} on {facts['system']}: {facts['weights']:,} weights, {bits}: "
         f"{_counted(facts['chips'], 'chip')} of {facts['die_mm2']:g} mm2, "
-        f"{facts['power_w'] / 1e3:,.3g} kW"
+        f"{_power(facts['power_w'])}"
     )
     table = Table("", "low", "value", "high", "5 %", "median", "95 %", title_justify="left")
     for column in table.columns[1:]:
@@ -306,6 +306,10 @@ def _print_bought(facts: dict[str, Any]) -> None:
             f"{rate['tokens_per_second']:,.0f} {rate['counts']} tokens/s ({rate['name']}): "
             f"{rate['usd_per_mtoken']:.3g} $ a million"
         )
+
+
+def _power(watts: float) -> str:
+    return f"{watts / 1e3:,.3g} kW" if watts >= 1e3 else f"{watts:,.3g} W"
 
 
 def _counted(number: int, thing: str) -> str:

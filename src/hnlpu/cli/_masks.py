@@ -122,7 +122,7 @@ def place(
     json: Json = False,
 ) -> None:
     """Where every weight lies: chips, arrays and tiles, areas, and whether they fit."""
-    from hnlpu.silicon.hardwire import open_build
+    from hnlpu.silicon.hardwire import fill_of, open_build
     from hnlpu.silicon.masks import mask_needs, scheme_needs
     from hnlpu.silicon.place import find_tiles, placement_facts
 
@@ -133,9 +133,13 @@ def place(
     needs = scheme_needs(build)
     printed = mask_needs(build)
     found = find_tiles(manifest.placement, manifest.technology.array)
+    fill = fill_of(build.network)
+    filled = sum(fill.values())
+    weights = facts.weights - filled
+    digits = facts.digits - sum(n * len(manifest.matrices[name].digits) for name, n in fill.items())
     if json:
         values: dict[str, Any] = {
-            **facts.as_dict(), "masks": printed, "needs": needs, "design": _design_facts(directory),
+            **facts.as_dict(), "weights": weights, "digits": digits, "fill": filled, "masks": printed, "needs": needs, "design": _design_facts(directory),
         }  # fmt: skip
         if tiles:
             values["tiles"] = [
@@ -153,7 +157,8 @@ def place(
     out.print(f"technology         {facts.technology}, scheme {facts.scheme}")
     out.print(f"chips              {facts.chips} ({rows} x {columns})")
     out.print(
-        f"weights            {facts.weights:,} as {facts.digits:,} digits, {len(found):,} tiles"
+        f"weights            {weights:,} as {digits:,} digits"
+        f"{f', {filled:,} zeros that fill blocks of 32' if filled else ''}, {len(found):,} tiles"
     )
     out.print(f"area per digit     {facts.area_per_digit_um2:.4f} um2 by the scheme's own geometry")
     if facts.published_um2_per_weight is not None:
