@@ -281,6 +281,8 @@ def described(
     types = schema.get("type", [])
     if (name, key) in NULLABLE and "null" not in types and types != "array":
         schema["type"] = types = [types, "null"] if isinstance(types, str) else [*types, "null"]
+    if (name, key) == ("index", "pays_above"):  # "never" where no volume is enough
+        schema["type"] = types = ["number", "string", "null"]
     if {"number", "integer"} & set([types] if isinstance(types, str) else types):
         schema["x-kind"] = kind
         for ending, unit in UNITS.items():
@@ -308,7 +310,7 @@ RULES = {
     ),
     **dict.fromkeys(("bound_tokens_per_second", "kv_bytes", "kv_capacity_bytes", "kv_in_hbm", "die_mm2",
                      "blocks_mm2", "tco_musd", "tco2e", "power_w", "masks_per_chip", "state"), "computed"),
-    **dict.fromkeys(("published_rates", "claimed", "published_parameters", "published_active", "rates", "price",
+    **dict.fromkeys(("published_rates", "claimed", "published_parameters", "published_active", "rates", "price", "claimed_tokens_per_second",
                      "published_tokens_per_second", "bandwidth_gb_per_second"), "published"),
 }  # fmt: skip
 

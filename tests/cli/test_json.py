@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import hnlpu
 from hnlpu.cli._app import app
-from hnlpu.cli._schema import KINDS, figures, load_schema, schema_names
+from hnlpu.cli._schema import KINDS, figures, kinds_line, load_schema, schema_names
 from signal_samples import made_signals
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -145,6 +145,22 @@ def test_every_figure_has_a_kind() -> None:
     kinds = dict(figures(load_schema("simulate")))
     assert kinds["tokens_per_second"].startswith("simulated")
     assert kinds["bound_tokens_per_second"].startswith("computed")
+
+
+SHOWN = {
+    "cost": ("cost", PAPER, "--trials", "20"), "simulate": ("simulate", PAPER, "--tokens", "300"),
+    "audit": ("audit", PAPER), "design": ("design", str(CHECKPOINT)),
+    "sweep": ("sweep", PAPER, "--vary", "users=8"), "cost-bought": ("cost", "h100", "--model", "gpt-oss-120b"),
+    "index": ("index", "gpt-oss-20b", "--technology", "n5", "--trials", "0"),
+    "explore": ("explore", str(CHECKPOINT), "--trials", "1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_people_are_told_the_kinds(name: str, cli: Cli) -> None:
+    _, printed, _ = cli(*SHOWN[name])
+    assert kinds_line(name) in printed.replace("\n", " ")
+    assert "computed" in kinds_line(name)
 
 
 def walk(value: Any) -> Iterator[dict[str, Any]]:

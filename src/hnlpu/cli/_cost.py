@@ -11,6 +11,7 @@ from rich.table import Table
 from hnlpu._paths import absolute
 from hnlpu.cli._app import Json, app
 from hnlpu.cli._output import out, print_json, waiting
+from hnlpu.cli._schema import kinds_line
 from hnlpu.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ def cost(
             print_json(facts)
         else:
             _print_bought(facts)
+            out.print(kinds_line("cost-bought"))
         return
     gpu = load_system(against)
     if gpu.price is None:
@@ -174,6 +176,7 @@ def cost(
         print_json(facts)
     else:
         _print_cost(costing, facts)
+        out.print(kinds_line("cost"))
 
 
 def _check_apart(files: dict[str, Path | None]) -> None:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from hnlpu.cli._app import Json, app
 from hnlpu.cli._output import out, print_json, waiting
+from hnlpu.cli._schema import kinds_line
 
 
 @app.command()
@@ -69,6 +70,7 @@ def design(
         print_json(facts)
     else:
         _print(made, facts)
+        out.print(kinds_line("design"))
 
 
 def _facts(made: Any) -> dict[str, Any]:

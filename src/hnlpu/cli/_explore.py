@@ -11,6 +11,7 @@ from rich.table import Table
 from hnlpu.cli._app import Json, app
 from hnlpu.cli._cost import SlidingOption
 from hnlpu.cli._output import out, print_json, progress_bar, waiting
+from hnlpu.cli._schema import kinds_line
 from hnlpu.errors import InvalidInput
 
 START = {"published": "published machine", "design": "machine designed for the model"}
@@ -107,6 +108,7 @@ def explore(
         print_json(facts)
     else:
         _print(facts)
+        out.print(kinds_line("explore"))
     if not facts["front"]:
         raise typer.Exit(1)
 

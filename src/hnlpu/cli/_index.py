@@ -15,6 +15,7 @@ from rich.table import Table
 from hnlpu._paths import absolute
 from hnlpu.cli._app import Json, app
 from hnlpu.cli._output import out, print_json, progress_bar
+from hnlpu.cli._schema import kinds_line
 from hnlpu.errors import InvalidInput, OutputExists, OutputFailed
 
 PAGE, TABLE, DOCUMENT = "index.html", "index.csv", "index.json"
@@ -76,6 +77,7 @@ def index(
             f"{e.usd_per_mtoken:,.3g}", _volume(e.pays_above),
         )  # fmt: skip
     out.print(table)
+    out.print(kinds_line("index"))
     for e in entries:
         if e.problem:
             out.print(f"{e.model} in {e.technology}: {e.problem}")

@@ -10,6 +10,7 @@ import typer
 
 from hnlpu.cli._app import BuildArgument, Json, Ray, Workers, app
 from hnlpu.cli._output import out, print_json, progress_bar, waiting
+from hnlpu.cli._schema import kinds_line
 from hnlpu.errors import InvalidInput
 
 Chips = Annotated[list[int] | None, typer.Option("--chip", help="Only this chip; may be repeated.")]
@@ -172,6 +173,7 @@ def place(
     out.print(f"design             {_design_words(_design_facts(directory))}")
     for line in (*_mask_lines(printed), *_needs_lines(needs)):
         out.print(line)
+    out.print(kinds_line("place"))
 
 
 def _design_facts(directory: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_text
 import sys
+from collections import Counter
 from importlib import resources
 from typing import Annotated, Any
 
@@ -54,6 +55,13 @@ def schema(
     else:
         lines = [json_text.dumps(load_schema(name), indent=1)]
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def kinds_line(name: str) -> str:
+    """One line for people: of what kinds the figures of a command are, and where each is listed."""
+    found = Counter(said.split(",")[0] for _, said in figures(load_schema(name)))
+    kinds = ", ".join(kind for kind, _ in found.most_common() if kind != "given")
+    return f"figures are {kinds}: hnlpu schema {name} --kinds says which"
 
 
 def figures(found: dict[str, Any], where: str = "") -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from rich.table import Table
 from hnlpu.cli._app import Json, app
 from hnlpu.cli._cost import ModelOption, SubjectArgument, SystemOption
 from hnlpu.cli._output import out, print_json, waiting
+from hnlpu.cli._schema import kinds_line
 from hnlpu.errors import InvalidInput, OutputExists
 
 SHOWN = ("chips", "die_mm2", "tokens_per_second", "limit", "tco_musd", "usd_per_mtoken", "problem")
@@ -67,6 +68,7 @@ def sweep(
     for row in rows:
         table.add_row(*(_cell(row.get(column, "")) for column in shown))
     out.print(table)
+    out.print(kinds_line("sweep"))
     if place is not None:
         out.print(f"written: {place}")
 

@@ -201,7 +201,7 @@ def stacked_bar(title: str, parts: Sequence[tuple[str, float, str]]) -> Markup:
         if width > LETTER * len(hint):
             pieces.append(text(x, 40, hint, class_="tick"))
         x += width
-    rows = [[label, size, size / total] for label, size, _ in parts]
+    rows: list[list[str | int | float]] = [[label, size, size / total] for label, size, _ in parts]
     return drawing(
         STACK, 46, title, "One bar, cut in proportion.", *pieces,
         table=(("part", "size", "share"), rows),
