@@ -22,6 +22,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PACKAGE = "src/hnlpu"
+MODEL = "checkpoints/stdlib-140k"
 COMPILE = "src/hnlpu/run/kernels/_compile.py"
 ZIG = "ziglang>=0.13"
 
@@ -72,6 +73,8 @@ class KernelsBuildHook(BuildHookInterface[Any]):
         """Compile, unless the library of this very source is there already."""
         if self.target_name != "wheel":
             return
+        if version != "editable":  # the model of `hnlpu demo`; a checkout has it anyway
+            build_data["force_include"][str(Path(self.root) / MODEL)] = f"hnlpu/{MODEL}"
         compile_ = self._compile()
         if _glibc():
             self._manylinux(compile_, build_data)

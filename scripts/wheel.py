@@ -1,8 +1,8 @@
 """A wheel that runs on other machines, made and tried:  make wheel
 
 Builds the wheel with kernels for the oldest glibc that we promise, asks auditwheel whether they keep
-that, installs the wheel into a new virtual environment, and builds, verifies and runs the small
-bundled model there: without a compiler, without the checkout, with an empty home folder.
+that, installs the wheel into a new virtual environment, and runs `hnlpu demo` there, with the model in the
+wheel: without a compiler, without the checkout, with an empty home folder.
 """
 
 from __future__ import annotations
@@ -75,10 +75,11 @@ def try_out(wheel: Path) -> None:
         said = hnlpu("doctor")
         if not KERNELS.search(said):
             sys.exit(f"{said}\nthe wheel's kernels are not used")
-        hnlpu("build", MODEL, "-o", "build")
-        hnlpu("verify", "build")
-        text = hnlpu("generate", "build", "--prompt", "def ", "--max-tokens", "16")
-        here = [sys.executable, "-m", "hnlpu", "generate", folder / "build"]
+        print(hnlpu("demo", "-o", "demo"))
+        build = folder / "demo" / MODEL.name
+        hnlpu("verify", build, "--checkpoint", MODEL)  # the wheel's model is the checkout's
+        text = hnlpu("generate", build, "--prompt", "def ", "--max-tokens", "16")
+        here = [sys.executable, "-m", "hnlpu", "generate", build]
         expected = run(*here, "--prompt", "def ", "--max-tokens", "16")
         if not text or text != expected:
             sys.exit(f"the wheel says {text!r}, this checkout {expected!r}")

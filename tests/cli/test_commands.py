@@ -13,10 +13,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 import hnlpu
 from decoys import BROKEN, write_decoys
 from helpers import environment, run_cli, write_checkpoint
+from hnlpu._bundled import bundled_model
+from hnlpu.cli._schema import load_schema
 
 TOKENS = "5,6,7,8"
 
@@ -208,6 +211,7 @@ def test_markup_in_a_path_is_printed_as_it_is(tmp_path, tiny_checkpoint, cli):
 
 def test_doctor_finds_this_environment_able(cli):
     code, printed, errors = cli("doctor", "--json")
+    Draft202012Validator(load_schema("doctor")).validate(json.loads(printed))
     findings = {finding["name"]: finding for finding in json.loads(printed)}
     assert (code, errors) == (0, "")
     assert all(finding["ok"] for finding in findings.values() if finding["needed"])
@@ -317,3 +321,45 @@ def test_names_and_text_that_the_terminal_cannot_show(tmp_path, tiny_checkpoint,
         )  # fmt: skip
         assert result.stderr == b""
         assert result.returncode == 0
+
+
+def test_short_options_and_completion(cli):
+    assert cli("-V")[1] == cli("--version")[1] == f"hnlpu {hnlpu.__version__}\n"
+    for words in (("-h",), ("cost", "-h"), ("catalog", "show", "-h")):
+        code, printed, _ = cli(*words)
+        assert code == 0
+        assert "Usage:" in printed
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.argv = ['hnlpu']; from hnlpu.cli import main; main()"],
+        env=environment(_HNLPU_COMPLETE="complete_bash", COMP_WORDS="hnlpu de", COMP_CWORD="1"),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert set(done.stdout.split()) >= {"demo", "design"}
+
+
+def test_the_demo_refuses_before_it_works(tmp_path, cli):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").touch()
+    code, printed, errors = cli("demo", "-o", tmp_path / "there")
+    assert (code, printed) == (2, "")
+    assert "is there already; remove it or choose another with --output" in errors
+    assert bundled_model().name == "stdlib-140k"
+
+
+def test_zeros_that_fill_blocks_are_no_weights(tmp_path, cli):
+    model = Path(__file__).parents[2] / "studies" / "gru_svm" / "model"
+    _, printed, _ = cli("build", model, "-o", tmp_path / "b", "--json")
+    built = json.loads(printed)
+    config = json.loads((model / "config.json").read_text())
+    wide, inputs, out = config["hidden_size"], config["input_size"], config["output_size"]
+    assert built["weights"] == 3 * wide * (inputs + wide) + out * wide
+    assert built["fill"] == 3 * wide * (-inputs % 32) + 3 * wide * (-wide % 32) + out * (-wide % 32)
+    placed = json.loads(cli("place", tmp_path / "b", "--json")[1])
+    verified = json.loads(cli("verify", tmp_path / "b", "--samples", "1", "--json")[1])
+    priced = json.loads(cli("cost", tmp_path / "b", "--trials", "20", "--json")[1])
+    checked = next(c for c in verified["checks"] if c["name"] == "weights")
+    assert (placed["weights"], placed["fill"]) == (built["weights"], built["fill"])
+    assert checked["covered"] == priced["weights"] == built["weights"] == built["digits"]
+    assert sum(e["weights"] for e in built["errors"].values()) == built["weights"]
+    _, printed, _ = cli("place", tmp_path / "b")
+    assert f"{built['fill']:,} zeros that fill blocks of 32" in printed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import warnings
 import xml.etree.ElementTree as ElementTree
@@ -88,6 +89,17 @@ def test_json_and_a_plot(signals: Path, tmp_path: Path, cli) -> None:
     heights = [float(p.split(",")[1]) for line in lines for p in line.attrib["points"].split()]
     order = np.argsort(np.array(heights), kind="stable")
     assert np.all(np.diff(outputs.T.ravel()[order]) <= 0.01 * np.ptp(outputs))  # upwards is more
+
+
+def test_a_plot_is_of_the_kind_that_its_ending_names(signals: Path, tmp_path: Path, cli) -> None:
+    plot = tmp_path / "out.csv"
+    code, _, line = cli("run", OF.build, "--input", signals, "--plot", plot)
+    assert code == 0, line
+    rows = list(csv.reader(plot.read_text().splitlines()))
+    model = open_signal_model(OF.build)
+    outputs, _ = model.run({"signals": np.load(signals)[0]}, model.start())
+    assert rows[0] == ["position", *(f"output {n}" for n in range(model.width))]
+    assert [[float(x) for x in row[1:]] for row in rows[1:]] == outputs.tolist()
 
 
 def test_scores_are_those_of_scikit_learn(signals: Path, tmp_path: Path, cli) -> None:
@@ -203,7 +215,7 @@ def _bad(folder: Path) -> dict[str, tuple[list[object], str]]:
             [save("r.npy", np.full((3, WIDTH), 32767.9999)), "--numerics", "chip"],
             "chip numerics have numbers below 32768",
         ),
-        "plot": ([good, "--plot", folder / "y.png"], "y.png: give a file that ends in .svg"),
+        "plot": ([good, "--plot", folder / "y.jpg"], "y.jpg: .jpg is no kind of chart"),
         "kept": ([good, "--state-out", folder / "y.npy"], "y.npy: give a file that ends in .npz"),
         "none": ([folder / "none.npy"], "none.npy: is no file of numpy's"),
         "missing": ([folder / "gone.npy"], "gone.npy: cannot be read (No such file"),

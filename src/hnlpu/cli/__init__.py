@@ -26,7 +26,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except HnlpuError as error:
-        code = _fail(in_options(str(error)))
+        code = _fail(in_options(str(error)), error)
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except (BrokenPipeError, SystemExit) as error:  # typer makes the second of the first
@@ -36,12 +36,20 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except OSError as error:  # a disk that fails, a folder that vanishes: what nobody foresaw
-        code = _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        code = _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", error)
     except usage_error as error:  # type: ignore[misc]  # an exception type, found at run time
-        code = _fail(f"{error.format_message()} (try 'hnlpu --help')")
+        code = _fail(f"{error.format_message()} (try 'hnlpu --help')", error)
     sys.exit(code)
 
 
-def _fail(message: str) -> int:
-    sys.stderr.write(f"hnlpu: {' '.join(message.split())}\n")
+def _fail(message: str, error: Exception) -> int:
+    """One line on standard error; with --json a document on standard output, too (`hnlpu schema error`)."""
+    line = " ".join(message.split())
+    sys.stderr.write(f"hnlpu: {line}\n")
+    if "--json" in sys.argv[1:]:
+        from hnlpu.cli._output import print_json
+
+        print_json(
+            {"error": {"type": type(error).__name__, "message": line, "exit_code": BAD_INPUT}}
+        )
     return BAD_INPUT

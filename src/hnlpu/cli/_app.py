@@ -12,7 +12,7 @@ from hnlpu._version import __version__
 app = typer.Typer(
     name="hnlpu",
     help="Hardwire a language model: from a checkpoint to metal-embedding digits that talk.",
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -29,7 +29,9 @@ def _options(
     context: typer.Context,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+        typer.Option(
+            "-V", "--version", callback=_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Hardwire a language model: from a checkpoint to metal-embedding digits that talk."""
@@ -40,9 +42,11 @@ def _options(
 _IN_FILES_OF_THEIR_OWN = (
     "build", "verify", "sensitivity", "compress", "generate", "chat", "score", "run", "serve", "adapter", "draw",
     "report", "masks", "rtl", "chip", "design", "machine", "cost", "sweep", "chart", "index", "audit",
-    "explore", "catalog", "doctor",
+    "explore", "catalog", "doctor", "demo",
 )  # fmt: skip
 """In the order of help; each adds its commands."""
 
 for _name in _IN_FILES_OF_THEIR_OWN:
     import_module(f"hnlpu.cli._{_name}")
+
+app.command("schema")(import_module("hnlpu.cli._schema").schema)

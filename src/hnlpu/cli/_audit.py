@@ -18,6 +18,7 @@ from hnlpu.cli._cost import (
 )
 from hnlpu.cli._options import Json
 from hnlpu.cli._output import out, print_json, waiting
+from hnlpu.cli._schema import kinds_line
 
 if TYPE_CHECKING:
     from hnlpu.system.audit import Audit
@@ -71,6 +72,7 @@ def audit(
         print_json(_facts(result))
     else:
         _print(result, explain)
+        out.print(kinds_line("audit"))
     if strict and result.count()["fails"]:
         raise typer.Exit(1)
 

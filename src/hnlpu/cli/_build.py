@@ -107,6 +107,7 @@ def do_build(
         MANIFEST,
         build,
         file_sha256,
+        fill_of,
         open_build,
         peak_memory_mb,
         read_log,
@@ -128,9 +129,10 @@ def do_build(
         )  # fmt: skip
     made = open_build(path)
     manifest = made.manifest
-    errors = role_errors({name: manifest.matrices[name] for name in made.shapes()})
+    fill = fill_of(made.network)
+    errors = role_errors({name: manifest.matrices[name] for name in made.shapes()}, fill)
     facts = {
-        **_facts(path, manifest),
+        **_facts(path, manifest, fill),
         "seconds": round(time.monotonic() - began, 3),
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "errors": {e.role: _error_facts(e) for e in errors},
@@ -148,8 +150,9 @@ def do_build(
         print_json(facts)
         return
     weights, digits = facts["weights"], facts["digits"]
+    filled = f", {facts['fill']:,} zeros that fill blocks of 32" if facts["fill"] else ""
     out.print(
-        f"{path}: {weights:,} weights as {digits:,} digits ({digits / weights:.3f} a weight), "
+        f"{path}: {weights:,} weights as {digits:,} digits ({digits / weights:.3f} a weight){filled}, "
         f"{facts['bytes'] / 1e6:,.1f} MB, in {facts['seconds']:.1f} s"
     )
     print_errors(errors)
@@ -180,15 +183,18 @@ def _gate(
         return PerplexityGate(checkpoint, passage, limit, revision=revision, family=family)
 
 
-def _facts(path: Path, manifest: Manifest) -> dict[str, Any]:
+def _facts(path: Path, manifest: Manifest, fill: dict[str, int]) -> dict[str, Any]:
     matrices = manifest.matrices.values()
-    weights = sum(m.weights for m in matrices)
+    filled = sum(fill.values())
     return {
         "directory": str(path),
-        "weights": weights,
-        "weights_covered": sum(sum(m.digits[0].codes) for m in matrices),
-        "digits": sum(m.weights * len(m.digits) for m in matrices),
-        "zeros": sum(m.zeros for m in matrices),
+        "weights": sum(m.weights for m in matrices) - filled,
+        "fill": filled,
+        "weights_covered": sum(sum(m.digits[0].codes) for m in matrices) - filled,
+        "digits": sum(
+            (m.weights - fill.get(name, 0)) * len(m.digits) for name, m in manifest.matrices.items()
+        ),
+        "zeros": sum(m.zeros for m in matrices) - filled,
         "bytes": sum(f.bytes for f in manifest.files.values()),
         "policy": manifest.policy.model_dump(mode="json"),
         "technology": manifest.technology.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Annotated
@@ -53,10 +54,15 @@ def list_files(json: Json = False) -> None:
 @catalog.command("show")
 def show(
     name: Annotated[str, typer.Argument(help="Name, as `hnlpu catalog list` has it.")],
+    json: Json = False,
 ) -> None:
     """The text of a file: every number with its unit and its source."""
-    for _, known, file in _files():
+    for kind, known, file in _files():
         if known == name:
+            if json:
+                values = tomllib.loads(file.read_text("utf-8"))
+                print_json({"kind": kind, "name": known, "values": values})
+                return
             sys.stdout.write(file.read_text("utf-8"))
             return
     names = ", ".join(known for _, known, _ in _files())
@@ -107,6 +113,43 @@ def survey(
         )  # fmt: skip
     out.print(table)
     out.print("operations without attention's over the positions; bytes in bfloat16, or as stored")
+
+
+@catalog.command("devices")
+def devices(json: Json = False) -> None:
+    """Published rates of single devices beside what bytes and bandwidth say; misses are listed."""
+    from hnlpu.system.catalog import rated_devices
+
+    with waiting("counting"):
+        rows = rated_devices()
+    if json:
+        print_json(
+            [
+                {
+                    "device": r.device.name, "model": r.rate.model, "bits": r.rate.bits.value,
+                    "bandwidth_gb_per_second": r.device.bandwidth.value,
+                    "published_tokens_per_second": r.rate.tokens.value,
+                    "computed_tokens_per_second": r.computed, "error": r.error, "missed": r.missed,
+                    "source": r.rate.tokens.source,
+                }
+                for r in rows
+            ]
+        )  # fmt: skip
+        return
+    table = Table("device", "model", "bits", "published", "computed", "off", "")
+    for column in table.columns[2:6]:
+        column.justify = "right"
+    for r in sorted(rows, key=lambda r: abs(r.error)):
+        table.add_row(
+            r.device.title, r.rate.model, f"{r.rate.bits.value:g}", f"{r.rate.tokens.value:,.4g}",
+            f"{r.computed:,.4g}", f"{100 * r.error:+.0f} %", "missed" if r.missed else "",
+        )  # fmt: skip
+    out.print(table)
+    held = sum(not r.missed for r in rows)
+    out.print(
+        f"tokens/s of one sequence; {held} of {len(rows)} within 30 %.  Computed: every weight that a token meets "
+        "is read once, at the whole bandwidth; what decodes few bits or waits for launches is slower"
+    )
 
 
 @catalog.command("techniques")

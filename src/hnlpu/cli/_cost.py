@@ -12,6 +12,7 @@ from hnlpu._paths import absolute
 from hnlpu.cli._app import app
 from hnlpu.cli._options import Json
 from hnlpu.cli._output import out, print_json, waiting
+from hnlpu.cli._schema import kinds_line
 from hnlpu.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -150,12 +151,13 @@ def cost(
             print_json(facts)
         else:
             _print_bought(facts)
+            out.print(kinds_line("cost-bought"))
         return
     gpu = load_system(against)
     if gpu.price is None:
         raise InvalidInput(f"--against {against}: its file has no price; take h100 or hgx-h100")
     rival = Rival(gpu, against_rate, rent, against_usd_per_mtoken)
-    rival.check()
+    rival.check(what.shape.name)
     with waiting("pricing"):
         costing = do_cost(machine, what, plan, trials, seed)
     facts = cost_facts(costing, rival)
@@ -175,6 +177,7 @@ def cost(
         print_json(facts)
     else:
         _print_cost(costing, facts)
+        out.print(kinds_line("cost"))
 
 
 def _check_apart(files: dict[str, Path | None]) -> None:
@@ -212,7 +215,7 @@ def _print_cost(c: Costing, facts: dict[str, Any]) -> None:
     out.print(
         f"{facts['model']} on {facts['system']}: {facts['weights']:,} weights, {bits}: "
         f"{_counted(facts['chips'], 'chip')} of {facts['die_mm2']:g} mm2, "
-        f"{facts['power_w'] / 1e3:,.3g} kW"
+        f"{_power(facts['power_w'])}"
     )
     table = Table("", "low", "value", "high", "5 %", "median", "95 %", title_justify="left")
     for column in table.columns[1:]:
@@ -307,6 +310,10 @@ def _print_bought(facts: dict[str, Any]) -> None:
             f"{rate['tokens_per_second']:,.0f} {rate['counts']} tokens/s ({rate['name']}): "
             f"{rate['usd_per_mtoken']:.3g} $ a million"
         )
+
+
+def _power(watts: float) -> str:
+    return f"{watts / 1e3:,.3g} kW" if watts >= 1e3 else f"{watts:,.3g} W"
 
 
 def _counted(number: int, thing: str) -> str:

@@ -11,6 +11,7 @@ from rich.table import Table
 from hnlpu.cli._app import app
 from hnlpu.cli._options import Json
 from hnlpu.cli._output import out, print_json, waiting
+from hnlpu.cli._schema import kinds_line
 
 
 @app.command()
@@ -70,6 +71,7 @@ def design(
         print_json(facts)
     else:
         _print(made, facts)
+        out.print(kinds_line("design"))
 
 
 def _facts(made: Any) -> dict[str, Any]:
@@ -117,7 +119,11 @@ def _print(made: Any, facts: dict[str, Any]) -> None:
     if machine.link is None:
         out.print("no links: one chip")
     else:
-        out.print(f"between chips: {machine.link.formats} ({machine.link.name})")
+        bandwidth = machine.link.bandwidth
+        out.print(
+            f"between chips: {bandwidth.value:g} GB/s each way ({machine.link.name}; {bandwidth.source}); "
+            f"{machine.link.formats}"
+        )
     out.print(
         f"at most {facts['bound_tokens_per_second']:,.0f} tokens/s, every token generated "
         f"({facts['limit']}); parts and prices of {made.library}"

@@ -16,6 +16,7 @@ from hnlpu._paths import absolute
 from hnlpu.cli._app import app
 from hnlpu.cli._options import Json
 from hnlpu.cli._output import out, print_json, progress_bar
+from hnlpu.cli._schema import kinds_line
 from hnlpu.errors import InvalidInput, OutputExists, OutputFailed
 
 PAGE, TABLE, DOCUMENT = "index.html", "index.csv", "index.json"
@@ -77,6 +78,7 @@ def index(
             f"{e.usd_per_mtoken:,.3g}", _volume(e.pays_above),
         )  # fmt: skip
     out.print(table)
+    out.print(kinds_line("index"))
     for e in entries:
         if e.problem:
             out.print(f"{e.model} in {e.technology}: {e.problem}")

@@ -19,6 +19,7 @@ from hnlpu.cli._cost import (
 )
 from hnlpu.cli._options import Json
 from hnlpu.cli._output import out, print_json, waiting
+from hnlpu.cli._schema import kinds_line
 from hnlpu.errors import InvalidInput
 
 CONTENTIONS = ("none", "full")
@@ -103,6 +104,7 @@ def simulate(
         print_json(facts)
     else:
         _print(facts)
+        out.print(kinds_line("simulate"))
 
 
 def _requests(
@@ -213,9 +215,11 @@ def _print(facts: dict[str, Any]) -> None:
     if "trace" in facts:
         _print_trace(facts)
     if facts["bound_tokens_per_second"] and view == "tokens compete":
-        out.print(f"no schedule exceeds {facts['bound_tokens_per_second']:,.0f} tokens/s")
+        out.print(
+            f"no schedule exceeds {facts['bound_tokens_per_second']:,.0f} tokens/s (computed)"
+        )
     out.print(
-        f"{facts['tokens_per_second']:,.0f} tokens/s "
+        f"{facts['tokens_per_second']:,.0f} tokens/s simulated "
         f"({facts['tokens_per_second_per_user']:,.1f} for each of {facts['admitted']:,} users; "
         f"{facts['processed_tokens_per_second']:,.0f} with prompts), "
         f"latency {facts['latency_us']:,.1f} us, first token {facts['ttft_us']:,.0f} us"

@@ -11,6 +11,7 @@ import typer
 from hnlpu.cli._app import app
 from hnlpu.cli._options import BuildArgument, Json, Ray, Workers
 from hnlpu.cli._output import out, print_json, progress_bar, waiting
+from hnlpu.cli._schema import kinds_line
 from hnlpu.errors import InvalidInput
 
 Chips = Annotated[list[int] | None, typer.Option("--chip", help="Only this chip; may be repeated.")]
@@ -123,7 +124,7 @@ def place(
     json: Json = False,
 ) -> None:
     """Where every weight lies: chips, arrays and tiles, areas, and whether they fit."""
-    from hnlpu.silicon.hardwire import open_build
+    from hnlpu.silicon.hardwire import fill_of, open_build
     from hnlpu.silicon.masks import mask_needs, scheme_needs
     from hnlpu.silicon.place import find_tiles, placement_facts
 
@@ -134,9 +135,13 @@ def place(
     needs = scheme_needs(build)
     printed = mask_needs(build)
     found = find_tiles(manifest.placement, manifest.technology.array)
+    fill = fill_of(build.network)
+    filled = sum(fill.values())
+    weights = facts.weights - filled
+    digits = facts.digits - sum(n * len(manifest.matrices[name].digits) for name, n in fill.items())
     if json:
         values: dict[str, Any] = {
-            **facts.as_dict(), "masks": printed, "needs": needs, "design": _design_facts(directory),
+            **facts.as_dict(), "weights": weights, "digits": digits, "fill": filled, "masks": printed, "needs": needs, "design": _design_facts(directory),
         }  # fmt: skip
         if tiles:
             values["tiles"] = [
@@ -154,7 +159,8 @@ def place(
     out.print(f"technology         {facts.technology}, scheme {facts.scheme}")
     out.print(f"chips              {facts.chips} ({rows} x {columns})")
     out.print(
-        f"weights            {facts.weights:,} as {facts.digits:,} digits, {len(found):,} tiles"
+        f"weights            {weights:,} as {digits:,} digits"
+        f"{f', {filled:,} zeros that fill blocks of 32' if filled else ''}, {len(found):,} tiles"
     )
     out.print(f"area per digit     {facts.area_per_digit_um2:.4f} um2 by the scheme's own geometry")
     if facts.published_um2_per_weight is not None:
@@ -168,6 +174,7 @@ def place(
     out.print(f"design             {_design_words(_design_facts(directory))}")
     for line in (*_mask_lines(printed), *_needs_lines(needs)):
         out.print(line)
+    out.print(kinds_line("place"))
 
 
 def _design_facts(directory: Path) -> dict[str, Any]:

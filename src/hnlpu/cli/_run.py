@@ -52,7 +52,10 @@ def run(
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.svg", help="Draw the outputs of the first sequence."),
+        typer.Option(
+            metavar="FILE",
+            help="Draw the outputs of the first sequence: .svg, .pdf, .png or .csv.",
+        ),
     ] = None,
     float_activations: FloatActivations = False,
     numerics: Annotated[
@@ -65,6 +68,7 @@ def run(
     json: Json = False,
 ) -> None:
     """Run a network of signals: numbers in at every position, a class or numbers out."""
+    from hnlpu._charts import chart_bytes, check_chart
     from hnlpu._whole import new_files
     from hnlpu.cli._signals import encode_answers, encode_states, read_signals, read_states
     from hnlpu.insight.report import signal_chart
@@ -83,9 +87,10 @@ def run(
     start = model.start() if state_in is None else read_states(state_in, model)
     if output is not None and output.suffix not in (".npy", ".csv"):
         raise InvalidInput(f"{output}: give a file that ends in .npy or .csv")
-    for path, suffix in ((state_out, ".npz"), (plot, ".svg")):
-        if path is not None and path.suffix != suffix:
-            raise InvalidInput(f"{path}: give a file that ends in {suffix}")
+    if state_out is not None and state_out.suffix != ".npz":
+        raise InvalidInput(f"{state_out}: give a file that ends in .npz")
+    if plot is not None:
+        check_chart(plot)
     paths = [path for path in (output, state_out, plot) if path is not None]
     with new_files(paths) as write:
         began = time.monotonic()
@@ -98,7 +103,7 @@ def run(
         if state_out is not None:
             contents[state_out] = encode_states(model, states)
         if plot is not None:
-            contents[plot] = signal_chart(first, f"{directory}, {given.name}").encode()
+            contents[plot] = chart_bytes(plot, signal_chart(first, f"{directory}, {given.name}"))
         write(contents)
     facts: dict[str, Any] = {
         "task": asked or model.task, "numerics": model.numerics, "outputs": model.width,

@@ -14,6 +14,7 @@ from hnlpu.cli._app import app
 from hnlpu.cli._cost import ModelOption, SubjectArgument, SystemOption
 from hnlpu.cli._options import Json
 from hnlpu.cli._output import out, print_json, waiting
+from hnlpu.cli._schema import kinds_line
 from hnlpu.errors import InvalidInput, OutputExists
 
 SHOWN = ("chips", "die_mm2", "tokens_per_second", "limit", "tco_musd", "usd_per_mtoken", "problem")
@@ -68,6 +69,7 @@ def sweep(
     for row in rows:
         table.add_row(*(_cell(row.get(column, "")) for column in shown))
     out.print(table)
+    out.print(kinds_line("sweep"))
     if place is not None:
         out.print(f"written: {place}")
 

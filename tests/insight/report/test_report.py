@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import html
 import json
+import math
 import re
 import shutil
 import sys
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from pages import SECTIONS, TEXT, TRAP, Page, write_talker
 
 import hnlpu
+from hnlpu._charts import charts_of, table_of
 from hnlpu.arithmetic.mx import TWICE_E2M1, unpack
 from hnlpu.errors import CheckpointNotFound, DamagedBuild, InvalidInput, OutputFailed
 from hnlpu.insight.report import _measure
@@ -72,6 +75,23 @@ def test_nothing_is_fetched(page: Page) -> None:
     assert "https:" not in page.source
     assert "@import" not in page.source
     assert "url(" not in page.source
+
+
+DRAWINGS = {"A tile of this build, seen from above", "How a weight becomes metal"}
+"""Pictures of metal and of the network, which have no numbers to list."""
+
+
+def test_every_chart_carries_its_numbers(full: Path) -> None:
+    text = full.read_text("utf-8")
+    charts = dict(charts_of(text))
+    for svg in re.findall(r"<svg\b[^>]*>.*?</svg>", text, re.DOTALL):
+        title = html.unescape(re.search(r"<title>(.*?)</title>", svg)[1])
+        if 'class="chart"' in svg.split(">")[0]:
+            assert title in charts or title in DRAWINGS, title
+    for title in ("Weights by role", "Bytes by purpose", "Time by step"):
+        columns, rows = table_of(charts[title])
+        assert columns == ["part", "size", "share"]
+        assert math.isclose(sum(row[2] for row in rows), 1)
 
 
 def test_drawings_speak_to_screen_readers(page: Page) -> None:

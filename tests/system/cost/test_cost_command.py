@@ -249,6 +249,7 @@ def test_an_audit_on_as_many_chips_as_the_model_needs() -> None:
         (("cost", PAPER, "--against-rate", "0"), "--against-rate 0: give a number above 0"),
         (("cost", PAPER, "--against-usd-per-mtoken", "nan"), "--against-usd-per-mtoken nan: give"),
         (("cost", PAPER, "--against-usd-per-mtoken", "2", "--rent", "3"), "leave one out"),
+        (("cost", "qwq-32b", "--rent", "3"), "no rate of h100 is known for qwq-32b"),
         (("cost", "h100", "--model", "gpt-oss-120b", "--against-rate", "9"), "h100 is bought"),
         (
             ("cost", PAPER, "--chart", "x.svg", "--map", "./x.svg"),

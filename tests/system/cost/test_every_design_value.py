@@ -5,14 +5,12 @@ The designs are of a model on six chips with links and memory, and of one whose 
 
 from __future__ import annotations
 
-import copy
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
-from test_every_value import name_of, numbers
+from edited_systems import changed, name_of, numbers
 
 from hnlpu.system.audit import audit
 from hnlpu.system.catalog import System, load_system
@@ -107,34 +105,6 @@ def figures(made: Design, system: System) -> dict[str, Any]:
 def audited(made: Design, system: System) -> list[tuple[float, ...]]:
     found = audit(system, made.subject.shape, bits=made.subject.bits, digits=made.subject.digits)
     return [(c.computed, c.claimed, c.low, c.high) for c in found.claims]
-
-
-def changed(given: dict[str, Any], path: tuple[Any, ...]) -> System | None:
-    """The file with one number changed; None where its own checks let no change pass."""
-    denser = path[:2] == ("array", "area_per_bit")  # the arrays hold the model and not a bit more
-    for factor in (0.95,) if denser else (1.05, 0.95, 1.0005, 0.9995, None):
-        values = copy.deepcopy(given)
-        at = values
-        for part in path[:-1]:
-            at = at[part]
-        old = at[path[-1]]
-        new = old * factor if factor else old + 1
-        if isinstance(old, int):
-            new = old + (1 if factor is None or factor > 1 else -1)
-        if new == old:
-            new = old + 0.001
-        if "edge_exclusion" in path:  # dies of a wafer are a whole number
-            new = old + 5
-        at[path[-1]] = new
-        if path[-1] == "value":
-            for end in ("low", "high"):
-                if end in at:
-                    at[end] = min(at[end], new) if end == "low" else max(at[end], new)
-        try:
-            return System.model_validate(values)
-        except ValidationError:
-            continue
-    return None
 
 
 def expected(key: str) -> set[str]:

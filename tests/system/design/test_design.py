@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,44 @@ def test_a_large_model_gets_chips_links_and_memory_under_the_reticle() -> None:
     assert fewest.system.array_area_mm2 * 15 / 12 > 858
     assert 15 <= made.system.chips <= 1.5 * 15
     assert made.rate().users == 216
+
+
+@pytest.mark.parametrize(
+    ("model", "technology", "lanes"),
+    [
+        ("deepseek-v3", "n5", 2),
+        ("kimi-k2", "n5", 2),
+        ("deepseek-v3", "n3", 1),
+        ("kimi-k2", "n7", 4),
+    ],
+)
+def test_the_largest_models_get_narrower_links_where_whole_ones_leave_no_room(
+    model: str, technology: str, lanes: int
+) -> None:
+    made = design(model, technology=technology)
+    machine, library = made.system.machine, load_system(made.library)
+    assert machine
+    assert machine.link
+    assert library.machine
+    assert library.machine.link
+    whole = library.machine.link.bandwidth
+    assert machine.link.bandwidth.value == whole.value / lanes
+    # each link takes as much less of the die; four axes' links of the library's 4 x 4 grid are six
+    ports = machine.rows + machine.columns - 2
+    assert made.system.area_for("links") == pytest.approx(
+        library.area_for("links") * ports / 6 / lanes
+    )
+    assert made.system.die.area.value <= 858
+    again = load_design(made)
+    assert again.rate().tokens_per_second == made.rate().tokens_per_second
+    if lanes > 1:
+        assert f"1/{lanes} of the lanes" in machine.link.bandwidth.source
+
+
+def load_design(made: Design) -> Design:
+    """The same design from the text of its file."""
+    system = System.model_validate(tomllib.loads(made.to_toml()))
+    return replace(made, system=system)
 
 
 @pytest.mark.parametrize(

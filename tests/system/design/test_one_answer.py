@@ -56,6 +56,7 @@ def test_all_commands_agree(name: str, builds: Callable[[str], Path], tmp_path: 
     run = answer("simulate", build, "--tokens", "300")
     priced = answer("cost", build, "--output-share", "1", "--trials", "20")
     audited = answer("audit", build)
+    explored = answer("explore", build, "--trials", "1")["reference"]
     page = system_section(open_build(build))
     rows = {name: (value, note) for name, value, note in page.rows}
     served = chip_facts(build)
@@ -81,6 +82,14 @@ def test_all_commands_agree(name: str, builds: Callable[[str], Path], tmp_path: 
     assert priced["power_w"] == pytest.approx(one["power_w"], rel=1e-12)
 
     half = answer("cost", build, "--trials", "20")
+    (point,) = explored["points"]
+    assert explored["chips"] == one["chips"]
+    assert explored["die_mm2"] == one["die_mm2"]
+    assert point["context"] == one["context"]
+    assert point["bound_tokens_per_second"] == rate
+    assert point["tokens_per_second"] == served["tokens_per_second"]
+    assert (point["tco_musd"], point["tco2e"]) == (half["tco_musd"], half["tco2e"])
+    assert point["power_w"] == pytest.approx(one["power_w"], rel=1e-12)
     assert rows["cost of owning"][0].startswith(f"${half['tco_musd']:,.4g}M")
     assert rows["a million tokens"][0] == f"${half['usd_per_mtoken']:,.3g}"
     verdicts = ", ".join(f"{n} {what}" for what, n in audited["verdicts"].items() if n)
@@ -96,6 +105,7 @@ def test_all_commands_agree(name: str, builds: Callable[[str], Path], tmp_path: 
         assert again[key] == half[key], key
     of_file = answer("audit", written)
     assert of_file["claims"] == audited["claims"]
+    assert answer("explore", written, "--trials", "1")["reference"] == explored
 
 
 def test_an_edited_design_moves_all(builds: Callable[[str], Path], tmp_path: Path) -> None:

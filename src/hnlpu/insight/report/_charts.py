@@ -30,6 +30,7 @@ from hnlpu.insight.report._svg import (
 
 WIDTH, LEFT, RIGHT = 270, 34, 2
 _LABELLED = (-12, -6, -2, 0, 2, 6, 12)
+STACK, LETTER = 720, 6.2  # a bar as wide as the page, and a letter of its names
 WIDE = 320  # of charts that stand two in a row
 
 
@@ -190,17 +191,20 @@ def shift_histogram(shifts: Shifts) -> Markup:
 
 
 def stacked_bar(title: str, parts: Sequence[tuple[str, float, str]]) -> Markup:
-    """One bar cut in (label, size, class) pieces; its legend is the page's."""
+    """One bar cut in (label, size, class) pieces; those with room for their name have it below."""
     total = sum(size for _, size, _ in parts) or 1.0
     pieces, x = [], 0.0
     for label, size, class_ in parts:
-        width = 1000 * size / total
+        width = STACK * size / total
         hint = f"{label}: {percent(size / total)}"
-        pieces.append(bar(x, 0, max(0.0, width - 1.5), 30, class_, hint))
+        pieces.append(bar(x, 0, max(0.0, width - 1.0), 26, class_, hint))
+        if width > LETTER * len(hint):
+            pieces.append(text(x, 40, hint, class_="tick"))
         x += width
-    return element(
-        "svg", element("title", title), *pieces,
-        viewBox="0 0 1000 30", preserveAspectRatio="none", role="img", class_="stack",
+    rows: list[list[str | int | float]] = [[label, size, size / total] for label, size, _ in parts]
+    return drawing(
+        STACK, 46, title, "One bar, cut in proportion.", *pieces,
+        table=(("part", "size", "share"), rows),
     )  # fmt: skip
 
 

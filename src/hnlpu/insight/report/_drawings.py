@@ -90,6 +90,8 @@ def via_map(excerpt: Excerpt) -> Markup:
         f"Values of 32 weights of {excerpt.matrix}: "
         + ", ".join(half(twice) for twice in excerpt.block) + ".",
         *parts,
+        table=(("input", "weight over its block's scale"),
+               [(i, twice / 2) for i, twice in enumerate(excerpt.block)]),
     )  # fmt: skip
 
 

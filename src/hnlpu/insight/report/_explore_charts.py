@@ -1,4 +1,4 @@
-"""Charts of a search: every design as a point, the front, the way from the published machine."""
+"""Charts of a search: every design as a point, the front, the way from the machine that it starts from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PlottedDesign:
 
 
 def pareto(dots: Sequence[PlottedDesign], across: str, up: str) -> Markup:
-    """Gains over the published machine, which is the cross at 1, 1; filled dots are the front."""
+    """Gains over the machine started from, which is the cross at 1, 1; filled dots are the front."""
     top, base = 22, 260
     x = log_axis([d.x for d in dots] + [1.0], LEFT + 6, WIDTH - RIGHT - 6)
     y = log_axis([d.y for d in dots] + [1.0], base, top)
@@ -50,7 +50,7 @@ def pareto(dots: Sequence[PlottedDesign], across: str, up: str) -> Markup:
         LEFT, base + 38, WIDTH - RIGHT,
     )  # fmt: skip
     return drawing(
-        WIDTH, base + 42 + tall, f"{up} over {across}", "Designs as gains over the published one.",
+        WIDTH, base + 42 + tall, f"{up} over {across}", "Designs as gains over the one started from.",
         *parts, names,
         table=(
             (across, up, "bits of keys and values", "on the front", "design"),
@@ -73,6 +73,6 @@ def ladder(title: str, steps: Sequence[tuple[str, float]], unit: str) -> Markup:
         parts.append(bar(left, y, max(1.0, x.at(value) - left), 16, class_, f"{value:,.4g}"))
         parts.append(text(x.at(value) + 5, y + 12, short(value), "start", "tick"))
     return drawing(
-        WIDTH, height, title, "From the published machine, one change after another.", *parts,
+        WIDTH, height, title, "From the machine started from, one change after another.", *parts,
         table=(("machine", unit), list(steps)),
     )  # fmt: skip

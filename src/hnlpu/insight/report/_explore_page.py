@@ -66,6 +66,11 @@ def _tiles(found: Search, winner: Candidate | None) -> list[tuple[str, str, str]
     return tiles
 
 
+def start_words(found: Search) -> str:
+    """What the machine is that the search started from."""
+    return "designed" if found.problem.designed else "published"
+
+
 def _front(found: Search) -> Section:
     front = {c.score.design for c in found.front}
     figures = []
@@ -81,7 +86,7 @@ def _front(found: Search) -> Section:
             (
                 f"{NAMES[up]} over {NAMES[across]}",
                 charts.pareto(dots, f"{NAMES[across]}, times", f"{NAMES[up]}, times"),
-                "Gains over the published machine, which is where the lines cross; of several "
+                f"Gains over the {start_words(found)} machine, which is where the lines cross; of several "
                 "contexts the least counts.",
             )
         )
@@ -102,7 +107,7 @@ def _why(found: Search, winner: Candidate) -> Section:
     ]
     figures = []
     for i, context in enumerate(found.problem.contexts):
-        way = [("published", found.reference.points[i].tokens_per_usd)]
+        way = [(start_words(found), found.reference.points[i].tokens_per_usd)]
         way += [(r.title, r.score.points[i].tokens_per_usd) for r in reasons]
         figures.append(
             (
@@ -113,7 +118,7 @@ def _why(found: Search, winner: Candidate) -> Section:
         )
     return Section(
         "Why it wins",
-        ["From the published machine to the best one, a group of changes at a time."],
+        [f"From the {start_words(found)} machine to the best one, a group of changes at a time."],
         figures=figures,
         steps=steps,
     )
@@ -124,7 +129,7 @@ def _die(found: Search, winner: Candidate) -> Section:
         "Dies to scale",
         figures=[
             (name, floorplan(score.chip.blocks, RETICLE_MM), _name(score))
-            for name, score in (("published", found.reference), ("best", winner.score))
+            for name, score in ((start_words(found), found.reference), ("best", winner.score))
         ],
     )
 
@@ -134,12 +139,12 @@ def _changes(found: Search, winner: Candidate) -> Section:
         [_words(name), str(old), str(new)]
         for name, old, new in changed_fields(found.reference.design, winner.score.design)
     ]
-    return Section("The best machine", columns=["", "published", "best"], rows=rows)
+    return Section("The best machine", columns=["", start_words(found), "best"], rows=rows)
 
 
 def _designs(found: Search) -> Section:
     rows = []
-    named = [("published", found.reference)]
+    named = [(start_words(found), found.reference)]
     named += [
         (f"best with {bits}-bit KV", c.score) for bits, c in best_per_precision(found).items()
     ]

@@ -23,6 +23,7 @@ from hnlpu.silicon.hardwire import (
     MatrixRecord,
     bias_name,
     file_sha256,
+    fill_of,
     read_log,
 )
 
@@ -109,6 +110,7 @@ class BuildFacts:
     matrices: tuple[MatrixFacts, ...]
     roles: tuple[RoleFacts, ...]
     weights: int
+    fill: int
     digits: int
     zeros: int
     kept_parameters: int
@@ -126,6 +128,7 @@ def examine(build: Build) -> BuildFacts:
         for name, shape in build.shapes().items()
     )
     weights = sum(m.record.weights for m in matrices)
+    fill = sum(fill_of(build.network).values())
     path = build.directory / MANIFEST
     on_disk = sum(f.bytes for f in manifest.files.values()) + path.stat().st_size
     parts = _parts(build, on_disk)
@@ -139,6 +142,7 @@ def examine(build: Build) -> BuildFacts:
             _role(role, matrices) for role in dict.fromkeys(m.record.role for m in matrices)
         ),
         weights=weights,
+        fill=fill,
         digits=sum(m.digits for m in matrices),
         zeros=sum(m.record.zeros for m in matrices),
         kept_parameters=_kept_parameters(build),

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
+from hnlpu._charts import table_element
 from hnlpu.insight.report._plot import Axis, bottom_axis, left_axis
 from hnlpu.insight.report._svg import element, text
 
@@ -24,7 +25,7 @@ STYLE = (
 
 
 def signal_chart(outputs: npt.NDArray[Any], title: str) -> str:
-    """An SVG file of outputs [positions, m]: a line an output, of more than eight the first eight."""
+    """An SVG file of outputs [positions, m]: a line an output, of more than eight the first eight; its table has all."""
     values = np.asarray(outputs, np.float64)
     shown = values[:, :MOST_LINES]
     low, high = float(shown.min()), float(shown.max())
@@ -49,8 +50,11 @@ def signal_chart(outputs: npt.NDArray[Any], title: str) -> str:
     hidden = values.shape[1] - shown.shape[1]
     if hidden:
         parts.append(text(RIGHT + 14, TOP + 5 + 16 * MOST_LINES, f"{hidden:,} more not drawn"))
+    names = [f"output {n}" for n in range(values.shape[1])]
+    rows = [[place, *line] for place, line in enumerate(values.tolist())]
+    table = Markup(table_element(["position", *names], rows))  # noqa: S704  escaped there
     picture = element(
-        "svg", element("title", title), *parts, xmlns="http://www.w3.org/2000/svg",
+        "svg", element("title", title), table, *parts, xmlns="http://www.w3.org/2000/svg",
         viewBox=f"0 0 {WIDTH} {HEIGHT}", width=WIDTH, height=HEIGHT,
     )  # fmt: skip
     return f"{picture}\n"

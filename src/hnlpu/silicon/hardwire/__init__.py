@@ -3,6 +3,7 @@
 from hnlpu.silicon.hardwire._build import Progress, build, weight_files
 from hnlpu.silicon.hardwire._convert import bias_name, keep_memory, member_word, tiles
 from hnlpu.silicon.hardwire._errors_by_role import RoleError, role_errors
+from hnlpu.silicon.hardwire._fill import fill_of
 from hnlpu.silicon.hardwire._gate import Judge
 from hnlpu.silicon.hardwire._log import BuildLog, machine, peak_memory_mb, read_log
 from hnlpu.silicon.hardwire._manifest import (
@@ -47,6 +48,7 @@ __all__ = [
     "build",
     "canonical_json",
     "file_sha256",
+    "fill_of",
     "keep_memory",
     "machine",
     "member_word",

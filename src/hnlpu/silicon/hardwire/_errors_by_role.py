@@ -38,22 +38,27 @@ class RoleError:
         return self.worst_error == 0
 
 
-def role_errors(records: Mapping[str, MatrixRecord]) -> tuple[RoleError, ...]:
-    """The error of every role, in the order in which roles are met."""
+def role_errors(
+    records: Mapping[str, MatrixRecord], fill: Mapping[str, int] | None = None
+) -> tuple[RoleError, ...]:
+    """The error of every role, in the order in which roles are met; `fill` (`fill_of`) is not counted."""
     roles = dict.fromkeys(record.role for record in records.values())
     return tuple(
-        _of_role(role, {n: r for n, r in records.items() if r.role == role}) for role in roles
+        _of_role(role, {n: r for n, r in records.items() if r.role == role}, fill or {})
+        for role in roles
     )
 
 
-def _of_role(role: Role, records: dict[str, MatrixRecord]) -> RoleError:
+def _of_role(role: Role, records: dict[str, MatrixRecord], fill: Mapping[str, int]) -> RoleError:
     worst = max(records, key=lambda name: records[name].relative_error)
-    untouched = [r for r in records.values() if r.rms is None and r.format == "native"]
+    untouched = {n: r for n, r in records.items() if r.rms is None and r.format == "native"}
     return RoleError(
         role=role,
         formats=tuple(sorted({r.format for r in records.values()})),
-        weights=sum(r.weights for r in records.values()),
-        taken=sum(r.weights for r in untouched if r.relative_error == 0),
+        weights=sum(r.weights - fill.get(name, 0) for name, r in records.items()),
+        taken=sum(
+            r.weights - fill.get(name, 0) for name, r in untouched.items() if r.relative_error == 0
+        ),
         relative_error=_relative(records.values()),
         worst=worst,
         worst_error=records[worst].relative_error,

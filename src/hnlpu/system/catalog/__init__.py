@@ -5,6 +5,7 @@ adding a file there, or give the path of one.
 """
 
 from hnlpu.system.catalog._capacity import DIGIT_BITS, ROW_RANGE, chips_needed
+from hnlpu.system.catalog._devices import RatedDevice, load_devices, rated_devices
 from hnlpu.system.catalog._economy import (
     Assembly,
     DesignPrices,
@@ -81,6 +82,7 @@ __all__ = [
     "Purpose",
     "Range",
     "Rate",
+    "RatedDevice",
     "Scenario",
     "ShapedMatrix",
     "StatedArray",
@@ -95,12 +97,14 @@ __all__ = [
     "WeightFormat",
     "chips_needed",
     "find_quantity",
+    "load_devices",
     "load_model",
     "load_survey",
     "load_system",
     "load_techniques",
     "model_names",
     "near_square",
+    "rated_devices",
     "regridded",
     "resized",
     "shape_of_folder",

@@ -55,7 +55,8 @@ ORDERS: dict[str, tuple[float, float, str]] = {
 
 
 class StatedDie(DataTable):
-    """A die; `reticle` is the largest field that its scanner prints (absent for a whole wafer).
+    """A die; `reticle` is the largest field that its scanner prints (absent for a whole wafer),
+    `slot` the largest core where the pads are there already, as on a shuttle.
 
     `density` is that of the process's dense logic, not of the whole die.
     """
@@ -65,6 +66,7 @@ class StatedDie(DataTable):
         Quantity, Unit("mm^2", 1, LARGEST_WAFER_MM2, wide="dies and wafers; held to the power")
     ]
     reticle: Annotated[Quantity, Unit("mm^2", 3, 2_900)] | None = None
+    slot: Annotated[Quantity, Unit("mm^2", 1, 990)] | None = None
     transistors: (
         Annotated[Quantity, Unit("transistor", 1e5, 1e14, wide="held to the die's area")] | None
     ) = None

@@ -23,7 +23,7 @@ def facts(c: Costing, gpu: System | Rival) -> dict[str, Any]:
     """
     v, plan, rate = c.value, c.plan, c.rate
     rival = gpu if isinstance(gpu, Rival) else Rival(gpu)
-    rival.check()
+    rival.check(c.subject.shape.name)
     bought = rival.rated(c.subject.shape.name)
 
     def ends(name: str) -> dict[str, float]:

@@ -40,8 +40,8 @@ class Rival:
     rent: float | None = None
     usd_per_mtoken: float | None = None
 
-    def check(self) -> None:
-        """Raise InvalidInput for numbers that make no sense or say the same thing twice."""
+    def check(self, model: str) -> None:
+        """Raise InvalidInput for numbers that make no sense, say the same thing twice or move nothing of `model`."""
         for name, value in (
             ("against_rate", self.rate), ("rent", self.rent),
             ("against_usd_per_mtoken", self.usd_per_mtoken),
@@ -51,6 +51,11 @@ class Rival:
         if self.rent is not None and self.usd_per_mtoken is not None:
             raise InvalidInput(
                 "`rent` and `against_usd_per_mtoken` both say what is paid instead of chips; leave one out"
+            )
+        if self.rent is not None and self.best_rate(model) is None:
+            raise InvalidInput(
+                f"`rent` {self.rent:g}: no rate of {self.system.name} is known for {model}, so that rent says "
+                "nothing of a token's price; give `against_rate`, the output tokens/s of one, too"
             )
 
     def rated(self, model: str) -> System:
@@ -108,7 +113,7 @@ def pays(c: Costing, rival: Rival) -> Pays | None:
     Both sides work for the plan's share of the time; tokens that are bought are paid when they are made.
     Raises InvalidInput for numbers that make no sense.
     """
-    rival.check()
+    rival.check(c.subject.shape.name)
     model, busy = c.subject.shape.name, c.plan.utilisation
     made = c.rate.tokens_per_second * c.plan.output_share
     rate, dollars = rival.best_rate(model), rival.usd_per_hour

@@ -14,6 +14,7 @@ from hnlpu.system.design._design import (
     open_target,
     write_design,
 )
+from hnlpu.system.design._parts import load_parts
 from hnlpu.system.design._shape import NamedModel, open_named
 from hnlpu.system.design._sweep import sweep
 from hnlpu.system.design._verbs import cost, simulate
@@ -24,6 +25,7 @@ __all__ = [
     "NamedModel",
     "cost",
     "design",
+    "load_parts",
     "open_machine",
     "open_named",
     "open_target",

@@ -97,10 +97,11 @@ def _links(plan: Plan, scale: str) -> PlannedBlock:
             f"{plan.model.name} needs {plan.arrays.chips} chips, and system {lib.name} has no links to join "
             "them with; give another with `system`"
         )
-    share = ports / theirs
+    share = ports / theirs * plan.width
+    lanes = "" if plan.width == 1 else f", each of 1/{1 / plan.width:g} of {lib.name}'s lanes"
     return PlannedBlock(
         "links", "links", lib.area_for("links") * share, lib.power_for("links") * share,
-        f"{ports} links to the other chips of a row and of a column{scale and ', not scaled'}",
+        f"{ports} links to the other chips of a row and of a column{lanes}{scale and ', not scaled'}",
     )  # fmt: skip
 
 

@@ -40,6 +40,8 @@ DEFAULT_TECHNOLOGY = "n5"
 DEFAULT_SCHEME = "taps"
 MORE_CHIPS, APART = 1.5, 1.04
 """Grids are compared up to so many times the fewest chips, each so many times the one before or more."""
+WIDTHS = (1, 1 / 2, 1 / 4, 1 / 8, 1 / 16)
+"""Of the lanes of the library's links: a port of 16 is divided into ports of 8, 4, 2 and 1."""
 SLOT = 0.5
 """Of a reticle: below it the die of a process's file is a slot that others share."""
 
@@ -100,7 +102,7 @@ def design(
     slots = library.machine.slots(shape.layers)
     formats = USUAL if exchange is None else parse_formats(exchange)
     last: DoesNotFit | None = None
-    for outline in _outlines(library, process):
+    for outline, width in _outlines(library, process):
         held: list[tuple[Plan, Sized]] = []
         for arrays in _candidates(named, outline, library, name, made_with, chips, grid):
             if held and arrays.chips > MORE_CHIPS * held[0][0].arrays.chips:
@@ -108,8 +110,9 @@ def design(
             if held and arrays.chips < APART * held[-1][0].arrays.chips:
                 continue
             plan = _plan(
-                named, arrays, library, process, name, outline, context, users or slots, formats
-            )
+                named, arrays, library, process, name, outline, context, users or slots, formats,
+                width,
+            )  # fmt: skip
             try:
                 held.append((plan, size(plan, users_given=users is not None)))
             except DoesNotFit as error:
@@ -214,14 +217,19 @@ def _check_asked(
     return placement.scheme
 
 
-def _outlines(library: System, process: Technology) -> Iterator[Outline]:
-    """A slot of a shuttle, where the process's file is about one, and then as much as a scanner prints."""
+def _outlines(library: System, process: Technology) -> Iterator[tuple[Outline, float]]:
+    """A slot of a shuttle, where the process's file is about one, and then as much as a scanner prints.
+
+    Beside each the width of links: narrower ones where those of the library leave no grid.
+    """
     reticle = library.die.reticle.value if library.die.reticle else process.die_outline_mm2
     slot = process.die.area
     if process.die_outline_mm2 < SLOT * reticle:
         why = f"its core within {slot.value:g} mm2 ({slot.source})"
-        yield Outline(slot.value, reticle, True, why)
-    yield Outline(reticle, reticle, False, f"within the reticle's {reticle:g} mm2")
+        yield Outline(slot.value, reticle, True, why), 1
+    whole = Outline(reticle, reticle, False, f"within the reticle's {reticle:g} mm2")
+    for width in WIDTHS[:1] if _has_no_links(library) else WIDTHS:
+        yield whole, width
 
 
 def _has_no_links(library: System) -> bool:
@@ -259,7 +267,7 @@ def _candidates(
 
 def _plan(
     named: NamedModel, arrays: Arrays, library: System, process: Technology, technology: str,
-    outline: Outline, context: int | None, users: int, formats: ExchangeFormats,
+    outline: Outline, context: int | None, users: int, formats: ExchangeFormats, width: float,
 ) -> Plan:  # fmt: skip
     shape = named.subject.shape
     theirs = load_technology(library.technology or DEFAULT_TECHNOLOGY)
@@ -275,6 +283,7 @@ def _plan(
         context=default_context(shape) if context is None else context,
         users=users,
         formats=formats,
+        width=width,
     )
 
 

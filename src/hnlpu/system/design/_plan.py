@@ -43,7 +43,7 @@ class Outline:
 class Plan:
     """A model on a grid of chips of a process, for users with a context; parts come from `library`.
 
-    `scale` is the area of logic in this process over that in the library's, `density` its transistors per
+    `width` is the part of the library's lanes that each link has; `scale` is the area of logic in this process over that in the library's, `density` its transistors per
     mm2.
     """
 
@@ -58,6 +58,7 @@ class Plan:
     context: int
     users: int
     formats: ExchangeFormats
+    width: float = 1.0
 
     @cached_property
     def work(self) -> TokenWork:
@@ -69,8 +70,15 @@ class Plan:
         """A machine of the library's own parts with the grid and arrays of the plan."""
         machine = self.machine.model_copy(update={"breakdown": []})
         alone = self.library.model_copy(update={"model": None, "machine": machine})
+        found = specification(alone, self.model)
+        column, row = (
+            replace(links, bandwidth=links.bandwidth * self.width)
+            for links in (found.column_links, found.row_links)
+        )
         return replace(
-            specification(alone, self.model),
+            found,
+            column_links=column,
+            row_links=row,
             rows=self.arrays.grid[0],
             columns=self.arrays.grid[1],
             experts_per_bank=self.arrays.bank,

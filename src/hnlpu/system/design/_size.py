@@ -96,9 +96,10 @@ def _made(
     """Every size that fits under the reticle and holds a sequence."""
     why = "of powers of two of the library's, the one with the most tokens/s per mm2 of die"
     heads = plan.machine.vector_unit.heads_per_cycle.value
-    for units, b, s in itertools.product(UNITS, banks, stacks):
-        if heads * units < LEAST_HEADS:
-            continue
+    sizes = [units for units in UNITS if heads * units >= LEAST_HEADS]
+    if die_mm2(plan, ChipSizes(sizes[0], min(banks), min(stacks))) is None:
+        return  # the smallest of all is too large
+    for units, b, s in itertools.product(sizes, banks, stacks):
         choice = ChipSizes(units, b, s)
         area = die_mm2(plan, choice)
         if area is None or (found := rate_of(plan, choice)) is None:

@@ -49,6 +49,7 @@ def system_values(
             "process": plan.technology,
             "area": number(die, "mm^2", f"sum of the blocks; {plan.outline.why}"),
             "reticle": number(plan.outline.reticle, "mm^2", f"as {lib.name}"),
+            **_slot(plan),
             "density": number(plan.density, "transistor/mm^2", f"technology {plan.technology}"),
         },
         "block": [
@@ -86,6 +87,13 @@ def system_values(
         ],
     }  # fmt: skip
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _slot(plan: Plan) -> dict[str, Any]:
+    """The largest core of a die that is made for a slot."""
+    if not plan.outline.core:
+        return {}
+    return {"slot": number(plan.outline.mm2, "mm^2", plan.outline.why)}
 
 
 def number(value: float, unit: str, source: str) -> dict[str, Any]:
@@ -139,10 +147,22 @@ def _machine(plan: Plan, sized: Sized) -> dict[str, Any]:
         },
     }
     if plan.arrays.chips > 1:
-        values["link"] = {**given["link"], "exchange": _exchange(plan)}
+        values["link"] = {**given["link"], **_narrower(plan), "exchange": _exchange(plan)}
     if choice.stacks:
         values["hbm"] = {**given["hbm"], "stacks": choice.stacks}
     return values
+
+
+def _narrower(plan: Plan) -> dict[str, Any]:
+    """The bandwidth of links with fewer lanes than the library's."""
+    link = plan.machine.link
+    if plan.width == 1 or link is None:
+        return {}
+    why = (
+        f"1/{1 / plan.width:g} of the lanes of {plan.library.name}'s: with more, links and arrays leave no room "
+        "on a die"
+    )
+    return {"bandwidth": _times(link.bandwidth, plan.width, why)}
 
 
 def _exchange(plan: Plan) -> dict[str, Any]:

@@ -42,9 +42,11 @@ def array_cost(
     assert system.machine
     assert system.prices
     masks = system.prices.masks
-    if design.arrays == "published":
+    if design.arrays == "stated":
         count = sum(layer.masks for layer in masks.layer if layer.programmable)
         area = model.hardwired_bits() * system.array.area_per_bit.value / 1e6
+        if system.target is not None:  # designed for this model: as its dies have them
+            area = system.array_area_mm2 * system.chips
         units = masks.units(programmable=True), masks.units(programmable=False)
         return ArrayCost(area, count, *units, published_cycles)
     assert system.technology

@@ -14,7 +14,7 @@ class ExploredDesign:
     """A machine to be priced and simulated.
 
     `modules` are those of a link between neighbours in a package; `vector_units` and `buffer_mb`
-    those of a chip, in units of the system's vector unit and in MB.  `experts_per_bank` experts
+    those of a chip, in units of the system's vector unit and in MB; `memory` is "own" where it is none of the options and "none" without stacks.  `experts_per_bank` experts
     share their ports, and every port is used in `fold` phases of a pass.  `stages` tokens are in
     flight for each layer.
     """
@@ -25,8 +25,8 @@ class ExploredDesign:
     modules: int
     collective: Collective
     sampling: Sampling
-    vector_units: int
-    buffer_mb: int
+    vector_units: float
+    buffer_mb: float
     memory: str
     stacks: int
     kv_bits: int
@@ -50,7 +50,7 @@ def canonical(
 ) -> ExploredDesign:
     """`design` with those fields at the reference's value that change nothing in it."""
     same: dict[str, Any] = {}
-    if design.arrays == "published":
+    if design.arrays == "stated":
         same |= {"experts_per_bank": reference.experts_per_bank, "fold": reference.fold}
     if not options.find_package(design.package).axes:
         same["modules"] = reference.modules
@@ -58,7 +58,7 @@ def canonical(
 
 
 def choices(options: Options, kv_bits: tuple[int, ...]) -> dict[str, list[Any]]:
-    """What the search may choose for each field of a `ExploredDesign`."""
+    """What the search may choose for each field of a `ExploredDesign` that starts from a published machine."""
     stacks = max(package.most_stacks for package in options.package)
     allowed = options.choices
     return {
@@ -78,3 +78,26 @@ def choices(options: Options, kv_bits: tuple[int, ...]) -> dict[str, list[Any]]:
         "fold": allowed.fold,
         "stages": allowed.stages,
     }
+
+
+def own_choices(
+    own: ExploredDesign, options: Options, kv_bits: tuple[int, ...], *, links: bool, stacks: bool
+) -> dict[str, list[Any]]:
+    """The same from a machine that was designed for its model, which has arrays and masks of its own.
+
+    Chips without `links` stay alone, those without interchangeable `stacks` of memory keep theirs.
+    """
+    space = choices(options, kv_bits)
+    space["vector_units"] = [own.vector_units * share for share in options.choices.shares]
+    space["buffer_mb"] = [own.buffer_mb * share for share in options.choices.shares]
+    fixed = ["arrays", "fold", "experts_per_bank"]
+    if not links:
+        fixed += ["rows", "columns", "package", "modules", "collective", "sampling"]
+    if not stacks:
+        fixed += ["memory", "stacks"]
+    for name, value in own.values().items():
+        if name in fixed:
+            space[name] = [value]
+        elif value not in space[name] and name != "kv_bits":
+            space[name] = [value, *space[name]]
+    return space

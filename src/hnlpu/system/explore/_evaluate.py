@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hnlpu.errors import DoesNotFit, InvalidInput
 from hnlpu.system.catalog import Model, System
@@ -12,13 +12,14 @@ from hnlpu.system.explore._chip import Chip, make_chip
 from hnlpu.system.explore._design import ExploredDesign
 from hnlpu.system.explore._options import Options
 from hnlpu.system.explore._price import Bill, price
-from hnlpu.system.explore._start import check_explorable
+from hnlpu.system.explore._start import check_explorable, own_options, published_design
 from hnlpu.system.machine import (
     Contention,
     Load,
     Simulation,
     Specification,
     kv_state,
+    machine_target,
     simulate,
     specification,
     token_work,
@@ -30,7 +31,7 @@ FEWEST_TOKENS = 1500
 
 @dataclass(frozen=True)
 class Problem:
-    """What all designs of a search have in common."""
+    """What all designs of a search have in common; `users` at once (None: one in every slot)."""
 
     system: System
     model: Model
@@ -41,6 +42,12 @@ class Problem:
     contention: Contention = "full"
     systems: int = 1
     respins: int = 0
+    users: int | None = None
+
+    @property
+    def designed(self) -> bool:
+        """Whether the system was designed for the model: a search starts from its own chips."""
+        return self.system.target is not None
 
 
 @dataclass(frozen=True)
@@ -93,9 +100,12 @@ class DesignScore:
 def make_problem(
     system: System, model: Model, options: Options, contexts: Sequence[int], *,
     sliding: bool, contention: Contention = "full", systems: int = 1, respins: int = 0,
+    bits: float | None = None,
 ) -> Problem:  # fmt: skip
     """Check and gather what the designs of a search share.
 
+    `bits` are those of the model's weights, as they are counted (default: as stored); a system that was
+    designed for its model is for as many users as its target says.
     Raises InvalidInput, also for a system whose file lacks what designs are scaled from.
     """
     if not contexts or not all(1 <= context <= 2**24 for context in contexts):
@@ -104,12 +114,25 @@ def make_problem(
         raise InvalidInput(f"`systems` {systems}: give 1 to 1000000")
     if not 0 <= respins <= 100:
         raise InvalidInput(f"`respins` {respins}: give 0 to 100")
-    base = specification(system)
+    base = specification(system) if system.target is None else None
     check_explorable(system, options)
+    if system.target is not None and system.model != model.name:
+        raise InvalidInput(
+            f"system {system.name} is designed for {system.model}; leave `model` out, or explore the chips of "
+            f"{model.name}"
+        )
+    if base is None:
+        held = model.hardwired_bits() if bits is None else bits
+        base = machine_target(system, model, held).specification
     return Problem(
-        system, model, options, base, tuple(contexts), sliding,
-        contention, systems, respins,
+        system, model, own_options(system, options), base, tuple(contexts), sliding,
+        contention, systems, respins, system.target.users if system.target else None,
     )  # fmt: skip
+
+
+def reference_design(problem: Problem) -> ExploredDesign:
+    """The machine that a search starts from and is to beat."""
+    return published_design(problem.system, problem.model, problem.options, problem.base)
 
 
 def evaluate(
@@ -117,6 +140,8 @@ def evaluate(
 ) -> DesignScore:
     """Build, simulate and price a design; with `force`, even one that cannot be built."""
     chip = make_chip(problem.system, problem.model, problem.options, design, problem.base)
+    if problem.designed and design == reference_design(problem):
+        chip = replace(chip, own=problem.system)
     violations = dict(chip.violations)
     if not force and max(violations.values()) > 0:
         return DesignScore(design, chip, (), violations)
@@ -130,7 +155,7 @@ def evaluate(
     embedding = problem.model.embedding_weights
     points = []
     for context in problem.contexts:
-        kv = kv_state(spec, work, embedding, spec.slots, context)
+        kv = kv_state(spec, work, embedding, problem.users or spec.slots, context)
         violations[f"KV at {context}"] = kv.bytes / kv.capacity_bytes - 1
         if kv.fits or force:
             points.append(_point(problem, chip, context, seed))
@@ -144,13 +169,13 @@ def evaluate(
 
 def _point(problem: Problem, chip: Chip, context: int, seed: int) -> Point:
     spec = chip.specification
+    # of a design as many as `hnlpu simulate` takes, so that both say the same
+    tokens = None if problem.designed else max(FEWEST_TOKENS, TOKENS_PER_SLOT * spec.slots)
     result = simulate(
-        spec, problem.model, Load(context, spec.slots),
+        spec, problem.model, Load(context, problem.users or spec.slots),
         contention=problem.contention, sliding=problem.sliding, seed=seed,
-        tokens=max(FEWEST_TOKENS, TOKENS_PER_SLOT * spec.slots),
+        tokens=tokens,
     )  # fmt: skip
-    assert problem.system.power.overhead
-    watts = chip.power_w(result.tokens_per_second) * spec.chips
-    watts *= problem.system.power.overhead.value
+    watts = chip.power_w(result.tokens_per_second) * spec.chips * chip.overhead
     bill = price(problem.system, chip, watts, problem.systems, problem.respins)
     return Point(context, result, watts, bill)

@@ -22,8 +22,8 @@ from hnlpu.quantities import (
 from hnlpu.system.machine import Collective, Sampling
 
 Axis = Literal["column", "row"]
-Arrays = Literal["published", "taps", "regions"]
-"""Neuron arrays as dense and as slow as the system's publication says, or as our layouts are."""
+Arrays = Literal["stated", "taps", "regions"]
+"""Neuron arrays as dense and as slow as the system's file states, or as our layouts are."""
 
 Length = Annotated[Quantity, Unit("mm", 0.05, 49)]
 
@@ -88,7 +88,10 @@ Megabytes = Annotated[int, Field(ge=1, le=4096)]
 
 
 class Choices(DataTable):
-    """What a search may choose for the numbers of a design."""
+    """What a search may choose for the numbers of a design.
+
+    Vector units and buffers of a machine that was designed for its model come in `shares` of its own.
+    """
 
     rows: Counts
     columns: Counts
@@ -98,6 +101,9 @@ class Choices(DataTable):
     experts_per_bank: Counts
     fold: Counts
     stages: Counts
+    shares: Annotated[
+        list[Annotated[float, Field(gt=0, le=64)]], Field(min_length=1, max_length=64)
+    ]
     source: SourceText
 
 
@@ -148,9 +154,9 @@ class Options(DataTable):
         """The package of a name that designs use."""
         return next(package for package in self.package if package.name == name)
 
-    def find_memory(self, name: str) -> MemoryStack:
-        """The memory of a name that designs use."""
-        return next(memory for memory in self.memory if memory.name == name)
+    def find_memory(self, name: str) -> MemoryStack | None:
+        """The memory of a name that designs use; None for none."""
+        return next((memory for memory in self.memory if memory.name == name), None)
 
 
 def load_options(path: str | Path | None = None) -> Options:

@@ -32,6 +32,8 @@ def price(system: System, chip: Chip, system_w: float, systems: int = 1, respins
     """
     assert system.prices
     chips = chip.specification.chips
+    if chip.own is not None:
+        return _bill(assume(system, end("value")), chips, systems, respins)
     a = assume(
         system, end("value"),
         die_mm2=chip.area_mm2, array_mm2=chip.blocks["neuron arrays"],
@@ -39,6 +41,10 @@ def price(system: System, chip: Chip, system_w: float, systems: int = 1, respins
     )  # fmt: skip
     mask_musd = float(a.shared_masks_musd + a.chip_masks_musd) / system.prices.masks.units()
     a = _with_masks(a, mask_musd * chip.shared_mask_units, mask_musd * chip.mask_units, chip)
+    return _bill(a, chips, systems, respins)
+
+
+def _bill(a: Assumptions, chips: int, systems: int, respins: int) -> Bill:
     e = estimate(a, chips, systems, respins)
     return Bill(
         tco_musd=float(e.tco_musd),

@@ -16,10 +16,9 @@ from typing import Any
 
 from hnlpu._workers import open_workers
 from hnlpu.errors import InvalidInput, ToolMissing
-from hnlpu.system.explore._design import ExploredDesign, canonical, choices
-from hnlpu.system.explore._evaluate import DesignScore, Point, Problem, evaluate
+from hnlpu.system.explore._design import ExploredDesign, canonical, choices, own_choices
+from hnlpu.system.explore._evaluate import DesignScore, Point, Problem, evaluate, reference_design
 from hnlpu.system.explore._options import Options
-from hnlpu.system.explore._start import published_design
 
 OBJECTIVES = ("tokens_per_usd", "tokens_per_joule", "latency")
 GENERATION = 50
@@ -80,12 +79,8 @@ def search(
         raise InvalidInput(f"`trials` {trials}: give 1 to 1000000")
     optuna = _import("optuna", "hnlpu[explore]")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    space = choices(problem.options, kv_bits)
-    reference = evaluate(
-        problem,
-        published_design(problem.system, problem.model, problem.options, problem.base),
-        force=True,
-    )
+    reference = evaluate(problem, reference_design(problem), force=True)
+    space = _space(problem, reference.design, kv_bits)
     sampler = optuna.samplers.NSGAIISampler(population_size=GENERATION, seed=seed)
     study = optuna.create_study(directions=["maximize"] * len(objectives), sampler=sampler)
     for start in _starts(reference.design, problem.options, space):
@@ -117,6 +112,20 @@ def search(
     return Search(
         problem, tuple(objectives), reference, found, pareto_front(found), done, infeasible
     )
+
+
+def _space(
+    problem: Problem, reference: ExploredDesign, kv_bits: tuple[int, ...]
+) -> dict[str, list[Any]]:
+    """What may be chosen for each field, starting from a published machine or from a designed one."""
+    if not problem.designed:
+        return choices(problem.options, kv_bits)
+    machine = problem.system.machine
+    assert machine
+    return own_choices(
+        reference, problem.options, kv_bits, links=machine.link is not None,
+        stacks=bool(problem.system.blocks_for("HBM PHY")),
+    )  # fmt: skip
 
 
 def gains_of(

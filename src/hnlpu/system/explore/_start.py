@@ -16,6 +16,8 @@ from hnlpu.system.machine import Specification
 
 SCALED: tuple[Purpose, ...] = ("vector unit", "attention buffer", "links", "HBM PHY")
 """Blocks that designs have more or fewer of."""
+OWN, NONE = "own", "none"
+"""Memory that is a design's own and none of the options, and no memory at all."""
 
 
 def check_explorable(system: System, options: Options) -> None:
@@ -31,6 +33,12 @@ def _lacking(system: System, options: Options) -> Iterator[str]:
     """What the file of a system lacks, in words."""
     if system.kind != "hardwired":
         yield f"it is of kind {system.kind!r}, not 'hardwired'"
+    if _own_package(options) is None:
+        yield "no package for a single chip (axes = []) among `options`"
+    if system.power.overhead is None:
+        yield "no power.overhead"
+    if system.target is not None:
+        return  # a design has all else
     for purpose in SCALED:
         if not system.area_for(purpose):
             yield f"no block has purpose {purpose!r} and an area"
@@ -38,10 +46,6 @@ def _lacking(system: System, options: Options) -> Iterator[str]:
         yield "one chip has no links to take those of a grid from"
     if system.published(system.model or "") is None:
         yield "no rate of its model, which the energy of its arrays follows from"
-    if system.power.overhead is None:
-        yield "no power.overhead"
-    if _own_package(options) is None:
-        yield "no package for a single chip (axes = []) among `options`"
     if machine := system.machine:
         if round(machine.buffer.capacity.value) < 1:
             yield f"a buffer of {machine.buffer.capacity.value:g} MB, designs have whole MB"
@@ -55,13 +59,29 @@ def _lacking(system: System, options: Options) -> Iterator[str]:
 
 
 def own_memory(system: System, options: Options) -> MemoryStack | None:
-    """The memory of the options whose bandwidth is that of the system's stacks."""
+    """The memory of the options that is that of the system's stacks: by bandwidth, of a design by size, too."""
     assert system.machine
-    if system.machine.hbm is None:
+    hbm = system.machine.hbm
+    if hbm is None:
         return None
-    own = system.machine.hbm.bandwidth.value
-    same = (m for m in options.memory if abs(m.bandwidth.value - own) <= 1e-6 * own)
+    own, size = hbm.bandwidth.value, hbm.capacity.value
+    same = (
+        m for m in options.memory
+        if abs(m.bandwidth.value - own) <= 1e-6 * own
+        and (system.target is None or m.capacity.value == size)
+    )  # fmt: skip
     return next(same, None)
+
+
+def own_options(system: System, options: Options) -> Options:
+    """Options with the memory that a design has, of whatever kind."""
+    if system.target is None or system.machine is None or system.machine.hbm is None:
+        return options
+    if own_memory(system, options) is not None:
+        return options
+    hbm = system.machine.hbm
+    own = MemoryStack.model_construct(name=OWN, bandwidth=hbm.bandwidth, capacity=hbm.capacity)
+    return options.model_copy(update={"memory": [own, *options.memory]})
 
 
 def _own_package(options: Options) -> Package | None:
@@ -75,9 +95,8 @@ def published_design(
     """The system's own machine as a design; for another model, on a grid that holds it."""
     assert system.machine
     memory, package = own_memory(system, options), _own_package(options)
-    assert memory
     assert package
-    assert system.machine.hbm
+    hbm, buffer_mb = system.machine.hbm, system.machine.buffer.capacity.value
     rows, columns = base.rows, base.columns
     if model.name != system.model:
         needed = system.chips_for(model.hardwired_bits())
@@ -88,9 +107,14 @@ def published_design(
             columns = min(columns, heads, needed)
             rows = -(-needed // columns)
     shared = max(1, -(-model.expert_count // (rows * columns)))
+    if system.target is not None:
+        shared = base.experts_per_bank
+    else:
+        buffer_mb = round(buffer_mb)
     return ExploredDesign(
-        rows=rows, columns=columns, package=package.name, modules=1, collective="direct",
-        sampling="gather", vector_units=1, buffer_mb=round(system.machine.buffer.capacity.value),
-        memory=memory.name, stacks=system.machine.hbm.stacks, kv_bits=system.machine.kv_bits,
-        arrays="published", experts_per_bank=shared, fold=1, stages=system.machine.stages,
+        rows=rows, columns=columns, package=package.name, modules=1, collective=base.collective,
+        sampling=base.sampling, vector_units=1, buffer_mb=buffer_mb,
+        memory=memory.name if memory else NONE, stacks=hbm.stacks if hbm else 0,
+        kv_bits=system.machine.kv_bits,
+        arrays="stated", experts_per_bank=shared, fold=1, stages=system.machine.stages,
     )  # fmt: skip
