@@ -7,6 +7,7 @@ Build ──► ChipShape ──► program of its network, tables, core: silico
 from hnlpu.silicon.rtl.chip._cycles import Work, array_steps, predict_cycles, token_cycles
 from hnlpu.silicon.rtl.chip._instructions import Instruction, Op, Operand, instruction_package
 from hnlpu.silicon.rtl.chip._lower import make_program
+from hnlpu.silicon.rtl.chip._machine_cycles import machine_token_cycles, predict_machine_cycles
 from hnlpu.silicon.rtl.chip._plan import chip_shape
 from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ChipShape
@@ -39,8 +40,10 @@ __all__ = [
     "expect_tags",
     "instruction_package",
     "link_of",
+    "machine_token_cycles",
     "make_program",
     "predict_cycles",
+    "predict_machine_cycles",
     "simulate_chip",
     "synthesize_chip",
     "token_cycles",

@@ -64,6 +64,8 @@ class Op(Coded):
     MEET = 33, "waits until the others' parts of the exchange have come"
     PART = 34, "the exchange is over"
     LEAVE = 35, "goes to instruction `immediate` on all chips but the first"
+    HAVE = 36, "goes to instruction `immediate` unless the expert of rank `rank` is on this chip"
+    JOIN = 37, "half `index` of beat b of the exchange to dst: 0 the lower, 1 the upper beside the lower of a"
 
 
 POWER, SOFTPLUS, NORMAL = range(3)
@@ -96,7 +98,7 @@ class Part(NamedTuple):
 
 FIELDS = (
     Part("op", 6, type="opcode_t"),
-    Part("operand", 3, type="operand_t"),
+    Part("operand", 3, "SEND: of a register, half `index` of a", "operand_t"),
     Part(
         "first",
         1,
@@ -113,7 +115,7 @@ FIELDS = (
     Part(
         "banked",
         1,
-        "READ, LOGITS, ISSUE, SEND: of the member of rank `rank`; SQUARES, root: head by head",
+        "READ, LOGITS, ISSUE, SEND, JOIN: of the member of rank `rank`; SQUARES, root: head by head",
     ),
     Part("shift", 6),
     Part("rank", 4),

@@ -25,18 +25,18 @@ from hnlpu.silicon.rtl.chip._joined import joined, machine_header, machine_top
 from hnlpu.silicon.rtl.chip._joined import word_bits as link_bits
 from hnlpu.silicon.rtl.chip._lower import make_program
 from hnlpu.silicon.rtl.chip._models import models, wiring_model
-from hnlpu.silicon.rtl.chip._places import holder_table
+from hnlpu.silicon.rtl.chip._places import holder_table, owner_table
 from hnlpu.silicon.rtl.chip._plan import units_by_matrix
 from hnlpu.silicon.rtl.chip._program import Program
 from hnlpu.silicon.rtl.chip._shape import ChipShape
 from hnlpu.silicon.rtl.chip._stored import stored, ties, word_bits
 from hnlpu.silicon.rtl.chip._tables import move_table, program, tables
-from hnlpu.silicon.rtl.chip._top import chip_top
+from hnlpu.silicon.rtl.chip._top import chip_top, member_bits
 from hnlpu.silicon.rtl.links import LINK_FILES, LinkShape, link_for
 
 PARTS = (
     "chip_pkg", "saturate", "exponential", "sigmoid", "power", "softplus", "normal", "mover", "sine", "inverse_root", "divider",
-    "mean", "quotient", "quantizer", "from_sums", "lane", "squares", "attention", "router", "sampler", "sequencer",
+    "mean", "quotient", "quantizer", "from_sums", "lane", "squares", "attention", "heads", "router", "sampler", "sequencer",
     "requests", "store", "core",
 )  # fmt: skip
 """Modules that have parameters only, each after those that it needs; chips have those that they use."""
@@ -156,6 +156,7 @@ def _silicon(shape: ChipShape, found: Program, units: Mapping[str, ArrayUnit]) -
         for name in (*LINK_FILES, "exchange"):
             texts[f"hnlpu_{name}.sv"] = (links / f"hnlpu_{name}.sv").read_text(encoding="utf-8")
         texts["hnlpu_holders.sv"] = holder_table(shape, found)
+        texts["hnlpu_owners.sv"] = owner_table(shape, found, member_bits(found))
     texts["hnlpu_program.sv"] = program(found)
     return {name: text for name, text in texts.items() if name not in _unused(found)}
 
@@ -174,6 +175,7 @@ def _unused(found: Program) -> set[str]:
         *(() if found.moves else ("mover",)),
         *(() if found.norms.epsilons else root),
         *(() if found.attention else ("attention",)),
+        *(() if found.attention and found.attention.parts > 1 else ("heads",)),
         *(() if found.experts else ("router",)),
         *(() if found.uses(Op.SUM) else ("mean",)),
         *(() if found.uses(Op.QUOTIENT) else ("quotient",)),
