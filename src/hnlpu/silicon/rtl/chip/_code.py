@@ -174,7 +174,7 @@ class Code:
             self._to_read = []
 
     def send_values(self, beats: Beats, first: int = 0, **fields: Field) -> int:
-        """This chip's beats of values to the others, in halves, from beat `first` of the exchange on; the next."""
+        """Beats of own values to the others, in halves, from beat `first` of the exchange on; the next."""
         for register in beats:
             for half in (0, 1):
                 self.emit(Op.SEND, Operand.REGISTER, a=register, index=half, b=first, **fields)
@@ -192,7 +192,13 @@ class Code:
         for register in dst:
             for half in (0, 1):
                 self.emit(
-                    Op.JOIN, Operand.REGISTER, dst=register, a=register, index=half, b=first, **fields
+                    Op.JOIN,
+                    Operand.REGISTER,
+                    dst=register,
+                    a=register,
+                    index=half,
+                    b=first,
+                    **fields,
                 )
                 first += 1
         self.exchange_beats = max(self.exchange_beats, first)

@@ -65,7 +65,10 @@ class Op(Coded):
     PART = 34, "the exchange is over"
     LEAVE = 35, "goes to instruction `immediate` on all chips but the first"
     HAVE = 36, "goes to instruction `immediate` unless the expert of rank `rank` is on this chip"
-    JOIN = 37, "half `index` of beat b of the exchange to dst: 0 the lower, 1 the upper beside the lower of a"
+    JOIN = (
+        37,
+        "half `index` of beat b of the exchange to dst: 0 the lower, 1 the upper beside the lower of a",
+    )
 
 
 POWER, SOFTPLUS, NORMAL = range(3)

@@ -86,9 +86,7 @@ class LinkEnd:
             return False
         length = self.link.control_symbols if word is None else self.link.data_symbols
         good = now + length + self.latency + AFTER_LAST_SYMBOL
-        self.peer.coming.append(
-            _Frame(good, self.expected, self.taken + self.link.depth, word)
-        )
+        self.peer.coming.append(_Frame(good, self.expected, self.taken + self.link.depth, word))
         if word is not None:
             self.kept.popleft()
             self.next += 1

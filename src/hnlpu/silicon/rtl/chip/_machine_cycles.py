@@ -120,7 +120,9 @@ class _Placed(OneChip):
         self.prompts = [False] * count  # of the token that a follower works on
         self.holders = [
             shape.holders(one.matrix, one.rows(), member)
-            for one, member in ((program.reads[read], member) for read, member in program.row_places)
+            for one, member in (
+                (program.reads[read], member) for read, member in program.row_places
+            )
         ]
         self.layer_of, layer = list[int](), 0
         for one in program.instructions:
@@ -219,9 +221,7 @@ class _Placed(OneChip):
 
 
 @cache
-def _drawn(
-    sequence: int, position: int, layer: int, experts: int, ranks: int
-) -> tuple[int, ...]:
+def _drawn(sequence: int, position: int, layer: int, experts: int, ranks: int) -> tuple[int, ...]:
     """Experts of a token in a layer, evenly drawn."""
-    draw = random.Random(f"{sequence}.{position}.{layer}")  # noqa: S311  # no secret
+    draw = random.Random(f"{sequence}.{position}.{layer}")
     return tuple(draw.sample(range(experts), ranks))

@@ -62,9 +62,13 @@ def owner_table(shape: ChipShape, program: Program, member_bits: int) -> str:
         for beat in range(-(-heads.heads * heads.head_dim // shape.width)):
             bits = sum(1 << place for place in heads.places(beat, shape.width))
             for half in (0, 1):
-                of_heads += f"      {beats}'d{2 * beat + half}: of_heads = {chips}'b{bits:0{chips}b};\n"
+                of_heads += (
+                    f"      {beats}'d{2 * beat + half}: of_heads = {chips}'b{bits:0{chips}b};\n"
+                )
     for member, place in enumerate(shape.expert_places):
-        of_experts += f"      {member_bits}'d{member}: of_experts = {chips}'b{1 << place:0{chips}b};\n"
+        of_experts += (
+            f"      {member_bits}'d{member}: of_experts = {chips}'b{1 << place:0{chips}b};\n"
+        )
     unused = [name for name, rows in (("beat", of_heads), ("member", of_experts)) if not rows]
     return f"""\
 // Table: which places have values that are told.

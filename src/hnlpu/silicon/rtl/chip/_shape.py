@@ -93,7 +93,9 @@ class ChipShape:
     def _member_places(self, matrix: str, members: int) -> tuple[int, ...]:
         [rows] = [m.rows for m in self.network.matrices if m.name == matrix]
         slices, places = self.slices.get(matrix, ()), list[int]()
-        whole = {(0, rows)} == {one.neurons for one in slices} and len({s.blocks for s in slices}) == 1
+        whole = {(0, rows)} == {one.neurons for one in slices} and len(
+            {s.blocks for s in slices}
+        ) == 1
         for member in range(members):
             having = [n for n, s in enumerate(slices) if s.members[0] <= member < s.members[1]]
             if not whole or len(having) != 1:
