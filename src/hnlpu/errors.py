@@ -94,6 +94,10 @@ class DamagedMasks(HnlpuError):
     """A mask file cannot be read as what it claims to be, or belongs to another build."""
 
 
+class DamagedChips(HnlpuError):
+    """A folder of chips in SystemVerilog is not as it was written, or belongs to another build."""
+
+
 class DoesNotFit(HnlpuError):
     """The weights or shapes asked for do not fit the array, the die or the technology."""
 

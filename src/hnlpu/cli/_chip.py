@@ -96,7 +96,7 @@ def chip(
         bool,
         typer.Option(
             "--predict",
-            help="Of one chip of text: say the cycles of a token for several contexts and users, write nothing.",
+            help="Of text: say the cycles of a token for several contexts and users, write nothing.",
         ),
     ] = False,
     json: Json = False,
@@ -142,7 +142,7 @@ def chip(
     elif any(one is not None for one in (link_lanes, link_latency, link_stalls, bit_errors)):
         raise InvalidInput(f"{build.directory}: is one chip, and has no links; build with `chips`")
     if predict:
-        _predict(build, shape, json=json)
+        _predict(build, shape, link, wires, json=json)
         return
     given = _sequences(build, shape, signals) if simulate else []
     if simulate and not given:  # before minutes of Verilator, not behind them
@@ -209,12 +209,17 @@ def chip(
         raise typer.Exit(1)
 
 
-def _predict(build: Any, shape: Any, *, json: bool) -> None:
-    """Cycles of a token by users and cached positions, computed from the program."""
+def _predict(build: Any, shape: Any, link: Any, wires: Any, *, json: bool) -> None:
+    """Cycles of a token by users and cached positions, computed from the program and the links."""
     from rich.table import Table
 
-    from hnlpu.silicon.rtl.chip import token_cycles
+    from hnlpu.errors import InvalidInput
+    from hnlpu.silicon.rtl.chip import machine_token_cycles, token_cycles
 
+    if wires is not None and (wires.stall or wires.errors):
+        raise InvalidInput(
+            "--predict counts links that refuse and invert nothing; leave --link-stalls and --bit-errors out"
+        )
     made = 4
     room = shape.context - made
     contexts = sorted({n for n in (1, room // 4, room // 2, room) if n >= 1})
@@ -223,7 +228,11 @@ def _predict(build: Any, shape: Any, *, json: bool) -> None:
         rows = []
         for users in counts:
             for positions in contexts:
-                cycles = token_cycles(build, shape, users, positions, made)
+                load = (users, positions, made)
+                if link is None:
+                    cycles = token_cycles(build, shape, *load)
+                else:
+                    cycles = machine_token_cycles(build, shape, link, wires.latency, *load)
                 rows.append(
                     {
                         "users": users,
@@ -244,8 +253,9 @@ def _predict(build: Any, shape: Any, *, json: bool) -> None:
             *(f"{row['cycles_per_token']:,.0f}" for row in rows if row["users"] == users),
         )
     out.print(table)
+    links = "" if link is None else f", links of {link.lanes} lanes and {wires.latency} cycles"
     out.print(
-        f"computed from the program, {shape.sequences} sequences in flight; the likeliest token each time"
+        f"computed from the program{links}, {shape.sequences} sequences in flight; the likeliest token each time"
     )
 
 

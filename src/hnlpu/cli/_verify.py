@@ -29,6 +29,10 @@ def verify(
     masks_from: Annotated[
         Path | None, typer.Option(help="The same with the files of a folder of masks.")
     ] = None,
+    chips_from: Annotated[
+        Path | None,
+        typer.Option(help="Files of a folder of chips in RTL too; with masks, both as one set."),
+    ] = None,
     rtl: Annotated[
         bool,
         typer.Option("--rtl", help="Simulate a neuron of every shape of array with Verilator."),
@@ -48,7 +52,7 @@ def verify(
     with progress_bar("verifying") as progress:
         result = do_verify(
             directory, checkpoint, samples=samples, seed=seed, masks=masks, masks_from=masks_from,
-            rtl=rtl, rtl_all=rtl_all, workers=workers, ray=ray, progress=progress,
+            chips_from=chips_from, rtl=rtl, rtl_all=rtl_all, workers=workers, ray=ray, progress=progress,
         )  # fmt: skip
     if json:
         print_json(
@@ -56,7 +60,7 @@ def verify(
                 "directory": str(result.directory),
                 "checkpoint": str(result.checkpoint) if result.checkpoint else None,
                 "passed": result.passed,
-                "skipped": result.skipped,
+                "skipped": result.skipped, "set": result.set_digest,
                 "checks": [
                     {
                         "name": c.name, "outcome": c.outcome, "passed": c.passed,
@@ -77,6 +81,8 @@ def verify(
                 out.print(f"{'':<13} {reason}{in_options(check.skipped)}")
             for problem in check.problems:
                 out.print(f"  {in_options(problem)}", markup=False)
+        if result.set_digest:
+            out.print(f"{'set of chips':<13} {result.set_digest}")
         verdict = "sound" if result.passed else "NOT sound"
         left_out = f"; skipped: {', '.join(result.skipped)}" if result.skipped else ""
         out.print(f"{result.directory}: {verdict}{left_out}")

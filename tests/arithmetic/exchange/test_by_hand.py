@@ -6,13 +6,13 @@ import numpy as np
 
 from hnlpu.arithmetic import fixed_point
 from hnlpu.arithmetic.exchange import (
+    CANDIDATE_BITS,
     FORMATS,
     WAYS,
     as_fp16,
     as_int8,
     attended_part,
     attention_bits,
-    candidate_bits,
     chance_bits,
     expert_bits,
     fp16_codes,
@@ -105,5 +105,5 @@ def test_widths() -> None:
     assert attention_bits(131072) == (42, 57)
     assert expert_bits(1) == 56
     assert expert_bits(4) == 58
-    assert candidate_bits(201088) == 32 + 18
+    assert CANDIDATE_BITS == 32 + 32  # a value, and the number of a token
     assert chance_bits(12568) == 38

@@ -11,7 +11,7 @@ import numpy as np
 from instruction_set import Chip, Int64
 
 from hnlpu.silicon.hardwire import Build
-from hnlpu.silicon.rtl.chip import ChipShape, Instruction, Op
+from hnlpu.silicon.rtl.chip import ChipShape, Instruction, Op, Operand
 
 Parts = list[dict[int, Int64]]
 """By place, then beat of the exchange."""
@@ -50,7 +50,8 @@ class PlacedChip(Chip):
 
     def _sums_of(self, one: Instruction) -> Int64:
         if not one.both:
-            assert self.program.reads[one.index].matrix not in self.shape.exchanged
+            cut = self.program.reads[one.index].matrix in self.shape.exchanged
+            assert not cut or (one.banked and self._has_expert(self.place, one.rank))
             return super()._sums_of(one)
         total = np.zeros(self.shape.width, np.int64)
         for place in self._holders(one):
@@ -68,6 +69,9 @@ class PlacedChip(Chip):
 
     def _send(self, one: Instruction) -> None:
         assert one.b < self.program.exchange_beats
+        if one.operand == Operand.REGISTER:
+            self._send_half(one)
+            return
         if self.place in self._holders(one):
             read = self.program.reads[one.index]
             first, last = self.shape.slices[read.matrix][self.place].neurons
@@ -75,6 +79,71 @@ class PlacedChip(Chip):
             rows = np.array(read.rows())
             sums[: read.count][(rows < first) | (rows >= last)] = 0
             self.parts_of_all[self.place][one.b] = sums
+
+    def _send_half(self, one: Instruction) -> None:
+        beat = one.b
+        if one.banked:
+            if not self._has_expert(self.place, one.rank):
+                return
+        else:
+            beat += 2 * (self.place * self._own_lanes // self.shape.width)
+        bits = self.registers[one.a] & 0xFFFFFFFF
+        self.parts_of_all[self.place][beat] = bits >> 16 if one.index else bits & 0xFFFF
+
+    def _has_expert(self, place: int, rank: int) -> bool:
+        """Whether a chip has the expert of a rank, all of it."""
+        [name, *_] = [m.name for m in self.shape.network.matrices if m.members]
+        first, last = self.shape.slices[name][place].members
+        return first <= self.chosen[rank] < last
+
+    def _have(self, one: Instruction) -> None:
+        assert not self.busy
+        if not self._has_expert(self.place, one.rank):
+            self.left = one.immediate
+
+    def _join(self, one: Instruction) -> None:
+        total = np.zeros(self.shape.width, np.int64)
+        for place, parts in enumerate(self.parts_of_all):
+            if one.banked and not self._has_expert(place, one.rank):
+                continue
+            total += parts.get(one.b, 0)
+        assert (total >> 16 == 0).all()
+        low = self.registers[one.a] & 0xFFFF
+        joined = total << 16 | low if one.index else total
+        self.registers[one.dst] = np.where(joined >> 31, joined - (1 << 32), joined)
+
+    # attention: a chip knows its own heads
+
+    @property
+    def _own_heads(self) -> range:
+        unit = self.program.attention
+        assert unit
+        each = unit.heads // unit.parts
+        return range(self.place * each, (self.place + 1) * each) if unit.parts > 1 else range(each)
+
+    @property
+    def _own_lanes(self) -> int:
+        return len(self._own_heads) * (self.program.head_dim or 0)
+
+    def _stored(self, one: Instruction, where: dict[tuple[int, int], list[Int64]]) -> None:
+        super()._stored(one, where)
+        unit, width = self.program.attention, self.shape.width
+        assert unit
+        mine = {head // (unit.heads // unit.key_heads) for head in self._own_heads}
+        lane = one.index * width + np.arange(width)
+        others = ~np.isin(lane // (self.program.head_dim or 1), list(mine))
+        beat = where[one.immediate >> 24, one.index][-1]
+        beat[others] = self.noise.integers(-999, 999, int(others.sum()))
+
+    def _attend(self, one: Instruction) -> None:
+        super()._attend(one)
+        unit, width = self.program.attention, self.shape.width
+        assert unit
+        if unit.parts > 1:
+            first, count = self.place * self._own_lanes, self._own_lanes
+            own = np.zeros_like(self.mixed)
+            own[first : first + count] = self.mixed[first : first + count]
+            self.mixed = own[first // width * width :]
 
     def _meet(self, one: Instruction) -> None:
         assert not self.busy, "something is held while other chips are waited for"

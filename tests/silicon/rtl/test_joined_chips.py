@@ -15,7 +15,7 @@ from network_chips import build_random
 from rtl_arrays import needs
 
 from helpers import run_cli
-from hnlpu.errors import DoesNotFit, LinkFailed
+from hnlpu.errors import DoesNotFit, InvalidInput, LinkFailed
 from hnlpu.insight.verify import check_chip
 from hnlpu.silicon.hardwire import Build
 from hnlpu.silicon.rtl.chip import (
@@ -156,7 +156,7 @@ def test_links_are_for_several_chips(build: Build, tmp_path: Path) -> None:
     for directory, options, said in (
         (alone.directory, ("--chips", "4"), "is placed on 1 chips, not 4"),
         (alone.directory, ("--link-latency", "9"), "is one chip, and has no links"),
-        (build.directory, (), "cycles of 2 chips: they are counted of one chip"),
+        (build.directory, ("--link-stalls", "9"), "counts links that refuse and invert nothing"),
     ):
         code, _, told = run_cli("chip", directory, "--predict", *options)
         assert (code, said in told) == (2, True), told
@@ -166,6 +166,12 @@ def test_links_are_for_several_chips(build: Build, tmp_path: Path) -> None:
     assert code == 0
     facts = json.loads(told)
     assert (facts["chips"], facts["link"]["lanes"]) == (2, 16)
+
+
+def test_waveforms_are_of_one_chip(build: Build, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="waveforms are of one chip; write 2 chips without"):
+        write_chip(build, tmp_path / "traced", shape_of(build), trace=True)
+    assert not (tmp_path / "traced").exists()
 
 
 def test_the_start_of_a_token_fits_a_beat(build: Build) -> None:

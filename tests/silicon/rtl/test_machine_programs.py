@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from hnlpu.model.policy import make_policy
 from hnlpu.run.emulate import hardwired
 from hnlpu.silicon.hardwire import Build, open_build
 from hnlpu.silicon.place import make_target
-from hnlpu.silicon.rtl.chip import Op, chip_shape, make_program
+from hnlpu.silicon.rtl.chip import Op, Operand, chip_shape, make_program
+from hnlpu.silicon.rtl.chip._program import AttentionSizes, parts_of_heads
 
 EVEN: dict[str, Any] = {
     "hidden_size": 64, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 8,
@@ -76,29 +78,61 @@ def test_gpt_oss_too(chips: int, grid: tuple[int, int], hidden: int, tmp_path: P
 def test_what_a_link_carries_is_what_is_missing(tmp_path: Path) -> None:
     shape = chip_shape(gpt_oss(tmp_path, 4), lanes=16, context=16)
     program = make_program(shape)
-    sent = {program.reads[one.index].matrix for one in program.instructions if one.op == Op.SEND}
-    assert sent == shape.exchanged
-    # every chip has the whole router
-    assert {name for name in shape.slices if name not in sent} == {
+    sent = {
+        program.reads[one.index].matrix
+        for one in program.instructions
+        if one.op == Op.SEND and one.operand != Operand.REGISTER
+    }
+    # every chip has the whole router, and experts whole or not at all: their outputs are told
+    experts = {name for name in shape.slices if "experts" in name}
+    assert sent == shape.exchanged - experts
+    assert {name for name in shape.slices if name not in sent | experts} == {
         name for name in shape.slices if name.endswith("router")
     }
     # the program of one chip beside exchanges
     alone = chip_shape(gpt_oss(tmp_path / "alone", 1), lanes=16, context=16)
-    one_chip = [one.op for one in make_program(alone).instructions]
-    others = {Op.SEND, Op.MEET, Op.PART, Op.LEAVE}
-    assert sorted(one.op for one in program.instructions if one.op not in others) == sorted(
-        one_chip
-    )
+    one_chip = Counter(one.op for one in make_program(alone).instructions)
+    others = {Op.SEND, Op.MEET, Op.PART, Op.LEAVE, Op.HAVE, Op.JOIN}
+    several = Counter(one.op for one in program.instructions if one.op not in others)
+    # of four heads, a beat each, a chip has one
+    assert one_chip - several == Counter({Op.MIXED: 2 * 3})
+    assert not several - one_chip
     # all parts of an exchange are sent, then nothing is held, then all are read, each once
     sending: list[int] = []
     for one in program.instructions:
-        if one.op == Op.SEND:
+        if one.op == Op.SEND and one.operand != Operand.REGISTER:
             assert one.b == len(sending)
             sending.append(one.index)
         if one.op in (Op.READ, Op.LOGITS) and one.both:
             assert sending[one.b] == one.index
         if one.op == Op.PART:
             sending = []
+
+
+@pytest.mark.parametrize(
+    ("sizes", "parts"),
+    [
+        ((4, 2, 16, 16, 2), 2), ((4, 2, 16, 16, 4), 4),  # a head a beat; two chips share a key head
+        ((4, 2, 16, 64, 4), 4), ((8, 8, 16, 32, 4), 4),  # a beat has the heads of four chips, of one
+        ((6, 2, 16, 16, 4), 1), ((6, 2, 16, 16, 3), 1),  # 6 among 4; 2 of 3 that share a key head
+        ((6, 3, 16, 16, 3), 3), ((6, 3, 16, 64, 3), 3), ((6, 6, 16, 64, 2), 1),  # 48 of 64 lanes
+        ((4, 2, 16, 16, 1), 1), ((2, 2, 16, 16, 4), 1),
+    ],
+)  # fmt: skip
+def test_heads_are_divided_where_their_parts_fit_beats(
+    sizes: tuple[int, int, int, int, int], parts: int
+) -> None:
+    heads, key_heads, size, width, _ = sizes
+    assert parts_of_heads(*sizes) == parts
+    found = AttentionSizes(heads, key_heads, size, 1, (), parts)
+    every = range(-(-heads * size // width))
+    assert {n: found.places(n, width) for n in every} == {
+        beat: [
+            place for place in range(parts)
+            if any(h * size // width == beat for h in range(place * heads // parts, (place + 1) * heads // parts))
+        ]
+        for beat in every
+    }  # fmt: skip
 
 
 def test_unlike_chips_are_refused_by_name(tmp_path: Path) -> None:

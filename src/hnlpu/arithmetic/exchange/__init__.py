@@ -30,19 +30,20 @@ from hnlpu.arithmetic.exchange._settings import (
 )
 from hnlpu.arithmetic.exchange._sums import WAYS, Way, owned, summed, summed_over_grid
 from hnlpu.arithmetic.exchange._widths import (
+    CANDIDATE_BITS,
     LARGEST_BITS,
     SCALE_BITS,
     TOTAL_BITS,
     Widths,
     any_part_bits,
     attention_bits,
-    candidate_bits,
     chance_bits,
     expert_bits,
     signed_bits,
 )
 
 __all__ = [
+    "CANDIDATE_BITS",
     "FORMATS",
     "INT8_BLOCK",
     "KINDS",
@@ -65,7 +66,6 @@ __all__ = [
     "attended_part",
     "attention_bits",
     "bits_of",
-    "candidate_bits",
     "chance_bits",
     "choose",
     "expert_bits",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from hnlpu.arithmetic.fixed_point import KEY_BITS, UNIT_FRACTION, VALUE_BITS
@@ -14,6 +13,8 @@ LARGEST_WEIGHT = 2 * 12
 """Two digits of 12 at most, twice E2M1's largest magnitude, in units of a block's exponent."""
 LARGEST_BITS = VALUE_BITS
 """A largest score or logit is a value."""
+CANDIDATE_BITS = LARGEST_BITS + 32
+"""The largest logit of a chip and its number."""
 TOTAL_BITS = 32
 """A total in the formats that lose something, without a sign."""
 
@@ -44,11 +45,6 @@ def expert_bits(k: int, share_bits: int = UNIT_FRACTION) -> int:
 def chance_bits(logits: int) -> int:
     """Bits of the sum of exponentials of so many logits of a chip, without a sign."""
     return (logits << UNIT_FRACTION).bit_length()
-
-
-def candidate_bits(vocabulary: int) -> int:
-    """Bits of a logit with its number."""
-    return LARGEST_BITS + max(1, math.ceil(math.log2(vocabulary)))
 
 
 def any_part_bits(inputs: int, activation_bits: int, spread: int) -> int:

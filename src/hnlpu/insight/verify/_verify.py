@@ -8,6 +8,7 @@ arithmetic    sampled neurons against the golden model, on extreme inputs
 masks ...     the metal, on request (see `hnlpu.insight.verify._masks`)
 rtl           sampled neurons of every kind of array simulated, on request
 rtl all       every neuron of every array simulated, on request
+chip files    a folder that `hnlpu chip` wrote, on request; with one of masks, both as one set
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from hnlpu._paths import absolute
 from hnlpu.errors import DamagedBuild, HnlpuError, InvalidInput
 from hnlpu.insight.verify._arithmetic import check_samples
 from hnlpu.insight.verify._check import Check, collect
+from hnlpu.insight.verify._chips import check_chips, check_set, set_digest
 from hnlpu.insight.verify._masks import check_masks
 from hnlpu.insight.verify._rtl import check_all_rtl, check_rtl
 from hnlpu.insight.verify._weights import check_kept, check_matrix
@@ -48,15 +50,20 @@ from hnlpu.silicon.hardwire import (
 )
 from hnlpu.silicon.masks import RECORD
 from hnlpu.silicon.rtl import ArrayUnit, require_simulator, sample_units
+from hnlpu.silicon.rtl.chip import CHIP_RECORD
 
 
 @dataclass(frozen=True)
 class Verification:
-    """The outcome of `verify`; `checkpoint` is what weights were compared with, if anything."""
+    """The outcome of `verify`; `checkpoint` is what weights were compared with, if anything.
+
+    `set_digest` is that of masks and chips that were given and are one sound set.
+    """
 
     directory: Path
     checkpoint: Path | None
     checks: tuple[Check, ...]
+    set_digest: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -82,6 +89,7 @@ def verify(
     seed: int = 0,
     masks: bool = False,
     masks_from: str | Path | None = None,
+    chips_from: str | Path | None = None,
     rtl: bool = False,
     rtl_all: bool = False,
     workers: int | None = None,
@@ -94,7 +102,8 @@ def verify(
     and `kept tensors` are skipped, and `weights` says why it compared nothing.
     With `masks` the metal is drawn and read back, with `masks_from` read from a folder that
     `hnlpu masks` wrote, by `workers` processes or on the Ray cluster at `ray`.  With `rtl` a neuron of
-    every shape is simulated, with `rtl_all` every neuron; raises ToolMissing without Verilator, a C++
+    every shape is simulated, with `rtl_all` every neuron.  With `chips_from` the files of a folder that
+    `hnlpu chip` wrote are held to what the build gives, and with `masks_from` too both are one set.  Raises ToolMissing without Verilator, a C++
     compiler or make, and InvalidInput for activations that have no RTL.  Raises NotABuild
     where there is no build, and any error of `read_model` for a checkpoint that was given.
     """
@@ -104,6 +113,10 @@ def verify(
         raise InvalidInput(f"ray {ray!r}: a cluster only checks the metal; add `masks`")
     if masks_from is not None and not (absolute(masks_from) / RECORD).exists():
         raise InvalidInput(f"{masks_from}: no folder that 'hnlpu masks' wrote (it lacks {RECORD})")
+    if chips_from is not None and not (absolute(chips_from) / CHIP_RECORD).exists():
+        raise InvalidInput(
+            f"{chips_from}: no folder that 'hnlpu chip' wrote (it lacks {CHIP_RECORD})"
+        )
     for name, value, least in (("workers", workers, 1), ("samples", samples, 1), ("seed", seed, 0)):
         if value < least:
             raise InvalidInput(f"{name} {value}: must be at least {least}")
@@ -147,7 +160,15 @@ def verify(
         checks.append(check_rtl(build, units, seed, progress))
     if rtl_all:
         checks.append(check_all_rtl(build, seed, workers, progress))
-    return Verification(folder, model.directory if model else None, tuple(checks))
+    sealed = None
+    if chips_from is not None:
+        chips = absolute(chips_from)
+        checks.append(check_chips(build, chips))
+        if masks_from is not None:
+            checks.append(check_set(build, absolute(masks_from), chips))
+            if all(check.outcome != "failed" for check in checks):
+                sealed = set_digest(build, absolute(masks_from), chips)
+    return Verification(folder, model.directory if model else None, tuple(checks), sealed)
 
 
 def _rtl_units(build: Build, seed: int) -> list[ArrayUnit]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple, assert_never
 
 from hnlpu.arithmetic.exchange import (
+    CANDIDATE_BITS,
     INT8_BLOCK,
     LARGEST_BITS,
     SCALE_BITS,
@@ -26,7 +27,7 @@ from hnlpu.system.machine._specification import Links, Specification
 from hnlpu.system.machine._tasks import AllGather, ColumnSums, Logits, SliceSums, Swap, TotalSums
 
 STATISTIC_BYTES = 4  # of a softmax's largest score and of its total, in formats that are not exact
-CANDIDATE_BYTES = 8  # a logit and its number, 32 bits each
+CANDIDATE_BYTES = CANDIDATE_BITS / 8
 
 Axis = Literal["column", "row"]
 

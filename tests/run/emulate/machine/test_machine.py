@@ -17,11 +17,13 @@ from hnlpu.arithmetic.exchange import (
     WAYS,
     Exchange,
     ExchangeFormats,
+    sent,
 )
 from hnlpu.cli._exchange import machine_of
 from hnlpu.run.emulate import ChipModel, LanguageModel, Tokenizer, hardwired
 from hnlpu.run.emulate.machine import MachineModel
-from hnlpu.silicon.exchange import slices_on
+from hnlpu.run.emulate.machine._numerics import MachineNumerics
+from hnlpu.silicon.exchange import OfMembers, slices_on
 
 GRIDS = list(itertools.product((1, 2, 3, 4), repeat=2))
 
@@ -106,3 +108,31 @@ def test_each_kind_has_a_format_of_its_own(kind: str) -> None:
     family = {"activations": "llama", "values": "bitnet"}.get(kind, "gpt_oss")
     found = logits(machine(family, 2, 2, exchange), tokens_of(family))
     assert not np.array_equal(found, of_one_chip(family))
+
+
+def test_chips_that_share_an_expert_send_a_message_each() -> None:
+    model = machine("gpt_oss", 4, 4)
+    assert model.plan is not None
+    numerics = model.interpreter._numerics
+    assert isinstance(numerics, MachineNumerics)
+    [where, *_] = [
+        c.where
+        for c in model.plan.crossings
+        if isinstance(c.where, OfMembers) and c.kind == "values"
+    ]
+    matrix = next(m for m in wide("gpt_oss").network.matrices if m.name == where.matrix)
+    parts = [part for part in model.grid.slices[matrix.name] if part.members[0] == 0]
+    assert len({part.neurons for part in parts}) > 1
+    random, inner = np.random.default_rng(1), matrix.rows // 2  # gate and up make one number
+    chosen = random.integers(0, matrix.members or 0, (3, 2))
+    x = random.integers(-(1 << 20), 1 << 20, (3, 2, inner)) >> random.integers(0, 16, (3, 2, inner))
+    numerics._chosen.by_name[str(where.chosen)] = chosen
+    found = numerics._pieces_sent(x, where, 1, "int8")
+    wanted = np.zeros_like(x)
+    for position, rank in np.ndindex(3, 2):
+        for part in model.grid.slices[matrix.name]:
+            if part.members[0] <= chosen[position, rank] < part.members[1]:
+                own = slice(part.neurons[0] // 2, part.neurons[1] // 2)
+                wanted[position, rank, own] = sent(x[position, rank, own], "int8")
+    assert np.array_equal(found, wanted)
+    assert not np.array_equal(found, sent(x, "int8"))

@@ -107,6 +107,9 @@ class MachineNumerics(ChipNumerics):
     def _pieces_sent(self, x: Array, where: Where, lead: int, form: Any) -> Array:
         """Each chip's numbers as a message of its own."""
         out = np.array(x, np.int64)
+        if isinstance(where, OfMembers):
+            self._members_sent(out, where, lead, form)
+            return out
         for piece in self._pieces(out, where, lead):
             flat = _Rows(lead).flat(piece)
             for first, behind in self._shares(where, flat.shape[1]):
@@ -114,15 +117,36 @@ class MachineNumerics(ChipNumerics):
             piece[...] = flat.reshape(piece.shape)
         return out
 
+    def _members_sent(self, x: Array, where: OfMembers, lead: int, form: Any) -> None:
+        """Outputs of members, in place: a chip's numbers of a member are one message, a member's of several chips are several."""
+        chosen = None if where.chosen is None else self._chosen.by_name[where.chosen]
+        for m in range(x.shape[lead]):
+            piece = x[(slice(None),) * lead + (m,)]
+            flat = _Rows(lead).flat(piece)
+            own = (
+                np.full(len(flat), m) if chosen is None else np.asarray(chosen)[..., m].reshape(-1)
+            )
+            for member in np.unique(own):
+                rows = own == member
+                for first, behind in self._made_of(where.matrix, int(member), flat.shape[1]):
+                    flat[rows, first:behind] = sent(flat[rows, first:behind], form)
+            piece[...] = flat.reshape(piece.shape)
+
+    def _made_of(self, matrix: str, member: int, numbers: int) -> list[tuple[int, int]]:
+        """Runs of a member's outputs that a chip makes each, where the value has as many numbers per row."""
+        parts = self._grid.slices[matrix]
+        having = [part for part in parts if part.members[0] <= member < part.members[1]]
+        whole = max(part.neurons[1] for part in parts)
+        each = numbers * np.array(sorted({part.neurons for part in having})) // whole
+        return [(int(a), int(b)) for a, b in each]
+
     def _pieces(self, x: Array, where: Where, lead: int) -> list[Array]:
         """Views of what lies apart."""
         match where:
             case Shared(axis=axis, spans=spans):
                 moved = np.moveaxis(x, axis, -1)
                 return [np.moveaxis(moved[..., a:b], -1, axis) for a, b in spans]
-            case OfMembers():
-                return [x[(slice(None),) * lead + (m,)] for m in range(x.shape[lead])]
-            case None:
+            case OfMembers() | None:
                 return [x]
 
     def _shares(self, where: Where, numbers: int) -> list[tuple[int, int]]:

@@ -11,12 +11,13 @@ import numpy as np
 
 from hnlpu.arithmetic.fixed_point import FRACTION, to_fixed
 from hnlpu.errors import NotFinite, UnsupportedArchitecture
-from hnlpu.model.network import Network, formats, op_name
+from hnlpu.model.network import formats, op_name
 from hnlpu.silicon.rtl.chip._code import WORD, ProgramBuilder
 from hnlpu.silicon.rtl.chip._instructions import Op, Operand
 from hnlpu.silicon.rtl.chip._moving import by_beat, compact, gather
 from hnlpu.silicon.rtl.chip._program import AttentionSizes, ExpertSizes, Norms, RopeFactor
 from hnlpu.silicon.rtl.chip._registers import STATE, Beats, Register, in_order
+from hnlpu.silicon.rtl.chip._shape import ChipShape
 from hnlpu.silicon.rtl.chip._uses import Uses
 from hnlpu.silicon.rtl.chip._values import Place, Places, RegisterPlaces, RegisterRows, beats_of
 
@@ -48,13 +49,14 @@ class Assembler:
     dead.  `rank` is that of the expert whose steps are being lowered.
     """
 
-    def __init__(
-        self, network: Network, width: int, context: int, exchanged: frozenset[str] = frozenset()
-    ):
-        self.network = network
+    def __init__(self, shape: ChipShape):
+        self.network = network = shape.network
         self.uses = Uses(network)
-        self.code = ProgramBuilder(width, exchanged)
-        self.context = context
+        self.chips = shape.chips
+        self.has_experts = bool(shape.expert_places)  # each whole on one chip
+        own = {m.name for m in network.matrices if m.members} if self.has_experts else set[str]()
+        self.code = ProgramBuilder(shape.width, shape.exchanged - own)
+        self.context = shape.context
         self.places: dict[str, Place] = {}
         self.states: dict[str, Beats] = {}
         self.layouts: dict[str, Places] = {}

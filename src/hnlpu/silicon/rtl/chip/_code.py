@@ -173,6 +173,46 @@ class ProgramBuilder:
             self.emit(Op.PART)
             self._to_read = []
 
+    def send_values(self, beats: Beats, first: int = 0, **fields: Field) -> int:
+        """Beats of own values to the others, in halves, from beat `first` of the exchange on; the next."""
+        for register in beats:
+            for half in (0, 1):
+                self.emit(Op.SEND, Operand.REGISTER, a=register, index=half, b=first, **fields)
+                first += 1
+        self.exchange_beats = max(self.exchange_beats, first)
+        return first
+
+    def meet(self) -> None:
+        """Wait for the others' values; the one that was sent last is the exchange's last."""
+        self._change(len(self._written) - 1, both=True)
+        self.emit(Op.MEET)
+
+    def join_values(self, dst: Beats, first: int = 0, **fields: Field) -> int:
+        """The values of whoever has them to dst; the next beat of the exchange."""
+        for register in dst:
+            for half in (0, 1):
+                self.emit(
+                    Op.JOIN,
+                    Operand.REGISTER,
+                    dst=register,
+                    a=register,
+                    index=half,
+                    b=first,
+                    **fields,
+                )
+                first += 1
+        self.exchange_beats = max(self.exchange_beats, first)
+        return first
+
+    def have(self, rank: int) -> int:
+        """From here to `end_have`, what the chip alone does that has the expert of `rank`."""
+        self.emit(Op.HAVE, rank=rank)
+        return len(self._written) - 1
+
+    def end_have(self, place: int) -> None:
+        """The end of what began at `place`."""
+        self._change(place, immediate=len(self._written))
+
     def instructions(self) -> tuple[Instruction, ...]:
         """All of them, with their numbers."""
         self.emit(Op.FINISH)

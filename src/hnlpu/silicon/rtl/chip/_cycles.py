@@ -48,13 +48,20 @@ def predict_cycles(shape: ChipShape, steps: Mapping[str, int], requests: Sequenc
     """Cycles from reset until the last token of all requests, prompts offered and tokens taken at once.
 
     `steps` are those of each matrix's array (`ArrayUnit.shape.steps`).  Raises InvalidInput for no requests, for
-    prompts or answers without tokens, for more positions than the chip has, and for several chips, whose links take
-    time, and chips of signals, whose requests end otherwise.
+    prompts or answers without tokens, for more positions than the chip has, for several chips, which
+    `predict_machine_cycles` counts, and for chips of signals, whose requests end otherwise.
     """
-    if shape.chips > 1 or shape.task is not None:
-        what = f"{shape.chips} chips" if shape.chips > 1 else "signals"
+    if shape.chips > 1:
+        raise InvalidInput(f"cycles of {shape.chips} chips: their links count; name the wires")
+    expect_countable(shape, requests)
+    return OneChip(shape, make_program(shape), steps, requests).run()
+
+
+def expect_countable(shape: ChipShape, requests: Sequence[Work]) -> None:
+    """Raise InvalidInput for what no cycles are counted of."""
+    if shape.task is not None:
         raise InvalidInput(
-            f"cycles of {what}: they are counted of one chip that takes tokens; simulate this one"
+            "cycles of signals: they are counted of chips that take tokens; simulate this one"
         )
     if not requests:
         raise InvalidInput("no requests: give at least one prompt")
@@ -66,7 +73,6 @@ def predict_cycles(shape: ChipShape, steps: Mapping[str, int], requests: Sequenc
                 f"{one.prompt} tokens of prompt and {one.answer} of answer pass the chip's {shape.context} "
                 "positions; give fewer, or a larger `context`"
             )
-    return _Chip(shape, make_program(shape), steps, requests).run()
 
 
 def array_steps(build: Build) -> dict[str, int]:
@@ -82,11 +88,7 @@ def token_cycles(
     Each has a prompt of so many tokens; `tokens` more are made of each, and what the prompts took is left out.
     Raises InvalidInput for numbers that the chip does not take.
     """
-    if not 1 <= users <= shape.sequences or positions < 1 or tokens < 1:
-        raise InvalidInput(
-            f"{users} users with {positions} positions and {tokens} tokens: give 1 to {shape.sequences} users, "
-            "as many as there are sequences in flight, and at least 1 of the others"
-        )
+    expect_users(shape, users, positions, tokens)
     steps = array_steps(build)
     long, short = (
         predict_cycles(shape, steps, [Work(positions, answer)] * users)
@@ -95,7 +97,16 @@ def token_cycles(
     return (long - short) / tokens
 
 
-class _Sequence:
+def expect_users(shape: ChipShape, users: int, positions: int, tokens: int) -> None:
+    """Raise InvalidInput for a load that no chip of the shape has."""
+    if not 1 <= users <= shape.sequences or positions < 1 or tokens < 1:
+        raise InvalidInput(
+            f"{users} users with {positions} positions and {tokens} tokens: give 1 to {shape.sequences} users, "
+            "as many as there are sequences in flight, and at least 1 of the others"
+        )
+
+
+class InFlight:
     """What the chip keeps of one sequence in flight."""
 
     def __init__(self) -> None:
@@ -114,7 +125,7 @@ class _Sequence:
         return self.position + 1 < self.request.prompt
 
 
-class _Chip:
+class OneChip:
     """The registers of sequencer and requests, cycle by cycle."""
 
     def __init__(
@@ -131,7 +142,7 @@ class _Chip:
         resources = groups + len(UNITS)
         self.done_at = [0] * resources
         self.busy = [False] * resources
-        self.sequences = [_Sequence() for _ in range(shape.sequences)]
+        self.sequences = [InFlight() for _ in range(shape.sequences)]
         self.running = False
         self.current = 0
         self.loaded: int | None = None
@@ -145,11 +156,11 @@ class _Chip:
         """Step until every request has ended."""
         now = RESET
         while self.ended < len(self.requests):
-            self._step(now)
+            self.step(now)
             now += 1
         return now
 
-    def _step(self, now: int) -> None:
+    def step(self, now: int) -> None:
         """One cycle: everything looks at the registers as they are, then they change together."""
         if self.out_last:
             self.ended += 1
@@ -171,22 +182,30 @@ class _Chip:
         count = len(self.sequences)
         for n in range(1, count + 1):
             found = (self.current + n) % count
-            one = self.sequences[found]
-            if one.state != WORK:
-                continue
-            if one.waiting and (
-                now < self.done_at[one.awaited] if one.for_done else self.busy[one.awaited]
-            ):
-                continue
-            return found
+            if self._is_active(found) and not self._waits(found, now):
+                return found
         return None
 
-    def _execute(self, active: _Sequence, one: Instruction, now: int) -> None:
+    def _is_active(self, n: int) -> bool:
+        """Whether a sequence has a token to work on."""
+        return self.sequences[n].state == WORK
+
+    def _waits(self, n: int, now: int) -> bool:
+        """Whether what a sequence waits for is not there yet."""
+        one = self.sequences[n]
+        if not one.waiting:
+            return False
+        return now < self.done_at[one.awaited] if one.for_done else self.busy[one.awaited]
+
+    def _is_blocked(self, one: Instruction, now: int) -> bool:
+        """Whether the running sequence must wait before an instruction."""
+        if one.op == Op.ACQUIRE:
+            return self.busy[one.index]
+        return one.op == Op.AWAIT and now < self.done_at[one.index]
+
+    def _execute(self, active: InFlight, one: Instruction, now: int) -> None:
         index = one.index
-        blocked = (one.op == Op.ACQUIRE and self.busy[index]) or (
-            one.op == Op.AWAIT and now < self.done_at[index]
-        )
-        if blocked:
+        if self._is_blocked(one, now):
             self.running, active.waiting = False, True
             active.for_done, active.awaited = one.op == Op.AWAIT, index
             return
@@ -202,14 +221,18 @@ class _Chip:
                 active.place = one.immediate
             case Op.FINISH:
                 active.place, self.running = 0, False
-                if active.prompt:
-                    active.position += 1
-                else:
-                    active.state = OFFER
+                self._finish(active)
             case _:
                 pass
 
-    def _time(self, active: _Sequence, one: Instruction) -> int:
+    def _finish(self, active: InFlight) -> None:
+        """A token is done: the next of the prompt, or one to offer."""
+        if active.prompt:
+            active.position += 1
+        else:
+            active.state = OFFER
+
+    def _time(self, active: InFlight, one: Instruction) -> int:
         """Cycles from the start of a unit to the one in which it is done."""
         if one.index < len(self.arrays):
             return self.arrays[one.index]
@@ -227,14 +250,14 @@ class _Chip:
     def _query_beats(self) -> int:
         sizes = self.program.attention
         assert sizes
-        return -(-sizes.heads * sizes.head_dim // self.shape.width)
+        return sizes.beats(self.shape.width)
 
-    def _seen(self, active: _Sequence, one: Instruction) -> int:
+    def _seen(self, active: InFlight, one: Instruction) -> int:
         """Positions that attention of a layer sees; a window of 0 is none."""
         window = one.immediate & 0xFFFFFF
         return active.position + 1 if window == 0 else min(active.position + 1, window)
 
-    def _sampling(self, active: _Sequence) -> int:
+    def _sampling(self, active: InFlight) -> int:
         work = active.request
         if not work.draws:
             return 1
@@ -267,7 +290,7 @@ class _Chip:
             self.next_request += 1
             self.stir_left = STIRS
 
-    def _offer(self, one: _Sequence) -> bool:
+    def _offer(self, one: InFlight) -> bool:
         """A token passes to the output; whether it is the request's last."""
         one.made += 1
         ended = one.made == one.request.answer

@@ -64,6 +64,11 @@ class Op(Coded):
     MEET = 33, "waits until the others' parts of the exchange have come"
     PART = 34, "the exchange is over"
     LEAVE = 35, "goes to instruction `immediate` on all chips but the first"
+    HAVE = 36, "goes to instruction `immediate` unless the expert of rank `rank` is on this chip"
+    JOIN = (
+        37,
+        "half `index` of beat b of the exchange to dst: 0 the lower, 1 the upper beside the lower of a",
+    )
 
 
 POWER, SOFTPLUS, NORMAL = range(3)
@@ -96,7 +101,7 @@ class WordField(NamedTuple):
 
 FIELDS = (
     WordField("op", 6, type="opcode_t"),
-    WordField("operand", 3, type="operand_t"),
+    WordField("operand", 3, "SEND: of a register, half `index` of a", "operand_t"),
     WordField(
         "first",
         1,
@@ -113,7 +118,7 @@ FIELDS = (
     WordField(
         "banked",
         1,
-        "READ, LOGITS, ISSUE, SEND: of the member of rank `rank`; SQUARES, root: head by head",
+        "READ, LOGITS, ISSUE, SEND, JOIN: of the member of rank `rank`; SQUARES, root: head by head",
     ),
     WordField("shift", 6),
     WordField("rank", 4),

@@ -15,7 +15,7 @@ PLACE_BITS = 4
 MOST_CHIPS = 1 << PLACE_BITS
 
 CORE_PINS = (
-    "follows", "sequence_id", "begins", "finishes", "position", "prompt", "sends", "parts", "arrived",
+    "here", "follows", "has_member", "sent", "sequence_id", "begins", "finishes", "position", "prompt", "sends", "parts", "arrived",
     "total", "has_token", "start_token", "start_position", "start_prompt",
 )  # fmt: skip
 
@@ -51,6 +51,8 @@ def _wires(shape: ChipShape) -> str:
     token, place = shape.in_bits, ceil_log2(shape.context)
     return f"""
   logic follows;
+  logic has_member;
+  logic [{shape.width - 1}:0][{shape.sum_bits - 1}:0] sent;
   logic [{_bits(shape.sequences) - 1}:0] sequence_id;
   logic begins;
   logic finishes;
@@ -74,14 +76,17 @@ def alone(shape: ChipShape) -> Joined:
         f"""{_wires(shape)}
   // no other chips
   logic unused_others;
+  logic [0:0] here;
+  assign here = '0;
   assign follows = 1'b0;
+  assign has_member = 1'b1;
   assign arrived = '1;
   assign total = '0;
   assign has_token = '0;
   assign start_token = '0;
   assign start_position = '0;
   assign start_prompt = 1'b0;
-  assign unused_others = &{{1'b0, sequence_id, begins, finishes, position, prompt, sends, parts}};
+  assign unused_others = &{{1'b0, sequence_id, begins, finishes, position, prompt, sends, parts, sent}};
 """,
     )
 
@@ -110,7 +115,13 @@ def joined(shape: ChipShape, program: Program, link: LinkShape) -> Joined:
         f"""{_wires(shape)}
   // other chips
   localparam int WordBits = {link.bits};
+  logic [{chips - 1}:0] of_rows;
+  logic [{chips - 1}:0] of_heads;
+  logic [{chips - 1}:0] of_experts;
   logic [{chips - 1}:0] holders;
+  logic [{beat - 1}:0] beat;
+  logic of_values;
+  logic unused_sums;
   logic [{ports - 1}:0] send_valid;
   logic [{ports - 1}:0] send_ready;
   logic [{ports - 1}:0][WordBits-1:0] send_word;
@@ -119,8 +130,20 @@ def joined(shape: ChipShape, program: Program, link: LinkShape) -> Joined:
   assign follows = here != '0;
   hnlpu_holders holders_of_rows (
       .row(row_beat),
-      .holders(holders)
+      .holders(of_rows)
   );
+  hnlpu_owners owners_of_values (
+      .beat(beat),
+      .member(member),
+      .of_heads(of_heads),
+      .of_experts(of_experts)
+  );
+  assign of_values = instruction.operand == hnlpu_chip_pkg::REGISTER;
+  assign holders = !of_values ? of_rows : instruction.banked ? of_experts : of_heads;
+  assign has_member = of_experts[here];
+  // a place's heads have their beats of the exchange
+  assign beat = {beat}'(instruction.b){_own_beats(shape, program, beat)};
+  assign unused_sums = &sums;
   hnlpu_exchange #(
 {_given(exchange)}
   ) exchange (
@@ -130,9 +153,9 @@ def joined(shape: ChipShape, program: Program, link: LinkShape) -> Joined:
       .send(sends),
       .to_first(instruction.first),
       .last(instruction.both),
-      .beat({beat}'(instruction.b)),
+      .beat(beat),
       .holders(holders),
-      .sums(sums),
+      .sums(sent),
       .part(parts),
       .token(token),
 {
@@ -215,6 +238,18 @@ def joined(shape: ChipShape, program: Program, link: LinkShape) -> Joined:
   end
 """,
     )
+
+
+def _own_beats(shape: ChipShape, program: Program, bits: int) -> str:
+    """What a chip adds to the beat of a half of its heads' outputs, by its place."""
+    heads = program.attention
+    if heads is None or heads.parts == 1:
+        return ""
+    firsts = [2 * heads.first_beat(place, shape.width) for place in range(shape.chips)]
+    here = ceil_log2(shape.chips)
+    chosen = "".join(f"here == {here}'d{p} ? {bits}'d{n} : " for p, n in enumerate(firsts[:-1]))
+    sends = "of_values && sends && !instruction.banked"
+    return f"\n      + ({sends} ? {chosen}{bits}'d{firsts[-1]} : {bits}'d0)"
 
 
 def _given(parameters: dict[str, int], indent: str = "      ") -> str:

@@ -33,7 +33,7 @@ def make_program(shape: ChipShape) -> Program:
     Raises UnsupportedArchitecture for a step that it has no instructions for, DoesNotFit for sizes that the
     units cannot take.
     """
-    a = Assembler(shape.network, shape.width, shape.context, shape.exchanged)
+    a = Assembler(shape)
     a.walk = partial(_walk, a, a.uses.tail())
     a.of_signals = shape.task is not None
     for given in shape.network.inputs:

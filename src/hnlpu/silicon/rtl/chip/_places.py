@@ -53,6 +53,52 @@ def rows_among_all(shape: ChipShape, matrix: str, rows: int, bits: int, sums: st
     return by_place(shape, matrix, padded)
 
 
+def owner_table(shape: ChipShape, program: Program, member_bits: int) -> str:
+    """Text of the table that says who has heads, by the beat of the exchange, and who has an expert."""
+    beats, chips = ceil_log2(program.exchange_beats), shape.chips
+    heads = program.attention
+    of_heads, of_experts = "", ""
+    if heads is not None and heads.parts > 1:
+        for beat in range(-(-heads.heads * heads.head_dim // shape.width)):
+            bits = sum(1 << place for place in heads.places(beat, shape.width))
+            for half in (0, 1):
+                of_heads += (
+                    f"      {beats}'d{2 * beat + half}: of_heads = {chips}'b{bits:0{chips}b};\n"
+                )
+    for member, place in enumerate(shape.expert_places):
+        of_experts += (
+            f"      {member_bits}'d{member}: of_experts = {chips}'b{1 << place:0{chips}b};\n"
+        )
+    unused = [name for name, rows in (("beat", of_heads), ("member", of_experts)) if not rows]
+    return f"""\
+// Table: which places have values that are told.
+//
+// Latency  combinational
+// Numbers  beat: {beats} bits, of an exchange of heads; member: {member_bits} bits; places: a bit each, place 0 lowest
+module hnlpu_owners (
+    input  logic [{beats - 1}:0] beat,
+    input  logic [{member_bits - 1}:0] member,
+    output logic [{chips - 1}:0] of_heads,
+    output logic [{chips - 1}:0] of_experts
+);
+{_table("beat", of_heads, "of_heads")}{_table("member", of_experts, "of_experts")}\
+{"".join(f"  logic unused_{name};{chr(10)}  assign unused_{name} = &{name};{chr(10)}" for name in unused)}\
+endmodule
+"""
+
+
+def _table(of: str, rows: str, name: str) -> str:
+    if not rows:
+        return f"  assign {name} = '0;\n"
+    return f"""\
+  always_comb begin
+    case ({of})
+{rows}      default: {name} = '0;
+    endcase
+  end
+"""
+
+
 def holder_table(shape: ChipShape, program: Program) -> str:
     """Text of the table that says which places have a part of a beat of sums, by the place of its row."""
     bits, chips = ceil_log2(len(program.row_places)), shape.chips

@@ -22,6 +22,8 @@ USUAL_CONTEXT = 1024
 USUAL_SIGNALS = 64
 """Positions of a sequence of signals: the chip holds all of a request's."""
 SEQUENCES = 4
+HALF_BITS = 16
+"""Of a value that chips tell each other."""
 
 
 def chip_shape(
@@ -121,8 +123,8 @@ def _slices(build: Build, units: Sequence[ArrayUnit]) -> dict[str, tuple[StackSl
 
 
 def _sum_bits(units: Sequence[ArrayUnit], slices: Mapping[str, tuple[StackSlice, ...]]) -> int:
-    """Bits of the widest sum, of all chips that have some of its inputs."""
-    widest_sum = 0
+    """Bits of the widest sum, of all chips that have some of its inputs; several chips tell halves of values too."""
+    widest_sum = HALF_BITS if slices else 0
     for unit in units:
         parts = len({one.blocks for one in slices.get(unit.array.matrix, ())})
         widest_sum = max(widest_sum, unit.shape.total_bits + max(0, parts - 1).bit_length())

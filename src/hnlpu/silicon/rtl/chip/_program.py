@@ -50,13 +50,53 @@ class StoredBeat:
 
 @dataclass(frozen=True)
 class AttentionSizes:
-    """Sizes of the attention unit, and the parameter that is each layer's sinks, if they have any."""
+    """Sizes of all heads, and the parameter that is each layer's sinks, if they have any.
+
+    `parts` chips have equal parts of the query heads, in their order, and the key heads that these take; where
+    it is 1 each chip has all of them.
+    """
 
     heads: int
     key_heads: int
     head_dim: int
     layers: int
     sinks: tuple[str, ...]
+    parts: int = 1
+
+    @property
+    def lanes(self) -> int:
+        """Numbers of a chip's queries, one behind the other."""
+        return self.heads // self.parts * self.head_dim
+
+    def beats(self, width: int) -> int:
+        """Beats of `width` lanes that a chip has a part of."""
+        return -(-self.lanes // width)
+
+    def first_beat(self, place: int, width: int) -> int:
+        """The first of them among those of all heads."""
+        return place * self.lanes // width
+
+    def places(self, beat: int, width: int) -> list[int]:
+        """The chips that have a part of a beat of all heads."""
+        of = ((p, self.first_beat(p, width)) for p in range(self.parts))
+        return [place for place, first in of if first <= beat < first + self.beats(width)]
+
+
+def parts_of_heads(heads: int, key_heads: int, size: int, width: int, chips: int) -> int:
+    """The chips among which heads are divided: all, or 1 where their parts do not fit beats of `width` lanes.
+
+    A chip's query heads take whole key heads, or one of several chips'; its lanes are whole beats, or beats hold
+    the lanes of whole chips.
+    """
+    own, rest = divmod(heads, chips)
+    if rest or not own:
+        return 1
+    group = heads // key_heads
+    shared = min(own, group)
+    if own % shared or group % shared:
+        return 1
+    lanes = (own * size, own // shared * size)
+    return chips if all(n % width == 0 or width % n == 0 for n in lanes) else 1
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,28 @@ class ChipShape:
             if len({(one.members, one.neurons, one.blocks) for one in slices}) > 1
         )
 
+    @property
+    def expert_places(self) -> tuple[int, ...]:
+        """The place of each expert, where every expert lies whole on one chip; else none.
+
+        Experts are all members of all matrices that have any.
+        """
+        found = {self._member_places(m.name, m.members) for m in self.network.matrices if m.members}
+        return found.pop() if len(found) == 1 and self.chips > 1 else ()
+
+    def _member_places(self, matrix: str, members: int) -> tuple[int, ...]:
+        [rows] = [m.rows for m in self.network.matrices if m.name == matrix]
+        slices, places = self.slices.get(matrix, ()), list[int]()
+        whole = {(0, rows)} == {one.neurons for one in slices} and len(
+            {s.blocks for s in slices}
+        ) == 1
+        for member in range(members):
+            having = [n for n, s in enumerate(slices) if s.members[0] <= member < s.members[1]]
+            if not whole or len(having) != 1:
+                return ()
+            places += having
+        return tuple(places)
+
     def holders(self, matrix: str, rows: range, member: int) -> int:
         """Places that have a part of some rows of a member of a matrix, as bits; all where none is cut."""
         return sum(

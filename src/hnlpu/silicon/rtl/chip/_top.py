@@ -28,7 +28,7 @@ def chip_top(
     around = others or alone(shape)
     token, place = shape.in_bits, ceil_log2(shape.context)
     groups, bits, width = len(program.groups), word_bits(shape, program), shape.width
-    member, layers = _member_bits(program), program.attention.layers if program.attention else 1
+    member, layers = member_bits(program), program.attention.layers if program.attention else 1
     hidden_beats = _embedding_beats(shape, program)
     beat_bits = {
         "embedding": ceil_log2(hidden_beats), "parameter": ceil_log2(len(program.parameters)),
@@ -160,6 +160,7 @@ def _parameters(
         "EPSILON": f"{{{epsilons}}}", "ROPE": int(program.rope is not None),
         "ATTENTION": int(attention is not None), "HEADS": attention.heads if attention else 1,
         "KEY_HEADS": attention.key_heads if attention else 1,
+        "HEAD_PARTS": attention.parts if attention else 1,
         "SINKS": int(bool(attention and attention.sinks)),
         "LAYERS": attention.layers if attention else 1,
         "ROUTER": int(experts is not None), "EXPERTS": experts.experts if experts else 1,
@@ -171,14 +172,15 @@ def _parameters(
         "OUT_BITS": shape.out_bits, "ENDS": len(ends), "END_TOKENS": f"{{{end_words}}}",
         "ACTIVATION_BITS": shape.activation_bits, "ACTIVATION_BEATS": shape.activation_beats,
         "SUM_BITS": shape.sum_bits, "GROUPS": len(program.groups),
-        "EXCHANGES": int(shape.chips > 1),
+        "EXCHANGES": int(shape.chips > 1), "HERE_BITS": ceil_log2(shape.chips),
         "PLACE_BITS": place_bits(program), "EMBEDDING_BITS": beat_bits["embedding"],
         "PARAMETER_BITS": beat_bits["parameter"], "ROW_BITS": beat_bits["row"],
         "SUM_BEAT_BITS": beat_bits["sum"],
     }  # fmt: skip
 
 
-def _member_bits(program: Program) -> int:
+def member_bits(program: Program) -> int:
+    """Bits of an expert's number."""
     return ceil_log2(program.experts.experts) if program.experts else 1
 
 
@@ -253,7 +255,7 @@ def _store(name: str, words: int, bits: int, place: str) -> str:
 def _arrays(shape: ChipShape, program: Program, units: Mapping[str, ArrayUnit]) -> str:
     """Every array: its activations by bit, then input, and its sums."""
     bits, inputs = shape.activation_bits, shape.activation_beats * shape.width
-    member_bits = _member_bits(program)
+    bits_of_member = member_bits(program)
     ends = [one.blocks[1] * BLOCK for slices in shape.slices.values() for one in slices]
     longest = max(inputs, *ends, *(unit.shape.inputs for unit in units.values()))
     text = f"""
@@ -275,7 +277,7 @@ def _arrays(shape: ChipShape, program: Program, units: Mapping[str, ArrayUnit]) 
             unit = units[matrix]
             one, name = unit.shape, unit.name
             x, y = f"x_{name}", f"y_{name}"
-            chosen = member_of(shape, matrix, member_bits, one.member_bits)
+            chosen = member_of(shape, matrix, bits_of_member, one.member_bits)
             member = f"\n      .member({chosen})," if one.kind.bank > 1 else ""
             text += f"""
   logic [{one.activation_bits - 1}:0][{one.inputs - 1}:0] {x};

@@ -19,7 +19,7 @@ from hnlpu.model.network import Given, Span, ops, span_ends
 from hnlpu.silicon.rtl.chip._assembler import Assembler, fixed
 from hnlpu.silicon.rtl.chip._instructions import Op, Operand
 from hnlpu.silicon.rtl.chip._norms import layer_norm, norm, unit_norm
-from hnlpu.silicon.rtl.chip._program import AttentionSizes, ExpertSizes, RopeFactor
+from hnlpu.silicon.rtl.chip._program import AttentionSizes, ExpertSizes, RopeFactor, parts_of_heads
 from hnlpu.silicon.rtl.chip._registers import Beats, Register
 from hnlpu.silicon.rtl.chip._span_sizes import ends, head, sizes
 from hnlpu.silicon.rtl.chip._values import Beside, Pairs, RegisterRows
@@ -138,9 +138,17 @@ def attend(a: Assembler, span: Span) -> None:
     a.code.run("attention", immediate=layer << 24 | bounded)
     size = a.value(names[0]).size
     dst = a.room(given[0], size, over=names[:1])
-    for beat, register in enumerate(dst):
+    assert a.attention
+    divided = a.attention.parts > 1
+    own = queries[: a.attention.beats(a.code.width)] if divided else dst
+    for beat, register in enumerate(own):
         a.code.emit(Op.MIXED, dst=register, index=beat)
     a.code.emit(Op.RELEASE, index="attention")
+    if divided:
+        a.code.send_values(own)
+        a.code.meet()
+        a.code.join_values(dst)
+        a.code.emit(Op.PART)
     a.places[given[0]] = RegisterRows(dst, size)
 
 
@@ -152,7 +160,8 @@ def _attention_layer(a: Assembler, span: Span, query: str, value: str, *, sinks:
         a.refuse("attend", span.start, f"values of {width} numbers beside keys of {size}")
     if span.option("softcap"):
         a.refuse("attend", span.start, "a soft cap on scores")
-    found = AttentionSizes(heads, key_heads, size, 1, (sinks,) if sinks else ())
+    parts = parts_of_heads(heads, key_heads, size, a.code.width, a.chips)
+    found = AttentionSizes(heads, key_heads, size, 1, (sinks,) if sinks else (), parts)
     known = a.attention
     if known is not None:
         found = replace(found, layers=known.layers + 1, sinks=known.sinks + found.sinks)
@@ -249,13 +258,33 @@ def _experts(a: Assembler, span: Span, routed: Span, result: str) -> list[Regist
     for rank in range(a.experts.ranks):
         a.rank = rank
         a.protected = outside if rank < a.experts.ranks - 1 else frozenset()
+        begins = a.code.have(rank) if a.has_experts else None
         a.walk(routed.stop, span.stop - 1)
         outputs.append(a.value(result))
+        if begins is not None:
+            a.code.end_have(begins)
+            # what was made on the way is there on one chip only
+            a.places = {name: place for name, place in a.places.items() if name in outside}
         kept = f"{result} of rank {rank}"
         a.places[kept] = outputs[-1]
         a.uses.last[kept] = span.stop - 1
+        outside |= {kept}
     a.rank, a.result, a.protected = None, None, frozenset()
+    if a.has_experts:
+        _tell_experts(a, outputs)
     return outputs
+
+
+def _tell_experts(a: Assembler, outputs: list[RegisterRows]) -> None:
+    """What experts gave, from the chips that have them to all."""
+    beat = 0
+    for rank, output in enumerate(outputs):
+        beat = a.code.send_values(output.beats, beat, rank=rank, banked=True)
+    a.code.meet()
+    beat = 0
+    for rank, output in enumerate(outputs):
+        beat = a.code.join_values(output.beats, beat, rank=rank, banked=True)
+    a.code.emit(Op.PART)
 
 
 AT_ONCE: dict[str, Callable[[Assembler, Span], None]] = {

@@ -9,15 +9,15 @@ OUT/chip.f         files of the chip, in order; bench/chip.f: options of Verilat
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from hnlpu.arithmetic.fixed_point import sine_table
+from hnlpu.errors import InvalidInput
 from hnlpu.silicon.hardwire import Build, TileReader
-from hnlpu.silicon.masks import build_digest, new_folder
+from hnlpu.silicon.masks import new_folder
 from hnlpu.silicon.rtl._design import ArrayUnit, identifier, top
 from hnlpu.silicon.rtl._scheme import silicon, tile_wiring
 from hnlpu.silicon.rtl.chip._instructions import NORMAL, POWER, SOFTPLUS, Op
@@ -25,18 +25,19 @@ from hnlpu.silicon.rtl.chip._joined import joined, machine_header, machine_top
 from hnlpu.silicon.rtl.chip._joined import word_bits as link_bits
 from hnlpu.silicon.rtl.chip._lower import make_program
 from hnlpu.silicon.rtl.chip._models import models, wiring_model
-from hnlpu.silicon.rtl.chip._places import holder_table
+from hnlpu.silicon.rtl.chip._places import holder_table, owner_table
 from hnlpu.silicon.rtl.chip._plan import units_by_matrix
 from hnlpu.silicon.rtl.chip._program import Program
+from hnlpu.silicon.rtl.chip._record import chip_record, seal
 from hnlpu.silicon.rtl.chip._shape import ChipShape
 from hnlpu.silicon.rtl.chip._stored import stored, ties, word_bits
 from hnlpu.silicon.rtl.chip._tables import move_table, program, tables
-from hnlpu.silicon.rtl.chip._top import chip_top
+from hnlpu.silicon.rtl.chip._top import chip_top, member_bits
 from hnlpu.silicon.rtl.links import LINK_FILES, LinkShape, link_for
 
 PARTS = (
     "chip_pkg", "saturate", "exponential", "sigmoid", "power", "softplus", "normal", "mover", "sine", "inverse_root", "divider",
-    "mean", "quotient", "quantizer", "from_sums", "lane", "squares", "attention", "router", "sampler", "sequencer",
+    "mean", "quotient", "quantizer", "from_sums", "lane", "squares", "attention", "heads", "router", "sampler", "sequencer",
     "requests", "store", "core",
 )  # fmt: skip
 """Modules that have parameters only, each after those that it needs; chips have those that they use."""
@@ -62,9 +63,13 @@ def write_chip(
 ) -> WrittenChip:
     """Write the chip or the chips of `shape` into a new folder; with `trace` one chip's bench can write waveforms.
 
-    `link` is that between several chips; see `link_of`.  Raises OutputExists, OutputFailed, InvalidInput; then
-    nothing is left behind.
+    `link` is that between several chips; see `link_of`.  Raises OutputExists, OutputFailed, and InvalidInput, for
+    waveforms of several chips too; then nothing is left behind.
     """
+    if trace and shape.chips > 1:
+        raise InvalidInput(
+            f"{out}: waveforms are of one chip; write {shape.chips} chips without `trace`"
+        )
     reader, found = TileReader(build), make_program(shape)
     chips = [units_by_matrix(build, chip) for chip in range(shape.chips)]
     units = chips[0]
@@ -110,8 +115,8 @@ def write_chip(
         _write(folder / "bench" / source, bench.read_text(encoding="utf-8"))
         if link is not None:
             _write(folder / "bench" / "machine.h", machine_header(shape, link))
-        _write(folder / "design.json", _record(build, shape, found, link))
         _write(folder / "README.md", _README_OF_SEVERAL if several else _README)
+        seal(folder, chip_record(build, shape, found, link, trace=trace))
     weights = sum(unit.shape.weights for chip in chips for unit in chip.values())
     stored_bits = sum(bits[name] * len(words[name]) for name in words)
     return WrittenChip(weights, sum(map(len, chips)), len(found.instructions), stored_bits)
@@ -156,6 +161,7 @@ def _silicon(shape: ChipShape, found: Program, units: Mapping[str, ArrayUnit]) -
         for name in (*LINK_FILES, "exchange"):
             texts[f"hnlpu_{name}.sv"] = (links / f"hnlpu_{name}.sv").read_text(encoding="utf-8")
         texts["hnlpu_holders.sv"] = holder_table(shape, found)
+        texts["hnlpu_owners.sv"] = owner_table(shape, found, member_bits(found))
     texts["hnlpu_program.sv"] = program(found)
     return {name: text for name, text in texts.items() if name not in _unused(found)}
 
@@ -174,6 +180,7 @@ def _unused(found: Program) -> set[str]:
         *(() if found.moves else ("mover",)),
         *(() if found.norms.epsilons else root),
         *(() if found.attention else ("attention",)),
+        *(() if found.attention and found.attention.parts > 1 else ("heads",)),
         *(() if found.experts else ("router",)),
         *(() if found.uses(Op.SUM) else ("mean",)),
         *(() if found.uses(Op.QUOTIENT) else ("quotient",)),
@@ -202,18 +209,6 @@ def bench_options(
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
-
-
-def _record(build: Build, shape: ChipShape, found: Program, link: LinkShape | None) -> str:
-    record = {
-        "build": build_digest(build), "width": shape.width, "context": shape.context,
-        "sequences": shape.sequences, "activation_bits": shape.activation_bits,
-        "sum_bits": shape.sum_bits, "registers": found.registers,
-        "instructions": len(found.instructions), "groups": [list(g) for g in found.groups],
-    }  # fmt: skip
-    if link is not None:
-        record |= {"chips": shape.chips, "link": link.parameters()}
-    return json.dumps(record, indent=1) + "\n"
 
 
 _README = """\

@@ -36,7 +36,9 @@ package hnlpu_chip_pkg;
     SEND        = 6'd32,  // this chip's part of beat `index` of sums to the others, as beat b of the exchange
     MEET        = 6'd33,  // waits until the others' parts of the exchange have come
     PART        = 6'd34,  // the exchange is over
-    LEAVE       = 6'd35   // goes to instruction `immediate` on all chips but the first
+    LEAVE       = 6'd35,  // goes to instruction `immediate` on all chips but the first
+    HAVE        = 6'd36,  // goes to instruction `immediate` unless the expert of rank `rank` is on this chip
+    JOIN        = 6'd37   // half `index` of beat b of the exchange to dst: 0 the lower, 1 the upper beside the lower of a
   } opcode_t;
 
   typedef enum logic [2:0] {
@@ -52,13 +54,13 @@ package hnlpu_chip_pkg;
 
   typedef struct packed {
     opcode_t     op;
-    operand_t    operand;
+    operand_t    operand;  // SEND: of a register, half `index` of a
     logic        first;    // MULTIPLY, SQUARES, SUM, PEAK, TOP, MOVE: begins anew; SEND: to the first chip alone; LOGITS: of a
     logic        write;    // MULTIPLY: to dst
     logic        swap;     // MULTIPLY: a with the halves of every head swapped
     logic        root;     // MULTIPLY: rounds by what the root says
     logic        both;     // CLAMP, SUBTRACT; ISSUE of the root: a mean; SEND: the last; READ, LOGITS: of all chips
-    logic        banked;   // READ, LOGITS, ISSUE, SEND: of the member of rank `rank`; SQUARES, root: head by head
+    logic        banked;   // READ, LOGITS, ISSUE, SEND, JOIN: of the member of rank `rank`; SQUARES, root: head by head
     logic [5:0]  shift;
     logic [3:0]  rank;
     logic [9:0]  dst;

@@ -37,6 +37,7 @@ module hnlpu_core
     parameter int HEADS = 4,
     parameter int KEY_HEADS = 2,
     parameter bit SINKS = 1'b1,
+    parameter int HEAD_PARTS = 1,  // chips that have the heads together
     parameter int LAYERS = 2,  // of attention
     parameter bit ROUTER = 1'b1,
     parameter int EXPERTS = 4,
@@ -58,6 +59,7 @@ module hnlpu_core
     parameter int SUM_BITS = 24,
     parameter int GROUPS = 11,
     parameter bit EXCHANGES = 1'b0,  // with other chips
+    parameter int HERE_BITS = 1,
     parameter int PLACE_BITS = 9,
     parameter int EMBEDDING_BITS = 1,  // of a beat's number: embedding, parameters, rows, sums
     parameter int PARAMETER_BITS = 3,
@@ -115,7 +117,10 @@ module hnlpu_core
     input  logic [WIDTH-1:0][SUM_BITS-1:0]     sums,
 
     // other chips; see hnlpu_exchange.sv
+    input  logic [HERE_BITS-1:0]               here,
     input  logic                               follows,    // this chip is not the first
+    input  logic                               has_member, // the chosen expert is on this chip
+    output logic [WIDTH-1:0][SUM_BITS-1:0]     sent,
     output logic [SequenceBits-1:0]            sequence_id,
     output logic                               begins,     // the sequence's token
     output logic                               finishes,
@@ -132,7 +137,7 @@ module hnlpu_core
 );
   localparam int LogitLanes = (VOCABULARY + WIDTH - 1) / WIDTH * WIDTH;
   localparam int Half = HEAD_DIM / 2;
-  localparam int QueryBeats = (HEADS * HEAD_DIM + WIDTH - 1) / WIDTH;
+  localparam int QueryBeats = (HEADS / HEAD_PARTS * HEAD_DIM + WIDTH - 1) / WIDTH;
   localparam int RowBits = $clog2(SEQUENCES * LAYERS * CONTEXT);
   localparam int BeatHeads = WIDTH / HEAD_DIM;
   localparam int EpsilonBits = EPSILONS > 1 ? $clog2(EPSILONS) : 1;
@@ -227,6 +232,7 @@ module hnlpu_core
       .done(finished),
       .arrived(EXCHANGES ? arrived : '1),
       .follows(second),
+      .has(has_member),
       .place(place),
       .op(instruction.op),
       .index(instruction.index[$clog2(Resources)-1:0]),
@@ -467,7 +473,8 @@ module hnlpu_core
   end
   if (!EXCHANGES) begin : g_alone
     logic unused;
-    assign unused = &{1'b0, follows, arrived, total, has_token, start_token, start_position, start_prompt};
+    assign unused = &{1'b0, here, follows, has_member, arrived, total, has_token, start_token,
+        start_position, start_prompt};
   end
   if (!NORM) begin : g_unrooted
     logic unused;
@@ -489,6 +496,20 @@ module hnlpu_core
         .bias(row_biases[n]),
         .value(read[n])
     );
+  end
+
+  // values go to other chips in halves
+  logic [WIDTH-1:0][31:0] joined;
+  if (EXCHANGES) begin : g_sent
+    for (genvar n = 0; n < WIDTH; n++) begin : g_half
+      logic [15:0] half;
+      assign half = instruction.index[0] ? a[n][31:16] : a[n][15:0];
+      assign sent[n] = instruction.operand == REGISTER ? SUM_BITS'(half) : sums[n];
+      assign joined[n] = {total[n][15:0], a[n][15:0]} >> (instruction.index[0] ? 0 : 16);
+    end
+  end else begin : g_nothing_sent
+    assign sent = '0;
+    assign joined = '0;
   end
 
   // activations
@@ -570,12 +591,10 @@ module hnlpu_core
   // attention
   logic [QueryBeats-1:0][WIDTH-1:0][31:0] mixed;
   if (ATTENTION) begin : g_attention
-    localparam int KeyBeats = (KEY_HEADS * HEAD_DIM + WIDTH - 1) / WIDTH;
     logic [WIDTH-1:0][23:0] stored;
     logic [RowBits-1:0] base;
     logic [ContextBits-1:0] seen;
     logic [23:0] window;
-    logic [QueryBeats*WIDTH/HEAD_DIM-1:0][31:0] all_sinks;
     for (genvar n = 0; n < WIDTH; n++) begin : g_stored
       hnlpu_saturate #(
           .FROM(32),
@@ -590,46 +609,81 @@ module hnlpu_core
     assign base = RowBits'((int'(id) * LAYERS + int'(layer)) * CONTEXT);
     assign seen = window == '0 || 24'(position) < window ? '0
         : ContextBits'(24'(position) - window + 24'd1);
-    for (genvar n = 0; n < QueryBeats * WIDTH / HEAD_DIM; n++) begin : g_sink
-      if (n < HEADS) begin : g_head
-        assign all_sinks[n] = sinks[n];
-      end else begin : g_none
-        assign all_sinks[n] = '0;
+    if (HEAD_PARTS > 1) begin : g_part
+      hnlpu_heads #(
+          .WIDTH(WIDTH),
+          .HEAD_DIM(HEAD_DIM),
+          .HEADS(HEADS),
+          .KEY_HEADS(KEY_HEADS),
+          .PARTS(HEAD_PARTS),
+          .LAYERS(LAYERS),
+          .CONTEXT(CONTEXT),
+          .SEQUENCES(SEQUENCES),
+          .SINKS(SINKS)
+      ) heads (
+          .clk(clk),
+          .rst(rst),
+          .here(here),
+          .store_key(execute && instruction.op == KEYS),
+          .store_value(execute && instruction.op == VALUES),
+          .store_query(execute && instruction.op == QUERY),
+          .beat(instruction.index),
+          .row(base + RowBits'(position)),
+          .stored(stored),
+          .start(started[Attention]),
+          .base(base),
+          .first(seen),
+          .last(position),
+          .sinks(sinks),
+          .done(finished[Attention]),
+          .mixed(mixed)
+      );
+    end else begin : g_whole
+      localparam int KeyBeats = (KEY_HEADS * HEAD_DIM + WIDTH - 1) / WIDTH;
+      logic [QueryBeats*WIDTH/HEAD_DIM-1:0][31:0] all_sinks;
+      logic unused;
+      for (genvar n = 0; n < QueryBeats * WIDTH / HEAD_DIM; n++) begin : g_sink
+        if (n < HEADS) begin : g_head
+          assign all_sinks[n] = sinks[n];
+        end else begin : g_none
+          assign all_sinks[n] = '0;
+        end
       end
+      assign unused = &{1'b0, here};
+      hnlpu_attention #(
+          .WIDTH(WIDTH),
+          .HEAD_DIM(HEAD_DIM),
+          .GROUP(HEADS / KEY_HEADS),
+          .QUERY_BEATS(QueryBeats),
+          .KEY_BEATS(KeyBeats),
+          .LAYERS(LAYERS),
+          .CONTEXT(CONTEXT),
+          .SEQUENCES(SEQUENCES),
+          .SINKS(SINKS)
+      ) attention (
+          .clk(clk),
+          .rst(rst),
+          .store_key(execute && instruction.op == KEYS),
+          .store_value(execute && instruction.op == VALUES),
+          .store_query(execute && instruction.op == QUERY),
+          .beat(instruction.index),
+          .row(base + RowBits'(position)),
+          .stored(stored),
+          .start(started[Attention]),
+          .base(base),
+          .first(seen),
+          .last(position),
+          .sinks(all_sinks),
+          .done(finished[Attention]),
+          .mixed(mixed)
+      );
     end
-    hnlpu_attention #(
-        .WIDTH(WIDTH),
-        .HEAD_DIM(HEAD_DIM),
-        .GROUP(HEADS / KEY_HEADS),
-        .QUERY_BEATS(QueryBeats),
-        .KEY_BEATS(KeyBeats),
-        .LAYERS(LAYERS),
-        .CONTEXT(CONTEXT),
-        .SEQUENCES(SEQUENCES),
-        .SINKS(SINKS)
-    ) attention (
-        .clk(clk),
-        .rst(rst),
-        .store_key(execute && instruction.op == KEYS),
-        .store_value(execute && instruction.op == VALUES),
-        .store_query(execute && instruction.op == QUERY),
-        .beat(instruction.index),
-        .row(base + RowBits'(position)),
-        .stored(stored),
-        .start(started[Attention]),
-        .base(base),
-        .first(seen),
-        .last(position),
-        .sinks(all_sinks),
-        .done(finished[Attention]),
-        .mixed(mixed)
-    );
   end else begin : g_no_attention
     logic unused;
     assign finished[Attention] = 1'b1;
     assign mixed = '0;
     assign layer = '0;
-    assign unused = &{1'b0, sinks, SINKS, KEY_HEADS};
+    assign unused = &{1'b0, here, sinks, SINKS, KEY_HEADS, HEAD_PARTS};
   end
 
   hnlpu_sampler #(
@@ -666,7 +720,7 @@ module hnlpu_core
   always_comb begin
     case (instruction.op)
       MULTIPLY: write = execute && instruction.write;
-      ADD, SUBTRACT, CLAMP, SIGMOID, EMBED, READ, MIXED, RECALL, CURVE, MOVE, COMPARE, QUOTIENT:
+      ADD, SUBTRACT, CLAMP, SIGMOID, EMBED, READ, MIXED, RECALL, CURVE, MOVE, COMPARE, QUOTIENT, JOIN:
       write = execute;
       default: write = 1'b0;
     endcase
@@ -675,6 +729,7 @@ module hnlpu_core
       READ: result = read;
       MIXED: result = mixed[int'(instruction.index)%QueryBeats];
       MOVE: result = merged;
+      JOIN: result = joined;
       QUOTIENT: result = quotients;
       RECALL: result = position == '0 ? {WIDTH{instruction.immediate}} : a;
       default: result = lanes;

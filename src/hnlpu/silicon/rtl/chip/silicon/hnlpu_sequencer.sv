@@ -21,6 +21,7 @@ module hnlpu_sequencer
     input  logic [RESOURCES-1:0]    done,
     input  logic [SEQUENCES-1:0]    arrived,    // all chips' parts of the sequence's exchange are here
     input  logic                    follows,    // this chip is not the first
+    input  logic                    has,        // the expert of the instruction's rank is on this chip
     output logic [PLACE_BITS-1:0]   place,      // of the instruction in the program
     input  opcode_t                 op,         // of the instruction there
     input  logic [ResourceBits-1:0] index,
@@ -93,6 +94,7 @@ module hnlpu_sequencer
         RELEASE: busy[index] <= 1'b0;
         SKIP: if (prompt) places[sequence_id] <= target;
         LEAVE: if (follows) places[sequence_id] <= target;
+        HAVE: if (!has) places[sequence_id] <= target;
         FINISH: begin
           places[sequence_id] <= '0;
           running <= 1'b0;
