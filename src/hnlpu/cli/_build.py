@@ -111,7 +111,7 @@ def _facts(path: Path, manifest: Manifest) -> dict[str, Any]:
         "directory": str(path),
         "weights": weights,
         "weights_covered": sum(sum(m.digits[0].codes) for m in matrices),
-        "digits": sum(m.weights * len(m.digits) for m in matrices),
+        "digits": sum(m.weights * m.metal_digits for m in matrices),
         "zeros": sum(m.zeros for m in matrices),
         "bytes": sum(f.bytes for f in manifest.files.values()),
         "policy": manifest.policy.model_dump(mode="json"),

@@ -1,4 +1,4 @@
-"""Arrays of a smaller codebook in SystemVerilog: fewer products, fewer steps, the same integers."""
+"""Arrays of other codebooks in SystemVerilog: their own products and steps, the same integers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from helpers import write_checkpoint
 from hnlpu.arithmetic.codebooks import open_codebook
 from hnlpu.arithmetic.mx import pack
 from hnlpu.errors import InvalidInput
-from hnlpu.model.policy import make_policy
+from hnlpu.model.policy import codebook_of, make_policy
 from hnlpu.silicon.embed import TileDigits
 from hnlpu.silicon.hardwire import open_build
 from hnlpu.silicon.rtl import (
@@ -30,7 +30,7 @@ from hnlpu.silicon.rtl import (
 from hnlpu.silicon.rtl._tools import find_tool
 from hnlpu.silicon.technology import load_technology
 
-BOOKS = ("ternary", "int3")
+BOOKS = ("ternary", "int3", "nf4")
 N5 = load_technology("n5")
 
 
@@ -40,10 +40,10 @@ def test_every_product_is_right_for_all_activations(book: str) -> None:
     """Of 8 bits, in the steps that there are: one neuron a value."""
     codes = open_codebook(book).codes[1:]
     shape = shape_of(neurons=len(codes), blocks=1, codebook=book)
-    assert shape.steps == {"ternary": 9, "int3": 10}[book]
+    assert shape.steps == {"ternary": 9, "int3": 10, "nf4": 13}[book]
     held = np.zeros((len(codes), 32), np.uint8)
     held[np.arange(len(codes)), np.arange(len(codes))] = codes
-    digits = TileDigits(pack(held), np.full((len(codes), 1), 1, np.uint8))
+    digits = TileDigits(pack(held), np.full((len(codes), 1), 1, np.uint8), book)
     assert prove(shape, digits) == "proved"
 
 
@@ -91,15 +91,15 @@ def test_folding_is_refused(book: str) -> None:
 
 @needs("verilator", "make")
 @needs("verilator", "c++")
-@pytest.mark.parametrize("book", BOOKS)
-def test_products_are_the_golden_integers(book: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fmt", [*BOOKS, "int8"])
+def test_products_are_the_golden_integers(fmt: str, tmp_path: Path) -> None:
     """Neurons of a build, on its own activations' widths and extremes."""
     sizes = {"layers": 1, "hidden": 64, "intermediate": 32, "heads": 2, "vocab": 40}
     checkpoint = write_checkpoint(tmp_path / "c", **sizes)
-    policy = make_policy(unembedding=book, activation_bits=8)
+    policy = make_policy(unembedding=fmt, activation_bits=8)
     build = open_build(hnlpu.build(checkpoint, tmp_path / "b", policy, workers=1))
     unit = find_units(build, matrices=["lm_head"], neurons=2)[0]
-    assert unit.shape.kind.codebook == book
+    assert unit.shape.kind.values == codebook_of(fmt)
     write_rtl(build, tmp_path / "out", [unit], vectors=640)
     found = simulate(tmp_path / "out", unit)
     assert found.fault == ""

@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.arithmetic.codebooks import E2M1
-from hnlpu.arithmetic.mx import BLOCK, TWICE_E2M1, unpack
+from hnlpu.arithmetic.codebooks import E2M1, open_codebook
+from hnlpu.arithmetic.mx import BLOCK, unpack
 from hnlpu.errors import InvalidInput
 from hnlpu.silicon.embed._digits import TileDigits
 from hnlpu.silicon.embed._kind import ArrayKind
@@ -50,7 +50,6 @@ from hnlpu.silicon.embed._vias import (
 from hnlpu.silicon.technology import PROGRAMMABLE, Technology, ViaLayer
 
 Bytes = npt.NDArray[np.int16]
-_TWICE = TWICE_E2M1.astype(np.int32)
 
 
 class Taps(TapsPlan, Scheme):
@@ -142,15 +141,17 @@ class Taps(TapsPlan, Scheme):
 
     def check_values(self, digits: TileDigits) -> None:
         """Raise InvalidInput for a digit whose value has no trunk in this kind of array."""
-        if self.kind.codebook == E2M1:
+        if self.kind.codebook == digits.codebook == E2M1:
             return
+        held = open_codebook(digits.codebook)
         counts = np.bincount(digits.codes.reshape(-1), minlength=256).reshape(16, 16)
         used = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
-        lacking = [int(_TWICE[code]) for code in used.tolist() if code not in (*self.site_x, 8)]
-        if lacking:
+        values = [held.table[code] for code in used.tolist()]
+        lacking = [value for value in values if value not in self.kind.values.values]
+        if lacking or not (held.of_e2m1 or held == self.kind.values):
             raise InvalidInput(
-                f"a digit is {lacking[0]:+d} half units, for which arrays of kind {self.kind.name} "
-                "have no trunk; build it again with a format that has this value"
+                f"a digit is {(lacking or values)[0]:+d} half units of {held.name}, for which arrays of "
+                f"kind {self.kind.name} have no trunk; build it again with a format that has this value"
             )
 
     # -- reading -----------------------------------------------------------------------------
@@ -237,7 +238,7 @@ class Taps(TapsPlan, Scheme):
         integers = np.empty(codes.shape, np.int32)
         shifts = np.empty((len(entries), len(codes)), np.uint8)
         missing = read_shifts(entries, self._patterns, shifts)
-        return integers, missing + spell(codes, shifts, _TWICE, integers)
+        return integers, missing + spell(codes, shifts, np.array(self.table, np.int32), integers)
 
     def _place_vias(
         self, level: int, cut: ViaLayer, vias: Rectangles, codes: npt.NDArray[np.uint8],

@@ -6,7 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.arithmetic.mx import BLOCK
+from hnlpu.arithmetic.onto import join
+from hnlpu.errors import DamagedBuild
 from hnlpu.silicon.embed import TileDigits, enter_canonical
+from hnlpu.silicon.hardwire._matrix import Digit
 from hnlpu.silicon.hardwire._open import Build, HardwiredStack
 from hnlpu.silicon.place import Tile
 
@@ -34,15 +37,31 @@ class TileReader:
             slice(*range_) for range_ in (tile.members, tile.neurons, tile.blocks)
         )
         stack = self._stack_of(tile)
-        for d, digit in enumerate(stack.digits):
+        stored = kind.values.stored
+        for d in range(kind.digits):
+            digit, *rest = (
+                Digit(of.codes[members, neurons, blocks], of.exponents[members, neurons, blocks])
+                for of in stack.digits[stored * d : stored * (d + 1)]
+            )
             enter_canonical(
-                digit.codes[members, neurons, blocks], digit.exponents[members, neurons, blocks],
+                self._joined(tile, digit, rest[0]) if rest else digit.codes, digit.exponents,
                 stack.row_exponents[members, neurons], codes[:, :, d], shifts[:, :, d],
+                kind.codebook,
             )  # fmt: skip
         return TileDigits(
             codes.reshape(shape.rows, shape.blocks, BLOCK // 2),
-            shifts.reshape(shape.rows, shape.blocks),
-        )
+            shifts.reshape(shape.rows, shape.blocks), kind.codebook,
+        )  # fmt: skip
+
+    def _joined(self, tile: Tile, first: Digit, second: Digit) -> npt.NDArray[np.uint8]:
+        """Codes of the kind's codebook from the two E2M1 digits that hold them; raises DamagedBuild."""
+        codes = join(first.codes, second.codes, tile.kind.values)
+        if codes is None or not np.array_equal(first.exponents, second.exponents):
+            raise DamagedBuild(
+                f"{self._build.directory}: {tile.matrix} has a digit that is no value of "
+                f"{tile.kind.codebook}; build it again"
+            )
+        return codes
 
     def weights(self, tile: Tile) -> npt.NDArray[np.int64]:
         """Integer weights [neurons, members, inputs] by their definition (`HardwiredMatrix`)."""

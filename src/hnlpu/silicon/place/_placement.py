@@ -118,7 +118,7 @@ def _place(
         matrices.append(
             MatrixPlacement(
                 name=shape.name,
-                digits=of.digits,
+                digits=kind.digits,
                 scale_range=kind.scale_range,
                 tracks=of.tracks,
                 codebook=kind.codebook,

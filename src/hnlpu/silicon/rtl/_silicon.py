@@ -30,7 +30,7 @@ from hnlpu.silicon.rtl._shape import COUNT_BITS, ArrayShape
 from hnlpu.silicon.rtl._tap_generator import tap_generator, tap_generator_name
 
 TRUNKS = 14
-"""Products that an input offers of E2M1, in the order of codes 1 to 7 and 9 to 15."""
+"""Products that an input offers of E2M1, in the order of its codes."""
 
 
 def taps_silicon(shape: ArrayShape) -> dict[str, str]:
