@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hnlpu.arithmetic import golden
-from hnlpu.arithmetic.codebooks import E2M1, Codebook, codebook_names, open_codebook
+from hnlpu.arithmetic.codebooks import E2M1, NO_CODE, Codebook, codebook_names, open_codebook
 from hnlpu.arithmetic.mx import (
     TWICE_E2M1,
     dequantize,
@@ -34,7 +34,7 @@ def values_of(codes, book):
 
 
 def test_all_are_formats():
-    assert set(BOOKS) == {E2M1, "ternary", "int3", *OWN}
+    assert set(BOOKS) == {E2M1, "ternary", "ternary2", "int3", *OWN}
     assert set(BOOKS) - {E2M1} <= set(FORMATS)
     assert {name for name in BOOKS if not open_codebook(name).of_e2m1} == set(OWN)
     assert stored_digits("int8") == 4
@@ -56,6 +56,22 @@ def test_codes_mean_the_values(name):
     products = [sign * odd << late for sign, odd, late in book.products]
     assert products == found[1:]
     assert all(odd % 2 for _, odd, _ in book.products)
+
+
+def test_two_ternary_inputs_are_one_value():
+    """Every pair of values has one code, and the value of a port has them back."""
+    book, ternary = open_codebook("ternary2"), open_codebook("ternary")
+    assert (book.inputs, codebook_of("ternary2"), book.product_bits) == (2, ternary, 2)
+    seen = set()
+    for first in ternary.codes:
+        for second in ternary.codes:
+            code = int(book.paired[first + 16 * second])
+            a, b = ternary.table[first], ternary.table[second]
+            assert book.both_of(book.table[code]) == (a, b)
+            assert book.by_input(np.array([book.table[code]])).tolist() == [a, b]
+            seen.add(code)
+    assert seen == set(book.codes)
+    assert (book.paired != NO_CODE).sum() == 9
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -103,13 +103,13 @@ def _squares(y: Float32, held: Float32, sums: npt.NDArray[np.float64]) -> float:
 
 @njit(**_options)
 def _onto(
-    rest: Float32, values: Float32, whole: bool, lowest: Int64,
+    rest: Float32, values: Float32, whole: bool, lowest: Int64, highest: Int64,
     numbers: npt.NDArray[np.int16], exponents: UInt8,
 ) -> None:  # fmt: skip
     """Set `numbers` [n, 32] to the nearest of `values`, `exponents` [n]; the errors stay in `rest`.
 
     `values` ascend; `whole` says that they are all whole numbers between the first and the last.
-    `lowest` [n] are the least exponents that are allowed.
+    `lowest` and `highest` [n] are the least and the largest exponents that are allowed.
     """
     middles = (values[1:] + values[:-1]) / np.float32(2)
     gaps = values[1:] - values[:-1]
@@ -129,7 +129,7 @@ def _onto(
             continue
         standard = math.frexp(largest)[1] + bias
         for step in (0, 1, -1, -2):
-            exponent = min(max(standard + step, max(lowest[n], 0)), LARGEST_EXPONENT)
+            exponent = min(max(standard + step, max(lowest[n], 0)), highest[n])
             cut = max(largest - top * 2.0 ** (exponent - 128), 0.0)
             if cut * cut >= least:  # what the largest weight alone loses
                 continue
@@ -171,23 +171,25 @@ def quantize_onto(
     whole = len(known) == known[-1] - known[0] + 1 and len(known) > 16
     blocks = columns // BLOCK
 
-    def take(part: npt.NDArray[Any], lowest: Int64) -> tuple[Any, UInt8, Float32]:
+    def take(part: npt.NDArray[Any], lowest: Int64, highest: Int64) -> tuple[Any, UInt8, Float32]:
         rest = np.array(part, np.float32, order="C").reshape(-1, BLOCK)
         numbers, exponents = np.empty(rest.shape, np.int16), np.empty(len(rest), np.uint8)
-        each = np.repeat(lowest, blocks)
-        _onto(rest, known.astype(np.float32), whole, each, numbers, exponents)
+        each = (np.repeat(bounds, blocks) for bounds in (lowest, highest))
+        _onto(rest, known.astype(np.float32), whole, *each, numbers, exponents)
         return (
             numbers.reshape(part.shape), exponents.reshape(len(part), blocks),
             rest.reshape(part.shape),
         )  # fmt: skip
 
-    numbers, exponents, rest = take(weights, np.zeros(rows, np.int64))
+    numbers, exponents, rest = take(
+        weights, np.zeros(rows, np.int64), np.full(rows, LARGEST_EXPONENT)
+    )
     used = numbers.reshape(rows, blocks, BLOCK).any(-1)
     highest = np.where(used, exponents, 0).max(axis=1).astype(np.int64)
     lowest = np.maximum(highest - spread + BASE_BITS * (digits - 1), 0)
     low = (exponents < lowest[:, None]).any(axis=1)
     if low.any():
-        numbers[low], exponents[low], rest[low] = take(weights[low], lowest[low])
+        numbers[low], exponents[low], rest[low] = take(weights[low], lowest[low], highest[low])
     return _digits(numbers, exponents, book, digits), rest
 
 

@@ -70,7 +70,7 @@ FamilyOption = Annotated[
     ),
 ]
 NEW_TOKENS = 128  # where nobody says
-_FORMATS = "auto, mxfp4, mxfp4x2, int4, nf4, fitted, int8, int3 or ternary"
+_FORMATS = "auto, mxfp4, mxfp4x2, int4, nf4, fitted, int8, int3, ternary or ternary2"
 
 
 def _version(value: bool) -> None:

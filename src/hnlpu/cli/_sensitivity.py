@@ -31,7 +31,7 @@ def sensitivity(
     coarser: Annotated[
         str,
         typer.Option(
-            help="Format to measure beside the finest: mxfp4, int4, nf4, fitted, int8, int3 or ternary."
+            help="Format to measure beside the finest: mxfp4, int4, nf4, fitted, int8, int3, ternary or ternary2."
         ),
     ] = "mxfp4",
     activation_bits: Annotated[int | None, typer.Option(help="Activation width, 2 to 16.")] = None,

@@ -8,6 +8,7 @@ A format says how a weight becomes digits:
     auto      one digit for matrices that it reproduces exactly, else two
     ternary, int3, int4, nf4, fitted    one digit with the values of the codebook of that name
     int8      two digits of int4 (`hnlpu.arithmetic.codebooks`)
+    ternary2  one digit of ternary under one exponent a row, two inputs to a port of metal
 
 Experts that the checkpoint stores as MXFP4 are always native.  `dense` is the format of every other
 role (feed-forward blocks, mixers, recurrences); without it they have that of attention.  `matrices`
@@ -34,7 +35,9 @@ from pydantic import (
 from hnlpu.arithmetic.codebooks import E2M1, Codebook, codebook_names, open_codebook
 from hnlpu.errors import InvalidData, InvalidInput
 
-Format = Literal["auto", "mxfp4", "mxfp4x2", "ternary", "int3", "int4", "nf4", "fitted", "int8"]
+Format = Literal[
+    "auto", "mxfp4", "mxfp4x2", "ternary", "int3", "int4", "nf4", "fitted", "int8", "ternary2"
+]
 FORMATS: tuple[str, ...] = get_args(Format)
 SMALLEST_ACTIVATION_BITS, LARGEST_ACTIVATION_BITS = 2, 16
 LARGEST_SPREAD = 20
@@ -91,7 +94,18 @@ PRESETS: dict[str, Policy] = {
 
 def codebook_of(fmt: str) -> Codebook:
     """The values that digits of a matrix in this format may have."""
+    array = array_codebook_of(fmt)
+    return open_codebook(array.of) if array.of else array
+
+
+def array_codebook_of(fmt: str) -> Codebook:
+    """The codebook of arrays for matrices in this format: that of digits, or of several on one port."""
     return open_codebook(fmt if fmt in codebook_names() else _OF_TWO_DIGITS.get(fmt, E2M1))
+
+
+def spread_of_format(fmt: str, most: int) -> int:
+    """How far exponents of a row may spread in this format, at most `most`: not at all on shared ports."""
+    return 0 if array_codebook_of(fmt).inputs > 1 else most
 
 
 def digits_of_format(fmt: str) -> int:

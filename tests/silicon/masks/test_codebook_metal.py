@@ -16,7 +16,7 @@ from hnlpu.arithmetic.codebooks import open_codebook
 from hnlpu.arithmetic.mx import TWICE_E2M1, pack, unpack
 from hnlpu.errors import InvalidInput
 from hnlpu.insight.verify import verify
-from hnlpu.model.policy import codebook_of, make_policy
+from hnlpu.model.policy import array_codebook_of, codebook_of, make_policy
 from hnlpu.silicon.embed import (
     ArrayKind,
     Taps,
@@ -43,7 +43,7 @@ from hnlpu.silicon.masks._wires import check_wires
 from hnlpu.silicon.place import make_target
 from hnlpu.silicon.technology import load_technology
 
-BOOKS = ("ternary", "int3", "nf4")
+BOOKS = ("ternary2", "int3", "nf4")
 SMALLER = ("ternary", "int3")
 NAMES = ("n5", "sky130", "asap7")
 SHAPE = TileShape(4, 2)
@@ -194,7 +194,7 @@ def test_via_maps_number_the_trunks_that_there_are(book: str) -> None:
 
 @pytest.mark.parametrize(
     ("fmt", "scheme"),
-    [("ternary", "taps"), ("int3", "regions"), ("nf4", "taps"), ("int8", "taps"), ("int4", "regions")],
+    [("ternary", "taps"), ("ternary2", "taps"), ("int3", "regions"), ("nf4", "taps"), ("int8", "taps"), ("int4", "regions")],
 )  # fmt: skip
 def test_a_build_is_proved_with_its_masks(fmt: str, scheme: str, tmp_path: Path) -> None:
     """Experts and router in E2M1, all else in the format: kinds side by side on one die.
@@ -210,9 +210,10 @@ def test_a_build_is_proved_with_its_masks(fmt: str, scheme: str, tmp_path: Path)
     assert not found.skipped
     manifest = open_build(build).manifest
     book, record = codebook_of(fmt), manifest.matrices["lm_head"]
+    arrays = array_codebook_of(fmt)
     kinds = {(kind.codebook, kind.digits) for kind in manifest.placement.kinds()}
     in_e2m1 = {("e2m1", 1), ("e2m1", 2)}  # the router has two digits
-    own = {(book.name, 2 if fmt == "int8" else 1)}
+    own = {(arrays.name, 2 if fmt == "int8" else 1)}
     assert kinds == (in_e2m1 | own if scheme == "taps" else in_e2m1)
     assert record.format == fmt
     assert len(record.digits) == record.metal_digits * book.stored

@@ -10,6 +10,9 @@ one of 16 codes.  The codes of a codebook whose values are all among E2M1's are 
 Files hold E2M1 codes alone, so that all that computes with weights needs no codebook: a value that E2M1
 has not is stored as the sum of two that it has (5 as 4 and 1), both under the block's exponent.
 Metal of the taps scheme joins them again to one digit, whose trunk carries the sum (`Codebook.joined`).
+
+A codebook of few values may have two inputs a port: its value a + 3 b stands for the values a and b that two
+neighbours have, and the trunk carries a times the first plus b times the second.
 """
 
 from __future__ import annotations
@@ -37,12 +40,17 @@ _OF_CODE = tuple((-1 if code & 8 else 1) * (odd << shift) for code, (odd, shift)
 
 @dataclass(frozen=True)
 class Codebook:
-    """Values in half units, 0 among them, at most eight of a sign; `source` says whose they are."""
+    """Values in half units, 0 among them, at most eight of a sign; `source` says whose they are.
+
+    With two `inputs` a port, `of` names the codebook of the values of each.
+    """
 
     name: str
     title: str
     values: tuple[int, ...]
     source: str
+    inputs: int = 1
+    of: str = ""
 
     @functools.cached_property
     def of_e2m1(self) -> bool:
@@ -77,7 +85,35 @@ class Codebook:
     @property
     def product_bits(self) -> int:
         """Bits that the largest value adds to an activation: those of a product are as many more."""
+        if self.inputs > 1:
+            return max(sum(map(abs, self.both_of(value))) for value in self.values).bit_length()
         return max(self.magnitudes).bit_length()
+
+    @staticmethod
+    def both_of(value: int) -> tuple[int, int]:
+        """The values of both inputs of a port with two."""
+        first = (value + 1) % 3 - 1
+        return first, (value - first) // 3
+
+    def by_input(self, ports: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+        """Values [..., ports] -> values [..., inputs]."""
+        found: npt.NDArray[np.int64] = ports.astype(np.int64)
+        if self.inputs == 1:
+            return found
+        first = (found + 1) % 3 - 1
+        pairs = np.stack([first, (found - first) // 3], -1)
+        return pairs.reshape(*found.shape[:-1], -1)
+
+    @functools.cached_property
+    def paired(self) -> npt.NDArray[np.uint8]:
+        """Code of two neighbours' codes, uint8 [256] at first + 16 * second; else NO_CODE."""
+        found = np.full(256, NO_CODE, np.uint8)
+        of_input = open_codebook(self.of)
+        code_of = {of_input.table[code]: code for code in of_input.codes}
+        for code in self.codes:
+            first, second = self.both_of(self.table[code])
+            found[code_of[first] + 16 * code_of[second]] = code
+        return found
 
     @functools.cached_property
     def products(self) -> tuple[tuple[int, int, int], ...]:
@@ -146,7 +182,10 @@ def open_codebook(name: str) -> Codebook:
         )
     text = (resources.files(__package__ or "") / f"{name}.toml").read_text("utf-8")
     values = tomllib.loads(text)
-    found = Codebook(name, values["title"], _checked(name, values["values"]), values["source"])
+    found = Codebook(
+        name, values["title"], _checked(name, values["values"]), values["source"],
+        values.get("inputs", 1), values.get("of", ""),
+    )  # fmt: skip
     assert values["name"] == name
     return found
 

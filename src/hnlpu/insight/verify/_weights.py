@@ -28,7 +28,7 @@ from hnlpu.insight.verify._nearest import (
 )
 from hnlpu.insight.verify._onto import compare_onto
 from hnlpu.model.checkpoint import Kept, MatrixShape, Model, StoredMatrix, StoredTensor, pieces
-from hnlpu.model.policy import codebook_of
+from hnlpu.model.policy import codebook_of, spread_of_format
 from hnlpu.silicon.hardwire import (
     Build,
     Digit,
@@ -118,7 +118,7 @@ def check_matrix(
             )
             error = weights.copy()
             problem = _compare_rounded(
-                error, metal.digits, None if native else policy.max_spread,
+                error, metal.digits, None if native else spread_of_format(record.format, policy.max_spread),
                 codebook_of(record.format),
             )  # fmt: skip
         tally.add(metal.digits, facts, weights, error)

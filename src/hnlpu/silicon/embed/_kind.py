@@ -43,6 +43,11 @@ class ArrayKind:
         return open_codebook(self.codebook)
 
     @property
+    def inputs_per_port(self) -> int:
+        """Inputs that share a port and a via."""
+        return self.values.inputs
+
+    @property
     def rows_per_neuron(self) -> int:
         """Rows of metal that belong to one neuron of the silicon."""
         return self.digits * self.bank
@@ -73,5 +78,10 @@ def array_kind(
     fitting = next(r for r in SCALE_RANGES if r >= spread)
     group = (group or DEFAULT_GROUP) if scheme in ROUTED else 0
     if scheme in BY_CODEBOOK:
+        if spread and open_codebook(codebook).inputs > 1:
+            raise InvalidInput(
+                f"arrays of {codebook} have no scales, and block exponents of a row span {spread}; build "
+                f"with the format {open_codebook(codebook).of}"
+            )
         return ArrayKind(scheme, digits, bank, fitting, codebook=codebook)
     return ArrayKind(scheme, digits * open_codebook(codebook).stored, bank, fitting, group)

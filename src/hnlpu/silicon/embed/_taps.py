@@ -69,6 +69,7 @@ class Taps(TapsPlan, Scheme):
     ) -> int:
         """Height of a row: what the metal rules ask for, or the silicon below if that is more."""
         silicon = self.transistors(columns, neurons, activation_bits)
+        silicon *= self.kind.inputs_per_port  # below a port
         area_nm2 = silicon / self.technology.silicon.density.value * 1e12
         width = self.block_cells * self.cell / BLOCK
         return self.row_height(self.metal_pitch, area_nm2 / width)
@@ -148,7 +149,8 @@ class Taps(TapsPlan, Scheme):
         used = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
         values = [held.table[code] for code in used.tolist()]
         lacking = [value for value in values if value not in self.kind.values.values]
-        if lacking or not (held.of_e2m1 or held == self.kind.values):
+        alike = held.of_e2m1 and held.inputs == self.kind.inputs_per_port
+        if lacking or not (alike or held == self.kind.values):
             raise InvalidInput(
                 f"a digit is {(lacking or values)[0]:+d} half units of {held.name}, for which arrays of "
                 f"kind {self.kind.name} have no trunk; build it again with a format that has this value"
@@ -285,7 +287,7 @@ class Taps(TapsPlan, Scheme):
 
     def needs(self, digits: TileDigits) -> dict[str, Any]:
         """Tracks and use of each layer, wire a weight, fan-out and load of trunks, ports."""
-        t = self.technology
+        t, of_a_port = self.technology, self.kind.inputs_per_port
         height_um = digits.rows * self.pitch * 1e-3
         counts = fan_out(digits.codes)
         load = t.electrical.port_capacitance.value
@@ -297,7 +299,7 @@ class Taps(TapsPlan, Scheme):
         repeaters = np.ceil(drive[:, signals] / largest) - 1
         return {
             "tracks": self.track_use(),
-            "wire_um_per_weight": {"mean": stub_um, "worst": stub_um},
+            "wire_um_per_weight": {"mean": stub_um / of_a_port, "worst": stub_um / of_a_port},
             "fan_out": _spread(counts[:, signals]),
             "fan_out_ground": _spread(counts[:, 0]),
             "load_ff": _spread(drive[:, signals]),
@@ -305,7 +307,7 @@ class Taps(TapsPlan, Scheme):
             "trunks_over_load": int((drive[:, signals] > largest).sum()),
             "repeaters": int(repeaters.sum()),
             "ports": digits.weights,
-            "ports_per_weight": 1.0,
+            "ports_per_weight": 1.0 / of_a_port,
             "ports_grounded": int(counts[:, 0].sum()),
         }
 

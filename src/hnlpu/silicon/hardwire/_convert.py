@@ -16,7 +16,13 @@ from hnlpu.arithmetic.mx import BLOCK, BYTES_PER_BLOCK, dequantize, quantize_dig
 from hnlpu.arithmetic.onto import quantize_onto, unjoin
 from hnlpu.errors import ExponentSpread, NotFinite
 from hnlpu.model.checkpoint import MatrixShape, StoredMatrix
-from hnlpu.model.policy import Policy, codebook_of, digits_of_format, stored_digits
+from hnlpu.model.policy import (
+    Policy,
+    codebook_of,
+    digits_of_format,
+    spread_of_format,
+    stored_digits,
+)
 from hnlpu.silicon.hardwire._manifest import MatrixRecord
 from hnlpu.silicon.hardwire._matrix import LARGEST_SUM_BITS, Digit, RowFacts, row_facts
 from hnlpu.silicon.hardwire._tally import Tally, sum_bits
@@ -120,7 +126,8 @@ def digits_of(
         return (Digit(codes, exponents),), weights, weights - dequantize(codes, exponents)
     weights = matrix.dense(index, rows)
     if (book := codebook_of(fmt)).name != E2M1:
-        onto, rest = quantize_onto(weights, book, policy.max_spread, digits_of_format(fmt))
+        spread = spread_of_format(fmt, policy.max_spread)
+        onto, rest = quantize_onto(weights, book, spread, digits_of_format(fmt))
         stored = tuple(Digit(part, e) for codes, e in onto for part in unjoin(codes, book))
         return stored, weights, rest
     found, error = quantize_digits(weights, digits_of_format(fmt), policy.max_spread)

@@ -30,6 +30,8 @@ def tap_generator_name(shape: ArrayShape) -> str:
 def tap_generator(shape: ArrayShape) -> str:
     """Text of that module."""
     book = shape.kind.values
+    if book.inputs > 1:
+        return _of_two(tap_generator_name(shape), book)
     return part(_E2M1_NAME) if book.name == E2M1 else _text(tap_generator_name(shape), book)
 
 
@@ -193,6 +195,98 @@ module {name} #(
       rest <= x;
 {reset}    end else if (step) begin
       rest <= {{rest[ACTIVATION_BITS-1], rest[ACTIVATION_BITS-1:1]}};
+{advance}    end
+  end
+
+  assign tap = {{
+    {ordered}
+  }};
+endmodule
+"""
+
+
+_SUMS = {(1, 0): "x_even", (0, 1): "x_odd", (1, 1): "both", (-1, 1): "apart"}
+"""Signal of each sum of two inputs; the others are negatives of these."""
+
+
+def _of_two(name: str, book: Codebook) -> str:
+    """Of a codebook of two inputs a port: their signed sums, each made once."""
+    pairs = [book.both_of(book.table[code]) for code in book.codes[1:]]
+    taps, values = [], []
+    for first, second in pairs:
+        negative = (first, second) not in _SUMS
+        word = _SUMS[(-first, -second) if negative else (first, second)]
+        taps.append(f"{word}_now ^ seen_{word}" if negative else f"{word}_now")
+        values.append(f"{first:+d}{second:+d}")
+    words = list(_SUMS.values())
+    declared = "".join(
+        f"  logic [LANES-1:0] {word}_now;\n  logic [LANES-1:0] seen_{word};"
+        "  // a one has been among the bits that are older\n"
+        for word in words
+    )
+    reset = "".join(f"      seen_{word} <= '0;\n" for word in words)
+    advance = "".join(f"      seen_{word} <= seen_{word} | {word}_now;\n" for word in words)
+    ordered = ",\n    ".join(reversed(taps))
+    return f"""\
+// Tap generator of {book.title}: two activations -> their {len(taps)} signed sums, bit by bit, shared by all neurons.
+//
+// Latency  after `load`, bit t of every sum stands on `tap` until the (t+1)-th `step`
+// Numbers  x_even, x_odd: ACTIVATION_BITS bits, two's complement
+//          tap: a sum, two's complement, least significant bit first, over
+//               ACTIVATION_BITS + {book.product_bits} steps, the last of which is the sign
+//          tap[0..{len(taps) - 1}]: {", ".join(values)} times x_even and x_odd, in half units
+//
+// Negation inverts every bit behind the first one; a difference is a sum with the inverse and a carry.
+module {name} #(
+    parameter int LANES = 1,
+    parameter int ACTIVATION_BITS = 8
+) (
+    input  logic                                       clk,
+    input  logic                                       load,
+    input  logic                                       step,
+    input  logic [ACTIVATION_BITS-1:0][LANES-1:0]      x_even,
+    input  logic [ACTIVATION_BITS-1:0][LANES-1:0]      x_odd,
+    output logic [{len(taps) - 1}:0][LANES-1:0]                       tap
+);
+  logic [ACTIVATION_BITS-1:0][LANES-1:0] rest_even;  // bits to come; the sign stays
+  logic [ACTIVATION_BITS-1:0][LANES-1:0] rest_odd;
+{declared}  logic [LANES-1:0] carry_both;
+  logic [LANES-1:0] next_carry_both;
+  logic [LANES-1:0] carry_apart;
+  logic [LANES-1:0] next_carry_apart;
+
+  assign x_even_now = rest_even[0];
+  assign x_odd_now = rest_odd[0];
+  hnlpu_full_adder #(
+      .LANES(LANES)
+  ) add (
+      .a(x_even_now),
+      .b(x_odd_now),
+      .c(carry_both),
+      .sum(both_now),
+      .carry(next_carry_both)
+  );
+  hnlpu_full_adder #(
+      .LANES(LANES)
+  ) subtract (
+      .a(~x_even_now),
+      .b(x_odd_now),
+      .c(carry_apart),
+      .sum(apart_now),
+      .carry(next_carry_apart)
+  );
+
+  always_ff @(posedge clk) begin
+    if (load) begin
+      rest_even <= x_even;
+      rest_odd <= x_odd;
+      carry_both <= '0;
+      carry_apart <= '1;
+{reset}    end else if (step) begin
+      rest_even <= {{rest_even[ACTIVATION_BITS-1], rest_even[ACTIVATION_BITS-1:1]}};
+      rest_odd <= {{rest_odd[ACTIVATION_BITS-1], rest_odd[ACTIVATION_BITS-1:1]}};
+      carry_both <= next_carry_both;
+      carry_apart <= next_carry_apart;
 {advance}    end
   end
 

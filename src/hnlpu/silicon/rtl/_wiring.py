@@ -40,7 +40,8 @@ def trunk_number(code: int, codebook: Codebook) -> int:
 def wiring(name: str, digits: TileDigits, kind: ArrayKind) -> Iterator[bytes]:
     """Text of module `name` in pieces: every port on its trunk, every column on its count bit."""
     held, scale_range = open_codebook(digits.codebook), kind.scale_range
-    if held != kind.values and not (held.of_e2m1 and kind.values.of_e2m1):
+    alike = held.of_e2m1 and kind.values.of_e2m1 and held.inputs == kind.inputs_per_port
+    if held != kind.values and not alike:
         raise InvalidInput(
             f"a digit of {held.name}, for which arrays of {kind.codebook} have no trunk; build it again "
             "with a format that has this value"
