@@ -12,15 +12,12 @@ of a row share.  Two elements lie in a byte, the even input in the low nibble:
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu._njit import njit
-from hnlpu.arithmetic.codebooks import Codebook
-from hnlpu.arithmetic.nearest import LARGEST_EXPONENT, largest_used, take_digit
+from hnlpu.arithmetic.nearest import largest_used, take_digit
 
 BLOCK = 32  # consecutive inputs of a row that share one scale (OCP Microscaling v1.0, 5.2)
 BYTES_PER_BLOCK = 16
@@ -28,7 +25,6 @@ SCALE_BIAS = 127
 
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
 _MAGNITUDES = (0, 1, 2, 3, 4, 6, 8, 12)
@@ -121,91 +117,3 @@ def quantize_digits(
                 rest[low] = again
         found.append((codes, exponents))
     return found, rest
-
-
-BELOW_STANDARD, ABOVE_STANDARD = 2, 1
-"""Exponents that `quantize_onto` tries beside the one at which the largest value is just held."""
-
-
-def standard_exponent(largest: float, top: int) -> int:
-    """The exponent whose half units hold `largest` in the power of two of `top`, the largest value.
-
-    For E2M1, with 12 half units, it is that of OCP Microscaling v1.0, 6.3.
-    """
-    return math.frexp(largest)[1] - top.bit_length() + SCALE_BIAS + 1
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _onto(
-    rest: Float64, magnitudes: Float64, code_of: UInt8, lowest: Int64, standard: Int64,
-    codes: UInt8, exponents: UInt8,
-) -> None:  # fmt: skip
-    """Quantise blocks `rest` [n, 32] onto `magnitudes`, and leave the errors there.
-
-    `lowest` and `standard` [n] are exponents: the least that is allowed, and the middle of those tried.
-    """
-    for n in range(len(rest)):
-        least, chosen = np.inf, max(lowest[n], 0)
-        for step in (0, 1, -1, -2):
-            exponent = min(max(standard[n] + step, max(lowest[n], 0)), LARGEST_EXPONENT)
-            scale = 2.0 ** (exponent - 128)
-            error = 0.0
-            for i in range(32):
-                value, nearest = abs(rest[n, i]), np.inf
-                for magnitude in magnitudes:
-                    nearest = min(nearest, abs(value - magnitude * scale))
-                error += nearest * nearest
-            if error < least:
-                least, chosen = error, exponent
-        scale = 2.0 ** (chosen - 128)
-        exponents[n] = chosen
-        for i in range(32):
-            value, best = abs(rest[n, i]), 0
-            for k in range(1, len(magnitudes)):
-                if abs(value - magnitudes[k] * scale) < abs(value - magnitudes[best] * scale):
-                    best = k
-            minus = rest[n, i] < 0 and best > 0
-            code = code_of[best] + 8 if minus else code_of[best]
-            codes[n, i // 2] |= code << (4 * (i % 2))
-            held = magnitudes[best] * scale
-            rest[n, i] = rest[n, i] + held if minus else rest[n, i] - held
-
-
-def quantize_onto(
-    weights: npt.NDArray[Any], book: Codebook, spread: int
-) -> tuple[UInt8, UInt8, Float32]:
-    """`weights` [rows, columns] as one digit of the values of `book`, exponents within `spread`.
-
-    Of each block the exponent with the smallest squared error among those around the one that
-    just holds its largest weight is taken; elements round to nearest, ties to the smaller.  Blocks that
-    would lie more than `spread` under their row's largest exponent are rounded at that bound.
-
-    Returns codes [rows, columns/32, 16], exponents [rows, columns/32] and the error, float32
-    [rows, columns].  Raises ValueError for columns that are no multiple of 32.
-    """
-    rows, columns = weights.shape
-    if columns % BLOCK:
-        raise ValueError(f"{columns} columns are not divisible by {BLOCK}")
-    top = book.magnitudes[-1]
-    magnitudes = np.array(book.magnitudes, np.float64)
-    code_of = np.array([code for code in book.codes if code < 8], np.uint8)
-    code_of = code_of[np.argsort(np.abs(TWICE_E2M1[code_of]))]
-
-    def take(part: npt.NDArray[Any], lowest: Int64) -> tuple[UInt8, UInt8, Float64]:
-        rest = np.array(part, np.float64, order="C").reshape(-1, BLOCK)
-        largest = np.abs(rest).max(axis=1)
-        standard = np.array([standard_exponent(x, top) if x else 0 for x in largest], np.int64)
-        codes = np.zeros((len(rest), BYTES_PER_BLOCK), np.uint8)
-        exponents = np.zeros(len(rest), np.uint8)
-        each = np.repeat(lowest, columns // BLOCK)
-        _onto(rest, magnitudes, code_of, each, standard, codes, exponents)
-        blocks = len(part), columns // BLOCK
-        return codes.reshape(*blocks, -1), exponents.reshape(blocks), rest.reshape(part.shape)
-
-    codes, exponents, rest = take(weights, np.zeros(rows, np.int64))
-    used = np.where(zero_blocks(codes), 0, exponents).max(axis=1).astype(np.int64)
-    lowest = np.maximum(used - spread, 0)
-    low = (exponents < lowest[:, None]).any(axis=1)
-    if low.any():
-        codes[low], exponents[low], rest[low] = take(weights[low], lowest[low])
-    return codes, exponents, rest.astype(np.float32)

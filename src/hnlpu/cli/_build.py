@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hnlpu.silicon.hardwire import Manifest, RoleError
 
 
-_FORMATS = "auto, mxfp4, mxfp4x2, int3 or ternary"
+_FORMATS = "auto, mxfp4, mxfp4x2, int4, nf4, fitted, int8, int3, ternary or ternary2"
 
 
 @app.command()
@@ -192,7 +192,8 @@ def _facts(path: Path, manifest: Manifest, fill: dict[str, int]) -> dict[str, An
         "fill": filled,
         "weights_covered": sum(sum(m.digits[0].codes) for m in matrices) - filled,
         "digits": sum(
-            (m.weights - fill.get(name, 0)) * len(m.digits) for name, m in manifest.matrices.items()
+            (m.weights - fill.get(name, 0)) * m.metal_digits
+            for name, m in manifest.matrices.items()
         ),
         "zeros": sum(m.zeros for m in matrices) - filled,
         "bytes": sum(f.bytes for f in manifest.files.values()),

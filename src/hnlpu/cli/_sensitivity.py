@@ -30,7 +30,10 @@ def sensitivity(
         float, typer.Option(help="Most that the policy may raise the perplexity (0.01: 1 %).")
     ] = 0.001,
     coarser: Annotated[
-        str, typer.Option(help="Format to measure beside the finest: mxfp4, int3 or ternary.")
+        str,
+        typer.Option(
+            help="Format to measure beside the finest: mxfp4, int4, nf4, fitted, int8, int3, ternary or ternary2."
+        ),
     ] = "mxfp4",
     activation_bits: Annotated[int | None, typer.Option(help="Activation width, 2 to 16.")] = None,
     technology: Annotated[

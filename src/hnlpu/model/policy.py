@@ -6,8 +6,9 @@ A format says how a weight becomes digits:
     mxfp4     one digit
     mxfp4x2   two digits; the second quantises the first one's error
     auto      one digit for matrices that it reproduces exactly, else two
-    ternary   one digit of the codebook of that name, which has fewer values than MXFP4 and
-    int3      takes less silicon (`hnlpu.arithmetic.codebooks`)
+    ternary, int3, int4, nf4, fitted    one digit with the values of the codebook of that name
+    int8      two digits of int4 (`hnlpu.arithmetic.codebooks`)
+    ternary2  one digit of ternary under one exponent a row, two inputs to a port of metal
 
 Experts that the checkpoint stores as MXFP4 are always native.  `dense` is the format of every other
 role (feed-forward blocks, mixers, recurrences); without it they have that of attention.  `matrices`
@@ -34,14 +35,14 @@ from pydantic import (
 from hnlpu.arithmetic.codebooks import E2M1, Codebook, codebook_names, open_codebook
 from hnlpu.errors import InvalidData, InvalidInput
 
-Format = Literal["auto", "mxfp4", "mxfp4x2", "ternary", "int3"]
+Format = Literal[
+    "auto", "mxfp4", "mxfp4x2", "ternary", "int3", "int4", "nf4", "fitted", "int8", "ternary2"
+]
 FORMATS: tuple[str, ...] = get_args(Format)
 SMALLEST_ACTIVATION_BITS, LARGEST_ACTIVATION_BITS = 2, 16
 LARGEST_SPREAD = 20
-
-
-WITHOUT_METAL = tuple(n for n in codebook_names() if n not in (*FORMATS, E2M1))
-"""Codebooks that are no format: the reason is `Codebook.codes`'s to say."""
+_OF_TWO_DIGITS = {"mxfp4x2": E2M1, "int8": "int4"}
+"""Formats of two digits, and the codebook of both."""
 
 
 class Policy(BaseModel):
@@ -93,7 +94,28 @@ PRESETS: dict[str, Policy] = {
 
 def codebook_of(fmt: str) -> Codebook:
     """The values that digits of a matrix in this format may have."""
-    return open_codebook(fmt if fmt in codebook_names() else E2M1)
+    array = array_codebook_of(fmt)
+    return open_codebook(array.of) if array.of else array
+
+
+def array_codebook_of(fmt: str) -> Codebook:
+    """The codebook of arrays for matrices in this format: that of digits, or of several on one port."""
+    return open_codebook(fmt if fmt in codebook_names() else _OF_TWO_DIGITS.get(fmt, E2M1))
+
+
+def spread_of_format(fmt: str, most: int) -> int:
+    """How far exponents of a row may spread in this format, at most `most`: not at all on shared ports."""
+    return 0 if array_codebook_of(fmt).inputs > 1 else most
+
+
+def digits_of_format(fmt: str) -> int:
+    """Digits in metal of a weight in this format, which is not `auto`."""
+    return 2 if fmt in _OF_TWO_DIGITS else 1
+
+
+def stored_digits(fmt: str) -> int:
+    """E2M1 digits that a weight in this format, which is not `auto`, is stored as."""
+    return digits_of_format(fmt) * codebook_of(fmt).stored
 
 
 def fits(pattern: str, name: str) -> bool:
@@ -114,11 +136,6 @@ def make_policy(preset: str = "default", **changes: object) -> Policy:
 
 def _problem(error: ValidationError) -> str:
     problem = error.errors()[0]
-    if problem["input"] in WITHOUT_METAL:
-        try:
-            open_codebook(problem["input"]).codes  # noqa: B018  raises
-        except InvalidInput as why:
-            return str(why)
     if problem["type"] == "extra_forbidden":
         return f"{problem['loc'][0]}: no such setting; there are {', '.join(Policy.model_fields)}"
     name = " ".join(str(part) for part in problem["loc"]).replace("_", " ")

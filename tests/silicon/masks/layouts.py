@@ -40,7 +40,7 @@ def random_digits(scheme: Scheme, shape: TileShape, seed: int = 1) -> TileDigits
         codes = pack(rng.choice(scheme.kind.values.codes, (shape.rows, shape.blocks * 32)))
         codes = codes.astype(np.uint8)
     shifts = rng.integers(0, scheme.kind.scale_range + 1, (shape.rows, shape.blocks), np.uint8)
-    return canonical(codes, shifts, np.zeros(shape.rows, np.uint8))
+    return canonical(codes, shifts, np.zeros(shape.rows, np.uint8), scheme.kind.codebook)
 
 
 def region(rectangles: Rectangles) -> db.Region:

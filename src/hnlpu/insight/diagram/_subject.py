@@ -76,7 +76,7 @@ def build_subject(build: Build) -> DiagramSubject:
     """The network of a build, with the digits of its matrices."""
     manifest = build.manifest
     notes = {
-        name: f"{len(matrix.digits)} digit{'s' * (len(matrix.digits) != 1)}"
+        name: f"{matrix.metal_digits} digit{'s' * (matrix.metal_digits != 1)}"
         for name, matrix in manifest.matrices.items()
     }
     return DiagramSubject(build.network, build.directory.name, notes)

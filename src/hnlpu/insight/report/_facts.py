@@ -64,7 +64,7 @@ class MatrixFacts:
     @property
     def digits(self) -> int:
         """Number of digits."""
-        return self.record.weights * len(self.record.digits)
+        return self.record.weights * self.record.metal_digits
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _role(role: Role, matrices: tuple[MatrixFacts, ...]) -> RoleFacts:
         formats=tuple(sorted({r.format for r in records})),
         matrices=sum(r.count for r in records),
         weights=sum(r.weights for r in records),
-        digits=sum(r.weights * len(r.digits) for r in records),
+        digits=sum(r.weights * r.metal_digits for r in records),
         zeros=sum(r.zeros for r in records),
         spectra=tuple(_spectrum(records, digit) for digit in range(most)),
     )

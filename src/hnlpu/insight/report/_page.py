@@ -30,7 +30,12 @@ FORMAT_NOTES = {
     "native": "the checkpoint's own MXFP4 codes, untouched",
     "mxfp4": "one MXFP4 digit a weight",
     "ternary": "one digit of -1, 0 or 1 a weight",
+    "ternary2": "one digit of -1, 0 or 1 a weight, two inputs to a port",
     "int3": "one digit from -3 to 3 a weight",
+    "int4": "one digit from -8 to 7 a weight",
+    "nf4": "one digit of NF4's 16 values a weight, in whole numbers",
+    "fitted": "one digit of 16 values that were fitted to a tensor",
+    "int8": "two digits from -8 to 7 a weight, in base 16",
     "mxfp4x2": "two MXFP4 digits a weight, the second for the first one's error",
 }
 MOST_LISTED = 3

@@ -39,7 +39,7 @@ from hnlpu.silicon.place import Target
 
 Progress = Callable[[str, int, int], None]
 """Called with (what was measured, measurements done, measurements in all)."""
-COARSER = ("mxfp4", "int3", "ternary")
+COARSER = ("mxfp4", "int4", "nf4", "fitted", "int8", "int3", "ternary", "ternary2")
 """Formats that matrices may be measured in, beside the finest."""
 POINTS = 9
 """Mixtures that are measured from all coarse to all fine, before the budget's own."""

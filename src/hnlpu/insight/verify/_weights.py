@@ -17,7 +17,8 @@ import numpy.typing as npt
 from hnlpu._njit import njit
 from hnlpu.arithmetic import golden
 from hnlpu.arithmetic.codebooks import E2M1, Codebook
-from hnlpu.arithmetic.mx import BELOW_STANDARD, dequantize, unpack
+from hnlpu.arithmetic.mx import dequantize, unpack
+from hnlpu.arithmetic.onto import BELOW_STANDARD
 from hnlpu.insight.verify._nearest import (
     TRIED,
     VALUES,
@@ -25,8 +26,9 @@ from hnlpu.insight.verify._nearest import (
     first_not_nearest,
     lowest_exponents,
 )
+from hnlpu.insight.verify._onto import compare_onto
 from hnlpu.model.checkpoint import Kept, MatrixShape, Model, StoredMatrix, StoredTensor, pieces
-from hnlpu.model.policy import codebook_of
+from hnlpu.model.policy import codebook_of, spread_of_format
 from hnlpu.silicon.hardwire import (
     Build,
     Digit,
@@ -116,7 +118,7 @@ def check_matrix(
             )
             error = weights.copy()
             problem = _compare_rounded(
-                error, metal.digits, None if native else policy.max_spread,
+                error, metal.digits, None if native else spread_of_format(record.format, policy.max_spread),
                 codebook_of(record.format),
             )  # fmt: skip
         tally.add(metal.digits, facts, weights, error)
@@ -167,6 +169,8 @@ def _compare_rounded(
     With `spread` the exponents are judged too, given the range that a row may
     span; without it they are the checkpoint's own.
     """
+    if not book.of_e2m1:
+        return compare_onto(values, digits, spread or 0, book)
     rows, blocks = digits[0].exponents.shape
     lowest = np.zeros(rows, np.int64)
     allowed = np.array([code for code in book.codes if code < 8], np.uint8)

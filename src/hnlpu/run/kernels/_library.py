@@ -27,7 +27,7 @@ Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 REMEDY = "python -m hnlpu.run.kernels"
-LARGEST_DIGITS = 2
+LARGEST_DIGITS = 4
 NOT_FINITE = "an activation became NaN or infinite; the checkpoint's values leave float32's range"
 _NO_MEMORY, _NOT_FINITE = 2, 4  # of the library's return codes
 _KIND = {"p": ctypes.c_void_p, "n": ctypes.c_int64, "d": ctypes.c_double}

@@ -17,8 +17,8 @@
 #define LARGEST_CODE 12   /* twice E2M1's largest magnitude */
 
 typedef struct {
-    const uint8_t *codes[2];     /* [rows][blocks][16] */
-    const uint8_t *exponents[2]; /* [rows][blocks] */
+    const uint8_t *codes[4];     /* [rows][blocks][16] */
+    const uint8_t *exponents[4]; /* [rows][blocks] */
     const uint8_t *row_exponents;
     const float *bias; /* or NULL */
     int64_t rows, blocks, digits;

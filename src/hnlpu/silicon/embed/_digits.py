@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu._njit import njit
-from hnlpu.arithmetic.mx import BLOCK, TWICE_E2M1
+from hnlpu.arithmetic.codebooks import E2M1, open_codebook
+from hnlpu.arithmetic.mx import BLOCK
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -20,11 +21,13 @@ class TileDigits:
     """Codes uint8 [rows, blocks, 16] (two a byte, even input low) and shifts uint8 [rows, blocks].
 
     A shift is the block's exponent minus its row's.  Metal knows one zero and no exponent of
-    nothing: minus zero (code 8) is code 0, and the shift of a block of zeros is 0.
+    nothing: minus zero (code 8 of E2M1) is code 0, and the shift of a block of zeros is 0.  Codes are those of
+    `codebook`.
     """
 
     codes: UInt8
     shifts: UInt8
+    codebook: str = E2M1
 
     @property
     def rows(self) -> int:
@@ -42,13 +45,11 @@ class TileDigits:
         return self.rows * self.blocks * BLOCK
 
     def integers(self) -> npt.NDArray[np.int32]:
-        """Integer digits [rows, blocks * 32] in units of their row; 12 * 2^20 at most."""
+        """Integer digits [rows, blocks * 32] in units of their row; 24 * 2^20 at most."""
         out = np.empty((self.rows, self.blocks * BLOCK), np.int32)
-        _integers(self.codes, self.shifts, _TWICE, out)
+        table = np.array(open_codebook(self.codebook).table, np.int32)
+        _integers(self.codes, self.shifts, table, out)
         return out
-
-
-_TWICE = TWICE_E2M1.astype(np.int32)
 
 
 @njit(cache=True, nogil=True)
@@ -68,7 +69,9 @@ def _integers(
 _ONE_ZERO: UInt8 = np.array(
     [(b & 15 if b & 7 else 0) | (b & 240 if b & 112 else 0) for b in range(256)], np.uint8
 )
-"""A byte of two codes with minus zero made zero."""
+"""A byte of two E2M1 codes with minus zero made zero."""
+_AS_IT_IS: UInt8 = np.arange(256, dtype=np.uint8)
+"""A byte of two codes of a codebook that has codes of its own."""
 
 
 @njit(cache=True, nogil=True)
@@ -90,20 +93,24 @@ def _canonical(
 
 
 def enter_canonical(
-    codes: UInt8, exponents: UInt8, row_exponents: UInt8, out: UInt8, shifts: UInt8
-) -> None:
+    codes: UInt8, exponents: UInt8, row_exponents: UInt8, out: UInt8, shifts: UInt8,
+    codebook: str = E2M1,
+) -> None:  # fmt: skip
     """Enter digits of metal of several members into what rows of metal hold.
 
     From codes [members, neurons, blocks, 16], exponents [members, neurons, blocks] and bases
     [members, neurons] to codes [neurons, members, blocks, 16] and shifts [neurons, members, blocks].
     """
-    _canonical(codes, exponents, row_exponents, _ONE_ZERO, out, shifts)
+    one_zero = _ONE_ZERO if open_codebook(codebook).of_e2m1 else _AS_IT_IS
+    _canonical(codes, exponents, row_exponents, one_zero, out, shifts)
 
 
-def canonical(codes: UInt8, exponents: UInt8, row_exponents: UInt8) -> TileDigits:
+def canonical(
+    codes: UInt8, exponents: UInt8, row_exponents: UInt8, codebook: str = E2M1
+) -> TileDigits:
     """Digits of metal from codes [rows, blocks, 16], exponents [rows, blocks] and bases [rows]."""
     out, shifts = np.empty_like(codes), np.empty_like(exponents)
     enter_canonical(
-        codes[None], exponents[None], row_exponents[None], out[:, None], shifts[:, None]
+        codes[None], exponents[None], row_exponents[None], out[:, None], shifts[:, None], codebook
     )
-    return TileDigits(out, shifts)
+    return TileDigits(out, shifts, codebook)

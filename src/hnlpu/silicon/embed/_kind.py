@@ -15,7 +15,7 @@ ROUTED = ("regions",)
 SCALE_RANGES = (0, 1, 2, 4, 8, 12, 16, 20)
 """Ranges of block exponents that arrays are made for: weights trained anew fit the same one."""
 BY_CODEBOOK = ("taps",)
-"""Schemes whose silicon is made for one codebook; others take any value that a code has."""
+"""Schemes whose silicon is made for one codebook; others take E2M1 digits as they are stored."""
 DEFAULT_GROUP = 4
 """Ports that metal gives a value together in the regions scheme, unless said otherwise."""
 
@@ -43,6 +43,11 @@ class ArrayKind:
         return open_codebook(self.codebook)
 
     @property
+    def inputs_per_port(self) -> int:
+        """Inputs that share a port and a via."""
+        return self.values.inputs
+
+    @property
     def rows_per_neuron(self) -> int:
         """Rows of metal that belong to one neuron of the silicon."""
         return self.digits * self.bank
@@ -60,7 +65,8 @@ def array_kind(
 ) -> ArrayKind:
     """The smallest kind that holds `spread`; raises InvalidInput for an unknown scheme.
 
-    For one of `ROUTED`, the number of tracks is still to be found (`tracks_needed`).
+    `digits` are digits of the codebook.  For one of `ROUTED`, the number of tracks is still to be found
+    (`tracks_needed`).
     """
     if scheme not in SCHEMES:
         raise InvalidInput(f"scheme {scheme!r} is unknown; choose from {', '.join(SCHEMES)}")
@@ -71,5 +77,11 @@ def array_kind(
         )
     fitting = next(r for r in SCALE_RANGES if r >= spread)
     group = (group or DEFAULT_GROUP) if scheme in ROUTED else 0
-    made_for = codebook if scheme in BY_CODEBOOK else E2M1
-    return ArrayKind(scheme, digits, bank, fitting, group, codebook=made_for)
+    if scheme in BY_CODEBOOK:
+        if spread and open_codebook(codebook).inputs > 1:
+            raise InvalidInput(
+                f"arrays of {codebook} have no scales, and block exponents of a row span {spread}; build "
+                f"with the format {open_codebook(codebook).of}"
+            )
+        return ArrayKind(scheme, digits, bank, fitting, codebook=codebook)
+    return ArrayKind(scheme, digits * open_codebook(codebook).stored, bank, fitting, group)

@@ -106,7 +106,7 @@ class Scheme(ABC):
         """Area of one digit."""
         shape = TileShape(self.kind.rows_per_neuron, 32)
         width, height = self.size_nm(shape)
-        return width * height * 1e-6 / shape.weights
+        return width * height * 1e-6 / (shape.weights * self.kind.inputs_per_port)
 
 
 def open_scheme(technology: Technology, kind: ArrayKind) -> Scheme:

@@ -48,7 +48,8 @@ def taps_transistors(
     `neurons` share the tap generators of an input.  With a bank, ports are selected and the
     trees serve all members.
     """
-    blocks = columns // 32 * kind.digits
+    of_a_port = kind.inputs_per_port
+    blocks = columns // (32 * of_a_port) * kind.digits
     full_adder = silicon.full_adder.value
     entries = COUNT_BITS + kind.scale_range
     if kind.scale_range:
@@ -64,6 +65,7 @@ def taps_transistors(
     accumulator = width * (full_adder + silicon.flip_flop.value)
     total = trees + accumulator
     if kind.bank > 1:
-        ports = columns * kind.digits + (entries * blocks if kind.scale_range else 0)
+        ports = 32 * blocks + (entries * blocks if kind.scale_range else 0)
         total += kind.bank * ports * silicon.selected_port.value
-    return total / (columns * kind.bank) + silicon.tap_generator.value / (neurons * kind.bank)
+    generator = silicon.tap_generator.value / (of_a_port * neurons * kind.bank)
+    return total / (columns * kind.bank) + generator

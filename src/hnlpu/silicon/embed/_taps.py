@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.arithmetic.codebooks import E2M1
-from hnlpu.arithmetic.mx import BLOCK, TWICE_E2M1, unpack
+from hnlpu.arithmetic.codebooks import E2M1, open_codebook
+from hnlpu.arithmetic.mx import BLOCK, unpack
 from hnlpu.errors import InvalidInput
 from hnlpu.silicon.embed._digits import TileDigits
 from hnlpu.silicon.embed._kind import ArrayKind
@@ -50,7 +50,6 @@ from hnlpu.silicon.embed._vias import (
 from hnlpu.silicon.technology import PROGRAMMABLE, Technology, ViaLayer
 
 Bytes = npt.NDArray[np.int16]
-_TWICE = TWICE_E2M1.astype(np.int32)
 
 
 class Taps(TapsPlan, Scheme):
@@ -70,6 +69,7 @@ class Taps(TapsPlan, Scheme):
     ) -> int:
         """Height of a row: what the metal rules ask for, or the silicon below if that is more."""
         silicon = self.transistors(columns, neurons, activation_bits)
+        silicon *= self.kind.inputs_per_port  # below a port
         area_nm2 = silicon / self.technology.silicon.density.value * 1e12
         width = self.block_cells * self.cell / BLOCK
         return self.row_height(self.metal_pitch, area_nm2 / width)
@@ -142,15 +142,18 @@ class Taps(TapsPlan, Scheme):
 
     def check_values(self, digits: TileDigits) -> None:
         """Raise InvalidInput for a digit whose value has no trunk in this kind of array."""
-        if self.kind.codebook == E2M1:
+        if self.kind.codebook == digits.codebook == E2M1:
             return
+        held = open_codebook(digits.codebook)
         counts = np.bincount(digits.codes.reshape(-1), minlength=256).reshape(16, 16)
         used = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
-        lacking = [int(_TWICE[code]) for code in used.tolist() if code not in (*self.site_x, 8)]
-        if lacking:
+        values = [held.table[code] for code in used.tolist()]
+        lacking = [value for value in values if value not in self.kind.values.values]
+        alike = held.of_e2m1 and held.inputs == self.kind.inputs_per_port
+        if lacking or not (alike or held == self.kind.values):
             raise InvalidInput(
-                f"a digit is {lacking[0]:+d} half units, for which arrays of kind {self.kind.name} "
-                "have no trunk; build it again with a format that has this value"
+                f"a digit is {(lacking or values)[0]:+d} half units of {held.name}, for which arrays of "
+                f"kind {self.kind.name} have no trunk; build it again with a format that has this value"
             )
 
     # -- reading -----------------------------------------------------------------------------
@@ -237,7 +240,7 @@ class Taps(TapsPlan, Scheme):
         integers = np.empty(codes.shape, np.int32)
         shifts = np.empty((len(entries), len(codes)), np.uint8)
         missing = read_shifts(entries, self._patterns, shifts)
-        return integers, missing + spell(codes, shifts, _TWICE, integers)
+        return integers, missing + spell(codes, shifts, np.array(self.table, np.int32), integers)
 
     def _place_vias(
         self, level: int, cut: ViaLayer, vias: Rectangles, codes: npt.NDArray[np.uint8],
@@ -284,7 +287,7 @@ class Taps(TapsPlan, Scheme):
 
     def needs(self, digits: TileDigits) -> dict[str, Any]:
         """Tracks and use of each layer, wire a weight, fan-out and load of trunks, ports."""
-        t = self.technology
+        t, of_a_port = self.technology, self.kind.inputs_per_port
         height_um = digits.rows * self.pitch * 1e-3
         counts = fan_out(digits.codes)
         load = t.electrical.port_capacitance.value
@@ -296,7 +299,7 @@ class Taps(TapsPlan, Scheme):
         repeaters = np.ceil(drive[:, signals] / largest) - 1
         return {
             "tracks": self.track_use(),
-            "wire_um_per_weight": {"mean": stub_um, "worst": stub_um},
+            "wire_um_per_weight": {"mean": stub_um / of_a_port, "worst": stub_um / of_a_port},
             "fan_out": _spread(counts[:, signals]),
             "fan_out_ground": _spread(counts[:, 0]),
             "load_ff": _spread(drive[:, signals]),
@@ -304,7 +307,7 @@ class Taps(TapsPlan, Scheme):
             "trunks_over_load": int((drive[:, signals] > largest).sum()),
             "repeaters": int(repeaters.sum()),
             "ports": digits.weights,
-            "ports_per_weight": 1.0,
+            "ports_per_weight": 1.0 / of_a_port,
             "ports_grounded": int(counts[:, 0].sum()),
         }
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.arithmetic.mx import BLOCK, TWICE_E2M1
+from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.silicon.embed._labels import Label, LabelTable, join_labels, label_table, pin_labels
 from hnlpu.silicon.embed._layout import Grid, Layout
 from hnlpu.silicon.embed._scheme import TileShape
@@ -108,7 +108,7 @@ class _Base:
         lower, upper = (t.lower.gds_layer, PIN), (t.upper.gds_layer, PIN)
         inputs = np.arange(self._shape.blocks * BLOCK)
         x0 = (inputs // BLOCK * p.block_cells + inputs % BLOCK) * p.cell
-        twice = {code: int(TWICE_E2M1[code]) for code in p.site_x}
+        twice = {code: p.table[code] for code in p.site_x}
         trunks = []
         for column, x in enumerate(x0.tolist()):
             trunks.append(Label(lower, "PWR", x + p.power_x, 0))

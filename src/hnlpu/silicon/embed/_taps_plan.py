@@ -45,9 +45,9 @@ class TapsPlan:
 
     def __init__(self, technology: Technology, kind: ArrayKind):
         self._rules, self._range = technology, kind.scale_range
-        codes = kind.values.codes
+        codes, self.table = kind.values.codes, kind.values.table
         self.lower_codes = tuple(code for code in codes if code < 8)
-        self.upper_codes = tuple(code for code in codes if code > 8)
+        self.upper_codes = tuple(code for code in codes if code >= 8)
         self._left = len(self.lower_codes) // 2
         t, low, high, port = (
             technology,
@@ -178,7 +178,7 @@ class TapsPlan:
 
     @functools.cached_property
     def site_x(self) -> dict[int, int]:
-        """Centre of the via of each code in a cell; codes 0 to 7 lie on lower trunks."""
+        """Centre of the via of each code in a cell; codes 0 to 7 lie on lower trunks, others on upper."""
         tracks, left = self._lower_tracks, self._left
         right = len(self.lower_codes) - left
         lower = dict(zip(self.lower_codes, [*tracks[1 : 1 + left], *tracks[-right:]], strict=True))
@@ -219,6 +219,8 @@ class TapsPlan:
                 if (
                     stub.span(self.scale_end)[0] - stub_end >= t.stub.end_space_nm
                     and stub.ground - ground >= self.ground_pitch
+                    and min(stub.ground, *stub.pads)
+                    >= 0  # vias are read by the cell that they lie in
                 ):
                     break
                 x += self.grid

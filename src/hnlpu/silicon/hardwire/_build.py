@@ -42,7 +42,7 @@ from hnlpu.model.checkpoint import (
 from hnlpu.model.checkpoint._writer import SafetensorsWriter, layout_bytes
 from hnlpu.model.families import Family
 from hnlpu.model.network import dump
-from hnlpu.model.policy import Policy
+from hnlpu.model.policy import Policy, stored_digits
 from hnlpu.silicon.embed import ROUTED
 from hnlpu.silicon.hardwire._convert import Layout, convert, matrix_layout, stored_format
 from hnlpu.silicon.hardwire._errors_by_role import check_coverage
@@ -248,8 +248,9 @@ def _make_file(model: Model, policy: Policy, file: WeightFile, stage: Staging) -
     for name in file.vectors:
         layout[name] = (model.vectors[name].dtype, model.vectors[name].shape)
     for shape in file.matrices:
-        digits = 2 if formats[shape.name] == "mxfp4x2" else 1
-        layout |= matrix_layout(shape, digits, _bias_format(model, shape))
+        layout |= matrix_layout(
+            shape, stored_digits(formats[shape.name]), _bias_format(model, shape)
+        )
     records = {}
     with stage.writing(file.name) as temporary, SafetensorsWriter(temporary, layout) as writer:
         for name in file.vectors:
@@ -283,7 +284,7 @@ def _check_space(out: Path, model: Model, policy: Policy) -> None:
     layouts = [
         matrix_layout(
             shape,
-            1 if _surely_one_digit(model, policy, shape) else 2,
+            _most_digits(model, policy, shape),
             _bias_format(model, shape),
         )
         for shape in model.shapes()
@@ -302,8 +303,9 @@ def _check_space(out: Path, model: Model, policy: Policy) -> None:
         )
 
 
-def _surely_one_digit(model: Model, policy: Policy, shape: MatrixShape) -> bool:
-    return model.matrices[shape.name].is_mxfp4 or policy.format_of(shape.role, shape.name) not in (
-        "auto",
-        "mxfp4x2",
-    )
+def _most_digits(model: Model, policy: Policy, shape: MatrixShape) -> int:
+    """Stored digits of a matrix, at most."""
+    if model.matrices[shape.name].is_mxfp4:
+        return 1
+    fmt = policy.format_of(shape.role, shape.name)
+    return stored_digits("mxfp4x2" if fmt == "auto" else fmt)

@@ -12,11 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from hnlpu.arithmetic.codebooks import E2M1
-from hnlpu.arithmetic.mx import BLOCK, BYTES_PER_BLOCK, dequantize, quantize_digits, quantize_onto
+from hnlpu.arithmetic.mx import BLOCK, BYTES_PER_BLOCK, dequantize, quantize_digits
+from hnlpu.arithmetic.onto import quantize_onto, unjoin
 from hnlpu.errors import ExponentSpread, NotFinite
 from hnlpu.model.checkpoint import MatrixShape, StoredMatrix
 from hnlpu.model.checkpoint._writer import SafetensorsWriter
-from hnlpu.model.policy import Policy, codebook_of
+from hnlpu.model.policy import (
+    Policy,
+    codebook_of,
+    digits_of_format,
+    spread_of_format,
+    stored_digits,
+)
 from hnlpu.silicon.hardwire._manifest import MatrixRecord
 from hnlpu.silicon.hardwire._matrix import LARGEST_SUM_BITS, Digit, RowFacts, row_facts
 from hnlpu.silicon.hardwire._tally import Tally, sum_bits
@@ -119,10 +126,11 @@ def digits_of(
         return (Digit(codes, exponents),), weights, weights - dequantize(codes, exponents)
     weights = matrix.dense(index, rows)
     if (book := codebook_of(fmt)).name != E2M1:
-        codes, exponents, rest = quantize_onto(weights, book, policy.max_spread)
-        return (Digit(codes, exponents),), weights, rest
-    count = 2 if fmt == "mxfp4x2" else 1
-    found, error = quantize_digits(weights, count, policy.max_spread)
+        spread = spread_of_format(fmt, policy.max_spread)
+        onto, rest = quantize_onto(weights, book, spread, digits_of_format(fmt))
+        stored = tuple(Digit(part, e) for codes, e in onto for part in unjoin(codes, book))
+        return stored, weights, rest
+    found, error = quantize_digits(weights, digits_of_format(fmt), policy.max_spread)
     return tuple(Digit(c, e) for c, e in found), weights, error
 
 
@@ -147,7 +155,7 @@ def convert(
     keep_memory()
     shape = matrix.shape
     blocks = shape.columns // BLOCK
-    tally = Tally(2 if fmt == "mxfp4x2" else 1)
+    tally = Tally(stored_digits(fmt))
     for index, rows in tiles(shape, PACKED_TILE if fmt == "native" else DENSE_TILE):
         digits, weights, error = digits_of(matrix, fmt, policy, index, rows)
         facts = row_facts(digits)

@@ -74,7 +74,7 @@ def _refuse(
         for name in beyond[:MOST_NAMED]
     )
     worst = f"furthest from the checkpoint: {named}" if len(beyond) > 1 else named
-    single = [n for n in beyond if records[n].format not in ("native", "mxfp4x2")]
+    single = [n for n in beyond if records[n].format not in ("native", "mxfp4x2", "int8")]
     if single:
         remedy = _two_digits(build, model, target, single, len(single) < len(beyond))
     elif any(records[n].format == "native" for n in beyond):

@@ -24,7 +24,7 @@ from pydantic import (
 from hnlpu.errors import DamagedBuild, NotABuild
 from hnlpu.model.checkpoint import Architecture, ModelFacts, Role, first_problem
 from hnlpu.model.families import refusal
-from hnlpu.model.policy import Policy, codebook_of
+from hnlpu.model.policy import Policy, array_codebook_of, digits_of_format
 from hnlpu.silicon.place import Embedding, Placement
 from hnlpu.silicon.technology import Technology
 
@@ -74,7 +74,9 @@ class MatrixRecord(BaseModel):
 
     role: Role
     file: str
-    format: Literal["native", "mxfp4", "mxfp4x2", "ternary", "int3"]
+    format: Literal[
+        "native", "mxfp4", "mxfp4x2", "ternary", "int3", "int4", "nf4", "fitted", "int8", "ternary2"
+    ]
     count: int
     rows: int
     columns: int
@@ -98,9 +100,16 @@ class MatrixRecord(BaseModel):
         return self.count * self.rows * self.columns
 
     @property
+    def metal_digits(self) -> int:
+        """Digits of a weight in metal; `digits` are those that are stored (`Codebook.stored` for each)."""
+        return digits_of_format(self.format)
+
+    @property
     def embedding(self) -> Embedding:
         """What arrays must take of this matrix."""
-        return Embedding(len(self.digits), self.spread, codebook=codebook_of(self.format).name)
+        return Embedding(
+            self.metal_digits, self.spread, codebook=array_codebook_of(self.format).name
+        )
 
 
 class Source(BaseModel):

@@ -37,7 +37,7 @@ class Digit:
 class HardwiredMatrix:
     """One matrix of `rows` neurons and `columns` inputs as digits, with its row exponents and bias.
 
-    `digits` has one or two entries, `row_exponents` is uint8 [rows], `bias`
+    `digits` has one to four entries, as they are stored, `row_exponents` is uint8 [rows], `bias`
     float32 [rows] or None.
     """
 

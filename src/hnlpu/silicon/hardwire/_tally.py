@@ -5,6 +5,7 @@ The builder counts while it writes; `verify` counts again what was written.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,11 +55,11 @@ def _count(
 
 
 @njit(cache=True, nogil=True)
-def _count_zero_pairs(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> int:
-    """Weights that are zero in both digits; flat packed codes."""
+def _count_zeros(union: npt.NDArray[np.uint8]) -> int:
+    """Weights that are zero in all digits, whose packed codes were joined bit by bit."""
     zeros = 0
-    for i in range(len(first)):
-        both = first[i] | second[i]
+    for i in range(len(union)):
+        both = union[i]
         zeros += (both & 0x07) == 0
         zeros += (both & 0x70) == 0
     return zeros
@@ -115,8 +116,9 @@ class Tally:
             self.zero_blocks[d] += _count(
                 digit.codes, digit.exponents, self.of_byte[d], self.of_exponent[d]
             )
-        if len(digits) == 2:
-            self.zeros += _count_zero_pairs(*(digit.codes.reshape(-1) for digit in digits))
+        if len(digits) > 1:
+            union = functools.reduce(np.bitwise_or, (digit.codes for digit in digits))
+            self.zeros += _count_zeros(union.reshape(-1))
         self.spread = max(self.spread, int(facts.spreads.max(initial=0)))
         self.magnitude = max(self.magnitude, int(facts.magnitudes.max(initial=0)))
         if weights is not None and error is not None:
@@ -140,7 +142,7 @@ class Tally:
                     zero_blocks=self.zero_blocks[d],
                 )
             )
-        zeros = self.zeros if self.digits == 2 else records[0].codes[0] + records[0].codes[8]
+        zeros = self.zeros if self.digits > 1 else records[0].codes[0] + records[0].codes[8]
         relative = math.sqrt(self.error_squares / self.squares) if self.squares else 0.0
         rms = math.sqrt(self.squares / self.compared) if self.compared else None
         return MatrixRecord.model_validate(

@@ -236,14 +236,16 @@ class _Reader:
         faults = [*netlist.faults, *undecoded]
         problems = [_place(where, tile, fault) for fault in faults[:FAULTS_A_TILE]]
         kind = tile.kind
-        sums = found.astype(np.int64).reshape(-1, kind.bank, kind.digits, found.shape[1]).sum(2)
+        inputs = kind.values.by_input(found)
+        sums = inputs.reshape(-1, kind.bank, kind.digits, inputs.shape[1]).sum(2)
         wanted = self._source.read.weights(tile)
         wrong = found != digits.integers()
         for neuron, member, column in np.argwhere(sums != wanted)[:PROBLEMS_A_TILE].tolist():
             row = (neuron * kind.bank + member) * kind.digits
-            row += int(np.argmax(wrong[row : row + kind.digits, column]))
+            port = column // kind.inputs_per_port
+            row += int(np.argmax(wrong[row : row + kind.digits, port]))
             problems.append(
-                _place(where, tile, Fault(row, column, "")).rstrip(": ")
+                _place(where, tile, Fault(row, port, "")).rstrip(": ")
                 + f": its nets say {sums[neuron, member, column]}, the weight is "
                 f"{wanted[neuron, member, column]}"
             )
@@ -297,7 +299,7 @@ def _place(where: str, tile: Tile, fault: Fault) -> str:
                 parts.append(f"digit {digit}")
             text += f" ({', '.join(parts)})"
     if fault.column is not None:
-        text += f", input {tile.blocks[0] * 32 + fault.column}"
+        text += f", input {tile.blocks[0] * 32 + fault.column * tile.kind.inputs_per_port}"
     return f"{text}: {fault.what}"
 
 

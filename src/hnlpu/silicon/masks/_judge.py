@@ -31,7 +31,7 @@ class Judgement:
 def corner_of(digits: TileDigits) -> TileDigits:
     """The lower left corner of a tile, as a tile of its own."""
     part = slice(0, CORNER_ROWS), slice(0, CORNER_BLOCKS)
-    return TileDigits(digits.codes[part].copy(), digits.shifts[part].copy())
+    return TileDigits(digits.codes[part].copy(), digits.shifts[part].copy(), digits.codebook)
 
 
 def judge_corner(scheme: Scheme, digits: TileDigits) -> Judgement:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.arithmetic.mx import BLOCK, TWICE_E2M1, unpack
+from hnlpu.arithmetic.mx import BLOCK, unpack
 from hnlpu.silicon.embed import Taps, TileDigits
 from hnlpu.silicon.masks._net import LOWER, UPPER, Net, Via
 
@@ -27,7 +27,7 @@ def taps_nets(taps: Taps, digits: TileDigits) -> Iterator[Net]:
             rows = np.flatnonzero(codes[:, column] == code)
             if not len(rows):
                 continue
-            twice = int(TWICE_E2M1[code])
+            twice = taps.table[code]
             net = Net(f"x{column}.{twice:+d}") if twice else ground
             level = LOWER if code < 8 else UPPER
             net.sinks += [f"p{row}.{column}" for row in rows.tolist()]

@@ -50,7 +50,8 @@ def taps_proof(taps: Taps) -> TileDigits:
         # the codes beside scale cells have their place there, all others are free
         found = [set().union(*(pairs_of(part, *step) for part in inner)) for step in NEIGHBOURS]
         if all(len(pairs) == len(values) ** 2 for pairs in found):
-            return canonical(pack(codes), shifts, np.zeros(ROWS, np.uint8))
+            bases = np.zeros(ROWS, np.uint8)
+            return canonical(pack(codes), shifts, bases, taps.kind.codebook)
     raise AssertionError  # itertools.count does not end
 
 

@@ -24,11 +24,10 @@ UInt8 = npt.NDArray[np.uint8]
 
 
 def site_ranks(taps: Taps) -> UInt8:
-    """Number from the left of the trunk of each code; minus zero has that of zero."""
-    ranks = np.zeros(16, np.uint8)
+    """Number from the left of the trunk of each code; one that is not in use has that of zero."""
+    ranks = np.full(16, sorted(taps.site_x.values()).index(taps.site_x[0]), np.uint8)
     for rank, code in enumerate(sorted(taps.site_x, key=lambda code: taps.site_x[code])):
         ranks[code] = rank
-    ranks[8] = ranks[0]
     return ranks
 
 

@@ -115,20 +115,33 @@ def _place(
     for shape in shapes:
         of = embeddings[shape.name]
         kind = array_kind(target.scheme, of.digits, 1, of.spread, target.group, of.codebook)
+        slices = tuple(cut(shape, groups, grid))
+        _check_ports(shape, kind, slices)
         matrices.append(
             MatrixPlacement(
                 name=shape.name,
-                digits=of.digits,
+                digits=kind.digits,
                 scale_range=kind.scale_range,
                 tracks=of.tracks,
                 codebook=kind.codebook,
-                slices=tuple(cut(shape, groups, grid)),
+                slices=slices,
             )
         )
     return Placement.model_validate(
         {"scheme": target.scheme, "grid": grid, "bank": target.bank, "group": target.group,
          "matrices": matrices}
     )  # fmt: skip
+
+
+def _check_ports(shape: MatrixShape, kind: ArrayKind, slices: Sequence[StackSlice]) -> None:
+    """Raise DoesNotFit for inputs on a chip that do not fill blocks of ports."""
+    for part in slices:
+        if (part.blocks[1] - part.blocks[0]) % kind.inputs_per_port:
+            raise DoesNotFit(
+                f"{shape.name}: {32 * (part.blocks[1] - part.blocks[0])} inputs on a chip are no multiple "
+                f"of {32 * kind.inputs_per_port}, which the format {kind.codebook} takes; give it the "
+                f"format {kind.values.of}"
+            )
 
 
 ArraySize = tuple[ArrayKind, int, int]
@@ -159,7 +172,7 @@ def _tiles_mm2(technology: Technology, kind: ArrayKind, neurons: int, blocks: in
     scheme, tiling = open_scheme(technology, kind), technology.array
     area = 0
     for high, count in _runs(neurons, tiling.neurons(kind.rows_per_neuron)):
-        for wide, times in _runs(blocks, tiling.blocks):
+        for wide, times in _runs(blocks // kind.inputs_per_port, tiling.blocks):
             width, height = footprint_nm(scheme, TileShape(high * kind.rows_per_neuron, wide))
             area += width * height * count * times
     return area * 1e-12

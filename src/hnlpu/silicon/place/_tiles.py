@@ -51,9 +51,9 @@ class Tile:
 
     @property
     def shape(self) -> TileShape:
-        """Rows of metal and blocks."""
-        neurons = self.neurons[1] - self.neurons[0]
-        return TileShape(neurons * self.kind.rows_per_neuron, self.blocks[1] - self.blocks[0])
+        """Rows of metal and blocks of 32 ports."""
+        neurons, blocks = (last - first for first, last in (self.neurons, self.blocks))
+        return TileShape(neurons * self.kind.rows_per_neuron, blocks // self.kind.inputs_per_port)
 
     def place_of(self, row: int) -> tuple[int, int, int]:
         """Neuron, member and digit of a row of metal."""
@@ -77,11 +77,12 @@ def array_tiles(array: Array, tiling: Tiling) -> Iterator[Tile]:
     """The tiles of an array, row by row."""
     neurons = tiling.neurons(array.kind.rows_per_neuron)
     for first in range(*array.neurons, neurons):
-        for block in range(*array.blocks, tiling.blocks):
+        blocks = tiling.blocks * array.kind.inputs_per_port
+        for block in range(*array.blocks, blocks):
             yield Tile(
                 array.chip, array.matrix, array.kind, array.members,
                 (first, min(first + neurons, array.neurons[1])),
-                (block, min(block + tiling.blocks, array.blocks[1])),
+                (block, min(block + blocks, array.blocks[1])),
             )  # fmt: skip
 
 

@@ -119,8 +119,8 @@ def _unit(build: Build, array: Array, fold: int = 1) -> ArrayUnit:
 
 
 def spans_of(tiles: Sequence[Tile]) -> tuple[int, ...]:
-    """Blocks of the tiles that stand side by side, in the order of their inputs."""
-    return tuple(last - first for first, last in sorted({tile.blocks for tile in tiles}))
+    """Blocks of ports of the tiles that stand side by side, in the order of their inputs."""
+    return tuple(blocks for _, blocks in sorted({(t.blocks, t.shape.blocks) for t in tiles}))
 
 
 def top(unit: ArrayUnit) -> str:
@@ -171,12 +171,12 @@ def _tile(unit: ArrayUnit, tile: Tile, buses: Sequence[Bus]) -> str:
         return f"\n  wiring_{name} #(.LANES(LANES)) wiring_{name} ({joined});\n"
     row = (tile.neurons[0] - unit.array.neurons[0]) * tile.kind.rows_per_neuron
     rows, blocks = tile.shape.rows, tile.shape.blocks
-    before = sorted({one.blocks for one in unit.tiles if one.blocks < tile.blocks})
+    before = spans_of([one for one in unit.tiles if one.blocks < tile.blocks])
     text = "\n"
     for bus in buses:
         size = bus.size(rows if bus.by_row else bus.rows, (blocks,))
         text += f"  logic {size} {bus.name}_{name};\n"
-        first = sum(bus.places(end - start) for start, end in before)
+        first = sum(bus.places(span) for span in before)
         text += _joined(bus, name, (row, rows), f"[{first}+:{bus.places(blocks)}]")
     pins = ", ".join(f".{bus.name}({bus.name}_{name})" for bus in buses)
     return f"{text}  wiring_{name} #(.LANES(LANES)) wiring_{name} ({pins});\n"

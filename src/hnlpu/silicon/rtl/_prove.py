@@ -18,7 +18,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.arithmetic.mx import BLOCK
 from hnlpu.errors import ToolFailed
 from hnlpu.silicon.embed import ROUTED, TileDigits, tracks_needed
 from hnlpu.silicon.place import Array, Tile
@@ -48,7 +47,7 @@ def prove(
     kind = shape.kind
     if kind.scheme in ROUTED:
         kind = dataclasses.replace(kind, tracks=tracks_needed(technology, kind, digits))
-    spans = (0, kind.bank), (0, shape.neurons), (0, shape.blocks)
+    spans = (0, kind.bank), (0, shape.neurons), (0, shape.blocks * kind.inputs_per_port)
     tile = Tile(0, "proof", kind, *spans)
     name = f"wiring_{identifier(tile)}"
     texts = silicon(shape)
@@ -74,7 +73,7 @@ def prove(
 
 def _integers(shape: ArrayShape, digits: TileDigits) -> npt.NDArray[np.int64]:
     """Integer weights [neurons, members, inputs]: the sum of each weight's digits."""
-    of_rows = digits.integers().astype(np.int64)
+    of_rows = shape.kind.values.by_input(digits.integers())
     kind = shape.kind
     weights: npt.NDArray[np.int64] = of_rows.reshape(
         shape.neurons, kind.bank, kind.digits, shape.inputs
@@ -85,7 +84,7 @@ def _integers(shape: ArrayShape, digits: TileDigits) -> npt.NDArray[np.int64]:
 def _specification(shape: ArrayShape, digits: TileDigits, name: str) -> str:
     """Module `proof`: `equal` is one where a result is offered and every product is right."""
     bits, total = shape.activation_bits, shape.total_bits
-    inputs = shape.blocks * BLOCK
+    inputs = shape.inputs
     member = shape.member_bits
     port = f"    input logic [{member - 1}:0] member,\n" if member else ""
     held = f"  logic [{member - 1}:0] held_member;\n" if member else ""

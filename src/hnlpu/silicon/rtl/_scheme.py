@@ -101,7 +101,7 @@ class _Taps(ArrayScheme):
     def neuron_parts(self, shape: ArrayShape) -> list[Submodule]:
         kind, neurons = shape.kind, shape.neurons
         taps = {"ACTIVATION_BITS": shape.activation_bits}
-        found = [Submodule("taps", tap_generator_name(shape), taps, shape.inputs)]
+        found = [Submodule("taps", tap_generator_name(shape), taps, shape.ports)]
         places = neurons * shape.entries
         if kind.bank > 1:
             found.append(_select("port selection", kind.bank, BLOCK, places))

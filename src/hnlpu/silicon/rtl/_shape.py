@@ -21,7 +21,7 @@ LARGEST_TOTAL_BITS = 63
 
 @dataclass(frozen=True)
 class ArrayShape:
-    """Silicon of one array: kind, neurons, blocks of 32 inputs, bits of an activation.
+    """Silicon of one array: kind, neurons, blocks of 32 ports (and so inputs, of most kinds), bits of an activation.
 
     This is the taps scheme's; `RegionsShape` is the other's, `array_shape` chooses.  Raises
     InvalidInput for a kind or activation that the silicon does not have, DoesNotFit for totals too
@@ -66,6 +66,11 @@ class ArrayShape:
     @property
     def inputs(self) -> int:
         """Activations of a vector."""
+        return self.ports * self.kind.inputs_per_port
+
+    @property
+    def ports(self) -> int:
+        """Ports of a row of metal."""
         return self.blocks * BLOCK
 
     @property

@@ -30,7 +30,7 @@ from hnlpu.silicon.rtl._shape import COUNT_BITS, ArrayShape
 from hnlpu.silicon.rtl._tap_generator import tap_generator, tap_generator_name
 
 TRUNKS = 14
-"""Products that an input offers of E2M1, in the order of codes 1 to 7 and 9 to 15."""
+"""Products that an input offers of E2M1, in the order of its codes."""
 
 
 def taps_silicon(shape: ArrayShape) -> dict[str, str]:
@@ -144,21 +144,39 @@ def _scaled_sum(shape: ArrayShape, tree: Tree) -> str:
     return text + tree.instance(f"{{{entries}}}")
 
 
+_SPLIT = """\
+  // neighbours share a port: the even inputs and the odd ones
+  logic [{last_bit}:0][{last_port}:0][LANES-1:0] x_even;
+  logic [{last_bit}:0][{last_port}:0][LANES-1:0] x_odd;
+  for (genvar place = 0; place < {bits}; place++) begin : g_place
+    for (genvar port = 0; port < {ports}; port++) begin : g_port
+      assign x_even[place][port] = x[place][2*port];
+      assign x_odd[place][port] = x[place][2*port+1];
+    end
+  end
+
+"""
+
+
 def _array(shape: ArrayShape) -> str:
     kind = shape.kind
     notes = f"""\
 //          trunk: {shape.trunks} product{"s" * (shape.trunks != 1)}, by product, then input; see {tap_generator_name(shape)}.sv
 //          p, c, q: by row of metal, (neuron * {kind.bank} + member) * {kind.digits} + digit"""
+    split, x = ("", "x") if kind.inputs_per_port == 1 else (_SPLIT.format(
+        bits=shape.activation_bits, last_bit=shape.activation_bits - 1, ports=shape.ports,
+        last_port=shape.ports - 1), "x_even),\n      .x_odd(x_odd")  # fmt: skip
+    pin = "x" if kind.inputs_per_port == 1 else "x_even"
     stage = f"""\
-  // one generator an input: each has lanes of its own
+{split}  // one generator an input: each has lanes of its own
   {tap_generator_name(shape)} #(
-      .LANES({shape.inputs} * LANES),
+      .LANES({shape.ports} * LANES),
       .ACTIVATION_BITS({shape.activation_bits})
   ) tap_generators (
       .clk(clk),
       .load(load),
       .step(step),
-      .x(x),
+      .{pin}({x}),
       .tap(trunk)
   );
 """

@@ -16,15 +16,15 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.arithmetic.codebooks import Codebook
-from hnlpu.arithmetic.mx import BLOCK, TWICE_E2M1, unpack
+from hnlpu.arithmetic.codebooks import Codebook, open_codebook
+from hnlpu.arithmetic.mx import BLOCK, unpack
 from hnlpu.errors import InvalidInput
 from hnlpu.silicon.embed import ArrayKind, TileDigits
 from hnlpu.silicon.rtl._shape import COUNT_BITS
 
 
 def trunk_number(code: int, codebook: Codebook) -> int:
-    """Place of a non-zero code's trunk among those of an input: codes 1 to 7, then 9 to 15.
+    """Place of a non-zero code's trunk among those of an input: codes ascending.
 
     Raises InvalidInput for a code that the codebook has not.
     """
@@ -39,12 +39,18 @@ def trunk_number(code: int, codebook: Codebook) -> int:
 
 def wiring(name: str, digits: TileDigits, kind: ArrayKind) -> Iterator[bytes]:
     """Text of module `name` in pieces: every port on its trunk, every column on its count bit."""
-    scale_range = kind.scale_range
+    held, scale_range = open_codebook(digits.codebook), kind.scale_range
+    alike = held.of_e2m1 and kind.values.of_e2m1 and held.inputs == kind.inputs_per_port
+    if held != kind.values and not alike:
+        raise InvalidInput(
+            f"a digit of {held.name}, for which arrays of {kind.codebook} have no trunk; build it again "
+            "with a format that has this value"
+        )
     inputs = digits.blocks * BLOCK
     codes = unpack(digits.codes)
     yield _head(name, digits, kind).encode()
     yield _trunks(codes, kind.values).encode()
-    names, columns = _names(inputs), np.arange(inputs).reshape(-1, BLOCK)[:, ::-1]
+    names, columns = _names(inputs, kind.values), np.arange(inputs).reshape(-1, BLOCK)[:, ::-1]
     scales = [_columns(shift, scale_range) for shift in range(scale_range + 1)]
     for row in range(digits.rows):
         ports = names[columns, codes[row].reshape(-1, BLOCK)[:, ::-1]]
@@ -95,10 +101,11 @@ def _trunks(codes: npt.NDArray[np.uint8], codebook: Codebook) -> str:
     used = np.zeros((inputs, 16), bool)
     used[np.arange(inputs), codes] = True
     named = "".join(
-        f"  logic [LANES-1:0] {_name(column, code)};\n"
-        f"  assign {_name(column, code)} = trunk[{trunk_number(code, codebook)}][{column}];\n"
+        f"  logic [LANES-1:0] {_name(column, codebook.table[code])};\n"
+        f"  assign {_name(column, codebook.table[code])} = "
+        f"trunk[{trunk_number(code, codebook)}][{column}];\n"
         for column, code in np.argwhere(used).tolist()
-        if code & 7
+        if codebook.table[code]
     )
     ground = "  localparam logic [LANES-1:0] GND = '0;\n"
     return f"""\
@@ -107,14 +114,13 @@ def _trunks(codes: npt.NDArray[np.uint8], codebook: Codebook) -> str:
 {named}"""
 
 
-def _name(column: int, code: int) -> str:
-    twice = int(TWICE_E2M1[code])
-    return f"x{column}_{'m' if twice < 0 else 'p'}{abs(twice)}"
+def _name(column: int, value: int) -> str:
+    return f"x{column}_{'m' if value < 0 else 'p'}{abs(value)}"
 
 
-def _names(inputs: int) -> npt.NDArray[np.bytes_]:
+def _names(inputs: int, codebook: Codebook) -> npt.NDArray[np.bytes_]:
     """Text of every trunk [inputs, codes] with its comma, all of one length, eight a line."""
-    names = [[_name(n, code) if code & 7 else "GND" for code in range(16)] for n in range(inputs)]
+    names = [[_name(n, v) if v else "GND" for v in codebook.table] for n in range(inputs)]
     width = max(len(name) for row in names for name in row) + 1
     texts = [
         [f"{name + ',':<{width}}{' ' if n % 8 else chr(10)}" for name in row]

@@ -64,9 +64,9 @@ def subject_of_directory(directory: Path, way: str | None = None) -> CostSubject
     manifest = read_manifest(directory)
     if way is not None:
         return subject_of_model(shape, way)
-    digits = sum(m.weights * len(m.digits) for m in manifest.matrices.values())
+    digits = sum(m.weights * m.metal_digits for m in manifest.matrices.values())
     others = [m for m in manifest.matrices.values() if m.role != "experts"]
-    mean = sum(m.weights * len(m.digits) for m in others) / sum(m.weights for m in others)
+    mean = sum(m.weights * m.metal_digits for m in others) / sum(m.weights for m in others)
     return CostSubject(shape, digits * DIGIT_BITS, "digits of the build", mean)
 
 

@@ -152,7 +152,7 @@ def _marks(
                       subject.neurons[weight.row], weight)  # fmt: skip
         marks.append(Mark(x, y, layer.gds_layer, role, text))
 
-    trunk = words.trunk if weight.code & 7 else words.zero
+    trunk = words.trunk if weight.code else words.zero
     upper_half = window[3] - wire_y > wire_y - window[1]
     y = ((window[3] if upper_half else window[1]) + wire_y) / 2
     for metal in (t.upper, t.lower):

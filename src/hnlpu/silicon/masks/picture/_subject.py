@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.arithmetic.mx import BLOCK, TWICE_E2M1, unpack
+from hnlpu.arithmetic.codebooks import open_codebook
+from hnlpu.arithmetic.mx import BLOCK, unpack
 from hnlpu.silicon.embed import Scheme, TileDigits, TileShape
 from hnlpu.silicon.masks.picture._metal import Box
 
@@ -152,7 +153,8 @@ def candidates(subject: PictureSubject, most: int = 24) -> list[Weight]:
     away = np.abs(np.arange(rows)[:, None] - rows // 2) + np.abs(np.arange(columns) - columns // 2)
     # the middle of a block shows weights only, its ends what stands between blocks
     away = away + columns * (np.abs(np.arange(columns) % BLOCK - (BLOCK - 1) / 2) > BLOCK / 4)
-    for wanted in (codes == 3, codes == 11, codes % 8 > 0, codes >= 0):  # +1.5, -1.5, any, zero
+    units = np.array(open_codebook(subject.digits.codebook).table)[codes]
+    for wanted in (units == 3, units == -3, units != 0, codes >= 0):  # +1.5, -1.5, any, zero
         places = np.flatnonzero(wanted)
         if len(places):
             nearest = places[np.argsort(away.reshape(-1)[places], kind="stable")[:most]]
@@ -167,14 +169,15 @@ def weight_at(subject: PictureSubject, row: int, column: int) -> Weight:
         raise ValueError(f"row {row}, input {column} lie beyond the tile's {subject.shape}")
     block = column // BLOCK
     code = int(digits.codes[row, block, column % BLOCK // 2]) >> (column % 2 * 4) & 15
-    digit = digit_text(int(TWICE_E2M1[code]))
+    units = open_codebook(digits.codebook).table[code]
+    digit = digit_text(units)
     value = digit
-    if subject.exponents is not None and code & 7:
+    if subject.exponents is not None and units:
         power = int(subject.exponents[row]) + int(digits.shifts[row, block]) - E8M0_BIAS
-        value = f"{digit} × 2^{power} = {TWICE_E2M1[code] / 2 * 2.0**power:+.4g}"
+        value = f"{digit} × 2^{power} = {units / 2 * 2.0**power:+.4g}"
     where = f"{subject.matrix}, {subject.neurons[row]}, input {subject.first_input + column}"
     scale = 1 << int(digits.shifts[row, block])
-    in_row = digit_text(int(TWICE_E2M1[code]) * scale)
+    in_row = digit_text(units * scale)
     return Weight(row, column, code, digit, scale, in_row, f"{where}: {value.replace('-', '−')}")
 
 

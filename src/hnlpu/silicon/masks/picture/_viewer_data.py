@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.arithmetic.mx import TWICE_E2M1, unpack
+from hnlpu.arithmetic.codebooks import open_codebook
+from hnlpu.arithmetic.mx import unpack
 from hnlpu.silicon.embed import LayerKey, Layout, Rectangles
 from hnlpu.silicon.masks.picture._floorplan import arrays_window, colour, meet, merged
 from hnlpu.silicon.masks.picture._focus import Focus
@@ -203,7 +204,7 @@ def _digits(subject: PictureSubject, rows: range) -> dict[str, Any]:
         "codes": [row.tobytes().decode() for row in codes],
         "shifts": subject.digits.shifts[part].tolist(),
         "powers": None if powers is None else (powers[part].astype(int) - E8M0_BIAS).tolist(),
-        "twice": TWICE_E2M1.tolist(),
+        "twice": list(open_codebook(subject.digits.codebook).table),
         "neurons": list(subject.neurons[part]),
     }
 
