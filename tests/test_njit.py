@@ -43,3 +43,32 @@ def test_functions_and_folders_of_one_name_stay_apart():
     assert set(hnlpu.__all__) <= {name for name in hnlpu.__all__ if hasattr(hnlpu, name)}
     with pytest.raises(AttributeError, match="nothing"):
         _ = hnlpu.nothing
+
+
+RENAMED = """
+from pathlib import Path
+import numpy as np
+from typing import NamedTuple
+from hnlpu._njit import njit
+
+class {name}(NamedTuple):
+    values: np.ndarray
+
+@njit(cache=True)
+def total(sums):
+    return sums.values.sum()
+
+print(total({name}(np.arange(4.0))))
+"""
+
+
+def test_what_an_earlier_version_cached_of_classes_that_are_gone_is_forgotten(tmp_path):
+    script = tmp_path / "sums.py"
+    for name in ("Before", "After_"):
+        script.write_text(RENAMED.format(name=name))
+        done = subprocess.run(
+            [sys.executable, "-c", "import sums"], cwd=tmp_path, capture_output=True, text=True,
+            timeout=120,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (0, "6.0\n"), done.stderr
+    assert list(tmp_path.rglob("*.nbi"))

@@ -6,7 +6,9 @@ the C kernels do the work, as they do for a served model, nothing calls for them
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -25,7 +27,9 @@ class _Late:
         """Numba's own."""
         from numba import njit as compile_late
 
-        return compile_late(**self._options)(self._function)
+        made = compile_late(**self._options)(self._function)
+        _forget_unreadable(made)
+        return made
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         return self.dispatcher(*arguments, **named)
@@ -36,6 +40,21 @@ class _Late:
         from numba import typeof
 
         return typeof(self.dispatcher)  # type: ignore[no-untyped-call]  # Numba has no types
+
+
+def _forget_unreadable(dispatcher: Any) -> None:
+    """Remove what an earlier version of our code cached, if it names classes that are no more.
+
+    Numba reads the types in its index before it looks whether the source is still the same.
+    """
+    file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
+    if file is None:
+        return
+    try:
+        file._load_index()
+    except Exception:  # whatever unpickling of names that are gone raises
+        with contextlib.suppress(OSError):
+            os.unlink(file._index_path)
 
 
 def njit(**options: Any) -> Callable[[Function], Function]:
