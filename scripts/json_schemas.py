@@ -93,6 +93,7 @@ SAMPLES: tuple[tuple[str, ...], ...] = (
     ("catalog", "devices"),
     ("draw", GRU),
     ("sensitivity", GRU, "--text", "text.txt", "-o", "sens"),
+    ("compress", LLAMA, "-o", "less", "--text", "text.txt", "--with", "amp:share=0.25,of=neurons"),
     ("doctor",),
 )
 """Commands whose documents make a schema; a command has as many as it takes to see all its keys."""
@@ -113,7 +114,7 @@ FREE = {
 """Values that are a file or a form of their own, described elsewhere: a system's file, a network's text form."""
 NULLABLE = {
     ("generate", "text"), ("verify", "checkpoint"), ("verify", "skipped"), ("explore", "best"),
-    ("cost", "buyers"), ("cost", "against_price"), ("build", "worst"), ("simulate", "context"),
+    ("compress", "machine"), ("cost", "buyers"), ("cost", "against_price"), ("build", "worst"), ("simulate", "context"),
 }  # fmt: skip
 """Values that may be null where the samples have none that is."""
 ADDED: dict[str, dict[str, Any]] = {
@@ -315,7 +316,7 @@ RULES = {
 }  # fmt: skip
 
 
-DECIDES = ("design", "explore", "cost", "place", "index", "build", "sweep")
+DECIDES = ("design", "explore", "cost", "place", "index", "build", "sweep", "compress")
 """Commands that say how many chips it takes, rather than being told."""
 
 

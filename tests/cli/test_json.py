@@ -50,6 +50,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "catalog-devices": ("catalog", "devices"),
     "draw": ("draw", "{build}"),
     "sensitivity": ("sensitivity", str(CHECKPOINT), "--tokens", "5,6,7,8,9", "-o", "{new}"),
+    "compress": ("compress", str(CHECKPOINT), "--text", "{text}", "--with", "round", "-o", "{new}"),
     "run": ("run", "{signals}", "--input", "{numbers}"),
 }  # fmt: skip
 ELSEWHERE = {
@@ -72,11 +73,12 @@ def places(tiny_build: Path, tiny_checkpoint: Path, tmp_path_factory: Any) -> di
     folder = tmp_path_factory.mktemp("json")
     signals = made_signals("gru_svm")
     np.save(folder / "x.npy", signals.sample.signals(3))
-    chart = folder / "c.svg"
+    chart, text = folder / "c.svg", folder / "text.txt"
+    text.write_text("def add(a, b):\n    return a + b\n" * 4)
     hnlpu.build(CHECKPOINT, folder / "trained")
     CliRunner().invoke(app, ["cost", PAPER, "--trials", "20", "--chart", str(chart)])
     return {
-        "build": str(tiny_build), "checkpoint": str(tiny_checkpoint), "chart": str(chart),
+        "build": str(tiny_build), "checkpoint": str(tiny_checkpoint), "chart": str(chart), "text": str(text),
         "trained": str(folder / "trained"),
         "signals": str(signals.build), "numbers": str(folder / "x.npy"),
     }  # fmt: skip

@@ -107,7 +107,7 @@ def test_gpt_oss_keeps_experts_and_is_built(tmp_path: Path) -> None:
     config = json.loads((tmp_path / "o/config.json").read_text())
     assert config["num_local_experts"] == 3
     assert config["quantization_config"] == {"quant_method": "mxfp4"}
-    assert found.stages[1].arrays_mm2 < 0.9 * found.stages[0].arrays_mm2
+    assert found.stages[1].arrays_mm2 < 0.95 * found.stages[0].arrays_mm2
 
 
 def test_digits_of_any_family(tmp_path: Path) -> None:
