@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -54,7 +54,7 @@ def _forget_unreadable(dispatcher: Any) -> None:
         file._load_index()
     except Exception:  # whatever unpickling of names that are gone raises
         with contextlib.suppress(OSError):
-            os.unlink(file._index_path)
+            Path(file._index_path).unlink()
 
 
 def njit(**options: Any) -> Callable[[Function], Function]:
