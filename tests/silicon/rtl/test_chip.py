@@ -168,7 +168,7 @@ def test_the_program_is_a_token_long(build: Build) -> None:
         ({"context": 5000}, "`context` 5000: the model knows 4096 positions"),
         ({"context": 1}, "1 positions: the attention unit counts 2 to 65536"),
         ({"lanes": 24}, "`lanes` 24: a power of two"),
-        ({"lanes": 8}, "head_dim 16: the vector unit has 8 lanes"),
+        ({"lanes": 8}, "of layer 0 .step .*heads of 16 numbers; the vector unit has 8 lanes"),
         ({"sequences": 0}, "0 sequences in flight"),
     ],
 )
@@ -190,7 +190,7 @@ def test_the_command_refuses_before_it_writes(build: Build, tmp_path: Path) -> N
     for options, said in (
         (["--simulate"], "give --prompt TEXT"),
         (["--prompt", "x"], "are for --simulate"),
-        (["--lanes", "8"], "head_dim 16"),
+        (["--lanes", "8"], "heads of 16 numbers"),
         (["--context", "70000"], "70000 positions"),
     ):
         code, _, err = run_cli("chip", build.directory, "-o", out, *options)

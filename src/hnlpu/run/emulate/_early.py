@@ -20,7 +20,7 @@ from hnlpu.run.emulate._float_steps import Constants, run_step
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
-AHEAD = 64
+POSITIONS_AT_ONCE = 64
 _LATER = (
     ops.Project, ops.Quantize, ops.FromSums, ops.Read, ops.Write, ops.Repeat, ops.Lookup
 )  # fmt: skip
@@ -111,31 +111,38 @@ class EarlyValues:
         return values
 
 
-class PositionsAhead:
-    """What positions decide, for a sequence that goes on: `AHEAD` of them at once.
+class PositionTable:
+    """What positions decide (cosines and sines), worked out once for every position that was met.
 
-    NumPy takes a microsecond per call, and a token of a small model a hundred.
+    NumPy takes a microsecond per call, and a token of a small model a hundred.  A position has two numbers
+    of four bytes per angle, far less than its keys and values.
     """
 
     def __init__(self, early: EarlyValues, names: Sequence[str]):
         self._early, self._names = early, names
-        self._values: dict[str, Array] = {}
-        self._range = range(0)
+        self._made: tuple[int, dict[str, Array]] = 0, {}  # replaced whole: threads may read it
 
     def values(self, positions: Array) -> dict[str, Array]:
-        """As `EarlyValues.by_position`, of positions [rows] that follow each other."""
-        count, start = len(positions), int(positions[0])
-        if count > AHEAD:
-            return self._early.by_position(dict.fromkeys(self._names, positions))
-        if start not in self._range or start + count > self._range.stop:
-            self._range = range(start, start + AHEAD)
-            ahead = np.arange(start, start + AHEAD)
-            self._values = self._early.by_position(dict.fromkeys(self._names, ahead))
-        first = start - self._range.start
-        return {
-            name: value if len(value) == 1 else value[first : first + count]
-            for name, value in self._values.items()
+        """As `EarlyValues.by_position`, of positions [rows] in any order."""
+        count, made = self._made
+        most = int(positions[0] if len(positions) == 1 else positions.max()) + 1
+        if most > count:
+            count, made = self._made = self._grown(most)
+        chosen = slice(most - 1, most) if len(positions) == 1 else positions
+        return {name: x if len(x) == 1 else x[chosen] for name, x in made.items()}
+
+    def _grown(self, most: int) -> tuple[int, dict[str, Array]]:
+        """The table for a quarter more than `most` positions."""
+        count, made = self._made
+        until = most + most // 4
+        until += -until % POSITIONS_AT_ONCE
+        new = np.arange(count, until)
+        found = self._early.by_position(dict.fromkeys(self._names, new))
+        grown = {
+            name: x if len(x) == 1 or not count else np.concatenate([made[name], x])
+            for name, x in found.items()
         }
+        return until, grown
 
 
 def _of_rows(value: Array, count: int) -> Array:

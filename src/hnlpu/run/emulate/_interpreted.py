@@ -97,7 +97,6 @@ class _OnTape(StatesCache):
     def __init__(self, taped: TapedNetwork):
         self._taped = taped
         self._memory = SequenceMemory(taped)
-        self._ahead = taped.ahead()
         self._tokens = [x.name for x in taped.network.inputs if x.carries == "token"]
 
     @property
@@ -122,12 +121,10 @@ class _OnTape(StatesCache):
     def take_in(self, tokens: Tokens) -> Float32:
         start, count = self._memory.length, len(tokens)
         self._memory.reserve(start + count)
-        positions = np.arange(start, start + count)
         (hidden,) = self._taped.run(
             dict.fromkeys(self._tokens, tokens),
-            TapeRows(np.zeros(count, np.int64), positions),
+            TapeRows(np.zeros(count, np.int64), np.arange(start, start + count)),
             self._memory.memory(),
-            by_position=self._ahead.values(positions),
         )
         self._memory.length += count
         return np.asarray(hidden, np.float32)

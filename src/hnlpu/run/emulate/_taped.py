@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hnlpu.errors import DamagedBuild
 from hnlpu.model.network import Append, Network
 from hnlpu.run.emulate._cache import POSITIONS_AT_ONCE, grown
-from hnlpu.run.emulate._early import EarlyValues, PositionsAhead, early_steps
+from hnlpu.run.emulate._early import EarlyValues, PositionTable, early_steps
 from hnlpu.run.emulate._network_constants import HardwiredConstants
 from hnlpu.run.emulate._states import States, most_kept
 from hnlpu.run.kernels import NotForKernels, load
@@ -39,7 +39,8 @@ class TapedNetwork:
         early = early_steps(network)
         values = early.constants(constants.parameter)
         self._early = EarlyValues(early, values, constants)
-        self._positions = [x.name for x in network.inputs if x.carries == "position"]
+        positions = [x.name for x in network.inputs if x.carries == "position"]
+        self._by_position = PositionTable(self._early, positions)
         known = Known(
             values, early.outside, early.made, constants.described, constants.activation_bits
         )
@@ -51,17 +52,13 @@ class TapedNetwork:
         rows: TapeRows,
         memory: TapeMemory,
         *,
-        by_position: Mapping[str, Array] | None = None,
         instructions: int | None = None,
     ) -> tuple[Array, ...]:
         """Outputs [rows, ...] of inputs [rows, ...] by name; positions are those of the rows.
 
-        `by_position`: what these decide, where it is there already (`ahead`).  Raises NotFinite,
-        DamagedBuild.
+        Raises NotFinite, DamagedBuild.
         """
-        if by_position is None:
-            by_position = self._early.by_position(dict.fromkeys(self._positions, rows.positions))
-        outside = self._early.of(inputs, by_position)
+        outside = self._early.of(inputs, self._by_position.values(rows.positions))
         try:
             return self.tape.run(outside, rows, memory, instructions=instructions)
         except NotForKernels:
@@ -69,10 +66,6 @@ class TapedNetwork:
                 f"{self._constants.directory}: exponents of a row spread further than a build may "
                 "hold; 'hnlpu verify' names it"
             ) from None
-
-    def ahead(self) -> PositionsAhead:
-        """For one sequence that goes on."""
-        return PositionsAhead(self._early, self._positions)
 
 
 class SequenceMemory:

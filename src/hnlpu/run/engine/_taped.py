@@ -33,6 +33,7 @@ class BatchedTape(LogitsOfModel):
         self._model, self._taped = model, taped
         self._experts = experts_of(model.body)
         self._traced: TapedNetwork | None = None
+        self._tokens = [x.name for x in taped.network.inputs if x.carries == "token"]
         self._memory: StateMemory | None = None
         self._laid: dict[TapedNetwork, tape.LaidStates] = {}
 
@@ -54,9 +55,9 @@ class BatchedTape(LogitsOfModel):
             (len(self._experts.choices) if trace else 0, len(rows.tokens), self._experts.active),
             np.int64,
         )
-        for part in _parts(rows):
+        for part in _parts(rows) if len(rows.snapshots) else (slice(None),):
             made, *chosen = taped.run(
-                {x.name: rows.tokens[part] for x in taped.network.inputs if x.carries == "token"},
+                dict.fromkeys(self._tokens, rows.tokens[part]),
                 tape.TapeRows(rows.sequences[part], rows.positions[part]),
                 tape.TapeMemory(states, rows.tables, slots, sources),
             )
@@ -66,7 +67,8 @@ class BatchedTape(LogitsOfModel):
             hidden[part] = made
             for layer, found in enumerate(chosen):
                 fired[layer, part] = found
-            _copy(rows, part, memory)
+            if not isinstance(part, slice):
+                _copy(rows, part, memory)
         assert hidden is not None
         return hidden[wanted], fired
 

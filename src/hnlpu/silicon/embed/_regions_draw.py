@@ -5,15 +5,48 @@ Files are smaller that way, and the reader need not sort.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
 from hnlpu._njit import njit
 from hnlpu.silicon.embed._regions_frame import Frame
-from hnlpu.silicon.embed._regions_route import NO_PORT, Int16, Int32, Routes, UInt8
+from hnlpu.silicon.embed._regions_route import NO_PORT, Int16, Int32, Routes
 from hnlpu.silicon.embed._regions_values import ground_ties, tie_count
 
 Rectangles = npt.NDArray[np.int32]
+
+
+class _Words(NamedTuple):
+    """The ground tie of every word; ties, the tracks from one to the next, and ports of a group."""
+
+    of_ground: Int16
+    ties: int
+    tie_step: int
+    group: int
+
+
+class _Places(NamedTuple):
+    """The x of a frame's trunks, ports, supplies and ties."""
+
+    trunk_x: Int32
+    port_x: Int32
+    power_x: Int32
+    ground_x: Int32
+    tie_x: Int32
+
+
+class _Sizes(NamedTuple):
+    """Pitches of rows and tracks and the first track, half a wire and its end, sizes of the two cuts, in nm."""
+
+    pitch: int
+    margin: int
+    track_pitch: int
+    half: int
+    end: int
+    low_size: int
+    up_size: int
 
 
 def draw_routes(
@@ -30,12 +63,14 @@ def draw_routes(
     stub = np.empty((wires + all_ties - joined, 4), np.int32)
     upper = np.empty((wires, 4), np.int32)
     rules = frame.rules
-    _draw(
-        routes.port, routes.track, routes.word, routes.used, ground_ties(scale_range),
-        ties, rules.tie_step, frame.group, frame.trunk_x, frame.port_x.reshape(-1),
-        frame.power_x, frame.ground_x, frame.tie_x, pitch, rules.margin, rules.track_pitch,
-        rules.stub_width // 2, rules.stub_end, *cut_sizes, lower, stub, upper,
-    )  # fmt: skip
+    places = _Places(
+        frame.trunk_x, frame.port_x.reshape(-1), frame.power_x, frame.ground_x, frame.tie_x
+    )
+    sizes = _Sizes(
+        pitch, rules.margin, rules.track_pitch, rules.stub_width // 2, rules.stub_end, *cut_sizes
+    )
+    words = _Words(ground_ties(scale_range), ties, rules.tie_step, frame.group)
+    _draw(routes, words, places, sizes, lower, stub, upper)
     return lower, stub, upper
 
 
@@ -66,16 +101,17 @@ def _by_track(
 
 @njit(cache=True, nogil=True)
 def _draw(
-    port: Int32, track: Int16, word: UInt8, used: Int16, of_ground: Int16,
-    ties: int, tie_step: int, group: int, trunk_x: Int32, port_x: Int32,
-    power_x: Int32, ground_x: Int32, tie_x: Int32, pitch: int, margin: int, track_pitch: int,
-    half: int, end: int, low_size: int, up_size: int,
+    routes: Routes, words: _Words, places: _Places, sizes: _Sizes,
     lower: Rectangles, stub: Rectangles, upper: Rectangles,
 ) -> None:  # fmt: skip
     """Walk the tracks from left to right: centres of vias and ends of wires, then their sides.
 
     One loop with everything written out: a call that takes an array costs more than a shape.
     """
+    port, track, word, used = routes[:4]
+    of_ground, ties, tie_step, group = words
+    trunk_x, port_x, power_x, ground_x, tie_x = places
+    pitch, margin, track_pitch, half, end, low_size, up_size = sizes
     rows, inputs = port.shape
     pairs = len(power_x)
     low, wire, up = 0, 0, 0

@@ -13,7 +13,7 @@ track to track and left to right.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,8 +40,7 @@ TOO_LONG = 10
 _FAR = 2**40
 
 
-@dataclass(frozen=True)
-class Findings:
+class Findings(NamedTuple):
     """What is wrong, FINE or one of the numbers above: by shape as given, and by place.
 
     `wire_input` is an input on each wrong wire, or NOWHERE.
@@ -62,8 +61,7 @@ class Findings:
         return any(part.any() for part in parts) or bool((self.inputs == SECOND_WIRE).any())
 
 
-@dataclass(frozen=True)
-class ReadRules:
+class ReadRules(NamedTuple):
     """What shapes must keep to: pitch and first centre of rows and tracks, widths, enclosures.
 
     What keeps to all of it is legal: `hnlpu.silicon.masks` computes so for every process and shape.
@@ -79,6 +77,24 @@ class ReadRules:
     lower_end: int
     upper_size: int
     upper_end: int
+
+
+class _Sites(NamedTuple):
+    """What stands at every x of lower and upper metal; where ties begin, how many, on which tracks."""
+
+    lower: Int32
+    upper: Int32
+    first_tie: int
+    ties: int
+    tie_step: int
+
+
+class _Joined(NamedTuple):
+    """Drivers of wires; by node [rows, nodes] its wire, and whether there are two."""
+
+    driver: Int32
+    wire_at: Int32
+    twice: npt.NDArray[np.bool_]
 
 
 def read_shapes(
@@ -121,18 +137,11 @@ def _read_ascending(
     driver = np.full(len(stub), NOWHERE, np.int32)
     wire_at = np.full((rows, ports + 8 * frame.groups + 2), NOWHERE, np.int32)
     twice = np.zeros(wire_at.shape, np.bool_)
-    r = rules
-    ascending = _join(
-        lower, stub, upper, *_sites(frame), ports, ties, frame.rules.tie_step, _WIRE_FAULTS,
-        r.pitch, r.margin, r.track_pitch, r.tracks, r.stub_width, r.stub_space,
-        r.lower_size, r.lower_end, r.upper_size, r.upper_end,
-        found.lower, found.stub, found.upper, found.wire_input, driver, wire_at, twice,
-    )  # fmt: skip
+    joined = _Joined(driver, wire_at, twice)
+    sites = _Sites(*_sites(frame), ports, ties, frame.rules.tie_step)
+    ascending = _join(lower, stub, upper, sites, rules, _WIRE_FAULTS, found, joined)
     digits = np.zeros((rows, frame.inputs), np.int32)
-    _spell(
-        frame.group, ties, values_of_words(scale_range), driver, wire_at, twice, found.ports,
-        found.ties, found.inputs, digits,
-    )  # fmt: skip
+    _spell(frame.group, ties, values_of_words(scale_range), joined, found, digits)
     return digits, found, ascending
 
 
@@ -194,18 +203,19 @@ def _line(
 
 @njit(cache=True, nogil=True)
 def _join(
-    lower: Rectangles, stub: Rectangles, upper: Rectangles, lower_sites: Int32,
-    upper_sites: Int32, first_tie: int, ties: int, tie_step: int, faults: UInt8,
-    pitch: int, margin: int, track_pitch: int, tracks: int, stub_width: int, stub_space: int,
-    lower_size: int, lower_end: int, upper_size: int, upper_end: int,
-    lower_wrong: UInt8, stub_wrong: UInt8, upper_wrong: UInt8, wire_input: Int32,
-    driver: Int32, wire_at: Int32, twice: npt.NDArray[np.bool_],
+    lower: Rectangles, stub: Rectangles, upper: Rectangles, sites: _Sites, rules: ReadRules,
+    faults: UInt8, found: Findings, joined_to: _Joined,
 ) -> bool:  # fmt: skip
     """Drivers of wires, the wire at every node [rows, nodes], and what is wrong.
 
     Returns whether the wires ascend.  One loop with everything written out: a call that takes an
     array costs more than all that is done to a wire.
     """
+    lower_sites, upper_sites, first_tie, ties, tie_step = sites
+    pitch, margin, track_pitch, tracks, stub_width, stub_space = rules[:6]
+    lower_size, lower_end, upper_size, upper_end = rules[6:]
+    lower_wrong, stub_wrong, upper_wrong, wire_input = found[:4]
+    driver, wire_at, twice = joined_to
     lows, ups, low, up = len(lower), len(upper), 0, 0
     power = wire_at.shape[1] - 2
     y0 = y1 = reach = before = np.int64(-_FAR)
@@ -308,11 +318,11 @@ def _join(
 
 @njit(cache=True, nogil=True)
 def _spell(
-    group: int, ties: int, values: Int32, driver: Int32, wire_at: Int32,
-    twice: npt.NDArray[np.bool_], port_wrong: UInt8, tie_wrong: UInt8, input_wires: UInt8,
-    digits: Int32,
-) -> None:  # fmt: skip
+    group: int, ties: int, values: Int32, joined: _Joined, found: Findings, digits: Int32
+) -> None:
     """Digits from what drives ports and ties."""
+    driver, wire_at, twice = joined
+    port_wrong, tie_wrong, input_wires = found.ports, found.ties, found.inputs
     first_tie = port_wrong.shape[1]
     for row in range(len(digits)):
         for g in range(tie_wrong.shape[1]):

@@ -79,13 +79,16 @@ class Assembler:
 
     def refuse(self, what: str, where: int, why: str) -> NoReturn:
         """Say that the chip has nothing for step `where`, part of `what`."""
-        step = self.network.steps[where]
-        block = "" if step.block is None else f" of layer {step.block}"
-        named = what or op_name(step.op)
         raise UnsupportedArchitecture(
-            f"hnlpu chip: {named}{block} (step {where}): {why}; "
+            f"hnlpu chip: {self.named(what, where)}: {why}; "
             "hnlpu rtl writes the arrays of any network"
         )
+
+    def named(self, what: str, where: int) -> str:
+        """Step `where`, part of `what` if that is not empty, as a message names it."""
+        step = self.network.steps[where]
+        block = "" if step.block is None else f" of layer {step.block}"
+        return f"{what or op_name(step.op)}{block} (step {where})"
 
     # living values
 

@@ -23,8 +23,8 @@ def head(a: Assembler, span: Span, size: int) -> None:
     """All heads of a chip are of one size, which fills its lanes."""
     if size > a.code.width or a.code.width % size:
         raise DoesNotFit(
-            f"head_dim {size}: the vector unit has {a.code.width} lanes, which heads of a power of "
-            "two up to that fill"
+            f"hnlpu chip: {a.named(span.composite, span.start)}: heads of {size} numbers; the vector "
+            f"unit has {a.code.width} lanes (`lanes`), which heads of a power of two up to that fill"
         )
     if a.head_dim not in (None, size):
         a.refuse(span.composite, span.start, f"rows of {size} numbers beside heads of {a.head_dim}")
