@@ -18,7 +18,7 @@ from lm_eval.api.registry import register_model
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from hnlpu.run.chat import ChatTemplate
-from hnlpu.run.emulate import TOKENIZER, open_language_model, read_json, token_name
+from hnlpu.run.emulate import open_language_model, token_name, tokenizer_settings
 from hnlpu.run.engine import Engine, Limits, Request, Sampling, likelihoods
 
 LONGEST_ANSWER = 256  # tokens, where a task does not say
@@ -50,7 +50,7 @@ class HardwiredLM(TemplateLM):  # type: ignore[misc]  # lm-eval has no types
         self.engine = Engine(self.model, limits, device=runs_on)
         self._template = ChatTemplate(self.model.directory)
         self._told: set[str] = set()
-        self._begin = token_name(read_json(self.model.directory / TOKENIZER).get("bos_token"))
+        self._begin = token_name(tokenizer_settings(self.model.directory).get("bos_token"))
 
     @property
     def eot_token_id(self) -> int:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import hnlpu
+from hnlpu.run.emulate import Tokenizer as HnlpuTokenizer
+from hnlpu.run.emulate._generation import end_tokens
 
 CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "stdlib-140k"
 
@@ -42,6 +44,31 @@ def test_defaults_of_the_models_makers(stated):
     assert usage["completion_tokens"] == 5
     usage = stated.post("/v1/chat/completions", chat | {"max_tokens": 8}).json()["usage"]
     assert usage["completion_tokens"] == 8
+
+
+NAMED = {"missing": {}, "null": {"eos_token": None}, "another": {"eos_token": "<|pad|>"}}
+
+
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("named", NAMED)
+def test_the_end_token_is_transformers(tmp_path, named, listed):
+    """Older checkpoints name it in special_tokens_map.json."""
+    from tokenizers import Tokenizer
+    from transformers import AutoTokenizer
+
+    shutil.copy(CHECKPOINT / "tokenizer.json", tmp_path)
+    library = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    library.add_special_tokens(["<|pad|>", "<|im_end|>"])
+    library.save(str(tmp_path / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast"} | NAMED[named]
+    if listed:
+        added = json.loads(library.to_str())["added_tokens"]
+        settings["added_tokens_decoder"] = {str(a.pop("id")): a for a in added}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    (tmp_path / "special_tokens_map.json").write_text('{"eos_token": "<|im_end|>"}')
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    expected = () if theirs.eos_token is None else (theirs.eos_token_id,)
+    assert end_tokens(tmp_path, HnlpuTokenizer(tmp_path)) == expected
 
 
 def test_a_damaged_file_is_refused_before_anything_is_served(stated, tmp_path):

@@ -133,6 +133,28 @@ def test_stop_strings_and_sampling_of_tasks(evaluated):
     ]
 
 
+def test_both_ways_generate_and_converse_alike(evaluated, server):
+    """Texts and conversations through lm-eval's own clients of a socket, beside our model in its process."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.openai_completions import LocalChatCompletion, LocalCompletionsAPI
+
+    options = {"model": "build", "max_retries": 1, "tokenizer_backend": None}
+    address = server.address + "/v1"
+    texts_ = LocalCompletionsAPI(base_url=f"{address}/completions", **options)
+    chats = LocalChatCompletion(base_url=f"{address}/chat/completions", **options)
+    history = [{"role": "system", "content": "import os"}, {"role": "user", "content": "def f("}]
+    for asked in (
+        {"max_gen_toks": 12, "until": ["\n\n"], "do_sample": False},
+        {"max_gen_toks": 20, "until": ["(", "zq"]},
+    ):
+        for lm, prompt, ours in (
+            (texts_, ROWS[1]["context"], ROWS[1]["context"]),
+            (chats, chats.apply_chat_template(history), evaluated.apply_chat_template(history)),
+        ):
+            found = lm.generate_until([Instance("generate_until", {}, (prompt, asked), 0)])
+            assert found == texts(evaluated, (ours, asked))
+
+
 def test_conversations_follow_the_template(evaluated, tmp_path):
     history = [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]
     assert evaluated.apply_chat_template(history) == "a\nb"

@@ -180,8 +180,8 @@ def test_malformed_requests_get_an_answer_in_the_usual_shape(server, body, path)
         ({"prompt": [True]}, "prompt"),
         ({"prompt": [["a"]]}, "prompt"),
         ({"suffix": "x"}, "suffix"),
-        ({"best_of": 2}, None),
-        ({"stream_options": {}}, None),
+        ({"best_of": 2}, "best_of"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
     ],
     ids=str,
 )

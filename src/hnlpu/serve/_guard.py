@@ -21,7 +21,7 @@ UPLOAD_SECONDS = 30.0
 DISCARD_BYTES = 64 * 2**20  # of a body that is too long are read, so that its sender hears why
 CLIENTS = 4096  # whose rate is remembered
 ID_HEADERS = (b"x-request-id", b"request-id")  # as OpenAI's clients and as Anthropic's know it
-OPEN_PATHS = ("/", "/health", "/ready", "/openapi.json", "/page.css", "/page.js")
+OPEN_PATHS = ("/", "/health", "/ready", "/ping", "/openapi.json", "/page.css", "/page.js")
 
 
 class Guard:

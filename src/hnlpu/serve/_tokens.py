@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import Field, model_validator
 from starlette.responses import JSONResponse, Response
 
-from hnlpu.run.emulate import TOKENIZER, read_json, token_name
+from hnlpu.run.emulate import token_name, tokenizer_settings
 from hnlpu.serve._context import Context
 from hnlpu.serve._conversation import turn_of
 from hnlpu.serve._fields import Flag, Token
@@ -88,7 +88,7 @@ def routes(context: Context) -> APIRouter:
     async def tokenizer_info() -> Response:
         """The special tokens and the chat template."""
         names = {ident: name for name, ident in context.dialect.special.items()}
-        settings = read_json(context.model.directory / TOKENIZER)
+        settings = tokenizer_settings(context.model.directory)
         info: dict[str, Any] = {
             "tokenizer_class": "hnlpu",
             "eos_token": next((names[end] for end in context.ends if end in names), None),

@@ -94,6 +94,40 @@ def test_word_pieces_are_joined_as_the_library_does():
     assert streamed("word_piece", ids) == MADE["word_piece"].decode(ids)
 
 
+def pieces() -> Tokenizer:
+    found = Tokenizer(
+        models.WordPiece({"[UNK]": 0, "a": 1, "##b": 2, "c": 3, "!": 4}, unk_token="[UNK]")
+    )
+    found.decoder = decoders.WordPiece()
+    return found
+
+
+def words() -> Tokenizer:
+    return Tokenizer(
+        models.WordLevel({"[UNK]": 0, "a": 1, "b": 2, "c": 3, "d": 4}, unk_token="[UNK]")
+    )
+
+
+def ends_of_words() -> Tokenizer:
+    found = Tokenizer(models.BPE({"a</w>": 0, "b": 1, "c</w>": 2, "d": 3, "e</w>": 4}, []))
+    found.decoder = decoders.BPEDecoder()
+    return found
+
+
+@pytest.mark.parametrize("make", [pieces, words, ends_of_words])
+@given(data=st.data())
+def test_what_follows_a_prompt_keeps_its_space(make, data):
+    """Decoders that look at a token's neighbours are shown those in the prompt."""
+    library = make()
+    library.add_special_tokens(["<|end|>"])
+    ids = st.lists(st.integers(0, 5), min_size=1, max_size=12)
+    prompt, new = data.draw(ids), data.draw(ids)
+    step = Spelling(library).steps(prompt, False)
+    before, whole = library.decode(prompt), library.decode(prompt + new)
+    if whole.startswith(before):  # a word's last part has no space behind it
+        assert "".join(map(step, new)) == whole[len(before) :]
+
+
 def test_special_tokens_are_shown_on_demand():
     end = MADE["byte_level"].token_to_id("<|end|>")
     step = SPELLED["byte_level"].steps((), True)

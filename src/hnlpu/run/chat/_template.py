@@ -21,7 +21,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from hnlpu.errors import InvalidInput
-from hnlpu.run.emulate import TOKENIZER, read_json, token_name
+from hnlpu.run.emulate import token_name, tokenizer_settings
 
 TEMPLATE = "chat_template.jinja"
 MORE_TEMPLATES = "additional_chat_templates"
@@ -47,8 +47,8 @@ class ChatTemplate:
     """
 
     def __init__(self, directory: Path):
-        settings = read_json(directory / TOKENIZER)
-        self._values = _special_values(settings, read_json(directory / "special_tokens_map.json"))
+        settings = tokenizer_settings(directory)
+        self._values = _special_values(settings)
         self.sources = _sources(directory, settings)
         environment = _environment()
         self._templates: dict[str, jinja2.Template] = {}
@@ -207,10 +207,10 @@ def _read(path: Path) -> str:
         raise InvalidInput(f"{path}: cannot be read as UTF-8 text ({error})") from None
 
 
-def _special_values(settings: dict[str, Any], older: dict[str, Any]) -> dict[str, str]:
+def _special_values(settings: dict[str, Any]) -> dict[str, str]:
     """Special tokens by the names that templates know, those that the tokenizer has."""
     extra = settings.get("extra_special_tokens")
-    found = older | (extra if isinstance(extra, dict) else {}) | settings
+    found = (extra if isinstance(extra, dict) else {}) | settings
     names = (*_SPECIAL, *(extra if isinstance(extra, dict) else ()))
     return {name: text for name in names if (text := token_name(found.get(name)))}
 

@@ -15,6 +15,7 @@ from hnlpu.run.emulate._generation import (
     read_defaults,
     read_json,
     token_name,
+    tokenizer_settings,
 )
 from hnlpu.run.emulate._interpreted import InterpretedModel, StatesCache, split_off_logits
 from hnlpu.run.emulate._interpreter import Interpreter
@@ -119,6 +120,7 @@ __all__ = [
     "softmax_weights",
     "split_off_logits",
     "token_name",
+    "tokenizer_settings",
     "vector_unit",
     "ways_to_sum",
 ]

@@ -13,6 +13,7 @@ from hnlpu.run.emulate._tokenizer import Tokenizer
 
 GENERATION = "generation_config.json"
 TOKENIZER = "tokenizer_config.json"
+OLDER = "special_tokens_map.json"
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,25 @@ def end_tokens(directory: Path, tokenizer: Tokenizer) -> tuple[int, ...]:
     ids = told if isinstance(told, list) else [] if told is None else [told]
     if not all(isinstance(i, int) and not isinstance(i, bool) and i >= 0 for i in ids):
         raise InvalidInput(f"{path}: eos_token_id must be a token id or a list of them; correct it")
-    name = token_name(read_json(directory / TOKENIZER).get("eos_token"))
+    name = token_name(tokenizer_settings(directory).get("eos_token"))
     if name and tokenizer.usable:
         ident = tokenizer.token_id(name)
         if ident is not None:
             ids = [*ids, ident]
     return tuple(dict.fromkeys(ids))
+
+
+def tokenizer_settings(directory: Path) -> dict[str, Any]:
+    """tokenizer_config.json, with the special tokens that special_tokens_map.json names.
+
+    As transformers reads them: the latter goes before, unless the former lists `added_tokens_decoder`; then it
+    is not looked at.  Raises InvalidInput.
+    """
+    settings = read_json(directory / TOKENIZER)
+    if "added_tokens_decoder" in settings:
+        return settings
+    older = read_json(directory / OLDER)
+    return settings | {name: token for name, token in older.items() if token is not None}
 
 
 def token_name(token: Any) -> str:

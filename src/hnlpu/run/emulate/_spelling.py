@@ -55,7 +55,7 @@ class Spelling:
         """A decoder for what follows the tokens `before`; special tokens by name or left out."""
         hidden = frozenset() if show_special else frozenset(self.special) - frozenset(shown)
         if self._bytes_of is None:
-            return _Window(self._library, hidden)
+            return _Window(self._library, hidden, before)
         starts = all(ident in self.special or not self.token(ident) for ident in before)
         return _Bytes(self, hidden, self.strip if starts else 0)
 
@@ -82,11 +82,12 @@ class _Bytes:
 class _Window:
     """The decoder of all others: the library decodes a few tokens, and what is new is told."""
 
-    def __init__(self, library: Any, hidden: frozenset[int]):
+    def __init__(self, library: Any, hidden: frozenset[int], before: Sequence[int]):
         self._library = library
         self._hidden = hidden
-        self._ids: list[int] = []
-        self._told = 0  # of the ids, those whose text has been told
+        # a word that follows another may begin with a space
+        self._ids = [token for token in before if token not in hidden][-WINDOW:]
+        self._told = len(self._ids)  # of the ids, those whose text has been told
 
     def __call__(self, token: int) -> str:
         if token in self._hidden:
