@@ -104,7 +104,7 @@ def test_without_typst_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.Monk
     done = CliRunner().invoke(
         app, ["chart", str(page(tmp_path)), "--name", "1", "-o", str(tmp_path / "x.pdf")]
     )
-    assert "pip install hnlpu[charts], or write .svg" in str(done.exception)
+    assert "pip install 'hnlpu[charts]', or write .svg" in str(done.exception)
     assert not (tmp_path / "x.pdf").exists()
 
 

@@ -212,6 +212,6 @@ def _typst() -> Any:
         import typst
     except ImportError:
         raise ToolMissing(
-            "typst is not installed, which writes .pdf and .png; pip install hnlpu[charts], or write .svg"
+            "typst is not installed, which writes .pdf and .png; pip install 'hnlpu[charts]', or write .svg"
         ) from None
     return typst

@@ -77,7 +77,7 @@ def search(
     """
     if not 1 <= trials <= 10**6:
         raise InvalidInput(f"`trials` {trials}: give 1 to 1000000")
-    optuna = _import("optuna", "hnlpu[explore]")
+    optuna = _import("optuna", "'hnlpu[explore]'")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     reference = evaluate(problem, reference_design(problem), force=True)
     space = _space(problem, reference.design, kv_bits)
@@ -194,7 +194,7 @@ def _scoring(problem: Problem, workers: int | None, address: str | None) -> Iter
 
 def check_installed() -> None:
     """Raise ToolMissing where there is no Optuna, for who searches late in a long job."""
-    _import("optuna", "hnlpu[explore]")
+    _import("optuna", "'hnlpu[explore]'")
 
 
 def _import(name: str, install: str) -> Any:

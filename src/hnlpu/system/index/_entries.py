@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hnlpu.errors import HnlpuError
+from hnlpu.errors import HnlpuError, ToolMissing
 from hnlpu.silicon.technology import load_technology, technology_names
 from hnlpu.system.catalog import System, load_system, model_names
 from hnlpu.system.cost import Costing, OwnershipPlan, Rival, cost, mask_count, pays
@@ -106,7 +106,10 @@ def hardwiring_index(
     Raises InvalidInput for a process or model that is unknown, ToolMissing for a search without Optuna.
     """
     if trials:
-        check_installed()
+        try:
+            check_installed()
+        except ToolMissing as error:
+            raise ToolMissing(f"{error}, or give `trials` 0, which searches nothing") from None
     names = list(models) if models else model_names()
     processes = list(technologies) if technologies else technology_names()
     for process in processes:
