@@ -230,3 +230,16 @@ def test_what_is_unknown_is_refused_by_name():
         open_codebook("int5")
     with pytest.raises(InvalidInput, match=r"codebook odd: 17 is no sum of two of E2M1's values"):
         Codebook("odd", "odd", (0, 17, -17), "").parts  # noqa: B018  raises
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.3])
+def test_rows_have_one_exponent_where_ports_are_shared(scale):
+    """Spread 0: ternary weights stay as they are, and any others end under one exponent a row."""
+    rng = np.random.default_rng(3)
+    weights = rng.integers(-1, 2, (4, 128)).astype(np.float32)
+    if scale != 1:
+        weights = (weights * rng.uniform(scale, 2, weights.shape)).astype(np.float32)
+    [(codes, exponents)], rest = quantize_onto(weights, open_codebook("ternary"), 0)
+    used = np.any(codes, axis=-1)
+    assert all(len(set(exponents[row][used[row]].tolist())) == 1 for row in range(4))
+    assert rest.any() == (scale != 1)

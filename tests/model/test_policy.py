@@ -80,7 +80,7 @@ def test_a_policy_file_changes_what_it_names(tmp_path):
         (None, InvalidInput, "cannot be read"),
         ("experts", InvalidData, "no TOML"),
         ("expert = 'auto'", InvalidData, "expert: no such setting; there are attention, router"),
-        ("experts = 'int4'", InvalidData, "int4"),
+        ("experts = 'int5'", InvalidData, "int5"),
         ("activation_bits = '8'", InvalidData, "activation bits"),
         ("matrices = 'all'", InvalidData, "matrices"),
         ("[matrices]\n'a' = 'fp8'", InvalidData, "fp8"),

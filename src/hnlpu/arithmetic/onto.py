@@ -174,8 +174,8 @@ def quantize_onto(
     def take(part: npt.NDArray[Any], lowest: Int64, highest: Int64) -> tuple[Any, UInt8, Float32]:
         rest = np.array(part, np.float32, order="C").reshape(-1, BLOCK)
         numbers, exponents = np.empty(rest.shape, np.int16), np.empty(len(rest), np.uint8)
-        each = (np.repeat(bounds, blocks) for bounds in (lowest, highest))
-        _onto(rest, known.astype(np.float32), whole, *each, numbers, exponents)
+        least, most = np.repeat(lowest, blocks), np.repeat(highest, blocks)
+        _onto(rest, known.astype(np.float32), whole, least, most, numbers, exponents)
         return (
             numbers.reshape(part.shape), exponents.reshape(len(part), blocks),
             rest.reshape(part.shape),

@@ -138,7 +138,7 @@ def test_smaller_codebooks_are_measured_beside_the_finest(checkpoints, tmp_path,
     whole = next(o for o in found.options if o.kind == "model")
     assert hnlpu.open(build).score(TEXT).perplexity == whole.perplexity
     assert whole.loss > 0.1
-    with pytest.raises(InvalidInput, match="choose from mxfp4, int3, ternary"):
+    with pytest.raises(InvalidInput, match="choose from mxfp4, int4, nf4, fitted, int8, int3"):
         sensitivity(_subject(checkpoints["llama"], coarser="auto"), tmp_path / "t", 1.0)
 
 

@@ -40,7 +40,7 @@ def shape_of(
 def random_digits(shape: ArrayShape, seed: int, used: int | None = None) -> TileDigits:
     """Metal of a whole array; `used` inputs of a row are not zero (all codes if None)."""
     rng = np.random.default_rng(seed)
-    codes = rng.integers(0, 16, (shape.rows, shape.inputs)).astype(np.uint8)
+    codes = rng.integers(0, 16, (shape.rows, shape.ports)).astype(np.uint8)
     codes[codes == 8] = 0
     largest = 7
     if shape.kind.codebook != E2M1:
@@ -49,7 +49,7 @@ def random_digits(shape: ArrayShape, seed: int, used: int | None = None) -> Tile
     if used is not None:
         codes[codes == 0] = largest
         for row in codes:
-            row[rng.permutation(shape.inputs)[used:]] = 0
+            row[rng.permutation(shape.ports)[used:]] = 0
     shifts = rng.integers(0, shape.kind.scale_range + 1, (shape.rows, shape.blocks))
     shifts[~codes.reshape(shape.rows, shape.blocks, -1).any(-1)] = 0
     return TileDigits(pack(codes), shifts.astype(np.uint8), shape.kind.codebook)

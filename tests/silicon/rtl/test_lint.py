@@ -43,8 +43,10 @@ SHAPES = {
 def design(shape: ArrayShape, folder: Path) -> tuple[list[str], str]:
     """Files of an array cut into two tiles of its inputs, and the name of its top."""
     kind = dataclasses.replace(shape.kind, tracks=40) if shape.kind.group else shape.kind
-    array = Array(0, "m", kind, (0, shape.kind.bank), (0, shape.neurons), (0, shape.blocks))
-    cuts = sorted({0, shape.blocks // 2, shape.blocks})
+    each = kind.inputs_per_port
+    blocks = (0, shape.blocks * each)
+    array = Array(0, "m", kind, (0, shape.kind.bank), (0, shape.neurons), blocks)
+    cuts = sorted({0, shape.blocks // 2 * each, shape.blocks * each})
     spans = list(itertools.pairwise(cuts))
     tiles = tuple(Tile(0, "m", kind, array.members, array.neurons, span) for span in spans)
     texts: dict[str, bytes] = {name: text.encode() for name, text in silicon(shape).items()}

@@ -13,6 +13,7 @@ from hnlpu._whole import new_file
 from hnlpu.silicon.hardwire import Build
 from hnlpu.silicon.masks.picture import (
     DrawnDie,
+    Fragment,
     distinct_dies,
     draw_png,
     floorplan_svg,
@@ -22,6 +23,9 @@ from hnlpu.silicon.masks.picture import (
 from hnlpu.silicon.place import Tile, chip_tiles, placement_facts
 
 MOST_DIES = 16
+_NO_PICTURE = (
+    "<p>Every port of the first chip has two inputs, and pictures show ports with one.</p>"
+)
 STYLE = (
     ".floorplans { grid-template-columns: repeat(auto-fill, minmax(min(100%, 380px), 1fr)); }\n"
     ".floorplans svg { display: block; width: 100%; max-width: 480px; height: auto; margin: 0 auto; }"
@@ -43,8 +47,9 @@ class MasksSection:
 
 
 def masks_section(build: Build, tile: Tile | None = None) -> MasksSection:
-    """The section about a build's metal; it shows `tile`, or the first tile of the first chip."""
-    viewer = fragment(subject_of(build, tile or _first_tile(build)))
+    """The section about a build's metal; it shows `tile`, or the first of the first chip that has a picture."""
+    shown = tile or _first_tile(build)
+    viewer = fragment(subject_of(build, shown)) if shown else Fragment(_NO_PICTURE, "", "")
     dies = distinct_dies(build)
     chips = build.manifest.placement.chips
     markup = Markup(
@@ -66,9 +71,11 @@ def write_picture(build: Build, tile: Tile, path: Path) -> None:
         write(draw_png(subject_of(build, tile)))
 
 
-def _first_tile(build: Build) -> Tile:
+def _first_tile(build: Build) -> Tile | None:
+    """The first tile of the first chip whose ports have an input each; None if there is none."""
     manifest = build.manifest
-    return next(chip_tiles(manifest.placement, manifest.technology.array, 0))
+    tiles = chip_tiles(manifest.placement, manifest.technology.array, 0)
+    return next((tile for tile in tiles if tile.kind.inputs_per_port == 1), None)
 
 
 def _undrawn(build: Build) -> str:

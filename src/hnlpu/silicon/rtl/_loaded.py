@@ -169,8 +169,8 @@ def array_metal(unit: ArrayUnit, metals: Sequence[Joins]) -> dict[str, Int32]:
 
 def _part(unit: ArrayUnit, tile: Tile, bus: Bus) -> tuple[slice, ...]:
     """Where a tile's part of a bus lies."""
-    before = sorted({one.blocks for one in unit.tiles if one.blocks < tile.blocks})
-    first = sum(bus.places(end - start) for start, end in before)
+    before = spans_of([one for one in unit.tiles if one.blocks < tile.blocks])
+    first = sum(bus.places(span) for span in before)
     places = slice(first, first + bus.places(tile.shape.blocks))
     if not bus.rows:
         return (places,)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hnlpu.errors import InvalidInput
 from hnlpu.model.checkpoint import MatrixShape
 from hnlpu.silicon.embed import open_scheme
 from hnlpu.silicon.hardwire import Build, TileReader, member_word
@@ -19,7 +20,15 @@ MOST_RANGES = 4
 def subject_of(
     build: Build, tile: Tile, *, row: int | None = None, column: int | None = None
 ) -> PictureSubject:
-    """A tile of a build on its die; `row` of metal and `column` of the tile choose the weight."""
+    """A tile of a build on its die; `row` of metal and `column` of the tile choose the weight.
+
+    Raises InvalidInput for a tile whose ports have two inputs each: a via is no weight there.
+    """
+    if tile.kind.inputs_per_port > 1:
+        raise InvalidInput(
+            f"{tile.name}: no picture shows ports with two inputs each; choose a tile of a matrix in "
+            f"another format than {tile.kind.codebook}"
+        )
     shape, technology = build.shapes()[tile.matrix], build.manifest.technology
     stack = build.stack(shape)
     places = [tile.place_of(n) for n in range(tile.shape.rows)]
