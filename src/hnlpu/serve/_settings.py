@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hnlpu.errors import InvalidInput
+from hnlpu.run.emulate import MachineOf, Numerics
 from hnlpu.run.engine import CPU, Limits
 
 LONGEST = 1e9
@@ -28,6 +29,8 @@ class Settings:
     any number), of `max_body_bytes` and `max_tokens` new tokens at most.  Stored responses have
     `stored_bytes` in all.  `speculation` is what requests get that do not say;
     `draft` is a second model of the same vocabulary, which proposes tokens where none are found in the text.
+    `numerics` are those of everything but the matrices, `machine` makes exchange and grid of machine
+    numerics (see `hardwired`).
     """
 
     host: str = "127.0.0.1"
@@ -48,6 +51,8 @@ class Settings:
     stored_bytes: int = 64 * 2**20
     speculation: bool = False
     draft: Path | None = None
+    numerics: Numerics = "float"
+    machine: MachineOf | None = None
 
     def check(self) -> None:
         """Raises InvalidInput."""

@@ -18,7 +18,7 @@ from hnlpu.run.emulate._generation import (
     token_name,
 )
 from hnlpu.run.emulate._interpreted import InterpretedModel, StatesCache, split_off_logits
-from hnlpu.run.emulate._interpreter import Interpreter
+from hnlpu.run.emulate._interpreter import Interpreter, Watch
 from hnlpu.run.emulate._language_model import (
     LanguageModel,
     MachineOf,
@@ -97,6 +97,7 @@ __all__ = [
     "TokenModel",
     "Tokenizer",
     "Transformer",
+    "Watch",
     "best_tokens",
     "chip_interpreter",
     "chip_tokens",
