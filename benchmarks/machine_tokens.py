@@ -15,32 +15,37 @@ import argparse
 import json
 import resource
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import hnlpu
 from hnlpu.errors import LinkFailed
 from hnlpu.insight.verify import check_chip
+from hnlpu.model.network import ops
 from hnlpu.model.policy import make_policy
+from hnlpu.run.emulate import ChipModel, hardwired
 from hnlpu.silicon.hardwire import Build, open_build
 from hnlpu.silicon.place import make_target
 from hnlpu.silicon.rtl.chip import (
     ChipRequest,
     ChipShape,
+    Instruction,
     Op,
+    Operand,
     Program,
     Wires,
+    Work,
+    array_steps,
     build_chip,
     chip_shape,
     link_of,
     make_program,
+    predict_machine_cycles,
     simulate_chip,
     write_chip,
 )
 from hnlpu.silicon.rtl.links import LinkShape
-from hnlpu.system.catalog import NetworkShape
-from hnlpu.system.machine import Links, Load, open_network, simulate
 
 PROMPTS = ["import os\n\ndef ", "    for ", "try:\n", "    return ", "        self."]
 CONTEXT = 256
@@ -53,23 +58,26 @@ RUNS = (
 )
 """Name, temperature, tokens, percent of stalls outside, and the wires."""
 BREAKS_AT = 3_000
-CLOCK = 1e9
-VALUE_BYTES = 2
-"""Of a value as the simulator counts it where nobody says."""
+LOADS = ((1, 1), (4, 1), (1, 40), (4, 40))
+"""Users, and positions that each has cached."""
+PACED = 6
+"""Tokens of each that are counted."""
 
 
-def measure(checkpoint: Path, folder: Path, chips: int, lanes: int) -> dict[str, Any]:
+def measure(
+    checkpoint: Path, folder: Path, chips: int, lanes: int, link_lanes: int, paced: bool
+) -> dict[str, Any]:
     """Sizes, tokens that were compared, and faults that were named."""
     place, machine = (
         folder / f"{checkpoint.name}-{chips}.build",
-        folder / f"{checkpoint.name}-{chips}",
+        folder / f"{checkpoint.name}-{chips}-{link_lanes}",
     )
     if not place.exists():
         policy, target = make_policy("default", activation_bits=8), make_target(chips=chips)
         hnlpu.build(checkpoint, place, policy, target)
     build = open_build(place)
     shape = chip_shape(build, context=CONTEXT, lanes=lanes, chips=chips)
-    link = link_of(shape)  # of a wire of 4 cycles; what the runs do to it is worse
+    link = link_of(shape, link_lanes)  # of a wire of 4 cycles; what the runs do to it is worse
     if not (machine / "obj_chip" / "chip").exists():
         write_chip(build, machine, shape, link=link)
         build_chip(machine, timeout_s=7200)
@@ -83,7 +91,7 @@ def measure(checkpoint: Path, folder: Path, chips: int, lanes: int) -> dict[str,
         "port_cycles_a_token": port_cycles(program, shape, link),
         "compile_s": round(used.ru_utime + used.ru_stime, 1), "runs": [],
     }  # fmt: skip
-    for name, temperature, most, stall, wires in RUNS:
+    for name, temperature, most, stall, wires in () if paced else RUNS:
         found = check_chip(
             build, machine, shape, PROMPTS, max_tokens=most, temperature=temperature, seed=5,
             stalls=(stall,), wires=wires,
@@ -94,8 +102,9 @@ def measure(checkpoint: Path, folder: Path, chips: int, lanes: int) -> dict[str,
              "cycles": run.cycles, "flipped": run.flipped, "again": run.again}
         )  # fmt: skip
         print(json.dumps(told["runs"][-1]), flush=True)
-    told["pace"] = [pace(build, machine, shape, link, users) for users in (1, shape.sequences)]
-    told["breaks"] = breaks(build, machine, shape, link.given_up_after)
+    told["pace"] = [pace(build, machine, shape, link, load) for load in LOADS]
+    if not paced:
+        told["breaks"] = breaks(build, machine, shape, link.given_up_after)
     return told
 
 
@@ -107,41 +116,62 @@ def port_cycles(program: Program, shape: ChipShape, link: LinkShape) -> float:
         for one in program.instructions:
             if one.op != Op.SEND or (one.first and place == 0):
                 continue
-            read = program.reads[one.index]
-            slices = shape.slices[read.matrix]
-            members = range(max(part.members[1] for part in slices))
-            held = [shape.holders(read.matrix, read.rows(), n) >> place & 1 for n in members]
-            frames += 1.0 if one.both else sum(held) / len(held)
+            frames += 1.0 if one.both else share(program, shape, one, place)
         ports.append(frames * link.data_symbols)
     return max(ports)
 
 
-def pace(
-    build: Build, machine: Path, shape: ChipShape, link: LinkShape, users: int
-) -> dict[str, float]:
-    """Cycles of a token in Verilator with so many users, beside those that the simulator of machines says.
+def share(program: Program, shape: ChipShape, one: Instruction, place: int) -> float:
+    """The part of all tokens for which a chip has what an instruction sends."""
+    if one.operand == Operand.REGISTER:
+        places = shape.expert_places
+        return places.count(place) / len(places) if one.banked else 1.0
+    read = program.reads[one.index]
+    members = range(max(part.members[1] for part in shape.slices[read.matrix]))
+    held = [shape.holders(read.matrix, read.rows(), n) >> place & 1 for n in members]
+    return sum(held) / len(held)
 
-    It divides the work between matrices over the chips; chips in RTL do all of it, each.
-    """
-    run = simulate_chip(machine, [ChipRequest((65,), 12)] * users, wires=Wires())
-    model = NetworkShape("model", "model", build.network)
-    rows, columns = build.manifest.placement.grid
-    # a frame carries a beat of values, and comes when its last symbol has
-    links = Links(
-        shape.width * VALUE_BYTES / link.data_symbols * CLOCK,
-        (Wires().latency + link.data_symbols) / CLOCK,
-    )
-    specification = replace(
-        open_network(model, (rows, columns)).specification, slots=shape.sequences, clock=CLOCK,
-        column_links=links, row_links=links, collective="direct", heads_per_cycle=shape.width / 64,
-        attention_latency=1.0, vector_latency_cycles=1.0, pass_cycles=shape.activation_bits + 5,
-        hbm_latency=0.0,
-    )  # fmt: skip
-    predicted = simulate(specification, model, Load(20, users))
-    told = {
-        "users": users, "cycles_a_token": round(run.cycles / (12 * users), 1),
-        "simulated": round(CLOCK / predicted.tokens_per_second, 1),
-    }  # fmt: skip
+
+def experts_of(
+    model: ChipModel, tokens: tuple[int, ...]
+) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """Experts of each position, layer by layer, by rank."""
+    steps = [step for step in model.body.steps if isinstance(step.op, ops.Project)]
+    names = dict.fromkeys(str(s.args[1]) for s in steps if s.op.members == "chosen")
+    found: dict[tuple[int, str], tuple[int, ...]] = {}
+
+    def watch(step: ops.Step, position: int, results: tuple[Any, ...]) -> None:
+        for name, value in zip(step.outs, results, strict=False):
+            if name in names:
+                found[position, name] = tuple(int(n) for n in value)
+
+    model.interpreter.run(list(tokens), model.interpreter.start(), watch)
+    return tuple(tuple(found[n, name] for name in names) for n in range(len(tokens)))
+
+
+def pace(
+    build: Build, machine: Path, shape: ChipShape, link: LinkShape, load: tuple[int, int]
+) -> dict[str, float]:
+    """Cycles of a token in Verilator with so many users and cached positions, beside those that are predicted."""
+    users, positions = load
+    asked = [tuple((7 * n + 11 * k) % 256 for k in range(positions)) for n in range(users)]
+    model = hardwired(build, numerics="chip").transformer
+    assert isinstance(model, ChipModel)
+    counted, predicted = list[int](), list[int]()
+    for answer in (PACED + 1, 1):
+        run = simulate_chip(machine, [ChipRequest(ids, answer) for ids in asked], wires=Wires())
+        works = [
+            Work(positions, len(made), experts=experts_of(model, (*ids, *made)))
+            for ids, made in zip(asked, run.tokens, strict=True)
+        ]
+        counted.append(run.cycles)
+        predicted.append(
+            predict_machine_cycles(shape, array_steps(build), works, link, Wires().latency)
+        )
+    told = {"users": users, "positions": positions, "link_lanes": link.lanes}
+    for name, (long, short) in (("measured", counted), ("predicted", predicted)):
+        told[name] = round((long - short) / (PACED * users))
+    told["difference"] = round(told["predicted"] / told["measured"] - 1, 4)
     print(json.dumps(told), flush=True)
     return told
 
@@ -173,13 +203,18 @@ def main() -> None:
     parser.add_argument("checkpoints", type=Path, nargs="+")
     parser.add_argument("--chips", type=int, default=2)
     parser.add_argument("--lanes", type=int, default=16, help="of the vector unit")
+    parser.add_argument("--link-lanes", type=int, default=16, help="of a link, each way")
+    parser.add_argument("--pace", action="store_true", help="cycles of a token alone")
     parser.add_argument("--keep", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = given.keep or Path(name)
         folder.mkdir(parents=True, exist_ok=True)
         for checkpoint in given.checkpoints:
-            print(json.dumps(measure(checkpoint, folder, given.chips, given.lanes)), flush=True)
+            told = measure(
+                checkpoint, folder, given.chips, given.lanes, given.link_lanes, given.pace
+            )
+            print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":

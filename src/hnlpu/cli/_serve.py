@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from hnlpu.cli._app import app
-from hnlpu.cli._options import BuildArgument, DeviceOption, Json, read_text
+from hnlpu.cli._exchange import machine_of
+from hnlpu.cli._options import (
+    BuildArgument,
+    DeviceOption,
+    ExchangeOption,
+    GridOption,
+    Json,
+    NumericsOption,
+    chosen_numerics,
+    read_text,
+)
 from hnlpu.cli._output import out, print_json, waiting
 from hnlpu.errors import InvalidInput, ToolMissing
 
@@ -38,6 +48,9 @@ def serve(
         typer.Option(help="Folder of LoRA adapters that clients may load and unload."),
     ] = None,
     device: DeviceOption = "cpu",
+    numerics: NumericsOption = "float",
+    exchange: ExchangeOption = None,
+    grid: GridOption = None,
     context: Annotated[
         int | None, typer.Option(help="Longest prompt and answer (default: the model's limit).")
     ] = None,
@@ -107,6 +120,7 @@ def serve(
         queue=queue, timeout_seconds=timeout, shutdown_seconds=shutdown_seconds,
         rate_per_minute=rate_limit, max_body_bytes=_bytes("max_body_mb", max_body_mb), max_tokens=max_tokens,
         speculation=speculation or draft is not None, draft=draft,
+        numerics=chosen_numerics(numerics), machine=machine_of(numerics, exchange, grid),
         stored_bytes=_bytes("stored_mb", stored_mb), request_log=request_log,
     )  # fmt: skip
 

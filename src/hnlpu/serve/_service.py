@@ -42,7 +42,7 @@ class Service:
 
     def __init__(self, build: Build, settings: ServerSettings):
         self.build = build
-        self.model = model = hardwired(build)
+        self.model = model = hardwired(build, numerics=settings.numerics, machine=settings.machine)
         self.settings = settings
         self.name = settings.model_name or build.directory.name
         self.fingerprint = f"hnlpu-{__version__}-{build.manifest.source.digest[:12]}"

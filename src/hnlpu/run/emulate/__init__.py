@@ -18,7 +18,7 @@ from hnlpu.run.emulate._generation import (
     tokenizer_settings,
 )
 from hnlpu.run.emulate._interpreted import InterpretedModel, StatesCache, split_off_logits
-from hnlpu.run.emulate._interpreter import Interpreter
+from hnlpu.run.emulate._interpreter import Interpreter, Watch
 from hnlpu.run.emulate._language_model import (
     LanguageModel,
     MachineOf,
@@ -93,6 +93,7 @@ __all__ = [
     "Token",
     "TokenModel",
     "Tokenizer",
+    "Watch",
     "best_tokens",
     "chip_interpreter",
     "chip_tokens",

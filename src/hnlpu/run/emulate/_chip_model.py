@@ -66,7 +66,7 @@ class ChipModel(TokenModel[ChipStates, np.int64]):
         self.architecture = build.facts
         self.constants = self._make_constants(build)
         parts = split_off_logits(build.network)
-        self._matrix = parts.matrix
+        self._matrix, self.body = parts.matrix, parts.body
         self.interpreter = chip_interpreter(
             parts.body, self.constants, build.directory, self._make_numerics
         )

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.run.emulate import TokenModel
 from hnlpu.run.engine._adapter import Adapter
 from hnlpu.run.engine._memory import StateMemory
 
@@ -65,10 +64,18 @@ class Batched(Protocol):
         ...
 
 
+class MakesLogits(Protocol):
+    """What makes logits of hidden states."""
+
+    def logits_in_pieces(self, hidden: Float32) -> Iterator[tuple[int, Float32]]:
+        """Logits of many rows as (first row, logits) pieces.  Raises NotFinite."""
+        ...
+
+
 class LogitsOfModel:
     """The half of a `Batched` that makes logits as the emulator's model does."""
 
-    def __init__(self, model: TokenModel[Any, np.float32]):
+    def __init__(self, model: MakesLogits):
         self._makes_logits = model
 
     def logits_in_pieces(

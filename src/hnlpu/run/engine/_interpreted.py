@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.model.network import Step
-from hnlpu.run.emulate import InterpretedModel, States
-from hnlpu.run.engine._batch import LogitsOfModel, Rows
+from hnlpu.model.network import Network, Step
+from hnlpu.run.emulate import States, Watch
+from hnlpu.run.engine._batch import LogitsOfModel, MakesLogits, Rows
 from hnlpu.run.engine._experts import Experts, experts_of
 from hnlpu.run.engine._layout import PAGE
 from hnlpu.run.engine._memory import StateMemory
@@ -24,10 +24,25 @@ Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
 
-class BatchedInterpreter(LogitsOfModel):
-    """`InterpretedModel` for rows of many sequences: a `Batched`."""
+class Interpretable(MakesLogits, Protocol):
+    """A model that is run piece by piece, each from states to states."""
 
-    def __init__(self, model: InterpretedModel):
+    @property
+    def body(self) -> Network:
+        """The network of which states and hidden states are."""
+        ...
+
+    def interpret(
+        self, tokens: Int64, states: States, watch: Watch | None = None
+    ) -> tuple[Float32, States]:
+        """Hidden states [n, hidden] after n more tokens, and the states behind them."""
+        ...
+
+
+class BatchedInterpreter(LogitsOfModel):
+    """An `Interpretable` for rows of many sequences: a `Batched`."""
+
+    def __init__(self, model: Interpretable):
         super().__init__(model)
         self._model = model
         self._experts = experts_of(model.body)

@@ -7,6 +7,7 @@ import numpy as np
 from hnlpu.errors import InvalidInput
 from hnlpu.model.network import Network
 from hnlpu.run.emulate import (
+    ChipModel,
     HardwiredConstants,
     InterpretedModel,
     LanguageModel,
@@ -19,19 +20,19 @@ from hnlpu.run.engine._interpreted import BatchedInterpreter
 from hnlpu.run.engine._layout import PAGE, StateLayout, layout_of, room_of
 from hnlpu.run.engine._memory import StateMemory
 from hnlpu.run.engine._taped import BatchedTape, lies_alike
+from hnlpu.run.engine._whole_numbers import batched_chip, layout_of_chip
 
 
 def layout_of_model(model: LanguageModel) -> StateLayout:
     """Where the states of a language model lie.
 
-    Raises InvalidInput for a model in float32, whose sums would depend on the batch, or in chip
-    numerics.
+    Raises InvalidInput for a model in float32, whose sums would depend on the batch.
     """
     run = model.transformer
+    if isinstance(run, ChipModel):  # machines too
+        return layout_of_chip(run)
     if not isinstance(run, InterpretedModel):
-        raise InvalidInput(
-            f"{model.directory}: the engine computes in float numerics; leave out chip and machine numerics"
-        )
+        raise InvalidInput(f"{model.directory}: the engine has no way to run this model")
     if run.constants.prepare(np.zeros((1, 1), np.float32)).values is not None:
         raise InvalidInput(
             f"{model.directory}: float sums depend on the batch; give a build "
@@ -53,6 +54,8 @@ def network_of(model: LanguageModel) -> Network:
 def gives_hidden(model: LanguageModel) -> bool:
     """Whether a model has hidden states that make an embedding."""
     run = model.transformer
+    if isinstance(run, ChipModel):  # whole numbers, which are no embedding
+        return False
     return not isinstance(run, InterpretedModel) or run.has_hidden
 
 
@@ -81,6 +84,12 @@ def batched_of(model: LanguageModel, device: str, pages: int) -> Batched:
     family has what is asked for, and ToolMissing.
     """
     run = model.transformer
+    if isinstance(run, ChipModel):
+        if device != CPU:
+            raise InvalidInput(
+                f"`device` {device}: chip and machine numerics run on the CPU; leave the device out"
+            )
+        return batched_chip(run)
     assert isinstance(run, InterpretedModel)
     constants, facts = run.constants, run.architecture
     assert isinstance(constants, HardwiredConstants)

@@ -36,12 +36,14 @@ class Work:
     """A request: tokens of its prompt, tokens that it is answered with, and whether they are drawn.
 
     `drawn` are the ids that come out, where they are known; else a draw takes half of the vocabulary.
+    `experts` are those of each position, layer by layer, by rank; several chips take others evenly where none are known.
     """
 
     prompt: int
     answer: int
     draws: bool = False
     drawn: tuple[int, ...] = ()
+    experts: tuple[tuple[tuple[int, ...], ...], ...] = ()
 
 
 def predict_cycles(shape: ChipShape, steps: Mapping[str, int], requests: Sequence[Work]) -> int:

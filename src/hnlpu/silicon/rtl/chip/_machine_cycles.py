@@ -2,7 +2,8 @@
 
     every chip: its program, cycle by cycle (`_cycles`) ─► parts of exchanges ─► links (`_link_cycles`) ─► the others
 
-Nothing is computed but time.  Which experts a token goes through decides who sends; they are drawn evenly.
+Nothing is computed but time.  Which experts a token goes through decides who works; where they are not known they
+are drawn evenly.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ class _Machine:
         places, program = range(shape.chips), make_program(shape)
         self.chips = [_Placed(shape, program, steps, requests, place) for place in places]
         for one in self.chips:
+            one.first = self.chips[0]
             one.ends = {n: LinkEnd(link, latency) for n in places if n != one.here}
         for a in self.chips:
             for b in self.chips[: a.here]:
@@ -113,6 +115,7 @@ class _Placed(OneChip):
         super().__init__(shape, program, steps, requests if here == 0 else [])
         self.here = here
         self.ends: dict[int, LinkEnd] = {}
+        self.first = self  # the chip that has the requests
         count = shape.sequences
         self.odd, self.odd_token = [0] * count, [0] * count
         self.complete: set[tuple[int, int, int]] = set()  # peer, sequence, odd
@@ -213,10 +216,12 @@ class _Placed(OneChip):
         return bool(self.holders[row] >> self.here & 1)
 
     def _expert(self, n: int, place: int, rank: int) -> int:
-        """The expert of a rank: any, the same on all chips."""
+        """The expert of a rank: the known one, or any, the same on all chips."""
         sizes = self.program.experts
         assert sizes
-        position = self.sequences[n].position
+        position, known = self.sequences[n].position, self.first.sequences[n].request.experts
+        if position < len(known):
+            return known[position][self.layer_of[place] - 1][rank]
         return _drawn(n, position, self.layer_of[place], sizes.experts, sizes.ranks)[rank]
 
 
