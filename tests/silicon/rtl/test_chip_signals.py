@@ -86,7 +86,7 @@ def test_what_a_chip_cannot_be_asked_is_said_before_it_is_written(tmp_path: Path
         (
             signals.build,
             ("--predict",),
-            "cycles of signals: they are counted of one chip that takes",
+            "cycles of signals: they are counted of chips that take",
         ),
         (build, ("--prompt", "a", "--temperature", "1e-9"), "temperature 1e-09"),
         (build, ("--prompt", "a", "--seed", str(2**64)), "take 0 to 2^64 - 1"),
