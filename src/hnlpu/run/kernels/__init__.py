@@ -1,6 +1,6 @@
 """Exact integer kernels in C for decode and prefill, chosen at run time by instruction set."""
 
-from hnlpu.run.kernels._attention import Pages, attend_paged
+from hnlpu.run.kernels._attention import attend_paged
 from hnlpu.run.kernels._library import (
     NOT_FINITE,
     Descriptor,
@@ -24,7 +24,6 @@ __all__ = [
     "Descriptor",
     "Library",
     "NotForKernels",
-    "Pages",
     "Product",
     "address_of",
     "attend_paged",

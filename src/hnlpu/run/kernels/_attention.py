@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -28,20 +27,6 @@ class _Attention(ctypes.Structure):
             "rows", "heads", "kv_heads", "size", "page_size", "pages", "window")),
         ("scale", ctypes.c_float),
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Pages:
-    """Where the keys and values of sequences lie.
-
-    `keys` [layers, pages, kv heads, d, slots] and `values` [layers, pages, kv
-    heads, slots, d]; `tables` [sequences, pages] names the pages of each
-    sequence in order.
-    """
-
-    keys: Float32
-    values: Float32
-    tables: Int64
 
 
 def _attention(
@@ -68,8 +53,8 @@ def attend_paged(
 
     Row r of `queries` [rows, heads, d] stands at `positions`[r] of sequence
     `sequences`[r]; `keys` [pages, kv heads, d, slots] and `values` [pages, kv
-    heads, slots, d] are as in `Pages`.  It sees the last `window` positions (0:
-    all).
+    heads, slots, d] lie in pages, which `tables` [sequences, pages] names for each sequence in
+    order.  It sees the last `window` positions (0: all).
     """
     rows, heads, size = queries.shape
     out = np.empty((rows, heads * size), np.float32)
