@@ -281,7 +281,10 @@ def described(
     types = schema.get("type", [])
     if (name, key) in NULLABLE and "null" not in types and types != "array":
         schema["type"] = types = [types, "null"] if isinstance(types, str) else [*types, "null"]
-    if (name, key) == ("index", "pays_above") and "object" not in types:  # "never" where no volume is enough
+    if (name, key) == (
+        "index",
+        "pays_above",
+    ) and "object" not in types:  # "never" where no volume is enough
         schema["type"] = types = ["number", "string", "null"]
     if {"number", "integer"} & set([types] if isinstance(types, str) else types):
         schema["x-kind"] = kind
