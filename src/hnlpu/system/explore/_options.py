@@ -102,7 +102,7 @@ class Choices(DataTable):
     fold: Counts
     stages: Counts
     shares: Annotated[
-        list[Annotated[float, Field(gt=0, le=64)]], Field(min_length=1, max_length=64)
+        list[Annotated[float, Field(ge=0.1, le=64)]], Field(min_length=1, max_length=64)
     ]
     source: SourceText
 
