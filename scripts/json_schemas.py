@@ -113,7 +113,7 @@ FREE = {
 }
 """Values that are a file or a form of their own, described elsewhere: a system's file, a network's text form."""
 NULLABLE = {
-    ("generate", "text"), ("verify", "checkpoint"), ("verify", "skipped"), ("explore", "best"),
+    ("generate", "text"), ("verify", "checkpoint"), ("verify", "skipped"), ("verify", "set"), ("explore", "best"),
     ("compress", "machine"), ("cost", "buyers"), ("cost", "against_price"), ("build", "worst"), ("simulate", "context"),
 }  # fmt: skip
 """Values that may be null where the samples have none that is."""

@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,8 @@ def test_bad_files(cli: Cli, here: Path, name: str, options: tuple[str, ...]) ->
     (here / "bad.json").write_text(text)
     before = sorted(here.iterdir())
     code, printed, errors = cli("draw", "bad.json", *options)
-    assert (code, printed) == (2, "")
+    assert code == 2
+    assert_said_again(printed, errors, options)
     assert errors.count("\n") == 1
     assert str(here / "bad.json") in errors
     assert message in errors
@@ -121,8 +122,18 @@ def test_bad_files(cli: Cli, here: Path, name: str, options: tuple[str, ...]) ->
 
 def refused(cli: Cli, *arguments: object) -> str:
     code, printed, errors = cli("draw", *arguments)
-    assert (code, printed, errors.count("\n")) == (2, "", 1), errors
+    assert (code, errors.count("\n")) == (2, 1), errors
+    assert_said_again(printed, errors, arguments)
     return errors
+
+
+def assert_said_again(printed: str, errors: str, arguments: Sequence[object]) -> None:
+    """With --json standard output has the line as a document, else nothing."""
+    if "--json" not in arguments:
+        assert printed == ""
+        return
+    found = json.loads(printed)["error"]
+    assert (found["exit_code"], f"hnlpu: {found['message']}\n") == (2, errors)
 
 
 def test_places_that_are_none(cli: Cli, here: Path) -> None:

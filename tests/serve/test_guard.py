@@ -10,7 +10,7 @@ import pytest
 from hnlpu.errors import InvalidInput
 from hnlpu.serve import ServerSettings
 from hnlpu.serve._guard import Guard
-from hnlpu.serve._journal import Journal
+from hnlpu.serve._journal import RequestLog
 from hnlpu.serve._settings import is_loopback
 
 BODY = {"model": "build", "prompt": "a", "max_tokens": 1}
@@ -120,7 +120,7 @@ def test_a_fault_is_counted_as_one_and_a_client_that_left_as_that(fault, status)
 
     metrics = Mock()
     metrics.http = lambda path, status, seconds: counted.append(status)
-    guard = Guard(app, ServerSettings(), metrics, Journal(None))
+    guard = Guard(app, ServerSettings(), metrics, RequestLog(None))
     scope = {
         "type": "http",
         "method": "GET",

@@ -14,7 +14,7 @@ import pytest
 
 import hnlpu
 from hnlpu.serve import _facts
-from hnlpu.serve._journal import Journal, Record
+from hnlpu.serve._journal import Record, RequestLog
 
 BODY = {"prompt": "import os\n", "max_tokens": 5, "temperature": 0, "ignore_eos": True}
 
@@ -96,7 +96,7 @@ def test_a_log_that_cannot_be_opened_is_refused(cli, bundled, tmp_path):
 
 
 def test_a_full_disk_is_told_once(caplog):
-    journal = Journal(None)
+    journal = RequestLog(None)
     journal._file = Mock()
     journal._file.write.side_effect = OSError(28, "No space left on device")
     for _ in range(3):

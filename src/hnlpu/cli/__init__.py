@@ -49,7 +49,10 @@ def _fail(message: str, error: Exception) -> int:
     if "--json" in sys.argv[1:]:
         from hnlpu.cli._output import print_json
 
-        print_json(
-            {"error": {"type": type(error).__name__, "message": line, "exit_code": BAD_INPUT}}
-        )
+        found = {"type": type(error).__name__, "message": line, "exit_code": BAD_INPUT}
+        try:
+            print_json({"error": found})
+            sys.stdout.flush()
+        except OSError:  # what the line is about, perhaps; Python must not complain at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return BAD_INPUT

@@ -30,7 +30,7 @@ from hnlpu.serve import (
 from hnlpu.serve._context import Context
 from hnlpu.serve._errors import ApiError, as_api_error, body_at, error_body
 from hnlpu.serve._guard import Guard
-from hnlpu.serve._journal import RECORD, Journal
+from hnlpu.serve._journal import RECORD, RequestLog
 from hnlpu.serve._problems import first_problem
 from hnlpu.serve._service import Service
 from hnlpu.serve._stream import ClientLeft
@@ -73,7 +73,7 @@ def create_app(service: Service) -> FastAPI:
     _name_models(app, context)
     context.renamed = lambda: _name_models(app, context)
     _handle_errors(app)
-    journal = Journal(service.settings.request_log)
+    journal = RequestLog(service.settings.request_log)
     app.add_middleware(Guard, settings=service.settings, metrics=service.metrics, journal=journal)
     return app
 

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hnlpu.serve._errors import ApiError, body_at
-from hnlpu.serve._journal import RECORD, Journal, Record, request_id
+from hnlpu.serve._journal import RECORD, Record, RequestLog, request_id
 from hnlpu.serve._metrics import Metrics
 from hnlpu.serve._settings import ServerSettings, is_loopback
 
@@ -27,7 +27,9 @@ OPEN_PATHS = ("/", "/health", "/ready", "/ping", "/openapi.json", "/page.css", "
 class Guard:
     """ASGI middleware: host names, API keys, rates, sizes; it names and counts every answer."""
 
-    def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: Metrics, journal: Journal):
+    def __init__(
+        self, app: ASGIApp, settings: ServerSettings, metrics: Metrics, journal: RequestLog
+    ):
         self._app = app
         self._settings = settings
         self._metrics = metrics

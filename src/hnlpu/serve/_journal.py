@@ -54,7 +54,7 @@ def request_id(headers: Headers) -> str:
     return given if _FIT.fullmatch(given) else uuid.uuid4().hex
 
 
-class Journal:
+class RequestLog:
     """Lines of JSON in a file, `-` for the standard error; nothing where there is no file.
 
     Raises InvalidInput for a file that cannot be opened.

@@ -112,7 +112,7 @@ def test_a_config_of_absurd_size(tmp_path, cli):
     [
         ({"hidden_size": 80}, "hidden_size 80 is not divisible by 32"),
         ({"intermediate_size": 100}, "intermediate_size 100 is not divisible by 32"),
-        ({"head_dim": 33}, "not divisible by 32"),
+        ({"head_dim": 33}, "head_dim: Input should be a multiple of 2"),
         ({"num_attention_heads": 32, "head_dim": 1}, "head_dim"),
         ({"num_key_value_heads": 3}, "not a multiple of num_key_value_heads 3"),
         ({"experts_per_token": 5}, "exceeds num_local_experts 4"),

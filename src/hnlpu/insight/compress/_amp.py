@@ -173,6 +173,6 @@ def _best(importance: Float64, count: int, unit: int) -> tuple[int, ...]:
 def _one(found: Sequence[Matrix], layer: int, role: str) -> Matrix:
     if len(found) != 1:
         raise InvalidInput(
-            f"amp: layer {layer} has {len(found)} matrices behind its {role}, not one; choose others of `of`"
+            f"amp: layer {layer} has {len(found)} matrices behind its {role}, not one; give it heads or neurons alone"
         )
     return found[0]

@@ -87,7 +87,7 @@ def _groups(matrices: list[Matrix]) -> Iterator[list[Matrix]]:
 
 
 def _products(subject: Subject, names: set[str], said: str) -> Products:
-    """X^T X of what each member of some matrices meets."""
+    """Products X^T X of the inputs that each member of some matrices meets."""
     found: Products = {}
 
     def see(name: str, index: int, x: Float32, _: Float32) -> None:
