@@ -30,7 +30,7 @@ from hnlpu.insight.report._svg import (
 
 WIDTH, LEFT, RIGHT = 270, 34, 2
 _LABELLED = (-12, -6, -2, 0, 2, 6, 12)
-STACK, LETTER = 720, 6.2  # a bar as wide as the page, and a letter of its names
+STACK, LETTER = 340, 6.2  # a bar as wide as a phone, and a letter of its names
 WIDE = 320  # of charts that stand two in a row
 
 

@@ -88,13 +88,14 @@ def edited(
 
 def _unchanged(family: Family[Any], values: Mapping[str, Any]) -> Cutting:
     """All of a model, of any family: only weights are others."""
-    if "quantization_config" in family.config.model_fields:
+    plain = {key: value for key, value in values.items() if key != "quantization_config"}
+    network = family.read(plain)
+    if network != family.read(values):
         raise UnsupportedArchitecture(
             f"{values.get('model_type')}: its config says how weights were quantised; they cannot be others"
         )
-    network = family.read(values)
     return Cutting(
-        {key: value for key, value in values.items() if key != "quantization_config"},
+        plain,
         network,
         {m.name: (m.name, KeptOfMatrix()) for m in network.matrices},
         {p.name: (p.name, None) for p in network.parameters},
