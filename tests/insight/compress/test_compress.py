@@ -11,7 +11,7 @@ import pytest
 import hnlpu
 from helpers import run_cli
 from hnlpu._whole import working_folder
-from hnlpu.errors import BuildInProgress, InvalidInput, OutputExists, UnsupportedArchitecture
+from hnlpu.errors import BuildInProgress, HnlpuError, InvalidInput, OutputExists, UnsupportedArchitecture
 from hnlpu.insight.compress import Ledger, Task, compress, parse_steps, read_recipe, said
 from hnlpu.model.policy import make_policy
 from hnlpu.run.emulate import float_model
@@ -135,6 +135,13 @@ def test_a_text_that_is_too_short_is_told_before_any_work(
 ) -> None:
     with pytest.raises(InvalidInput, match=message):
         compress(_task(["round"], **others), tmp_path / "o")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_build_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
+    task = _task(["round"], target=make_target("n5", "taps", 3))
+    with pytest.raises(HnlpuError, match="3 chips make no grid"):
+        compress(task, tmp_path / "o")
     assert not list(tmp_path.iterdir())
 
 

@@ -9,6 +9,7 @@ OUT                             appears when all is done, with ledger.json; then
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -222,8 +223,13 @@ def _stage(
         return Stage.model_validate_json(kept.read_text())
     build = folder / "build"
     shutil.rmtree(build, ignore_errors=True)
-    stage = judge.stage(checkpoint, build, step, lines)
-    shutil.rmtree(build)
+    try:
+        stage = judge.stage(checkpoint, build, step, lines)
+    finally:
+        shutil.rmtree(build, ignore_errors=True)
+        with contextlib.suppress(OSError):  # nothing else was done in it
+            folder.rmdir()
+    folder.mkdir(exist_ok=True)
     part = kept.with_suffix(".part")
     part.write_text(stage.model_dump_json())
     part.replace(kept)
