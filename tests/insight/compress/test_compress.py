@@ -11,7 +11,13 @@ import pytest
 import hnlpu
 from helpers import run_cli
 from hnlpu._whole import working_folder
-from hnlpu.errors import BuildInProgress, HnlpuError, InvalidInput, OutputExists, UnsupportedArchitecture
+from hnlpu.errors import (
+    BuildInProgress,
+    HnlpuError,
+    InvalidInput,
+    OutputExists,
+    UnsupportedArchitecture,
+)
 from hnlpu.insight.compress import Ledger, Task, compress, parse_steps, read_recipe, said
 from hnlpu.model.policy import make_policy
 from hnlpu.run.emulate import float_model
