@@ -75,22 +75,23 @@ def working_folder(out: Path, worthless: Container[str] = ()) -> Iterator[Path]:
     except OSError as error:
         raise OutputFailed(f"{work}: cannot be created ({error.strerror})") from None
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise BuildInProgress(
-                f"{out}: another process is at work on it; wait for it to end"
-            ) from None
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise BuildInProgress(
+            f"{out}: another process is at work on it; wait for it to end"
+        ) from None
+    try:
         yield work
         with contextlib.suppress(OSError):
             work.rmdir()
     except OSError as error:
         raise OutputFailed(f"{error.filename or work}: {error.strerror}") from None
     finally:
-        os.close(lock)
         with contextlib.suppress(OSError):  # nothing was done: no folder is left
             if all(path.name == LOCK or path.name in worthless for path in work.iterdir()):
                 shutil.rmtree(work)
+        os.close(lock)
 
 
 def _growing_prefix(out: Path) -> str:

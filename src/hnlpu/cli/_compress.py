@@ -89,20 +89,24 @@ def compress(
 
 
 def _print(found: Ledger) -> None:
-    table = Table(
-        Column("step", overflow="fold", min_width=12), "perplexity", "weights", "arrays mm2",
-        "chips", "$ once", "tokens/s", "J/token",
-    )  # fmt: skip
     first = found.stages[0]
+    numbers = Table(_step_column(), "perplexity", "change", "weights", "arrays mm2")
+    machines = Table(_step_column(), "chips", "masks", "$ M once", "tokens/s", "J/token")
     for stage in found.stages:
-        m = stage.machine
-        table.add_row(
-            stage.step, f"{stage.perplexity:.5g} ({100 * (stage.perplexity / first.perplexity - 1):+.3g} %)",
+        numbers.add_row(
+            stage.step, f"{stage.perplexity:.5g}", f"{100 * (stage.perplexity / first.perplexity - 1):+.3g} %",
             f"{stage.weights:,}", f"{stage.arrays_mm2:.5g}",
-            *(("",) * 4 if m is None else
-              (str(m.chips), f"{m.usd_once:,.0f}", f"{m.tokens_per_second:,.0f}", f"{m.joules_per_token:.3g}")),
         )  # fmt: skip
-    out.print(table, markup=False)
+        m = stage.machine
+        figures = ("no die holds it", str(stage.masks), "", "", "")
+        if m is not None:
+            figures = (
+                str(m.chips), str(stage.masks), f"{m.usd_once / 1e6:,.4g}", f"{m.tokens_per_second:,.0f}",
+                f"{m.joules_per_token:.3g}",
+            )  # fmt: skip
+        machines.add_row(stage.step, *figures)
+    out.print(numbers, markup=False)
+    out.print(machines, markup=False)
     for stage in found.stages:
         for line in stage.lines:
             out.print(f"{stage.step}: {line}", markup=False)
@@ -110,3 +114,7 @@ def _print(found: Ledger) -> None:
         f"decided on {found.decided_on:,} tokens, which met {100 * found.coverage:.3g} % of the matrices; "
         f"judged on {found.judged_on:,} others"
     )
+
+
+def _step_column() -> Column:
+    return Column("step", overflow="fold", min_width=12)

@@ -10,7 +10,14 @@ import pytest
 
 import hnlpu
 from helpers import run_cli
-from hnlpu.errors import InvalidInput, OutputExists, UnsupportedArchitecture
+from hnlpu._whole import working_folder
+from hnlpu.errors import (
+    BuildInProgress,
+    HnlpuError,
+    InvalidInput,
+    OutputExists,
+    UnsupportedArchitecture,
+)
 from hnlpu.insight.compress import Ledger, Task, compress, parse_steps, read_recipe, said
 from hnlpu.model.policy import make_policy
 from hnlpu.run.emulate import float_model
@@ -122,6 +129,38 @@ def test_other_families_are_refused_before_any_work(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"judged": "a"}, "the text to judge by has 1 tokens, at least 2 are needed"),
+        ({"text": ""}, "the text is empty"),
+        ({"text": "one line"}, "the text has one line"),
+    ],
+)
+def test_a_text_that_is_too_short_is_told_before_any_work(
+    others: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        compress(_task(["round"], **others), tmp_path / "o")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_build_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
+    task = _task(["round"], target=make_target("n5", "taps", 3))
+    with pytest.raises(HnlpuError, match="3 chips make no grid"):
+        compress(task, tmp_path / "o")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_second_process_leaves_the_work_of_the_first(tmp_path: Path) -> None:
+    with working_folder(tmp_path / "o", {"about.json"}) as work:
+        (work / "about.json").write_text("{}")
+        with pytest.raises(BuildInProgress, match="another process is at work"):
+            compress(_task(["round"]), tmp_path / "o")
+        assert (work / "about.json").read_text() == "{}"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
     ("given", "message"),
     [
         ("shrink", "'shrink' is no step; there are finercut, amp"),
@@ -130,6 +169,9 @@ def test_other_families_are_refused_before_any_work(tmp_path: Path) -> None:
         ("amp:colour=2", "amp has no such option; it has share, of, by"),
         ("finercut:remove=1,share=0.5", "give remove or share, not both"),
         ("amp:of=tails", "of.0"),
+        ("amp:of=[]", "of: Tuple should have at least 1 item"),
+        ("round:matrices=[]", "matrices: Tuple should have at least 1 item"),
+        ("amp:share=0.1,share=0.2", "share is given twice"),
     ],
 )
 def test_a_wrong_step_is_told(given: str, message: str) -> None:

@@ -19,6 +19,7 @@ from hnlpu.insight.compress import (
     StepOptions,
     round_columns,
 )
+from hnlpu.insight.compress._amp import best_neurons
 from hnlpu.insight.compress._finercut import without
 from hnlpu.insight.compress._subject import Subject
 from hnlpu.model.edit import Edit, edited, keep_all, write_checkpoint
@@ -95,6 +96,22 @@ def test_amp_takes_neurons_that_add_nothing(tmp_path: Path) -> None:
     assert kept is not None
     assert len(kept) == 96
     assert all(n // 32 * 32 in kept and n // 32 * 32 + 31 in kept for n in kept)  # whole blocks
+
+
+@pytest.mark.parametrize(
+    ("size", "share", "kept"),
+    [
+        (96, 0.3, [*range(32, 96)]),
+        (100, 0.3, [*range(32, 100)]),
+        (100, 0.99, [*range(96, 100)]),
+        (20, 0.5, [*range(20)]),
+        (64, 0.99, [*range(32, 64)]),
+    ],
+)
+def test_neurons_go_in_whole_blocks_and_the_rest_stays(
+    size: int, share: float, kept: list[int]
+) -> None:
+    assert list(best_neurons(np.arange(float(size)), share, 32)) == kept
 
 
 def test_amp_takes_heads_that_add_nothing(tmp_path: Path) -> None:
@@ -176,6 +193,14 @@ def test_round_leaves_what_one_digit_holds(tmp_path: Path) -> None:
     assert list(decision.edit.values) == ["model.layers.0.self_attn.q_proj"]
 
 
+def test_a_text_shorter_than_a_piece_is_refused_before_any_work(tmp_path: Path) -> None:
+    of = Subject.open(
+        Path("checkpoints/llama-90k"), "def f():\n", 300, tmp_path / "n", lambda *_: None
+    )
+    with pytest.raises(InvalidInput, match="tokens, a piece takes 129"):
+        Heal().check(of)
+
+
 def _pruned(tmp_path: Path) -> Path:
     of = _subject("checkpoints/llama-90k", tmp_path / "p")
     edit = Amp(share=0.25, of=("neurons",)).decide(of).edit
@@ -220,12 +245,18 @@ def test_healing_goes_on_where_it_was(tmp_path: Path) -> None:
     ("step", "checkpoint", "said"),
     [
         (FinerCut(remove=4), "llama-90k", "4 of 4 halves"),
+        (FinerCut(share=0.1), "llama-90k", "a share of 0.1 of 4 halves of layers is less than one"),
         (ExpertPruning(keep=2), "llama-90k", "has none"),
         (ExpertPruning(keep=1), "stdlib-140k", "chooses 2 of 4; 1 cannot be kept"),
+        (
+            Round(matrices=("*proj", "typo")),
+            "llama-90k",
+            "no matrix is called typo; the first is model.",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_refused(
     step: StepOptions, checkpoint: str, said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InvalidInput, match=said):
-        step.decide(_subject(f"checkpoints/{checkpoint}", tmp_path / "n"))
+        step.check(_subject(f"checkpoints/{checkpoint}", tmp_path / "n"))

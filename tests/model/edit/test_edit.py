@@ -200,6 +200,30 @@ def test_a_layer_without_anything_leaves_and_the_others_take_its_number(tmp_path
     assert np.array_equal(_logits(empty), _logits(fewer))
 
 
+def test_lists_that_are_as_long_as_layers_by_chance_stay() -> None:
+    values = json.loads(Path("checkpoints/llama-90k/config.json").read_text())
+    values |= {"eos_token_id": [0, 1]}
+    gone = (LayerSelection(attention=False, feed_forward=False), LayerSelection())
+    config = edited(find_family("llama"), values, Edit(gone), renumber=True).config
+    assert config["num_hidden_layers"] == 1
+    assert config["eos_token_id"] == [0, 1]
+
+
+def test_heads_alike_over_heads_of_keys_that_differ() -> None:
+    values = json.loads(Path("checkpoints/llama-90k/config.json").read_text())
+    values |= {"num_attention_heads": 20, "num_key_value_heads": 5}
+    twelve = (
+        LayerSelection(heads=tuple(range(12))),
+        LayerSelection(heads=tuple(h for h in range(16) if h % 4)),
+    )
+    cutting = edited(find_family("llama"), values, Edit(twelve))  # 12 heads over 3, and over 4
+    assert cutting.config["num_key_value_heads"] == 5
+    assert [
+        (own["num_attention_heads"], own["num_key_value_heads"])
+        for own in cutting.config["per_layer"]
+    ] == [(12, 3), (12, 4)]
+
+
 def test_mxfp4_stays_packed_where_blocks_are_whole(tmp_path: Path) -> None:
     of = _Opened(write_gpt_oss(tmp_path / "source", intermediate=96))
     whole = tuple(range(32, 96))

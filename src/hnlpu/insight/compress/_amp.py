@@ -35,7 +35,7 @@ class Amp(StepOptions):
 
     name: Literal["amp"] = "amp"
     share: float = Field(0.3, gt=0, lt=1)
-    of: tuple[Part, ...] = ("heads", "neurons")
+    of: tuple[Part, ...] = Field(("heads", "neurons"), min_length=1)
     by: Literal["activation", "magnitude"] = "activation"
     """Magnitude: weights alone, as a comparison."""
 
@@ -141,9 +141,8 @@ def _neurons(subject: Subject, n: int, share: float, squares: Squares) -> dict[s
         size = int(getattr(own, varying["expert_inner"]))
         down = _one([m for m in experts if m.columns == size and m is experts[-1]], n, "experts")
         unit = _unit(subject, down)
-        count = _fewer_neurons(size, share, unit)
         found["expert_inner"] = tuple(
-            _best(_importance(subject, down, member, squares), count, unit)
+            best_neurons(_importance(subject, down, member, squares), share, unit)
             for member in range(down.count)
         )
         return found
@@ -154,20 +153,22 @@ def _neurons(subject: Subject, n: int, share: float, squares: Squares) -> dict[s
         "feed_forward",
     )
     unit = _unit(subject, down)
-    by_column = _importance(subject, down, 0, squares)
-    found["inner"] = _best(by_column, _fewer_neurons(size, share, unit), unit)
+    found["inner"] = best_neurons(_importance(subject, down, 0, squares), share, unit)
     return found
 
 
-def _fewer_neurons(size: int, share: float, unit: int) -> int:
-    return max(1, round(size * (1 - share) / unit)) * unit
+def best_neurons(importance: Float64, share: float, unit: int) -> tuple[int, ...]:
+    """The most important of numbers from 0 without about a `share` of them: whole runs of `unit`, rising.
 
-
-def _best(importance: Float64, count: int, unit: int) -> tuple[int, ...]:
-    """The most important of numbers from 0, in runs of `unit`: rising, `count` of them."""
-    runs = importance.reshape(-1, unit).sum(1)
-    chosen = np.sort(np.argsort(-runs, kind="stable")[: count // unit])
-    return tuple((chosen[:, None] * unit + np.arange(unit)).reshape(-1).tolist())
+    Numbers behind the last whole run stay, so that every matrix keeps as many whatever it keeps.
+    """
+    size = len(importance)
+    rest = size % unit
+    runs = importance[: size - rest].reshape(-1, unit).sum(1)
+    count = max(0 if rest else 1, round((size * (1 - share) - rest) / unit))
+    chosen = np.sort(np.argsort(-runs, kind="stable")[:count])
+    whole = (chosen[:, None] * unit + np.arange(unit)).reshape(-1)
+    return (*whole.tolist(), *range(size - rest, size))
 
 
 def _one(found: Sequence[Matrix], layer: int, role: str) -> Matrix:

@@ -9,6 +9,7 @@ OUT                             appears when all is done, with ledger.json; then
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -58,6 +59,8 @@ class Task:
         """The text that steps are decided on, and the one that they are judged on."""
         if self.judged is not None:
             return self.text, self.judged
+        if not self.text:
+            raise InvalidInput("the text is empty; give some to decide on with `text`")
         cut = self.text.rfind("\n", 0, int(len(self.text) * (1 - JUDGED))) + 1
         if not cut:
             raise InvalidInput("the text has one line; give another to judge by with `judged`")
@@ -86,13 +89,13 @@ def compress(
         first = Subject.open(source, deciding, task.tokens, work / "notes", told, task.family)
         for step in task.steps:  # before any work
             step.check(first)
+        judge = _judge(task, first, judged, workers)
         covered = _coverage(first, work / COVERAGE)
         if covered < 1 and not task.allow_uncovered:
             raise InvalidInput(
                 f"the text meets {100 * covered:.3g} % of the matrices, experts counted one by one; give "
                 "more text or more `tokens`, or allow it"
             )
-        judge = _judge(task, first, judged, workers)
         stages = [_stage(judge, source, work / "0", "as it was", ())]
         checkpoint = source
         for number, step in enumerate(task.steps, 1):
@@ -131,6 +134,7 @@ def _begin(task: Task, source: Path, work: Path) -> None:
         {
             "generator": __version__,
             "files": {name: file_sha256(path) for name, path in model.source_files().items()},
+            "family": model.network.family,
             "steps": [said(step) for step in task.steps],
             "texts": [hashlib.sha256(text.encode()).hexdigest() for text in task.texts()],
             "tokens": task.tokens,
@@ -168,6 +172,10 @@ def _coverage(subject: Subject, kept: Path) -> float:
 def _judge(task: Task, subject: Subject, text: str, workers: int | None) -> Judge:
     """Judges by as many tokens of a text as steps are decided on at most."""
     ids = _ids(subject, text)
+    if len(ids) < 2:
+        raise InvalidInput(
+            f"the text to judge by has {len(ids)} tokens, at least 2 are needed; give a longer one with `judged`"
+        )
     if len(ids) > task.tokens:
         text = Tokenizer(subject.model.settings).decode(ids[: task.tokens])
     return Judge(text, task.target, task.policy, task.family, workers)
@@ -215,8 +223,13 @@ def _stage(
         return Stage.model_validate_json(kept.read_text())
     build = folder / "build"
     shutil.rmtree(build, ignore_errors=True)
-    stage = judge.stage(checkpoint, build, step, lines)
-    shutil.rmtree(build)
+    try:
+        stage = judge.stage(checkpoint, build, step, lines)
+    finally:
+        shutil.rmtree(build, ignore_errors=True)
+        with contextlib.suppress(OSError):  # nothing else was done in it
+            folder.rmdir()
+    folder.mkdir(exist_ok=True)
     part = kept.with_suffix(".part")
     part.write_text(stage.model_dump_json())
     part.replace(kept)

@@ -35,11 +35,15 @@ class ExpertPruning(StepOptions):
             raise ValueError("give keep or share, not both")
         return self
 
+    def check(self, subject: Subject) -> None:
+        """Needs experts, of which more are kept than a token chooses."""
+        super().check(subject)
+        for mixture in _some_mixtures(subject):
+            self._count(mixture)
+
     def decide(self, subject: Subject) -> Decision:
         """Keep those that add most."""
-        mixtures = find_mixtures(subject.model.network)
-        if not mixtures:
-            raise InvalidInput("experts: the model has none")
+        mixtures = _some_mixtures(subject)
         met = _met(subject, mixtures)
         layers = list(keep_all(subject.layers))
         lines = []
@@ -99,6 +103,12 @@ def find_mixtures(network: Network) -> list[Mixture]:
         k = int(span.option("k"))
         found.append(Mixture(bank.block, bank.count, k, shares, numbers, outputs))
     return found
+
+
+def _some_mixtures(subject: Subject) -> list[Mixture]:
+    if not (mixtures := find_mixtures(subject.model.network)):
+        raise InvalidInput("experts: the model has none")
+    return mixtures
 
 
 def _met(subject: Subject, mixtures: list[Mixture]) -> Mapping[int, tuple[Float64, Float64]]:

@@ -38,15 +38,15 @@ class FinerCut(StepOptions):
             raise ValueError("give remove or share, not both")
         return self
 
+    def check(self, subject: Subject) -> None:
+        """Needs more halves than are to be removed."""
+        super().check(subject)
+        self._count(len(_halves(subject)))
+
     def decide(self, subject: Subject) -> Decision:
         """Remove halves until there are as few as asked for."""
         there = _halves(subject)
-        share = 0.25 if self.share is None else self.share
-        count = round(share * len(there)) if self.remove is None else self.remove
-        if not 0 < count < len(there):
-            raise InvalidInput(
-                f"finercut: {count} of {len(there)} halves of layers cannot be removed; leave at least one"
-            )
+        count = self._count(len(there))
         told = _Distances(subject)
         removed: Removed = ()
         trials = sum(len(there) - n for n in range(count))
@@ -63,6 +63,19 @@ class FinerCut(StepOptions):
             removed = (*removed, best)
             lines.append(f"layer {best[0]} {best[1]}: divergence {distance:.4g} nats")
         return Decision(Edit(without(subject.layers, removed)), lines)
+
+    def _count(self, there: int) -> int:
+        share = 0.25 if self.share is None else self.share
+        count = round(share * there) if self.remove is None else self.remove
+        if not count:
+            raise InvalidInput(
+                f"finercut: a share of {share:g} of {there} halves of layers is less than one; give remove=1"
+            )
+        if count >= there:
+            raise InvalidInput(
+                f"finercut: {count} of {there} halves of layers cannot be removed; leave at least one"
+            )
+        return count
 
 
 def without(layers: int, removed: Removed) -> tuple[LayerSelection, ...]:

@@ -50,6 +50,7 @@ class Heal(StepOptions):
         if find_spec("torch") is None:
             raise ToolMissing("heal learns with torch, which is missing; pip install 'hnlpu[heal]'")
         edited(subject.family, subject.values, Edit(keep_all(subject.layers)))
+        self._length(subject)
         inside = {
             n
             for span in subject.model.network.spans
@@ -69,11 +70,7 @@ class Heal(StepOptions):
         from hnlpu.run.differentiable import TorchNetwork
 
         model = subject.model
-        length = min(self.length, model.network.context or self.length)
-        if len(subject.all_tokens) <= length:
-            raise InvalidInput(
-                f"heal: the text has {len(subject.all_tokens)} tokens, a piece takes {length + 1}"
-            )
+        length = self._length(subject)
         one_digit = {m.name for m in model.network.matrices if holds_in_one_digit(subject, m)}
         student = TorchNetwork(model, one_digit)
         teacher = TorchNetwork(read_model(subject.teacher, subject.family))
@@ -88,8 +85,18 @@ class Heal(StepOptions):
                 values[name] = partial(student.values, name)
             else:
                 vectors[name] = partial(student.parameter_values, name)
-        line = f"loss {first:.4g} nats at first, {last:.4g} at the end of {self.steps} steps"
+        line = f"loss {first:.4g} nats at first, {last:.4g} at the end of {self.steps} steps on {self.batch} pieces of {length} tokens"
         return Decision(Edit(keep_all(subject.layers), values, vectors), [line])
+
+    def _length(self, subject: Subject) -> int:
+        """Tokens of a piece: no more than the model can see."""
+        length = min(self.length, subject.model.network.context or self.length)
+        if len(subject.all_tokens) <= length:
+            raise InvalidInput(
+                f"heal: the text has {len(subject.all_tokens)} tokens, a piece takes {length + 1}; "
+                "give more text or a smaller length"
+            )
+        return length
 
     def _learn(
         self, subject: Subject, student: TorchNetwork, teacher: TorchNetwork, tokens: torch.Tensor,

@@ -56,6 +56,8 @@ def parse_steps(given: Sequence[str]) -> list[StepOptions]:
             key, equals, value = option.partition("=")
             if not equals:
                 raise InvalidInput(f"step {text}: {option}: write KEY=VALUE")
+            if key in values:
+                raise InvalidInput(f"step {text}: {key} is given twice")
             values[key] = _value(value)
         found.append(_step(values, f"step {text}"))
     return found

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from hnlpu.arithmetic.mx import BLOCK, dequantize, quantize_mxfp4
+from hnlpu.errors import InvalidInput
 from hnlpu.insight.compress._options import Decision, StepOptions
 from hnlpu.insight.compress._subject import (
     Float32,
@@ -38,12 +39,18 @@ class Round(StepOptions):
     """Round `matrices` (names or patterns; default: all that MXFP4 does not hold exactly) to one digit."""
 
     name: Literal["round"] = "round"
-    matrices: tuple[str, ...] = ("*",)
+    matrices: tuple[str, ...] = Field(("*",), min_length=1)
     damping: float = Field(0.01, gt=0, le=1)
 
     def check(self, subject: Subject) -> None:
         """Every family has weights; one whose config says how they were quantised keeps them."""
         edited(subject.family, subject.values, Edit(keep_all(subject.layers)))
+        names = [m.name for m in subject.model.network.matrices]
+        for pattern in self.matrices:
+            if not any(fits(pattern, name) for name in names):
+                raise InvalidInput(
+                    f"round: no matrix is called {pattern}; the first is {names[0]}, `*` stands for any"
+                )
 
     def decide(self, subject: Subject) -> Decision:
         """Rounded values of every matrix that needs rounding."""
@@ -54,7 +61,7 @@ class Round(StepOptions):
             and not holds_in_one_digit(subject, m)
         ]
         values: dict[str, Callable[[int], Float32]] = {}
-        lines = []
+        lines = [] if chosen else ["one digit holds every matrix already: nothing is rounded"]
         done = 0
         for group in _groups(chosen):
             products = _products(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hnlpu.errors import InvalidInput, UnsupportedArchitecture
+from hnlpu.errors import InvalidConfig, InvalidInput, UnsupportedArchitecture
 from hnlpu.model.edit._selection import Edit, LayerSelection, Numbers, keep_all
 from hnlpu.model.families import DecoderConfig, Family
 from hnlpu.model.network import Matrix, Network, Parameter, dump, ops
@@ -25,6 +25,10 @@ Ints = npt.NDArray[np.int64]
 
 ALIASES = {"num_experts": "num_local_experts", "num_local_experts": "num_experts"}
 """Keys that say the same in other generations of a config.json; a reader of either finds the new size."""
+HEADS = frozenset({"num_attention_heads", "num_key_value_heads"})
+"""One divides the other, in the config as in each layer: both are said at one place."""
+LAYER_LISTS = ("layer_types", "no_rope_layers", "per_layer")
+"""Keys with an entry for each layer.  Other lists may be as long by chance (`eos_token_id`)."""
 
 
 @dataclass(frozen=True)
@@ -207,12 +211,14 @@ def _with_layers(values: Mapping[str, Any], layers: Sequence[Mapping[str, Any]])
     """A config with these layers: sizes that all of them share stand outside of `per_layer`."""
     new = {k: v for k, v in values.items() if k not in ("per_layer", "quantization_config")}
     keys = {key for layer in layers for key in layer if key not in ("attention", "feed_forward")}
-    for key in sorted(keys):
-        sizes = {layer[key] for layer in layers if key in layer}
-        if len(sizes) == 1:
-            (new[key],) = sizes
-            if (other := ALIASES.get(key)) in new:  # two generations of the file
-                new[other] = new[key]
+    sizes = {key: {layer[key] for layer in layers if key in layer} for key in sorted(keys)}
+    alike = {key: found for key, found in sizes.items() if len(found) == 1}
+    if not alike.keys() >= HEADS:
+        alike = {key: found for key, found in alike.items() if key not in HEADS}
+    for key, found in alike.items():
+        (new[key],) = found
+        if (other := ALIASES.get(key)) in new:  # two generations of the file
+            new[other] = new[key]
     own = [{k: v for k, v in layer.items() if v is False or new.get(k) != v} for layer in layers]
     if any(own):
         new["per_layer"] = own
@@ -300,14 +306,17 @@ def _renumbered(family: Family[Any], cutting: Cutting, gone: Sequence[int], coun
     """The same without the layers `gone`; as it is where numbers of layers mean something."""
     left = [n for n in range(count) if n not in gone]
     values = dict(cutting.config)
-    for key, value in values.items():
-        if isinstance(value, list) and len(value) == count:
+    for key in LAYER_LISTS:
+        if isinstance(value := values.get(key), list) and len(value) == count:
             values[key] = [value[n] for n in left]
     values["num_hidden_layers"] = len(left)
     if not any(values.get("per_layer", ())):
         values.pop("per_layer", None)
     numbers = {old: new for new, old in enumerate(left)}
-    network = family.read(values)
+    try:
+        network = family.read(values)
+    except InvalidConfig:  # a family of somebody else's, whose layers are listed by other keys
+        return cutting
     if _renamed(dump(cutting.network), numbers) != json.loads(dump(network)):
         return cutting
     names = {_rename(name, numbers): name for name in cutting.matrices}
