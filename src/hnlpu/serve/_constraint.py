@@ -20,8 +20,9 @@ from hnlpu.serve._schema import StructuredOutputs
 from hnlpu.serve._tags import grammar_of, tags_of
 
 SCHEMA_LIMIT = 2**16  # characters
-WHITESPACE = r"( |\n[ \t]{0,32})?"
-"""Between two parts of JSON: what its writers put there.  Were any allowed, a model might go on in it for ever."""
+WHITESPACE = " ?"
+"""Between two parts of JSON: none or a space, as writers put it on one line.  A model that may indent may spend all its
+tokens on that."""
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
 
 
