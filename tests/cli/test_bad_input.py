@@ -156,7 +156,7 @@ def test_text_that_is_not_unicode(spoken_build):
     ("options", "expected"),
     [
         (["--preset", "best"], "preset 'best' is unknown; choose from default, paper"),
-        (["--attention", "int9"], "attention 'int9'"),
+        (["--attention", "int5"], "attention 'int5'"),
         (["--experts", "native"], "experts 'native'"),
         (
             ["--activation-bits", "1"],

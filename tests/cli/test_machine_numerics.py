@@ -63,6 +63,13 @@ def test_what_makes_no_sense_is_one_line(cli: Any, options: tuple[str, ...], mes
     assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("options", [("--numerics", "chip"), ("--grid", "2x2")])
+def test_the_self_test_says_that_it_is_in_float(cli: Any, options: tuple[str, ...]) -> None:
+    code, _, err = cli("serve", folder(), "--self-test", *options)
+    assert code == 2
+    assert "--self-test serves in float numerics" in err
+
+
 def test_a_design_names_its_formats(cli: Any, tmp_path: Path) -> None:
     file = tmp_path / "own.toml"
     code, _, err = cli(

@@ -102,3 +102,12 @@ def test_the_first_pattern_that_fits_counts_before_roles():
     assert policy.format_of("attention", "a.1.q") == "mxfp4x2"
     assert policy.format_of("attention", "b.0.q") == "auto"
     assert policy.format_of("attention") == "auto"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"experts": "int5"}, {"dense": "int5"}, {"matrices": (("lm_head", "int5"),)}]
+)
+def test_an_unknown_format_is_told_all_that_there_are(changes):
+    with pytest.raises(InvalidInput) as told:
+        make_policy(**changes)
+    assert f"{next(iter(changes))} 'int5': choose from {', '.join(FORMATS)}" in str(told.value)

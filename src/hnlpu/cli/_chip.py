@@ -118,6 +118,8 @@ def chip(
         raise InvalidInput("--prompt and --input are for --simulate; give both")
     if prompt and signals is not None:
         raise InvalidInput("--prompt is for models of text, --input for signals; give one")
+    if stalls and not simulate:
+        raise InvalidInput("--stalls is for --simulate; give both")
     if trace and not simulate:
         raise InvalidInput("--trace writes what --simulate runs; give both")
     if trace and trace.exists():

@@ -108,6 +108,10 @@ def serve(
             f"serving needs the package {error.name}; install it: pip install 'hnlpu[serve]'"
         ) from None
     if self_test:
+        if numerics != "float" or exchange is not None or grid is not None:
+            raise InvalidInput(
+                "--self-test serves in float numerics; leave --numerics, --exchange and --grid out"
+            )
         _test(directory, minutes, streams, json)
         return
     keys = list(api_key or ())

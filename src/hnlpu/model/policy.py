@@ -138,7 +138,10 @@ def _problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     if problem["type"] == "extra_forbidden":
         return f"{problem['loc'][0]}: no such setting; there are {', '.join(Policy.model_fields)}"
-    name = " ".join(str(part) for part in problem["loc"]).replace("_", " ")
+    # `matrices` are pairs, whose numbers say nothing
+    name = " ".join(part for part in problem["loc"] if isinstance(part, str)).replace("_", " ")
+    if problem["type"] == "literal_error":
+        return f"{name} {problem['input']!r}: choose from {', '.join(FORMATS)}"
     return f"{name} {problem['input']!r}: {problem['msg']}"
 
 

@@ -75,6 +75,10 @@ class ServerSettings:
                 f"`device` {self.device}: adapters run beside the wires on the CPU; leave out "
                 "`adapter_folder`"
             )
+        if folder is not None and self.numerics != "float":
+            raise InvalidInput(
+                f"`adapter_folder` {folder}: adapters run in float numerics; leave out one of it and `numerics`"
+            )
         for key in self.api_keys:
             if not (key.isascii() and key.isprintable() and key == key.strip() and len(key) >= 8):
                 raise InvalidInput(

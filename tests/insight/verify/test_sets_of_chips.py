@@ -17,7 +17,7 @@ from hnlpu.silicon.hardwire import Build, open_build
 from hnlpu.silicon.masks import open_workers, write_masks
 from hnlpu.silicon.place import find_tiles, make_target
 from hnlpu.silicon.rtl.chip import chip_shape, read_chip_record, write_chip
-from hnlpu.silicon.rtl.chip._record import seal
+from hnlpu.silicon.rtl.chip._record import _encoded, seal
 
 
 def made(folder: Path, seed: int) -> Build:
@@ -119,6 +119,15 @@ def test_a_record_that_was_altered_is_refused(
     sets: tuple[Path, Build, Path, Build], chips: Path, text: str
 ) -> None:
     (chips / "design.json").write_text(text)
+    assert "does not match its own digest" in check_chips(sets[1], chips).problems[0]
+
+
+@pytest.mark.parametrize("files", [["chip.f"], {"chip.f": 1}, None])
+def test_a_record_without_digests_of_files_is_refused(
+    sets: tuple[Path, Build, Path, Build], chips: Path, files: object
+) -> None:
+    record = read_chip_record(chips) | {"files": files}
+    (chips / "design.json").write_bytes(_encoded(record))
     assert "does not match its own digest" in check_chips(sets[1], chips).problems[0]
 
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
+from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from grids import tokens_of, wide
 from hnlpu.cli._exchange import machine_of
 from hnlpu.errors import InvalidInput
-from hnlpu.run.emulate import LanguageModel, hardwired
+from hnlpu.run.emulate import ChipModel, LanguageModel, hardwired
 from hnlpu.run.engine import Engine, Limits, Request, Sampling
+from hnlpu.run.engine._layout import Room
+from hnlpu.run.engine._memory import StateMemory
+from hnlpu.run.engine._slots import INITIAL
+from hnlpu.run.engine._whole_numbers import layout_of_chip
+from hnlpu.serve import ServerSettings
 
 PROMPT = 5
 MADE = 22
@@ -59,3 +69,30 @@ def test_what_needs_float_is_refused() -> None:
         Engine(model, device="interpreter")
     with pytest.raises(InvalidInput, match="no hidden states"):
         Engine(model).run([Request((1, 2), max_tokens=0, pooling="last")])
+    with pytest.raises(InvalidInput, match="adapters run in float numerics"):
+        Engine(model, adapters={"mine": cast(Any, None)})
+    with pytest.raises(InvalidInput, match="adapters run in float numerics"):
+        Engine(model).check(Request((1, 2), max_tokens=1, adapter="mine"))
+
+
+def test_a_server_in_whole_numbers_loads_no_adapters(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="adapters run in float numerics"):
+        ServerSettings(adapter_folder=tmp_path, numerics="chip").check()
+    ServerSettings(adapter_folder=tmp_path).check()
+
+
+@pytest.mark.parametrize("value", [0.0, 1.5, -4.5, -7.9, -36.0, -100.0, -127.99])
+def test_slots_begin_with_whole_numbers_whose_bits_are_a_nans(value: float) -> None:
+    """-128 to -64 that count 2^-16, and -8 to -4 that count 2^-20: bits of a NaN, which float64 makes quiet."""
+    run = copy(model_of("gru", "chip").transformer)
+    assert isinstance(run, ChipModel)
+    assert run.body.states
+    states = tuple(replace(state, initial=value) for state in run.body.states)
+    run.body = replace(run.body, states=states)
+    run.interpreter = copy(run.interpreter)
+    run.interpreter.network = run.body
+    memory = StateMemory(layout_of_chip(run), Room(0, 2))
+    start = run.interpreter.start().entries
+    found = memory.gather(np.array([], np.int64), INITIAL, 0)
+    for name, entries in found.items():
+        assert np.array_equal(entries.view(np.int32), start[name]), name

@@ -190,6 +190,7 @@ def test_the_command_refuses_before_it_writes(build: Build, tmp_path: Path) -> N
     for options, said in (
         (["--simulate"], "give --prompt TEXT"),
         (["--prompt", "x"], "are for --simulate"),
+        (["--stalls", "5"], "--stalls is for --simulate"),
         (["--lanes", "8"], "heads of 16 numbers"),
         (["--context", "70000"], "70000 positions"),
     ):

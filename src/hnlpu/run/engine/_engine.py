@@ -28,7 +28,13 @@ from hnlpu.run.engine._draft import DraftModel
 from hnlpu.run.engine._layout import PAGE
 from hnlpu.run.engine._loaded import LoadedAdapters
 from hnlpu.run.engine._lookup import NO_DRAFT
-from hnlpu.run.engine._open import batched_of, gives_hidden, layout_of_model, memory_of
+from hnlpu.run.engine._open import (
+    batched_of,
+    gives_hidden,
+    layout_of_model,
+    memory_of,
+    network_of,
+)
 from hnlpu.run.engine._request import Request, Result, Update, collect
 from hnlpu.run.engine._rows import LaidOut, Planned, lay_out
 from hnlpu.run.engine._sequence import Sequence
@@ -99,6 +105,8 @@ class Engine:
         device: str = CPU,
         draft: LanguageModel | None = None,
     ):
+        if adapters:
+            network_of(model)  # refuses numerics that have none
         self._draft = None if draft is None else DraftModel(draft, model)
         self.adapters = LoadedAdapters(adapters or {})
         self.limits = limits or Limits()
@@ -152,6 +160,7 @@ class Engine:
         self.model.transformer.check_tokens(request.prompt)
         request.check(self.model.vocab_size, self.context)
         if request.adapter is not None:
+            network_of(self.model)
             self.adapters.key(request.adapter)
         if request.pooling is not None and not gives_hidden(self.model):
             raise InvalidInput(

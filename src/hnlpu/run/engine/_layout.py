@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import assert_never
 
+import numpy as np
+
 from hnlpu.model.network import Append, Network, Replace, Ring, State, ops
 
 PAGE = 16
@@ -38,11 +40,14 @@ class Paged:
 
 @dataclass(frozen=True)
 class Whole:
-    """A ring or replace state: a slot of it has `shape` [kept, ...], oldest first."""
+    """A ring or replace state: a slot of it has `shape` [kept, ...], oldest first.
+
+    All of it begins with `initial`, bit for bit: where states are whole numbers its bits may be those of a NaN.
+    """
 
     name: str
     shape: tuple[int, ...]
-    initial: float
+    initial: np.float32
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def layout_of(network: Network) -> StateLayout:
 
 
 def _whole(state: State, kept: int) -> Whole:
-    return Whole(state.name, (kept, *state.shape), state.initial)
+    return Whole(state.name, (kept, *state.shape), np.float32(state.initial))
 
 
 def _summed_over_entries(network: Network) -> set[str]:

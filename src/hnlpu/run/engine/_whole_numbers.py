@@ -23,10 +23,13 @@ Array = npt.NDArray[Any]
 
 
 def layout_of_chip(model: ChipModel) -> StateLayout:
-    """Where the states of a model in whole numbers lie; slots begin with the bits of their initial values."""
+    """Where the states of a model in whole numbers lie; slots begin with the bits of their initial values.
+
+    They stay float32: a conversion to float64 and back sets a bit of what would be a signalling NaN.
+    """
     layout, start = layout_of(model.body), model.interpreter.start().entries
     whole = tuple(
-        replace(state, initial=float(_bits(start[state.name]).ravel()[0])) for state in layout.whole
+        replace(state, initial=_bits(start[state.name]).ravel()[0]) for state in layout.whole
     )
     return replace(layout, whole=whole)
 

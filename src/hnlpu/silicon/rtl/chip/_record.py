@@ -68,7 +68,8 @@ def read_chip_record(folder: Path) -> dict[str, Any]:
         raw = path.read_bytes()
         record = json.loads(raw)
         digest = record.pop(_OWN_DIGEST)
-        sound = _encoded(record) == raw and isinstance(digest, str) and "files" in record
+        sound = _encoded(record) == raw and isinstance(digest, str)
+        sound = sound and all(isinstance(of, str) for of in record["files"].values())
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         sound = False
     if not sound:
