@@ -101,7 +101,7 @@ def test_the_command_line_refuses_in_one_line(capsys, monkeypatch, arguments, sa
         main()
     printed = capsys.readouterr()
     assert caught.value.code == 2
-    assert printed.out == ""
+    assert json.loads(printed.out)["error"]["message"] == printed.err.removeprefix("hnlpu: ")[:-1]
     assert printed.err.count("\n") == 1
     assert says in printed.err
 
