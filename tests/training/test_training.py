@@ -47,29 +47,30 @@ def test_a_finished_run_is_not_run_again(trained):
     assert all(torch.equal(after["model"][name], value) for name, value in before["model"].items())
 
 
-def test_the_export_is_the_trained_model(trained):
+def test_the_export_is_the_trained_model(trained, monkeypatch):
     """Logits of the exported checkpoint, in float32, are those of the training code."""
     from model import GptOss, Shape
 
     state = torch.load(trained / "run" / "state.pt", weights_only=True)
     model = GptOss(Shape(**state["shape"]))
+    on_grid = ("_proj.weight", "gate_up", "down")  # matrices are rounded once, to MXFP4
     rounded = {
-        name: value.bfloat16().float()
-        if not name.endswith("weight") or "mlp" not in name
-        else value
+        name: value
+        if any(part in name for part in on_grid) and name.endswith("weight")
+        else value.bfloat16().float()
         for name, value in state["model"].items()
     }
     model.load_state_dict(rounded)
     model.set_quantize(True)
     tokens = np.random.default_rng(0).integers(0, 384, 200)
+    # training multiplies in bfloat16, whose sums differ from processor to processor
+    monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.float)
     with torch.no_grad():
         expected = model(torch.from_numpy(tokens)[None])[0][0].numpy()
     ours = hnlpu.open(trained / "checkpoint").transformer
     found = ours.logits(ours.forward(tokens, ours.new_cache()))
-    # training multiplies in bfloat16 (8 bits), and where two experts are level it may
-    # choose the other one; so the agreement is in the mean, not at every position
     difference = np.sqrt(np.square(found - expected).mean() / np.square(expected).mean())
-    assert difference < 0.03
+    assert difference < 1e-5
 
 
 def test_hardwiring_the_export_costs_nothing_in_weights(trained, tmp_path):
