@@ -71,16 +71,16 @@ def texts() -> tuple[str, str]:
     return decided, "".join(document.text for document in corpus.held_out_documents())
 
 
-def row(model: str, step: str, found: Ledger) -> float:
-    """A line of the table; returns the share of area that is saved per share of perplexity."""
+def row(model: str, step: str, found: Ledger) -> float | None:
+    """A line of the table; the share of area that is saved per share of perplexity, if anything was lost."""
     before, after = found.stages
     lost = after.perplexity / before.perplexity - 1
     saved = 1 - after.arrays_mm2 / before.arrays_mm2
-    per = saved / lost if lost > 0 else float("inf")
+    per = saved / lost if lost > 0 else None
     print(
         f"| {model} | `{step}` | {after.perplexity:.4g} ({100 * lost:+.3g} %) | "
         f"{100 * after.weights / before.weights:.3g} % | {after.arrays_mm2:.4g} | {100 * saved:.3g} % | "
-        f"{per:.3g} % |",
+        f"{'nothing is lost' if per is None else f'{per:.3g} %'} |",
         flush=True,
     )
     return per
