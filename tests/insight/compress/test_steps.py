@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +28,17 @@ from hnlpu.model.edit import Edit, edited, keep_all, write_checkpoint
 TEXT = Path("src/hnlpu/_whole.py").read_text()
 
 
+Change = Callable[[int, np.ndarray], np.ndarray]
+
+
 def _subject(checkpoint: str | Path, notes: Path, tokens: int = 300) -> Subject:
     return Subject.open(Path(checkpoint), TEXT, tokens, notes, lambda *_: None)
 
 
-def _changed(checkpoint: str, name: str, change: object, folder: Path) -> Path:
+def _changed(checkpoint: str, name: str, change: Change, folder: Path) -> Path:
     """A checkpoint with other values of one matrix."""
     of = _subject(checkpoint, folder.with_suffix(".notes"))
-    values = {name: lambda member: change(member, of.model.matrices[name].dense(member).copy())}  # type: ignore[operator]
+    values = {name: lambda member: change(member, of.model.matrices[name].dense(member).copy())}
     edit = Edit(keep_all(of.layers), values)
     folder.mkdir()
     write_checkpoint(of.model, edited(of.family, of.values, edit), edit, folder)

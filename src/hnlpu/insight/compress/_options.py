@@ -27,7 +27,7 @@ class StepOptions(BaseModel, ABC):
 
     def check(self, subject: Subject) -> None:
         """Refuse a family that the step cannot change: by default, one whose layers are all of one size."""
-        subject.config  # noqa: B018  read here, to be refused here
+        subject.expect_sizes_that_differ()
 
     @abstractmethod
     def decide(self, subject: Subject) -> Decision:

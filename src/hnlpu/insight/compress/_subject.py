@@ -105,15 +105,21 @@ class Subject:
             raise InvalidInput(f"the text has {len(ids)} tokens; steps are decided on at least 2")
         return cls(model, of, values, ids[:tokens], notes, progress, ids, teacher or folder)
 
-    @cached_property
-    def config(self) -> DecoderConfig:
-        """The config as its family reads it; raises UnsupportedArchitecture for other families."""
+    def expect_sizes_that_differ(self) -> None:
+        """Raise UnsupportedArchitecture for a family whose layers are all of one size."""
         config = self.family.config.read(self.values)
         if not isinstance(config, DecoderConfig) or not config.varying:
             raise UnsupportedArchitecture(
                 f"{self.model.directory}: layers of family {self.family.model_types[0]} are all of one "
                 "size, so nothing can be taken out of them"
             )
+
+    @cached_property
+    def config(self) -> DecoderConfig:
+        """The config as its family reads it; raises UnsupportedArchitecture for other families."""
+        self.expect_sizes_that_differ()
+        config = self.family.config.read(self.values)
+        assert isinstance(config, DecoderConfig)
         return config
 
     @property
